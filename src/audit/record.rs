@@ -1,0 +1,249 @@
+//! What is recorded: a [`Change`] for every governed call, an [`Event`] for the rest.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::clock::Timestamp;
+use crate::deployment::diff::{Difference, Effect};
+use crate::ids::{ChangeId, Fingerprint, RequestId};
+use crate::policy::Violation;
+use crate::provider::Operation;
+
+/// Who made a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Actor {
+    /// Stands for the token.
+    pub fingerprint: Fingerprint,
+    /// From `[[actor]]`.
+    pub name: Option<String>,
+    /// From `[[actor]]`.
+    pub team: Option<String>,
+}
+
+/// Where a call came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Client {
+    /// The client's address, by `listen.trusted_proxies`.
+    pub ip: String,
+    /// Its `User-Agent`, cut to 256 bytes.
+    pub user_agent: Option<String>,
+}
+
+/// What the gateway decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ruling {
+    /// Within the policy.
+    Allow,
+    /// A rule that only warns is broken.
+    Warn,
+    /// A rule is broken.
+    Deny,
+    /// Refused by the gateway before the policy was asked, for the call's form or since the
+    /// deployment could not be read.
+    Refuse,
+}
+
+/// How a governed call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Intended, not finished yet.
+    Pending,
+    /// Upstream answered 2xx, whole.
+    Applied,
+    /// Stopped by the policy.
+    Denied,
+    /// Stopped by the gateway for its form.
+    Refused,
+    /// Upstream answered 3xx or 4xx.
+    Rejected,
+    /// Surely not applied.
+    Failed,
+    /// Sent, and no clear answer.
+    Unknown,
+}
+
+/// What upstream answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UpstreamAnswer {
+    /// The HTTP status, where there was an answer.
+    pub status: Option<u16>,
+    /// Upstream's own request id.
+    pub request_id: Option<String>,
+}
+
+/// What is kept of a body that was not read as a patch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RefusedBody {
+    /// How many bytes it had, as far as it was read or announced.
+    pub bytes: u64,
+    /// A keyed digest of it, where it was read whole.
+    pub digest: Option<String>,
+}
+
+/// What is written down before anything is forwarded. Bodies are as the client and upstream sent
+/// them: the audit redacts them before they leave the caller's hands.
+#[derive(Clone, Debug)]
+pub struct Intent {
+    /// The change's id.
+    pub id: ChangeId,
+    /// The provider's name.
+    pub provider: &'static str,
+    /// What is asked.
+    pub operation: Operation,
+    /// Whose deployment; none on create.
+    pub deployment_id: Option<String>,
+    /// Who asks.
+    pub actor: Actor,
+    /// From where.
+    pub client: Client,
+    /// The request's id.
+    pub request_id: RequestId,
+    /// When its head was read.
+    pub received_at: Timestamp,
+    /// What the gateway decided.
+    pub ruling: Ruling,
+    /// Rules broken.
+    pub violations: Vec<Violation>,
+    /// Rules that were broken before and still are.
+    pub standing: Vec<Violation>,
+    /// The body, where it was one strict object.
+    pub patch: Option<Value>,
+    /// The body, where it was not.
+    pub refused_body: Option<RefusedBody>,
+    /// The deployment before.
+    pub before: Option<Value>,
+    /// Names the policy in force.
+    pub policy_digest: String,
+}
+
+/// What is written down when the call has ended.
+#[derive(Clone, Debug)]
+pub struct Completion {
+    /// When.
+    pub completed_at: Timestamp,
+    /// How.
+    pub outcome: Outcome,
+    /// What upstream said.
+    pub upstream: Option<UpstreamAnswer>,
+    /// The new deployment's id, on create.
+    pub deployment_id: Option<String>,
+    /// The deployment after.
+    pub after: Option<Value>,
+    /// How after compares with what was predicted.
+    pub effect: Option<Effect>,
+}
+
+/// What a later snapshot told of a change with an unclear end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Settlement {
+    /// `chg_…` of the call whose snapshot told, or `answer` for a GET right after the call.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// Whether it was applied; none where it can't be told.
+    pub applied: Option<bool>,
+}
+
+/// One governed call, as the log tells it. Its JSON is part of the outside.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Change {
+    /// Its id.
+    pub id: ChangeId,
+    /// Its place in the log: higher is later.
+    pub seq: i64,
+    /// The provider's name.
+    pub provider: String,
+    /// What was asked.
+    pub operation: Operation,
+    /// Whose deployment.
+    pub deployment_id: Option<String>,
+    /// Who asked.
+    pub actor: Actor,
+    /// From where.
+    pub client: Client,
+    /// The request's id.
+    pub request_id: String,
+    /// When its head was read.
+    pub received_at: Timestamp,
+    /// When it ended; none while pending.
+    pub completed_at: Option<Timestamp>,
+    /// What the gateway decided.
+    pub decision: Ruling,
+    /// Rules broken.
+    pub violations: Vec<Violation>,
+    /// Rules that were broken before and still are.
+    pub standing: Vec<Violation>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What a later snapshot told, where the end was unclear.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settled: Option<Settlement>,
+    /// What upstream answered; none where nothing was forwarded.
+    pub upstream: Option<UpstreamAnswer>,
+    /// The bodies; absent in lists and for viewers.
+    #[serde(flatten)]
+    pub bodies: Option<Bodies>,
+    /// What is kept of a body that was not one strict object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<RefusedBody>,
+    /// How after compares with what was predicted; none where not applied.
+    pub effect: Option<Effect>,
+    /// JSON Pointers of concealed values, below `/patch`, `/before` or `/after`.
+    pub redacted: Vec<String>,
+    /// Names the policy that was in force.
+    pub policy_digest: String,
+}
+
+/// The parts of a [`Change`] that show what is inside a deployment.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Bodies {
+    /// What the client sent.
+    pub patch: Option<Value>,
+    /// The deployment before.
+    pub before: Option<Value>,
+    /// The deployment after.
+    pub after: Option<Value>,
+    /// Where they differ.
+    pub diff: Vec<Difference>,
+}
+
+/// Something worth recording that is no governed call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// When.
+    pub at: Timestamp,
+    /// What kind.
+    pub kind: EventKind,
+    /// Who, where it is known.
+    pub actor: Option<Actor>,
+    /// From where, where it is known.
+    pub client_ip: Option<String>,
+    /// The request's id, where there was one.
+    pub request_id: Option<String>,
+    /// What happened, as a flat JSON object; bounded by its maker.
+    pub detail: Value,
+}
+
+/// The kinds of [`Event`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// A write to another resource: `method, path, status, request_bytes, response_bytes,
+    /// duration_ms`.
+    OtherWrite,
+    /// A write below `/deployments` that is no governed call and was refused: `method, path,
+    /// status, message`.
+    RefusedWrite,
+    /// How many calls were answered 401 or 429 in a minute: `status, count, since`.
+    Summary,
+    /// Events that could not be kept: `count, since, until`.
+    Dropped,
+    /// Configuration or policy was read again: `policy_digest`, or `error`.
+    Reload,
+    /// An unclear change was settled: `change, applied, by`.
+    Settlement,
+    /// The gateway started: `version, policy_digest, unknown` (intents a crash left open).
+    Start,
+}

@@ -1,0 +1,138 @@
+//! The only reader of time. Everything else is handed a [`Clock`] or a [`Timestamp`].
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+/// A moment: whole milliseconds since the Unix epoch, UTC. Prints as RFC 3339 with milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+/// Text that is no RFC 3339 time.
+#[derive(Debug, thiserror::Error)]
+#[error("{text:?} is not an RFC 3339 time such as 2026-06-14T08:58:11Z")]
+pub struct BadTimestamp {
+    /// What was given, cut to 64 characters.
+    pub text: String,
+}
+
+impl Timestamp {
+    /// The moment `millis` after the Unix epoch.
+    #[must_use]
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    /// Milliseconds since the Unix epoch.
+    #[must_use]
+    pub const fn millis(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds since the Unix epoch, rounded down.
+    #[must_use]
+    pub const fn unix_seconds(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    /// Reads an RFC 3339 time with any offset; digits past the millisecond are dropped.
+    pub fn parse(text: &str) -> Result<Self, BadTimestamp> {
+        text.parse::<jiff::Timestamp>()
+            .map(|at| Self(at.as_millisecond()))
+            .map_err(|_source| BadTimestamp { text: text.chars().take(64).collect() })
+    }
+
+    /// This moment moved by `duration` into the future.
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(at) => write!(f, "{at:.3}"),
+            Err(_out_of_range) => write!(f, "{}ms", self.0),
+        }
+    }
+}
+
+impl serde::Serialize for Timestamp {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Where time comes from: the machine, or a test's hand.
+#[derive(Clone, Debug, Default)]
+pub enum Clock {
+    /// The machine's clock.
+    #[default]
+    System,
+    /// A clock that stands still until a test moves it.
+    Manual(ManualClock),
+}
+
+impl Clock {
+    /// The wall clock's time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        match self {
+            Self::System => Timestamp(jiff::Timestamp::now().as_millisecond()),
+            Self::Manual(manual) => Timestamp(manual.millis.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// Time that never runs backwards, for measuring durations.
+    #[must_use]
+    pub fn instant(&self) -> Instant {
+        match self {
+            #[expect(clippy::disallowed_methods, reason = "this is the one place that reads it")]
+            Self::System => Instant::now(),
+            Self::Manual(manual) => {
+                let passed = manual.millis.load(Ordering::SeqCst) - manual.started_at_millis;
+                manual.started + Duration::from_millis(u64::try_from(passed).unwrap_or(0))
+            }
+        }
+    }
+}
+
+/// A clock for tests; its clones move together.
+#[derive(Clone, Debug)]
+pub struct ManualClock {
+    millis: Arc<AtomicI64>,
+    started_at_millis: i64,
+    started: Instant,
+}
+
+impl ManualClock {
+    /// A clock that stands at `at`.
+    #[must_use]
+    pub fn at(at: Timestamp) -> Self {
+        Self {
+            millis: Arc::new(AtomicI64::new(at.0)),
+            started_at_millis: at.0,
+            started: Clock::System.instant(),
+        }
+    }
+
+    /// Moves this clock and its clones forward.
+    pub fn advance(&self, by: Duration) {
+        let millis = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        self.millis.fetch_add(millis, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_milliseconds_and_reads_any_offset() {
+        let at = Timestamp::parse("2026-06-14T16:58:11.1239+08:00").unwrap();
+        assert_eq!(at.to_string(), "2026-06-14T08:58:11.123Z");
+        assert!(Timestamp::parse("yesterday").is_err());
+    }
+}

@@ -1,0 +1,212 @@
+//! The checked configuration: everything in it can be used as it is.
+
+pub mod check;
+mod raw;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::ids::Fingerprint;
+use crate::policy::Policy;
+use crate::provider::Provider;
+
+/// What the configuration file, the environment and the policy file say, checked as a whole.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[listen]`.
+    pub listen: Listen,
+    /// `[upstream]`.
+    pub upstream: Upstream,
+    /// The rules of `policy.file`; without one, nothing is forbidden.
+    pub policy: Policy,
+    /// `[rate_limit]`; none where it is switched off.
+    pub rate_limit: Option<RateLimit>,
+    /// `[audit]`.
+    pub audit: AuditConfig,
+    /// `[limits]`.
+    pub limits: Limits,
+    /// `[[actor]]` and `[actors]`.
+    pub actors: Actors,
+    /// `[[admin.token]]`.
+    pub admin_tokens: Vec<AdminToken>,
+    /// `redact.pointers`: JSON Pointers (RFC 6901) below a deployment.
+    pub redact: Vec<String>,
+    /// Files that were read to make this: a change of theirs is a reason to read again.
+    pub files: Vec<PathBuf>,
+}
+
+/// `[listen]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Where clients connect.
+    pub proxy: SocketAddr,
+    /// Where operators connect.
+    pub admin: SocketAddr,
+    /// `[listen.tls]`, for the proxy listener.
+    pub tls: Option<TlsFiles>,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// `[listen.tls]`: PEM files, checked to hold a certificate chain and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate chain.
+    pub cert: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// `[upstream]`.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// Whose API it is.
+    pub provider: &'static Provider,
+    /// Where it is.
+    pub origin: Origin,
+    /// PEM file of certificate authorities trusted beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// To a connection that is ready, all addresses together (default 5 s).
+    pub connect_timeout: Duration,
+    /// From the request's end to the answer's head (default 60 s).
+    pub response_timeout: Duration,
+    /// Writes below `/deployments` that pass although they are no governed route.
+    pub allow_writes: Vec<AllowedWrite>,
+}
+
+/// An http or https origin (RFC 6454).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Whether TLS is spoken.
+    pub tls: bool,
+    /// The host name or address, without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+/// One entry of `upstream.allow_writes`, such as `DELETE /deployments/{id}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllowedWrite {
+    /// The method.
+    pub method: http::Method,
+    /// The path's segments below the provider's base; none stands for any one segment.
+    pub segments: Vec<Option<String>>,
+}
+
+/// `[rate_limit]`: two token buckets per personal access token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// For GET, HEAD and OPTIONS.
+    pub read: Budget,
+    /// For everything else.
+    pub write: Budget,
+}
+
+/// One token bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Refilled so fast; at least 1.
+    pub per_second: u32,
+    /// Holds so many; at least 1.
+    pub burst: u32,
+}
+
+/// `[audit]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditConfig {
+    /// The SQLite file.
+    pub database: PathBuf,
+    /// The file with the installation's secret.
+    pub key_file: PathBuf,
+    /// Whether writes to other resources are recorded (`other_writes = "metadata"`).
+    pub other_writes: bool,
+    /// How long an answer waits for its completion (default 5 s).
+    pub finish_timeout: Duration,
+}
+
+/// `[limits]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest governed body (default: the provider's).
+    pub body_bytes: usize,
+    /// The longest answer read whole (default 32 MiB).
+    pub answer_bytes: usize,
+    /// The longest request head (default 64 KiB).
+    pub header_bytes: usize,
+    /// The most header fields (default 100).
+    pub header_count: usize,
+    /// The deepest nesting of a governed body (default 64).
+    pub json_depth: usize,
+    /// To a whole request head (default 10 s).
+    pub header_timeout: Duration,
+    /// Without progress of a request's body (default 30 s).
+    pub body_timeout: Duration,
+    /// Without progress of an answer to the client (default 30 s).
+    pub write_timeout: Duration,
+    /// Of a connection without a request (default 75 s).
+    pub idle_timeout: Duration,
+    /// The most client connections (default 10,000).
+    pub connections: usize,
+    /// Waiting for a deployment's turn (default 30 s).
+    pub turn_timeout: Duration,
+    /// From SIGTERM to the end (default 8 s).
+    pub drain_timeout: Duration,
+}
+
+/// `[[actor]]` and `[actors]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Actors {
+    /// Whether a token that is not listed is refused (`unknown = "deny"`).
+    pub deny_unknown: bool,
+    /// The listed ones.
+    pub known: HashMap<Fingerprint, ActorName>,
+}
+
+/// What `[[actor]]` says of a token's holder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActorName {
+    /// The holder.
+    pub name: String,
+    /// The holder's team.
+    pub team: Option<String>,
+}
+
+/// One `[[admin.token]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminToken {
+    /// Whose it is.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// SHA-256 of the token.
+    pub sha256: [u8; 32],
+}
+
+/// What an admin token may do; each role may do what the former may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Sees that something changed, no bodies.
+    Viewer,
+    /// Sees everything.
+    Auditor,
+    /// May change what the gateway does.
+    Admin,
+}
+
+impl Origin {
+    /// The authority (RFC 9110, 4.2): host, and port where it is not the scheme's own.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        let host =
+            if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        match (self.tls, self.port) {
+            (true, 443) | (false, 80) => host,
+            (_, port) => format!("{host}:{port}"),
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The identifiers that Changegate makes: of a change, of a request, and of a token's holder.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::clock::Timestamp;
+
+/// Names one [`Change`](crate::audit::record::Change): `chg_` and 32 hex digits, of which the
+/// first 12 are the milliseconds of its making, so that ids sort by time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChangeId([u8; 16]);
+
+/// Names one request: the client's own id where it is well-formed, else `req_` and 32 hex digits.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RequestId(String);
+
+/// Stands for a personal access token wherever one is named: `pat_` and the first 16 hex digits
+/// of a keyed digest of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint([u8; 8]);
+
+/// Text that is no identifier of the wanted kind.
+#[derive(Debug, thiserror::Error)]
+#[error("not {kind}")]
+pub struct BadId {
+    kind: &'static str,
+}
+
+impl ChangeId {
+    /// A new id, made at `now`.
+    #[must_use]
+    pub fn new(now: Timestamp) -> Self {
+        let mut bytes: [u8; 16] = random();
+        let millis = u64::try_from(now.millis()).unwrap_or(0).to_be_bytes();
+        for (place, byte) in bytes.iter_mut().zip(millis.iter().skip(2)) {
+            *place = *byte;
+        }
+        Self(bytes)
+    }
+
+    /// The id as its 16 bytes, the form the store keeps.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// The id from the form the store keeps.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, BadId> {
+        let bytes =
+            bytes.try_into().map_err(|_source| BadId { kind: "16 bytes of a change id" })?;
+        Ok(Self(bytes))
+    }
+}
+
+impl RequestId {
+    /// The most bytes a client's own request id may have to be kept.
+    pub const BYTES_MAX: usize = 128;
+
+    /// A new, random id.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(format!("req_{}", Hex(&random::<16>())))
+    }
+
+    /// A client's id where it is 1 to 128 bytes of `[A-Za-z0-9_.:-]`.
+    #[must_use]
+    pub fn well_formed(text: &str) -> Option<Self> {
+        let fits = (1..=Self::BYTES_MAX).contains(&text.len());
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'-');
+        (fits && text.bytes().all(plain)).then(|| Self(text.to_owned()))
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Fingerprint {
+    /// The fingerprint whose digest starts with `bytes`.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 8]) -> Self {
+        Self(bytes)
+    }
+
+    /// The fingerprint as a number, for use as a key.
+    #[must_use]
+    pub const fn as_u64(self) -> u64 {
+        u64::from_be_bytes(self.0)
+    }
+}
+
+impl fmt::Display for ChangeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "chg_{}", Hex(&self.0))
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pat_{}", Hex(&self.0))
+    }
+}
+
+impl FromStr for ChangeId {
+    type Err = BadId;
+
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        text.strip_prefix("chg_")
+            .and_then(unhex)
+            .map(Self)
+            .ok_or(BadId { kind: "a change id (chg_ and 32 lower-case hex digits)" })
+    }
+}
+
+impl FromStr for Fingerprint {
+    type Err = BadId;
+
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        text.strip_prefix("pat_")
+            .and_then(unhex)
+            .map(Self)
+            .ok_or(BadId { kind: "a token fingerprint (pat_ and 16 lower-case hex digits)" })
+    }
+}
+
+impl serde::Serialize for ChangeId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl serde::Serialize for Fingerprint {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Bytes that print as lower-case hex.
+pub struct Hex<'a>(pub &'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Reads exactly `N` bytes of lower-case hex.
+#[must_use]
+pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digit = |b: u8| match b {
+        b'0'..=b'9' => Some(b - b'0'),
+        b'a'..=b'f' => Some(b - b'a' + 10),
+        _ => None,
+    };
+    if text.len() != 2 * N {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (place, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        let [high, low] = pair else { return None };
+        *place = digit(*high)? << 4 | digit(*low)?;
+    }
+    Some(bytes)
+}
+
+/// `N` bytes from the operating system's random source.
+///
+/// # Panics
+/// Where the operating system has none to give: nothing safe could follow.
+#[must_use]
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    #[expect(clippy::expect_used, reason = "without randomness no id or key can be made")]
+    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_survive_printing_and_sort_by_time() {
+        let early = ChangeId::new(Timestamp::from_millis(1_000));
+        let late = ChangeId::new(Timestamp::from_millis(2_000));
+        assert!(early.to_string() < late.to_string());
+        assert_eq!(early, early.to_string().parse().unwrap());
+        assert!("chg_zz".parse::<ChangeId>().is_err());
+        let holder = Fingerprint::from_bytes([0, 1, 2, 3, 4, 5, 6, 255]);
+        assert_eq!(holder.to_string(), "pat_00010203040506ff");
+        assert_eq!(holder, holder.to_string().parse().unwrap());
+    }
+
+    #[test]
+    fn only_plain_request_ids_are_kept() {
+        assert!(RequestId::well_formed("a.b-c_D:9").is_some());
+        for bad in ["", "a b", "a\n", "é", &"x".repeat(129)] {
+            assert!(RequestId::well_formed(bad).is_none(), "{bad:?}");
+        }
+    }
+}

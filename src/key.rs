@@ -1,0 +1,166 @@
+//! The installation's secret key, and everything that is digested under it.
+//!
+//! One 32-byte secret lives in `audit.key_file`. From it every keyed digest is made, each use
+//! under a label of its own, so that a value's digest in one role says nothing in another.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+
+use crate::ids::{Fingerprint, Hex, random, unhex};
+
+/// The secret under which tokens, stored secrets and etags are digested (HMAC-SHA-256).
+#[derive(Clone)]
+pub struct Key {
+    keyed: Hmac<Sha256>,
+}
+
+/// Why the key file can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The file can't be read or made.
+    #[error("can't use the key file {}: make it readable and writable for this user", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The file does not hold a key.
+    #[error("{} holds no key (64 hex digits): restore it from a backup", path.display())]
+    Garbled {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Others can read the file.
+    #[error("{} is readable by others: chmod 600 it", path.display())]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl Key {
+    /// A key from its 32 bytes.
+    #[must_use]
+    pub fn from_bytes(secret: [u8; 32]) -> Self {
+        Self { keyed: Hmac::<Sha256>::new(&secret.into()) }
+    }
+
+    /// Reads the key file.
+    pub fn load(path: &Path) -> Result<Self, KeyError> {
+        let file = |source| KeyError::File { path: path.to_owned(), source };
+        let text = fs::read_to_string(path).map_err(file)?;
+        if exposed(&fs::metadata(path).map_err(file)?) {
+            return Err(KeyError::Exposed { path: path.to_owned() });
+        }
+        let secret =
+            unhex(text.trim_end()).ok_or_else(|| KeyError::Garbled { path: path.to_owned() })?;
+        Ok(Self::from_bytes(secret))
+    }
+
+    /// Reads the key file, or makes it with a new random key and mode 0600 where there is none.
+    pub fn load_or_create(path: &Path) -> Result<Self, KeyError> {
+        match create(path, random()) {
+            Ok(()) => Self::load(path),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Self::load(path),
+            Err(source) => Err(KeyError::File { path: path.to_owned(), source }),
+        }
+    }
+
+    /// The fingerprint of a personal access token.
+    #[must_use]
+    pub fn fingerprint(&self, token: &[u8]) -> Fingerprint {
+        let mut first = [0; 8];
+        for (place, byte) in first.iter_mut().zip(self.digest("pat", token)) {
+            *place = byte;
+        }
+        Fingerprint::from_bytes(first)
+    }
+
+    /// What is stored in a secret's place: `hmac-sha256:` and 32 hex digits.
+    #[must_use]
+    pub fn conceal(&self, secret: &str) -> String {
+        let digest = self.digest("secret", secret.as_bytes());
+        format!("hmac-sha256:{}", Hex(digest.get(..16).unwrap_or(&digest)))
+    }
+
+    /// HMAC-SHA-256 of `content`, in the role that `label` names. Labels hold no NUL.
+    #[must_use]
+    pub fn digest(&self, label: &str, content: &[u8]) -> [u8; 32] {
+        let mut mac = self.keyed.clone();
+        mac.update(label.as_bytes());
+        mac.update(&[0]);
+        mac.update(content);
+        mac.finalize().into_bytes().into()
+    }
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Key(…)")
+    }
+}
+
+/// Writes the key beside its place and links it there, so that no reader ever sees half a key and
+/// of two first starts one wins.
+fn create(path: &Path, secret: [u8; 32]) -> io::Result<()> {
+    if path.exists() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}", Hex(&random::<4>())));
+    let beside = PathBuf::from(beside);
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&beside)?;
+    let written = writeln!(file, "{}", Hex(&secret)).and_then(|()| file.sync_all());
+    let linked = written.and_then(|()| fs::hard_link(&beside, path));
+    fs::remove_file(&beside)?;
+    linked?;
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        fs::File::open(folder)?.sync_all()?;
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn exposed(metadata: &fs::Metadata) -> bool {
+    std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o077 != 0
+}
+
+#[cfg(not(unix))]
+fn exposed(_metadata: &fs::Metadata) -> bool {
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_once_and_then_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("k");
+        let first = Key::load_or_create(&path).unwrap();
+        let second = Key::load_or_create(&path).unwrap();
+        assert_eq!(first.fingerprint(b"pt-1"), second.fingerprint(b"pt-1"));
+        assert_ne!(first.fingerprint(b"pt-1"), first.fingerprint(b"pt-2"));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert!(!exposed(&fs::metadata(&path).unwrap()));
+    }
+
+    #[test]
+    fn a_garbled_or_exposed_key_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("k");
+        create(&path, [7; 32]).unwrap();
+        fs::write(&path, "not hex").unwrap();
+        assert!(matches!(Key::load(&path), Err(KeyError::Garbled { .. })));
+    }
+}

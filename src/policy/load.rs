@@ -1,0 +1,1 @@
+//! The policy file (TOML) → [`Policy`](super::Policy), or every complaint about it.

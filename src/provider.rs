@@ -1,0 +1,185 @@
+//! A provider as data: where its deployments live, what their fields mean, how it says no.
+//!
+//! Adding a provider is adding a table. Nothing else in Changegate knows a provider by name.
+
+mod claude;
+mod qoder;
+
+use std::fmt;
+
+/// What Changegate knows of one provider's deployments API.
+#[derive(Debug)]
+pub struct Provider {
+    /// The name that configuration and records use, such as `qoder-cn`.
+    pub name: &'static str,
+    /// The path below which `/deployments` lies: starts with `/`, ends without one.
+    pub base_path: &'static str,
+    /// The headers a credential may come in; a call must carry exactly one.
+    pub credentials: &'static [Credential],
+    /// Request headers, beside the credential, that the gateway's own GETs repeat.
+    pub version_headers: &'static [&'static str],
+    /// A second response header that carries the request id, beside `x-request-id`.
+    pub request_id_header: Option<&'static str>,
+    /// The longest governed body by default, in bytes.
+    pub body_bytes_max: usize,
+    /// What an update does to each field; a field that is not named is replaced and clearable.
+    pub fields: &'static [Field],
+    /// JSON Pointers (RFC 6901) of what the server changes by itself.
+    pub computed: &'static [&'static str],
+    /// Member names whose values are secrets wherever they stand in a body.
+    pub secret_members: &'static [&'static str],
+    /// Whether archiving appends `_archived_<unix seconds>` to the name.
+    pub archive_renames: bool,
+}
+
+/// A header that a credential may come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// `Authorization: Bearer <token>` (RFC 6750).
+    Bearer,
+    /// `x-api-key: <token>`.
+    ApiKey,
+}
+
+/// One field of a deployment and what an update does to it.
+#[derive(Debug)]
+pub struct Field {
+    /// The member's name.
+    pub name: &'static str,
+    /// How a value in a patch meets the value before.
+    pub update: Update,
+}
+
+/// How a value in a patch meets the value before. A member that a patch omits is preserved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Update {
+    /// Replaced whole; `null` clears it.
+    Replace,
+    /// Replaced whole; the API refuses `null`.
+    Required,
+    /// Patched key by key: a value upserts its key, `null` deletes it.
+    PerKey,
+    /// Required, and a value that names an agent without a version takes its latest one.
+    AgentReference,
+    /// Never set by a client.
+    Computed,
+}
+
+/// The deployment operations that are governed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Operation {
+    /// `POST /deployments`.
+    Create,
+    /// `POST`, `PATCH` or `PUT /deployments/{id}`.
+    Update,
+    /// `POST /deployments/{id}/archive`.
+    Archive,
+    /// `POST /deployments/{id}/pause`.
+    Pause,
+    /// `POST /deployments/{id}/unpause`.
+    Unpause,
+    /// `POST /deployments/{id}/run`.
+    Run,
+}
+
+/// The fields of the shape that every provider here shares.
+static FIELDS: [Field; 18] = [
+    Field { name: "id", update: Update::Computed },
+    Field { name: "type", update: Update::Computed },
+    Field { name: "name", update: Update::Required },
+    Field { name: "description", update: Update::Replace },
+    Field { name: "agent", update: Update::AgentReference },
+    Field { name: "environment_id", update: Update::Required },
+    Field { name: "schedule", update: Update::Replace },
+    Field { name: "initial_events", update: Update::Required },
+    Field { name: "resources", update: Update::Replace },
+    Field { name: "vault_ids", update: Update::Replace },
+    Field { name: "metadata", update: Update::PerKey },
+    Field { name: "environment_variables", update: Update::Replace },
+    Field { name: "budget", update: Update::Replace },
+    Field { name: "created_at", update: Update::Computed },
+    Field { name: "updated_at", update: Update::Computed },
+    Field { name: "archived_at", update: Update::Computed },
+    Field { name: "status", update: Update::Computed },
+    Field { name: "paused_reason", update: Update::Computed },
+];
+
+/// What a server of the shared shape changes by itself. `/status` and `/paused_reason` are a
+/// client's doing only where the operation is pause or unpause.
+static COMPUTED: [&str; 6] = [
+    "/updated_at",
+    "/schedule/upcoming_runs_at",
+    "/schedule/last_run_at",
+    "/metadata/cas_config/stats",
+    "/status",
+    "/paused_reason",
+];
+
+/// Members that hold secrets in bodies of the shared shape.
+static SECRET_MEMBERS: [&str; 6] =
+    ["environment_variables", "authorization_token", "token", "password", "secret", "api_key"];
+
+impl Provider {
+    /// Every provider that is served.
+    pub const ALL: [&'static Self; 3] = [&qoder::CN, &qoder::GLOBAL, &claude::CLAUDE];
+
+    /// Providers that are known but not served yet.
+    pub const NOT_YET: [&'static str; 2] = ["model-studio", "bigmodel"];
+
+    /// The provider of that name, if it is served.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Self> {
+        Self::ALL.into_iter().find(|provider| provider.name == name)
+    }
+
+    /// What an update does to the field `name`.
+    #[must_use]
+    pub fn update_of(&self, name: &str) -> Update {
+        self.fields.iter().find(|field| field.name == name).map_or(Update::Replace, |f| f.update)
+    }
+}
+
+impl Operation {
+    /// Every governed operation.
+    pub const ALL: [Self; 6] =
+        [Self::Create, Self::Update, Self::Archive, Self::Pause, Self::Unpause, Self::Run];
+
+    /// The name that configuration and records use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Archive => "archive",
+            Self::Pause => "pause",
+            Self::Unpause => "unpause",
+            Self::Run => "run",
+        }
+    }
+
+    /// The operation of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|operation| operation.name() == name)
+    }
+
+    /// The operation that `POST /deployments/{id}/<verb>` asks for.
+    #[must_use]
+    pub fn of_verb(verb: &str) -> Option<Self> {
+        [Self::Archive, Self::Pause, Self::Unpause, Self::Run]
+            .into_iter()
+            .find(|operation| operation.name() == verb)
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl serde::Serialize for Operation {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}

@@ -1,0 +1,17 @@
+//! Claude Managed Agents.
+
+use super::{Credential, Provider};
+
+/// The public API.
+pub(super) static CLAUDE: Provider = Provider {
+    name: "claude",
+    base_path: "/v1",
+    credentials: &[Credential::Bearer, Credential::ApiKey],
+    version_headers: &["anthropic-version", "anthropic-beta", "anthropic-workspace-id"],
+    request_id_header: Some("request-id"),
+    body_bytes_max: 32 << 20,
+    fields: &super::FIELDS,
+    computed: &super::COMPUTED,
+    secret_members: &super::SECRET_MEMBERS,
+    archive_renames: false,
+};

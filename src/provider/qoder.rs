@@ -1,0 +1,22 @@
+//! Qoder Cloud Agents, in China and elsewhere.
+
+use super::{Credential, Provider};
+
+/// The request body that the China service still reads whole is 4 MiB.
+pub(super) static CN: Provider = Provider { name: "qoder-cn", body_bytes_max: 4 << 20, ..QODER };
+
+/// The service outside China.
+pub(super) static GLOBAL: Provider = QODER;
+
+const QODER: Provider = Provider {
+    name: "qoder",
+    base_path: "/api/v1/cloud",
+    credentials: &[Credential::Bearer],
+    version_headers: &[],
+    request_id_header: None,
+    body_bytes_max: 32 << 20,
+    fields: &super::FIELDS,
+    computed: &super::COMPUTED,
+    secret_members: &super::SECRET_MEMBERS,
+    archive_renames: true,
+};
