@@ -47,7 +47,9 @@ impl Key {
     /// A key from its 32 bytes.
     #[must_use]
     pub fn from_bytes(secret: [u8; 32]) -> Self {
-        Self { keyed: Hmac::<Sha256>::new(&secret.into()) }
+        #[expect(clippy::expect_used, reason = "HMAC takes a key of any length (RFC 2104)")]
+        let keyed = Hmac::<Sha256>::new_from_slice(&secret).expect("any length fits");
+        Self { keyed }
     }
 
     /// Reads the key file.
