@@ -1,0 +1,149 @@
+//! A governed call's body: read whole, within its bounds, as one strict JSON object.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{self, HeaderMap};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
+use tokio::time::timeout;
+
+use super::reply::Refusal;
+use crate::audit::record::RefusedBody;
+use crate::config::Limits;
+use crate::deployment::patch::{self, Patch};
+use crate::ids::Hex;
+use crate::key::Key;
+use crate::provider::Operation;
+
+/// A body that was judged, and its bytes, which are what is forwarded.
+#[derive(Clone, Debug)]
+pub(super) struct Judged {
+    pub(super) patch: Patch,
+    pub(super) bytes: Bytes,
+}
+
+/// A body that is refused for its form.
+#[derive(Clone, Debug)]
+pub(super) struct Unfit {
+    pub(super) refusal: Refusal,
+    pub(super) body: RefusedBody,
+}
+
+/// Why reading ended early.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadError {
+    #[error("the body did not come in time")]
+    Slow,
+    #[error("the body broke off")]
+    Broken(#[source] hyper::Error),
+    #[error("the body is too long")]
+    TooLong {
+        /// Bytes read before it was too much.
+        read: u64,
+    },
+}
+
+/// Reads a governed call's body. The outer error is a call that has not begun, and leaves no
+/// record; the inner one a call that is refused.
+pub(super) async fn receive(
+    headers: &HeaderMap,
+    incoming: Incoming,
+    operation: Operation,
+    limits: &Limits,
+    key: &Key,
+) -> Result<Result<Judged, Unfit>, Refusal> {
+    let announced = incoming.size_hint().exact().unwrap_or(0);
+    let unread = |refusal, bytes| Ok(Err(Unfit { refusal, body: RefusedBody { bytes, digest: None } }));
+    if let Err(refusal) = accept_media_type(headers) {
+        return unread(refusal, announced);
+    }
+    if announced > limits.body_bytes as u64 {
+        return unread(Refusal::too_large(limits.body_bytes), announced);
+    }
+    let bytes = match collect(incoming, limits.body_bytes, limits.body_timeout).await {
+        Ok(bytes) => bytes,
+        Err(ReadError::TooLong { read }) => {
+            return unread(Refusal::too_large(limits.body_bytes), read);
+        }
+        Err(ReadError::Slow) => return Err(Refusal::too_slow()),
+        Err(ReadError::Broken(_)) => return Err(Refusal::form("the body broke off")),
+    };
+    let takes_none = !matches!(operation, Operation::Create | Operation::Update);
+    if takes_none && bytes.is_empty() {
+        return Ok(Ok(Judged { patch: Patch::default(), bytes }));
+    }
+    Ok(match patch::parse(&bytes, limits.json_depth) {
+        Ok(patch) => Ok(Judged { patch, bytes }),
+        Err(error) => {
+            let digest = Hex(&key.digest("body", &bytes)).to_string();
+            let body = RefusedBody { bytes: bytes.len() as u64, digest: Some(digest) };
+            Err(Unfit { refusal: Refusal::form(error.message).param(error.param), body })
+        }
+    })
+}
+
+/// JSON in UTF-8, not encoded in any way; no content type is taken as JSON.
+fn accept_media_type(headers: &HeaderMap) -> Result<(), Refusal> {
+    let encoded = headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
+    if encoded {
+        return Err(Refusal::media_type(
+            "a Content-Encoding is not taken here: send the JSON as it is",
+        ));
+    }
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(only), None) = (types.next(), types.next()) else {
+        return if headers.contains_key(header::CONTENT_TYPE) {
+            Err(Refusal::media_type("more than one Content-Type: send exactly one"))
+        } else {
+            Ok(())
+        };
+    };
+    let text = only.to_str().unwrap_or_default();
+    let (media, parameters) = text.split_once(';').unwrap_or((text, ""));
+    let json = ["application/json", "application/merge-patch+json"]
+        .iter()
+        .any(|known| media.trim().eq_ignore_ascii_case(known));
+    if json && parameters.split(';').all(accepts_parameter) {
+        return Ok(());
+    }
+    Err(Refusal::media_type("send Content-Type: application/json, in UTF-8"))
+}
+
+fn accepts_parameter(parameter: &str) -> bool {
+    let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+    let charset = name.trim().eq_ignore_ascii_case("charset");
+    let value = value.trim().trim_matches('"');
+    parameter.trim().is_empty() || (charset && value.eq_ignore_ascii_case("utf-8"))
+}
+
+/// Reads a body whole: at most `bytes_max`, waiting at most `patience` for each part of it.
+pub(super) async fn collect(
+    mut incoming: Incoming,
+    bytes_max: usize,
+    patience: Duration,
+) -> Result<Bytes, ReadError> {
+    let mut parts = BytesMut::new();
+    let mut only = None;
+    while let Some(frame) =
+        timeout(patience, incoming.frame()).await.map_err(|_elapsed| ReadError::Slow)?
+    {
+        let Ok(data) = frame.map_err(ReadError::Broken)?.into_data() else { continue };
+        let read = parts.len() + only.as_ref().map_or(0, Bytes::len) + data.len();
+        if read > bytes_max {
+            return Err(ReadError::TooLong { read: read as u64 });
+        }
+        // One part, as most bodies are, is kept as it came.
+        match only.take() {
+            None if parts.is_empty() => only = Some(data),
+            first => {
+                parts.extend_from_slice(&first.unwrap_or_default());
+                parts.extend_from_slice(&data);
+            }
+        }
+    }
+    Ok(only.unwrap_or_else(|| parts.freeze()))
+}

@@ -1,0 +1,180 @@
+//! One request of a governed call to upstream, and its answer, read whole.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Request, StatusCode, Version};
+use serde_json::Value;
+
+use super::body::{ReadError, collect};
+use super::call::Call;
+use super::headers;
+use super::passthrough::{IDENTITY, target};
+use super::pool::SendError;
+use super::reply::{Refusal, Reply, whole};
+use super::upload::RequestBody;
+use crate::audit::record::{Outcome, UpstreamAnswer};
+use crate::config::Limits;
+use crate::deployment::{self, patch};
+
+/// The longest a governed call waits for one answer of upstream, whatever
+/// `upstream.response_timeout` allows to others: it holds its deployment's turn meanwhile.
+const PATIENCE_MAX: Duration = Duration::from_secs(60);
+
+/// The most of upstream's request id that is kept, in bytes.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// Upstream's answer, whole.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) version: Version,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+/// Why there is no whole answer.
+#[derive(Debug)]
+pub(super) enum Unanswered {
+    /// Surely nothing was sent.
+    NotSent(SendError),
+    /// Not in time.
+    Slow,
+    /// The connection broke, before or within the answer.
+    Broken,
+    /// Longer than `limits.answer_bytes`.
+    TooLong,
+}
+
+/// Sends the judged bytes to the route that was matched, once.
+pub(super) async fn write(call: &Call, body: Bytes) -> Result<Answer, Unanswered> {
+    let provider = call.scene.live.config.upstream.provider;
+    let path = call.route_path(provider);
+    let mut headers = call.headers.clone();
+    headers.insert(IDENTITY.0, IDENTITY.1);
+    headers.remove(header::CONTENT_LENGTH);
+    headers.remove(header::CONTENT_ENCODING);
+    headers.remove(header::IF_MATCH);
+    headers.remove(header::TRAILER);
+    if !body.is_empty() && !headers.contains_key(header::CONTENT_TYPE) {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    let mut request = Request::new(RequestBody::Whole(Some(body)));
+    *request.method_mut() = call.method.clone();
+    *request.uri_mut() =
+        target(&path, call.query.as_deref()).map_err(|_source| Unanswered::Broken)?;
+    *request.headers_mut() = headers;
+    exchange(call, request).await
+}
+
+/// Sends a request and reads the answer whole.
+pub(super) async fn exchange(
+    call: &Call,
+    request: Request<RequestBody>,
+) -> Result<Answer, Unanswered> {
+    let live = &call.scene.live;
+    let patience = live.config.upstream.response_timeout.min(PATIENCE_MAX);
+    let sent = call.scene.pool.send(&live.dialer, request, None, patience).await;
+    let answered = sent.map_err(|error| {
+        tracing::warn!(
+            request_id = %call.visit.request_id,
+            error = &error as &dyn std::error::Error,
+            "no answer from upstream to a governed call"
+        );
+        match error {
+            SendError::Timeout => Unanswered::Slow,
+            error if error.was_sent() => Unanswered::Broken,
+            error => Unanswered::NotSent(error),
+        }
+    })?;
+    let (parts, incoming) = answered.response.into_parts();
+    call.scene.learn(&call.visit, parts.status);
+    let body = collect(incoming, live.config.limits.answer_bytes, patience).await;
+    let body = body.map_err(|error| match error {
+        ReadError::Slow => Unanswered::Slow,
+        ReadError::Broken(_) => Unanswered::Broken,
+        ReadError::TooLong { .. } => Unanswered::TooLong,
+    })?;
+    if let Some(returning) = answered.returning {
+        returning.give_back();
+    }
+    Ok(Answer { status: parts.status, version: parts.version, headers: parts.headers, body })
+}
+
+impl Answer {
+    /// The Deployment that the body is, if it is one.
+    pub(super) fn deployment(&self, limits: &Limits) -> Option<Value> {
+        let document = patch::parse_value(&self.body, limits.json_depth.max(128)).ok()?;
+        deployment::id_of(&document).is_some().then_some(document)
+    }
+
+    /// Contract §5: outcome by upstream's answer.
+    pub(super) fn outcome(&self) -> Outcome {
+        if self.status.is_success() {
+            Outcome::Applied
+        } else if self.status.is_redirection() || self.status.is_client_error() {
+            Outcome::Rejected
+        } else {
+            Outcome::Unknown
+        }
+    }
+
+    /// What is recorded of it.
+    pub(super) fn told(&self) -> UpstreamAnswer {
+        let id = ["x-request-id", "request-id"].iter().find_map(|name| self.headers.get(*name));
+        let id = id.and_then(|id| id.to_str().ok());
+        UpstreamAnswer {
+            status: Some(self.status.as_u16()),
+            request_id: id.map(|id| id.chars().take(REQUEST_ID_BYTES_MAX).collect()),
+        }
+    }
+
+    /// The answer as the client gets it: status and body byte for byte.
+    pub(super) fn into_reply(self) -> Reply {
+        let mut reply = whole(self.status, self.body);
+        let mut headers = self.headers;
+        headers::strip_hop_by_hop(&mut headers);
+        headers.remove(header::CONTENT_LENGTH);
+        headers.remove(header::TRAILER);
+        headers::add_via(&mut headers, self.version);
+        *reply.headers_mut() = headers;
+        reply
+    }
+}
+
+impl Unanswered {
+    /// Nothing sent is failed; everything else is unknown.
+    pub(super) fn outcome(&self) -> Outcome {
+        if matches!(self, Self::NotSent(_)) { Outcome::Failed } else { Outcome::Unknown }
+    }
+
+    /// What the client of a governed write is told.
+    pub(super) fn refusal(&self) -> Refusal {
+        match self {
+            Self::NotSent(SendError::NotSent(super::dial::DialError::Timeout)) => {
+                Refusal::gateway_timeout(
+                    "upstream did not take the connection in time; the change was not applied",
+                )
+            }
+            Self::NotSent(_) => Refusal::bad_gateway(
+                "upstream can't be reached; nothing was sent and the change was not applied",
+            ),
+            Self::Slow => Refusal::gateway_timeout(
+                "upstream did not answer in time; the change may have been applied: read the \
+                 deployment before trying again",
+            )
+            .possibly_applied(),
+            Self::Broken => Refusal::bad_gateway(
+                "upstream broke the connection; the change may have been applied: read the \
+                 deployment before trying again",
+            )
+            .possibly_applied(),
+            Self::TooLong => Refusal::bad_gateway(
+                "upstream's answer is longer than limits.answer_bytes; the change may have been \
+                 applied: read the deployment before trying again",
+            )
+            .possibly_applied(),
+        }
+    }
+}

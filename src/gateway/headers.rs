@@ -1,0 +1,250 @@
+//! Header fields: which make a message unacceptable, which are between two hops only, which
+//! would tell upstream what it need not know.
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::uri::Authority;
+use http::{Method, Uri, Version};
+
+use super::reply::Refusal;
+use crate::ids::RequestId;
+
+/// The name Changegate gives itself in `Via` (RFC 9110, 7.6.3) and `Warning`.
+pub(super) const PSEUDONYM: &str = "changegate";
+
+/// Fields by which some servers let a request say that it is another one.
+const OVERRIDES: [&str; 12] = [
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+    "x-original-method",
+    "x-original-url",
+    "x-original-uri",
+    "x-original-path",
+    "x-rewrite-url",
+    "x-rewrite-uri",
+    "x-forwarded-path",
+    "x-forwarded-url",
+    "x-forwarded-uri",
+];
+
+/// Fields that carry the client's address or the name it called; upstream need not know either.
+const TELLTALES: [&str; 12] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-forwarded-server",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "fastly-client-ip",
+];
+
+/// Fields that `Connection` must not name: without them the call would not be the one judged.
+const END_TO_END: [&str; 10] = [
+    "authorization",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "host",
+    "if-match",
+    "via",
+    "x-api-key",
+    "x-request-id",
+];
+
+/// Checks a request's form (contract §4) and brings the target into origin-form.
+pub(super) fn accept_form(head: &mut http::request::Parts) -> Result<(), Refusal> {
+    accept_method(&head.method, &head.uri)?;
+    accept_names(&head.headers)?;
+    accept_host(head)?;
+    accept_expectation(&head.headers)
+}
+
+fn accept_method(method: &Method, uri: &Uri) -> Result<(), Refusal> {
+    if method == Method::CONNECT {
+        return Err(Refusal::form("CONNECT is not served here: call the API's paths directly"));
+    }
+    if uri.path() == "*" {
+        return Err(Refusal::form("the target * is not served here: name a path"));
+    }
+    let known = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+    ];
+    if known.contains(method) { Ok(()) } else { Err(Refusal::unknown_method()) }
+}
+
+fn accept_names(headers: &HeaderMap) -> Result<(), Refusal> {
+    for name in headers.keys() {
+        let text = name.as_str();
+        if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+            return Err(Refusal::form(
+                "a header name has characters outside A-Z a-z 0-9 and -: rename or remove it",
+            ));
+        }
+        if text.starts_with("x-") && OVERRIDES.contains(&text) {
+            return Err(Refusal::form(format!(
+                "the header {text} would make this another request: remove it and send the \
+                 method and path that you mean"
+            )));
+        }
+    }
+    if let Some(named) = tokens(headers, &header::CONNECTION)
+        .find(|named| END_TO_END.iter().any(|field| named.eq_ignore_ascii_case(field)))
+    {
+        let named = named.to_ascii_lowercase();
+        return Err(Refusal::form(format!("Connection must not name {named}: remove it there")));
+    }
+    Ok(())
+}
+
+/// Exactly one host, however it is named: `Host`, `:authority`, or the target in absolute-form.
+fn accept_host(head: &mut http::request::Parts) -> Result<(), Refusal> {
+    let mut hosts = head.headers.get_all(header::HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => Some(parse_host(host)?),
+        (None, None) => None,
+        _ => return Err(Refusal::form("more than one Host header: send exactly one")),
+    };
+    match (head.uri.authority(), &host) {
+        (None, None) => return Err(Refusal::form("no Host header: send exactly one")),
+        (Some(_), None) if head.version < Version::HTTP_2 => {
+            return Err(Refusal::form("no Host header: send exactly one"));
+        }
+        (Some(target), Some(host)) if !target.as_str().eq_ignore_ascii_case(host.as_str()) => {
+            return Err(Refusal::form("the target's host is not the one in Host: send one host"));
+        }
+        _ => {}
+    }
+    if head.uri.authority().is_some() {
+        let path = head.uri.path_and_query().cloned();
+        head.uri = path.map_or_else(|| Uri::from_static("/"), Uri::from);
+    }
+    Ok(())
+}
+
+fn parse_host(value: &HeaderValue) -> Result<Authority, Refusal> {
+    let authority = Authority::try_from(value.as_bytes()).ok();
+    authority
+        .filter(|authority| !authority.as_str().contains('@'))
+        .ok_or_else(|| Refusal::form("the Host header is no host: send host or host:port"))
+}
+
+fn accept_expectation(headers: &HeaderMap) -> Result<(), Refusal> {
+    let unmet = headers
+        .get_all(header::EXPECT)
+        .iter()
+        .any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    if unmet { Err(Refusal::expectation()) } else { Ok(()) }
+}
+
+/// The client's own request id where it sent one, well-formed; else a new one. An id that repeats
+/// a part of the credential is not kept: request ids are logged.
+pub(super) fn request_id(headers: &HeaderMap) -> RequestId {
+    let mut sent = headers.get_all("x-request-id").iter();
+    let (Some(only), None) = (sent.next(), sent.next()) else { return RequestId::random() };
+    let kept = only.to_str().ok().and_then(RequestId::well_formed);
+    let leaks = |id: &RequestId| {
+        [&header::AUTHORIZATION, &HeaderName::from_static("x-api-key")]
+            .into_iter()
+            .flat_map(|name| headers.get_all(name))
+            .any(|value| value.to_str().is_ok_and(|value| repeats(id.as_str(), value)))
+    };
+    kept.filter(|id| !leaks(id)).unwrap_or_else(RequestId::random)
+}
+
+/// Whether `id` holds the credential in a header value such as `Bearer x`.
+fn repeats(id: &str, value: &str) -> bool {
+    value.split_ascii_whitespace().next_back().is_some_and(|token| id.contains(token))
+}
+
+/// Removes what concerns only the connection it came on (RFC 9110, 7.6.1), and keeps
+/// `TE: trailers`, which says something of the client.
+pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(header::CONNECTION) {
+        let named: Vec<HeaderName> = tokens(headers, &header::CONNECTION)
+            .filter_map(|name| HeaderName::try_from(name).ok())
+            .filter(|name| name != header::TE)
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+        headers.remove(header::CONNECTION);
+    }
+    let trailers =
+        tokens(headers, &header::TE).any(|coding| coding.eq_ignore_ascii_case("trailers"));
+    headers.remove(header::TE);
+    if trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+    for name in [
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+        header::PROXY_AUTHENTICATE,
+        header::PROXY_AUTHORIZATION,
+        HeaderName::from_static("keep-alive"),
+        HeaderName::from_static("proxy-connection"),
+        HeaderName::from_static("http2-settings"),
+    ] {
+        headers.remove(name);
+    }
+}
+
+/// Makes a client's header the one that upstream gets.
+pub(super) fn toward_upstream(headers: &mut HeaderMap, version: Version, id: &RequestId) {
+    strip_hop_by_hop(headers);
+    for name in TELLTALES {
+        headers.remove(name);
+    }
+    headers.remove(header::EXPECT);
+    headers.remove(header::HOST);
+    join_cookies(headers);
+    add_via(headers, version);
+    if let Ok(id) = HeaderValue::try_from(id.as_str()) {
+        headers.insert("x-request-id", id);
+    }
+}
+
+/// HTTP/2 may split `Cookie`; HTTP/1.1 may not (RFC 9113, 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut cookies = headers.get_all(header::COOKIE).iter();
+    if cookies.next().is_none() || cookies.next().is_none() {
+        return;
+    }
+    let parts: Vec<&[u8]> =
+        headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&parts.join(&b"; "[..])) {
+        headers.insert(header::COOKIE, joined);
+    }
+}
+
+/// Says that the message passed here (RFC 9110, 7.6.3).
+pub(super) fn add_via(headers: &mut HeaderMap, received: Version) {
+    let text = match received {
+        Version::HTTP_10 => "1.0 changegate",
+        Version::HTTP_2 => "2 changegate",
+        _ => "1.1 changegate",
+    };
+    debug_assert!(text.ends_with(PSEUDONYM));
+    headers.append(header::VIA, HeaderValue::from_static(text));
+}
+
+fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|token| token.split(';').next().unwrap_or(token).trim())
+        .filter(|token| !token.is_empty())
+}

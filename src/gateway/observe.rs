@@ -1,0 +1,68 @@
+//! `GET /deployments/{id}`: passed on, and given the etag that `If-Match` takes.
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, header};
+use hyper::body::Incoming;
+
+use super::body::{ReadError, collect};
+use super::forward::Answer;
+use super::passthrough::{IDENTITY, no_answer};
+use super::reply::{Refusal, Reply};
+use super::upload::RequestBody;
+use super::{Scene, Visit, headers, passthrough};
+use crate::deployment::digest::etag;
+use crate::deployment::id_of;
+
+/// Answers as upstream does. The answer is held whole, since its etag comes before its body;
+/// where it says that it is longer than `limits.answer_bytes`, it passes as it comes, without.
+pub(super) async fn read(
+    scene: &Scene,
+    visit: &Visit,
+    mut head: Parts,
+    body: Incoming,
+    deployment_id: &str,
+) -> Result<Reply, Refusal> {
+    debug_assert_eq!(head.method, Method::GET);
+    // An encoded answer could not be read here; the client understands this one as well.
+    head.headers.insert(IDENTITY.0, IDENTITY.1);
+    drop(body);
+    let config = &scene.live.config;
+    let answers_max = config.limits.answer_bytes as u64;
+    headers::toward_upstream(&mut head.headers, head.version, &visit.request_id);
+    let mut request = Request::new(RequestBody::Empty);
+    *request.uri_mut() = head.uri;
+    *request.headers_mut() = head.headers;
+    let timeout = config.upstream.response_timeout;
+    let sent = scene.pool.send(&scene.live.dialer, request, None, timeout).await;
+    let answered = sent.map_err(|error| no_answer(visit, &error))?;
+    scene.learn(visit, answered.response.status());
+    let length = hyper::body::Body::size_hint(answered.response.body()).exact();
+    if !answered.response.status().is_success() || length.is_some_and(|len| len > answers_max) {
+        return Ok(passthrough::relay(answered, None));
+    }
+    let (parts, incoming) = answered.response.into_parts();
+    let body = collect(incoming, config.limits.answer_bytes, timeout).await;
+    let body: Bytes = body.map_err(|error| match error {
+        ReadError::Slow => Refusal::gateway_timeout("upstream's answer did not come in time"),
+        ReadError::Broken(_) => Refusal::bad_gateway("upstream broke off within its answer"),
+        ReadError::TooLong { .. } => {
+            Refusal::bad_gateway("upstream's answer is longer than limits.answer_bytes")
+        }
+    })?;
+    if let Some(returning) = answered.returning {
+        returning.give_back();
+    }
+    let answer =
+        Answer { status: parts.status, version: parts.version, headers: parts.headers, body };
+    let shown = answer.deployment(&config.limits);
+    let shown = shown.filter(|document| id_of(document) == Some(deployment_id));
+    let tag = shown.map(|document| {
+        etag(&scene.gateway.key, config.upstream.provider, &document)
+    });
+    let mut reply = answer.into_reply();
+    if let Some(tag) = tag.and_then(|tag| HeaderValue::from_str(&tag).ok()) {
+        reply.headers_mut().insert(header::ETAG, tag);
+    }
+    Ok(reply)
+}

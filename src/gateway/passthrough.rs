@@ -1,0 +1,179 @@
+//! What is no governed call: passed on as it comes, in both directions, and recorded as an event
+//! where it writes.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use hyper::body::Incoming;
+use serde_json::json;
+
+use super::headers;
+use super::limit::Kind;
+use super::pool::{Answered, SendError};
+use super::relay::Relay;
+use super::reply::{Refusal, Reply, ReplyBody};
+use super::upload::{Progress, RequestBody};
+use super::{Scene, Visit};
+use crate::audit::record::{Event, EventKind};
+use crate::audit::Audit;
+use crate::clock::{Clock, Timestamp};
+
+/// The most of a path that is recorded, in bytes.
+const PATH_BYTES_MAX: usize = 512;
+
+/// A write to another resource than deployments, noted when it is dropped: however it ends.
+#[derive(Debug)]
+pub(crate) struct OtherWrite {
+    audit: Audit,
+    clock: Clock,
+    started: Instant,
+    progress: Option<Arc<Progress>>,
+    status: Option<StatusCode>,
+    answer_bytes: u64,
+    method: Method,
+    path: String,
+    event: Event,
+}
+
+/// Passes a call on.
+pub(super) async fn pass(
+    scene: &Scene,
+    visit: &Visit,
+    mut head: Parts,
+    body: Incoming,
+) -> Result<Reply, Refusal> {
+    let limits = &scene.live.config.limits;
+    let (body, progress) = RequestBody::upload(body, limits.body_timeout);
+    let mut write = OtherWrite::of(scene, visit, &head, progress.clone());
+    headers::toward_upstream(&mut head.headers, head.version, &visit.request_id);
+    let mut request = Request::new(body);
+    *request.method_mut() = head.method;
+    *request.uri_mut() = head.uri;
+    *request.headers_mut() = head.headers;
+    let timeout = scene.live.config.upstream.response_timeout;
+    let stalled = progress.clone();
+    let sent = scene.pool.send(&scene.live.dialer, request, progress, timeout).await;
+    let answered = match sent {
+        Ok(answered) => answered,
+        Err(_) if stalled.is_some_and(|upload| upload.is_stalled()) => {
+            return Err(Refusal::too_slow());
+        }
+        Err(error) => return Err(no_answer(visit, &error)),
+    };
+    scene.learn(visit, answered.response.status());
+    if let Some(write) = &mut write {
+        write.status = Some(answered.response.status());
+    }
+    if answered.response.status().is_informational() {
+        return Err(Refusal::bad_gateway("upstream switched protocols, which nobody asked for"));
+    }
+    Ok(relay(answered, write))
+}
+
+/// Upstream's answer, passed on as it comes.
+pub(super) fn relay(answered: Answered, write: Option<Box<OtherWrite>>) -> Reply {
+    let (mut parts, incoming) = answered.response.into_parts();
+    headers::strip_hop_by_hop(&mut parts.headers);
+    headers::add_via(&mut parts.headers, parts.version);
+    let relay = Relay::new(incoming, answered.returning, write);
+    let mut reply = Response::new(ReplyBody::Relay(relay));
+    *reply.status_mut() = parts.status;
+    *reply.headers_mut() = parts.headers;
+    reply
+}
+
+/// What a client is told where upstream gave no answer to a call that is not governed.
+pub(super) fn no_answer(visit: &Visit, error: &SendError) -> Refusal {
+    tracing::warn!(
+        request_id = %visit.request_id,
+        error = error as &dyn std::error::Error,
+        "no answer from upstream"
+    );
+    match error {
+        SendError::Timeout => {
+            Refusal::gateway_timeout("upstream did not answer in time (upstream.response_timeout)")
+        }
+        SendError::NotSent(super::dial::DialError::Timeout) => {
+            Refusal::gateway_timeout("upstream did not take the connection in time")
+        }
+        SendError::NotSent(_) | SendError::Refused(_) => {
+            Refusal::bad_gateway("upstream can't be reached; nothing was sent")
+        }
+        SendError::Broken(_) => Refusal::bad_gateway("upstream broke the connection"),
+    }
+}
+
+/// The origin-form target below upstream's origin.
+pub(super) fn target(path: &str, query: Option<&str>) -> Result<Uri, http::uri::InvalidUri> {
+    match query {
+        Some(query) => Uri::try_from(format!("{path}?{query}")),
+        None => Uri::try_from(path),
+    }
+}
+
+/// Asks for an answer that can be read as it is.
+pub(super) const IDENTITY: (header::HeaderName, HeaderValue) =
+    (header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+
+impl OtherWrite {
+    fn of(
+        scene: &Scene,
+        visit: &Visit,
+        head: &Parts,
+        progress: Option<Arc<Progress>>,
+    ) -> Option<Box<Self>> {
+        if Kind::of(&head.method) == Kind::Read || !scene.live.config.audit.other_writes {
+            return None;
+        }
+        let clock = scene.gateway.clock.clone();
+        let mut path = head.uri.path().to_owned();
+        path.truncate(PATH_BYTES_MAX);
+        Some(Box::new(Self {
+            audit: scene.gateway.audit.clone(),
+            started: clock.instant(),
+            clock,
+            progress,
+            status: None,
+            answer_bytes: 0,
+            method: head.method.clone(),
+            path,
+            event: visit.event(EventKind::OtherWrite, visit.received_at),
+        }))
+    }
+
+    /// So many bytes of the answer were passed on.
+    pub(super) fn answered(&mut self, bytes: usize) {
+        self.answer_bytes += bytes as u64;
+    }
+}
+
+impl Drop for OtherWrite {
+    fn drop(&mut self) {
+        let duration = self.clock.instant().saturating_duration_since(self.started);
+        self.event.detail = json!({
+            "method": self.method.as_str(),
+            "path": self.path,
+            "status": self.status.map(|status| status.as_u16()),
+            "request_bytes": self.progress.as_ref().map_or(0, |upload| upload.bytes()),
+            "response_bytes": self.answer_bytes,
+            "duration_ms": u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+        });
+        self.audit.note(self.event.clone());
+    }
+}
+
+impl Visit {
+    /// An event of this visit, its detail still empty.
+    pub(super) fn event(&self, kind: EventKind, at: Timestamp) -> Event {
+        Event {
+            at,
+            kind,
+            actor: self.caller.as_ref().map(|caller| caller.actor.clone()),
+            client_ip: Some(self.address.0.to_string()),
+            request_id: Some(self.request_id.as_str().to_owned()),
+            detail: serde_json::Value::Null,
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! What a client gets: upstream's answer as it comes, or the gateway's own in the provider's
+//! envelope. One table turns refusals into answers.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use serde_json::json;
+
+use super::relay::Relay;
+use crate::ids::RequestId;
+
+/// The gateway's own "no": what is wrong, and what would be right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    pub(super) kind: &'static str,
+    pub(super) message: String,
+    pub(super) param: Option<String>,
+    pub(super) retry_after: Option<u64>,
+    /// The change may have been applied: a client must not send it again by itself.
+    pub(super) may_be_applied: bool,
+}
+
+/// The body of an answer.
+pub(super) enum ReplyBody {
+    /// Held whole; none once it was sent.
+    Whole(Option<Bytes>),
+    /// Passed on as it comes.
+    Relay(Relay),
+}
+
+pub(super) type Reply = Response<ReplyBody>;
+
+const INVALID: &str = "invalid_request_error";
+
+impl Refusal {
+    fn new(status: StatusCode, kind: &'static str, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { status, kind, message, param: None, retry_after: None, may_be_applied: false }
+    }
+
+    pub(super) fn form(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, INVALID, message)
+    }
+
+    pub(super) fn unknown_method() -> Self {
+        Self::new(
+            StatusCode::NOT_IMPLEMENTED,
+            INVALID,
+            "this method is not known here: use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS",
+        )
+    }
+
+    pub(super) fn expectation() -> Self {
+        Self::new(
+            StatusCode::EXPECTATION_FAILED,
+            INVALID,
+            "only Expect: 100-continue can be met: remove the header",
+        )
+    }
+
+    pub(super) fn uri_too_long(max: usize) -> Self {
+        Self::new(
+            StatusCode::URI_TOO_LONG,
+            INVALID,
+            format!("the target is longer than {max} bytes"),
+        )
+    }
+
+    pub(super) fn too_slow() -> Self {
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            INVALID,
+            "the body did not come in time: send the request again",
+        )
+    }
+
+    pub(super) fn too_large(max: usize) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            INVALID,
+            format!("the body is longer than {max} bytes (limits.body_bytes)"),
+        )
+    }
+
+    pub(super) fn media_type(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID, message)
+    }
+
+    pub(super) fn credential(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "authentication_error", message)
+    }
+
+    pub(super) fn permission(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "permission_error", message)
+    }
+
+    pub(super) fn precondition() -> Self {
+        Self::new(
+            StatusCode::PRECONDITION_FAILED,
+            "conflict_error",
+            "the deployment is no longer the one that If-Match names: read it again, then update",
+        )
+    }
+
+    pub(super) fn rate_limited(message: &str, retry_after: u64) -> Self {
+        let refusal = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", message);
+        Self { retry_after: Some(retry_after.max(1)), ..refusal }
+    }
+
+    pub(super) fn unavailable(message: impl Into<String>, retry_after: Option<u64>) -> Self {
+        let refusal = Self::new(StatusCode::SERVICE_UNAVAILABLE, "api_error", message);
+        Self { retry_after, ..refusal }
+    }
+
+    pub(super) fn bad_gateway(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_GATEWAY, "api_error", message)
+    }
+
+    pub(super) fn gateway_timeout(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::GATEWAY_TIMEOUT, "api_error", message)
+    }
+
+    pub(super) fn param(self, param: Option<String>) -> Self {
+        Self { param, ..self }
+    }
+
+    pub(super) fn possibly_applied(self) -> Self {
+        Self { may_be_applied: true, ..self }
+    }
+
+    /// The answer in the provider's envelope.
+    pub(super) fn into_reply(self, request_id: &RequestId) -> Reply {
+        let mut error = json!({"type": self.kind, "message": self.message});
+        if let (Some(param), Some(object)) = (self.param, error.as_object_mut()) {
+            object.insert("param".to_owned(), param.into());
+        }
+        let envelope = json!({"type": "error", "error": error, "request_id": request_id.as_str()});
+        let mut reply = whole(self.status, Bytes::from(envelope.to_string()));
+        let headers = reply.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.may_be_applied {
+            headers.insert("x-should-retry", HeaderValue::from_static("false"));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        reply
+    }
+}
+
+/// An answer that is held whole.
+pub(super) fn whole(status: StatusCode, body: Bytes) -> Reply {
+    let mut reply = Response::new(ReplyBody::Whole(Some(body)));
+    *reply.status_mut() = status;
+    reply
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            Self::Whole(body) => {
+                let body = body.take().filter(|body| !body.is_empty());
+                Poll::Ready(body.map(|body| Ok(Frame::data(body))))
+            }
+            Self::Relay(relay) => Pin::new(relay).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(body) => body.as_ref().is_none_or(Bytes::is_empty),
+            Self::Relay(relay) => relay.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(body) => {
+                SizeHint::with_exact(body.as_ref().map_or(0, |body| body.len() as u64))
+            }
+            Self::Relay(relay) => relay.size_hint(),
+        }
+    }
+}

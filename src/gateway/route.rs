@@ -1,0 +1,186 @@
+//! Which deployment operation a method and a raw path are, if any.
+
+use http::Method;
+use percent_encoding::percent_decode_str;
+
+use super::reply::Refusal;
+use crate::config::AllowedWrite;
+use crate::provider::{Operation, Provider};
+
+/// The longest request target taken, in bytes.
+const TARGET_BYTES_MAX: usize = 16 * 1024;
+
+/// The longest deployment id taken, in bytes.
+const ID_BYTES_MAX: usize = 256;
+
+/// How often percent-encoding is undone when looking for a hidden segment.
+const DECODINGS_MAX: usize = 4;
+
+/// Query keys by which some servers let a request change its method.
+const METHOD_KEYS: [&str; 3] = ["_method", "method", "_httpmethod"];
+
+/// What a call is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    /// A deployment operation; its id where the operation has one.
+    Governed { operation: Operation, deployment_id: Option<String> },
+    /// `GET /deployments/{id}`: read whole, since the answer gets an etag.
+    ReadDeployment { deployment_id: String },
+    /// Anything else: passed on as it comes.
+    Passthrough,
+}
+
+/// A call as its target names it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Target<'a> {
+    pub(super) method: &'a Method,
+    pub(super) path: &'a str,
+    pub(super) query: Option<&'a str>,
+    pub(super) has_body: bool,
+}
+
+/// Judges a call by its raw target (contract §4).
+pub(super) fn classify(
+    provider: &Provider,
+    allowed: &[AllowedWrite],
+    target: Target<'_>,
+) -> Result<Route, Refusal> {
+    let length = target.path.len() + target.query.map_or(0, str::len);
+    if length > TARGET_BYTES_MAX {
+        return Err(Refusal::uri_too_long(TARGET_BYTES_MAX));
+    }
+    let reads = [Method::GET, Method::HEAD].contains(target.method);
+    let concerns_deployments = names_deployments(target.path);
+    if (!reads || concerns_deployments) && !is_canonical(target.path) {
+        return Err(Refusal::form(
+            "the path is not in its plain form: use segments of A-Z a-z 0-9 _ . - between single \
+             slashes, without %, dot segments, or a slash at the end",
+        ));
+    }
+    if !concerns_deployments {
+        return Ok(Route::Passthrough);
+    }
+    accept_query(target.query)?;
+    let below: Option<Vec<&str>> = target
+        .path
+        .strip_prefix(provider.base_path)
+        .and_then(|rest| rest.strip_prefix('/'))
+        .map(|rest| rest.split('/').collect());
+    if reads {
+        return read_route(target, below.as_deref());
+    }
+    governed_route(target.method, below.as_deref())
+        .or_else(|| allowed_route(target.method, below.as_deref(), allowed))
+        .ok_or_else(|| {
+            Refusal::permission(format!(
+                "{} is no governed deployment operation here: an operator can let it pass by \
+                 adding \"{} {}\" to upstream.allow_writes",
+                target.method,
+                target.method,
+                below.map_or_else(
+                    || target.path.to_owned(),
+                    |segments| format!("/{}", segments.join("/"))
+                ),
+            ))
+        })
+}
+
+fn governed_route(method: &Method, below: Option<&[&str]>) -> Option<Route> {
+    let post = method == Method::POST;
+    let (operation, id) = match below? {
+        ["deployments"] if post => (Operation::Create, None),
+        ["deployments", id] if post || [Method::PATCH, Method::PUT].contains(method) => {
+            (Operation::Update, Some(id))
+        }
+        ["deployments", id, verb] if post => (Operation::of_verb(verb)?, Some(id)),
+        _ => return None,
+    };
+    if id.is_some_and(|id| id.len() > ID_BYTES_MAX) {
+        return None;
+    }
+    Some(Route::Governed { operation, deployment_id: id.map(|id| (*id).to_owned()) })
+}
+
+fn allowed_route(
+    method: &Method,
+    below: Option<&[&str]>,
+    allowed: &[AllowedWrite],
+) -> Option<Route> {
+    let below = below?;
+    let fits = |entry: &AllowedWrite| {
+        entry.method == *method
+            && entry.segments.len() == below.len()
+            && entry.segments.iter().zip(below).all(|(wanted, segment)| {
+                wanted.as_deref().is_none_or(|wanted| wanted == *segment)
+            })
+    };
+    allowed.iter().any(fits).then_some(Route::Passthrough)
+}
+
+fn read_route(target: Target<'_>, below: Option<&[&str]>) -> Result<Route, Refusal> {
+    if target.has_body {
+        return Err(Refusal::form("a GET or HEAD below /deployments takes no body: remove it"));
+    }
+    match below {
+        Some(["deployments", id])
+            if target.method == Method::GET && id.len() <= ID_BYTES_MAX =>
+        {
+            Ok(Route::ReadDeployment { deployment_id: (*id).to_owned() })
+        }
+        _ => Ok(Route::Passthrough),
+    }
+}
+
+fn accept_query(query: Option<&str>) -> Result<(), Refusal> {
+    let hidden = query.unwrap_or_default().split(['&', ';']).find_map(|pair| {
+        let key = pair.split('=').next().unwrap_or(pair).replace('+', " ");
+        let key = decoded(&key).trim().to_lowercase();
+        METHOD_KEYS.contains(&key.as_str()).then_some(key)
+    });
+    match hidden {
+        None => Ok(()),
+        Some(key) => Err(Refusal::form(format!(
+            "the query key {key} would make this another method: remove it"
+        ))),
+    }
+}
+
+/// Whether every server reads the path alike: `/`-separated segments of `[A-Za-z0-9_.-]`, none
+/// of them empty or of dots alone.
+fn is_canonical(path: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+    let fits = |segment: &str| {
+        !segment.is_empty() && segment.bytes().all(plain) && !segment.bytes().all(|b| b == b'.')
+    };
+    path == "/" || path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(fits))
+}
+
+/// Whether any segment is `deployments`, however it is disguised: case, encoding, `;params`,
+/// backslashes.
+fn names_deployments(path: &str) -> bool {
+    let is_it = |text: &str| {
+        text.split(['/', '\\']).any(|segment| {
+            let name = segment.split([';', '?', '#', '\0']).next().unwrap_or(segment).trim();
+            caseless::default_caseless_match_str(name, "deployments")
+        })
+    };
+    // The common case first: nothing to undo, and no letter that could be a part of it.
+    if path.is_ascii() && !path.contains('%') {
+        let lower = |b: &[u8]| b.eq_ignore_ascii_case(b"deployments");
+        return path.as_bytes().windows("deployments".len()).any(lower) && is_it(path);
+    }
+    is_it(path) || is_it(&decoded(path))
+}
+
+/// Undoes percent-encoding until nothing changes, a bounded number of times.
+fn decoded(text: &str) -> String {
+    let mut text = text.to_owned();
+    for _ in 0..DECODINGS_MAX {
+        let next = percent_decode_str(&text).decode_utf8_lossy().into_owned();
+        if next == text {
+            break;
+        }
+        text = next;
+    }
+    text
+}

@@ -1,0 +1,168 @@
+//! A governed call that ends before anything of it is forwarded: why, and its record.
+
+use http::StatusCode;
+use serde_json::Value;
+
+use super::call::Call;
+use super::exchange::mark;
+use super::forward::Answer;
+use super::reply::{Refusal, Reply};
+use crate::audit::Unavailable;
+use crate::audit::record::{Completion, Outcome, Ruling, UpstreamAnswer};
+use crate::policy::decide::Decision;
+use crate::policy::{Enforcement, Violation};
+
+/// Why a call stopped, and what the client and the record are told.
+#[derive(Debug)]
+pub(super) struct Stop {
+    answer: StopAnswer,
+    record: Option<StopRecord>,
+}
+
+#[derive(Debug)]
+enum StopAnswer {
+    Own(Refusal),
+    Upstream(Answer),
+}
+
+#[derive(Debug)]
+struct StopRecord {
+    ruling: Ruling,
+    outcome: Outcome,
+    decision: Decision,
+    before: Option<Value>,
+    upstream: Option<UpstreamAnswer>,
+}
+
+impl Stop {
+    fn own(refusal: Refusal, ruling: Ruling, outcome: Outcome) -> Self {
+        let decision = Decision::default();
+        let record = StopRecord { ruling, outcome, decision, before: None, upstream: None };
+        Self { answer: StopAnswer::Own(refusal), record: Some(record) }
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut StopRecord)) -> Self {
+        if let Some(record) = &mut self.record {
+            change(record);
+        }
+        self
+    }
+
+    /// The body is not one strict object: 400, 413, 415.
+    pub(super) fn unfit(refusal: Refusal) -> Self {
+        Self::own(refusal, Ruling::Refuse, Outcome::Refused)
+    }
+
+    /// A token that is not listed, where `actors.unknown` is `deny`.
+    pub(super) fn stranger(violation: &Violation) -> Self {
+        let refusal = Refusal::permission(violation.message.clone());
+        let violations = vec![violation.clone()];
+        Self::own(refusal, Ruling::Deny, Outcome::Denied)
+            .with(|record| record.decision.violations = violations)
+    }
+
+    /// The deployment's turn did not come: 503.
+    pub(super) fn no_turn(why: &str) -> Self {
+        let message = format!("{why}; nothing was changed: try again later");
+        Self::own(Refusal::unavailable(message, Some(1)), Ruling::Refuse, Outcome::Failed)
+    }
+
+    /// `If-Match` does not hold: 412.
+    pub(super) fn precondition(before: Option<Value>) -> Self {
+        Self::own(Refusal::precondition(), Ruling::Refuse, Outcome::Refused)
+            .with(|record| record.before = before)
+    }
+
+    /// The policy denies: 403. The message names every rule.
+    pub(super) fn denied(decision: Decision, before: Option<Value>) -> Self {
+        let denying =
+            || decision.violations.iter().filter(|v| v.enforcement == Enforcement::Deny);
+        let reasons: Vec<String> =
+            denying().map(|v| format!("[{}] {}", v.rule, v.message)).collect();
+        let message = format!("denied by policy: {}", reasons.join("; "));
+        let param = denying().next().map(|violation| dotted(&violation.path));
+        Self::own(Refusal::permission(message).param(param), Ruling::Deny, Outcome::Denied).with(
+            |record| {
+                record.before = before;
+                record.decision = decision;
+            },
+        )
+    }
+
+    /// Upstream does not show the deployment to this caller. Its 401s are only counted.
+    pub(super) fn unseen(answer: Answer) -> Self {
+        let record = (answer.status != StatusCode::UNAUTHORIZED).then(|| StopRecord {
+            ruling: Ruling::Refuse,
+            outcome: Outcome::Rejected,
+            decision: Decision::default(),
+            before: None,
+            upstream: Some(answer.told()),
+        });
+        Self { answer: StopAnswer::Upstream(answer), record }
+    }
+
+    /// The deployment could not be read: 502 or 504.
+    pub(super) fn failed(refusal: Refusal, status: Option<StatusCode>) -> Self {
+        let status = status.map(|status| status.as_u16());
+        Self::own(refusal, Ruling::Refuse, Outcome::Failed).with(|record| {
+            record.upstream = status.map(|_| UpstreamAnswer { status, request_id: None });
+        })
+    }
+
+    /// The log can't take the intent: 503, and there is nothing to record it in.
+    pub(super) fn unrecorded(unavailable: Unavailable) -> Self {
+        tracing::error!(error = &unavailable as &dyn std::error::Error, "a change is not recorded");
+        Self { answer: StopAnswer::Own(store_down()), record: None }
+    }
+
+    /// Makes the record durable, then answers.
+    pub(super) async fn record(self, call: &Call) -> Reply {
+        let marked = match self.record {
+            None => None,
+            Some(record) => {
+                let (ruling, outcome) = (record.ruling, record.outcome);
+                let end = Completion {
+                    completed_at: call.scene.gateway.clock.now(),
+                    outcome,
+                    upstream: record.upstream,
+                    deployment_id: None,
+                    after: None,
+                    effect: None,
+                };
+                let intent = call.intent(ruling, record.decision, record.before);
+                if let Err(unavailable) = call.scene.gateway.audit.record(intent, end).await {
+                    let stop = Self::unrecorded(unavailable);
+                    return stop.answer.into_reply(call);
+                }
+                super::report(call, ruling, outcome);
+                Some(ruling)
+            }
+        };
+        let mut reply = self.answer.into_reply(call);
+        if let Some(ruling) = marked {
+            mark(&mut reply, call, ruling);
+        }
+        reply
+    }
+}
+
+impl StopAnswer {
+    fn into_reply(self, call: &Call) -> Reply {
+        match self {
+            Self::Own(refusal) => refusal.into_reply(&call.visit.request_id),
+            Self::Upstream(answer) => answer.into_reply(),
+        }
+    }
+}
+
+fn store_down() -> Refusal {
+    Refusal::unavailable(
+        "the audit store can't take the record, so nothing was forwarded: try again later",
+        Some(1),
+    )
+}
+
+/// A JSON Pointer as the dotted path that the envelope's `param` takes.
+fn dotted(pointer: &str) -> String {
+    pointer.trim_start_matches('/').replace('/', ".").replace("~1", "/").replace("~0", "~")
+}

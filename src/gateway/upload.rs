@@ -1,0 +1,161 @@
+//! A request's body on its way to upstream.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
+
+/// What upstream is sent as a body.
+#[derive(Debug)]
+pub(crate) enum RequestBody {
+    /// Nothing.
+    Empty,
+    /// Held whole; none once it was sent.
+    Whole(Option<Bytes>),
+    /// Passed on from the client as it comes.
+    Upload(Box<Upload>),
+}
+
+/// A client's body, passed on with the client's own pace as long as it makes progress.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    incoming: Incoming,
+    patience: Duration,
+    deadline: Option<Pin<Box<Sleep>>>,
+    progress: Arc<Progress>,
+}
+
+/// How far an upload has come; shared with whoever waits for the answer.
+#[derive(Debug)]
+pub(super) struct Progress {
+    started: Instant,
+    bytes: AtomicU64,
+    last_millis: AtomicU64,
+    finished: AtomicBool,
+    stalled: AtomicBool,
+}
+
+/// Why an upload stopped.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UploadError {
+    #[error("the client's body broke off")]
+    Client(#[source] hyper::Error),
+    #[error("the client's body did not come in time")]
+    Stalled,
+}
+
+impl RequestBody {
+    /// The client's body, and how far it has come; nothing to follow where there is none.
+    pub(super) fn upload(incoming: Incoming, patience: Duration) -> (Self, Option<Arc<Progress>>) {
+        if incoming.is_end_stream() {
+            return (Self::Empty, None);
+        }
+        let progress = Arc::new(Progress {
+            started: Instant::now(),
+            bytes: AtomicU64::new(0),
+            last_millis: AtomicU64::new(0),
+            finished: AtomicBool::new(false),
+            stalled: AtomicBool::new(false),
+        });
+        let shared = Arc::clone(&progress);
+        let upload = Upload { incoming, patience, deadline: None, progress: shared };
+        (Self::Upload(Box::new(upload)), Some(progress))
+    }
+}
+
+impl Progress {
+    /// Bytes passed on so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether the whole body was passed on.
+    pub(super) fn is_finished(&self) -> bool {
+        self.finished.load(Ordering::Acquire)
+    }
+
+    /// Whether the client made no progress for too long.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.stalled.load(Ordering::Acquire)
+    }
+
+    /// When the body last made progress.
+    pub(super) fn last(&self) -> Instant {
+        self.started + Duration::from_millis(self.last_millis.load(Ordering::Relaxed))
+    }
+
+    fn touch(&self) {
+        let millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last_millis.store(millis, Ordering::Relaxed);
+    }
+}
+
+impl Upload {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+            let patience = self.patience;
+            let deadline =
+                self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+            ready!(deadline.as_mut().poll(cx));
+            self.progress.stalled.store(true, Ordering::Release);
+            return Poll::Ready(Some(Err(UploadError::Stalled)));
+        };
+        self.deadline = None;
+        self.progress.touch();
+        match frame {
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+                self.progress.bytes.fetch_add(length, Ordering::Relaxed);
+                if self.incoming.is_end_stream() {
+                    self.progress.finished.store(true, Ordering::Release);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => Poll::Ready(Some(Err(UploadError::Client(error)))),
+            None => {
+                self.progress.finished.store(true, Ordering::Release);
+                Poll::Ready(None)
+            }
+        }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = UploadError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Whole(body) => Poll::Ready(body.take().map(|body| Ok(Frame::data(body)))),
+            Self::Upload(upload) => upload.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Whole(body) => body.is_none(),
+            Self::Upload(upload) => upload.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Whole(body) => {
+                SizeHint::with_exact(body.as_ref().map_or(0, |body| body.len() as u64))
+            }
+            Self::Upload(upload) => upload.incoming.size_hint(),
+        }
+    }
+}
