@@ -1,7 +1,12 @@
 //! The checked configuration: everything in it can be used as it is.
 
 pub mod check;
+mod files;
+mod keys;
+mod people;
 mod raw;
+mod upstream;
+mod value;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
