@@ -1,7 +1,9 @@
 //! What was typed → the checked [`Config`](super::Config), or every complaint at once.
 
+use std::fmt;
 use std::fs::File;
 use std::io::Read as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -39,6 +41,24 @@ pub struct Checked {
     pub config: Option<Config>,
     /// Everything found, in the order of the files' lines.
     pub complaints: Vec<Complaint>,
+}
+
+impl Complaint {
+    /// `warning` or `error`.
+    #[must_use]
+    pub const fn severity(&self) -> &'static str {
+        if self.warning { "warning" } else { "error" }
+    }
+}
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.file.display())?;
+        if let Some(line) = self.line {
+            write!(f, "{line}:")?;
+        }
+        write!(f, " {}: {}", self.severity(), self.message)
+    }
 }
 
 /// Reads and checks a configuration, and all files it names. `environment` holds the process's
@@ -120,7 +140,9 @@ impl Reader<'_> {
     ) -> Vec<Placed<T>> {
         let Some(node) = self.typed.remove(path) else { return Vec::new() };
         let Value::Array(items) = &node.value else {
-            self.complain(path, &node, "write an array: [...]");
+            let tables = keys::is_section(&format!("{path}[]"));
+            let fix = if tables { format!("write [[{path}]]") } else { "write [...]".to_owned() };
+            self.complain(path, &node, &fix);
             return Vec::new();
         };
         items.iter().filter_map(|item| self.meant(path, item, &meaning)).collect()
@@ -149,21 +171,21 @@ impl Reader<'_> {
 
     fn complain(&mut self, path: &str, node: &Node, fix: &str) {
         let shown =
-            if keys::hidden(path) { "not understood".to_owned() } else { node.shown() };
+            if keys::hidden(path) { String::new() } else { format!(" is {}", node.shown()) };
         let path = path.replace("[]", "");
-        self.complaints.error(&node.place, &format!("`{path}` is {shown}: {fix}"));
+        self.complaints.error(&node.place, &format!("`{path}`{shown}: {fix}"));
     }
 
     fn config(&mut self, path: &Path) -> Option<Config> {
         let mut files = vec![path.to_owned()];
-        let admin_tokens = people::admin_tokens(self);
-        let listen = self.listen(admin_tokens.is_empty(), &mut files);
+        let listen = self.listen(&mut files);
         let upstream = upstream::read(self, &mut files);
         let policy = self.policy(&mut files);
         let rate_limit = self.rate_limit();
         let audit = self.audit();
         let limits = self.limits(upstream.as_ref().map(|upstream| upstream.provider));
         let actors = people::actors(self);
+        let admin_tokens = people::admin_tokens(self);
         let redact = self.each("redact.pointers", pointer);
         Some(Config {
             listen: listen?,
@@ -179,23 +201,23 @@ impl Reader<'_> {
         })
     }
 
-    fn listen(&mut self, no_token: bool, files: &mut Vec<PathBuf>) -> Option<Listen> {
+    fn listen(&mut self, files: &mut Vec<PathBuf>) -> Option<Listen> {
         let proxy = self.read("listen.proxy", address);
         let admin = self.read("listen.admin", address);
         let trusted_proxies = self.each("listen.trusted_proxies", network);
         let tls = self.tls(files);
-        let ((proxy, _), (admin, place)) = (proxy?, admin?);
-        let anywhere = proxy.ip().is_unspecified() || admin.ip().is_unspecified();
-        if proxy.port() == admin.port() && proxy.port() != 0 && (proxy.ip() == admin.ip() || anywhere) {
-            let message = format!(
-                "`listen.admin` is {admin}, which `listen.proxy` takes already: choose another port"
-            );
-            self.complaints.error(&place, &message);
-        }
-        if no_token && !admin.ip().to_canonical().is_loopback() {
+        let (admin, place) = admin?;
+        if !self.typed.has_items("admin.token") && !admin.ip().to_canonical().is_loopback() {
             let message = format!(
                 "`listen.admin` is {admin}, which others can reach, and there is no \
                  [[admin.token]]: add one, or listen on 127.0.0.1"
+            );
+            self.complaints.error(&place, &message);
+        }
+        let (proxy, _) = proxy?;
+        if clash(proxy, admin) {
+            let message = format!(
+                "`listen.admin` is {admin}, which `listen.proxy` takes already: choose another port"
             );
             self.complaints.error(&place, &message);
         }
@@ -205,21 +227,24 @@ impl Reader<'_> {
 
     fn tls(&mut self, files: &mut Vec<PathBuf>) -> Option<TlsFiles> {
         let home = self.typed.home("listen.tls.cert");
-        let (cert, key) = (self.path("listen.tls.cert"), self.path("listen.tls.key"));
-        let ((cert, cert_place), (key, key_place)) = match (cert, key) {
-            (Some(cert), Some(key)) => (cert, key),
-            (None, None) if home == Place::File => return None,
-            (cert, key) => {
-                let place = cert.or(key).map_or(home, |(_, place)| place);
+        let places = ["listen.tls.cert", "listen.tls.key"].map(|path| self.typed.place(path));
+        match places {
+            [Some(_), Some(_)] => {}
+            [None, None] if home == Place::File => return None,
+            [cert, key] => {
+                let place = cert.or(key).cloned().unwrap_or(home);
                 let message = "[listen.tls] needs both `cert` and `key`: name two PEM files";
                 self.complaints.error(&place, message);
-                return None;
             }
-        };
-        match files::certificate_with_key(&cert, &key) {
-            Ok(()) => {}
-            Err(files::BadPair::Cert(message)) => self.complaints.error(&cert_place, &message),
-            Err(files::BadPair::Key(message)) => self.complaints.error(&key_place, &message),
+        }
+        let (cert, key) = (self.path("listen.tls.cert"), self.path("listen.tls.key"));
+        let ((cert, cert_place), (key, key_place)) = (cert?, key?);
+        if let Err(bad) = files::certificate_with_key(&cert, &key) {
+            let (place, path, message) = match bad {
+                files::BadPair::Cert(message) => (cert_place, "cert", message),
+                files::BadPair::Key(message) => (key_place, "key", message),
+            };
+            self.complaints.error(&place, &format!("`listen.tls.{path}`: {message}"));
         }
         files.extend([cert.clone(), key.clone()]);
         Some(TlsFiles { cert, key })
@@ -236,7 +261,8 @@ impl Reader<'_> {
         let loaded = match read_text(&path) {
             Ok(text) => policy::load::load(&text),
             Err(why) => {
-                self.complaints.error(&place, &format!("`policy.file`: {why}: name a readable file"));
+                self.complaints
+                    .error(&place, &format!("`policy.file`: {why}: name a readable file"));
                 return None;
             }
         };
@@ -270,14 +296,16 @@ impl Reader<'_> {
         let other_writes =
             self.value("audit.other_writes", choice(&[("metadata", true), ("off", false)]));
         let finish_timeout = self.value("audit.finish_timeout", duration);
-        let ((database, database_place), (key_file, key_place)) = (database?, key_file?);
-        let database = self.folder.join(database);
-        if let Err(message) = files::can_keep(&database) {
-            self.complaints.error(&database_place, &format!("`audit.database`: {message}"));
+        let database = database.map(|(path, place)| (self.folder.join(path), place));
+        for (name, kept, found) in [
+            ("database", &database, database.as_ref().map(|(path, _)| files::can_keep(path))),
+            ("key_file", &key_file, key_file.as_ref().map(|(path, _)| files::key(path))),
+        ] {
+            if let (Some((_, place)), Some(Err(message))) = (kept, found) {
+                self.complaints.error(place, &format!("`audit.{name}`: {message}"));
+            }
         }
-        if let Err(message) = files::key(&key_file) {
-            self.complaints.error(&key_place, &format!("`audit.key_file`: {message}"));
-        }
+        let (database, key_file) = (database?.0, key_file?.0);
         Some(AuditConfig { database, key_file, other_writes, finish_timeout })
     }
 
@@ -301,17 +329,26 @@ impl Reader<'_> {
             answer_bytes: self.value("limits.answer_bytes", size(1..=WHOLE_MAX)),
             // The HTTP library reads heads through a buffer of at least 8 KiB.
             header_bytes: self.value("limits.header_bytes", size(8 << 10..=1 << 20)),
-            header_count: self.value("limits.header_count", size(1..=1_000)),
-            json_depth: self.value("limits.json_depth", size(1..=128)),
+            header_count: self.value("limits.header_count", count(1..=1_000)),
+            json_depth: self.value("limits.json_depth", count(1..=128)),
             header_timeout: time(self, "limits.header_timeout"),
             body_timeout: time(self, "limits.body_timeout"),
             write_timeout: time(self, "limits.write_timeout"),
             idle_timeout: time(self, "limits.idle_timeout"),
-            connections: self.value("limits.connections", size(1..=1_000_000)),
+            connections: self.value("limits.connections", count(1..=1_000_000)),
             turn_timeout: time(self, "limits.turn_timeout"),
             drain_timeout: time(self, "limits.drain_timeout"),
         }
     }
+}
+
+/// Whether two listeners can't stand beside each other: an unspecified address takes its port on
+/// all, that of IPv6 those of IPv4 too.
+fn clash(one: SocketAddr, other: SocketAddr) -> bool {
+    let covers = |a: SocketAddr, b: SocketAddr| {
+        a.ip().is_unspecified() && (a.is_ipv6() || b.is_ipv4()) || a.ip() == b.ip()
+    };
+    one.port() == other.port() && one.port() != 0 && (covers(one, other) || covers(other, one))
 }
 
 /// A JSON Pointer (RFC 6901); a segment `*` stands for every member or item.

@@ -115,6 +115,7 @@ fn said(error: &pem::Error) -> String {
     match error {
         pem::Error::Io(error) => error.to_string(),
         pem::Error::NoItemsFound => "none is in it".to_owned(),
+        pem::Error::MissingSectionEnd { .. } => "its END line is missing".to_owned(),
         error => error.to_string(),
     }
 }

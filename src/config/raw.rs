@@ -3,7 +3,7 @@
 //! Nothing is understood here but which keys exist: every unknown one is complained of, and what
 //! the known ones mean is left to [`check`](super::check).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ pub(super) enum Value {
     Decimal(f64),
     Boolean(bool),
     Array(Vec<Node>),
-    Table(HashMap<String, Node>),
+    Table(BTreeMap<String, Node>),
     /// A kind that no key takes, by its name.
     Other(&'static str),
 }
@@ -131,13 +131,19 @@ impl Typed {
 
     /// The value typed for a key, else its default.
     pub(super) fn remove(&mut self, path: &str) -> Option<Node> {
-        let default = || Node::of_text(keys::named(path)?.default?, Place::File);
+        let default = || Node::of_text(keys::named(path)?.default?, &Place::File);
         self.values.remove(path).or_else(default)
     }
 
     /// Where a key was typed.
     pub(super) fn place(&self, path: &str) -> Option<&Place> {
         self.values.get(path).map(|node| &node.place)
+    }
+
+    /// Whether an array was typed for a key, and not an empty one.
+    pub(super) fn has_items(&self, path: &str) -> bool {
+        let node = self.values.get(path);
+        node.is_some_and(|node| matches!(&node.value, Value::Array(items) if !items.is_empty()))
     }
 
     /// Where the innermost section that holds the key was typed.
@@ -149,7 +155,7 @@ impl Typed {
     fn take_all(
         &mut self,
         section: &str,
-        fields: HashMap<String, Node>,
+        fields: BTreeMap<String, Node>,
         complaints: &mut Complaints,
     ) {
         for (name, node) in fields {
@@ -181,11 +187,7 @@ impl Typed {
     }
 
     /// Variables of sections come before those of the keys in them, so that the closer one wins.
-    fn take_environment(
-        &mut self,
-        environment: &[(String, String)],
-        complaints: &mut Complaints,
-    ) {
+    fn take_environment(&mut self, environment: &[(String, String)], complaints: &mut Complaints) {
         let ours = environment.iter().filter(|(name, _)| {
             name.starts_with(PREFIX) && !OTHER_VARIABLES.contains(&name.as_str())
         });
@@ -207,14 +209,14 @@ impl Typed {
 
 impl Node {
     /// A value from TOML text.
-    fn of_text(text: &str, place: Place) -> Option<Self> {
+    fn of_text(text: &str, place: &Place) -> Option<Self> {
         let value = DeValue::parse(text).ok()?.into_inner();
         Some(Self::of_toml(value, place.clone(), &|_start| place.clone()))
     }
 
     /// A variable's value: TOML, or JSON, or else plain text.
     fn of_variable(text: &str, place: Place) -> Self {
-        let node = Self::of_text(text.trim(), place.clone()).unwrap_or_else(|| {
+        let node = Self::of_text(text.trim(), &place).unwrap_or_else(|| {
             let value = match serde_json::from_str(text) {
                 Ok(json) => Value::of_json(json, &place),
                 Err(_not_json) => Value::Text(text.to_owned()),
@@ -273,11 +275,8 @@ impl Node {
 impl Value {
     fn of_json(json: serde_json::Value, place: &Place) -> Self {
         use serde_json::Value as Json;
-        let node = |json| Node {
-            value: Self::of_json(json, place),
-            place: place.clone(),
-            variable: None,
-        };
+        let node =
+            |json| Node { value: Self::of_json(json, place), place: place.clone(), variable: None };
         match json {
             Json::Null => Self::Other("null"),
             Json::Bool(flag) => Self::Boolean(flag),
@@ -297,7 +296,7 @@ impl Value {
 
 /// A table's fields; a field that is a plain value stands on its value's line, a section on its
 /// header's.
-fn fields(table: DeTable<'_>, place_of: &dyn Fn(usize) -> Place) -> HashMap<String, Node> {
+fn fields(table: DeTable<'_>, place_of: &dyn Fn(usize) -> Place) -> BTreeMap<String, Node> {
     let field = |(name, value): (Spanned<_>, Spanned<DeValue<'_>>)| {
         let place = place_of(name.span().start);
         let name: std::borrow::Cow<'_, str> = name.into_inner();

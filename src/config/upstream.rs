@@ -82,13 +82,12 @@ fn origin(node: &Node) -> Meant<Origin> {
         Some(port) => port.strip_prefix(':').and_then(|port| port.parse().ok()),
         None => None,
     };
-    let port = port.filter(|port| *port != 0).ok_or_else(|| {
-        format!("a port is a number from 1 to 65535; {fix}")
-    })?;
+    let port = port
+        .filter(|port| *port != 0)
+        .ok_or_else(|| format!("a port is a number from 1 to 65535; {fix}"))?;
     let host = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
-    ServerName::try_from(host.as_str()).map_err(|_source| {
-        format!("this is neither a host name nor an address; {fix}")
-    })?;
+    ServerName::try_from(host.as_str())
+        .map_err(|_source| format!("this is neither a host name nor an address; {fix}"))?;
     Ok(Origin { tls, host, port })
 }
 
@@ -132,9 +131,8 @@ fn allowed_write(node: &Node, provider: Option<&Provider>) -> Meant<AllowedWrite
 #[expect(clippy::option_option, reason = "no segment at all differs from one that fits any")]
 fn segment(text: &str) -> Option<Option<String>> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
-    let word = |text: &str| {
-        !text.is_empty() && text != "." && text != ".." && text.bytes().all(plain)
-    };
+    let word =
+        |text: &str| !text.is_empty() && text != "." && text != ".." && text.bytes().all(plain);
     match text.strip_prefix('{').and_then(|text| text.strip_suffix('}')) {
         Some(name) => word(name).then_some(None),
         None => word(text).then(|| Some(text.to_owned())),

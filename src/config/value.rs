@@ -21,9 +21,8 @@ pub(super) fn text(node: &Node) -> Meant<String> {
 /// A name for people: 1 to `max` characters, none of them a control character.
 pub(super) fn name(max: usize) -> impl Fn(&Node) -> Meant<String> {
     move |node| {
-        let fits = |name: &String| {
-            name.chars().count() <= max && !name.chars().any(char::is_control)
-        };
+        let fits =
+            |name: &String| name.chars().count() <= max && !name.chars().any(char::is_control);
         let fix = format!("write 1 to {max} characters, none of them a control character");
         text(node).ok().filter(fits).ok_or(fix)
     }
@@ -48,7 +47,9 @@ pub(super) fn choice<T: Clone>(choices: &[(&str, T)]) -> impl Fn(&Node) -> Meant
     move |node| {
         let chosen = choices.iter().find(|(word, _)| Some(*word) == node.text());
         let words = || choices.iter().map(|(word, _)| format!("\"{word}\"")).collect::<Vec<_>>();
-        chosen.map(|(_, meant)| meant.clone()).ok_or_else(|| format!("write {}", words().join(" or ")))
+        chosen
+            .map(|(_, meant)| meant.clone())
+            .ok_or_else(|| format!("write {}", words().join(" or ")))
     }
 }
 
