@@ -14,7 +14,7 @@ const TOKEN_BYTES_MAX: usize = 4096;
 /// What can be done with a token.
 #[derive(Debug, clap::Subcommand)]
 pub enum TokenCommand {
-    /// Reads a token on standard input and prints its fingerprint, as [[actor]] takes it.
+    /// Reads a token on standard input and prints its fingerprint, as `[[actor]]` takes it.
     Fingerprint(FingerprintArgs),
 }
 

@@ -1,4 +1,4 @@
-//! What was typed → the checked [`Config`](super::Config), or every complaint at once.
+//! What was typed → the checked [`Config`], or every complaint at once.
 
 use std::fmt;
 use std::fs::File;
