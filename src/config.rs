@@ -1,7 +1,14 @@
 //! The checked configuration: everything in it can be used as it is.
 
 pub mod check;
+mod files;
+mod keys;
+mod people;
 mod raw;
+#[cfg(test)]
+mod tests;
+mod upstream;
+mod value;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -208,5 +215,11 @@ impl Origin {
             (true, 443) | (false, 80) => host,
             (_, port) => format!("{host}:{port}"),
         }
+    }
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}://{}", if self.tls { "https" } else { "http" }, self.authority())
     }
 }

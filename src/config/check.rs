@@ -1,13 +1,30 @@
-//! What was typed → the checked [`Config`](super::Config), or every complaint at once.
+//! What was typed → the checked [`Config`], or every complaint at once.
 
+use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::Config;
+use ipnet::IpNet;
+
+use super::files::{self, sqlite};
+use super::people;
+use super::raw::{Complaints, Node, Place, Typed, Value};
+use super::upstream;
+use super::value::{Meant, address, choice, count, duration, flag, size, text};
+use super::{AuditConfig, Budget, Config, Limits, Listen, RateLimit, TlsFiles, keys};
+use crate::policy::{self, Policy};
+use crate::provider::Provider;
+
+/// The longest configuration or policy file that is read.
+const FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// One thing that is wrong or doubtful, with its place and its fix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Complaint {
-    /// The file.
+    /// The file; `environment` where a variable is meant, which the message then names.
     pub file: PathBuf,
     /// Line in it, from 1; none where the file as a whole is meant.
     pub line: Option<usize>,
@@ -26,10 +43,344 @@ pub struct Checked {
     pub complaints: Vec<Complaint>,
 }
 
+impl Complaint {
+    /// `warning` or `error`.
+    #[must_use]
+    pub const fn severity(&self) -> &'static str {
+        if self.warning { "warning" } else { "error" }
+    }
+}
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.file.display())?;
+        if let Some(line) = self.line {
+            write!(f, "{line}:")?;
+        }
+        write!(f, " {}: {}", self.severity(), self.message)
+    }
+}
+
 /// Reads and checks a configuration, and all files it names. `environment` holds the process's
 /// variables.
 #[must_use]
 pub fn check(path: &Path, environment: &[(String, String)]) -> Checked {
-    let _ = (path, environment);
-    todo!()
+    let mut complaints = Complaints::about(path.to_owned());
+    let typed = match read_text(path) {
+        Ok(text) => Typed::read(&text, environment, &mut complaints),
+        Err(why) => {
+            let message = format!("{why}: make the file, or name another one with --config");
+            complaints.error(&Place::File, &message);
+            None
+        }
+    };
+    let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+    let config = typed.and_then(|typed| {
+        let mut reader = Reader { typed, folder, complaints: &mut complaints };
+        reader.config(path)
+    });
+    let complaints = complaints.in_order();
+    let forbidden = complaints.iter().any(|complaint| !complaint.warning);
+    Checked { config: config.filter(|_| !forbidden), complaints }
+}
+
+/// Turns what was typed into what it means, key by key. A value that can't be read is complained
+/// of and then replaced by its type's default: the complaint forbids the whole, so that no such
+/// value is ever used.
+#[derive(Debug)]
+pub(super) struct Reader<'a> {
+    typed: Typed,
+    folder: PathBuf,
+    pub(super) complaints: &'a mut Complaints,
+}
+
+/// A value and where it was typed.
+pub(super) type Placed<T> = (T, Place);
+
+impl Reader<'_> {
+    /// The value of a key with its place; none where neither typed nor given by default, or where
+    /// it was complained of.
+    pub(super) fn read<T>(
+        &mut self,
+        path: &str,
+        meaning: impl Fn(&Node) -> Meant<T>,
+    ) -> Option<Placed<T>> {
+        let node = self.typed.remove(path)?;
+        self.meant(path, &node, meaning)
+    }
+
+    /// The value of a key that has a default.
+    pub(super) fn value<T: Default>(
+        &mut self,
+        path: &str,
+        meaning: impl Fn(&Node) -> Meant<T>,
+    ) -> T {
+        self.read(path, meaning).map(|(value, _)| value).unwrap_or_default()
+    }
+
+    /// The value of a key that must be typed.
+    pub(super) fn required<T>(
+        &mut self,
+        path: &str,
+        example: &str,
+        meaning: impl Fn(&Node) -> Meant<T>,
+    ) -> Option<Placed<T>> {
+        let home = self.typed.home(path);
+        if self.typed.place(path).is_none() {
+            self.complaints.error(&home, &format!("`{path}` is missing: write {example}"));
+        }
+        self.read(path, meaning)
+    }
+
+    /// The items of an array, each complained of by itself.
+    pub(super) fn each<T>(
+        &mut self,
+        path: &str,
+        meaning: impl Fn(&Node) -> Meant<T>,
+    ) -> Vec<Placed<T>> {
+        let Some(node) = self.typed.remove(path) else { return Vec::new() };
+        let Value::Array(items) = &node.value else {
+            let tables = keys::is_section(&format!("{path}[]"));
+            let fix = if tables { format!("write [[{path}]]") } else { "write [...]".to_owned() };
+            self.complain(path, &node, &fix);
+            return Vec::new();
+        };
+        items.iter().filter_map(|item| self.meant(path, item, &meaning)).collect()
+    }
+
+    /// A path, relative to the file's folder.
+    pub(super) fn path(&mut self, path: &str) -> Option<Placed<PathBuf>> {
+        self.read(path, text).map(|(text, place)| (self.folder.join(text), place))
+    }
+
+    /// What a node means.
+    pub(super) fn meant<T>(
+        &mut self,
+        path: &str,
+        node: &Node,
+        meaning: impl Fn(&Node) -> Meant<T>,
+    ) -> Option<Placed<T>> {
+        match meaning(node) {
+            Ok(value) => Some((value, node.place.clone())),
+            Err(fix) => {
+                self.complain(path, node, &fix);
+                None
+            }
+        }
+    }
+
+    fn complain(&mut self, path: &str, node: &Node, fix: &str) {
+        let shown =
+            if keys::hidden(path) { String::new() } else { format!(" is {}", node.shown()) };
+        let path = path.replace("[]", "");
+        self.complaints.error(&node.place, &format!("`{path}`{shown}: {fix}"));
+    }
+
+    fn config(&mut self, path: &Path) -> Option<Config> {
+        let mut files = vec![path.to_owned()];
+        let listen = self.listen(&mut files);
+        let upstream = upstream::read(self, &mut files);
+        let policy = self.policy(&mut files);
+        let rate_limit = self.rate_limit();
+        let audit = self.audit();
+        let limits = self.limits(upstream.as_ref().map(|upstream| upstream.provider));
+        let actors = people::actors(self);
+        let admin_tokens = people::admin_tokens(self);
+        let redact = self.each("redact.pointers", pointer);
+        Some(Config {
+            listen: listen?,
+            upstream: upstream?,
+            policy: policy?,
+            rate_limit,
+            audit: audit?,
+            limits,
+            actors,
+            admin_tokens,
+            redact: redact.into_iter().map(|(pointer, _)| pointer).collect(),
+            files,
+        })
+    }
+
+    fn listen(&mut self, files: &mut Vec<PathBuf>) -> Option<Listen> {
+        let proxy = self.read("listen.proxy", address);
+        let admin = self.read("listen.admin", address);
+        let trusted_proxies = self.each("listen.trusted_proxies", network);
+        let tls = self.tls(files);
+        let (admin, place) = admin?;
+        if !self.typed.has_items("admin.token") && !admin.ip().to_canonical().is_loopback() {
+            let message = format!(
+                "`listen.admin` is {admin}, which others can reach, and there is no \
+                 [[admin.token]]: add one, or listen on 127.0.0.1"
+            );
+            self.complaints.error(&place, &message);
+        }
+        let (proxy, _) = proxy?;
+        if clash(proxy, admin) {
+            let message = format!(
+                "`listen.admin` is {admin}, which `listen.proxy` takes already: choose another port"
+            );
+            self.complaints.error(&place, &message);
+        }
+        let trusted_proxies = trusted_proxies.into_iter().map(|(network, _)| network).collect();
+        Some(Listen { proxy, admin, tls, trusted_proxies })
+    }
+
+    fn tls(&mut self, files: &mut Vec<PathBuf>) -> Option<TlsFiles> {
+        let home = self.typed.home("listen.tls.cert");
+        let places = ["listen.tls.cert", "listen.tls.key"].map(|path| self.typed.place(path));
+        match places {
+            [Some(_), Some(_)] => {}
+            [None, None] if home == Place::File => return None,
+            [cert, key] => {
+                let place = cert.or(key).cloned().unwrap_or(home);
+                let message = "[listen.tls] needs both `cert` and `key`: name two PEM files";
+                self.complaints.error(&place, message);
+            }
+        }
+        let (cert, key) = (self.path("listen.tls.cert"), self.path("listen.tls.key"));
+        let ((cert, cert_place), (key, key_place)) = (cert?, key?);
+        if let Err(bad) = files::certificate_with_key(&cert, &key) {
+            let (place, path, message) = match bad {
+                files::BadPair::Cert(message) => (cert_place, "cert", message),
+                files::BadPair::Key(message) => (key_place, "key", message),
+            };
+            self.complaints.error(&place, &format!("`listen.tls.{path}`: {message}"));
+        }
+        files.extend([cert.clone(), key.clone()]);
+        Some(TlsFiles { cert, key })
+    }
+
+    fn policy(&mut self, files: &mut Vec<PathBuf>) -> Option<Policy> {
+        if self.typed.place("policy.file").is_none() {
+            let message = "no `policy.file`: every change is recorded and none is forbidden";
+            self.complaints.warn(&Place::File, message);
+            return Some(Policy::default());
+        }
+        let (path, place) = self.path("policy.file")?;
+        files.push(path.clone());
+        let loaded = match read_text(&path) {
+            Ok(text) => policy::load::load(&text),
+            Err(why) => {
+                self.complaints
+                    .error(&place, &format!("`policy.file`: {why}: name a readable file"));
+                return None;
+            }
+        };
+        let complaint = |error: policy::load::LoadError| Complaint {
+            file: path.clone(),
+            line: error.line,
+            warning: false,
+            message: error.message,
+        };
+        let complain = |error| self.complaints.add_whole(complaint(error));
+        loaded.map_err(|errors| errors.into_iter().for_each(complain)).ok()
+    }
+
+    fn rate_limit(&mut self) -> Option<RateLimit> {
+        let enabled = self.value("rate_limit.enabled", flag);
+        let mut number = |path| self.value(path, count(1..=u32::MAX));
+        let read = Budget {
+            per_second: number("rate_limit.read.per_second"),
+            burst: number("rate_limit.read.burst"),
+        };
+        let write = Budget {
+            per_second: number("rate_limit.write.per_second"),
+            burst: number("rate_limit.write.burst"),
+        };
+        enabled.then_some(RateLimit { read, write })
+    }
+
+    fn audit(&mut self) -> Option<AuditConfig> {
+        let database = self.read("audit.database", sqlite);
+        let key_file = self.path("audit.key_file");
+        let other_writes =
+            self.value("audit.other_writes", choice(&[("metadata", true), ("off", false)]));
+        let finish_timeout = self.value("audit.finish_timeout", duration);
+        let database = database.map(|(path, place)| (self.folder.join(path), place));
+        for (name, kept, found) in [
+            ("database", &database, database.as_ref().map(|(path, _)| files::can_keep(path))),
+            ("key_file", &key_file, key_file.as_ref().map(|(path, _)| files::key(path))),
+        ] {
+            if let (Some((_, place)), Some(Err(message))) = (kept, found) {
+                self.complaints.error(place, &format!("`audit.{name}`: {message}"));
+            }
+        }
+        let (database, key_file) = (database?.0, key_file?.0);
+        Some(AuditConfig { database, key_file, other_writes, finish_timeout })
+    }
+
+    fn limits(&mut self, provider: Option<&Provider>) -> Limits {
+        const WHOLE_MAX: usize = 1 << 30;
+        let most = provider.map_or(WHOLE_MAX, |provider| provider.body_bytes_max);
+        let body_bytes = self.read("limits.body_bytes", size(1..=WHOLE_MAX));
+        if let (Some((bytes, place)), Some(provider)) = (&body_bytes, provider)
+            && *bytes > most
+        {
+            let message = format!(
+                "`limits.body_bytes` is {bytes}, but {} reads no more than {most} bytes of a \
+                 body: lower it, or longer bodies fail upstream",
+                provider.name
+            );
+            self.complaints.warn(place, &message);
+        }
+        let time = |reader: &mut Self, path| -> Duration { reader.value(path, duration) };
+        Limits {
+            body_bytes: body_bytes.map_or(most, |(bytes, _)| bytes),
+            answer_bytes: self.value("limits.answer_bytes", size(1..=WHOLE_MAX)),
+            // The HTTP library reads heads through a buffer of at least 8 KiB.
+            header_bytes: self.value("limits.header_bytes", size(8 << 10..=1 << 20)),
+            header_count: self.value("limits.header_count", count(1..=1_000)),
+            json_depth: self.value("limits.json_depth", count(1..=128)),
+            header_timeout: time(self, "limits.header_timeout"),
+            body_timeout: time(self, "limits.body_timeout"),
+            write_timeout: time(self, "limits.write_timeout"),
+            idle_timeout: time(self, "limits.idle_timeout"),
+            connections: self.value("limits.connections", count(1..=1_000_000)),
+            turn_timeout: time(self, "limits.turn_timeout"),
+            drain_timeout: time(self, "limits.drain_timeout"),
+        }
+    }
+}
+
+/// Whether two listeners can't stand beside each other: an unspecified address takes its port on
+/// all, that of IPv6 those of IPv4 too.
+fn clash(one: SocketAddr, other: SocketAddr) -> bool {
+    let covers = |a: SocketAddr, b: SocketAddr| {
+        a.ip().is_unspecified() && (a.is_ipv6() || b.is_ipv4()) || a.ip() == b.ip()
+    };
+    one.port() == other.port() && one.port() != 0 && (covers(one, other) || covers(other, one))
+}
+
+/// A JSON Pointer (RFC 6901); a segment `*` stands for every member or item.
+fn pointer(node: &Node) -> Meant<String> {
+    let sound = |pointer: &str| {
+        let mut escapes = pointer.split('~').skip(1);
+        pointer.starts_with('/') && escapes.all(|after| after.starts_with(['0', '1']))
+    };
+    let fix = "write JSON Pointers such as \"/metadata/ticket\" or \"/resources/*/url\" \
+        (~0 stands for ~, ~1 for /)";
+    text(node).ok().filter(|text| sound(text)).ok_or_else(|| fix.to_owned())
+}
+
+/// A range of addresses, or one address.
+fn network(node: &Node) -> Meant<IpNet> {
+    let parse = |text: &str| {
+        let one = || text.parse::<std::net::IpAddr>().map(IpNet::from);
+        text.parse::<IpNet>().or_else(|_no_range| one()).ok()
+    };
+    let fix = "write ranges of addresses such as \"10.0.0.0/8\" or \"fd00::/8\"";
+    node.text().and_then(parse).ok_or_else(|| fix.to_owned())
+}
+
+/// Reads a file whole, a bounded one.
+fn read_text(path: &Path) -> Result<String, String> {
+    let shown = path.display();
+    let mut text = String::new();
+    File::open(path)
+        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text))
+        .map_err(|error| format!("can't read {shown} ({error})"))?;
+    if u64::try_from(text.len()).is_ok_and(|bytes| bytes > FILE_BYTES_MAX) {
+        return Err(format!("{shown} is longer than {FILE_BYTES_MAX} bytes"));
+    }
+    Ok(text)
 }

@@ -1,1 +1,349 @@
-//! What may stand in the file, as typed.
+//! What was typed, in the file and in the environment, each value with its place.
+//!
+//! Nothing is understood here but which keys exist: every unknown one is complained of, and what
+//! the known ones mean is left to [`check`](super::check).
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::check::Complaint;
+use super::keys;
+
+/// What the names of variables start with.
+const PREFIX: &str = "CHANGEGATE_";
+
+/// Variables that are read elsewhere: the path of the file itself, and the log's filter.
+const OTHER_VARIABLES: [&str; 2] = ["CHANGEGATE_CONFIG", "CHANGEGATE_LOG"];
+
+/// Where something was typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In the file as a whole, or nowhere.
+    File,
+    /// On a line of the file, from 1.
+    Line(usize),
+    /// In a variable of the environment.
+    Variable(Arc<str>),
+}
+
+/// One value as typed.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) value: Value,
+    pub(super) place: Place,
+    /// A variable's text as it is: plain text needs no quotes there, even where it looks like
+    /// a number.
+    variable: Option<String>,
+}
+
+/// What kinds of value there are.
+#[derive(Clone, Debug)]
+pub(super) enum Value {
+    Text(String),
+    Integer(i64),
+    Decimal(f64),
+    Boolean(bool),
+    Array(Vec<Node>),
+    Table(BTreeMap<String, Node>),
+    /// A kind that no key takes, by its name.
+    Other(&'static str),
+}
+
+/// Everything that was typed for known keys.
+#[derive(Debug, Default)]
+pub(super) struct Typed {
+    values: HashMap<&'static str, Node>,
+    sections: HashMap<String, Place>,
+}
+
+/// Complaints as they are found.
+#[derive(Debug)]
+pub(super) struct Complaints {
+    file: PathBuf,
+    found: Vec<Complaint>,
+}
+
+impl Complaints {
+    pub(super) fn about(file: PathBuf) -> Self {
+        Self { file, found: Vec::new() }
+    }
+
+    /// Says what forbids the configuration.
+    pub(super) fn error(&mut self, place: &Place, message: &str) {
+        self.add(place, false, message);
+    }
+
+    /// Says what is doubtful.
+    pub(super) fn warn(&mut self, place: &Place, message: &str) {
+        self.add(place, true, message);
+    }
+
+    /// Takes a complaint about another file.
+    pub(super) fn add_whole(&mut self, complaint: Complaint) {
+        self.found.push(complaint);
+    }
+
+    /// Everything found: the configuration file by its lines, other files, the environment.
+    pub(super) fn in_order(mut self) -> Vec<Complaint> {
+        let environment = PathBuf::from(ENVIRONMENT);
+        self.found.sort_by_key(|c| (c.file == environment, c.file != self.file, c.line));
+        self.found
+    }
+
+    fn add(&mut self, place: &Place, warning: bool, message: &str) {
+        let (file, line, message) = match place {
+            Place::File => (self.file.clone(), None, message.to_owned()),
+            Place::Line(line) => (self.file.clone(), Some(*line), message.to_owned()),
+            Place::Variable(name) => (ENVIRONMENT.into(), None, format!("{name}: {message}")),
+        };
+        self.found.push(Complaint { file, line, warning, message });
+    }
+}
+
+/// What stands for a file where a variable is complained of.
+const ENVIRONMENT: &str = "environment";
+
+impl Typed {
+    /// Reads the file's text and lays the environment over it. Where the text is no TOML, that
+    /// alone is complained of: what follows from a broken line is noise.
+    pub(super) fn read(
+        text: &str,
+        environment: &[(String, String)],
+        complaints: &mut Complaints,
+    ) -> Option<Self> {
+        let (table, errors) = DeTable::parse_recoverable(text);
+        for error in &errors {
+            let place = error.span().map_or(Place::File, |span| line_of(text, span.start));
+            complaints.error(&place, &format!("not TOML: {}", error.message()));
+        }
+        if !errors.is_empty() {
+            return None;
+        }
+        let mut typed = Self::default();
+        typed.take_all("", fields(table.into_inner(), &|start| line_of(text, start)), complaints);
+        typed.take_environment(environment, complaints);
+        Some(typed)
+    }
+
+    /// The value typed for a key, else its default.
+    pub(super) fn remove(&mut self, path: &str) -> Option<Node> {
+        let default = || Node::of_text(keys::named(path)?.default?, &Place::File);
+        self.values.remove(path).or_else(default)
+    }
+
+    /// Where a key was typed.
+    pub(super) fn place(&self, path: &str) -> Option<&Place> {
+        self.values.get(path).map(|node| &node.place)
+    }
+
+    /// Whether an array was typed for a key, and not an empty one.
+    pub(super) fn has_items(&self, path: &str) -> bool {
+        let node = self.values.get(path);
+        node.is_some_and(|node| matches!(&node.value, Value::Array(items) if !items.is_empty()))
+    }
+
+    /// Where the innermost section that holds the key was typed.
+    pub(super) fn home(&self, path: &str) -> Place {
+        let home = path.rsplit_once('.').and_then(|(section, _)| self.sections.get(section));
+        home.cloned().unwrap_or(Place::File)
+    }
+
+    fn take_all(
+        &mut self,
+        section: &str,
+        fields: BTreeMap<String, Node>,
+        complaints: &mut Complaints,
+    ) {
+        for (name, node) in fields {
+            if name.contains(['.', '[']) {
+                unknown(section, &name, &node.place, complaints);
+            } else {
+                self.take(section, &name, node, complaints);
+            }
+        }
+    }
+
+    fn take(&mut self, section: &str, name: &str, node: Node, complaints: &mut Complaints) {
+        let path = join(section, name);
+        if not_yet(&path) {
+            let message = "[retention] is not supported by this version yet: remove it";
+            complaints.error(&node.place, message);
+        } else if let Some(key) = keys::named(&path) {
+            know_fields(&format!("{path}[]"), &node, complaints);
+            self.values.insert(key.path, node);
+        } else if !keys::is_section(&path) {
+            unknown(section, name, &node.place, complaints);
+        } else if let Value::Table(fields) = node.value {
+            self.sections.insert(path.clone(), node.place);
+            self.take_all(&path, fields, complaints);
+        } else {
+            let message = format!("`{path}` is a section: write [{path}] and its keys below");
+            complaints.error(&node.place, &message);
+        }
+    }
+
+    /// Variables of sections come before those of the keys in them, so that the closer one wins.
+    fn take_environment(&mut self, environment: &[(String, String)], complaints: &mut Complaints) {
+        let ours = environment.iter().filter(|(name, _)| {
+            name.starts_with(PREFIX) && !OTHER_VARIABLES.contains(&name.as_str())
+        });
+        let mut ours: Vec<_> = ours.collect();
+        ours.sort_by_key(|(name, _)| (name.matches("__").count(), name));
+        for (name, text) in ours {
+            let place = Place::Variable(name.as_str().into());
+            let Some(path) = path_of(name) else {
+                let message = "no configuration key has this name, so it does nothing: \
+                    mend its name or unset it";
+                complaints.warn(&place, message);
+                continue;
+            };
+            let (section, last) = path.rsplit_once('.').unwrap_or(("", &path));
+            self.take(section, last, Node::of_variable(text, place), complaints);
+        }
+    }
+}
+
+impl Node {
+    /// A value from TOML text.
+    fn of_text(text: &str, place: &Place) -> Option<Self> {
+        let value = DeValue::parse(text).ok()?.into_inner();
+        Some(Self::of_toml(value, place.clone(), &|_start| place.clone()))
+    }
+
+    /// A variable's value: TOML, or JSON, or else plain text.
+    fn of_variable(text: &str, place: Place) -> Self {
+        let node = Self::of_text(text.trim(), &place).unwrap_or_else(|| {
+            let value = match serde_json::from_str(text) {
+                Ok(json) => Value::of_json(json, &place),
+                Err(_not_json) => Value::Text(text.to_owned()),
+            };
+            Self { value, place, variable: None }
+        });
+        Self { variable: Some(text.to_owned()), ..node }
+    }
+
+    fn of_toml(value: DeValue<'_>, place: Place, place_of: &dyn Fn(usize) -> Place) -> Self {
+        let value = match value {
+            DeValue::String(text) => Value::Text(text.into_owned()),
+            DeValue::Integer(digits) => i64::from_str_radix(digits.as_str(), digits.radix())
+                .map_or(Value::Other("a number beyond 64 bits"), Value::Integer),
+            DeValue::Float(digits) => {
+                digits.as_str().parse().map_or(Value::Other("a decimal"), Value::Decimal)
+            }
+            DeValue::Boolean(flag) => Value::Boolean(flag),
+            DeValue::Datetime(_) => Value::Other("a date or time"),
+            DeValue::Array(items) => Value::Array(
+                items
+                    .into_iter()
+                    .map(|item| {
+                        let place = place_of(item.span().start);
+                        Self::of_toml(item.into_inner(), place, place_of)
+                    })
+                    .collect(),
+            ),
+            DeValue::Table(table) => Value::Table(fields(table, place_of)),
+        };
+        Self { value, place, variable: None }
+    }
+
+    /// The value as text, if it is one.
+    pub(super) fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Text(text) => Some(text),
+            _ => self.variable.as_deref(),
+        }
+    }
+
+    /// How a complaint repeats the value.
+    pub(super) fn shown(&self) -> String {
+        match &self.value {
+            Value::Text(text) => format!("{:?}", text.chars().take(80).collect::<String>()),
+            Value::Integer(number) => number.to_string(),
+            Value::Decimal(number) => number.to_string(),
+            Value::Boolean(flag) => flag.to_string(),
+            Value::Array(_) => "an array".to_owned(),
+            Value::Table(_) => "a table".to_owned(),
+            Value::Other(kind) => (*kind).to_owned(),
+        }
+    }
+}
+
+impl Value {
+    fn of_json(json: serde_json::Value, place: &Place) -> Self {
+        use serde_json::Value as Json;
+        let node =
+            |json| Node { value: Self::of_json(json, place), place: place.clone(), variable: None };
+        match json {
+            Json::Null => Self::Other("null"),
+            Json::Bool(flag) => Self::Boolean(flag),
+            Json::Number(number) => match (number.as_i64(), number.as_f64()) {
+                (Some(number), _) => Self::Integer(number),
+                (None, Some(number)) => Self::Decimal(number),
+                (None, None) => Self::Other("a number beyond 64 bits"),
+            },
+            Json::String(text) => Self::Text(text),
+            Json::Array(items) => Self::Array(items.into_iter().map(node).collect()),
+            Json::Object(members) => {
+                Self::Table(members.into_iter().map(|(name, json)| (name, node(json))).collect())
+            }
+        }
+    }
+}
+
+/// A table's fields; a field that is a plain value stands on its value's line, a section on its
+/// header's.
+fn fields(table: DeTable<'_>, place_of: &dyn Fn(usize) -> Place) -> BTreeMap<String, Node> {
+    let field = |(name, value): (Spanned<_>, Spanned<DeValue<'_>>)| {
+        let place = place_of(name.span().start);
+        let name: std::borrow::Cow<'_, str> = name.into_inner();
+        (name.into_owned(), Node::of_toml(value.into_inner(), place, place_of))
+    };
+    table.into_iter().map(field).collect()
+}
+
+fn line_of(text: &str, offset: usize) -> Place {
+    let before = text.as_bytes().iter().take(offset);
+    Place::Line(before.filter(|byte| **byte == b'\n').count() + 1)
+}
+
+fn join(section: &str, name: &str) -> String {
+    if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") }
+}
+
+/// The key or section that a variable's name stands for. A name in small letters stands for none:
+/// two spellings of one key could contradict each other.
+fn path_of(variable: &str) -> Option<String> {
+    let name = variable.strip_prefix(PREFIX)?;
+    let plain = name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+    let path = name.to_ascii_lowercase().replace("__", ".");
+    let known = keys::named(&path).is_some() || keys::is_section(&path) || not_yet(&path);
+    (plain && known && !path.is_empty()).then_some(path)
+}
+
+/// What a later version will know.
+fn not_yet(path: &str) -> bool {
+    path.split('.').next() == Some("retention")
+}
+
+fn unknown(section: &str, name: &str, place: &Place, complaints: &mut Complaints) {
+    let path = join(section, name).replace("[]", "");
+    let mend = keys::mend(section, name);
+    complaints.error(place, &format!("unknown key `{}`: {mend}", path.escape_debug()));
+}
+
+/// Complains of unknown fields in an array of tables.
+fn know_fields(path: &str, node: &Node, complaints: &mut Complaints) {
+    let Value::Array(tables) = &node.value else { return };
+    for table in tables {
+        let Value::Table(fields) = &table.value else { continue };
+        for (name, field) in fields {
+            if keys::is_section(path) && keys::named(&join(path, name)).is_none() {
+                unknown(path, name, &field.place, complaints);
+            }
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The command line: what may be typed, and what every command shares. One file per command.
+
+pub mod check;
+pub mod print;
+pub mod token;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::anyhow;
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Config;
+use crate::config::check::{Checked, check as check_config};
+
+/// An audit-logging reverse proxy that governs changes to scheduled AI agents.
+#[derive(Debug, Parser)]
+#[command(name = "changegate", version, about, disable_help_subcommand = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Validates the configuration and the policy; starts nothing.
+    Check(check::CheckArgs),
+    /// Works on personal access tokens.
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+}
+
+/// `--config FILE`, which most commands take.
+#[derive(Debug, Args)]
+pub struct ConfigFile {
+    /// The configuration file; by default that of `CHANGEGATE_CONFIG`, else `changegate.toml`.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// The process's environment, as far as it is meant for the program: `CHANGEGATE_…`.
+#[derive(Debug)]
+pub struct Environment(Vec<(String, String)>);
+
+/// Why a command ends with another code than 0.
+#[derive(Debug)]
+pub enum Failure {
+    /// What was asked about does not hold: a failed test, a broken log. Code 1.
+    NotHeld(anyhow::Error),
+    /// Bad usage or bad configuration. Code 2.
+    Usage(anyhow::Error),
+    /// The store or the network did not let it be done. Code 3.
+    NotCarriedOut(anyhow::Error),
+    /// Whoever read the output has gone away, such as `head`: nothing is wrong. Code 0.
+    ReaderGone,
+}
+
+/// Runs the program and says with which code it ends. Errors go to standard error in one
+/// sentence, causes after the effect.
+pub fn main(
+    arguments: impl IntoIterator<Item = OsString>,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+) -> ExitCode {
+    let line = match CommandLine::try_parse_from(arguments) {
+        Ok(line) => line,
+        Err(usage) => {
+            // Where even that can't be printed, there is nobody left to tell.
+            let _unheard = usage.print();
+            return ExitCode::from(if usage.use_stderr() { 2 } else { 0 });
+        }
+    };
+    match Environment::new(variables).and_then(|environment| run(line.command, &environment)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if let Some(error) = failure.error() {
+                print::error_line(&format!("error: {error:#}"));
+            }
+            failure.code().into()
+        }
+    }
+}
+
+fn run(command: Command, environment: &Environment) -> Result<(), Failure> {
+    match command {
+        Command::Check(arguments) => check::run(&arguments, environment),
+        Command::Token(command) => token::run(&command, environment),
+    }
+}
+
+/// Reads the configuration that a command works with. Every complaint goes to standard error; an
+/// error among them is a [`Failure::Usage`].
+pub fn load_config(path: &Path, environment: &Environment) -> Result<Config, Failure> {
+    let Checked { config, complaints } = check_config(path, &environment.0);
+    for complaint in &complaints {
+        print::error_line(&complaint.to_string());
+    }
+    config.ok_or_else(|| check::invalid(path, &complaints))
+}
+
+impl ConfigFile {
+    /// The file: as given, else as `CHANGEGATE_CONFIG` says, else `changegate.toml`.
+    #[must_use]
+    pub fn path<'a>(&'a self, environment: &'a Environment) -> &'a Path {
+        let given = self.config.as_deref();
+        let named = || environment.named("CHANGEGATE_CONFIG").map(Path::new);
+        given.or_else(named).unwrap_or(Path::new("changegate.toml"))
+    }
+}
+
+impl Environment {
+    /// Keeps what is meant for the program, which must be UTF-8.
+    pub fn new(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, Failure> {
+        let ours = variables.into_iter().filter_map(|(name, value)| {
+            let name = name.into_string().ok().filter(|name| name.starts_with("CHANGEGATE_"))?;
+            Some(match value.into_string() {
+                Ok(value) => Ok((name, value)),
+                Err(_) => Err(Failure::Usage(anyhow!("{name} is no UTF-8 text: set it anew"))),
+            })
+        });
+        ours.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The variable of that name, where it is not empty.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&str> {
+        let found = self.0.iter().find(|(candidate, _)| candidate == name);
+        found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// All of them, as the configuration's check takes them.
+    #[must_use]
+    pub fn variables(&self) -> &[(String, String)] {
+        &self.0
+    }
+}
+
+impl Failure {
+    /// The process's exit code.
+    #[must_use]
+    pub const fn code(&self) -> u8 {
+        match self {
+            Self::ReaderGone => 0,
+            Self::NotHeld(_) => 1,
+            Self::Usage(_) => 2,
+            Self::NotCarriedOut(_) => 3,
+        }
+    }
+
+    const fn error(&self) -> Option<&anyhow::Error> {
+        match self {
+            Self::ReaderGone => None,
+            Self::NotHeld(error) | Self::Usage(error) | Self::NotCarriedOut(error) => Some(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(arguments: &[&str], variables: &[(&str, &str)]) -> ExitCode {
+        let arguments = std::iter::once("changegate").chain(arguments.iter().copied());
+        let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
+        main(arguments.map(OsString::from), variables)
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        <CommandLine as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn exit_codes_tell_usage_from_success() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("c.toml");
+        let text = "[upstream]\nprovider = 'qoder'\nurl = 'https://api.qoder.com'\n";
+        std::fs::write(&file, text).unwrap();
+        let file = file.to_str().unwrap();
+        let absent = folder.path().join("absent.toml");
+        for (arguments, variables, expected) in [
+            (vec!["--help"], vec![], 0),
+            (vec!["--version"], vec![], 0),
+            (vec![], vec![], 2),
+            (vec!["chekc"], vec![], 2),
+            (vec!["check", "--config", file], vec![], 0),
+            (vec!["check", "--config", file, "--json"], vec![], 0),
+            (vec!["check"], vec![("CHANGEGATE_CONFIG", file)], 0),
+            (vec!["check", "--config", absent.to_str().unwrap()], vec![], 2),
+            (vec!["check", "--config", file], vec![("CHANGEGATE_LIMITS__JSON_DEPTH", "0")], 2),
+            (vec!["token", "fingerprint", "--config", absent.to_str().unwrap()], vec![], 2),
+        ] {
+            // `ExitCode` has no equality, but a form to print.
+            let found = format!("{:?}", code(&arguments, &variables));
+            assert_eq!(found, format!("{:?}", ExitCode::from(expected)), "{arguments:?}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_variable_that_is_no_text_is_named() {
+        let bad = <OsString as std::os::unix::ffi::OsStringExt>::from_vec(vec![0xff]);
+        let other = Environment::new([("PATH".into(), bad.clone())]).unwrap();
+        assert!(other.variables().is_empty());
+        let failure = Environment::new([("CHANGEGATE_X".into(), bad)]).unwrap_err();
+        assert_eq!(failure.code(), 2);
+        assert!(failure.error().unwrap().to_string().contains("CHANGEGATE_X"));
+    }
+}

@@ -1,0 +1,113 @@
+//! `changegate check`: validates the configuration and all files it names.
+
+use std::path::Path;
+
+use anyhow::anyhow;
+use serde_json::json;
+
+use super::{ConfigFile, Environment, Failure, print};
+use crate::config::Config;
+use crate::config::check::{Complaint, check};
+
+/// The arguments of `check`.
+#[derive(Debug, clap::Args)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Print each complaint as one JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints every complaint, and for people one line about what would be run.
+pub fn run(arguments: &CheckArgs, environment: &Environment) -> Result<(), Failure> {
+    let path = arguments.file.path(environment);
+    let checked = check(path, environment.variables());
+    let mut printed = Ok(());
+    for complaint in &checked.complaints {
+        if arguments.json {
+            printed = printed.and_then(|()| print::line(as_json(complaint)));
+        } else {
+            print::error_line(&complaint.to_string());
+        }
+    }
+    // What does not hold must be told by the code even where nobody reads the output.
+    let config = checked.config.ok_or_else(|| invalid(path, &checked.complaints))?;
+    printed?;
+    if arguments.json { Ok(()) } else { print::line(summary(path, &config)) }
+}
+
+/// The failure of a configuration that has errors.
+pub(super) fn invalid(path: &Path, complaints: &[Complaint]) -> Failure {
+    let errors = complaints.iter().filter(|complaint| !complaint.warning).count();
+    let errors = counted(errors, "error");
+    Failure::Usage(anyhow!("{} is not valid: mend the {errors} named above", path.display()))
+}
+
+fn as_json(complaint: &Complaint) -> serde_json::Value {
+    json!({
+        "file": complaint.file.to_string_lossy(),
+        "line": complaint.line,
+        "severity": complaint.severity(),
+        "message": complaint.message,
+    })
+}
+
+fn summary(path: &Path, config: &Config) -> String {
+    let upstream = &config.upstream;
+    let rules = usize::from(config.policy.timezones.is_some())
+        + usize::from(config.policy.metadata.is_some());
+    let limits = config.rate_limit.map_or("no rate limit".to_owned(), |limit| {
+        format!("{} reads and {} writes a second", limit.read.per_second, limit.write.per_second)
+    });
+    format!(
+        "{} is valid: {} at {}, {}, {}, {}, {limits}",
+        path.display(),
+        upstream.provider.name,
+        upstream.origin,
+        counted(rules, "policy rule"),
+        counted(config.actors.known.len(), "actor"),
+        counted(config.admin_tokens.len(), "admin token"),
+    )
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn complaints_read_as_compilers_print_them() {
+        let complaint = |line, warning| Complaint {
+            file: "c.toml".into(),
+            line,
+            warning,
+            message: "mend it".to_owned(),
+        };
+        assert_eq!(complaint(Some(3), false).to_string(), "c.toml:3: error: mend it");
+        assert_eq!(complaint(None, true).to_string(), "c.toml: warning: mend it");
+        let expected = json!(
+            {"file": "c.toml", "line": 3, "severity": "error", "message": "mend it"}
+        );
+        assert_eq!(as_json(&complaint(Some(3), false)), expected);
+        assert_eq!(as_json(&complaint(None, true))["line"], serde_json::Value::Null);
+    }
+
+    #[test]
+    fn the_summary_says_what_would_be_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("c.toml");
+        let text = "[upstream]\nprovider = 'qoder'\nurl = 'https://api.qoder.com'\n\
+            [[actor]]\nfingerprint = 'pat_0011223344556677'\nname = 'nightly'\n";
+        std::fs::write(&file, text).unwrap();
+        let config = check(&file, &[]).config.unwrap();
+        assert_eq!(
+            summary(Path::new("c.toml"), &config),
+            "c.toml is valid: qoder at https://api.qoder.com, 0 policy rules, 1 actor, \
+             0 admin tokens, 50 reads and 20 writes a second"
+        );
+    }
+}

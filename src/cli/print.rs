@@ -1,0 +1,42 @@
+//! The only way to standard output and standard error.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+
+use anyhow::Context as _;
+
+use super::Failure;
+
+/// Prints one line of what was asked for. A reader that has gone away ends the command quietly.
+pub fn line(text: impl Display) -> Result<(), Failure> {
+    outcome(writeln!(io::stdout().lock(), "{text}"))
+}
+
+/// Prints one line for whoever sits at the terminal.
+pub fn error_line(text: &str) {
+    // Where standard error is gone, there is nobody left to tell.
+    let _unheard = writeln!(io::stderr().lock(), "{text}");
+}
+
+fn outcome(written: io::Result<()>) -> Result<(), Failure> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::ReaderGone),
+        written => {
+            written.context("can't write to standard output").map_err(Failure::NotCarriedOut)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_has_gone_is_no_error() {
+        assert_eq!(outcome(Ok(())).map_err(|failure| failure.code()), Ok(()));
+        let gone = outcome(Err(io::ErrorKind::BrokenPipe.into())).unwrap_err();
+        assert!(matches!(gone, Failure::ReaderGone));
+        let full = outcome(Err(io::ErrorKind::StorageFull.into())).unwrap_err();
+        assert_eq!(full.code(), 3);
+    }
+}

@@ -1,0 +1,118 @@
+//! Who is who: `[[actor]]`, `[actors]` and `[[admin.token]]`.
+
+use std::collections::{HashMap, HashSet};
+
+use super::check::{Placed, Reader};
+use super::raw::{Node, Place, Value};
+use super::value::{Meant, choice, name, text};
+use super::{ActorName, Actors, AdminToken, Role};
+use crate::ids::{Fingerprint, unhex};
+
+/// SHA-256 of nothing, what a digest of an unset variable comes to.
+const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+/// Reads `[[actor]]` and `[actors]`.
+pub(super) fn actors(reader: &mut Reader<'_>) -> Actors {
+    let unknown = reader.read("actors.unknown", choice(&[("allow", false), ("deny", true)]));
+    let (deny_unknown, place) = unknown.unwrap_or((false, Place::File));
+    let mut known = HashMap::new();
+    let tables = tables(reader, "actor");
+    if deny_unknown && tables.is_empty() {
+        let message = "`actors.unknown` is \"deny\" and no [[actor]] is listed, so that every \
+            call is refused: list those who may";
+        reader.complaints.warn(&place, message);
+    }
+    for table in tables {
+        let fingerprint = field(reader, &table, "actor[].fingerprint", fingerprint);
+        let holder = field(reader, &table, "actor[].name", name(128));
+        let team = optional(reader, &table, "actor[].team", name(128)).map(|(team, _)| team);
+        let (Some((fingerprint, place)), Some((name, _))) = (fingerprint, holder) else { continue };
+        if known.insert(fingerprint, ActorName { name, team }).is_some() {
+            let message = format!("{fingerprint} is listed twice: keep one [[actor]] of it");
+            reader.complaints.error(&place, &message);
+        }
+    }
+    Actors { deny_unknown, known }
+}
+
+/// Reads `[[admin.token]]`.
+pub(super) fn admin_tokens(reader: &mut Reader<'_>) -> Vec<AdminToken> {
+    const ROLES: [(&str, Role); 3] =
+        [("viewer", Role::Viewer), ("auditor", Role::Auditor), ("admin", Role::Admin)];
+    let (mut names, mut digests) = (HashSet::new(), HashSet::new());
+    let mut tokens = Vec::new();
+    for table in tables(reader, "admin.token") {
+        let name = field(reader, &table, "admin.token[].name", name(64));
+        let role = field(reader, &table, "admin.token[].role", choice(&ROLES));
+        let sha256 = field(reader, &table, "admin.token[].sha256", sha256);
+        if let Some((name, place)) = &name
+            && !names.insert(name.clone())
+        {
+            let message = format!("two [[admin.token]] are named {name:?}: rename one");
+            reader.complaints.error(place, &message);
+        }
+        if let Some((sha256, place)) = &sha256
+            && !digests.insert(*sha256)
+        {
+            let message = "two [[admin.token]] have this sha256: give each its own token";
+            reader.complaints.error(place, message);
+        }
+        if let (Some((name, _)), Some((role, _)), Some((sha256, _))) = (name, role, sha256) {
+            tokens.push(AdminToken { name, role, sha256 });
+        }
+    }
+    tokens
+}
+
+/// The tables of an array of tables.
+fn tables(reader: &mut Reader<'_>, path: &str) -> Vec<Node> {
+    let table = |node: &Node| match node.value {
+        Value::Table(_) => Ok(node.clone()),
+        _ => Err(format!("write tables: [[{path}]]")),
+    };
+    reader.each(path, table).into_iter().map(|(node, _)| node).collect()
+}
+
+/// A field that must stand in a table.
+fn field<T>(
+    reader: &mut Reader<'_>,
+    table: &Node,
+    path: &str,
+    meaning: impl Fn(&Node) -> Meant<T>,
+) -> Option<Placed<T>> {
+    if member(table, path).is_none() {
+        let (table_path, name) = path.split_once("[].").unwrap_or(("", path));
+        let message = format!("`{name}` is missing in this [[{table_path}]]: add it");
+        reader.complaints.error(&table.place, &message);
+    }
+    optional(reader, table, path, meaning)
+}
+
+fn optional<T>(
+    reader: &mut Reader<'_>,
+    table: &Node,
+    path: &str,
+    meaning: impl Fn(&Node) -> Meant<T>,
+) -> Option<Placed<T>> {
+    member(table, path).and_then(|node| reader.meant(path, node, meaning))
+}
+
+fn member<'a>(table: &'a Node, path: &str) -> Option<&'a Node> {
+    let Value::Table(fields) = &table.value else { return None };
+    fields.get(path.rsplit_once('.').map_or(path, |(_, name)| name))
+}
+
+fn fingerprint(node: &Node) -> Meant<Fingerprint> {
+    let fix = "write pat_ and 16 lower-case hex digits, as `changegate token fingerprint` prints";
+    node.text().and_then(|text| text.parse().ok()).ok_or_else(|| fix.to_owned())
+}
+
+fn sha256(node: &Node) -> Meant<[u8; 32]> {
+    let text = text(node)?.to_ascii_lowercase();
+    if text == EMPTY_SHA256 {
+        return Err("this is the digest of no token at all: digest the token itself".to_owned());
+    }
+    let fix = "write the 64 hex digits of the token's SHA-256, as \
+        `printf %s \"$TOKEN\" | sha256sum` prints";
+    unhex(&text).ok_or_else(|| fix.to_owned())
+}

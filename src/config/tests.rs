@@ -1,0 +1,339 @@
+//! The configuration through its door: files and variables in, complaints or a configuration out.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::check::{Checked, check};
+use super::keys::{KEYS, Key};
+use super::*;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const MINIMAL: &str = "[upstream]\nprovider = 'qoder-cn'\nurl = 'https://api.qoder.com.cn'\n";
+const DIGEST: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+
+/// A folder with every file that the cases name.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    fs::create_dir(folder.path().join("tls")).unwrap();
+    let certified = || rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (one, other) = (certified(), certified());
+    write("tls/cert.pem", &one.cert.pem());
+    write("tls/ca.pem", &format!("{}{}", one.cert.pem(), other.cert.pem()));
+    write("tls/key.pem", &one.signing_key.serialize_pem());
+    write("tls/other-key.pem", &other.signing_key.serialize_pem());
+    write("tls/empty.pem", "");
+    write("tls/torn.pem", "-----BEGIN CERTIFICATE-----\nMIIB");
+    write("policy.toml", &fs::read_to_string(format!("{ROOT}/config/policy.toml")).unwrap());
+    write("garbled.key", "not a key");
+    write("exposed.key", &format!("{DIGEST}\n"));
+    write("good.key", &format!("{DIGEST}\n"));
+    for (name, mode) in [("garbled.key", 0o600), ("exposed.key", 0o644), ("good.key", 0o600)] {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        fs::set_permissions(folder.path().join(name), mode).unwrap();
+    }
+    folder
+}
+
+fn check_text(folder: &Path, text: &str, environment: &[(&str, &str)]) -> Checked {
+    let file = folder.join("changegate.toml");
+    fs::write(&file, text).unwrap();
+    let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    check(&file, &environment.iter().map(own).collect::<Vec<_>>())
+}
+
+fn complaints_of(folder: &Path, checked: &Checked) -> String {
+    let folder = format!("{}/", folder.display());
+    checked.complaints.iter().map(|c| format!("{c}\n").replace(&folder, "")).collect()
+}
+
+/// The configuration, printed without its folder.
+fn config_of(folder: &Path, text: &str, environment: &[(&str, &str)]) -> Config {
+    let checked = check_text(folder, text, environment);
+    let complaints = complaints_of(folder, &checked);
+    checked.config.unwrap_or_else(|| panic!("{complaints}"))
+}
+
+/// Each case file holds cases after lines of `====`. A case is a configuration and, after `----`,
+/// the complaints about it. Sections that a case does not name are added below it, unless it says
+/// `#bare`; `#env NAME=VALUE` sets a variable.
+#[test]
+fn every_case_is_complained_of_as_written() {
+    let folder = folder();
+    let mut wrong = String::new();
+    for entry in fs::read_dir(format!("{ROOT}/tests/data/config")).unwrap() {
+        let path = entry.unwrap().path();
+        for case in fs::read_to_string(&path).unwrap().split("====\n").skip(1) {
+            let (text, expected) = case.split_once("----\n").unwrap();
+            let variables = text.lines().filter_map(|line| line.strip_prefix("#env "));
+            let environment: Vec<_> = variables.map(|v| v.split_once('=').unwrap()).collect();
+            let mut whole = text.to_owned();
+            if !text.contains("#bare") && !text.contains("[upstream]") {
+                whole += MINIMAL;
+            }
+            if !text.contains("#bare") && !text.contains("[policy]") {
+                whole += "[policy]\nfile = 'policy.toml'\n";
+            }
+            let checked = check_text(folder.path(), &whole, &environment);
+            let found = complaints_of(folder.path(), &checked);
+            let forbidden = found.contains(": error: ");
+            assert_eq!(checked.config.is_none(), forbidden, "{text}");
+            if found != expected {
+                writeln!(wrong, "==== {}\n{text}----\n{found}", path.display()).unwrap();
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "these cases were answered otherwise:\n{wrong}");
+}
+
+#[test]
+fn what_is_not_written_is_as_documented() {
+    let folder = folder();
+    let config = config_of(folder.path(), MINIMAL, &[]);
+    let seconds = Duration::from_secs;
+    assert_eq!(
+        config.listen,
+        Listen {
+            proxy: "127.0.0.1:8080".parse().unwrap(),
+            admin: "127.0.0.1:8081".parse().unwrap(),
+            tls: None,
+            trusted_proxies: vec![],
+        }
+    );
+    assert_eq!(config.upstream.provider.name, "qoder-cn");
+    assert_eq!(config.upstream.origin.to_string(), "https://api.qoder.com.cn");
+    assert_eq!(config.upstream.connect_timeout, seconds(5));
+    assert_eq!(config.upstream.response_timeout, seconds(60));
+    assert!(config.upstream.ca_file.is_none() && config.upstream.allow_writes.is_empty());
+    let read = Budget { per_second: 50, burst: 100 };
+    let write = Budget { per_second: 20, burst: 40 };
+    assert_eq!(config.rate_limit, Some(RateLimit { read, write }));
+    assert_eq!(
+        config.audit,
+        AuditConfig {
+            database: folder.path().join("changegate.db"),
+            key_file: folder.path().join("changegate.key"),
+            other_writes: true,
+            finish_timeout: seconds(5),
+        }
+    );
+    assert_eq!(
+        config.limits,
+        Limits {
+            body_bytes: 4 << 20,
+            answer_bytes: 32 << 20,
+            header_bytes: 64 << 10,
+            header_count: 100,
+            json_depth: 64,
+            header_timeout: seconds(10),
+            body_timeout: seconds(30),
+            write_timeout: seconds(30),
+            idle_timeout: seconds(75),
+            connections: 10_000,
+            turn_timeout: seconds(30),
+            drain_timeout: seconds(8),
+        }
+    );
+    assert_eq!(config.actors, Actors::default());
+    assert!(config.admin_tokens.is_empty() && config.redact.is_empty());
+    assert_eq!(config.files, [folder.path().join("changegate.toml")]);
+}
+
+#[test]
+fn the_reference_file_names_every_key_with_its_default() {
+    let text = fs::read_to_string(format!("{ROOT}/config/changegate.toml")).unwrap();
+    let plain: toml::Table = text.parse().unwrap();
+    let whole: toml::Table = switched_on(&text).parse().unwrap();
+    for Key { path, default } in KEYS {
+        assert!(at(&whole, path).is_some(), "{path} is not in the reference");
+        let required = ["upstream.provider", "upstream.url"].contains(&path);
+        if !required {
+            let default = default.map(|text| {
+                format!("x = {text}").parse::<toml::Table>().unwrap().remove("x").unwrap()
+            });
+            assert_eq!(at(&plain, path), default.as_ref(), "{path}");
+        }
+    }
+    let folder = folder();
+    let (written, unwritten) =
+        (config_of(folder.path(), &text, &[]), config_of(folder.path(), MINIMAL, &[]));
+    assert_eq!(format!("{written:?}"), format!("{unwritten:?}"));
+    let checked = check_text(folder.path(), &switched_on(&text), &[]);
+    assert_eq!(complaints_of(folder.path(), &checked), "");
+}
+
+/// The reference with its commented keys and headers in force.
+fn switched_on(text: &str) -> String {
+    let code = |line: &str| {
+        let off = line.strip_prefix('#').filter(|rest| rest.starts_with(|c: char| c != ' '));
+        off.unwrap_or(line).to_owned() + "\n"
+    };
+    text.lines().map(code).collect()
+}
+
+fn at<'a>(table: &'a toml::Table, path: &str) -> Option<&'a toml::Value> {
+    let (first, rest) = path.split_once('.').map_or((path, None), |(f, r)| (f, Some(r)));
+    let value = table.get(first.trim_end_matches("[]"))?;
+    let inner = if first.ends_with("[]") { value.get(0)? } else { value };
+    rest.map_or(Some(inner), |rest| at(inner.as_table()?, rest))
+}
+
+#[test]
+fn every_example_is_valid() {
+    let folder = folder();
+    let mut count = 0;
+    for entry in fs::read_dir(format!("{ROOT}/config/examples")).unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        let checked = check_text(folder.path(), &text, &[]);
+        assert!(checked.config.is_some(), "{}: {:?}", path.display(), checked.complaints);
+        let bare = path.ends_with("minimal.toml");
+        assert_eq!(checked.complaints.len(), usize::from(bare), "{}", path.display());
+        count += 1;
+    }
+    assert_eq!(count, 4);
+}
+
+#[test]
+fn the_guide_explains_every_key() {
+    let guide = fs::read_to_string(format!("{ROOT}/docs/guide/configuration.md")).unwrap();
+    for Key { path, .. } in KEYS {
+        let path = path.replace("[]", "");
+        assert!(guide.contains(&format!("| `{path}` |")), "{path} is not in the guide");
+    }
+}
+
+#[test]
+fn every_key_can_be_overridden_by_its_variable() {
+    let folder = folder();
+    let text = format!("{MINIMAL}[listen.tls]\ncert = 'tls/cert.pem'\nkey = 'tls/key.pem'\n");
+    fs::copy(folder.path().join("tls/cert.pem"), folder.path().join("tls/c2.pem")).unwrap();
+    fs::copy(folder.path().join("tls/key.pem"), folder.path().join("tls/k2.pem")).unwrap();
+    let base = format!("{:?}", config_of(folder.path(), &text, &[]));
+    let token = format!("[{{name = 'a', role = 'admin', sha256 = '{DIGEST}'}}]");
+    let own = [
+        ("listen.proxy", "[::1]:9000"),
+        ("listen.admin", "127.0.0.1:9001"),
+        ("listen.trusted_proxies", r#"["10.0.0.0/8", "192.0.2.1"]"#),
+        ("listen.tls.cert", "tls/c2.pem"),
+        ("listen.tls.key", "tls/k2.pem"),
+        ("upstream.provider", "claude"),
+        ("upstream.url", "https://api.example.com:8443/"),
+        ("upstream.ca_file", "tls/ca.pem"),
+        ("upstream.allow_writes", "['DELETE /deployments/{id}']"),
+        ("policy.file", "policy.toml"),
+        ("rate_limit.enabled", "false"),
+        ("audit.database", "sqlite://other.db"),
+        ("audit.key_file", "good.key"),
+        ("audit.other_writes", "off"),
+        ("limits.header_bytes", "16 KiB"),
+        ("actors.unknown", "\"deny\""),
+        ("actor", r#"[{"fingerprint": "pat_0011223344556677", "name": "a"}]"#),
+        ("admin.token", &token),
+        ("redact.pointers", "[\"/a\"]"),
+    ];
+    for Key { path, .. } in KEYS.into_iter().filter(|key| !key.path.contains("[]")) {
+        let value = own.iter().find(|(key, _)| *key == path).map_or("7", |(_, value)| value);
+        let variable = format!("CHANGEGATE_{}", path.to_uppercase().replace('.', "__"));
+        let config = config_of(folder.path(), &text, &[(&variable, value)]);
+        assert_ne!(format!("{config:?}"), base, "{variable}");
+    }
+}
+
+#[test]
+fn the_variable_of_a_key_wins_over_that_of_its_section() {
+    let folder = folder();
+    let environment = [
+        ("CHANGEGATE_RATE_LIMIT__READ__BURST", "3"),
+        ("CHANGEGATE_RATE_LIMIT__READ", "{per_second = 1, burst = 2}"),
+        ("CHANGEGATE_RATE_LIMIT", r#"{"read": {"per_second": 9}, "write": {"burst": 4}}"#),
+        ("PATH", "/bin"),
+    ];
+    let config = config_of(folder.path(), MINIMAL, &environment);
+    let read = Budget { per_second: 1, burst: 3 };
+    let write = Budget { per_second: 20, burst: 4 };
+    assert_eq!(config.rate_limit, Some(RateLimit { read, write }));
+}
+
+#[test]
+fn names_in_variables_need_no_quotes_even_where_they_look_like_numbers() {
+    let folder = folder();
+    fs::write(folder.path().join("42"), "").unwrap();
+    let config = config_of(folder.path(), MINIMAL, &[("CHANGEGATE_POLICY__FILE", "42")]);
+    assert_eq!(config.files.last(), Some(&folder.path().join("42")));
+}
+
+#[test]
+fn meanings_are_read_as_typed() {
+    let folder = folder();
+    let text = "[upstream]\nprovider = 'claude'\nurl = 'HTTP://[::1]:8000/'\n\
+        allow_writes = ['DELETE /deployments/{id}', 'POST /v2/Deployments/x/y']\n\
+        [audit]\ndatabase = 'sqlite:///tmp/abs.db'\n\
+        [[actor]]\nfingerprint = 'pat_0011223344556677'\nname = '夜间同步'\nteam = 'ops'\n\
+        [policy]\nfile = 'policy.toml'\n";
+    let config = config_of(folder.path(), text, &[]);
+    let origin = Origin { tls: false, host: "::1".to_owned(), port: 8000 };
+    assert_eq!(config.upstream.origin, origin);
+    assert_eq!(origin.to_string(), "http://[::1]:8000");
+    let [delete, post] = &config.upstream.allow_writes[..] else { panic!("two entries") };
+    assert_eq!(delete.method, http::Method::DELETE);
+    assert_eq!(delete.segments, [Some("deployments".to_owned()), None]);
+    assert_eq!(post.segments.len(), 4);
+    assert_eq!(config.audit.database, PathBuf::from("/tmp/abs.db"));
+    assert_eq!(config.limits.body_bytes, 32 << 20);
+    let fingerprint = "pat_0011223344556677".parse().unwrap();
+    let holder = ActorName { name: "夜间同步".to_owned(), team: Some("ops".to_owned()) };
+    assert_eq!(config.actors.known.get(&fingerprint), Some(&holder));
+    let files = ["changegate.toml", "policy.toml"].map(|name| folder.path().join(name));
+    assert_eq!(config.files, files);
+}
+
+#[test]
+fn mistakes_in_the_policy_are_told_of_the_policy_file() {
+    let folder = folder();
+    fs::write(folder.path().join("bad.toml"), "\n[timezones\n").unwrap();
+    let text = format!("{MINIMAL}[policy]\nfile = 'bad.toml'\n[limits]\njson_depth = 0\n");
+    let checked = check_text(folder.path(), &text, &[]);
+    assert!(checked.config.is_none());
+    let places: Vec<_> = checked.complaints.iter().map(|c| (c.file.clone(), c.line)).collect();
+    let place = |name: &str, line| (folder.path().join(name), Some(line));
+    assert_eq!(places, [place("changegate.toml", 7), place("bad.toml", 2)]);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_the_only_complaint() {
+    let folder = folder();
+    fs::write(folder.path().join("binary.toml"), [0xff, 0xfe]).unwrap();
+    fs::write(folder.path().join("long.toml"), "#".repeat((4 << 20) + 1)).unwrap();
+    for name in ["absent.toml", "binary.toml", "long.toml", "tls"] {
+        let checked = check(&folder.path().join(name), &[]);
+        assert!(checked.config.is_none(), "{name}");
+        assert_eq!(checked.complaints.len(), 1, "{name}");
+        assert!(checked.complaints[0].message.contains("--config"), "{name}");
+    }
+}
+
+#[test]
+fn no_complaint_repeats_what_may_be_a_secret() {
+    let folder = folder();
+    let text = "[upstream]\nprovider = 'qoder'\nurl = 'https://me:hunter2@host'\n\
+        [audit]\ndatabase = 'postgres://me:hunter2@host/db'\n\
+        [[actor]]\nfingerprint = 'pt-hunter2'\nname = 'a'\n\
+        [[admin.token]]\nname = 'a'\nrole = 'admin'\nsha256 = 'hunter2'\n";
+    let checked = check_text(folder.path(), text, &[("CHANGEGATE_UPSTREAM__URL", "hunter2://")]);
+    assert_eq!(checked.complaints.iter().filter(|c| !c.warning).count(), 4);
+    assert!(!format!("{checked:?}").contains("hunter2"), "{checked:?}");
+}
+
+#[test]
+fn checking_leaves_no_trace() {
+    let folder = folder();
+    check_text(folder.path(), MINIMAL, &[]);
+    let before = fs::read_dir(folder.path()).unwrap().count();
+    let changed = fs::metadata(folder.path()).unwrap().modified().unwrap();
+    assert!(check(&folder.path().join("changegate.toml"), &[]).config.is_some());
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), before);
+    assert_eq!(fs::metadata(folder.path()).unwrap().modified().unwrap(), changed);
+}

@@ -1,0 +1,174 @@
+//! `[upstream]`: whose API is behind the gateway, where it is, and which writes pass by it.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use http::{Method, Uri};
+use rustls::pki_types::ServerName;
+
+use super::check::Reader;
+use super::files;
+use super::raw::Node;
+use super::value::{Meant, duration, text};
+use super::{AllowedWrite, Origin, Upstream};
+use crate::provider::{Operation, Provider};
+
+/// The segment below which deployments lie.
+const DEPLOYMENTS: &str = "deployments";
+
+/// Reads the section.
+pub(super) fn read(reader: &mut Reader<'_>, files: &mut Vec<PathBuf>) -> Option<Upstream> {
+    let provider = reader.required("upstream.provider", "provider = \"qoder-cn\"", provider);
+    let url = reader.required("upstream.url", "url = \"https://api.qoder.com.cn\"", origin);
+    let ca_file = reader.path("upstream.ca_file");
+    if let Some((path, place)) = &ca_file {
+        if let Err(message) = files::certificates(path) {
+            reader.complaints.error(place, &format!("`upstream.ca_file`: {message}"));
+        }
+        files.push(path.clone());
+    }
+    let connect_timeout = reader.value("upstream.connect_timeout", duration);
+    let response_timeout = reader.value("upstream.response_timeout", duration);
+    let provider = provider.map(|(provider, _)| provider);
+    let allowed = reader.each("upstream.allow_writes", |node| allowed_write(node, provider));
+    let (origin, place) = url?;
+    if !origin.tls && !is_loopback(&origin.host) {
+        let message = "`upstream.url` is plain http to another host, so that tokens travel in \
+            clear: use https";
+        reader.complaints.warn(&place, message);
+    }
+    Some(Upstream {
+        provider: provider?,
+        origin,
+        ca_file: ca_file.map(|(path, _)| path),
+        connect_timeout,
+        response_timeout,
+        allow_writes: allowed.into_iter().map(|(write, _)| write).collect(),
+    })
+}
+
+fn provider(node: &Node) -> Meant<&'static Provider> {
+    let name = text(node)?;
+    let served = || Provider::ALL.map(|provider| provider.name).join(", ");
+    Provider::named(&name).ok_or_else(|| {
+        if Provider::NOT_YET.contains(&name.as_str()) {
+            format!("not supported by this version yet; write one of {}", served())
+        } else {
+            format!("write one of {}", served())
+        }
+    })
+}
+
+/// An origin: scheme, host, port, and nothing else.
+fn origin(node: &Node) -> Meant<Origin> {
+    let fix = "write scheme, host and port only, such as \"https://api.qoder.com.cn\"";
+    let text = text(node)?;
+    let uri: Uri = text.parse().map_err(|_source| fix.to_owned())?;
+    let tls = match uri.scheme_str().map(str::to_ascii_lowercase).as_deref() {
+        Some("https") => true,
+        Some("http") => false,
+        _ => return Err(format!("the scheme must be http or https; {fix}")),
+    };
+    if uri.path() != "/" || uri.query().is_some() || text.contains('#') {
+        return Err(format!("what clients ask for passes unchanged, so no path here; {fix}"));
+    }
+    let authority = uri.authority().ok_or(fix)?;
+    if authority.as_str().contains('@') {
+        return Err(format!("no user or password here; {fix}"));
+    }
+    let host = authority.host();
+    let port = match authority.as_str().strip_prefix(host) {
+        Some("") => Some(if tls { 443 } else { 80 }),
+        Some(port) => port.strip_prefix(':').and_then(|port| port.parse().ok()),
+        None => None,
+    };
+    let port = port
+        .filter(|port| *port != 0)
+        .ok_or_else(|| format!("a port is a number from 1 to 65535; {fix}"))?;
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+    ServerName::try_from(host.as_str())
+        .map_err(|_source| format!("this is neither a host name nor an address; {fix}"))?;
+    Ok(Origin { tls, host, port })
+}
+
+/// An entry such as `DELETE /deployments/{id}`.
+fn allowed_write(node: &Node, provider: Option<&Provider>) -> Meant<AllowedWrite> {
+    let fix = "write a method and a path below the provider's base, such as \
+        \"DELETE /deployments/{id}\"";
+    let text = text(node)?;
+    let (method, path) = text.split_once(' ').ok_or(fix)?;
+    let method = match method {
+        "POST" => Method::POST,
+        "PUT" => Method::PUT,
+        "PATCH" => Method::PATCH,
+        "DELETE" => Method::DELETE,
+        "OPTIONS" => Method::OPTIONS,
+        "GET" | "HEAD" => return Err("GET and HEAD pass anyway: remove it".to_owned()),
+        _ => return Err(format!("the method must be POST, PUT, PATCH, DELETE or OPTIONS; {fix}")),
+    };
+    if let Some(base) = provider.map(|provider| provider.base_path)
+        && path.strip_prefix(base).is_some_and(|rest| rest.starts_with('/'))
+    {
+        return Err(format!("the path is taken below {base}: remove that from it"));
+    }
+    let path = path.strip_prefix('/').ok_or(fix)?;
+    let segments = path.split('/').map(segment).collect::<Option<Vec<_>>>().ok_or(fix)?;
+    if !segments.iter().flatten().any(|segment| segment.eq_ignore_ascii_case(DEPLOYMENTS)) {
+        return Err("only writes below /deployments are held back, others pass anyway: \
+            remove it"
+            .to_owned());
+    }
+    let write = AllowedWrite { method, segments };
+    if governed().iter().any(|route| overlap(route, &write)) {
+        return Err("this route is governed, and a governed call never passes unjudged: \
+            remove it"
+            .to_owned());
+    }
+    Ok(write)
+}
+
+/// One segment of a path: a plain word, or `{name}` for any one.
+#[expect(clippy::option_option, reason = "no segment at all differs from one that fits any")]
+fn segment(text: &str) -> Option<Option<String>> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+    let word =
+        |text: &str| !text.is_empty() && text != "." && text != ".." && text.bytes().all(plain);
+    match text.strip_prefix('{').and_then(|text| text.strip_suffix('}')) {
+        Some(name) => word(name).then_some(None),
+        None => word(text).then(|| Some(text.to_owned())),
+    }
+}
+
+/// The routes of governed calls.
+fn governed() -> Vec<AllowedWrite> {
+    let deployments = || Some(DEPLOYMENTS.to_owned());
+    let route = |method: Method, segments| AllowedWrite { method, segments };
+    let mut routes = vec![route(Method::POST, vec![deployments()])];
+    for method in [Method::POST, Method::PATCH, Method::PUT] {
+        routes.push(route(method, vec![deployments(), None]));
+    }
+    for operation in Operation::ALL {
+        if Operation::of_verb(operation.name()).is_some() {
+            let verb = Some(operation.name().to_owned());
+            routes.push(route(Method::POST, vec![deployments(), None, verb]));
+        }
+    }
+    routes
+}
+
+/// Whether some call fits both.
+fn overlap(one: &AllowedWrite, other: &AllowedWrite) -> bool {
+    let meet = |(one, other): (&Option<String>, &Option<String>)| match (one, other) {
+        (Some(one), Some(other)) => one.eq_ignore_ascii_case(other),
+        _ => true,
+    };
+    one.method == other.method
+        && one.segments.len() == other.segments.len()
+        && one.segments.iter().zip(&other.segments).all(meet)
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+}

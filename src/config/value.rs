@@ -1,0 +1,187 @@
+//! What a typed value means: addresses, durations, sizes. Each reader says what to write instead.
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::raw::{Node, Value};
+
+/// What a value means, or what to write in its place.
+pub(super) type Meant<T> = Result<T, String>;
+
+/// The longest duration that makes sense anywhere.
+const DURATION_MAX: Duration = Duration::from_hours(24);
+
+/// Text that is not empty.
+pub(super) fn text(node: &Node) -> Meant<String> {
+    let text = node.text().filter(|text| !text.trim().is_empty());
+    text.map(str::to_owned).ok_or_else(|| "write a text in quotes that is not empty".to_owned())
+}
+
+/// A name for people: 1 to `max` characters, none of them a control character.
+pub(super) fn name(max: usize) -> impl Fn(&Node) -> Meant<String> {
+    move |node| {
+        let fits =
+            |name: &String| name.chars().count() <= max && !name.chars().any(char::is_control);
+        let fix = format!("write 1 to {max} characters, none of them a control character");
+        text(node).ok().filter(fits).ok_or(fix)
+    }
+}
+
+/// `true` or `false`.
+pub(super) fn flag(node: &Node) -> Meant<bool> {
+    match node.value {
+        Value::Boolean(flag) => Ok(flag),
+        _ => Err("write true or false".to_owned()),
+    }
+}
+
+/// An IP address and a port.
+pub(super) fn address(node: &Node) -> Meant<SocketAddr> {
+    let fix = "write an IP address and a port, such as \"127.0.0.1:8080\" or \"[::]:8080\"";
+    node.text().and_then(|text| text.parse().ok()).ok_or_else(|| fix.to_owned())
+}
+
+/// One of some words.
+pub(super) fn choice<T: Clone>(choices: &[(&str, T)]) -> impl Fn(&Node) -> Meant<T> {
+    move |node| {
+        let chosen = choices.iter().find(|(word, _)| Some(*word) == node.text());
+        let words = || choices.iter().map(|(word, _)| format!("\"{word}\"")).collect::<Vec<_>>();
+        chosen
+            .map(|(_, meant)| meant.clone())
+            .ok_or_else(|| format!("write {}", words().join(" or ")))
+    }
+}
+
+/// A whole number within bounds.
+pub(super) fn count<T>(bounds: RangeInclusive<T>) -> impl Fn(&Node) -> Meant<T>
+where
+    T: TryFrom<i64> + PartialOrd + std::fmt::Display,
+{
+    move |node| {
+        let number = match node.value {
+            Value::Integer(number) => T::try_from(number).ok(),
+            _ => None,
+        };
+        let fix = || format!("write a whole number from {} to {}", bounds.start(), bounds.end());
+        number.filter(|number| bounds.contains(number)).ok_or_else(fix)
+    }
+}
+
+/// A number of bytes, also as text such as `4 MiB`, within bounds.
+pub(super) fn size(bounds: RangeInclusive<usize>) -> impl Fn(&Node) -> Meant<usize> {
+    move |node| {
+        let bytes = match &node.value {
+            Value::Integer(bytes) => usize::try_from(*bytes).ok(),
+            Value::Text(text) => bytes_of(text),
+            _ => None,
+        };
+        let fix = || {
+            let (least, most) = (bounds.start(), bounds.end());
+            format!("write a size from {least} to {most} bytes, such as 65536 or \"4 MiB\"")
+        };
+        bytes.filter(|bytes| bounds.contains(bytes)).ok_or_else(fix)
+    }
+}
+
+/// A duration of at least a millisecond and at most a day: seconds, or text such as `500ms`.
+pub(super) fn duration(node: &Node) -> Meant<Duration> {
+    let duration = match &node.value {
+        Value::Integer(seconds) => u64::try_from(*seconds).ok().map(Duration::from_secs),
+        Value::Decimal(seconds) => Duration::try_from_secs_f64(*seconds).ok(),
+        Value::Text(text) => duration_of(text),
+        _ => None,
+    };
+    let fix = "write seconds, or a text such as \"500ms\", \"30s\", \"2m\" or \"1h\"; \
+        at least 1ms, at most 24h";
+    let fits = |d: &Duration| (Duration::from_millis(1)..=DURATION_MAX).contains(d);
+    duration.filter(fits).ok_or_else(|| fix.to_owned())
+}
+
+fn bytes_of(text: &str) -> Option<usize> {
+    let (number, unit) = split_unit(text);
+    let scale: usize = match unit {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        _ => return None,
+    };
+    number.parse::<usize>().ok()?.checked_mul(scale)
+}
+
+fn duration_of(text: &str) -> Option<Duration> {
+    let (number, unit) = split_unit(text);
+    let scale = match unit {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return None,
+    };
+    // Digits and a point only: `parse` alone would take "inf" and "1e9" too.
+    let seconds = number.parse::<f64>().ok()? * scale;
+    // Rounded, since 0.3 s is not quite 300 ms in binary.
+    Duration::try_from_secs_f64((seconds * 1e6).round() / 1e6).ok()
+}
+
+/// Splits `30 s` into its number and its unit.
+fn split_unit(text: &str) -> (&str, &str) {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(end).unwrap_or((text, ""));
+    (number, unit.trim_start())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_in_every_unit() {
+        for (text, millis) in [
+            ("500ms", Some(500)),
+            ("30s", Some(30_000)),
+            ("30 s", Some(30_000)),
+            (" 1.5s ", Some(1_500)),
+            ("0.3s", Some(300)),
+            ("2m", Some(120_000)),
+            ("1h", Some(3_600_000)),
+            ("7", Some(7_000)),
+            ("", None),
+            ("s", None),
+            ("1 day", None),
+            ("-1s", None),
+            ("1e3s", None),
+            ("inf", None),
+            ("1m30s", None),
+            ("1..2s", None),
+            ("99999999999999999999999999h", None),
+        ] {
+            assert_eq!(duration_of(text), millis.map(Duration::from_millis), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_read_in_every_unit() {
+        for (text, bytes) in [
+            ("512", Some(512)),
+            ("512 B", Some(512)),
+            ("64KiB", Some(64 << 10)),
+            ("4 MiB", Some(4 << 20)),
+            ("1GiB", Some(1 << 30)),
+            ("1 MB", Some(1_000_000)),
+            ("1 kB", Some(1_000)),
+            ("1.5 MiB", None),
+            ("4 mib", None),
+            ("MiB", None),
+            ("-1", None),
+            ("99999999999999999999 GB", None),
+        ] {
+            assert_eq!(bytes_of(text), bytes, "{text:?}");
+        }
+    }
+}
