@@ -1,0 +1,222 @@
+//! A running gateway: its listeners, its workers, and its end.
+//!
+//! Each worker is a thread with a current-thread runtime, its own listening socket
+//! (`SO_REUSEPORT`) and its own connections to upstream, so that a call crosses no threads. The
+//! log, the admin listener and the clock's chores live on the runtime that started the server.
+
+mod accept;
+mod connection;
+mod guard;
+mod reload;
+mod tls;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::admin::{self, AdminState};
+use crate::audit::{self, Audit, StartError};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::gateway::{Gateway, Live, TrustError};
+use crate::key::{Key, KeyError};
+use crate::telemetry::Metrics;
+
+/// How often what was only counted is recorded.
+const SUMMARY_EVERY: Duration = Duration::from_secs(60);
+
+/// How a server is started.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// The clock that records and limits go by.
+    pub clock: Clock,
+    /// How many workers; none for one a core.
+    pub workers: Option<usize>,
+    /// The configuration file and environment to read again on SIGHUP and on change.
+    pub source: Option<Source>,
+}
+
+/// Where the configuration came from.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The configuration file.
+    pub path: PathBuf,
+    /// The process's `CHANGEGATE_…` variables.
+    pub environment: Vec<(String, String)>,
+}
+
+/// A running gateway. Dropping it does not stop it: use [`Server::shutdown`].
+#[derive(Debug)]
+pub struct Server {
+    proxy: SocketAddr,
+    admin: SocketAddr,
+    gateway: Arc<Gateway>,
+    stopping: watch::Sender<bool>,
+    workers: Vec<std::thread::JoinHandle<()>>,
+    chores: JoinSet<()>,
+}
+
+/// Why a gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// An address can't be listened on.
+    #[error("can't listen on {address} ({what}): free it, or choose another in the configuration")]
+    Listen {
+        /// Which key of `[listen]`.
+        what: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The key file can't be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The log can't be used.
+    #[error(transparent)]
+    Audit(#[from] StartError),
+    /// Upstream's certificate authorities or name can't be used.
+    #[error("can't prepare the connections to upstream")]
+    Trust(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// `[listen.tls]` can't be used.
+    #[error("can't use the certificate of [listen.tls]")]
+    Tls(#[source] tls::TlsError),
+    /// A worker can't be started.
+    #[error("can't start a worker thread")]
+    Worker(#[source] io::Error),
+}
+
+impl From<TrustError> for ServeError {
+    fn from(error: TrustError) -> Self {
+        Self::Trust(Box::new(error))
+    }
+}
+
+impl Server {
+    /// Starts everything that `config` asks for; returns once calls are taken.
+    pub async fn start(config: Config, options: Options) -> Result<Self, ServeError> {
+        let clock = options.clock;
+        let workers = options.workers.unwrap_or_else(|| {
+            std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+        });
+        let tls = tls::acceptor(config.listen.tls.as_ref()).map_err(ServeError::Tls)?;
+        let (proxy, listeners) = accept::bind(config.listen.proxy, workers).map_err(|source| {
+            ServeError::Listen { what: "listen.proxy", address: config.listen.proxy, source }
+        })?;
+        let admin_failed = |source| ServeError::Listen {
+            what: "listen.admin",
+            address: config.listen.admin,
+            source,
+        };
+        let admin_listener =
+            tokio::net::TcpListener::bind(config.listen.admin).await.map_err(admin_failed)?;
+        let admin = admin_listener.local_addr().map_err(admin_failed)?;
+        let key = Key::load_or_create(&config.audit.key_file)?;
+        let settings = audit::Settings {
+            database: config.audit.database.clone(),
+            provider: config.upstream.provider,
+            redact: config.redact.clone(),
+            policy_digest: config.policy.digest.clone(),
+        };
+        let live = Live::new(config, &clock, None)?;
+        let audit = Audit::start(settings, key.clone(), clock.clone()).await?;
+        let metrics = Arc::new(Metrics::new());
+        let gateway = Arc::new(Gateway::new(live, audit, key, clock, metrics));
+
+        let (stopping, stop) = watch::channel(false);
+        let mut server =
+            Self { proxy, admin, gateway, stopping, workers: Vec::new(), chores: JoinSet::new() };
+        let capacity = accept::Capacity::new(&server.gateway);
+        for listener in listeners {
+            let worker = accept::Worker {
+                gateway: Arc::clone(&server.gateway),
+                listener,
+                tls: tls.clone(),
+                capacity: capacity.clone(),
+                stop: stop.clone(),
+            };
+            server.workers.push(worker.start().map_err(ServeError::Worker)?);
+        }
+        server.start_chores(admin_listener, options.source, &stop);
+        Ok(server)
+    }
+
+    fn start_chores(
+        &mut self,
+        admin: tokio::net::TcpListener,
+        source: Option<Source>,
+        stop: &watch::Receiver<bool>,
+    ) {
+        let gateway = &self.gateway;
+        let state = AdminState::new(Arc::clone(gateway));
+        let stopped = stopped(stop.clone());
+        self.chores.spawn(async move {
+            if let Err(error) = admin::serve(admin, state, stopped).await {
+                tracing::error!(error = &error as &dyn std::error::Error, "the admin API ended");
+            }
+        });
+        let summaries = Arc::clone(gateway);
+        let mut stop_summaries = stop.clone();
+        self.chores.spawn(async move {
+            let every = tokio::time::sleep(SUMMARY_EVERY);
+            tokio::pin!(every);
+            loop {
+                tokio::select! {
+                    () = &mut every => {
+                        summaries.summarise();
+                        every.as_mut().reset(tokio::time::Instant::now() + SUMMARY_EVERY);
+                    }
+                    _ = stop_summaries.wait_for(|stop| *stop) => break,
+                }
+            }
+        });
+        if let Some(source) = source {
+            self.chores.spawn(reload::watch(Arc::clone(gateway), source, stop.clone()));
+        }
+    }
+
+    /// Where clients connect.
+    #[must_use]
+    pub fn proxy_address(&self) -> SocketAddr {
+        self.proxy
+    }
+
+    /// Where operators connect.
+    #[must_use]
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Takes no more calls, lets those that have begun come to their end, at most
+    /// `limits.drain_timeout`, and closes the log.
+    pub async fn shutdown(mut self) {
+        let drain = self.gateway.live().config.limits.drain_timeout;
+        let _ = self.stopping.send(true);
+        let workers = std::mem::take(&mut self.workers);
+        let ended = tokio::task::spawn_blocking(move || {
+            for worker in workers {
+                if worker.join().is_err() {
+                    tracing::error!("a worker thread broke");
+                }
+            }
+        });
+        // Workers end by themselves within the drain time; a little more is for their last steps.
+        if tokio::time::timeout(drain + Duration::from_secs(2), ended).await.is_err() {
+            tracing::error!("a worker did not end in time");
+        }
+        self.gateway.summarise();
+        self.gateway.audit.close(Duration::from_secs(5)).await;
+        while self.chores.join_next().await.is_some() {}
+    }
+}
+
+/// Resolves once the server stops.
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    // An error means that the server is gone, which is a stop too.
+    let _ = stop.wait_for(|stop| *stop).await;
+}

@@ -1,0 +1,174 @@
+//! One client connection: HTTP/1.1 or HTTP/2, its requests, and its graceful end.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::AsyncReadExt as _;
+use tokio::sync::watch;
+
+use super::guard::{Guarded, Patience, RequestUnderway, Requests};
+use crate::config::Limits;
+use crate::gateway::{Gateway, Pool, ReplyBody, Scene, answer};
+use crate::wire::{ALPN_H2, Wire};
+
+/// What a client that speaks HTTP/2 sends first (RFC 9113, 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// The most requests of one HTTP/2 connection at once.
+const STREAMS_MAX: u32 = 128;
+
+/// How much of an upload one HTTP/2 stream may have in flight, in bytes.
+const STREAM_WINDOW: u32 = 256 * 1024;
+
+/// How much one HTTP/2 connection may have in flight, in bytes.
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// Who connected, and to what.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) pool: Arc<Pool>,
+    pub(super) address: IpAddr,
+    pub(super) stop: watch::Receiver<bool>,
+}
+
+/// An answer's body, which keeps its request counted until it was sent.
+struct Tracked {
+    body: ReplyBody,
+    _underway: RequestUnderway,
+}
+
+/// Serves a connection until it ends.
+pub(super) async fn serve(mut wire: Wire, peer: &Peer) {
+    let live = peer.gateway.live();
+    let limits = &live.config.limits;
+    let patience = Patience {
+        header: limits.header_timeout,
+        idle: limits.idle_timeout,
+        write: limits.write_timeout,
+    };
+    let (ahead, http2) = match wire.alpn() {
+        Some(protocol) => (Bytes::new(), protocol == ALPN_H2),
+        None => match tokio::time::timeout(patience.idle, sniff(&mut wire)).await {
+            Ok(Some(sniffed)) => sniffed,
+            Ok(None) | Err(_) => return,
+        },
+    };
+    let requests = Requests::default();
+    let io = TokioIo::new(Guarded::new(wire, ahead, !http2, requests.clone(), patience));
+    let service = service_fn(|request: Request<Incoming>| {
+        let scene = Scene::new(&peer.gateway, &peer.pool);
+        let underway = requests.begin();
+        let address = peer.address;
+        async move {
+            let reply = answer(scene, address, request).await;
+            Ok::<_, Infallible>(reply.map(|body| Tracked { body, _underway: underway }))
+        }
+    });
+    if http2 {
+        serve_http2(io, service, limits, peer).await;
+    } else {
+        serve_http1(io, service, limits, peer).await;
+    }
+}
+
+async fn serve_http1<S>(io: TokioIo<Guarded>, service: S, limits: &Limits, peer: &Peer)
+where
+    S: hyper::service::Service<Request<Incoming>, Response = Response<Tracked>, Error = Infallible>,
+{
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .max_buf_size(limits.header_bytes.max(8192))
+        .max_headers(limits.header_count)
+        .serve_connection(io, service);
+    let mut connection = pin!(connection);
+    let mut stop = peer.stop.clone();
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        _ = stop.wait_for(|stop| *stop) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    report(ended);
+}
+
+async fn serve_http2<S>(io: TokioIo<Guarded>, service: S, limits: &Limits, peer: &Peer)
+where
+    S: hyper::service::Service<Request<Incoming>, Response = Response<Tracked>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+        .serve_connection(io, service);
+    let mut connection = pin!(connection);
+    let mut stop = peer.stop.clone();
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        _ = stop.wait_for(|stop| *stop) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    report(ended);
+}
+
+/// Clients go away as they like: worth a line only for who looks for it.
+fn report(ended: Result<(), hyper::Error>) {
+    if let Err(error) = ended {
+        tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended");
+    }
+}
+
+/// Reads just enough to tell HTTP/2 with prior knowledge (RFC 9113, 3.3) from HTTP/1.1: what was
+/// read, and whether it is HTTP/2. None where the client goes away before it is told.
+async fn sniff(wire: &mut Wire) -> Option<(Bytes, bool)> {
+    let mut read = BytesMut::with_capacity(1024);
+    loop {
+        if wire.read_buf(&mut read).await.ok()? == 0 {
+            return None;
+        }
+        let common = read.len().min(PREFACE.len());
+        if read.get(..common) != PREFACE.get(..common) {
+            return Some((read.freeze(), false));
+        }
+        if read.len() >= PREFACE.len() {
+            return Some((read.freeze(), true));
+        }
+    }
+}
+
+impl Body for Tracked {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
