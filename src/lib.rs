@@ -15,3 +15,5 @@ pub mod deployment;
 pub mod policy;
 
 pub mod audit;
+
+pub mod simulator;
