@@ -86,10 +86,8 @@ fn greeting(args: &Args, address: SocketAddr) -> String {
     } else {
         ""
     };
-    format!(
-        "simulating {name} at {base}\n\
-         try: curl -H \"Authorization: Bearer {token}\"{versions} {base}/deployments/{DEPLOYMENT_ID}\n"
-    )
+    let call = format!("curl -H \"Authorization: Bearer {token}\"{versions}");
+    format!("simulating {name} at {base}\ntry: {call} {base}/deployments/{DEPLOYMENT_ID}\n")
 }
 
 fn provider(name: &str) -> Result<&'static Provider, String> {

@@ -93,7 +93,9 @@ impl Deployment {
                 .collect(),
             _ => Vec::new(),
         };
-        fired.iter().for_each(|at| self.ran(*at));
+        for at in &fired {
+            self.ran(*at);
+        }
         let reached_now = fired.len() < TRIGGERS_MAX;
         self.counted_until = if reached_now { now } else { self.updated_at };
         fired

@@ -71,14 +71,12 @@ impl Dialect {
 
     /// The id of a call, and the header that tells it to the client: Qoder takes the client's own.
     pub(super) fn request_id(&self, headers: &HeaderMap) -> (&'static str, RequestId) {
-        match self.provider.request_id_header {
-            Some(header) => (header, RequestId::random()),
-            None => {
-                let own = headers.get("x-request-id").and_then(|value| value.to_str().ok());
-                let id = own.and_then(RequestId::well_formed).unwrap_or_else(RequestId::random);
-                ("x-request-id", id)
-            }
+        if let Some(header) = self.provider.request_id_header {
+            return (header, RequestId::random());
         }
+        let own = headers.get("x-request-id").and_then(|value| value.to_str().ok());
+        let id = own.and_then(RequestId::well_formed).unwrap_or_else(RequestId::random);
+        ("x-request-id", id)
     }
 
     fn is_valid(&self, token: &str) -> bool {

@@ -32,7 +32,8 @@ pub struct Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
-    /// Waits so many milliseconds before the call is carried out.
+    /// Waits so many milliseconds before the call is carried out; a client that hangs up over
+    /// HTTP/1.1 meanwhile prevents it.
     Delay,
     /// Carries the call out, then waits so many milliseconds before it answers.
     DelayAfter,

@@ -23,7 +23,7 @@ pub(super) struct Page {
     /// Whether more follow in the direction of the listing.
     pub(super) has_more: bool,
     /// What the `page` parameter takes to go on.
-    pub(super) next_page: Option<String>,
+    pub(super) next: Option<String>,
 }
 
 impl<T> Shelf<T> {
@@ -94,8 +94,8 @@ impl<T> Shelf<T> {
         if backward {
             ids.reverse();
         }
-        let next_page = ids.last().filter(|_| has_more && !backward).map(|id| format!("page_{id}"));
-        Ok(Page { ids, has_more, next_page })
+        let next = ids.last().filter(|_| has_more && !backward).map(|id| format!("page_{id}"));
+        Ok(Page { ids, has_more, next })
     }
 
     fn place(&self, id: &str, param: &str) -> Result<u64, Problem> {
@@ -126,9 +126,9 @@ mod tests {
     fn pages_go_both_ways_and_the_oldest_gives_way() {
         let first = page("limit=2").unwrap();
         assert_eq!((first.ids, first.has_more), (vec!["t6".to_owned(), "t5".to_owned()], true));
-        let second = page(&format!("limit=2&page={}", first.next_page.unwrap())).unwrap();
+        let second = page(&format!("limit=2&page={}", first.next.unwrap())).unwrap();
         assert_eq!((second.ids, second.has_more), (vec!["t3".to_owned(), "t2".to_owned()], false));
-        assert_eq!(second.next_page, None);
+        assert_eq!(second.next, None);
         let back = page("limit=1&before_id=t2").unwrap();
         assert_eq!((back.ids, back.has_more), (vec!["t3".to_owned()], true));
         assert!(shelf().find("t1").is_none());

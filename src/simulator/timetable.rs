@@ -27,7 +27,12 @@ impl Timetable {
         }
         let cron = cron(text(schedule, "expression")?)?;
         let zone = zone(text(schedule, "timezone")?)?;
-        Ok(Self { cron, zone })
+        let timetable = Self { cron, zone };
+        // A day that no year has, such as 30 February, would be searched for at every reading.
+        if timetable.after(Timestamp::from_millis(0)).next().is_none() {
+            return Err(Problem::field("schedule.expression", "the schedule never fires"));
+        }
+        Ok(timetable)
     }
 
     /// The moments at which the schedule fires, from the first one after `after` on.
@@ -113,7 +118,14 @@ mod tests {
         }
         let bad = ["", "* * * *", "0 * * * * *", "@daily", "0 0 L * *", "0 0 * * 1#2", "? * * * *"]
             .into_iter()
-            .chain(["60 * * * *", "TZ=UTC * * * * *", "0 0 * * +1", "0 0 * MON *", "5-1 * * * *"]);
+            .chain([
+                "60 * * * *",
+                "0 0 30 2 *",
+                "TZ=UTC * * * * *",
+                "0 0 * * +1",
+                "0 0 * MON *",
+                "5-1 * * * *",
+            ]);
         for bad in bad {
             assert_eq!(
                 timetable(bad, "UTC").unwrap_err().param.as_deref(),

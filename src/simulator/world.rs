@@ -100,8 +100,8 @@ impl World {
                 && status.is_none_or(|status| deployment.status() == status)
                 && agent.is_none_or(|agent| deployment.agent_id() == Some(agent))
         })?;
-        let data = page.ids.iter().map(|id| self.show(id)).collect::<Result<_, _>>()?;
-        Ok(listing(page, data))
+        let data: Vec<Value> = page.ids.iter().map(|id| self.show(id)).collect::<Result<_, _>>()?;
+        Ok(listing(&page, &data))
     }
 
     /// `POST /deployments/{id}`.
@@ -146,8 +146,8 @@ impl World {
         let is_wanted = |run: &Run| wanted.is_none_or(|id| run.deployment_id == id);
         let page = self.runs.page(query, is_wanted)?;
         let runs = page.ids.iter().filter_map(|id| self.runs.find(id));
-        let data = runs.map(|run| run.shown.clone()).collect();
-        Ok(listing(page, data))
+        let data: Vec<Value> = runs.map(|run| run.shown.clone()).collect();
+        Ok(listing(&page, &data))
     }
 
     /// `GET /deployment_runs/{id}`.
@@ -159,10 +159,11 @@ impl World {
     /// `GET /agents` and `GET /environments`.
     pub(super) fn list_entries(&self, kind: Kind, query: &Query) -> Result<Value, Problem> {
         let with_archived = query.read_as("include_archived")?.unwrap_or(false);
-        let shelf = self.catalog.shelf(kind);
-        let page = shelf.page(query, |entry| with_archived || !entry.is_archived())?;
-        let data = page.ids.iter().filter_map(|id| shelf.find(id)).map(Entry::show).collect();
-        Ok(listing(page, data))
+        let entries = self.catalog.shelf(kind);
+        let page = entries.page(query, |entry| with_archived || !entry.is_archived())?;
+        let data: Vec<Value> =
+            page.ids.iter().filter_map(|id| entries.find(id)).map(Entry::show).collect();
+        Ok(listing(&page, &data))
     }
 
     /// `POST /agents` and `POST /environments`.
@@ -180,7 +181,7 @@ impl World {
         if deployment.archived_at.is_none() {
             deployment.archive(now);
             if renames && let Some(Value::String(name)) = deployment.fields.get_mut("name") {
-                name.push_str(&format!("_archived_{}", now.unix_seconds()));
+                *name = format!("{name}_archived_{}", now.unix_seconds());
             }
         }
         Ok(deployment.show(now))
@@ -229,12 +230,12 @@ impl Run {
     }
 }
 
-fn listing(page: Page, data: Vec<Value>) -> Value {
+fn listing(page: &Page, data: &[Value]) -> Value {
     json!({
         "data": data,
         "first_id": page.ids.first(),
         "last_id": page.ids.last(),
         "has_more": page.has_more,
-        "next_page": page.next_page,
+        "next_page": page.next,
     })
 }
