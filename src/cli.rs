@@ -2,6 +2,8 @@
 
 pub mod check;
 pub mod print;
+pub mod serve;
+pub mod simulate;
 pub mod token;
 
 use std::ffi::OsString;
@@ -24,6 +26,10 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Runs the gateway until SIGTERM or SIGINT.
+    Serve(serve::ServeArgs),
+    /// Runs an in-memory upstream with the deployments API, for demos and tests.
+    Simulate(simulate::SimulateArgs),
     /// Validates the configuration and the policy; starts nothing.
     Check(check::CheckArgs),
     /// Works on personal access tokens.
@@ -83,6 +89,8 @@ pub fn main(
 
 fn run(command: Command, environment: &Environment) -> Result<(), Failure> {
     match command {
+        Command::Serve(arguments) => serve::run(&arguments, environment),
+        Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Check(arguments) => check::run(&arguments, environment),
         Command::Token(command) => token::run(&command, environment),
     }

@@ -49,7 +49,7 @@ use self::turn::Turns;
 use crate::audit::Audit;
 use crate::audit::record::{EventKind, Outcome, Ruling};
 use crate::clock::{Clock, Timestamp};
-use crate::config::Config;
+use crate::config::{AdminToken, Config};
 use crate::ids::{ChangeId, RequestId};
 use crate::key::Key;
 use crate::policy::{Enforcement, Violation};
@@ -162,6 +162,11 @@ impl Gateway {
     /// Puts another configuration in force, for calls that come from now on.
     pub(crate) fn replace(&self, live: Live) {
         self.live.store(Arc::new(live));
+    }
+
+    /// The tokens that the admin API takes.
+    pub(crate) fn admin_tokens(&self) -> Arc<Vec<AdminToken>> {
+        Arc::new(self.live().config.admin_tokens.clone())
     }
 
     /// Records what was only counted since the last time.
@@ -414,7 +419,7 @@ fn report(call: &Call, ruling: Ruling, outcome: Outcome) {
     let gateway = &call.scene.gateway;
     let took = gateway.clock.now().millis() - call.visit.received_at.millis();
     gateway.metrics.change(call.operation, outcome, ruling);
-    gateway.metrics.exchange_seconds(took);
+    gateway.metrics.exchange_took(took);
     tracing::info!(
         request_id = %call.visit.request_id,
         change = %call.change,

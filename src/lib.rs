@@ -1,12 +1,14 @@
 //! Changegate: an audit-logging reverse proxy for the API that runs scheduled AI agents.
 //!
-//! A client's call passes [`server`] (listeners, TLS), then [`gateway`], which lets through what
+//! A client's call passes [`server`] (listeners, TLS), then `gateway`, which lets through what
 //! is none of its business and leads every governed call through one function,
 //! `gateway::exchange`. The modules in reading order:
 
 pub mod clock;
 pub mod ids;
 pub mod key;
+pub mod telemetry;
+mod wire;
 
 pub mod provider;
 
@@ -15,5 +17,10 @@ pub mod deployment;
 pub mod policy;
 
 pub mod audit;
+
+mod gateway;
+pub mod server;
+
+pub mod simulator;
 
 pub mod cli;

@@ -121,7 +121,6 @@ impl Server {
             database: config.audit.database.clone(),
             provider: config.upstream.provider,
             redact: config.redact.clone(),
-            policy_digest: config.policy.digest.clone(),
         };
         let live = Live::new(config, &clock, None)?;
         let audit = Audit::start(settings, key.clone(), clock.clone()).await?;
@@ -153,7 +152,13 @@ impl Server {
         stop: &watch::Receiver<bool>,
     ) {
         let gateway = &self.gateway;
-        let state = AdminState::new(Arc::clone(gateway));
+        let (tokens, metrics) = (Arc::clone(gateway), Arc::clone(&gateway.metrics));
+        let state = AdminState {
+            audit: gateway.audit.clone(),
+            tokens: Arc::new(move || tokens.admin_tokens()),
+            metrics_text: Arc::new(move || metrics.encode()),
+            clock: gateway.clock.clone(),
+        };
         let stopped = stopped(stop.clone());
         self.chores.spawn(async move {
             if let Err(error) = admin::serve(admin, state, stopped).await {

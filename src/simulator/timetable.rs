@@ -1,0 +1,140 @@
+//! When a schedule fires: a five-field cron expression, read in an IANA time zone.
+
+use croner::Cron;
+use croner::parser::{CronParser, Seconds, Year};
+use jiff::tz::TimeZone;
+use serde_json::Value;
+
+use super::problem::Problem;
+use crate::clock::Timestamp;
+
+const MONTHS: [&str; 12] =
+    ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
+const WEEKDAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
+
+/// A schedule that is known to be readable.
+#[derive(Clone, Debug)]
+pub(super) struct Timetable {
+    cron: Cron,
+    zone: TimeZone,
+}
+
+impl Timetable {
+    /// Reads a schedule, which must carry `type`, `expression` and `timezone`.
+    pub(super) fn read(schedule: &Value) -> Result<Self, Problem> {
+        if text(schedule, "type")? != "cron" {
+            return Err(Problem::field("schedule.type", "schedule.type must be \"cron\""));
+        }
+        let cron = cron(text(schedule, "expression")?)?;
+        let zone = zone(text(schedule, "timezone")?)?;
+        let timetable = Self { cron, zone };
+        // A day that no year has, such as 30 February, would be searched for at every reading.
+        if timetable.after(Timestamp::from_millis(0)).next().is_none() {
+            return Err(Problem::field("schedule.expression", "the schedule never fires"));
+        }
+        Ok(timetable)
+    }
+
+    /// The moments at which the schedule fires, from the first one after `after` on.
+    pub(super) fn after(&self, after: Timestamp) -> impl Iterator<Item = Timestamp> {
+        let start = jiff::Timestamp::from_millisecond(after.millis()).ok();
+        let start = start.map(|at| at.to_zoned(self.zone.clone()));
+        let step = |at: &jiff::Zoned| self.cron.find_next_occurrence(at, false).ok();
+        std::iter::successors(start.and_then(|at| step(&at)), step)
+            .map(|at| Timestamp::from_millis(at.timestamp().as_millisecond()))
+    }
+}
+
+/// A moment as the API prints it: RFC 3339 in UTC with whole seconds.
+pub(super) fn seconds(at: Timestamp) -> String {
+    jiff::Timestamp::from_second(at.unix_seconds())
+        .map_or_else(|_| at.to_string(), |at| at.to_string())
+}
+
+fn text<'a>(schedule: &'a Value, member: &str) -> Result<&'a str, Problem> {
+    schedule.get(member).and_then(Value::as_str).ok_or_else(|| {
+        let message = "schedule must carry type, expression and timezone as strings";
+        Problem::field(format!("schedule.{member}"), message)
+    })
+}
+
+/// Only the five POSIX fields are taken, with lists, ranges, steps and English names: what the
+/// cron library knows beyond that (seconds, years, nicknames, `L`, `W`, `#`) the API refuses.
+fn cron(expression: &str) -> Result<Cron, Problem> {
+    let refused = |message: &str| Problem::field("schedule.expression", message);
+    let fields: Vec<&str> = expression.split_ascii_whitespace().collect();
+    let [minute, hour, day, month, weekday] = fields.as_slice() else {
+        return Err(refused("cron expression must have exactly 5 fields"));
+    };
+    let plain = [minute, hour, day].iter().all(|field| is_plain(field, &[]));
+    if !(plain && is_plain(month, &MONTHS) && is_plain(weekday, &WEEKDAYS)) {
+        return Err(refused("cron expression holds what is no POSIX cron field"));
+    }
+    CronParser::builder()
+        .seconds(Seconds::Disallowed)
+        .year(Year::Disallowed)
+        .build()
+        .parse(&fields.join(" "))
+        .map_err(|error| refused(&format!("invalid cron expression: {error}")))
+}
+
+fn is_plain(field: &str, names: &[&str]) -> bool {
+    field.split([',', '-', '/']).all(|word| {
+        word == "*"
+            || (!word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit()))
+            || names.iter().any(|name| name.eq_ignore_ascii_case(word))
+    })
+}
+
+/// The zone of exactly that name: the time zone database is looked up without regard to case.
+fn zone(name: &str) -> Result<TimeZone, Problem> {
+    TimeZone::get(name).ok().filter(|zone| zone.iana_name() == Some(name)).ok_or_else(|| {
+        Problem::field("schedule.timezone", "schedule.timezone must be an IANA time zone name")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn timetable(expression: &str, zone: &str) -> Result<Timetable, Problem> {
+        Timetable::read(&serde_json::json!(
+            {"type": "cron", "expression": expression, "timezone": zone}
+        ))
+    }
+
+    #[test]
+    fn a_schedule_fires_by_its_zone_across_a_clock_change() {
+        let berlin = timetable("30 9 * * mon-fri", "Europe/Berlin").unwrap();
+        let friday = Timestamp::parse("2026-03-27T08:30:00Z").unwrap();
+        let fires: Vec<String> = berlin.after(friday).take(2).map(seconds).collect();
+        assert_eq!(fires, ["2026-03-30T07:30:00Z", "2026-03-31T07:30:00Z"]);
+    }
+
+    #[test]
+    fn only_five_posix_fields_and_exact_zone_names_are_read() {
+        for good in ["* * * * *", "*/5 0-23/2 1,15 jan-MAR SUN", "0 0 * * 7"] {
+            assert!(timetable(good, "UTC").is_ok(), "{good}");
+        }
+        let bad = ["", "* * * *", "0 * * * * *", "@daily", "0 0 L * *", "0 0 * * 1#2", "? * * * *"]
+            .into_iter()
+            .chain([
+                "60 * * * *",
+                "0 0 30 2 *",
+                "TZ=UTC * * * * *",
+                "0 0 * * +1",
+                "0 0 * MON *",
+                "5-1 * * * *",
+            ]);
+        for bad in bad {
+            assert_eq!(
+                timetable(bad, "UTC").unwrap_err().param.as_deref(),
+                Some("schedule.expression"),
+                "{bad}"
+            );
+        }
+        for bad in ["", "asia/shanghai", "Mars/Olympus", "+08:00", "CST-8"] {
+            assert!(timetable("* * * * *", bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! What the gateway says of itself: log lines and metrics.
+
+use std::collections::HashSet;
+use std::fmt::Debug;
+use std::io::IsTerminal as _;
+use std::sync::{Mutex, PoisonError};
+
+use http::{Method, StatusCode};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use tracing_subscriber::EnvFilter;
+
+use crate::audit::record::{Outcome, Ruling};
+use crate::provider::Operation;
+
+/// The most callers whose refusals are counted apart; the rest are counted together.
+const SUBJECTS_MAX: usize = 1_000;
+
+/// Upper bounds, in seconds, of a governed call's duration.
+const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
+
+/// Starts logging to standard error: for people on a terminal, as JSON otherwise. `filter` is in
+/// the syntax of `tracing_subscriber::EnvFilter`; by default `info`.
+pub fn init(filter: Option<&str>) {
+    let filter = EnvFilter::try_new(filter.unwrap_or("info"))
+        .unwrap_or_else(|_unreadable| EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let terminal = std::io::stderr().is_terminal();
+    // Fails only where logging was started before, which is as good.
+    let _ = if terminal {
+        lines.with_target(false).try_init()
+    } else {
+        lines.json().flatten_event(true).try_init()
+    };
+}
+
+/// What became of a call at the gateway's door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CallClass {
+    Governed,
+    Passthrough,
+    Refused,
+}
+
+/// Everything that is counted. Labels are bounded: none of them is a client's text.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// By class, kind of method, and class of status; resolved once, so that a call costs one
+    /// addition.
+    requests: [[[Counter; 5]; 2]; 3],
+    changes: Family<ChangeLabels, Counter>,
+    refusals: Family<RefusalLabels, Counter>,
+    subjects: Mutex<HashSet<String>>,
+    exchange_seconds: Histogram,
+    connections: Gauge,
+    reloads: Family<ReloadLabels, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    class: &'static str,
+    kind: &'static str,
+    status: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ChangeLabels {
+    operation: &'static str,
+    outcome: String,
+    decision: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusalLabels {
+    status: u16,
+    subject: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReloadLabels {
+    result: &'static str,
+}
+
+const CLASSES: [&str; 3] = ["governed", "passthrough", "refused"];
+const KINDS: [&str; 2] = ["read", "write"];
+const STATUSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+impl Metrics {
+    /// Nothing counted yet.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("changegate");
+        let requests = Family::<RequestLabels, Counter>::default();
+        let changes = Family::default();
+        let refusals = Family::default();
+        let exchange_seconds = Histogram::new(SECONDS);
+        let connections = Gauge::default();
+        let reloads = Family::default();
+        registry.register("requests", "Calls answered", requests.clone());
+        registry.register("changes", "Governed calls recorded", changes.clone());
+        registry.register("refusals", "401s and 429s, by caller", refusals.clone());
+        registry.register(
+            "exchange_seconds",
+            "From a governed call's head to its recorded end",
+            exchange_seconds.clone(),
+        );
+        registry.register("connections", "Client connections open", connections.clone());
+        registry.register("reloads", "Readings of the configuration", reloads.clone());
+        let resolved = CLASSES.map(|class| {
+            KINDS.map(|kind| {
+                STATUSES.map(|status| {
+                    requests.get_or_create_owned(&RequestLabels { class, kind, status })
+                })
+            })
+        });
+        Self {
+            registry,
+            requests: resolved,
+            changes,
+            refusals,
+            subjects: Mutex::default(),
+            exchange_seconds,
+            connections,
+            reloads,
+        }
+    }
+
+    /// Counts an answered call.
+    pub(crate) fn request(&self, class: CallClass, method: &Method, status: StatusCode) {
+        let writes = ![Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
+        let hundred = usize::from(status.as_u16() / 100).saturating_sub(1);
+        let counter = self
+            .requests
+            .get(class as usize)
+            .and_then(|kinds| kinds.get(usize::from(writes)))
+            .and_then(|statuses| statuses.get(hundred));
+        if let Some(counter) = counter {
+            counter.inc();
+        }
+    }
+
+    /// Counts a recorded governed call.
+    pub(crate) fn change(&self, operation: Operation, outcome: Outcome, ruling: Ruling) {
+        let labels = ChangeLabels {
+            operation: operation.name(),
+            outcome: lower(outcome),
+            decision: lower(ruling),
+        };
+        self.changes.get_or_create(&labels).inc();
+    }
+
+    /// Counts a 401 or 429 of the gateway's own.
+    pub(crate) fn refusal(&self, status: u16, subject: &str) {
+        let mut subjects = self.subjects.lock().unwrap_or_else(PoisonError::into_inner);
+        let apart = subjects.contains(subject)
+            || (subjects.len() < SUBJECTS_MAX && subjects.insert(subject.to_owned()));
+        drop(subjects);
+        let subject = if apart { subject } else { "other" }.to_owned();
+        self.refusals.get_or_create(&RefusalLabels { status, subject }).inc();
+    }
+
+    /// Notes how long a governed call took.
+    pub(crate) fn exchange_took(&self, millis: i64) {
+        let millis = u32::try_from(millis.max(0)).unwrap_or(u32::MAX);
+        self.exchange_seconds.observe(f64::from(millis) / 1000.0);
+    }
+
+    pub(crate) fn connection_opened(&self) {
+        self.connections.inc();
+    }
+
+    pub(crate) fn connection_closed(&self) {
+        self.connections.dec();
+    }
+
+    /// Counts a reading of the configuration.
+    pub(crate) fn reload(&self, succeeded: bool) {
+        let result = if succeeded { "ok" } else { "error" };
+        self.reloads.get_or_create(&ReloadLabels { result }).inc();
+    }
+
+    /// Everything counted, in the `OpenMetrics` text format that Prometheus reads.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String does not fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn lower(name: impl Debug) -> String {
+    format!("{name:?}").to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_told_in_bounded_labels() {
+        let metrics = Metrics::new();
+        metrics.request(CallClass::Governed, &Method::POST, StatusCode::OK);
+        metrics.change(Operation::Update, Outcome::Applied, Ruling::Allow);
+        for n in 0..2_000 {
+            metrics.refusal(429, &format!("pat_{n}"));
+        }
+        let text = metrics.encode();
+        assert!(text.contains(
+            "changegate_requests_total{class=\"governed\",kind=\"write\",status=\"2xx\"} 1"
+        ));
+        assert!(text.contains("outcome=\"applied\""));
+        assert!(text.contains("changegate_refusals_total{status=\"429\",subject=\"other\"} 1000"));
+    }
+}
