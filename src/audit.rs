@@ -338,8 +338,7 @@ impl Ticket {
         let provider = self.audit.shared.provider;
         let before = self.before.take();
         let paths = |after: &Value| changed(provider, self.operation, before.as_ref(), after);
-        let ending =
-            Ending::of(self.change, completion, &self.audit.shared.redactor, paths);
+        let ending = Ending::of(self.change, completion, &self.audit.shared.redactor, paths);
         let ending = ending.unwrap_or_else(|error| {
             tracing::error!(change = %self.change, %error, "an answer can't be stored");
             Ending::bare(self.change, outcome, completed_at)

@@ -18,6 +18,7 @@ pub mod policy;
 
 pub mod audit;
 
+pub mod admin;
 mod gateway;
 pub mod server;
 

@@ -159,24 +159,20 @@ impl Server {
             metrics_text: Arc::new(move || metrics.encode()),
             clock: gateway.clock.clone(),
         };
-        let stopped = stopped(stop.clone());
+        let admin_stopped = stopped(stop.clone());
         self.chores.spawn(async move {
-            if let Err(error) = admin::serve(admin, state, stopped).await {
+            if let Err(error) = admin::serve(admin, state, admin_stopped).await {
                 tracing::error!(error = &error as &dyn std::error::Error, "the admin API ended");
             }
         });
         let summaries = Arc::clone(gateway);
-        let mut stop_summaries = stop.clone();
+        let summaries_stopped = stopped(stop.clone());
         self.chores.spawn(async move {
-            let every = tokio::time::sleep(SUMMARY_EVERY);
-            tokio::pin!(every);
+            tokio::pin!(summaries_stopped);
             loop {
                 tokio::select! {
-                    () = &mut every => {
-                        summaries.summarise();
-                        every.as_mut().reset(tokio::time::Instant::now() + SUMMARY_EVERY);
-                    }
-                    _ = stop_summaries.wait_for(|stop| *stop) => break,
+                    () = tokio::time::sleep(SUMMARY_EVERY) => summaries.summarise(),
+                    () = &mut summaries_stopped => break,
                 }
             }
         });

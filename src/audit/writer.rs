@@ -141,8 +141,8 @@ impl Queues {
     /// Queues an event, or counts it as dropped.
     pub(super) fn note(&self, event: Event) {
         if let Err(error) = self.events.try_send(event) {
-            let (mpsc::error::TrySendError::Full(event)
-            | mpsc::error::TrySendError::Closed(event)) = error;
+            let (mpsc::error::TrySendError::Full(event) | mpsc::error::TrySendError::Closed(event)) =
+                error;
             self.shared.drop_event(event.at);
         }
     }
@@ -251,10 +251,10 @@ impl Writer {
             let gap = self.shared.gap().take().map(Gap::event);
             let events = std::iter::from_fn(|| self.events.try_recv().ok());
             let events = gap.into_iter().chain(events.take(BATCH_EVENTS_MAX));
-            batch.extend(events.map(|event| Queued {
-                entry: Entry::Happening(Box::new(event)),
-                answer: None,
-            }));
+            batch.extend(
+                events
+                    .map(|event| Queued { entry: Entry::Happening(Box::new(event)), answer: None }),
+            );
         }
         batch
     }

@@ -18,8 +18,7 @@ pub fn run(arguments: &ServeArgs, environment: &Environment) -> Result<(), Failu
     let path = arguments.file.path(environment);
     let config = load_config(path, environment)?;
     telemetry::init(environment.named("CHANGEGATE_LOG"));
-    let source =
-        Source { path: path.to_owned(), environment: environment.variables().to_vec() };
+    let source = Source { path: path.to_owned(), environment: environment.variables().to_vec() };
     runtime()?.block_on(async {
         let signals = signals().context("can't listen for signals");
         let signals = signals.map_err(Failure::NotCarriedOut)?;

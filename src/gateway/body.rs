@@ -54,7 +54,8 @@ pub(super) async fn receive(
     key: &Key,
 ) -> Result<Result<Judged, Unfit>, Refusal> {
     let announced = incoming.size_hint().exact().unwrap_or(0);
-    let unread = |refusal, bytes| Ok(Err(Unfit { refusal, body: RefusedBody { bytes, digest: None } }));
+    let unread =
+        |refusal, bytes| Ok(Err(Unfit { refusal, body: RefusedBody { bytes, digest: None } }));
     if let Err(refusal) = accept_media_type(headers) {
         return unread(refusal, announced);
     }

@@ -156,10 +156,8 @@ impl Dialer {
 }
 
 async fn http1_over(wire: Wire) -> Result<Dialed, DialError> {
-    let (sender, connection) = http1::Builder::new()
-        .handshake(TokioIo::new(wire))
-        .await
-        .map_err(DialError::Handshake)?;
+    let (sender, connection) =
+        http1::Builder::new().handshake(TokioIo::new(wire)).await.map_err(DialError::Handshake)?;
     // How the connection ends is told to the call on it; an idle one may end as it likes.
     tokio::spawn(connection);
     Ok(Dialed::Http1(sender))
@@ -188,9 +186,7 @@ fn connector(upstream: &Upstream) -> Result<(TlsConnector, ServerName<'static>),
         let certificates =
             rustls::pki_types::CertificateDer::pem_file_iter(file).map_err(TrustError::File)?;
         for certificate in certificates {
-            roots
-                .add(certificate.map_err(TrustError::File)?)
-                .map_err(TrustError::Certificate)?;
+            roots.add(certificate.map_err(TrustError::File)?).map_err(TrustError::Certificate)?;
         }
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

@@ -53,12 +53,16 @@ async fn lead(call: &Call, judged: &Judged) -> Result<Reply, Stop> {
         return Err(Stop::precondition(before));
     }
     let provider = call.scene.live.config.upstream.provider;
-    let omitted =
-        if call.method == http::Method::PUT { Omitted::Open } else { Omitted::Preserved };
+    let omitted = if call.method == http::Method::PUT { Omitted::Open } else { Omitted::Preserved };
     let prediction = predict(provider, call.operation, omitted, before.as_ref(), &judged.patch);
     let decision = decide(
         &call.scene.live.config.policy,
-        &Subject { provider, before: before.as_ref(), patch: &judged.patch, prediction: &prediction },
+        &Subject {
+            provider,
+            before: before.as_ref(),
+            patch: &judged.patch,
+            prediction: &prediction,
+        },
     );
     let (ruling, warnings) = match decision.verdict() {
         Verdict::Deny => return Err(Stop::denied(decision, before)),

@@ -33,7 +33,8 @@ impl Address {
     /// The client's address: the connection's, or, where that is a trusted proxy's, the last
     /// address in `X-Forwarded-For` that is none.
     pub(super) fn of(peer: IpAddr, headers: &HeaderMap, config: &Config) -> Self {
-        let trusted = |ip: &IpAddr| config.listen.trusted_proxies.iter().any(|net| net.contains(ip));
+        let trusted =
+            |ip: &IpAddr| config.listen.trusted_proxies.iter().any(|net| net.contains(ip));
         let peer = peer.to_canonical();
         if config.listen.trusted_proxies.is_empty() || !trusted(&peer) {
             return Self(peer);
@@ -61,11 +62,7 @@ impl Address {
 }
 
 /// Finds the one credential and whose it is.
-pub(super) fn identify(
-    headers: &HeaderMap,
-    config: &Config,
-    key: &Key,
-) -> Result<Caller, Refusal> {
+pub(super) fn identify(headers: &HeaderMap, config: &Config, key: &Key) -> Result<Caller, Refusal> {
     let token = credential(headers, config.upstream.provider.credentials)?;
     let fingerprint = key.fingerprint(token.as_bytes());
     let known = config.actors.known.get(&fingerprint);
@@ -80,12 +77,9 @@ pub(super) fn identify(
 /// The one token among the headers that may carry one.
 fn credential<'a>(headers: &'a HeaderMap, accepted: &[Credential]) -> Result<&'a str, Refusal> {
     let api_key = HeaderName::from_static("x-api-key");
-    let mut all = [
-        (Credential::Bearer, header::AUTHORIZATION),
-        (Credential::ApiKey, api_key),
-    ]
-    .into_iter()
-    .flat_map(|(kind, name)| headers.get_all(name).iter().map(move |value| (kind, value)));
+    let mut all = [(Credential::Bearer, header::AUTHORIZATION), (Credential::ApiKey, api_key)]
+        .into_iter()
+        .flat_map(|(kind, name)| headers.get_all(name).iter().map(move |value| (kind, value)));
     let (kind, value) = match (all.next(), all.next()) {
         (Some(only), None) => only,
         (None, _) => return Err(Refusal::credential(missing(accepted))),

@@ -98,11 +98,7 @@ struct Seen {
 
 impl RefusedCredentials {
     pub(super) fn new(clock: &Clock) -> Self {
-        Self {
-            budget: Bucket::new(REFUSED, clock),
-            clock: clock.clone(),
-            seen: Mutex::default(),
-        }
+        Self { budget: Bucket::new(REFUSED, clock), clock: clock.clone(), seen: Mutex::default() }
     }
 
     /// Whether the address may still try this token: `Err` holds the seconds to wait. A token
@@ -149,12 +145,7 @@ fn make_room<K: Eq + std::hash::Hash>(
     }
 }
 
-type States<K> = RateLimiter<
-    K,
-    HashMapStateStore<K>,
-    Ticking,
-    StateInformationMiddleware,
->;
+type States<K> = RateLimiter<K, HashMapStateStore<K>, Ticking, StateInformationMiddleware>;
 
 /// Token buckets of one size, one for each key.
 struct Bucket<K: std::hash::Hash + Eq + Clone> {
@@ -169,8 +160,8 @@ impl<K: std::hash::Hash + Eq + Clone> Bucket<K> {
         let at_least_one = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
         let quota = Quota::per_second(at_least_one(budget.per_second))
             .allow_burst(at_least_one(budget.burst));
-        let states = RateLimiter::new(quota, HashMapStateStore::default(), Ticking(clock.clone()))
-            .with_middleware();
+        let ticking = Ticking(clock.clone());
+        let states = States::new(quota, HashMapStateStore::default(), ticking);
         Self { states, budget, clock: clock.clone(), checks: AtomicU32::new(0) }
     }
 

@@ -57,9 +57,7 @@ pub(super) async fn read(
         Answer { status: parts.status, version: parts.version, headers: parts.headers, body };
     let shown = answer.deployment(&config.limits);
     let shown = shown.filter(|document| id_of(document) == Some(deployment_id));
-    let tag = shown.map(|document| {
-        etag(&scene.gateway.key, config.upstream.provider, &document)
-    });
+    let tag = shown.map(|document| etag(&scene.gateway.key, config.upstream.provider, &document));
     let mut reply = answer.into_reply();
     if let Some(tag) = tag.and_then(|tag| HeaderValue::from_str(&tag).ok()) {
         reply.headers_mut().insert(header::ETAG, tag);

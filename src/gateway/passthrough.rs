@@ -16,8 +16,8 @@ use super::relay::Relay;
 use super::reply::{Refusal, Reply, ReplyBody};
 use super::upload::{Progress, RequestBody};
 use super::{Scene, Visit};
-use crate::audit::record::{Event, EventKind};
 use crate::audit::Audit;
+use crate::audit::record::{Event, EventKind};
 use crate::clock::{Clock, Timestamp};
 
 /// The most of a path that is recorded, in bytes.

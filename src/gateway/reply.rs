@@ -26,14 +26,14 @@ pub(super) struct Refusal {
 }
 
 /// The body of an answer.
-pub(super) enum ReplyBody {
+pub(crate) enum ReplyBody {
     /// Held whole; none once it was sent.
     Whole(Option<Bytes>),
     /// Passed on as it comes.
     Relay(Relay),
 }
 
-pub(super) type Reply = Response<ReplyBody>;
+pub(crate) type Reply = Response<ReplyBody>;
 
 const INVALID: &str = "invalid_request_error";
 

@@ -107,13 +107,14 @@ fn allowed_route(
     allowed: &[AllowedWrite],
 ) -> Option<Route> {
     let below = below?;
-    let fits = |entry: &AllowedWrite| {
-        entry.method == *method
-            && entry.segments.len() == below.len()
-            && entry.segments.iter().zip(below).all(|(wanted, segment)| {
-                wanted.as_deref().is_none_or(|wanted| wanted == *segment)
-            })
-    };
+    let fits =
+        |entry: &AllowedWrite| {
+            entry.method == *method
+                && entry.segments.len() == below.len()
+                && entry.segments.iter().zip(below).all(|(wanted, segment)| {
+                    wanted.as_deref().is_none_or(|wanted| wanted == *segment)
+                })
+        };
     allowed.iter().any(fits).then_some(Route::Passthrough)
 }
 
@@ -122,9 +123,7 @@ fn read_route(target: Target<'_>, below: Option<&[&str]>) -> Result<Route, Refus
         return Err(Refusal::form("a GET or HEAD below /deployments takes no body: remove it"));
     }
     match below {
-        Some(["deployments", id])
-            if target.method == Method::GET && id.len() <= ID_BYTES_MAX =>
-        {
+        Some(["deployments", id]) if target.method == Method::GET && id.len() <= ID_BYTES_MAX => {
             Ok(Route::ReadDeployment { deployment_id: (*id).to_owned() })
         }
         _ => Ok(Route::Passthrough),

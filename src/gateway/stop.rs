@@ -75,8 +75,7 @@ impl Stop {
 
     /// The policy denies: 403. The message names every rule.
     pub(super) fn denied(decision: Decision, before: Option<Value>) -> Self {
-        let denying =
-            || decision.violations.iter().filter(|v| v.enforcement == Enforcement::Deny);
+        let denying = || decision.violations.iter().filter(|v| v.enforcement == Enforcement::Deny);
         let reasons: Vec<String> =
             denying().map(|v| format!("[{}] {}", v.rule, v.message)).collect();
         let message = format!("denied by policy: {}", reasons.join("; "));

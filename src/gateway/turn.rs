@@ -24,7 +24,6 @@ struct Line {
 /// A deployment's turn: until it is dropped, nobody else has it.
 #[derive(Debug)]
 pub(super) struct Turn {
-
     _permit: OwnedSemaphorePermit,
     _place: Place,
 }

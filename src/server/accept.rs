@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use super::connection::{self, Peer};
+use super::stopped;
 use crate::gateway::{Gateway, Pool};
 use crate::wire::Wire;
 
@@ -85,12 +87,12 @@ impl Worker {
     async fn work(self, listener: tokio::net::TcpListener) {
         let pool = Arc::new(Pool::new(self.gateway.clock.clone()));
         let mut connections = JoinSet::new();
-        let mut stop = self.stop.clone();
+        let mut stop = pin!(stopped(self.stop.clone()));
         let mut sweep = tokio::time::interval(SWEEP_EVERY);
         loop {
             tokio::select! {
                 biased;
-                _ = stop.wait_for(|stop| *stop) => break,
+                () = &mut stop => break,
                 taken = self.take(&listener) => {
                     if let Some((stream, peer, permit)) = taken {
                         connections.spawn(self.connect(stream, peer, permit, &pool));

@@ -17,6 +17,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::sync::watch;
 
 use super::guard::{Guarded, Patience, RequestUnderway, Requests};
+use super::stopped;
 use crate::config::Limits;
 use crate::gateway::{Gateway, Pool, ReplyBody, Scene, answer};
 use crate::wire::{ALPN_H2, Wire};
@@ -93,10 +94,9 @@ where
         .max_headers(limits.header_count)
         .serve_connection(io, service);
     let mut connection = pin!(connection);
-    let mut stop = peer.stop.clone();
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        _ = stop.wait_for(|stop| *stop) => {
+        () = stopped(peer.stop.clone()) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -117,10 +117,9 @@ where
         .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
         .serve_connection(io, service);
     let mut connection = pin!(connection);
-    let mut stop = peer.stop.clone();
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        _ = stop.wait_for(|stop| *stop) => {
+        () = stopped(peer.stop.clone()) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -1,6 +1,7 @@
 //! Reads the configuration again on SIGHUP and when one of its files changes.
 
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -9,8 +10,8 @@ use tokio::sync::watch;
 
 use super::Source;
 use crate::audit::record::{Event, EventKind};
-use crate::config::check::check;
 use crate::config::Config;
+use crate::config::check::check;
 use crate::gateway::{Gateway, Live};
 
 /// How often files are looked at. Looking, rather than being told by the kernel, also sees files
@@ -21,7 +22,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 type Look = Vec<Option<(u64, Option<SystemTime>)>>;
 
 /// Watches until the server stops.
-pub(super) async fn watch(gateway: Arc<Gateway>, source: Source, mut stop: watch::Receiver<bool>) {
+pub(super) async fn watch(gateway: Arc<Gateway>, source: Source, stop: watch::Receiver<bool>) {
+    let mut stopped = pin!(super::stopped(stop));
     let mut hangups = match hangups() {
         Ok(hangups) => Some(hangups),
         Err(error) => {
@@ -33,7 +35,7 @@ pub(super) async fn watch(gateway: Arc<Gateway>, source: Source, mut stop: watch
     let mut seen = look(&files).await;
     loop {
         let told = tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => return,
+            () = &mut stopped => return,
             () = hangup(&mut hangups) => true,
             () = tokio::time::sleep(LOOK_EVERY) => false,
         };

@@ -135,8 +135,7 @@ impl Writes {
 }
 
 async fn transact(connection: &mut SqliteConnection, entries: &[&Entry]) -> Result<(), Fault> {
-    let mut transaction =
-        connection.begin_with("BEGIN IMMEDIATE").await.map_err(Fault::broken)?;
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(Fault::broken)?;
     for entry in entries {
         if let Err(error) = insert::entry(&mut transaction, entry).await {
             transaction.rollback().await.map_err(Fault::broken)?;
@@ -151,8 +150,7 @@ async fn transact_each(
     connection: &mut SqliteConnection,
     entries: &[&Entry],
 ) -> Result<Vec<Result<(), Fault>>, Fault> {
-    let mut transaction =
-        connection.begin_with("BEGIN IMMEDIATE").await.map_err(Fault::broken)?;
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(Fault::broken)?;
     let mut answers = Vec::with_capacity(entries.len());
     for entry in entries {
         let mut savepoint = transaction.begin().await.map_err(Fault::broken)?;
