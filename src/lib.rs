@@ -15,3 +15,6 @@ pub mod deployment;
 pub mod policy;
 
 pub mod audit;
+
+#[cfg(test)]
+mod cases;
