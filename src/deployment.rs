@@ -5,6 +5,7 @@
 pub mod diff;
 pub mod digest;
 pub mod patch;
+pub(crate) mod pointer;
 pub mod predict;
 
 use serde_json::{Map, Value};

@@ -25,3 +25,5 @@ pub mod server;
 pub mod simulator;
 
 pub mod cli;
+#[cfg(test)]
+mod cases;

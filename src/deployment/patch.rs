@@ -1,8 +1,14 @@
 //! The strict reading of a governed body: bytes that every parser must read alike, or a refusal.
 
+mod reader;
+
 use serde_json::Value;
 
+use self::reader::{Keys, Reader};
 use super::Object;
+
+/// The deepest nesting that can be asked for. Reading recurses, so the stack sets a bound.
+pub const DEPTH_MAX: usize = 128;
 
 /// What a governed call's body asks for: one JSON object, proven unambiguous.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,15 +28,143 @@ pub struct PatchError {
 }
 
 /// Reads a governed body (RFC 8259): exactly one object, valid UTF-8, no byte order mark, no
-/// duplicate keys after unescaping, no lone surrogates, no trailing bytes, at most `depth_max`
-/// levels of nesting, no control character in any key, `metadata` an object where it is given.
+/// duplicate keys after unescaping, no lone surrogates, no trailing bytes, no number beyond a
+/// finite double, at most `depth_max` levels of nesting (itself at most [`DEPTH_MAX`]), no control
+/// character in any key, `metadata` an object where it is given.
+///
+/// An empty body is refused like any other text that is no object: where a call needs no body,
+/// its absence is [`Patch::default`].
 pub fn parse(body: &[u8], depth_max: usize) -> Result<Patch, PatchError> {
-    let _ = (body, depth_max);
-    todo!()
+    let Value::Object(object) = read(body, Reader::new(depth_max, Keys::WithoutControls))? else {
+        return Err(PatchError::whole("the body is no JSON object: send exactly one"));
+    };
+    if object.get("metadata").is_some_and(|metadata| !metadata.is_object()) {
+        return Err(PatchError {
+            message: "`metadata` is no object: send an object, with null at keys to delete".into(),
+            param: Some("metadata".into()),
+        });
+    }
+    Ok(Patch { object })
 }
 
-/// Reads any JSON text as strictly as [`parse`] does, for upstream's answers.
+/// Reads any JSON text as strictly as [`parse`] does, but for control characters in keys, which
+/// are none of the client's doing where upstream answers with them.
 pub fn parse_value(text: &[u8], depth_max: usize) -> Result<Value, PatchError> {
-    let _ = (text, depth_max);
-    todo!()
+    read(text, Reader::new(depth_max, Keys::Any))
+}
+
+impl PatchError {
+    /// A complaint about the body as a whole.
+    fn whole(message: impl Into<String>) -> Self {
+        Self { message: message.into(), param: None }
+    }
+}
+
+fn read(body: &[u8], mut reader: Reader) -> Result<Value, PatchError> {
+    if body.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')) {
+        return Err(PatchError::whole("the body is empty: send one JSON object"));
+    }
+    if body.starts_with(b"\xEF\xBB\xBF") {
+        return Err(PatchError::whole(
+            "the body starts with a byte order mark: send UTF-8 without one",
+        ));
+    }
+    let text = str::from_utf8(body).map_err(|source| {
+        let place = source.valid_up_to() + 1;
+        PatchError::whole(format!("the body is not UTF-8 at byte {place}: encode it as UTF-8"))
+    })?;
+    let mut json = serde_json::Deserializer::from_str(text);
+    // The reader counts the levels itself, and to a bound that can be chosen.
+    json.disable_recursion_limit();
+    let value = reader.read(&mut json)?;
+    json.end().map_err(|error| malformed(&error))?;
+    Ok(value)
+}
+
+/// The parser's own words name what is wrong, never what stands there.
+fn malformed(error: &serde_json::Error) -> PatchError {
+    let whole = error.to_string();
+    let reason = whole.split(" at line ").next().unwrap_or_default();
+    let (line, column) = (error.line(), error.column());
+    PatchError::whole(format!(
+        "the body is not strict JSON at line {line}, column {column} ({reason}): mend it by RFC 8259"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cases::cases;
+
+    #[test]
+    fn every_case_is_read_or_refused_as_its_file_says() {
+        for case in cases("patch") {
+            let [body, expected] = case.parts.as_slice() else { panic!("{}", case.title) };
+            let found = match parse(body.as_bytes(), 8) {
+                Ok(patch) => format!("ok {}", Value::Object(patch.object)),
+                Err(error) => {
+                    format!("{} | {}", error.param.as_deref().unwrap_or("-"), error.message)
+                }
+            };
+            assert_eq!(&found, expected, "{}", case.title);
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_clean_text_are_refused() {
+        let refused = |body: &[u8]| parse(body, 64).unwrap_err().message;
+        assert!(refused(b"\xEF\xBB\xBF{}").contains("byte order mark"));
+        assert!(refused(b"{\"a\":\"\xFF\"}").contains("byte 7"));
+        assert!(refused(b"\xFE\xFF\0{\0}").contains("UTF-8"));
+        assert!(refused(b"{\"\xED\xA0\x80\":1}").contains("UTF-8"));
+        assert!(refused(b"{}\0").contains("trailing"));
+        for empty in [b"".as_slice(), b" \t\r\n"] {
+            assert!(refused(empty).contains("empty"));
+        }
+    }
+
+    #[test]
+    fn a_control_character_raw_or_c1_in_a_key_is_refused() {
+        for key in ["a\\u0000", "a\\n", "\\u007f", "\\u0085", "\u{7f}", "\u{9b}31m"] {
+            let error = parse(format!("{{\"m\":{{\"{key}\":1}}}}").as_bytes(), 64).unwrap_err();
+            assert!(error.message.contains("control character"), "{key:?} {error}");
+            assert!(!error.message.chars().any(char::is_control));
+            assert!(!error.param.unwrap().chars().any(char::is_control));
+            let answer = format!("{{\"{key}\":1}}");
+            assert!(parse_value(answer.as_bytes(), 64).is_ok());
+        }
+    }
+
+    #[test]
+    fn nesting_is_counted_to_the_level() {
+        let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        for depth_max in [1, 64, 128] {
+            assert!(parse_value(nested(depth_max).as_bytes(), depth_max).is_ok());
+            let error = parse_value(nested(depth_max + 1).as_bytes(), depth_max).unwrap_err();
+            assert!(error.message.contains(&format!("{depth_max} levels")), "{error}");
+        }
+        assert!(parse_value(nested(129).as_bytes(), usize::MAX).is_err());
+        assert!(parse_value("[".repeat(4 << 20).as_bytes(), 64).is_err());
+    }
+
+    #[test]
+    fn any_value_may_stand_alone_in_an_answer() {
+        for text in ["null", " true ", "\"\\ud83d\\ude00\"", "-0", "1E-2", "[1,\n2]", "0e+1"] {
+            assert!(parse_value(text.as_bytes(), 64).is_ok(), "{text}");
+        }
+        for text in ["NaN", "Infinity", "1e999", "-", "01", "+1", ".5", "1.", "'a'", "[1,]", "nul"]
+        {
+            assert!(parse_value(text.as_bytes(), 64).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_short_and_quotes_no_value() {
+        let long = "k".repeat(100_000);
+        let body = format!("{{\"{long}\":{{\"{long}\":\"pt-secret\",\"{long}\":\"pt-secret\"}}}}");
+        let error = parse(body.as_bytes(), 64).unwrap_err();
+        assert!(error.message.len() < 1_000 && !error.message.contains("pt-secret"), "{error}");
+        let error = parse(b"{\"a\": \"pt-secret\" \"b\"}", 64).unwrap_err();
+        assert!(!error.message.contains("pt-secret"), "{error}");
+    }
 }
