@@ -93,10 +93,7 @@ impl Snapshot {
 
 impl Opening {
     /// The intent without its secrets, and the redacted before for later comparison.
-    pub(super) fn of(
-        mut intent: Intent,
-        redactor: &Redactor,
-    ) -> io::Result<(Self, Option<Value>)> {
+    pub(super) fn of(mut intent: Intent, redactor: &Redactor) -> io::Result<(Self, Option<Value>)> {
         let mut redacted = Vec::new();
         let mut patch = intent.patch.take();
         let mut before = intent.before.take();

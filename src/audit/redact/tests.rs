@@ -34,8 +34,11 @@ fn secret_members_are_concealed_at_any_depth_however_they_are_spelt() {
         "metadata": {"apiKey": hidden("5"), "token": null, "password": hidden("{\"a\":[1]}")},
     });
     assert_eq!(value, expected);
-    let expected =
-        ["/patch/metadata/apiKey", "/patch/metadata/password", "/patch/resources/0/Authorization-Token"];
+    let expected = [
+        "/patch/metadata/apiKey",
+        "/patch/metadata/password",
+        "/patch/resources/0/Authorization-Token",
+    ];
     assert_eq!(redacted, expected);
 }
 
@@ -61,17 +64,13 @@ fn variables_are_concealed_one_by_one_and_what_is_between_them_stays() {
 
 #[test]
 fn variables_come_as_objects_and_lists_too() {
-    let (value, redacted) = concealed(
-        json!({"environment_variables": {"A": "1", "B": null}}),
-        &[],
-    );
+    let (value, redacted) = concealed(json!({"environment_variables": {"A": "1", "B": null}}), &[]);
     assert_eq!(value, json!({"environment_variables": {"A": hidden("1"), "B": null}}));
     assert_eq!(redacted, ["/patch/environment_variables/A"]);
-    let (value, redacted) = concealed(
-        json!({"environment_variables": ["A=1", {"name": "B", "value": "2"}, 3]}),
-        &[],
-    );
-    let list = json!([format!("A={}", hidden("1")), {"name": "B", "value": hidden("2")}, hidden("3")]);
+    let (value, redacted) =
+        concealed(json!({"environment_variables": ["A=1", {"name": "B", "value": "2"}, 3]}), &[]);
+    let list =
+        json!([format!("A={}", hidden("1")), {"name": "B", "value": hidden("2")}, hidden("3")]);
     assert_eq!(value, json!({ "environment_variables": list }));
     let expected = ["/0", "/1/value", "/2"].map(|end| format!("/patch/environment_variables{end}"));
     assert_eq!(redacted, expected);
@@ -86,8 +85,7 @@ fn configured_pointers_conceal_what_they_mean_and_nothing_else() {
         "x": 4,
     });
     assert_eq!(value, expected);
-    let expected =
-        ["/patch/metadata/a~1b/x", "/patch/metadata/a~1b/y", "/patch/metadata/c/x"];
+    let expected = ["/patch/metadata/a~1b/x", "/patch/metadata/a~1b/y", "/patch/metadata/c/x"];
     assert_eq!(redacted, expected);
 }
 
@@ -97,7 +95,10 @@ fn credentials_are_concealed_wherever_they_stand() {
     let redactor = redactor(&[]);
     let cases = [
         (format!("use {token}, then stop"), format!("use {}, then stop", hidden(token))),
-        (format!("Authorization: bearer {token}"), format!("Authorization: bearer {}", hidden(token))),
+        (
+            format!("Authorization: bearer {token}"),
+            format!("Authorization: bearer {}", hidden(token)),
+        ),
         ("Bearer abcdefgh".to_owned(), format!("Bearer {}", hidden("abcdefgh"))),
         (format!("{token} {token}"), format!("{0} {0}", hidden(token))),
         ("x=sk-ant-0123456789".to_owned(), format!("x={}", hidden("sk-ant-0123456789"))),
@@ -110,7 +111,8 @@ fn credentials_are_concealed_wherever_they_stand() {
     }
     let (value, redacted) = concealed(json!({"metadata": {token: [token]}}), &[]);
     assert_eq!(value, json!({"metadata": {hidden(token): [hidden(token)]}}));
-    assert_eq!(redacted, [format!("/patch/metadata/{}/0", hidden(token))]);
+    let member = format!("/patch/metadata/{}", hidden(token));
+    assert_eq!(redacted, [member.clone(), member + "/0"]);
 }
 
 #[test]
@@ -140,11 +142,12 @@ fn a_planted_secret_never_survives() {
         format!("say \"{token}\"; twice {token}"),
         format!("\u{e9}{token}\u{e9}"),
     ];
-    let wraps: [fn(Value) -> Value; 5] = [
+    let wraps: [fn(Value) -> Value; 6] = [
         |v| json!({"metadata": {"note": v}}),
         |v| json!([1, [v], "x"]),
         |v| json!({"initial_events": [{"content": [{"text": v}]}]}),
         |v| json!({"environment_variables": {"deep": [v]}}),
+        |v| json!({"environment_variables": v}),
         |v| json!({"environment_variables": [v, {"name": "n", "value": "v"}]}),
     ];
     let members = ["token", "Password", "SECRET", "api-key", "environmentVariables"];

@@ -135,8 +135,7 @@ impl Writes {
 }
 
 async fn transact(connection: &mut SqliteConnection, entries: &[&Entry]) -> Result<(), Fault> {
-    let mut transaction =
-        connection.begin_with("BEGIN IMMEDIATE").await.map_err(Fault::broken)?;
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(Fault::broken)?;
     for entry in entries {
         if let Err(error) = insert::entry(&mut transaction, entry).await {
             transaction.rollback().await.map_err(Fault::broken)?;
@@ -151,8 +150,7 @@ async fn transact_each(
     connection: &mut SqliteConnection,
     entries: &[&Entry],
 ) -> Result<Vec<Result<(), Fault>>, Fault> {
-    let mut transaction =
-        connection.begin_with("BEGIN IMMEDIATE").await.map_err(Fault::broken)?;
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(Fault::broken)?;
     let mut answers = Vec::with_capacity(entries.len());
     for entry in entries {
         let mut savepoint = transaction.begin().await.map_err(Fault::broken)?;
@@ -211,3 +209,17 @@ fn migrator() -> Migrator {
         false,
     )])
 }
+
+/// Runs `sql` on a connection of its own, as another program would: for tests.
+#[cfg(test)]
+pub(in crate::audit) async fn interfere(database: &Path, sql: &str) -> Result<(), String> {
+    let mut connection = options(database).connect().await.map_err(|error| error.to_string())?;
+    let statements = sqlx::AssertSqlSafe(sql.to_owned());
+    let done = sqlx::raw_sql(statements).execute(&mut connection).await;
+    let done = done.map(drop).map_err(|error| error.to_string());
+    connection.close().await.map_err(|error| error.to_string())?;
+    done
+}
+
+#[cfg(test)]
+mod tests;
