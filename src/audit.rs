@@ -238,24 +238,8 @@ impl Audit {
     /// there is nothing to settle. `by` names the change whose snapshot it is. The deployment's
     /// turn must be held meanwhile.
     pub async fn settle(&self, deployment_id: &str, snapshot: &Value, by: ChangeId) {
-        if !self.shared.unsettled.may_have(deployment_id) {
-            return;
-        }
-        let stored_id = self.shared.redactor.scrub(deployment_id);
-        let unclear = match self.shared.reader.unclear(&stored_id).await {
-            Ok(unclear) => unclear,
-            Err(error) => {
-                return tracing::warn!(deployment_id, error, "can't tell what is unsettled");
-            }
-        };
-        let mut snapshot = snapshot.clone();
-        self.shared.redactor.conceal(&mut snapshot, "", &mut Vec::new());
-        for change in unclear {
-            let applied = told(&change, &snapshot);
-            if let Err(error) = self.settle_one(&change, applied, by).await {
-                return tracing::warn!(change = %change.id, ?error, "an unclear change was not settled");
-            }
-            self.shared.unsettled.settled(deployment_id, 1);
+        if self.shared.unsettled.may_have(deployment_id) {
+            self.settle_as(deployment_id, snapshot, by, told).await;
         }
     }
 
@@ -286,6 +270,32 @@ impl Audit {
             writer.abort();
             let lost = self.counters().changes_open;
             tracing::error!(lost, "the log was closed before every completion was durable");
+        }
+    }
+
+    /// Settles as `told` tells of each unclear change, given it and the redacted snapshot.
+    async fn settle_as(
+        &self,
+        deployment_id: &str,
+        snapshot: &Value,
+        by: ChangeId,
+        told: impl Fn(&Unclear, &Value) -> Applied,
+    ) {
+        let stored_id = self.shared.redactor.scrub(deployment_id);
+        let unclear = match self.shared.reader.unclear(&stored_id).await {
+            Ok(unclear) => unclear,
+            Err(error) => {
+                return tracing::warn!(deployment_id, error, "can't tell what is unsettled");
+            }
+        };
+        let mut snapshot = snapshot.clone();
+        self.shared.redactor.conceal(&mut snapshot, "", &mut Vec::new());
+        for change in unclear {
+            let applied = told(&change, &snapshot);
+            if let Err(error) = self.settle_one(&change, applied, by).await {
+                return tracing::warn!(change = %change.id, ?error, "a change stays unsettled");
+            }
+            self.shared.unsettled.settled(deployment_id, 1);
         }
     }
 

@@ -6,6 +6,8 @@ mod sqlite;
 use std::sync::Arc;
 
 pub(super) use self::lock::{Lock, LockError};
+#[cfg(test)]
+pub(super) use self::sqlite::interfere;
 pub(super) use self::sqlite::{Reads, Unclear, Writes};
 
 /// Any error on the way of a question.

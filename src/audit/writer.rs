@@ -130,6 +130,10 @@ pub(super) fn start(store: Writes, lock: Lock, clock: Clock) -> (Queues, JoinHan
 }
 
 impl Queued {
+    fn event(event: Event) -> Self {
+        Self { entry: Entry::Happening(Box::new(event)), answer: None }
+    }
+
     /// Whether it is to be written: what nobody waits for any more will not be forwarded either.
     fn is_wanted(&self) -> bool {
         let awaited = self.answer.as_ref().is_none_or(|answer| !answer.is_closed());
@@ -248,13 +252,16 @@ impl Writer {
         batch.retain(Queued::is_wanted);
         // Events are the first to wait while the store fails: their queue may overflow.
         if self.is_healthy() {
-            let gap = self.shared.gap().take().map(Gap::event);
-            let events = std::iter::from_fn(|| self.events.try_recv().ok());
-            let events = gap.into_iter().chain(events.take(BATCH_EVENTS_MAX));
-            batch.extend(
-                events
-                    .map(|event| Queued { entry: Entry::Happening(Box::new(event)), answer: None }),
-            );
+            let mut events = Vec::new();
+            while events.len() < BATCH_EVENTS_MAX
+                && let Ok(event) = self.events.try_recv()
+            {
+                events.push(event);
+            }
+            if events.len() < BATCH_EVENTS_MAX {
+                events.extend(self.shared.gap().take().map(Gap::event));
+            }
+            batch.extend(events.into_iter().map(Queued::event));
         }
         batch
     }
