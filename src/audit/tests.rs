@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use super::query::{Filter, Page, PageRequest};
 use super::record::{Actor, Change, Client, Outcome, Ruling, UpstreamAnswer};
+use super::store::Unclear;
 use super::*;
 use crate::clock::{ManualClock, Timestamp};
 use crate::ids::{Fingerprint, RequestId};

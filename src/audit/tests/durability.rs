@@ -1,4 +1,6 @@
+use std::future::{Future as _, poll_fn};
 use std::mem;
+use std::task::Poll;
 
 use tokio::task::JoinSet;
 
@@ -34,7 +36,7 @@ async fn what_a_crash_leaves_open_is_unknown_at_the_next_start() {
     let ticket = audit.open(intent("dep_1")).await.unwrap();
     let change = ticket.change();
     mem::forget(ticket);
-    audit.close(LONG).await;
+    audit.close(Duration::ZERO).await;
 
     let audit = world.start().await;
     let left = audit.reader().change(change).await.unwrap().unwrap();
@@ -76,6 +78,35 @@ async fn a_closed_log_takes_no_record() {
     assert!(audit.open(intent("dep_1")).await.is_err());
     assert!(audit.record(intent("dep_1"), ended(Outcome::Failed)).await.is_err());
     assert!(matches!(audit.health(), Health::Failing(_)));
+}
+
+#[tokio::test]
+async fn closing_waits_for_what_is_open() {
+    let world = World::new();
+    let audit = world.start().await;
+    let ticket = audit.open(intent("dep_1")).await.unwrap();
+    let (finished, ()) =
+        tokio::join!(ticket.finish(ended(Outcome::Rejected), LONG), audit.close(LONG));
+    assert_eq!(finished, Finished::Durable);
+}
+
+/// Gives up on opening after one more turn of the writer each time, so that some intents are
+/// never written and others are on disk before anyone hears of it.
+#[tokio::test]
+async fn an_intent_that_nobody_waits_for_never_stays_pending() {
+    let world = World::new();
+    let audit = world.start().await;
+    for turns in 0..30 {
+        let mut opening = Box::pin(audit.open(intent("dep_1")));
+        poll_fn(|context| Poll::Ready(opening.as_mut().poll(context).is_ready())).await;
+        for _ in 0..turns {
+            tokio::task::yield_now().await;
+        }
+    }
+    audit.close(LONG).await;
+    let left = changes(audit.reader(), &Filter::default()).await;
+    assert!(left.len() < 30);
+    assert!(left.iter().all(|change| change.outcome == Outcome::Failed));
 }
 
 #[tokio::test]

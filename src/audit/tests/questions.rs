@@ -147,7 +147,7 @@ async fn a_reader_reads_beside_the_writer_and_without_one() {
     assert_eq!(changes(&alone, &Filter::default()).await.len(), 1);
 }
 
-/// dep_1 over time: the second call arrives while the first is under way, and waits its turn.
+/// One deployment over time: the second call arrives while the first is under way, and waits its turn.
 #[tokio::test]
 async fn a_deployment_is_told_as_it_was_at_a_moment() {
     let world = World::new();
@@ -227,4 +227,24 @@ async fn an_applied_change_tells_what_moved() {
     let path = |path: &str| Filter { path: Some(path.to_owned()), ..Filter::default() };
     assert_eq!(changes(audit.reader(), &path("/name")).await.len(), 1);
     assert!(changes(audit.reader(), &path("/updated_at")).await.is_empty());
+}
+
+#[tokio::test]
+async fn the_next_snapshot_tells_whether_an_unclear_change_was_applied() {
+    let world = World::new();
+    let audit = world.start().await;
+    for (deployment, name, applied) in [("dep_1", "new", true), ("dep_2", "old", false)] {
+        let mut call = intent(deployment);
+        let before = json!({"type": "deployment", "id": deployment, "name": "old", "token": "t"});
+        call.before = Some(before);
+        let id = call.id;
+        drop(audit.open(call).await.unwrap());
+        let snapshot = json!({"type": "deployment", "id": deployment, "name": name, "token": "t"});
+        // The end of a dropped ticket is written beside us: until it is, nothing is found.
+        while audit.shared.unsettled.may_have(deployment) {
+            audit.settle(deployment, &snapshot, id).await;
+        }
+        let settled = audit.reader().change(id).await.unwrap().unwrap().settled.unwrap();
+        assert_eq!(settled.applied, Some(applied));
+    }
 }

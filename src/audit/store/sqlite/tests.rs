@@ -102,6 +102,17 @@ async fn the_tables_refuse_what_the_log_must_not_suffer() {
 }
 
 #[tokio::test]
+async fn a_commit_is_synced_before_it_is_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = filled(&folder.path().join("log.db")).await;
+    let connection = store.ready().await.unwrap();
+    let mode = sqlx::query_scalar::<_, String>("PRAGMA journal_mode");
+    assert_eq!(mode.fetch_one(&mut *connection).await.unwrap(), "wal");
+    let full = sqlx::query_scalar::<_, i64>("PRAGMA synchronous");
+    assert_eq!(full.fetch_one(&mut *connection).await.unwrap(), 2);
+}
+
+#[tokio::test]
 async fn a_document_is_stored_once() {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("log.db");
