@@ -2,23 +2,44 @@
 //!
 //! Redaction happens in here, on the way in: no caller can forget it.
 
+mod entry;
 pub mod query;
 pub mod record;
 pub mod redact;
 mod store;
-pub mod writer;
+mod unsettled;
+mod writer;
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
+use self::entry::{Ending, Entry, Opening};
 use self::query::Reader;
-use self::record::{Completion, Event, Intent};
+use self::record::{Completion, Event, EventKind, Intent, Outcome, Settlement};
+use self::redact::Redactor;
+use self::store::{Boxed, Fault, Lock, LockError, Unclear, Writes};
+use self::unsettled::Unsettled;
+use self::writer::{Queued, Queues};
 use crate::clock::Clock;
+use crate::deployment::Object;
+use crate::deployment::diff::{self, Applied};
+use crate::deployment::patch::Patch;
+use crate::deployment::predict::{Omitted, predict};
 use crate::ids::ChangeId;
 use crate::key::Key;
-use crate::provider::Provider;
+use crate::provider::{Operation, Provider};
+
+/// How long a record waits for the store. A store that hangs must not hang its callers.
+const ANSWER_WAIT: Duration = Duration::from_secs(5);
+
+/// The most changed places that are kept for the `path` filter; the diff itself knows them all.
+const PATHS_MAX: usize = 256;
 
 /// What the log needs to know to start.
 #[derive(Clone, Debug)]
@@ -33,13 +54,35 @@ pub struct Settings {
 
 /// The log of one gateway. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Audit {}
+pub struct Audit {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    provider: &'static Provider,
+    redactor: Redactor,
+    clock: Clock,
+    queues: Queues,
+    unsettled: Unsettled,
+    reader: Reader,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
 
 /// An open record: its intent is durable, and a place for its completion is reserved. It must be
-/// finished; where it is dropped instead (a panic), the next start sweeps it up as `unknown`.
+/// finished; where it is dropped instead (a panic), its outcome is `unknown`.
 #[must_use = "an open record must be finished"]
 #[derive(Debug)]
-pub struct Ticket {}
+pub struct Ticket {
+    audit: Audit,
+    change: ChangeId,
+    operation: Operation,
+    deployment_id: Option<String>,
+    /// The deployment before, redacted.
+    before: Option<Value>,
+    /// Where the completion goes; none once it has gone.
+    place: Option<mpsc::OwnedPermit<Queued>>,
+}
 
 /// How finishing went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +100,17 @@ pub struct Unavailable {
     /// Why, for the gateway's own log.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// What keeps a record from the store, where it is not the store itself.
+#[derive(Debug, thiserror::Error)]
+enum Congestion {
+    #[error("too many changes are open")]
+    TooManyOpen,
+    #[error("the store has not answered in time")]
+    Late,
+    #[error("the log is closed")]
+    Closed,
 }
 
 /// Why the log could not be started.
@@ -89,56 +143,184 @@ pub enum Health {
     Failing(String),
 }
 
+/// What the log has done and has before it, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Transactions committed.
+    pub commits: u64,
+    /// Records, completions, settlements and events written.
+    pub rows: u64,
+    /// Events that could not be kept.
+    pub events_dropped: u64,
+    /// Records that wait for the writer.
+    pub commands_waiting: usize,
+    /// Changes that are open, or whose completion waits for the writer.
+    pub changes_open: usize,
+    /// Completions that the store has refused to take and that are tried again.
+    pub endings_kept: u64,
+}
+
 impl Audit {
     /// Takes the log for this process (one gateway a log), migrates it, marks intents that a
     /// crash left open as `unknown`, and starts the one writer.
     pub async fn start(settings: Settings, key: Key, clock: Clock) -> Result<Self, StartError> {
-        let _ = (settings, key, clock);
-        todo!()
+        let database = settings.database.display().to_string();
+        let now = clock.now();
+        let lock = Lock::take(&settings.database, now).map_err(|error| match error {
+            LockError::Held(holder) => StartError::Held { database: database.clone(), holder },
+            LockError::Io(error) => {
+                StartError::Store { database: database.clone(), source: error.into() }
+            }
+        })?;
+        let unusable = |source: Boxed| StartError::Store { database: database.clone(), source };
+        let mut store = Writes::open(&settings.database).await.map_err(unusable)?;
+        let swept = store.sweep(now).await.map_err(unusable)?;
+        let reader = Reader::beside_the_writer(&settings.database);
+        let unsettled = remembered(&reader).await.map_err(unusable)?;
+        let (queues, writer) = writer::start(store, lock, clock.clone());
+        queues.note(Event {
+            at: now,
+            kind: EventKind::Start,
+            actor: None,
+            client_ip: None,
+            request_id: None,
+            detail: json!({"version": env!("CARGO_PKG_VERSION"), "unknown": swept}),
+        });
+        let shared = Shared {
+            provider: settings.provider,
+            redactor: Redactor::new(key, settings.provider, &settings.redact),
+            clock,
+            queues,
+            unsettled,
+            reader,
+            writer: Mutex::new(Some(writer)),
+        };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Makes an intent durable. Nothing that may change a deployment is forwarded before.
     pub async fn open(&self, intent: Intent) -> Result<Ticket, Unavailable> {
-        let _ = intent;
-        todo!()
+        let place = self.shared.queues.endings.clone().try_reserve_owned();
+        let place = place.map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Congestion::TooManyOpen,
+            mpsc::error::TrySendError::Closed(_) => Congestion::Closed,
+        })?;
+        let (change, operation) = (intent.id, intent.operation);
+        let deployment_id = intent.deployment_id.clone();
+        let (opening, before) = Opening::of(intent, &self.shared.redactor)?;
+        self.submit(Entry::Opening(Box::new(opening))).await?;
+        let audit = self.clone();
+        Ok(Ticket { audit, change, operation, deployment_id, before, place: Some(place) })
     }
 
     /// Makes the record of a call that ended without being forwarded durable, whole.
     pub async fn record(&self, intent: Intent, end: Completion) -> Result<ChangeId, Unavailable> {
-        let _ = (intent, end);
-        todo!()
+        let (change, operation) = (intent.id, intent.operation);
+        let redactor = &self.shared.redactor;
+        let (opening, before) = Opening::of(intent, redactor)?;
+        let paths =
+            |after: &Value| changed(self.shared.provider, operation, before.as_ref(), after);
+        let ending = Ending::of(change, end, redactor, paths)?;
+        self.submit(Entry::Whole(Box::new(opening), Box::new(ending))).await?;
+        Ok(change)
     }
 
     /// Keeps an event beside the call: never waits; what does not fit the queue is counted, and
     /// the count is recorded.
-    pub fn note(&self, event: Event) {
-        let _ = event;
-        todo!()
+    pub fn note(&self, mut event: Event) {
+        let redactor = &self.shared.redactor;
+        redactor.conceal(&mut event.detail, "", &mut Vec::new());
+        event.request_id.iter_mut().for_each(|text| redactor.scrub_in_place(text));
+        self.shared.queues.note(event);
     }
 
     /// Settles what is unsettled of that deployment by a snapshot of it. Costs nothing where
-    /// there is nothing to settle. `by` names the change whose snapshot it is.
+    /// there is nothing to settle. `by` names the change whose snapshot it is. The deployment's
+    /// turn must be held meanwhile.
     pub async fn settle(&self, deployment_id: &str, snapshot: &Value, by: ChangeId) {
-        let _ = (deployment_id, snapshot, by);
-        todo!()
+        if !self.shared.unsettled.may_have(deployment_id) {
+            return;
+        }
+        let stored_id = self.shared.redactor.scrub(deployment_id);
+        let unclear = match self.shared.reader.unclear(&stored_id).await {
+            Ok(unclear) => unclear,
+            Err(error) => {
+                return tracing::warn!(deployment_id, error, "can't tell what is unsettled");
+            }
+        };
+        let mut snapshot = snapshot.clone();
+        self.shared.redactor.conceal(&mut snapshot, "", &mut Vec::new());
+        for change in unclear {
+            let applied = told(&change, &snapshot);
+            if let Err(error) = self.settle_one(&change, applied, by).await {
+                return tracing::warn!(change = %change.id, ?error, "an unclear change was not settled");
+            }
+            self.shared.unsettled.settled(deployment_id, 1);
+        }
     }
 
     /// Whether the log can be written.
     #[must_use]
     pub fn health(&self) -> Health {
-        todo!()
+        self.shared.queues.health()
+    }
+
+    /// What the log has done and has before it.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.shared.queues.counters()
     }
 
     /// The asking side.
     #[must_use]
     pub fn reader(&self) -> &Reader {
-        todo!()
+        &self.shared.reader
     }
 
     /// Waits until everything queued is durable, at most `wait`; then no record is taken.
     pub async fn close(&self, wait: Duration) {
-        let _ = wait;
-        todo!()
+        self.shared.queues.close();
+        let writer = self.shared.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut writer) = writer else { return };
+        if timeout(wait, &mut writer).await.is_err() {
+            writer.abort();
+            let lost = self.counters().changes_open;
+            tracing::error!(lost, "the log was closed before every completion was durable");
+        }
+    }
+
+    async fn settle_one(
+        &self,
+        change: &Unclear,
+        applied: Applied,
+        by: ChangeId,
+    ) -> Result<(), Unavailable> {
+        let by = if by == change.id { "answer".to_owned() } else { by.to_string() };
+        let at = self.shared.clock.now();
+        let settlement = Settlement { by: by.clone(), at, applied };
+        self.submit(Entry::Settling(change.seq, settlement)).await?;
+        self.note(Event {
+            at,
+            kind: EventKind::Settlement,
+            actor: None,
+            client_ip: None,
+            request_id: None,
+            detail: json!({"change": change.id, "applied": applied, "by": by}),
+        });
+        Ok(())
+    }
+
+    /// Hands `entry` to the writer and waits until it is durable.
+    async fn submit(&self, entry: Entry) -> Result<(), Unavailable> {
+        let (answer, answered) = oneshot::channel();
+        let queued = Queued { entry, answer: Some(answer) };
+        let written = async {
+            let sent = self.shared.queues.commands.send(queued).await;
+            sent.map_err(|_closed| Congestion::Closed)?;
+            let written = answered.await.map_err(|_closed| Congestion::Closed)?;
+            written.map_err(Unavailable::from)
+        };
+        timeout(ANSWER_WAIT, written).await.map_err(|_elapsed| Congestion::Late)?
     }
 }
 
@@ -146,12 +328,104 @@ impl Ticket {
     /// The change's id.
     #[must_use]
     pub fn change(&self) -> ChangeId {
-        todo!()
+        self.change
     }
 
     /// Makes the completion durable, waiting at most `wait` for it.
-    pub async fn finish(self, completion: Completion, wait: Duration) -> Finished {
-        let _ = (completion, wait);
-        todo!()
+    pub async fn finish(mut self, completion: Completion, wait: Duration) -> Finished {
+        let (outcome, completed_at) = (completion.outcome, completion.completed_at);
+        let created = completion.deployment_id.clone();
+        let provider = self.audit.shared.provider;
+        let before = self.before.take();
+        let paths = |after: &Value| changed(provider, self.operation, before.as_ref(), after);
+        let ending =
+            Ending::of(self.change, completion, &self.audit.shared.redactor, paths);
+        let ending = ending.unwrap_or_else(|error| {
+            tracing::error!(change = %self.change, %error, "an answer can't be stored");
+            Ending::bare(self.change, outcome, completed_at)
+        });
+        self.deployment_id = self.deployment_id.take().or(created);
+        let Some(answered) = self.hand_in(ending) else { return Finished::Deferred };
+        match timeout(wait, answered).await {
+            Ok(Ok(Ok(()))) => Finished::Durable,
+            _not_yet_written => Finished::Deferred,
+        }
+    }
+
+    /// Gives the end to the writer, which then never loses it but with the process.
+    fn hand_in(&mut self, ending: Ending) -> Option<oneshot::Receiver<Result<(), Fault>>> {
+        let place = self.place.take()?;
+        if let (Outcome::Unknown, Some(id)) = (ending.completion.outcome, &self.deployment_id) {
+            self.audit.shared.unsettled.add(id, 1);
+        }
+        let (answer, answered) = oneshot::channel();
+        place.send(Queued { entry: Entry::Ending(Box::new(ending)), answer: Some(answer) });
+        Some(answered)
     }
 }
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.place.is_some() {
+            tracing::error!(change = %self.change, "a change was left open: its end is unknown");
+            let now = self.audit.shared.clock.now();
+            let _nobody_waits = self.hand_in(Ending::bare(self.change, Outcome::Unknown, now));
+        }
+    }
+}
+
+impl From<Congestion> for Unavailable {
+    fn from(congestion: Congestion) -> Self {
+        Self { source: Some(congestion.into()) }
+    }
+}
+
+impl From<Fault> for Unavailable {
+    fn from(fault: Fault) -> Self {
+        Self { source: Some(fault.into()) }
+    }
+}
+
+impl From<std::io::Error> for Unavailable {
+    fn from(error: std::io::Error) -> Self {
+        Self { source: Some(error.into()) }
+    }
+}
+
+/// What the log holds of unclear changes.
+async fn remembered(reader: &Reader) -> Result<Unsettled, Boxed> {
+    let unsettled = Unsettled::default();
+    let limit = i64::try_from(unsettled::DEPLOYMENTS_MAX).unwrap_or(i64::MAX);
+    for (deployment_id, changes) in reader.unsettled(limit.saturating_add(1)).await? {
+        unsettled.add(&deployment_id, usize::try_from(changes).unwrap_or(usize::MAX));
+    }
+    Ok(unsettled)
+}
+
+/// Where a deployment changed, computed fields aside. One that was not there before changed in
+/// each of its members.
+fn changed(
+    provider: &Provider,
+    operation: Operation,
+    before: Option<&Value>,
+    after: &Value,
+) -> Vec<String> {
+    let nothing = Value::Object(Object::new());
+    let differences =
+        diff::diff(provider, operation, Some(before.unwrap_or(&nothing)), Some(after));
+    let paths = differences.into_iter().filter(|place| !place.computed).map(|place| place.path);
+    paths.take(PATHS_MAX).collect()
+}
+
+/// What a snapshot tells of a change, both without their secrets.
+fn told(change: &Unclear, snapshot: &Value) -> Applied {
+    let provider = Provider::named(&change.provider)?;
+    let object = change.patch.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
+    let before = change.before.as_ref();
+    let patch = Patch { object };
+    let prediction = predict(provider, change.operation, Omitted::Preserved, before, &patch);
+    diff::settle(provider, change.operation, before, &prediction, snapshot)
+}
+
+#[cfg(test)]
+mod tests;

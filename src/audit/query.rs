@@ -1,14 +1,28 @@
 //! Questions to the log: filters, cursors, pages.
 
+use std::fmt;
 use std::path::Path;
 
 use serde::Serialize;
 use serde_json::Value;
 
 use super::record::{Change, Event, Outcome, Ruling};
+use super::store::{Boxed, Reads, Unclear};
 use crate::clock::Timestamp;
-use crate::ids::{ChangeId, Fingerprint};
+use crate::ids::{ChangeId, Fingerprint, Hex, unhex};
 use crate::provider::Operation;
+
+/// The most items of one page.
+pub const LIMIT_MAX: u16 = 1_000;
+
+/// The most changes of one page that shows their bodies, each of which may be megabytes.
+pub const BODIES_LIMIT_MAX: u16 = 100;
+
+/// The most characters of a text that is searched for.
+const SEARCH_CHARS_MAX: usize = 200;
+
+/// How the text of a cursor begins: its version.
+const CURSOR_VERSION: &str = "c1_";
 
 /// Which changes are asked for; what is none is not asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,7 +73,8 @@ pub struct Cursor {
 /// Which part of a list is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageRequest {
-    /// At most so many, 1 to 1,000.
+    /// At most so many, 1 to 1,000 ([`LIMIT_MAX`]); of changes with bodies at most 100
+    /// ([`BODIES_LIMIT_MAX`]). What lies outside is taken as the nearest that does not.
     pub limit: u16,
     /// What comes after this place.
     pub cursor: Option<Cursor>,
@@ -112,6 +127,12 @@ pub enum QueryError {
     /// The cursor is not one of ours.
     #[error("the cursor is not one that this API gave: start again without it")]
     BadCursor,
+    /// There is no log.
+    #[error("there is no audit database at {database}: start the gateway once, or mend the path")]
+    Missing {
+        /// Where it was looked for.
+        database: String,
+    },
     /// The store did not answer.
     #[error("can't read the audit database")]
     Store(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -119,21 +140,61 @@ pub enum QueryError {
 
 /// Reads the log, beside a running gateway or without one.
 #[derive(Clone, Debug)]
-pub struct Reader {}
+pub struct Reader {
+    reads: Reads,
+}
 
 impl Cursor {
     /// The cursor from its text.
     pub fn parse(text: &str) -> Result<Self, QueryError> {
-        let _ = text;
-        todo!()
+        let digits = text.strip_prefix(CURSOR_VERSION).ok_or(QueryError::BadCursor)?;
+        let seq = unhex::<8>(digits).map(i64::from_be_bytes).filter(|seq| *seq > 0);
+        seq.map(|seq| Self { seq }).ok_or(QueryError::BadCursor)
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{CURSOR_VERSION}{}", Hex(&self.seq.to_be_bytes()))
+    }
+}
+
+impl PageRequest {
+    /// The place before which the page begins: that of the cursor, or the end of the log.
+    fn before(self) -> i64 {
+        self.cursor.map_or(i64::MAX, |cursor| cursor.seq)
+    }
+
+    fn limit(self, limit_max: u16) -> u16 {
+        self.limit.clamp(1, limit_max)
+    }
+}
+
+impl<T> Page<T> {
+    /// A page from up to one item more than `limit`, which shows whether there are more.
+    fn cut(mut items: Vec<(i64, T)>, limit: u16) -> Self {
+        let has_more = items.len() > usize::from(limit);
+        items.truncate(usize::from(limit));
+        let last = items.last().filter(|_last| has_more);
+        let next_cursor = last.map(|(seq, _item)| Cursor { seq: *seq }.to_string());
+        let data = items.into_iter().map(|(_seq, item)| item).collect();
+        Self { data, next_cursor, has_more }
     }
 }
 
 impl Reader {
     /// Opens an existing log for reading only.
     pub async fn open(database: &Path) -> Result<Self, QueryError> {
-        let _ = database;
-        todo!()
+        if !database.exists() {
+            return Err(QueryError::Missing { database: database.display().to_string() });
+        }
+        let reads = Reads::open(database).await.map_err(QueryError::Store)?;
+        Ok(Self { reads })
+    }
+
+    /// The asking side of a log that this process writes.
+    pub(super) fn beside_the_writer(database: &Path) -> Self {
+        Self { reads: Reads::of(database) }
     }
 
     /// Changes, newest first, with their bodies where `bodies`.
@@ -143,14 +204,17 @@ impl Reader {
         page: PageRequest,
         bodies: bool,
     ) -> Result<Page<Change>, QueryError> {
-        let _ = (filter, page, bodies);
-        todo!()
+        let limit = page.limit(if bodies { BODIES_LIMIT_MAX } else { LIMIT_MAX });
+        let mut filter = filter.clone();
+        filter.q = filter.q.map(|text| text.chars().take(SEARCH_CHARS_MAX).collect());
+        let found = self.reads.changes(&filter, page.before(), i64::from(limit) + 1, bodies).await;
+        let found = found.map_err(QueryError::Store)?;
+        Ok(Page::cut(found.into_iter().map(|change| (change.seq, change)).collect(), limit))
     }
 
     /// One whole change.
     pub async fn change(&self, id: ChangeId) -> Result<Option<Change>, QueryError> {
-        let _ = id;
-        todo!()
+        self.reads.change(id).await.map_err(QueryError::Store)
     }
 
     /// Every deployment that a change is recorded of, the newest changed first.
@@ -158,8 +222,9 @@ impl Reader {
         &self,
         page: PageRequest,
     ) -> Result<Page<DeploymentSummary>, QueryError> {
-        let _ = page;
-        todo!()
+        let limit = page.limit(LIMIT_MAX);
+        let found = self.reads.deployments(page.before(), i64::from(limit) + 1).await;
+        Ok(Page::cut(found.map_err(QueryError::Store)?, limit))
     }
 
     /// A deployment as last seen at or before `time`.
@@ -168,8 +233,7 @@ impl Reader {
         deployment_id: &str,
         time: Timestamp,
     ) -> Result<Option<DeploymentAt>, QueryError> {
-        let _ = (deployment_id, time);
-        todo!()
+        self.reads.deployment_at(deployment_id, time).await.map_err(QueryError::Store)
     }
 
     /// Events, newest first; `since` and `until` bound their time.
@@ -179,7 +243,33 @@ impl Reader {
         until: Option<Timestamp>,
         page: PageRequest,
     ) -> Result<Page<Event>, QueryError> {
-        let _ = (since, until, page);
-        todo!()
+        let limit = page.limit(LIMIT_MAX);
+        let found = self.reads.events(since, until, page.before(), i64::from(limit) + 1).await;
+        Ok(Page::cut(found.map_err(QueryError::Store)?, limit))
+    }
+
+    /// The unclear changes of a deployment, the oldest first.
+    pub(super) async fn unclear(&self, deployment_id: &str) -> Result<Vec<Unclear>, Boxed> {
+        self.reads.unclear(deployment_id).await
+    }
+
+    /// Deployments with unclear changes, at most `limit` of them, and how many each has.
+    pub(super) async fn unsettled(&self, limit: i64) -> Result<Vec<(String, i64)>, Boxed> {
+        self.reads.unsettled(limit).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_survives_printing_and_foreign_text_is_refused() {
+        let cursor = Cursor { seq: 0x0123_4567 };
+        assert_eq!(Cursor::parse(&cursor.to_string()).unwrap(), cursor);
+        let bad = ["", "c1_", "7", "c2_0000000000000001", "c1_ffffffffffffffff", "c1_\u{e9}"];
+        for text in bad {
+            assert!(matches!(Cursor::parse(text), Err(QueryError::BadCursor)), "{text}");
+        }
     }
 }

@@ -1,1 +1,334 @@
+//! Secrets out, before anything is stored: what is concealed keeps its place and its digest, so
+//! that a change of a secret is still seen as one. Pure.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
+use serde_json::Value;
+
+use crate::deployment::Object;
+use crate::key::Key;
+use crate::policy::Violation;
+use crate::provider::Provider;
+
+/// The most pointers that one record lists; what lies beyond is concealed all the same.
+pub const POINTERS_MAX: usize = 1_000;
+
+/// The most `KEY=VALUE` pairs that one text is taken apart into; more are concealed as one.
+const VARIABLES_MAX: usize = 1_000;
+
+/// The most bytes of a variable's name.
+const NAME_BYTES_MAX: usize = 128;
+
+/// How the tokens of the known providers begin.
+const TOKEN_PREFIXES: [&str; 2] = ["pt-", "sk-ant-"];
+
+/// The fewest characters, after a prefix or `Bearer`, that make a token.
+const TOKEN_BYTES_MIN: usize = 8;
+
+/// The secret member whose text is a list of variables.
+const VARIABLES: &str = "environment_variables";
+
+/// Conceals secrets under one key.
+#[derive(Clone, Debug)]
+pub struct Redactor {
+    key: Key,
+    provider: &'static Provider,
+    pointers: Vec<Vec<String>>,
+}
+
+/// One pass through one document.
+struct Pass<'a> {
+    redactor: &'a Redactor,
+    path: String,
+    redacted: &'a mut Vec<String>,
+}
+
+impl Redactor {
+    /// Conceals what `provider` calls secret and what lies at `pointers`: JSON Pointers (RFC
+    /// 6901) below a deployment, in which `*` stands for any one segment.
+    #[must_use]
+    pub fn new(key: Key, provider: &'static Provider, pointers: &[String]) -> Self {
+        let segments = |pointer: &String| pointer.split('/').skip(1).map(unescape).collect();
+        let pointers = pointers.iter().map(segments).filter(|s: &Vec<_>| !s.is_empty()).collect();
+        Self { key, provider, pointers }
+    }
+
+    /// Conceals every secret inside `value`, and adds to `redacted` where, below `prefix`.
+    pub fn conceal(&self, value: &mut Value, prefix: &str, redacted: &mut Vec<String>) {
+        let below: Vec<&[String]> = self.pointers.iter().map(Vec::as_slice).collect();
+        Pass { redactor: self, path: prefix.to_owned(), redacted }.value(value, &below);
+    }
+
+    /// `text` with every credential in it concealed: what begins as the providers' tokens do, and
+    /// what follows `Bearer`.
+    #[must_use]
+    pub fn scrub<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let mut rest = text;
+        let mut clean = String::new();
+        while let Some(token) = credential(rest) {
+            let (start, after) = rest.split_at(token.end);
+            let (start, token) = start.split_at(token.start);
+            clean.push_str(start);
+            clean.push_str(&self.key.conceal(token));
+            rest = after;
+        }
+        if clean.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(clean + rest) }
+    }
+
+    /// Scrubs `text` where it stands.
+    pub fn scrub_in_place(&self, text: &mut String) {
+        if let Cow::Owned(clean) = self.scrub(text) {
+            *text = clean;
+        }
+    }
+
+    /// Conceals the value that a violation shows, and its mention in the message, where it is
+    /// secret.
+    pub fn conceal_violation(&self, violation: &mut Violation) {
+        if let Some(actual) = &mut violation.actual {
+            if self.is_secret_at(&violation.path) {
+                let shown = text_of(actual).into_owned();
+                let concealed = self.key.conceal(&shown);
+                if !shown.is_empty() {
+                    violation.message = violation.message.replace(&shown, &concealed);
+                }
+                *actual = concealed.into();
+            } else {
+                self.conceal(actual, "", &mut Vec::new());
+            }
+        }
+        self.scrub_in_place(&mut violation.message);
+        self.scrub_in_place(&mut violation.path);
+    }
+
+    fn is_secret_member(&self, name: &str) -> bool {
+        self.provider.secret_members.iter().any(|secret| same_name(secret, name))
+    }
+
+    /// Whether `path` lies at or below something secret.
+    fn is_secret_at(&self, path: &str) -> bool {
+        let path: Vec<String> = path.split('/').skip(1).map(unescape).collect();
+        path.iter().any(|name| self.is_secret_member(name))
+            || self.pointers.iter().any(|pointer| {
+                pointer.len() <= path.len()
+                    && pointer.iter().zip(&path).all(|(wanted, name)| fits(wanted, name))
+            })
+    }
+
+    /// A list of variables with each value concealed and everything between kept. Where the text
+    /// may be read in two ways, the one that shows less is taken.
+    fn variables(&self, text: &str) -> String {
+        let separator = if text.contains('\n') {
+            Some('\n')
+        } else {
+            [';', ',', ' '].into_iter().find(|separator| {
+                let mut pieces = text.split(*separator).map(str::trim);
+                text.contains(*separator)
+                    && pieces.all(|piece| piece.is_empty() || variable(piece).is_some())
+            })
+        };
+        let Some(separator) = separator else { return self.variable(text) };
+        if text.split(separator).nth(VARIABLES_MAX).is_some() {
+            return self.key.conceal(text);
+        }
+        let pieces: Vec<String> = text.split(separator).map(|piece| self.variable(piece)).collect();
+        pieces.join(separator.encode_utf8(&mut [0; 4]))
+    }
+
+    /// One variable with its value concealed; the whole of it where it does not look like one.
+    fn variable(&self, piece: &str) -> String {
+        let text = piece.trim();
+        if text.is_empty() {
+            return piece.to_owned();
+        }
+        let concealed = match variable(text) {
+            Some((name, value)) => format!("{name}={}", self.key.conceal(value)),
+            None => self.key.conceal(text),
+        };
+        let (lead, rest) = piece.split_at(piece.len() - piece.trim_start().len());
+        let (_text, tail) = rest.split_at(text.len());
+        format!("{lead}{concealed}{tail}")
+    }
+}
+
+impl Pass<'_> {
+    /// Conceals inside `value`. `below` holds what remains of the configured pointers that lead
+    /// here; where nothing remains of one, it means this very value.
+    fn value(&mut self, value: &mut Value, below: &[&[String]]) {
+        if below.iter().any(|remaining| remaining.is_empty()) {
+            return self.whole(value);
+        }
+        match value {
+            Value::Object(members) => self.members(members, below),
+            Value::Array(items) => {
+                for (index, item) in items.iter_mut().enumerate() {
+                    let name = index.to_string();
+                    self.at(&name, |pass| pass.value(item, &narrowed(below, &name)));
+                }
+            }
+            Value::String(text) => {
+                if let Cow::Owned(clean) = self.redactor.scrub(text) {
+                    *text = clean;
+                    self.list();
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    fn members(&mut self, members: &mut Object, below: &[&[String]]) {
+        let redactor = self.redactor;
+        if members.keys().any(|name| matches!(redactor.scrub(name), Cow::Owned(_))) {
+            let whole = std::mem::take(members).into_iter();
+            *members = whole.map(|(name, v)| (redactor.scrub(&name).into_owned(), v)).collect();
+        }
+        for (name, value) in members {
+            self.at(name, |pass| {
+                if !redactor.is_secret_member(name) {
+                    pass.value(value, &narrowed(below, name));
+                } else if same_name(name, VARIABLES) {
+                    pass.variables(value);
+                } else {
+                    pass.whole(value);
+                }
+            });
+        }
+    }
+
+    /// Variables as text, as an object from name to value, or as a list of either `KEY=VALUE` or
+    /// `{name, value}`.
+    fn variables(&mut self, value: &mut Value) {
+        match value {
+            Value::String(text) => {
+                *text = self.redactor.variables(text);
+                self.list();
+            }
+            Value::Object(members) => {
+                for (name, value) in members {
+                    self.at(name, |pass| pass.whole(value));
+                }
+            }
+            Value::Array(items) => {
+                for (index, item) in items.iter_mut().enumerate() {
+                    self.at(&index.to_string(), |pass| pass.listed_variable(item));
+                }
+            }
+            _ => self.whole(value),
+        }
+    }
+
+    fn listed_variable(&mut self, item: &mut Value) {
+        match item {
+            Value::String(text) => {
+                *text = self.redactor.variable(text);
+                self.list();
+            }
+            Value::Object(members) => {
+                for (name, value) in members {
+                    if !matches!(name.as_str(), "name" | "key") {
+                        self.at(name, |pass| pass.whole(value));
+                    }
+                }
+            }
+            _ => self.whole(item),
+        }
+    }
+
+    /// Conceals a value as one. Null stays: it says that there is nothing.
+    fn whole(&mut self, value: &mut Value) {
+        if !value.is_null() {
+            *value = self.redactor.key.conceal(&text_of(value)).into();
+            self.list();
+        }
+    }
+
+    fn at(&mut self, name: &str, inside: impl FnOnce(&mut Self)) {
+        let parent_bytes = self.path.len();
+        self.path.push('/');
+        self.path.push_str(&name.replace('~', "~0").replace('/', "~1"));
+        inside(self);
+        self.path.truncate(parent_bytes);
+    }
+
+    fn list(&mut self) {
+        if self.redacted.len() < POINTERS_MAX {
+            self.redacted.push(self.path.clone());
+        }
+    }
+}
+
+/// What remains of the pointers that lead into the member `name`.
+fn narrowed<'p>(below: &[&'p [String]], name: &str) -> Vec<&'p [String]> {
+    let remaining = |pointer: &&'p [String]| {
+        pointer.split_first().filter(|(first, _)| fits(first, name)).map(|(_, rest)| rest)
+    };
+    below.iter().filter_map(remaining).collect()
+}
+
+fn fits(wanted: &str, name: &str) -> bool {
+    wanted == "*" || wanted == name
+}
+
+/// A segment of a JSON Pointer as the name that it means (RFC 6901, 4).
+fn unescape(segment: &str) -> String {
+    segment.replace("~1", "/").replace("~0", "~")
+}
+
+/// Whether two names differ in case, `_` and `-` only: `api_key`, `API-Key` and `apiKey` do.
+fn same_name(one: &str, other: &str) -> bool {
+    fn folded(name: &str) -> impl Iterator<Item = u8> {
+        let letters = name.bytes().filter(|byte| !matches!(byte, b'_' | b'-'));
+        letters.map(|byte| byte.to_ascii_lowercase())
+    }
+    folded(one).eq(folded(other))
+}
+
+/// A string's own text, or any other value's canonical text.
+fn text_of(value: &Value) -> Cow<'_, str> {
+    value.as_str().map_or_else(|| Cow::Owned(value.to_string()), Cow::Borrowed)
+}
+
+/// Name and value where `text` looks like `KEY=VALUE`. An empty value, or one of `=` only, does
+/// not: the last line of something in base64 ends so.
+fn variable(text: &str) -> Option<(&str, &str)> {
+    let (name, value) = text.split_once('=')?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let is_name = (1..=NAME_BYTES_MAX).contains(&name.len())
+        && name.bytes().all(plain)
+        && !name.starts_with(|first: char| first.is_ascii_digit());
+    (is_name && value.bytes().any(|byte| byte != b'=')).then_some((name, value))
+}
+
+/// Where the first credential in `text` lies.
+fn credential(text: &str) -> Option<Range<usize>> {
+    let mut before = b' ';
+    text.bytes().enumerate().find_map(|(at, byte)| {
+        let fresh = !before.is_ascii_alphanumeric();
+        before = byte;
+        let likely = fresh && matches!(byte, b'p' | b's' | b'b' | b'B');
+        let (start, bytes) = likely.then(|| text.get(at..).and_then(token)).flatten()?;
+        Some(at + start..at + start + bytes)
+    })
+}
+
+/// Where the token is that `text` begins with or announces: its start and its length in bytes.
+fn token(text: &str) -> Option<(usize, usize)> {
+    let long = |token: &str| {
+        // The characters of a token68 (RFC 9110, 11.2).
+        let in_token = |b: &u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(b);
+        let bytes = token.bytes().take_while(in_token).count();
+        (bytes >= TOKEN_BYTES_MIN).then_some(bytes)
+    };
+    if let Some(prefix) = TOKEN_PREFIXES.into_iter().find(|prefix| text.starts_with(prefix)) {
+        return long(text.get(prefix.len()..)?).map(|bytes| (0, prefix.len() + bytes));
+    }
+    let announced = text.get(..6).filter(|word| word.eq_ignore_ascii_case("bearer"))?;
+    let rest = text.get(announced.len()..)?;
+    let token = rest.trim_start_matches([' ', ':', '\t']);
+    let start = text.len() - token.len();
+    (start > announced.len()).then(|| long(token)).flatten().map(|bytes| (start, bytes))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,167 @@
+use serde_json::json;
+
+use super::*;
+use crate::policy::Enforcement;
+
+fn redactor(pointers: &[&str]) -> Redactor {
+    let pointers: Vec<String> = pointers.iter().map(|pointer| (*pointer).to_owned()).collect();
+    Redactor::new(Key::from_bytes([7; 32]), Provider::named("qoder-cn").unwrap(), &pointers)
+}
+
+fn hidden(secret: &str) -> String {
+    Key::from_bytes([7; 32]).conceal(secret)
+}
+
+fn concealed(mut value: Value, pointers: &[&str]) -> (Value, Vec<String>) {
+    let mut redacted = Vec::new();
+    redactor(pointers).conceal(&mut value, "/patch", &mut redacted);
+    (value, redacted)
+}
+
+#[test]
+fn secret_members_are_concealed_at_any_depth_however_they_are_spelt() {
+    let (value, redacted) = concealed(
+        json!({
+            "name": "daily",
+            "resources": [{"Authorization-Token": "ghp_1", "url": "https://x"}],
+            "metadata": {"apiKey": 5, "token": null, "password": {"a": [1]}},
+        }),
+        &[],
+    );
+    let expected = json!({
+        "name": "daily",
+        "resources": [{"Authorization-Token": hidden("ghp_1"), "url": "https://x"}],
+        "metadata": {"apiKey": hidden("5"), "token": null, "password": hidden("{\"a\":[1]}")},
+    });
+    assert_eq!(value, expected);
+    let expected =
+        ["/patch/metadata/apiKey", "/patch/metadata/password", "/patch/resources/0/Authorization-Token"];
+    assert_eq!(redacted, expected);
+}
+
+#[test]
+fn variables_are_concealed_one_by_one_and_what_is_between_them_stays() {
+    let cases = [
+        ("A=1", format!("A={}", hidden("1"))),
+        ("A=1;B=two words", format!("A={};B={}", hidden("1"), hidden("two words"))),
+        ("A=1, B=2,", format!("A={}, B={},", hidden("1"), hidden("2"))),
+        ("A=x;y B=2", format!("A={} B={}", hidden("x;y"), hidden("2"))),
+        ("A=one two", format!("A={}", hidden("one two"))),
+        ("A=1\r\n\nB=a;C=d\n", format!("A={}\r\n\nB={}\n", hidden("1"), hidden("a;C=d"))),
+        ("hunter2", hidden("hunter2")),
+        ("c2VjcmV0==", hidden("c2VjcmV0==")),
+        ("A=1\nc2VjcmV0=\n", format!("A={}\n{}\n", hidden("1"), hidden("c2VjcmV0="))),
+    ];
+    for (text, expected) in cases {
+        let (value, redacted) = concealed(json!({ "environment_variables": text }), &[]);
+        assert_eq!(value, json!({ "environment_variables": expected }), "{text:?}");
+        assert_eq!(redacted, ["/patch/environment_variables"]);
+    }
+}
+
+#[test]
+fn variables_come_as_objects_and_lists_too() {
+    let (value, redacted) = concealed(
+        json!({"environment_variables": {"A": "1", "B": null}}),
+        &[],
+    );
+    assert_eq!(value, json!({"environment_variables": {"A": hidden("1"), "B": null}}));
+    assert_eq!(redacted, ["/patch/environment_variables/A"]);
+    let (value, redacted) = concealed(
+        json!({"environment_variables": ["A=1", {"name": "B", "value": "2"}, 3]}),
+        &[],
+    );
+    let list = json!([format!("A={}", hidden("1")), {"name": "B", "value": hidden("2")}, hidden("3")]);
+    assert_eq!(value, json!({ "environment_variables": list }));
+    let expected = ["/0", "/1/value", "/2"].map(|end| format!("/patch/environment_variables{end}"));
+    assert_eq!(redacted, expected);
+}
+
+#[test]
+fn configured_pointers_conceal_what_they_mean_and_nothing_else() {
+    let body = json!({"metadata": {"a/b": {"x": 1, "y": 2}, "c": {"x": [3]}}, "x": 4});
+    let (value, redacted) = concealed(body, &["/metadata/*/x", "/metadata/a~1b/y", "/gone"]);
+    let expected = json!({
+        "metadata": {"a/b": {"x": hidden("1"), "y": hidden("2")}, "c": {"x": hidden("[3]")}},
+        "x": 4,
+    });
+    assert_eq!(value, expected);
+    let expected =
+        ["/patch/metadata/a~1b/x", "/patch/metadata/a~1b/y", "/patch/metadata/c/x"];
+    assert_eq!(redacted, expected);
+}
+
+#[test]
+fn credentials_are_concealed_wherever_they_stand() {
+    let token = "pt-abcdEFGH1234";
+    let redactor = redactor(&[]);
+    let cases = [
+        (format!("use {token}, then stop"), format!("use {}, then stop", hidden(token))),
+        (format!("Authorization: bearer {token}"), format!("Authorization: bearer {}", hidden(token))),
+        ("Bearer abcdefgh".to_owned(), format!("Bearer {}", hidden("abcdefgh"))),
+        (format!("{token} {token}"), format!("{0} {0}", hidden(token))),
+        ("x=sk-ant-0123456789".to_owned(), format!("x={}", hidden("sk-ant-0123456789"))),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(redactor.scrub(&text), expected);
+    }
+    for plain in ["opt-in-by-default", "pt-BR", "the bearer of it", "receipt-20260101", "é"] {
+        assert!(matches!(redactor.scrub(plain), Cow::Borrowed(_)), "{plain}");
+    }
+    let (value, redacted) = concealed(json!({"metadata": {token: [token]}}), &[]);
+    assert_eq!(value, json!({"metadata": {hidden(token): [hidden(token)]}}));
+    assert_eq!(redacted, [format!("/patch/metadata/{}/0", hidden(token))]);
+}
+
+#[test]
+fn a_violation_shows_no_secret() {
+    let mut violation = Violation {
+        rule: "metadata.protected_keys".to_owned(),
+        enforcement: Enforcement::Deny,
+        path: "/metadata/password".to_owned(),
+        message: "\"hunter2\" may not be set by pt-abcdEFGH1234".to_owned(),
+        actual: Some("hunter2".into()),
+    };
+    redactor(&[]).conceal_violation(&mut violation);
+    assert_eq!(violation.actual, Some(hidden("hunter2").into()));
+    let expected =
+        format!("\"{}\" may not be set by {}", hidden("hunter2"), hidden("pt-abcdEFGH1234"));
+    assert_eq!(violation.message, expected);
+}
+
+/// Plants one secret at every place of many shapes and looks for it in what is left.
+#[test]
+fn a_planted_secret_never_survives() {
+    let secret = "S3cr3tS3cr3t";
+    let token = format!("pt-{secret}");
+    let texts = [
+        token.clone(),
+        format!("Bearer {secret}"),
+        format!("say \"{token}\"; twice {token}"),
+        format!("\u{e9}{token}\u{e9}"),
+    ];
+    let wraps: [fn(Value) -> Value; 5] = [
+        |v| json!({"metadata": {"note": v}}),
+        |v| json!([1, [v], "x"]),
+        |v| json!({"initial_events": [{"content": [{"text": v}]}]}),
+        |v| json!({"environment_variables": {"deep": [v]}}),
+        |v| json!({"environment_variables": [v, {"name": "n", "value": "v"}]}),
+    ];
+    let members = ["token", "Password", "SECRET", "api-key", "environmentVariables"];
+    let mut planted: Vec<Value> = texts.iter().map(|text| json!(text)).collect();
+    planted.extend(texts.iter().map(|text| json!({ text.as_str(): 1 })));
+    for member in members {
+        let values =
+            [json!(secret), json!([secret]), json!({"v": secret}), json!(format!("A={secret}; b"))];
+        planted.extend(values.map(|value| json!({ member: value })));
+    }
+    for value in planted {
+        for outer in wraps {
+            for inner in wraps {
+                let (left, redacted) = concealed(outer(inner(value.clone())), &[]);
+                assert!(!left.to_string().contains(secret), "{left}");
+                assert!(!redacted.is_empty() && !redacted.concat().contains(secret));
+            }
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! The log in one SQLite file: how it is opened, written and given up on.
+
+mod insert;
+mod rows;
+mod select;
+
+use std::fs::OpenOptions;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _, SqliteConnection};
+
+pub(in crate::audit) use self::select::{Reads, Unclear};
+use super::{Boxed, Fault};
+use crate::audit::entry::Entry;
+use crate::clock::Timestamp;
+
+/// How long a statement waits for a lock that another process holds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The pages of write-ahead log after which SQLite itself checkpoints inside a commit. The
+/// writer checkpoints sooner, between batches; this only bounds the file.
+const WAL_PAGES_MAX: &str = "16384";
+
+/// The bytes that the write-ahead log is cut to after a checkpoint.
+const WAL_BYTES_KEPT: &str = "67108864";
+
+/// The one connection that writes.
+#[derive(Debug)]
+pub(in crate::audit) struct Writes {
+    database: PathBuf,
+    /// None after a fault, until it is opened again.
+    connection: Option<SqliteConnection>,
+    /// Whether the file is to be checked when it is opened again.
+    suspect: bool,
+}
+
+impl Writes {
+    /// Opens the database, makes it where there is none, and brings its tables up to date.
+    pub(in crate::audit) async fn open(database: &Path) -> Result<Self, Boxed> {
+        create(database)?;
+        let mut connection = options(database).connect().await?;
+        migrator().run(&mut connection).await?;
+        Ok(Self { database: database.to_owned(), connection: Some(connection), suspect: false })
+    }
+
+    /// Ends as `unknown` what a crash left open, and tells how many those were.
+    pub(in crate::audit) async fn sweep(&mut self, now: Timestamp) -> Result<u64, Boxed> {
+        let connection = self.ready().await?;
+        let swept = sqlx::query(
+            "UPDATE changes SET outcome = 'unknown', completed_at = ? WHERE outcome = 'pending'",
+        )
+        .bind(now.millis())
+        .execute(connection)
+        .await?;
+        Ok(swept.rows_affected())
+    }
+
+    /// Writes `entries` in one transaction, with one commit. Where the tables refuse one of them,
+    /// the others are written all the same: each has its own answer then.
+    pub(in crate::audit) async fn write(
+        &mut self,
+        entries: &[&Entry],
+    ) -> Result<Vec<Result<(), Fault>>, Fault> {
+        let connection = self.ready().await?;
+        let written = match transact(connection, entries).await {
+            Ok(()) => Ok(entries.iter().map(|_entry| Ok(())).collect()),
+            Err(Fault::Refused(_)) => transact_each(connection, entries).await,
+            Err(fault) => Err(fault),
+        };
+        written.map_err(|fault| self.give_up(fault))
+    }
+
+    /// Writes something small, to find out whether writing works.
+    pub(in crate::audit) async fn probe(&mut self, now: Timestamp) -> Result<(), Fault> {
+        let connection = self.ready().await?;
+        let beat = sqlx::query(
+            "INSERT INTO heartbeat (one, at) VALUES (1, ?) \
+             ON CONFLICT (one) DO UPDATE SET at = excluded.at",
+        );
+        let written = beat.bind(now.millis()).execute(connection).await;
+        written.map(drop).map_err(|error| self.give_up(Fault::unsure(error)))
+    }
+
+    /// Moves what is committed from the write-ahead log into the database, as far as no reader
+    /// stands in the way.
+    pub(in crate::audit) async fn checkpoint(&mut self) -> Result<(), Fault> {
+        let connection = self.ready().await?;
+        let moved = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(connection).await;
+        moved.map(drop).map_err(|error| self.give_up(Fault::broken(error)))
+    }
+
+    /// Empties the write-ahead log and closes the database.
+    pub(in crate::audit) async fn close(mut self) -> Result<(), Fault> {
+        let Some(mut connection) = self.connection.take() else { return Ok(()) };
+        let emptied = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection);
+        emptied.await.map_err(Fault::broken)?;
+        connection.close().await.map_err(Fault::broken)
+    }
+
+    /// The connection, opened again where a fault has closed it.
+    async fn ready(&mut self) -> Result<&mut SqliteConnection, Fault> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.reopen().await?,
+        };
+        Ok(self.connection.insert(connection))
+    }
+
+    async fn reopen(&mut self) -> Result<SqliteConnection, Fault> {
+        let mut connection = options(&self.database).connect().await.map_err(Fault::broken)?;
+        if self.suspect {
+            let check = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut connection);
+            let verdict: String = check.await.map_err(Fault::broken)?;
+            if verdict != "ok" {
+                return Err(Fault::Damaged(verdict));
+            }
+            self.suspect = false;
+        }
+        Ok(connection)
+    }
+
+    /// After a fault the state of a connection is SQLite's secret: a transaction may be open or
+    /// rolled back, pages in memory may not be those on disk. A new connection knows.
+    fn give_up(&mut self, fault: Fault) -> Fault {
+        if !fault.spares_connection() {
+            self.connection = None;
+            self.suspect |= fault.touches_file();
+        }
+        fault
+    }
+}
+
+async fn transact(connection: &mut SqliteConnection, entries: &[&Entry]) -> Result<(), Fault> {
+    let mut transaction =
+        connection.begin_with("BEGIN IMMEDIATE").await.map_err(Fault::broken)?;
+    for entry in entries {
+        if let Err(error) = insert::entry(&mut transaction, entry).await {
+            transaction.rollback().await.map_err(Fault::broken)?;
+            return Err(Fault::of_statement(error));
+        }
+    }
+    transaction.commit().await.map_err(Fault::unsure)
+}
+
+/// As [`transact`], with a savepoint around each entry.
+async fn transact_each(
+    connection: &mut SqliteConnection,
+    entries: &[&Entry],
+) -> Result<Vec<Result<(), Fault>>, Fault> {
+    let mut transaction =
+        connection.begin_with("BEGIN IMMEDIATE").await.map_err(Fault::broken)?;
+    let mut answers = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let mut savepoint = transaction.begin().await.map_err(Fault::broken)?;
+        let written = insert::entry(&mut savepoint, entry).await.map_err(Fault::of_statement);
+        match &written {
+            Ok(()) => savepoint.commit().await.map_err(Fault::broken)?,
+            Err(Fault::Refused(_)) => savepoint.rollback().await.map_err(Fault::broken)?,
+            Err(fault) => return Err(fault.clone()),
+        }
+        answers.push(written);
+    }
+    transaction.commit().await.map_err(Fault::unsure)?;
+    Ok(answers)
+}
+
+/// SQLite's primary result code, where the error is SQLite's.
+pub(super) fn primary_code(error: &sqlx::Error) -> Option<u32> {
+    let code: u32 = error.as_database_error()?.code()?.parse().ok()?;
+    Some(code & 0xff)
+}
+
+/// `synchronous = FULL`: a commit has reached the disk before it is answered. With NORMAL a
+/// commit in WAL mode is not synced at all, and a power cut takes it back.
+fn options(database: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(database)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .pragma("wal_autocheckpoint", WAL_PAGES_MAX)
+        .pragma("journal_size_limit", WAL_BYTES_KEPT)
+        .disable_statement_logging()
+}
+
+/// Makes an empty file that only this user can read, where there is none; SQLite gives its
+/// companion files the same mode.
+fn create(database: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(database) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.map(drop),
+    }
+}
+
+fn migrator() -> Migrator {
+    let log = include_str!("../../../migrations/sqlite/0001_log.sql").into_sql_str();
+    Migrator::with_migrations(vec![Migration::new(
+        1,
+        "log".into(),
+        MigrationType::Simple,
+        log,
+        false,
+    )])
+}

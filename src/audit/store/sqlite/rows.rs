@@ -1,0 +1,150 @@
+//! Rows as records.
+
+use serde::de::IntoDeserializer as _;
+use serde::de::value::{Error as WordError, StrDeserializer};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use crate::audit::entry::Snapshot;
+use crate::audit::record::{
+    Actor, Bodies, Change, Client, Event, RefusedBody, Settlement, UpstreamAnswer,
+};
+use crate::audit::store::Boxed;
+use crate::clock::Timestamp;
+use crate::deployment::diff::diff;
+use crate::ids::{ChangeId, Fingerprint};
+use crate::provider::{Operation, Provider};
+
+/// A column that does not hold what the schema promises.
+#[derive(Debug, thiserror::Error)]
+#[error("the column {0} holds something that this version does not know")]
+struct BadColumn(&'static str);
+
+/// The word that stands for a unit variant, in JSON and in the tables.
+pub(super) fn word_of<T: Serialize>(variant: &T) -> String {
+    match serde_json::to_value(variant) {
+        Ok(Value::String(word)) => word,
+        _not_a_word => String::new(),
+    }
+}
+
+/// The unit variant that a column's word stands for.
+fn variant<T: for<'a> Deserialize<'a>>(word: &str) -> Result<T, WordError> {
+    let word: StrDeserializer<'_, WordError> = word.into_deserializer();
+    T::deserialize(word)
+}
+
+/// A whole change from a row with the columns of `select::CHANGE`, and those of
+/// `select::BODIES` where `bodies`.
+pub(super) fn change(row: &SqliteRow, bodies: bool) -> Result<Change, Boxed> {
+    let provider: String = row.try_get("provider")?;
+    let operation = operation(row)?;
+    let mut redacted: Vec<String> = list(row, "redacted")?;
+    redacted.extend(list::<String>(row, "after_redacted")?);
+    let effect: Option<String> = row.try_get("effect")?;
+    Ok(Change {
+        id: change_id(row)?,
+        seq: row.try_get("seq")?,
+        operation,
+        deployment_id: row.try_get("deployment_id")?,
+        actor: actor(row)?.ok_or(BadColumn("actor_fingerprint"))?,
+        client: Client { ip: row.try_get("client_ip")?, user_agent: row.try_get("user_agent")? },
+        request_id: row.try_get("request_id")?,
+        received_at: Timestamp::from_millis(row.try_get("received_at")?),
+        completed_at: time(row, "completed_at")?,
+        decision: variant(row.try_get("decision")?)?,
+        violations: list(row, "violations")?,
+        standing: list(row, "standing")?,
+        outcome: variant(row.try_get("outcome")?)?,
+        settled: settlement(row)?,
+        upstream: upstream(row)?,
+        bodies: bodies.then(|| self::bodies(row, &provider, operation)).transpose()?,
+        body: refused_body(row)?,
+        effect: effect.map(|word| variant(&word)).transpose()?,
+        redacted,
+        policy_digest: row.try_get("policy_digest")?,
+        provider,
+    })
+}
+
+/// An event and its place.
+pub(super) fn event(row: &SqliteRow) -> Result<(i64, Event), Boxed> {
+    let event = Event {
+        at: Timestamp::from_millis(row.try_get("at")?),
+        kind: variant(row.try_get("kind")?)?,
+        actor: actor(row)?,
+        client_ip: row.try_get("client_ip")?,
+        request_id: row.try_get("request_id")?,
+        detail: serde_json::from_str(row.try_get("detail")?)?,
+    };
+    Ok((row.try_get("seq")?, event))
+}
+
+pub(super) fn change_id(row: &SqliteRow) -> Result<ChangeId, Boxed> {
+    Ok(ChangeId::from_bytes(row.try_get("id")?)?)
+}
+
+pub(super) fn operation(row: &SqliteRow) -> Result<Operation, Boxed> {
+    Ok(Operation::named(row.try_get("operation")?).ok_or(BadColumn("operation"))?)
+}
+
+/// The document whose text is in the columns `body` and `bytes`, where they are not null.
+pub(super) fn document(row: &SqliteRow, body: &str, bytes: &str) -> Result<Option<Value>, Boxed> {
+    let body: Option<&[u8]> = row.try_get(body)?;
+    let bytes: Option<i64> = row.try_get(bytes)?;
+    Ok(body.zip(bytes).map(|(body, bytes)| Snapshot::read(body, bytes)).transpose()?)
+}
+
+fn bodies(row: &SqliteRow, provider: &str, operation: Operation) -> Result<Bodies, Boxed> {
+    let before = document(row, "before_body", "before_bytes")?;
+    let after = document(row, "after_body", "after_bytes")?;
+    let diff = match (Provider::named(provider), &after) {
+        (Some(provider), Some(after)) => diff(provider, operation, before.as_ref(), Some(after)),
+        _not_comparable => Vec::new(),
+    };
+    Ok(Bodies { patch: document(row, "patch_body", "patch_bytes")?, before, after, diff })
+}
+
+fn actor(row: &SqliteRow) -> Result<Option<Actor>, Boxed> {
+    let Some(fingerprint) = row.try_get::<Option<&[u8]>, _>("actor_fingerprint")? else {
+        return Ok(None);
+    };
+    Ok(Some(Actor {
+        fingerprint: Fingerprint::from_bytes(fingerprint.try_into()?),
+        name: row.try_get("actor_name")?,
+        team: row.try_get("actor_team")?,
+    }))
+}
+
+fn settlement(row: &SqliteRow) -> Result<Option<Settlement>, Boxed> {
+    let (Some(by), Some(at)) = (row.try_get("told_by")?, time(row, "settled_at")?) else {
+        return Ok(None);
+    };
+    Ok(Some(Settlement { by, at, applied: row.try_get("applied")? }))
+}
+
+fn upstream(row: &SqliteRow) -> Result<Option<UpstreamAnswer>, Boxed> {
+    if row.try_get::<Option<bool>, _>("forwarded")? != Some(true) {
+        return Ok(None);
+    }
+    let (status, request_id) =
+        (row.try_get("upstream_status")?, row.try_get("upstream_request_id")?);
+    Ok(Some(UpstreamAnswer { status, request_id }))
+}
+
+fn refused_body(row: &SqliteRow) -> Result<Option<RefusedBody>, Boxed> {
+    let Some(bytes) = row.try_get::<Option<i64>, _>("body_bytes")? else { return Ok(None) };
+    let bytes = u64::try_from(bytes)?;
+    Ok(Some(RefusedBody { bytes, digest: row.try_get("body_digest")? }))
+}
+
+fn time(row: &SqliteRow, column: &str) -> Result<Option<Timestamp>, Boxed> {
+    Ok(row.try_get::<Option<i64>, _>(column)?.map(Timestamp::from_millis))
+}
+
+fn list<T: for<'a> Deserialize<'a>>(row: &SqliteRow, column: &str) -> Result<Vec<T>, Boxed> {
+    let text: Option<&str> = row.try_get(column)?;
+    Ok(text.map(serde_json::from_str).transpose()?.unwrap_or_default())
+}
