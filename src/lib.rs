@@ -16,4 +16,6 @@ pub mod policy;
 
 pub mod audit;
 
+pub mod admin;
+
 pub mod cli;
