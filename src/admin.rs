@@ -8,6 +8,7 @@ mod answer;
 mod api;
 pub mod filter;
 mod probes;
+mod serve;
 #[cfg(test)]
 mod tests;
 
@@ -33,7 +34,7 @@ pub struct AdminState {
     pub audit: Audit,
     /// The tokens that hold now: asked at every call, since a reload may change them.
     pub tokens: Arc<dyn Fn() -> Arc<Vec<AdminToken>> + Send + Sync>,
-    /// The metrics as OpenMetrics text.
+    /// The metrics, as `OpenMetrics` text.
     pub metrics_text: Arc<dyn Fn() -> String + Send + Sync>,
     /// For times that are given relative to now.
     pub clock: Clock,
@@ -73,11 +74,11 @@ pub fn router(state: AdminState) -> Router {
         .with_state(state)
 }
 
-/// Answers on `listener` until `shutdown`, and then what was begun.
+/// Answers on `listener` until `shutdown`, and then, for a bounded time, what was begun.
 pub async fn serve(
     listener: TcpListener,
     state: AdminState,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    axum::serve(listener, router(state)).with_graceful_shutdown(shutdown).await
+    serve::serve(listener, router(state), shutdown).await
 }

@@ -30,7 +30,7 @@ pub const FILTERS: [&str; 12] = [
 const SEARCH_CHARS_MAX: usize = 200;
 
 /// A filter's text means nothing.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{param}: {fix}")]
 pub struct BadFilter {
     /// Which filter, by its name in a query.

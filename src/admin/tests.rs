@@ -6,6 +6,8 @@ use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use super::*;
 use crate::audit::Settings;
@@ -24,6 +26,8 @@ struct World {
     _folder: TempDir,
     audit: Audit,
     address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    served: JoinHandle<io::Result<()>>,
 }
 
 /// An answer, read whole.
@@ -58,8 +62,11 @@ impl World {
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(serve(listener, state, std::future::pending()));
-        Self { _folder: folder, audit, address }
+        let (stop, stopped) = oneshot::channel();
+        let served = tokio::spawn(serve(listener, state, async {
+            let _told = stopped.await;
+        }));
+        Self { _folder: folder, audit, address, stop, served }
     }
 
     /// Records a change that the policy denied.
@@ -316,4 +323,17 @@ async fn events_are_listed() {
     assert_eq!(page["data"][0]["kind"], "start");
     assert_eq!(page["data"][0]["at"], json!(NOW));
     assert_eq!(page["data"][0]["actor"], Value::Null);
+}
+
+#[tokio::test]
+async fn an_idle_connection_does_not_hold_up_the_end() {
+    let world = World::new(&[]).await;
+    let mut idle = TcpStream::connect(world.address).await.unwrap();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    let mut first = [0; 12];
+    idle.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    world.stop.send(()).unwrap();
+    world.served.await.unwrap().unwrap();
+    assert!(TcpStream::connect(world.address).await.is_err());
 }

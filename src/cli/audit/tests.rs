@@ -219,3 +219,54 @@ fn an_event_is_one_line() {
     let expected = "2026-06-14T08:58:11Z  other_write  -      10.0.0.9  method=POST status=200";
     assert_eq!(lines.last().unwrap(), expected);
 }
+
+/// The code that `changegate audit …` ends with.
+fn code(arguments: &[&str], config: &str) -> u8 {
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(subcommand)]
+        command: AuditCommand,
+    }
+    let arguments = std::iter::once("audit").chain(arguments.iter().copied());
+    let line = <Line as clap::Parser>::try_parse_from(arguments.chain(["--config", config]));
+    let environment = Environment::new([]).unwrap();
+    line.map_or(2, |line| match run(&line.command, &environment) {
+        Ok(()) => 0,
+        Err(failure) => failure.code(),
+    })
+}
+
+#[test]
+fn exit_codes_tell_bad_usage_from_the_unknown_and_from_a_missing_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("c.toml");
+    let text = "[upstream]\nprovider = 'qoder-cn'\nurl = 'https://api.qoder.com.cn'\n";
+    std::fs::write(&file, text).unwrap();
+    let config = file.to_str().unwrap();
+    assert_eq!(code(&["list"], config), 3);
+    let settings = crate::audit::Settings {
+        database: load_config(&file, &Environment::new([]).unwrap()).unwrap().audit.database,
+        provider: crate::provider::Provider::named("qoder-cn").unwrap(),
+        redact: Vec::new(),
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let key = crate::key::Key::from_bytes([7; 32]);
+    let audit = runtime.block_on(crate::audit::Audit::start(settings, key, Clock::System)).unwrap();
+    let unknown = "chg_00000000000000000000000000000000";
+    for (arguments, expected) in [
+        (vec!["list"], 0),
+        (vec!["list", "--all", "--json", "--full"], 0),
+        (vec!["list", "--events", "--since", "7d"], 0),
+        (vec!["list", "--events", "--actor", "a"], 2),
+        (vec!["list", "--limit", "0"], 2),
+        (vec!["list", "--all", "--limit", "3"], 2),
+        (vec!["list", "--since", "yesterday"], 2),
+        (vec!["show", "chg_1"], 2),
+        (vec!["show", unknown], 1),
+        (vec!["history", "dep_1"], 1),
+        (vec!["history", "dep_1", "--since", "7d"], 0),
+    ] {
+        assert_eq!(code(&arguments, config), expected, "{arguments:?}");
+    }
+    runtime.block_on(audit.close(std::time::Duration::from_secs(30)));
+}
