@@ -210,7 +210,7 @@ pub struct Bodies {
 }
 
 /// Something worth recording that is no governed call.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Event {
     /// When.
     pub at: Timestamp,
