@@ -78,12 +78,7 @@ fn updated(provider: &Provider, omitted: Omitted, before: &Object, patch: &Patch
 
 /// An action takes no body. A lenient server might take one as an update all the same, so that
 /// reading is predicted too and the policy sees it.
-fn acted(
-    provider: &Provider,
-    operation: Operation,
-    before: Object,
-    patch: &Patch,
-) -> Vec<Object> {
+fn acted(provider: &Provider, operation: Operation, before: Object, patch: &Patch) -> Vec<Object> {
     let honoured = match patch.object.is_empty() {
         true => Vec::new(),
         false => updated(provider, Omitted::Preserved, &before, patch),

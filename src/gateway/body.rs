@@ -16,6 +16,10 @@ use crate::ids::Hex;
 use crate::key::Key;
 use crate::provider::Operation;
 
+/// The most of a refused body that is read, in bytes, and for how long.
+const DISCARDED_BYTES_MAX: usize = 64 << 20;
+const DISCARDING_MAX: Duration = Duration::from_secs(5);
+
 /// A body that was judged, and its bytes, which are what is forwarded.
 #[derive(Clone, Debug)]
 pub(super) struct Judged {
@@ -82,6 +86,22 @@ pub(super) async fn receive(
             Err(Unfit { refusal: Refusal::form(error.message).param(error.param), body })
         }
     })
+}
+
+/// Reads a refused body and forgets it, within bounds: many clients look for an answer only when
+/// all was sent, and lose it where the connection closes before.
+async fn discard(mut incoming: Incoming) {
+    let reading = async {
+        let mut read = 0;
+        while let Some(Ok(frame)) = incoming.frame().await {
+            read += frame.data_ref().map_or(0, Bytes::len);
+            if read > DISCARDED_BYTES_MAX {
+                return;
+            }
+        }
+    };
+    // Over time, the connection is closed on a client that is still sending.
+    let _ = timeout(DISCARDING_MAX, reading).await;
 }
 
 /// JSON in UTF-8, not encoded in any way; no content type is taken as JSON.

@@ -101,8 +101,7 @@ impl Findings {
             violation.path.truncate(around);
         }
         violation.actual = violation.actual.and_then(bounded);
-        let key =
-            (Reverse(violation.enforcement), violation.path.clone(), violation.rule.clone());
+        let key = (Reverse(violation.enforcement), violation.path.clone(), violation.rule.clone());
         let kept = if touched { &mut self.violations } else { &mut self.standing };
         kept.entry(key).or_insert(violation);
         if kept.len() > FINDINGS_MAX {
@@ -202,9 +201,11 @@ mod tests {
     #[test]
     fn what_is_long_is_cut_and_what_is_told_is_exact() {
         let long = "M".repeat(2_000);
-        let mut patch = serde_json::json!({"schedule": {"timezone": long}, "metadata": {"a": long}});
+        let mut patch =
+            serde_json::json!({"schedule": {"timezone": long}, "metadata": {"a": long}});
         patch["metadata"][&long] = serde_json::json!({"deep": long});
-        let policy = "timezones.allowed = ['UTC', 'Asia/Shanghai']\nmetadata.forbidden_keys = ['*']";
+        let policy =
+            "timezones.allowed = ['UTC', 'Asia/Shanghai']\nmetadata.forbidden_keys = ['*']";
         let decision = judged(policy, Omitted::Preserved, None, &patch);
         let paths: Vec<_> = decision.violations.iter().map(|v| v.path.as_str()).collect();
         assert_eq!(paths, ["/metadata", "/metadata/a", "/schedule/timezone"]);

@@ -35,8 +35,7 @@ pub fn load(text: &str) -> Result<Policy, Vec<LoadError>> {
         let hint = format!("no valid TOML ({}): mend it", error.message());
         reading.complain(error.span().map(|span| span.start), hint);
     }
-    let mut policy =
-        Policy { digest: Hex(&Sha256::digest(text)).to_string(), ..Policy::default() };
+    let mut policy = Policy { digest: Hex(&Sha256::digest(text)).to_string(), ..Policy::default() };
     // What a broken text says beyond its first fault is a guess: no complaints about that.
     if reading.errors.is_empty() {
         reading.file(file.get_ref(), &mut policy);
@@ -160,7 +159,9 @@ impl Reading<'_> {
     }
 
     fn pattern<P>(&mut self, value: &Entry<'_>, parsed: Result<P, PatternError>) -> Option<P> {
-        parsed.map_err(|error| self.complain(value.span().start, format!("the pattern {error}"))).ok()
+        parsed
+            .map_err(|error| self.complain(value.span().start, format!("the pattern {error}")))
+            .ok()
     }
 
     fn enforcement(&mut self, value: &Entry<'_>) -> Enforcement {

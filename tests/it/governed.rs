@@ -148,7 +148,8 @@ async fn if_match_takes_the_etag_that_a_read_gave_and_refuses_an_old_one() {
     let path = format!("{BASE}/{DEPLOYMENT}");
     let read = call(world.proxy(), Call::get(&path)).await;
     let tag = read.header("etag").unwrap().to_owned();
-    let update = |name: &str| Call::post(&path).header("if-match", &tag).json(&json!({"name": name}));
+    let update =
+        |name: &str| Call::post(&path).header("if-match", &tag).json(&json!({"name": name}));
     let first = call(world.proxy(), update("one")).await;
     assert_eq!(first.status, 200);
     assert_ne!(first.header("etag"), Some(tag.as_str()));
@@ -205,7 +206,9 @@ async fn a_created_deployment_is_recorded_under_the_id_that_upstream_gave_it() {
     assert_eq!(change["effect"], "exact");
     let stored = change["after"]["environment_variables"].as_str().unwrap();
     assert!(stored.starts_with("API=hmac-sha256:"), "{stored}");
-    assert!(change["redacted"].as_array().unwrap().contains(&json!("/patch/environment_variables")));
+    assert!(
+        change["redacted"].as_array().unwrap().contains(&json!("/patch/environment_variables"))
+    );
 
     let denied = call(
         world.proxy(),
@@ -272,7 +275,8 @@ async fn a_deployment_that_cannot_be_read_is_not_changed() {
 
 #[tokio::test]
 async fn the_judged_bytes_go_out_and_upstreams_bytes_come_back() {
-    let shown = format!("{{ \"type\":\"deployment\",\t\"id\": \"{DEPLOYMENT}\", \"name\":\"a\\u0062\" }}");
+    let shown =
+        format!("{{ \"type\":\"deployment\",\t\"id\": \"{DEPLOYMENT}\", \"name\":\"a\\u0062\" }}");
     let body = shown.clone();
     let upstream = Recorder::start(move |_| answer(200, &body)).await;
     let world = Setup::new().upstream(&upstream.url).start().await;
@@ -341,7 +345,9 @@ async fn no_secret_is_found_in_the_log() {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();
         let text = String::from_utf8_lossy(&bytes);
         for secret in ["planted-secret", TOKEN] {
-            assert!(!text.contains(secret) && !change.contains(secret) && !metrics.contains(secret));
+            assert!(
+                !text.contains(secret) && !change.contains(secret) && !metrics.contains(secret)
+            );
         }
     }
 }

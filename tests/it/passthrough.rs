@@ -92,9 +92,16 @@ async fn hop_by_hop_fields_and_the_clients_address_stay_here() {
     assert!(text.starts_with("HTTP/1.1 200"), "{text}");
     let received = upstream.received();
     let headers = &received[0].headers;
-    let absent =
-        ["x-private", "keep-alive", "upgrade", "proxy-connection", "x-forwarded-for", "forwarded",
-            "x-real-ip", "connection"];
+    let absent = [
+        "x-private",
+        "keep-alive",
+        "upgrade",
+        "proxy-connection",
+        "x-forwarded-for",
+        "forwarded",
+        "x-real-ip",
+        "connection",
+    ];
     for name in absent {
         assert!(!headers.contains_key(name), "{name}");
     }

@@ -107,9 +107,10 @@ impl Setup {
             let clock = self.clock.clone();
             Simulator::start(simulator::Options { provider, clock, ..Default::default() }).unwrap()
         });
-        let url = self.upstream.clone().unwrap_or_else(|| {
-            format!("http://{}", simulator.as_ref().unwrap().address())
-        });
+        let url = self
+            .upstream
+            .clone()
+            .unwrap_or_else(|| format!("http://{}", simulator.as_ref().unwrap().address()));
         std::fs::write(folder.path().join("policy.toml"), &self.policy).unwrap();
         for (name, text) in &self.files {
             std::fs::write(folder.path().join(name), text).unwrap();
@@ -125,9 +126,7 @@ impl Setup {
         let path = folder.path().join("changegate.toml");
         std::fs::write(&path, &text).unwrap();
         let checked = check(&path, &[]);
-        let config = checked.config.unwrap_or_else(|| {
-            panic!("{text}\n{:#?}", checked.complaints)
-        });
+        let config = checked.config.unwrap_or_else(|| panic!("{text}\n{:#?}", checked.complaints));
         let options = Options { clock: self.clock, workers: Some(1), source: None };
         let server = Server::start(config, options).await.unwrap();
         World { server, folder, simulator }
@@ -137,8 +136,9 @@ impl Setup {
 /// Dotted keys come before the tables.
 fn split_upstream(config: &str) -> (String, String) {
     let lines = config.lines();
-    let dotted = |line: &&str| line.starts_with("upstream.") || line.starts_with("audit.")
-        || line.starts_with("listen.");
+    let dotted = |line: &&str| {
+        line.starts_with("upstream.") || line.starts_with("audit.") || line.starts_with("listen.")
+    };
     let head: Vec<&str> = lines.clone().filter(dotted).collect();
     let tables: Vec<&str> = lines.filter(|line| !dotted(line)).collect();
     (head.join("\n"), tables.join("\n"))
