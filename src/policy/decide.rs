@@ -101,8 +101,7 @@ impl Findings {
             violation.path.truncate(around);
         }
         violation.actual = violation.actual.and_then(bounded);
-        let key =
-            (Reverse(violation.enforcement), violation.path.clone(), violation.rule.clone());
+        let key = (Reverse(violation.enforcement), violation.path.clone(), violation.rule.clone());
         let kept = if touched { &mut self.violations } else { &mut self.standing };
         kept.entry(key).or_insert(violation);
         if kept.len() > FINDINGS_MAX {
@@ -142,6 +141,7 @@ fn bounded(actual: Value) -> Option<Value> {
 mod tests {
     use super::*;
     use crate::cases::cases;
+    use crate::deployment::excerpt::excerpt;
     use crate::deployment::patch::parse;
     use crate::deployment::predict::{Omitted, predict};
     use crate::policy::load::load;
@@ -167,7 +167,7 @@ mod tests {
             };
             let decision = judged(policy, omitted, input.get("before"), &input["patch"]);
             let told = |standing: &'static str, violation: &Violation| {
-                let Violation { rule, path, .. } = violation;
+                let (rule, path) = (&violation.rule, excerpt(&violation.path, 200));
                 format!("{standing}{} {rule} {path}", json_name(violation.enforcement))
             };
             let mut found: Vec<String> =
@@ -202,9 +202,11 @@ mod tests {
     #[test]
     fn what_is_long_is_cut_and_what_is_told_is_exact() {
         let long = "M".repeat(2_000);
-        let mut patch = serde_json::json!({"schedule": {"timezone": long}, "metadata": {"a": long}});
+        let mut patch =
+            serde_json::json!({"schedule": {"timezone": long}, "metadata": {"a": long}});
         patch["metadata"][&long] = serde_json::json!({"deep": long});
-        let policy = "timezones.allowed = ['UTC', 'Asia/Shanghai']\nmetadata.forbidden_keys = ['*']";
+        let policy =
+            "timezones.allowed = ['UTC', 'Asia/Shanghai']\nmetadata.forbidden_keys = ['*']";
         let decision = judged(policy, Omitted::Preserved, None, &patch);
         let paths: Vec<_> = decision.violations.iter().map(|v| v.path.as_str()).collect();
         assert_eq!(paths, ["/metadata", "/metadata/a", "/schedule/timezone"]);

@@ -1,5 +1,6 @@
 //! The policy file (TOML) → [`Policy`](super::Policy), or every complaint about it.
 
+use jiff::tz::TimeZoneDatabase;
 use sha2::{Digest as _, Sha256};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -35,8 +36,7 @@ pub fn load(text: &str) -> Result<Policy, Vec<LoadError>> {
         let hint = format!("no valid TOML ({}): mend it", error.message());
         reading.complain(error.span().map(|span| span.start), hint);
     }
-    let mut policy =
-        Policy { digest: Hex(&Sha256::digest(text)).to_string(), ..Policy::default() };
+    let mut policy = Policy { digest: Hex(&Sha256::digest(text)).to_string(), ..Policy::default() };
     // What a broken text says beyond its first fault is a guess: no complaints about that.
     if reading.errors.is_empty() {
         reading.file(file.get_ref(), &mut policy);
@@ -63,7 +63,7 @@ impl Reading<'_> {
                 ("timezones", DeValue::Table(table)) => {
                     policy.timezones = self.timezones(start, table);
                 }
-                ("metadata", DeValue::Table(table)) => policy.metadata = self.metadata(table),
+                ("metadata", DeValue::Table(table)) => policy.metadata = Some(self.metadata(table)),
                 (known @ ("timezones" | "metadata"), _) => {
                     self.complain(start, format!("`{known}` is no table: write [{known}]"));
                 }
@@ -98,7 +98,7 @@ impl Reading<'_> {
         listed.then_some(rule)
     }
 
-    fn metadata(&mut self, table: &DeTable<'_>) -> Option<MetadataRule> {
+    fn metadata(&mut self, table: &DeTable<'_>) -> MetadataRule {
         let mut rule = MetadataRule {
             forbidden_keys: Vec::new(),
             protected_keys: Vec::new(),
@@ -121,7 +121,7 @@ impl Reading<'_> {
                 ),
             }
         }
-        Some(rule)
+        rule
     }
 
     fn zones(&mut self, value: &Entry<'_>) -> Vec<String> {
@@ -132,8 +132,9 @@ impl Reading<'_> {
                 "`allowed` is empty, so that no schedule could be set: list a zone, such as \"UTC\"",
             );
         }
-        let known: Vec<String> =
-            jiff::tz::db().available().map(|zone| zone.as_str().to_owned()).collect();
+        // The bundled database, so that a policy is as valid here as on any other machine.
+        let zones = TimeZoneDatabase::bundled();
+        let known: Vec<String> = zones.available().map(|zone| zone.as_str().to_owned()).collect();
         for (start, zone) in &listed {
             if known.iter().any(|known| known == zone) {
                 continue;
@@ -160,7 +161,9 @@ impl Reading<'_> {
     }
 
     fn pattern<P>(&mut self, value: &Entry<'_>, parsed: Result<P, PatternError>) -> Option<P> {
-        parsed.map_err(|error| self.complain(value.span().start, format!("the pattern {error}"))).ok()
+        parsed
+            .map_err(|error| self.complain(value.span().start, format!("the pattern {error}")))
+            .ok()
     }
 
     fn enforcement(&mut self, value: &Entry<'_>) -> Enforcement {
@@ -213,7 +216,7 @@ impl Reading<'_> {
 
     fn complain(&mut self, start: impl Into<Option<usize>>, message: impl Into<String>) {
         let before = start.into().and_then(|start| self.text.as_bytes().get(..start));
-        let line = before.map(|before| before.iter().filter(|byte| **byte == b'\n').count() + 1);
+        let line = before.map(|before| before.split(|byte| *byte == b'\n').count());
         self.errors.push(LoadError { line, message: message.into() });
     }
 }

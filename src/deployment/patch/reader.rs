@@ -191,7 +191,9 @@ impl Refusal {
         let message = match self.reason {
             Reason::Twice => format!("`{path}` is given twice in one object: keep one of them"),
             Reason::Control => format!("the key `{path}` holds a control character: remove it"),
-            Reason::Deep => format!("`{path}` is nested deeper than {depth_max} levels: flatten it"),
+            Reason::Deep => {
+                format!("`{path}` is nested deeper than {depth_max} levels: flatten it")
+            }
             Reason::Number => format!("`{path}` is no finite number: send one that a double holds"),
         };
         PatchError { message, param: (!path.is_empty()).then_some(path) }
