@@ -129,7 +129,7 @@ impl Reading<'_> {
         if value.get_ref().as_array().is_some_and(|zones| zones.is_empty()) {
             self.complain(
                 value.span().start,
-                "`allowed` is empty, so that no schedule could be set: list a zone, such as \"UTC\"",
+                "`allowed` is empty, so that no schedule fits: list a zone, such as \"UTC\"",
             );
         }
         // The bundled database, so that a policy is as valid here as on any other machine.
