@@ -50,7 +50,7 @@ pub fn predict(
         Operation::Create => vec![apply(provider, &Object::new(), patch, Nested::Replaced)],
         Operation::Update => updated(provider, omitted, &before, patch),
         Operation::Archive | Operation::Pause | Operation::Unpause | Operation::Run => {
-            acted(provider, operation, before, patch)
+            acted(provider, operation, &before, patch)
         }
     };
     let open = open(provider, operation, patch, readings.first());
@@ -78,13 +78,11 @@ fn updated(provider: &Provider, omitted: Omitted, before: &Object, patch: &Patch
 
 /// An action takes no body. A lenient server might take one as an update all the same, so that
 /// reading is predicted too and the policy sees it.
-fn acted(provider: &Provider, operation: Operation, before: Object, patch: &Patch) -> Vec<Object> {
-    let honoured = match patch.object.is_empty() {
-        true => Vec::new(),
-        false => updated(provider, Omitted::Preserved, &before, patch),
-    };
-    let mut readings = vec![before];
-    readings.extend(honoured);
+fn acted(provider: &Provider, operation: Operation, before: &Object, patch: &Patch) -> Vec<Object> {
+    let mut readings = vec![before.clone()];
+    if !patch.object.is_empty() {
+        readings.extend(updated(provider, Omitted::Preserved, before, patch));
+    }
     for reading in &mut readings {
         let (status, reason) = match operation {
             Operation::Pause => ("paused", json!({"type": "manual"})),

@@ -141,6 +141,7 @@ fn bounded(actual: Value) -> Option<Value> {
 mod tests {
     use super::*;
     use crate::cases::cases;
+    use crate::deployment::excerpt::excerpt;
     use crate::deployment::patch::parse;
     use crate::deployment::predict::{Omitted, predict};
     use crate::policy::load::load;
@@ -166,7 +167,7 @@ mod tests {
             };
             let decision = judged(policy, omitted, input.get("before"), &input["patch"]);
             let told = |standing: &'static str, violation: &Violation| {
-                let Violation { rule, path, .. } = violation;
+                let (rule, path) = (&violation.rule, excerpt(&violation.path, 200));
                 format!("{standing}{} {rule} {path}", json_name(violation.enforcement))
             };
             let mut found: Vec<String> =

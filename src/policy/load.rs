@@ -1,5 +1,6 @@
 //! The policy file (TOML) → [`Policy`](super::Policy), or every complaint about it.
 
+use jiff::tz::TimeZoneDatabase;
 use sha2::{Digest as _, Sha256};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -62,7 +63,7 @@ impl Reading<'_> {
                 ("timezones", DeValue::Table(table)) => {
                     policy.timezones = self.timezones(start, table);
                 }
-                ("metadata", DeValue::Table(table)) => policy.metadata = self.metadata(table),
+                ("metadata", DeValue::Table(table)) => policy.metadata = Some(self.metadata(table)),
                 (known @ ("timezones" | "metadata"), _) => {
                     self.complain(start, format!("`{known}` is no table: write [{known}]"));
                 }
@@ -97,7 +98,7 @@ impl Reading<'_> {
         listed.then_some(rule)
     }
 
-    fn metadata(&mut self, table: &DeTable<'_>) -> Option<MetadataRule> {
+    fn metadata(&mut self, table: &DeTable<'_>) -> MetadataRule {
         let mut rule = MetadataRule {
             forbidden_keys: Vec::new(),
             protected_keys: Vec::new(),
@@ -120,7 +121,7 @@ impl Reading<'_> {
                 ),
             }
         }
-        Some(rule)
+        rule
     }
 
     fn zones(&mut self, value: &Entry<'_>) -> Vec<String> {
@@ -128,11 +129,12 @@ impl Reading<'_> {
         if value.get_ref().as_array().is_some_and(|zones| zones.is_empty()) {
             self.complain(
                 value.span().start,
-                "`allowed` is empty, so that no schedule could be set: list a zone, such as \"UTC\"",
+                "`allowed` is empty, so that no schedule fits: list a zone, such as \"UTC\"",
             );
         }
-        let known: Vec<String> =
-            jiff::tz::db().available().map(|zone| zone.as_str().to_owned()).collect();
+        // The bundled database, so that a policy is as valid here as on any other machine.
+        let zones = TimeZoneDatabase::bundled();
+        let known: Vec<String> = zones.available().map(|zone| zone.as_str().to_owned()).collect();
         for (start, zone) in &listed {
             if known.iter().any(|known| known == zone) {
                 continue;
@@ -214,7 +216,7 @@ impl Reading<'_> {
 
     fn complain(&mut self, start: impl Into<Option<usize>>, message: impl Into<String>) {
         let before = start.into().and_then(|start| self.text.as_bytes().get(..start));
-        let line = before.map(|before| before.iter().filter(|byte| **byte == b'\n').count() + 1);
+        let line = before.map(|before| before.split(|byte| *byte == b'\n').count());
         self.errors.push(LoadError { line, message: message.into() });
     }
 }

@@ -188,4 +188,27 @@ mod tests {
             assert_eq!(found.join("\n"), *expected, "{}", case.title);
         }
     }
+
+    #[test]
+    fn what_was_predicted_is_exact_under_every_reading() {
+        let provider = Provider::named("qoder-cn").unwrap();
+        for case in cases("predict") {
+            let input: Value = serde_json::from_str(&case.parts[0]).expect(&case.title);
+            let operation = Operation::named(input["operation"].as_str().unwrap()).unwrap();
+            let before = input.get("before");
+            let object = input.get("patch").and_then(Value::as_object).cloned();
+            let patch = Patch { object: object.unwrap_or_default() };
+            let prediction = predict(provider, operation, Omitted::Open, before, &patch);
+            for reading in &prediction.readings {
+                let mut after = reading.clone();
+                if operation == Operation::Archive {
+                    after["archived_at"] = "2026-01-01T00:00:00Z".into();
+                }
+                let found = effect(provider, operation, before, &prediction, &after);
+                assert_eq!(found, Effect::Exact, "{}", case.title);
+                let settled = settle(provider, operation, before, &prediction, &after);
+                assert!(settled != Some(false) || before == Some(&after), "{}", case.title);
+            }
+        }
+    }
 }

@@ -14,8 +14,9 @@ use super::ignorable::is_ignorable;
 /// How often a text is taken through the steps at most. Real text settles within three rounds.
 const ROUNDS_MAX: usize = 8;
 
-/// The forms of one text; texts that share one look alike. There are two since a capital may look
-/// like another letter than its small one does: `I` is an `i` folded first, and an `l` by its look.
+/// The forms of one text; texts that share one look alike. There are two since a character may
+/// look like another one than it folds to: `I` is an `i` when folded first and an `l` by its look,
+/// a long s (U+017F) is an `s` and an `f`, a capital lunate sigma (U+03F9) an `o` and a `c`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Forms {
     pub(super) folded: String,
@@ -24,7 +25,7 @@ pub(super) struct Forms {
 
 impl Forms {
     pub(super) fn of(text: &str) -> Self {
-        let look: String = skeleton(&seen(text.nfkc())).collect();
+        let look: String = skeleton(&seen(text.chars())).collect();
         Self { folded: settled(text.to_owned()), looked: settled(look) }
     }
 
