@@ -60,11 +60,18 @@ pub(super) async fn receive(
     let announced = incoming.size_hint().exact().unwrap_or(0);
     let unread =
         |refusal, bytes| Ok(Err(Unfit { refusal, body: RefusedBody { bytes, digest: None } }));
-    if let Err(refusal) = accept_media_type(headers) {
+    let too_large = announced > limits.body_bytes as u64;
+    let fits = accept_media_type(headers).and(if too_large {
+        Err(Refusal::too_large(limits.body_bytes))
+    } else {
+        Ok(())
+    });
+    if let Err(refusal) = fits {
+        // Who waits for 100 (Continue) has not sent it, and need not.
+        if !headers.contains_key(header::EXPECT) {
+            discard(incoming).await;
+        }
         return unread(refusal, announced);
-    }
-    if announced > limits.body_bytes as u64 {
-        return unread(Refusal::too_large(limits.body_bytes), announced);
     }
     let bytes = match collect(incoming, limits.body_bytes, limits.body_timeout).await {
         Ok(bytes) => bytes,

@@ -108,7 +108,7 @@ pub(crate) async fn open(address: SocketAddr, call: Call) -> http::Response<Inco
     *request.uri_mut() = call.target.parse().unwrap();
     *request.headers_mut() = call.headers;
     request.headers_mut().insert("host", address.to_string().parse().unwrap());
-    let waited = tokio::time::timeout(Duration::from_secs(60), sender.send_request(request)).await;
+    let waited = tokio::time::timeout(Duration::from_mins(1), sender.send_request(request)).await;
     waited.expect("an answer within a minute").unwrap()
 }
 

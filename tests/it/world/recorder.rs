@@ -42,7 +42,7 @@ impl Recorder {
                     let (log, answer) = (Arc::clone(&log), Arc::clone(&answer));
                     async move {
                         let (head, body) = request.into_parts();
-                        let body = body.collect().await.map(|body| body.to_bytes());
+                        let body = body.collect().await.map(http_body_util::Collected::to_bytes);
                         let received = Received {
                             method: head.method.to_string(),
                             target: head.uri.to_string(),
@@ -69,7 +69,7 @@ impl Recorder {
 }
 
 /// An answer of this status with this JSON.
-pub(crate) fn answer(status: u16, body: impl ToString) -> Response<Full<Bytes>> {
+pub(crate) fn answer(status: u16, body: impl std::fmt::Display) -> Response<Full<Bytes>> {
     Response::builder()
         .status(status)
         .header("content-type", "application/json")
