@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod check;
+pub mod demo;
 pub mod openapi;
 pub mod print;
 pub mod serve;
@@ -32,6 +33,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Runs an in-memory upstream with the deployments API, for demos and tests.
     Simulate(simulate::SimulateArgs),
+    /// Plays a short story on loopback: what is governed, what is refused, what is recorded.
+    Demo(demo::DemoArgs),
     /// Validates the configuration and the policy; starts nothing.
     Check(check::CheckArgs),
     /// Works on personal access tokens.
@@ -98,6 +101,7 @@ fn run(command: Command, environment: &Environment) -> Result<(), Failure> {
     match command {
         Command::Serve(arguments) => serve::run(&arguments, environment),
         Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
         Command::Check(arguments) => check::run(&arguments, environment),
         Command::Token(command) => token::run(&command, environment),
         Command::Audit(command) => audit::run(&command, environment),

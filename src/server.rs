@@ -152,11 +152,11 @@ impl Server {
         stop: &watch::Receiver<bool>,
     ) {
         let gateway = &self.gateway;
-        let (tokens, metrics) = (Arc::clone(gateway), Arc::clone(&gateway.metrics));
+        let (tokens, counted) = (Arc::clone(gateway), Arc::clone(gateway));
         let state = AdminState {
             audit: gateway.audit.clone(),
             tokens: Arc::new(move || tokens.admin_tokens()),
-            metrics_text: Arc::new(move || metrics.encode()),
+            metrics_text: Arc::new(move || counted.metrics.encode(&counted.audit)),
             clock: gateway.clock.clone(),
         };
         let admin_stopped = stopped(stop.clone());

@@ -15,6 +15,7 @@ use prometheus_client::registry::Registry;
 use tracing_subscriber::EnvFilter;
 
 use crate::audit::record::{Outcome, Ruling};
+use crate::audit::{Audit, Health};
 use crate::provider::Operation;
 
 /// The most callers whose refusals are counted apart; the rest are counted together.
@@ -59,6 +60,18 @@ pub struct Metrics {
     exchange_seconds: Histogram,
     connections: Gauge,
     reloads: Family<ReloadLabels, Counter>,
+    log: LogGauges,
+}
+
+/// What the log says of itself, copied when the metrics are read.
+#[derive(Debug, Default)]
+struct LogGauges {
+    commits: Gauge,
+    rows: Gauge,
+    events_dropped: Gauge,
+    waiting: Gauge,
+    open: Gauge,
+    writable: Gauge,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -111,6 +124,17 @@ impl Metrics {
         );
         registry.register("connections", "Client connections open", connections.clone());
         registry.register("reloads", "Readings of the configuration", reloads.clone());
+        let log = LogGauges::default();
+        for (name, help, gauge) in [
+            ("audit_commits", "Transactions that the log committed since the start", &log.commits),
+            ("audit_rows", "Rows that the log committed since the start", &log.rows),
+            ("audit_events_dropped", "Events not kept since the start", &log.events_dropped),
+            ("audit_waiting", "Records that wait for the next transaction", &log.waiting),
+            ("audit_open", "Changes begun and not finished", &log.open),
+            ("audit_writable", "1 where the log can be written, else 0", &log.writable),
+        ] {
+            registry.register(name, help, gauge.clone());
+        }
         let resolved = CLASSES.map(|class| {
             KINDS.map(|kind| {
                 STATUSES.map(|status| {
@@ -127,6 +151,7 @@ impl Metrics {
             exchange_seconds,
             connections,
             reloads,
+            log,
         }
     }
 
@@ -186,7 +211,22 @@ impl Metrics {
 
     /// Everything counted, in the `OpenMetrics` text format that Prometheus reads.
     #[must_use]
-    pub fn encode(&self) -> String {
+    pub fn encode(&self, audit: &Audit) -> String {
+        let counters = audit.counters();
+        for (gauge, count) in [
+            (&self.log.commits, counters.commits),
+            (&self.log.rows, counters.rows),
+            (&self.log.events_dropped, counters.events_dropped),
+            (&self.log.waiting, counters.commands_waiting as u64),
+            (&self.log.open, counters.changes_open as u64),
+            (&self.log.writable, u64::from(audit.health() == Health::Writable)),
+        ] {
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        self.text()
+    }
+
+    fn text(&self) -> String {
         let mut text = String::new();
         // Writing to a String does not fail.
         let _ = encode(&mut text, &self.registry);
@@ -212,7 +252,7 @@ mod tests {
         for n in 0..2_000 {
             metrics.refusal(429, &format!("pat_{n}"));
         }
-        let text = metrics.encode();
+        let text = metrics.text();
         assert!(text.contains(
             "changegate_requests_total{class=\"governed\",kind=\"write\",status=\"2xx\"} 1"
         ));

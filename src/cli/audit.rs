@@ -16,6 +16,7 @@ use self::table::Table;
 use super::{ConfigFile, Environment, Failure, load_config, print};
 use crate::admin::filter::{self, BadFilter};
 use crate::audit::query::{Filter, QueryError, Reader};
+use crate::audit::record::Change;
 use crate::clock::{Clock, Timestamp};
 
 /// What can be asked of the log.
@@ -122,6 +123,16 @@ pub struct HistoryArgs {
     /// With --json: include what was sent, and the deployment before and after.
     #[arg(long)]
     full: bool,
+}
+
+/// A whole change as people read it.
+pub(super) fn change_lines(change: &Change) -> Vec<String> {
+    render::change(change)
+}
+
+/// Changes as a table that people read.
+pub(super) fn change_table(changes: &[Change]) -> Vec<String> {
+    Table::new(&render::CHANGE_HEADINGS).rows(changes.iter().map(render::change_row))
 }
 
 /// Runs one of them.

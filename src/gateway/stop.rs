@@ -75,9 +75,10 @@ impl Stop {
 
     /// The policy denies: 403. The message names every rule.
     pub(super) fn denied(decision: Decision, before: Option<Value>) -> Self {
-        let denying = || decision.violations.iter().filter(|v| v.enforcement == Enforcement::Deny);
-        let reasons: Vec<String> =
-            denying().map(|v| format!("[{}] {}", v.rule, v.message)).collect();
+        let denying =
+            || decision.violations.iter().filter(|broken| broken.enforcement == Enforcement::Deny);
+        // Every message names its rule.
+        let reasons: Vec<&str> = denying().map(|broken| broken.message.as_str()).collect();
         let message = format!("denied by policy: {}", reasons.join("; "));
         let param = denying().next().map(|violation| dotted(&violation.path));
         Self::own(Refusal::permission(message).param(param), Ruling::Deny, Outcome::Denied).with(

@@ -9,6 +9,7 @@
     reason = "a test that meets what it does not expect fails, and says where"
 )]
 
+mod demo;
 mod governed;
 mod passthrough;
 mod refusals;

@@ -1,0 +1,192 @@
+//! `changegate demo`: a short story that a newcomer can watch, on loopback and on made-up data.
+
+mod client;
+mod stage;
+
+use std::fmt::Display;
+
+use anyhow::anyhow;
+use serde_json::{Value, json};
+
+use self::client::{Answer, Client};
+use self::stage::Stage;
+use super::audit::{change_lines, change_table};
+use super::{Failure, print, serve};
+use crate::audit::query::{Filter, PageRequest, Reader};
+use crate::simulator::DEPLOYMENT_ID;
+use crate::telemetry;
+
+/// The person in the story.
+const ALICE: &str = "pt-demo-alice";
+
+/// The script in the story that does not wait.
+const SCRIPT: &str = "pt-demo-nightly-script";
+
+/// The arguments of `demo`.
+#[derive(Debug, clap::Args)]
+pub struct DemoArgs {
+    /// End after the story in place of staying up.
+    #[arg(long)]
+    exit: bool,
+}
+
+/// Plays the story; then stays up, so that it can be gone on with by hand, until SIGINT.
+pub fn run(arguments: &DemoArgs) -> Result<(), Failure> {
+    telemetry::init(Some("warn"));
+    serve::runtime()?.block_on(async {
+        let signals = serve::signals().map_err(|error| Failure::NotCarriedOut(error.into()))?;
+        let stage = Stage::set().await?;
+        let told = tell(&stage, arguments.exit).await;
+        if told.is_ok() && !arguments.exit {
+            signals.await;
+        }
+        stage.clear().await;
+        told
+    })
+}
+
+async fn tell(stage: &Stage, exit: bool) -> Result<(), Failure> {
+    introduce(stage)?;
+    let client = Client::new(stage.server.proxy_address());
+    allowed(stage, &client).await?;
+    refused_zone(&client).await?;
+    refused_key(&client).await?;
+    limited(&client).await?;
+    look_back(stage).await?;
+    if !exit {
+        go_on(stage)?;
+    }
+    Ok(())
+}
+
+fn introduce(stage: &Stage) -> Result<(), Failure> {
+    say("Changegate demo: three servers in this process, on loopback, with made-up data.")?;
+    say("")?;
+    say(format_args!("  upstream  http://{}  simulated", stage.simulator.address()))?;
+    say(format_args!("  gateway   http://{}  clients' base URL", stage.server.proxy_address()))?;
+    say(format_args!("  admin     http://{}  the record", stage.server.admin_address()))?;
+    say("")?;
+    say("The policy: schedules run in Asia/Shanghai or UTC, and nobody sets the metadata keys")?;
+    say("owner_override and secret_*. Each token may make 5 writes a second, 10 at once.")
+}
+
+async fn allowed(stage: &Stage, client: &Client) -> Result<(), Failure> {
+    heading(1, "Alice updates a deployment, within the policy")?;
+    let schedule =
+        json!({"type": "cron", "expression": "30 9 * * 1-5", "timezone": "Asia/Shanghai"});
+    let patch = json!({"name": "daily-report-v2", "schedule": schedule});
+    let answer = update(client, ALICE, &patch).await?;
+    say("")?;
+    let id = answer.change.ok_or_else(|| unexpected("the update was not recorded"))?;
+    let change = reader(stage).await?.change(id).await.map_err(not_read)?;
+    let change = change.ok_or_else(|| unexpected("the update's record can't be found"))?;
+    for line in change_lines(&change) {
+        say(format_args!("    {line}"))?;
+    }
+    Ok(())
+}
+
+async fn refused_zone(client: &Client) -> Result<(), Failure> {
+    heading(2, "Alice moves the schedule to a time zone that is not allowed")?;
+    let schedule =
+        json!({"type": "cron", "expression": "30 9 * * 1-5", "timezone": "America/New_York"});
+    update(client, ALICE, &json!({"schedule": schedule})).await?;
+    say("    Nothing was forwarded.")
+}
+
+async fn refused_key(client: &Client) -> Result<(), Failure> {
+    heading(3, "Alice sets a forbidden metadata key, spelled another way")?;
+    update(client, ALICE, &json!({"metadata": {"Owner_Override": "alice"}})).await?;
+    say("    Nothing was forwarded.")
+}
+
+async fn limited(client: &Client) -> Result<(), Failure> {
+    heading(4, "A script sends 15 updates at once")?;
+    let calls = (1..=15).map(|n| {
+        let client = client.clone();
+        let patch = json!({"description": format!("run {n}")});
+        async move { client.update(SCRIPT, &patch).await }
+    });
+    let mut taken = 0;
+    let mut wait = None;
+    for answer in client::all(calls).await.map_err(Failure::NotCarriedOut)? {
+        match answer.status {
+            200 => taken += 1,
+            429 => wait = answer.retry_after.or(wait),
+            other => return Err(unexpected(format!("an update was answered {other}"))),
+        }
+    }
+    say(format_args!("    {taken} were answered 200, {} were answered 429.", 15 - taken))?;
+    match wait {
+        Some(seconds) => say(format_args!("    retry-after: {seconds}")),
+        None => Ok(()),
+    }
+}
+
+async fn look_back(stage: &Stage) -> Result<(), Failure> {
+    say("")?;
+    say("What was recorded, newest first")?;
+    say("")?;
+    let page = PageRequest { limit: 100, cursor: None };
+    let found = reader(stage).await?.changes(&Filter::default(), page, false).await;
+    for line in change_table(&found.map_err(not_read)?.data) {
+        say(format_args!("    {line}"))?;
+    }
+    Ok(())
+}
+
+fn go_on(stage: &Stage) -> Result<(), Failure> {
+    let program = stage::program();
+    let config = stage.config.display();
+    let (proxy, admin) = (stage.server.proxy_address(), stage.server.admin_address());
+    say("")?;
+    say("Look further, in another terminal")?;
+    say("")?;
+    say(format_args!("    {program} audit history {DEPLOYMENT_ID} --config {config}"))?;
+    say(format_args!("    {program} audit list --decision deny --config {config}"))?;
+    say(format_args!("    curl 'http://{admin}/api/v1/changes?decision=deny'"))?;
+    say("")?;
+    say("Make a change of your own (any token that starts with pt- will do)")?;
+    say("")?;
+    say(format_args!(
+        "    curl -i http://{proxy}/api/v1/cloud/deployments/{DEPLOYMENT_ID} \\\n      \
+         -H 'Authorization: Bearer pt-me' -H 'Content-Type: application/json' \\\n      \
+         -d '{{\"description\": \"changed by hand\"}}'"
+    ))?;
+    say("")?;
+    say(format_args!("The policy is {}: edit it, and it is in force.", stage.policy.display()))?;
+    say("Ctrl-C ends the demo and removes its files.")
+}
+
+/// Sends an update and prints the call and its answer.
+async fn update(client: &Client, token: &str, patch: &Value) -> Result<Answer, Failure> {
+    say(format_args!("    POST /deployments/{DEPLOYMENT_ID}"))?;
+    say(format_args!("    {patch}"))?;
+    let answer = client.update(token, patch).await.map_err(Failure::NotCarriedOut)?;
+    let decision = answer.decision.as_deref().unwrap_or("none");
+    say(format_args!("    -> {}, decision: {decision}", answer.status))?;
+    if let Some(message) = &answer.message {
+        say(format_args!("    {message}"))?;
+    }
+    Ok(answer)
+}
+
+async fn reader(stage: &Stage) -> Result<Reader, Failure> {
+    Reader::open(&stage.database).await.map_err(not_read)
+}
+
+fn heading(number: u8, title: &str) -> Result<(), Failure> {
+    say(format_args!("\n{number}/4  {title}\n"))
+}
+
+fn say(text: impl Display) -> Result<(), Failure> {
+    print::line(text)
+}
+
+fn not_read(error: crate::audit::query::QueryError) -> Failure {
+    Failure::NotCarriedOut(error.into())
+}
+
+fn unexpected(what: impl Display) -> Failure {
+    Failure::NotCarriedOut(anyhow!("the demo went otherwise than told: {what}"))
+}

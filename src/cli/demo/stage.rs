@@ -1,0 +1,108 @@
+//! What the demo plays on: a simulator, a gateway, and files in a temporary folder.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow};
+
+use super::{ALICE, SCRIPT};
+use crate::cli::{Environment, Failure, load_config};
+use crate::ids::{Hex, random};
+use crate::key::Key;
+use crate::server::{Options, Server, Source};
+use crate::simulator::{self, Simulator};
+
+/// The story's policy.
+const POLICY: &str = "\
+# Edit and save: the demo's gateway reads it again by itself.
+[timezones]
+allowed = [\"Asia/Shanghai\", \"UTC\"]
+
+[metadata]
+forbidden_keys = [\"owner_override\", \"secret_*\"]
+";
+
+/// Everything that runs, and its files.
+pub(super) struct Stage {
+    pub(super) simulator: Simulator,
+    pub(super) server: Server,
+    pub(super) config: PathBuf,
+    pub(super) policy: PathBuf,
+    pub(super) database: PathBuf,
+    folder: PathBuf,
+}
+
+impl Stage {
+    /// Starts everything.
+    pub(super) async fn set() -> Result<Self, Failure> {
+        let folder = std::env::temp_dir().join(format!("changegate-demo-{}", Hex(&random::<4>())));
+        fs::create_dir(&folder)
+            .with_context(|| format!("can't make the folder {}", folder.display()))
+            .map_err(Failure::NotCarriedOut)?;
+        let started = Self::start(&folder).await;
+        if started.is_err() {
+            let _ = fs::remove_dir_all(&folder);
+        }
+        started
+    }
+
+    async fn start(folder: &Path) -> Result<Self, Failure> {
+        let simulator = Simulator::start(simulator::Options::default())
+            .context("can't start the simulator on loopback")
+            .map_err(Failure::NotCarriedOut)?;
+        let key = Key::load_or_create(&folder.join("changegate.key"))
+            .map_err(|error| Failure::NotCarriedOut(error.into()))?;
+        let (config, policy) = (folder.join("changegate.toml"), folder.join("policy.toml"));
+        let text = format!(
+            "[listen]\nproxy = \"127.0.0.1:{}\"\nadmin = \"127.0.0.1:{}\"\n\n\
+             [upstream]\nprovider = \"qoder-cn\"\nurl = \"http://{}\"\n\n\
+             [policy]\nfile = \"policy.toml\"\n\n\
+             [rate_limit]\nwrite = {{ per_second = 5, burst = 10 }}\n\n\
+             [audit]\ndatabase = \"sqlite://changegate.db\"\nkey_file = \"changegate.key\"\n\n\
+             [[actor]]\nfingerprint = \"{}\"\nname = \"alice\"\nteam = \"platform\"\n\n\
+             [[actor]]\nfingerprint = \"{}\"\nname = \"nightly-script\"\n",
+            free_port(8080),
+            free_port(8081),
+            simulator.address(),
+            key.fingerprint(ALICE.as_bytes()),
+            key.fingerprint(SCRIPT.as_bytes()),
+        );
+        fs::write(&policy, POLICY)
+            .and_then(|()| fs::write(&config, text))
+            .with_context(|| format!("can't write into {}", folder.display()))
+            .map_err(Failure::NotCarriedOut)?;
+        // Nothing of the surrounding environment: the story is the same everywhere.
+        let environment = Environment::new([])?;
+        let checked = load_config(&config, &environment)?;
+        let database = checked.audit.database.clone();
+        let source = Some(Source { path: config.clone(), environment: Vec::new() });
+        let server = Server::start(checked, Options { source, ..Options::default() })
+            .await
+            .map_err(|error| Failure::NotCarriedOut(anyhow!(error)))?;
+        Ok(Self { simulator, server, config, policy, database, folder: folder.to_owned() })
+    }
+
+    /// Stops everything and removes the files.
+    pub(super) async fn clear(self) {
+        self.server.shutdown().await;
+        self.simulator.shutdown().await;
+        // Temporary files that can't be removed harm nobody.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// The wished port where it is free, else any.
+fn free_port(wished: u16) -> u16 {
+    let bound = TcpListener::bind(("127.0.0.1", wished))
+        .or_else(|_taken| TcpListener::bind(("127.0.0.1", 0)));
+    bound.and_then(|listener| listener.local_addr()).map_or(wished, |address| address.port())
+}
+
+/// How this program is called from where the demo was started.
+pub(super) fn program() -> String {
+    let path = std::env::current_exe().unwrap_or_else(|_unknown| "changegate".into());
+    let here = std::env::current_dir().unwrap_or_default();
+    let relative = path.strip_prefix(&here).map(|path| Path::new(".").join(path));
+    relative.unwrap_or(path).display().to_string()
+}

@@ -1,0 +1,23 @@
+//! The README's first command.
+
+use std::process::Command;
+
+#[test]
+fn the_demo_tells_its_story_and_ends() {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_changegate")).args(["demo", "--exit"]).output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+    for part in [
+        "-> 200, decision: allow",
+        "/schedule/expression: \"0 9 * * 1-5\" → \"30 9 * * 1-5\"",
+        "changed by the server:",
+        "`America/New_York` is not allowed",
+        "-> 403, decision: deny",
+        "were answered 429",
+        "metadata.forbidden_keys",
+        "nightly-script",
+    ] {
+        assert!(told.contains(part), "{part} is not told:\n{told}");
+    }
+}
