@@ -1,16 +1,84 @@
-//! Stand-in.
+//! What operators ask, on a listener of its own: the log, health, metrics.
+//!
+//! Everything here reads. A path that is not plainly open to everybody asks for an admin token,
+//! an unknown path too, so that a route that is forgotten below is closed rather than open.
+
+mod access;
+mod answer;
+mod api;
+pub mod filter;
+mod probes;
+mod serve;
+#[cfg(test)]
+mod tests;
+
+use std::io;
 use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{MethodRouter, get};
+use tokio::net::TcpListener;
+
+use crate::audit::Audit;
+use crate::clock::Clock;
+use crate::config::AdminToken;
+
+/// The API's description (OpenAPI 3.1) as JSON.
+pub const OPENAPI: &str = include_str!("admin/openapi.json");
+
+/// What the admin API works with. Clones share it.
+#[derive(Clone)]
 pub struct AdminState {
-    pub audit: crate::audit::Audit,
-    pub tokens: Arc<dyn Fn() -> Arc<Vec<crate::config::AdminToken>> + Send + Sync>,
+    /// The log.
+    pub audit: Audit,
+    /// The tokens that hold now: asked at every call, since a reload may change them.
+    pub tokens: Arc<dyn Fn() -> Arc<Vec<AdminToken>> + Send + Sync>,
+    /// The metrics, as `OpenMetrics` text.
     pub metrics_text: Arc<dyn Fn() -> String + Send + Sync>,
-    pub clock: crate::clock::Clock,
+    /// For times that are given relative to now.
+    pub clock: Clock,
 }
+
+/// One path and who answers it.
+struct Route {
+    path: &'static str,
+    /// Whether it is answered without a token.
+    open: bool,
+    answered: fn() -> MethodRouter<AdminState>,
+}
+
+/// Every path there is; the API's description names the same ones.
+const ROUTES: [Route; 10] = [
+    Route { path: "/healthz", open: true, answered: || get(probes::alive) },
+    Route { path: "/readyz", open: true, answered: || get(probes::ready) },
+    Route { path: "/metrics", open: true, answered: || get(probes::metrics) },
+    Route { path: "/openapi.json", open: true, answered: || get(probes::description) },
+    Route { path: "/api/v1/changes", open: false, answered: || get(api::changes) },
+    Route { path: "/api/v1/changes/{id}", open: false, answered: || get(api::change) },
+    Route { path: "/api/v1/deployments", open: false, answered: || get(api::deployments) },
+    Route { path: "/api/v1/deployments/{id}/history", open: false, answered: || get(api::history) },
+    Route { path: "/api/v1/deployments/{id}/at", open: false, answered: || get(api::at) },
+    Route { path: "/api/v1/events", open: false, answered: || get(api::events) },
+];
+
+/// The whole API.
+pub fn router(state: AdminState) -> Router {
+    let routes = ROUTES
+        .iter()
+        .fold(Router::new(), |router, route| router.route(route.path, (route.answered)()));
+    routes
+        .fallback(answer::no_such_path)
+        .method_not_allowed_fallback(answer::only_reads)
+        .layer(from_fn_with_state(state.clone(), access::guard))
+        .with_state(state)
+}
+
+/// Answers on `listener` until `shutdown`, and then, for a bounded time, what was begun.
 pub async fn serve(
-    _l: tokio::net::TcpListener,
-    _s: AdminState,
+    listener: TcpListener,
+    state: AdminState,
     shutdown: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    shutdown.await;
-    Ok(())
+) -> io::Result<()> {
+    serve::serve(listener, router(state), shutdown).await
 }

@@ -4,8 +4,10 @@
 
 mod entry;
 pub mod query;
+mod queue;
 pub mod record;
 pub mod redact;
+mod settle;
 mod store;
 mod unsettled;
 mod writer;
@@ -21,16 +23,14 @@ use tokio::time::timeout;
 
 use self::entry::{Ending, Entry, Opening};
 use self::query::Reader;
-use self::record::{Completion, Event, EventKind, Intent, Outcome, Settlement};
+use self::queue::{Queued, Queues};
+use self::record::{Completion, Event, EventKind, Intent, Outcome};
 use self::redact::Redactor;
-use self::store::{Boxed, Fault, Lock, LockError, Unclear, Writes};
+use self::store::{Boxed, Fault, Lock, LockError, Writes};
 use self::unsettled::Unsettled;
-use self::writer::{Queued, Queues};
 use crate::clock::Clock;
 use crate::deployment::Object;
-use crate::deployment::diff::{self, Applied};
-use crate::deployment::patch::Patch;
-use crate::deployment::predict::{Omitted, predict};
+use crate::deployment::diff::diff;
 use crate::ids::ChangeId;
 use crate::key::Key;
 use crate::provider::{Operation, Provider};
@@ -82,6 +82,9 @@ pub struct Ticket {
     before: Option<Value>,
     /// Where the completion goes; none once it has gone.
     place: Option<mpsc::OwnedPermit<Queued>>,
+    /// How the change ends where nobody finishes it. Until the caller has this ticket nothing is
+    /// forwarded, even where the intent has reached the disk unnoticed.
+    if_dropped: Outcome,
 }
 
 /// How finishing went.
@@ -176,7 +179,7 @@ impl Audit {
         let mut store = Writes::open(&settings.database).await.map_err(unusable)?;
         let swept = store.sweep(now).await.map_err(unusable)?;
         let reader = Reader::beside_the_writer(&settings.database);
-        let unsettled = remembered(&reader).await.map_err(unusable)?;
+        let unsettled = settle::unsettled(&reader).await.map_err(unusable)?;
         let (queues, writer) = writer::start(store, lock, clock.clone());
         queues.note(Event {
             at: now,
@@ -208,9 +211,18 @@ impl Audit {
         let (change, operation) = (intent.id, intent.operation);
         let deployment_id = intent.deployment_id.clone();
         let (opening, before) = Opening::of(intent, &self.shared.redactor)?;
+        let mut ticket = Ticket {
+            audit: self.clone(),
+            change,
+            operation,
+            deployment_id,
+            before,
+            place: Some(place),
+            if_dropped: Outcome::Failed,
+        };
         self.submit(Entry::Opening(Box::new(opening))).await?;
-        let audit = self.clone();
-        Ok(Ticket { audit, change, operation, deployment_id, before, place: Some(place) })
+        ticket.if_dropped = Outcome::Unknown;
+        Ok(ticket)
     }
 
     /// Makes the record of a call that ended without being forwarded durable, whole.
@@ -220,7 +232,7 @@ impl Audit {
         let (opening, before) = Opening::of(intent, redactor)?;
         let paths =
             |after: &Value| changed(self.shared.provider, operation, before.as_ref(), after);
-        let ending = Ending::of(change, end, redactor, paths)?;
+        let ending = Ending::of(change, end, redactor, paths);
         self.submit(Entry::Whole(Box::new(opening), Box::new(ending))).await?;
         Ok(change)
     }
@@ -230,39 +242,16 @@ impl Audit {
     pub fn note(&self, mut event: Event) {
         let redactor = &self.shared.redactor;
         redactor.conceal(&mut event.detail, "", &mut Vec::new());
-        event.request_id.iter_mut().for_each(|text| redactor.scrub_in_place(text));
+        if let Some(text) = &mut event.request_id {
+            redactor.scrub_in_place(text);
+        }
         self.shared.queues.note(event);
-    }
-
-    /// Settles what is unsettled of that deployment by a snapshot of it. Costs nothing where
-    /// there is nothing to settle. `by` names the change whose snapshot it is. The deployment's
-    /// turn must be held meanwhile.
-    pub async fn settle(&self, deployment_id: &str, snapshot: &Value, by: ChangeId) {
-        if !self.shared.unsettled.may_have(deployment_id) {
-            return;
-        }
-        let stored_id = self.shared.redactor.scrub(deployment_id);
-        let unclear = match self.shared.reader.unclear(&stored_id).await {
-            Ok(unclear) => unclear,
-            Err(error) => {
-                return tracing::warn!(deployment_id, error, "can't tell what is unsettled");
-            }
-        };
-        let mut snapshot = snapshot.clone();
-        self.shared.redactor.conceal(&mut snapshot, "", &mut Vec::new());
-        for change in unclear {
-            let applied = told(&change, &snapshot);
-            if let Err(error) = self.settle_one(&change, applied, by).await {
-                return tracing::warn!(change = %change.id, ?error, "an unclear change was not settled");
-            }
-            self.shared.unsettled.settled(deployment_id, 1);
-        }
     }
 
     /// Whether the log can be written.
     #[must_use]
     pub fn health(&self) -> Health {
-        self.shared.queues.health()
+        self.shared.queues.health(self.shared.clock.now())
     }
 
     /// What the log has done and has before it.
@@ -277,37 +266,18 @@ impl Audit {
         &self.shared.reader
     }
 
-    /// Waits until everything queued is durable, at most `wait`; then no record is taken.
+    /// Takes no new record, and waits until what is open has ended and everything queued is
+    /// durable, at most `wait`.
     pub async fn close(&self, wait: Duration) {
         self.shared.queues.close();
         let writer = self.shared.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut writer) = writer else { return };
         if timeout(wait, &mut writer).await.is_err() {
             writer.abort();
+            let _aborted = writer.await;
             let lost = self.counters().changes_open;
             tracing::error!(lost, "the log was closed before every completion was durable");
         }
-    }
-
-    async fn settle_one(
-        &self,
-        change: &Unclear,
-        applied: Applied,
-        by: ChangeId,
-    ) -> Result<(), Unavailable> {
-        let by = if by == change.id { "answer".to_owned() } else { by.to_string() };
-        let at = self.shared.clock.now();
-        let settlement = Settlement { by: by.clone(), at, applied };
-        self.submit(Entry::Settling(change.seq, settlement)).await?;
-        self.note(Event {
-            at,
-            kind: EventKind::Settlement,
-            actor: None,
-            client_ip: None,
-            request_id: None,
-            detail: json!({"change": change.id, "applied": applied, "by": by}),
-        });
-        Ok(())
     }
 
     /// Hands `entry` to the writer and waits until it is durable.
@@ -333,16 +303,11 @@ impl Ticket {
 
     /// Makes the completion durable, waiting at most `wait` for it.
     pub async fn finish(mut self, completion: Completion, wait: Duration) -> Finished {
-        let (outcome, completed_at) = (completion.outcome, completion.completed_at);
         let created = completion.deployment_id.clone();
         let provider = self.audit.shared.provider;
         let before = self.before.take();
         let paths = |after: &Value| changed(provider, self.operation, before.as_ref(), after);
         let ending = Ending::of(self.change, completion, &self.audit.shared.redactor, paths);
-        let ending = ending.unwrap_or_else(|error| {
-            tracing::error!(change = %self.change, %error, "an answer can't be stored");
-            Ending::bare(self.change, outcome, completed_at)
-        });
         self.deployment_id = self.deployment_id.take().or(created);
         let Some(answered) = self.hand_in(ending) else { return Finished::Deferred };
         match timeout(wait, answered).await {
@@ -366,9 +331,11 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if self.place.is_some() {
-            tracing::error!(change = %self.change, "a change was left open: its end is unknown");
+            if self.if_dropped == Outcome::Unknown {
+                tracing::error!(change = %self.change, "a change was not finished: it is unclear");
+            }
             let now = self.audit.shared.clock.now();
-            let _nobody_waits = self.hand_in(Ending::bare(self.change, Outcome::Unknown, now));
+            let _nobody_waits = self.hand_in(Ending::bare(self.change, self.if_dropped, now));
         }
     }
 }
@@ -391,16 +358,6 @@ impl From<std::io::Error> for Unavailable {
     }
 }
 
-/// What the log holds of unclear changes.
-async fn remembered(reader: &Reader) -> Result<Unsettled, Boxed> {
-    let unsettled = Unsettled::default();
-    let limit = i64::try_from(unsettled::DEPLOYMENTS_MAX).unwrap_or(i64::MAX);
-    for (deployment_id, changes) in reader.unsettled(limit.saturating_add(1)).await? {
-        unsettled.add(&deployment_id, usize::try_from(changes).unwrap_or(usize::MAX));
-    }
-    Ok(unsettled)
-}
-
 /// Where a deployment changed, computed fields aside. One that was not there before changed in
 /// each of its members.
 fn changed(
@@ -410,20 +367,9 @@ fn changed(
     after: &Value,
 ) -> Vec<String> {
     let nothing = Value::Object(Object::new());
-    let differences =
-        diff::diff(provider, operation, Some(before.unwrap_or(&nothing)), Some(after));
+    let differences = diff(provider, operation, Some(before.unwrap_or(&nothing)), Some(after));
     let paths = differences.into_iter().filter(|place| !place.computed).map(|place| place.path);
     paths.take(PATHS_MAX).collect()
-}
-
-/// What a snapshot tells of a change, both without their secrets.
-fn told(change: &Unclear, snapshot: &Value) -> Applied {
-    let provider = Provider::named(&change.provider)?;
-    let object = change.patch.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
-    let before = change.before.as_ref();
-    let patch = Patch { object };
-    let prediction = predict(provider, change.operation, Omitted::Preserved, before, &patch);
-    diff::settle(provider, change.operation, before, &prediction, snapshot)
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! The command line: what may be typed, and what every command shares. One file per command.
 
+pub mod audit;
 pub mod check;
+pub mod openapi;
 pub mod print;
 pub mod serve;
 pub mod simulate;
@@ -35,6 +37,11 @@ enum Command {
     /// Works on personal access tokens.
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Asks the log who changed what.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Prints the description of the admin API (OpenAPI 3.1).
+    Openapi,
 }
 
 /// `--config FILE`, which most commands take.
@@ -93,6 +100,8 @@ fn run(command: Command, environment: &Environment) -> Result<(), Failure> {
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Check(arguments) => check::run(&arguments, environment),
         Command::Token(command) => token::run(&command, environment),
+        Command::Audit(command) => audit::run(&command, environment),
+        Command::Openapi => openapi::run(),
     }
 }
 

@@ -4,6 +4,7 @@
 
 pub mod diff;
 pub mod digest;
+pub(crate) mod excerpt;
 pub mod patch;
 pub(crate) mod pointer;
 pub mod predict;

@@ -426,8 +426,8 @@ fn report(call: &Call, ruling: Ruling, outcome: Outcome) {
         operation = %call.operation,
         deployment = call.deployment_id.as_deref().unwrap_or("-"),
         actor = %call.caller.actor.fingerprint,
-        decision = ?ruling,
-        outcome = ?outcome,
+        decision = ruling.name(),
+        outcome = outcome.name(),
         took_ms = took,
         "governed call"
     );

@@ -44,12 +44,14 @@ pub enum KeyError {
 }
 
 impl Key {
-    /// A key from its 32 bytes.
+    /// A key from its 32 bytes, which RFC 2104 pads with zeros to the 64 of a SHA-256 block.
     #[must_use]
     pub fn from_bytes(secret: [u8; 32]) -> Self {
-        #[expect(clippy::expect_used, reason = "HMAC takes a key of any length (RFC 2104)")]
-        let keyed = Hmac::<Sha256>::new_from_slice(&secret).expect("any length fits");
-        Self { keyed }
+        let mut block = [0; 64];
+        for (place, byte) in block.iter_mut().zip(secret) {
+            *place = byte;
+        }
+        Self { keyed: Hmac::<Sha256>::new(&block.into()) }
     }
 
     /// Reads the key file.

@@ -24,6 +24,6 @@ pub mod server;
 
 pub mod simulator;
 
-pub mod cli;
 #[cfg(test)]
 mod cases;
+pub mod cli;

@@ -28,7 +28,7 @@ use crate::key::{Key, KeyError};
 use crate::telemetry::Metrics;
 
 /// How often what was only counted is recorded.
-const SUMMARY_EVERY: Duration = Duration::from_secs(60);
+const SUMMARY_EVERY: Duration = Duration::from_mins(1);
 
 /// How a server is started.
 #[derive(Debug, Default)]

@@ -1,7 +1,6 @@
 //! What the gateway says of itself: log lines and metrics.
 
 use std::collections::HashSet;
-use std::fmt::Debug;
 use std::io::IsTerminal as _;
 use std::sync::{Mutex, PoisonError};
 
@@ -72,8 +71,8 @@ struct RequestLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ChangeLabels {
     operation: &'static str,
-    outcome: String,
-    decision: String,
+    outcome: &'static str,
+    decision: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -149,8 +148,8 @@ impl Metrics {
     pub(crate) fn change(&self, operation: Operation, outcome: Outcome, ruling: Ruling) {
         let labels = ChangeLabels {
             operation: operation.name(),
-            outcome: lower(outcome),
-            decision: lower(ruling),
+            outcome: outcome.name(),
+            decision: ruling.name(),
         };
         self.changes.get_or_create(&labels).inc();
     }
@@ -199,10 +198,6 @@ impl Default for Metrics {
     fn default() -> Self {
         Self::new()
     }
-}
-
-fn lower(name: impl Debug) -> String {
-    format!("{name:?}").to_lowercase()
 }
 
 #[cfg(test)]

@@ -106,8 +106,9 @@ impl Opening {
         for violation in intent.violations.iter_mut().chain(&mut intent.standing) {
             redactor.conceal_violation(violation);
         }
-        intent.client.user_agent.iter_mut().for_each(|text| redactor.scrub_in_place(text));
-        intent.deployment_id.iter_mut().for_each(|text| redactor.scrub_in_place(text));
+        for text in intent.client.user_agent.iter_mut().chain(&mut intent.deployment_id) {
+            redactor.scrub_in_place(text);
+        }
         let snapshot = |document: &Option<Value>| document.as_ref().map(Snapshot::of).transpose();
         let (patch, snapshot_before) = (snapshot(&patch)?, snapshot(&before)?);
         let request_id = redactor.scrub(intent.request_id.as_str()).into_owned();
@@ -116,29 +117,30 @@ impl Opening {
 }
 
 impl Ending {
-    /// The completion without its secrets. `paths` tells where the redacted after differs.
+    /// The completion without its secrets. `paths` tells where the redacted after differs. It
+    /// never fails: what can't be stored is left out, for the end itself must be known.
     pub(super) fn of(
         id: ChangeId,
         mut completion: Completion,
         redactor: &Redactor,
         paths: impl FnOnce(&Value) -> Vec<String>,
-    ) -> io::Result<Self> {
+    ) -> Self {
         let mut redacted = Vec::new();
         let mut after = completion.after.take();
         if let Some(after) = &mut after {
             redactor.conceal(after, "/after", &mut redacted);
         }
-        completion.effect = completion.effect.filter(|_effect| after.is_some());
-        completion.deployment_id.iter_mut().for_each(|text| redactor.scrub_in_place(text));
+        let snapshot = after.as_ref().map(Snapshot::of).transpose().unwrap_or_else(|error| {
+            tracing::error!(change = %id, %error, "the deployment after can't be stored");
+            None
+        });
+        completion.effect = completion.effect.filter(|_effect| snapshot.is_some());
         let answered = completion.upstream.as_mut().and_then(|answer| answer.request_id.as_mut());
-        answered.into_iter().for_each(|text| redactor.scrub_in_place(text));
-        Ok(Self {
-            id,
-            after: after.as_ref().map(Snapshot::of).transpose()?,
-            paths: after.as_ref().map(paths).unwrap_or_default(),
-            completion,
-            redacted,
-        })
+        for text in completion.deployment_id.iter_mut().chain(answered) {
+            redactor.scrub_in_place(text);
+        }
+        let paths = after.as_ref().map(paths).unwrap_or_default();
+        Self { id, completion, after: snapshot, paths, redacted }
     }
 
     /// An end of which nothing but its outcome is known.

@@ -64,6 +64,35 @@ pub enum Outcome {
     Unknown,
 }
 
+impl Ruling {
+    /// The name that headers, records and metrics use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Warn => "warn",
+            Self::Deny => "deny",
+            Self::Refuse => "refuse",
+        }
+    }
+}
+
+impl Outcome {
+    /// The name that records and metrics use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Applied => "applied",
+            Self::Denied => "denied",
+            Self::Refused => "refused",
+            Self::Rejected => "rejected",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// What upstream answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UpstreamAnswer {
@@ -210,7 +239,7 @@ pub struct Bodies {
 }
 
 /// Something worth recording that is no governed call.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Event {
     /// When.
     pub at: Timestamp,

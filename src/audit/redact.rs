@@ -179,10 +179,7 @@ impl Pass<'_> {
 
     fn members(&mut self, members: &mut Object, below: &[&[String]]) {
         let redactor = self.redactor;
-        if members.keys().any(|name| matches!(redactor.scrub(name), Cow::Owned(_))) {
-            let whole = std::mem::take(members).into_iter();
-            *members = whole.map(|(name, v)| (redactor.scrub(&name).into_owned(), v)).collect();
-        }
+        self.names(members);
         for (name, value) in members {
             self.at(name, |pass| {
                 if !redactor.is_secret_member(name) {
@@ -196,6 +193,21 @@ impl Pass<'_> {
         }
     }
 
+    /// Conceals credentials that stand where a member's name should.
+    fn names(&mut self, members: &mut Object) {
+        let redactor = self.redactor;
+        if !members.keys().any(|name| matches!(redactor.scrub(name), Cow::Owned(_))) {
+            return;
+        }
+        for (name, value) in std::mem::take(members) {
+            let clean = redactor.scrub(&name);
+            if matches!(clean, Cow::Owned(_)) {
+                self.at(&clean, Self::list);
+            }
+            members.insert(clean.into_owned(), value);
+        }
+    }
+
     /// Variables as text, as an object from name to value, or as a list of either `KEY=VALUE` or
     /// `{name, value}`.
     fn variables(&mut self, value: &mut Value) {
@@ -205,6 +217,7 @@ impl Pass<'_> {
                 self.list();
             }
             Value::Object(members) => {
+                self.names(members);
                 for (name, value) in members {
                     self.at(name, |pass| pass.whole(value));
                 }
@@ -225,10 +238,13 @@ impl Pass<'_> {
                 self.list();
             }
             Value::Object(members) => {
+                self.names(members);
                 for (name, value) in members {
-                    if !matches!(name.as_str(), "name" | "key") {
-                        self.at(name, |pass| pass.whole(value));
-                    }
+                    let is_name = matches!(name.as_str(), "name" | "key");
+                    self.at(name, |pass| match value {
+                        Value::String(_) if is_name => pass.value(value, &[]),
+                        _ => pass.whole(value),
+                    });
                 }
             }
             _ => self.whole(item),

@@ -6,6 +6,8 @@ mod sqlite;
 use std::sync::Arc;
 
 pub(super) use self::lock::{Lock, LockError};
+#[cfg(test)]
+pub(super) use self::sqlite::interfere;
 pub(super) use self::sqlite::{Reads, Unclear, Writes};
 
 /// Any error on the way of a question.
@@ -50,7 +52,8 @@ impl Fault {
         matches!(self, Self::Refused(_))
     }
 
-    /// Whether the file itself may have suffered: SQLITE_IOERR, SQLITE_CORRUPT, SQLITE_NOTADB.
+    /// Whether the file itself may have suffered: `SQLITE_IOERR`, `SQLITE_CORRUPT` or
+    /// `SQLITE_NOTADB`.
     fn touches_file(&self) -> bool {
         match self {
             Self::Refused(error) | Self::Broken(error) | Self::Unsure(error) => {

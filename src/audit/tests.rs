@@ -1,1 +1,97 @@
+mod durability;
+mod questions;
 
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::query::{Filter, Page, PageRequest};
+use super::record::{Actor, Change, Client, Outcome, Ruling, UpstreamAnswer};
+use super::store::Unclear;
+use super::*;
+use crate::clock::{ManualClock, Timestamp};
+use crate::ids::{Fingerprint, RequestId};
+
+/// Long enough for any store that works.
+const LONG: Duration = Duration::from_secs(30);
+
+/// A log in a folder of its own.
+struct World {
+    folder: TempDir,
+    clock: ManualClock,
+}
+
+impl World {
+    fn new() -> Self {
+        let clock = ManualClock::at(Timestamp::from_millis(1_000_000));
+        Self { folder: tempfile::tempdir().unwrap(), clock }
+    }
+
+    fn database(&self) -> PathBuf {
+        self.folder.path().join("log.db")
+    }
+
+    async fn start(&self) -> Audit {
+        self.try_start().await.unwrap()
+    }
+
+    async fn try_start(&self) -> Result<Audit, StartError> {
+        let settings = Settings {
+            database: self.database(),
+            provider: Provider::named("qoder-cn").unwrap(),
+            redact: vec!["/metadata/customer".to_owned()],
+        };
+        Audit::start(settings, Key::from_bytes([7; 32]), Clock::Manual(self.clock.clone())).await
+    }
+}
+
+fn intent(deployment_id: &str) -> Intent {
+    let received_at = Timestamp::from_millis(1_000_000);
+    Intent {
+        id: ChangeId::new(received_at),
+        provider: "qoder-cn",
+        operation: Operation::Update,
+        deployment_id: Some(deployment_id.to_owned()),
+        actor: Actor { fingerprint: Fingerprint::from_bytes([1; 8]), name: None, team: None },
+        client: Client { ip: "127.0.0.1".to_owned(), user_agent: None },
+        request_id: RequestId::random(),
+        received_at,
+        ruling: Ruling::Allow,
+        violations: Vec::new(),
+        standing: Vec::new(),
+        patch: Some(json!({"name": "new"})),
+        refused_body: None,
+        before: Some(json!({"id": deployment_id, "name": "old"})),
+        policy_digest: "p".to_owned(),
+    }
+}
+
+fn ended(outcome: Outcome) -> Completion {
+    Completion {
+        completed_at: Timestamp::from_millis(1_000_500),
+        outcome,
+        upstream: Some(UpstreamAnswer { status: None, request_id: None }),
+        deployment_id: None,
+        after: None,
+        effect: None,
+    }
+}
+
+async fn changes(reader: &Reader, filter: &Filter) -> Vec<Change> {
+    let page = PageRequest { limit: 1_000, cursor: None };
+    reader.changes(filter, page, false).await.unwrap().data
+}
+
+async fn events(reader: &Reader, kind: EventKind) -> Vec<Event> {
+    let page = PageRequest { limit: 1_000, cursor: None };
+    let events: Page<Event> = reader.events(None, None, page).await.unwrap();
+    events.data.into_iter().filter(|event| event.kind == kind).collect()
+}
+
+/// Whether any file in the folder holds `text`.
+fn holds(folder: &Path, text: &str) -> bool {
+    std::fs::read_dir(folder).unwrap().any(|entry| {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        bytes.windows(text.len()).any(|window| window == text.as_bytes())
+    })
+}

@@ -1,9 +1,13 @@
 //! What differs between two deployments, and how far a change did what it was asked.
 
+mod compare;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::predict::Prediction;
+pub use self::compare::{effect, settle};
+use super::Object;
+use super::pointer::{child, covers};
 use crate::provider::{Operation, Provider};
 
 /// One place where two documents differ.
@@ -52,9 +56,9 @@ pub enum Effect {
 /// Whether an unclear change turned out to be applied.
 pub type Applied = Option<bool>;
 
-/// Every place where `before` and `after` differ, sorted by path; none of them where one is
-/// missing but both are not: a missing document differs as `null` does. Objects are compared
-/// member by member, arrays of equal length element by element, other arrays whole.
+/// Every place where `before` and `after` differ, sorted by path. A missing document differs as
+/// an empty object does, so that on create every top-level member is one difference. Objects are
+/// compared member by member, arrays of equal length element by element, other arrays whole.
 #[must_use]
 pub fn diff(
     provider: &Provider,
@@ -62,34 +66,119 @@ pub fn diff(
     before: Option<&Value>,
     after: Option<&Value>,
 ) -> Vec<Difference> {
-    let _ = (provider, operation, before, after);
-    todo!()
+    let missing = Value::Object(Object::new());
+    let mut found = between(before.unwrap_or(&missing), after.unwrap_or(&missing));
+    for difference in &mut found {
+        difference.computed =
+            computed_by(provider, operation).any(|above| covers(above, &difference.path));
+    }
+    found
 }
 
-/// Compares what came with what was predicted.
+/// Whether two values mean the same: numbers are compared by their value, so that `1` is `1.0`.
 #[must_use]
-pub fn effect(
-    provider: &Provider,
-    operation: Operation,
-    before: Option<&Value>,
-    prediction: &Prediction,
-    after: &Value,
-) -> Effect {
-    let _ = (provider, operation, before, prediction, after);
-    todo!()
+pub fn same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => one == other || same_number(one, other),
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            one.len() == other.len()
+                && one.iter().all(|(key, one)| other.get(key).is_some_and(|other| same(one, other)))
+        }
+        _ => one == other,
+    }
 }
 
-/// Tells from a later `snapshot` whether a change with an unclear end was applied: `true` where
-/// what it asked for is there and was not before, `false` where all of it is as before, none
-/// where it can't be told.
-#[must_use]
-pub fn settle(
-    provider: &Provider,
-    operation: Operation,
-    before: Option<&Value>,
-    prediction: &Prediction,
-    snapshot: &Value,
-) -> Applied {
-    let _ = (provider, operation, before, prediction, snapshot);
-    todo!()
+/// JSON Pointers of what the server changes by itself, seen from `operation`: pausing and
+/// unpausing is a client's doing.
+fn computed_by(provider: &Provider, operation: Operation) -> impl Iterator<Item = &str> {
+    let asked = matches!(operation, Operation::Pause | Operation::Unpause);
+    let computed = provider.computed.iter().copied();
+    computed.filter(move |path| !(asked && matches!(*path, "/status" | "/paused_reason")))
+}
+
+/// [`diff`] without the marks.
+fn between(before: &Value, after: &Value) -> Vec<Difference> {
+    let mut found = Vec::new();
+    walk("", Some(before), Some(after), &mut found);
+    found.sort_by(|one, other| one.path.cmp(&other.path));
+    found
+}
+
+fn walk(path: &str, from: Option<&Value>, to: Option<&Value>, found: &mut Vec<Difference>) {
+    let op = match (from, to) {
+        (Some(Value::Object(from)), Some(Value::Object(to))) => {
+            let added = to.keys().filter(|key| !from.contains_key(*key));
+            for key in from.keys().chain(added) {
+                walk(&child(path, key), from.get(key), to.get(key), found);
+            }
+            return;
+        }
+        (Some(Value::Array(from)), Some(Value::Array(to))) if from.len() == to.len() => {
+            for (index, (from, to)) in from.iter().zip(to).enumerate() {
+                walk(&child(path, &index.to_string()), Some(from), Some(to), found);
+            }
+            return;
+        }
+        (Some(from), Some(to)) if same(from, to) => return,
+        (Some(_), Some(_)) => DifferenceOp::Replace,
+        (None, Some(_)) => DifferenceOp::Add,
+        (Some(_), None) => DifferenceOp::Remove,
+        (None, None) => return,
+    };
+    let (from, to) = (from.cloned(), to.cloned());
+    found.push(Difference { op, path: path.to_owned(), from, to, computed: false });
+}
+
+/// An integer and a double are the same where the double's exact value is that integer.
+fn same_number(one: &serde_json::Number, other: &serde_json::Number) -> bool {
+    let exact = |number: &serde_json::Number| match number.as_f64() {
+        Some(double) if number.is_f64() => {
+            (double.fract() == 0.0).then(|| format!("{double:.0}").parse::<i128>().ok())?
+        }
+        _ => number.to_string().parse().ok(),
+    };
+    exact(one).is_some_and(|one| exact(other) == Some(one))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn numbers_are_the_same_by_value_and_to_the_last_digit() {
+        assert!(same(&json!(1), &json!(1.0)));
+        assert!(same(&json!([{"a": 0}]), &json!([{"a": -0.0}])));
+        assert!(!same(&json!(9_007_199_254_740_993_u64), &json!(9_007_199_254_740_992.0)));
+        assert!(!same(&json!(1), &json!("1")));
+        assert!(!same(&json!(1.5), &json!(1)));
+        assert!(same(&json!(1e300), &json!(1e300)));
+    }
+
+    #[test]
+    fn the_marks_are_of_the_operation() {
+        let provider = Provider::named("qoder").unwrap();
+        let (active, paused) = (json!({"status": "active"}), json!({"status": "paused"}));
+        for (operation, computed) in [(Operation::Update, true), (Operation::Pause, false)] {
+            let found = diff(provider, operation, Some(&active), Some(&paused));
+            assert_eq!(found.len(), 1);
+            assert_eq!(found[0].computed, computed);
+        }
+    }
+
+    #[test]
+    fn a_missing_document_differs_member_by_member() {
+        let provider = Provider::named("qoder").unwrap();
+        let document = json!({"a/b": {"c": 1}, "updated_at": "t"});
+        let made = diff(provider, Operation::Create, None, Some(&document));
+        let paths: Vec<_> = made.iter().map(|d| (d.op, d.path.as_str(), d.computed)).collect();
+        let add = DifferenceOp::Add;
+        assert_eq!(paths, [(add, "/a~1b", false), (add, "/updated_at", true)]);
+        let gone = diff(provider, Operation::Update, Some(&document), None);
+        assert!(gone.iter().all(|d| d.op == DifferenceOp::Remove && d.to.is_none()));
+        assert_eq!(diff(provider, Operation::Run, None, None), []);
+    }
 }

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::pointer;
+use crate::ids::Hex;
 use crate::key::Key;
 use crate::provider::Provider;
 
@@ -14,14 +16,53 @@ pub fn canonical(value: &Value) -> Vec<u8> {
 /// The deployment without what the server changes by itself.
 #[must_use]
 pub fn without_computed(provider: &Provider, deployment: &Value) -> Value {
-    let _ = (provider, deployment);
-    todo!()
+    let mut lasting = deployment.clone();
+    for path in provider.computed {
+        pointer::remove(&mut lasting, path);
+    }
+    lasting
 }
 
 /// The entity tag (RFC 9110, 8.8.3) of a deployment, quotes included: a keyed digest of it
 /// without its computed fields.
 #[must_use]
 pub fn etag(key: &Key, provider: &Provider, deployment: &Value) -> String {
-    let _ = (key, provider, deployment);
-    todo!()
+    let digest = key.digest("etag", &canonical(&without_computed(provider, deployment)));
+    format!("\"{}\"", Hex(digest.get(..16).unwrap_or(&digest)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_etag_stays_while_only_the_server_moves_things() {
+        let key = Key::from_bytes([3; 32]);
+        let provider = Provider::named("qoder-cn").unwrap();
+        let deployment = json!({
+            "name": "n", "updated_at": "1", "status": "active", "paused_reason": null,
+            "schedule": {"timezone": "UTC", "upcoming_runs_at": [1], "last_run_at": 2},
+            "metadata": {"cas_config": {"stats": {"runs": 1}, "config": {}}},
+        });
+        let tag = |deployment: &Value| etag(&key, provider, deployment);
+        let first = tag(&deployment);
+        assert_eq!(first.len(), 34);
+        assert!(first.starts_with('"') && first.ends_with('"'));
+
+        let mut moved = deployment.clone();
+        for path in provider.computed {
+            *moved.pointer_mut(path).unwrap() = json!("moved");
+        }
+        assert_eq!(tag(&moved), first);
+        moved["name"] = json!("m");
+        assert_ne!(tag(&moved), first);
+        assert_ne!(etag(&Key::from_bytes([4; 32]), provider, &deployment), first);
+    }
+
+    #[test]
+    fn members_print_in_the_order_of_their_names() {
+        let value: Value = serde_json::from_str(r#"{"b": [1, 2], "a": {"d": 1, "c": 2}}"#).unwrap();
+        assert_eq!(canonical(&value), br#"{"a":{"c":2,"d":1},"b":[1,2]}"#);
+    }
 }

@@ -87,7 +87,8 @@ fn malformed(error: &serde_json::Error) -> PatchError {
     let reason = whole.split(" at line ").next().unwrap_or_default();
     let (line, column) = (error.line(), error.column());
     PatchError::whole(format!(
-        "the body is not strict JSON at line {line}, column {column} ({reason}): mend it by RFC 8259"
+        "the body is not strict JSON at line {line}, column {column} ({reason}): \
+         mend it by RFC 8259"
     ))
 }
 

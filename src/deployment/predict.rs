@@ -1,15 +1,18 @@
 //! What a deployment will be if upstream does what is asked: by field table, not by merge-patch.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::Object;
 use super::patch::Patch;
-use crate::provider::{Operation, Provider};
+use super::pointer::{self, child, covers};
+use crate::provider::{Operation, Provider, Update};
 
 /// The predicted deployment, under every reading of the call that a provider may hold.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prediction {
-    /// At least one; the first is the documented reading. More than one only where the reading
-    /// of a nested metadata value (replace or merge) or of PUT (omitted = removed) is open.
+    /// One to four, all different; the first is the documented reading. More than one only where
+    /// the reading of a nested metadata value (replace or merge), of PUT (omitted = removed) or of
+    /// a body on an action (ignored or taken as an update) is open.
     pub readings: Vec<Value>,
     /// JSON Pointers of what can't be told beforehand (a re-pinned `agent.version`, say).
     pub open: Vec<String>,
@@ -24,6 +27,15 @@ pub enum Omitted {
     Open,
 }
 
+/// How an object in a metadata patch meets the object that stands under the same key.
+#[derive(Clone, Copy)]
+enum Nested {
+    /// It replaces it: the documented reading.
+    Replaced,
+    /// It is merged into it (RFC 7396).
+    Merged,
+}
+
 /// Predicts what `operation` makes of `before` (none on create).
 #[must_use]
 pub fn predict(
@@ -33,6 +45,198 @@ pub fn predict(
     before: Option<&Value>,
     patch: &Patch,
 ) -> Prediction {
-    let _ = (provider, operation, omitted, before, patch);
-    todo!()
+    let before = before.and_then(Value::as_object).cloned().unwrap_or_default();
+    let readings = match operation {
+        Operation::Create => vec![apply(provider, &Object::new(), patch, Nested::Replaced)],
+        Operation::Update => updated(provider, omitted, &before, patch),
+        Operation::Archive | Operation::Pause | Operation::Unpause | Operation::Run => {
+            acted(provider, operation, &before, patch)
+        }
+    };
+    let open = open(provider, operation, patch, readings.first());
+    let mut distinct: Vec<Value> = Vec::new();
+    for reading in readings.into_iter().map(Value::Object) {
+        if !distinct.contains(&reading) {
+            distinct.push(reading);
+        }
+    }
+    Prediction { readings: distinct, open }
+}
+
+fn updated(provider: &Provider, omitted: Omitted, before: &Object, patch: &Patch) -> Vec<Object> {
+    let mut readings = vec![
+        apply(provider, before, patch, Nested::Replaced),
+        apply(provider, before, patch, Nested::Merged),
+    ];
+    if omitted == Omitted::Open {
+        let mut kept = before.clone();
+        kept.retain(|name, _| provider.update_of(name) == Update::Computed);
+        readings.push(apply(provider, &kept, patch, Nested::Replaced));
+    }
+    readings
+}
+
+/// An action takes no body. A lenient server might take one as an update all the same, so that
+/// reading is predicted too and the policy sees it.
+fn acted(provider: &Provider, operation: Operation, before: &Object, patch: &Patch) -> Vec<Object> {
+    let mut readings = vec![before.clone()];
+    if !patch.object.is_empty() {
+        readings.extend(updated(provider, Omitted::Preserved, before, patch));
+    }
+    for reading in &mut readings {
+        let (status, reason) = match operation {
+            Operation::Pause => ("paused", json!({"type": "manual"})),
+            Operation::Unpause => ("active", Value::Null),
+            _ => continue,
+        };
+        reading.insert("status".into(), status.into());
+        reading.insert("paused_reason".into(), reason);
+    }
+    readings
+}
+
+fn apply(provider: &Provider, before: &Object, patch: &Patch, nested: Nested) -> Object {
+    let mut after = before.clone();
+    for (name, asked) in &patch.object {
+        let asked = without_computed_children(provider, name, asked);
+        let standing = before.get(name);
+        let value = match provider.update_of(name) {
+            Update::Computed => continue,
+            // The API refuses to clear these, so there is nothing to predict but what stands.
+            Update::Required | Update::AgentReference if asked.is_null() => continue,
+            Update::Replace if asked.is_null() => cleared(standing),
+            Update::Replace | Update::Required => asked,
+            Update::AgentReference => agent(asked),
+            Update::PerKey => per_key(standing, asked, nested),
+        };
+        after.insert(name.clone(), value);
+    }
+    after
+}
+
+/// What the server shows for a cleared field: a list without elements, or null.
+fn cleared(standing: Option<&Value>) -> Value {
+    if standing.is_some_and(Value::is_array) { json!([]) } else { Value::Null }
+}
+
+/// An agent may be named by its id alone; it is shown as an object.
+fn agent(asked: Value) -> Value {
+    match asked {
+        Value::String(id) => json!({"id": id, "type": "agent"}),
+        Value::Object(mut reference) => {
+            reference.entry("type").or_insert_with(|| "agent".into());
+            reference.retain(|name, value| name != "version" || !value.is_null());
+            reference.into()
+        }
+        other => other,
+    }
+}
+
+fn per_key(standing: Option<&Value>, asked: Value, nested: Nested) -> Value {
+    let Value::Object(asked) = asked else { return asked };
+    let mut after = standing.and_then(Value::as_object).cloned().unwrap_or_default();
+    for (key, value) in asked {
+        match (nested, after.get_mut(&key)) {
+            _ if value.is_null() => _ = after.remove(&key),
+            (Nested::Merged, Some(standing)) if standing.is_object() && value.is_object() => {
+                merge(standing, value);
+            }
+            _ => _ = after.insert(key, value),
+        }
+    }
+    after.into()
+}
+
+/// RFC 7396, section 2.
+fn merge(target: &mut Value, patch: Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch;
+        return;
+    };
+    if !target.is_object() {
+        *target = json!({});
+    }
+    let Value::Object(target) = target else { return };
+    for (key, value) in patch {
+        if value.is_null() {
+            target.remove(&key);
+        } else {
+            merge(target.entry(key).or_insert(Value::Null), value);
+        }
+    }
+}
+
+/// What a client sends for a server-computed place inside a field is not predicted.
+fn without_computed_children(provider: &Provider, name: &str, asked: &Value) -> Value {
+    let mut asked = asked.clone();
+    let field = child("", name);
+    for inside in provider.computed.iter().filter_map(|path| path.strip_prefix(field.as_str())) {
+        if inside.starts_with('/') {
+            pointer::remove(&mut asked, inside);
+        }
+    }
+    asked
+}
+
+fn open(
+    provider: &Provider,
+    operation: Operation,
+    patch: &Patch,
+    documented: Option<&Object>,
+) -> Vec<String> {
+    let mut open: Vec<String> = Vec::new();
+    for (name, asked) in &patch.object {
+        let field = child("", name);
+        let inside = |path: &&&str| covers(&field, path) && **path != field;
+        open.extend(provider.computed.iter().filter(inside).map(|path| (*path).to_owned()));
+        let pinned = asked.get("version").is_some_and(|version| !version.is_null());
+        if provider.update_of(name) == Update::AgentReference && !asked.is_null() && !pinned {
+            open.push(child(&field, "version"));
+        }
+    }
+    if operation == Operation::Create {
+        let unnamed = |name: &&str| documented.is_none_or(|object| !object.contains_key(*name));
+        let fields = provider.fields.iter().map(|field| field.name);
+        open.extend(fields.filter(unnamed).map(|name| child("", name)));
+    }
+    if operation == Operation::Archive {
+        open.extend(["/archived_at", "/status", "/paused_reason"].map(str::to_owned));
+        if provider.archive_renames {
+            open.push("/name".to_owned());
+        }
+    }
+    open.sort();
+    open.dedup();
+    open
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cases::cases;
+
+    #[test]
+    fn every_case_is_predicted_as_its_file_says() {
+        for case in cases("predict") {
+            let [input, expected] = case.parts.as_slice() else { panic!("{}", case.title) };
+            let input: Value = serde_json::from_str(input).expect(&case.title);
+            let omitted = match input.get("put") {
+                Some(_) => Omitted::Open,
+                None => Omitted::Preserved,
+            };
+            let operation = Operation::named(input["operation"].as_str().unwrap()).unwrap();
+            let object = input.get("patch").and_then(Value::as_object).cloned();
+            let prediction = predict(
+                Provider::named(input["provider"].as_str().unwrap_or("qoder-cn")).unwrap(),
+                operation,
+                omitted,
+                input.get("before"),
+                &Patch { object: object.unwrap_or_default() },
+            );
+            let mut found: Vec<String> =
+                prediction.readings.iter().map(ToString::to_string).collect();
+            found.push(format!("open {}", prediction.open.join(" ")).trim_end().to_owned());
+            assert_eq!(found.join("\n"), *expected, "{}", case.title);
+        }
+    }
 }

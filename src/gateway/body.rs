@@ -16,6 +16,10 @@ use crate::ids::Hex;
 use crate::key::Key;
 use crate::provider::Operation;
 
+/// The most of a refused body that is read, in bytes, and for how long.
+const DISCARDED_BYTES_MAX: usize = 64 << 20;
+const DISCARDING_MAX: Duration = Duration::from_secs(5);
+
 /// A body that was judged, and its bytes, which are what is forwarded.
 #[derive(Clone, Debug)]
 pub(super) struct Judged {
@@ -56,11 +60,18 @@ pub(super) async fn receive(
     let announced = incoming.size_hint().exact().unwrap_or(0);
     let unread =
         |refusal, bytes| Ok(Err(Unfit { refusal, body: RefusedBody { bytes, digest: None } }));
-    if let Err(refusal) = accept_media_type(headers) {
+    let too_large = announced > limits.body_bytes as u64;
+    let fits = accept_media_type(headers).and(if too_large {
+        Err(Refusal::too_large(limits.body_bytes))
+    } else {
+        Ok(())
+    });
+    if let Err(refusal) = fits {
+        // Who waits for 100 (Continue) has not sent it, and need not.
+        if !headers.contains_key(header::EXPECT) {
+            discard(incoming).await;
+        }
         return unread(refusal, announced);
-    }
-    if announced > limits.body_bytes as u64 {
-        return unread(Refusal::too_large(limits.body_bytes), announced);
     }
     let bytes = match collect(incoming, limits.body_bytes, limits.body_timeout).await {
         Ok(bytes) => bytes,
@@ -82,6 +93,22 @@ pub(super) async fn receive(
             Err(Unfit { refusal: Refusal::form(error.message).param(error.param), body })
         }
     })
+}
+
+/// Reads a refused body and forgets it, within bounds: many clients look for an answer only when
+/// all was sent, and lose it where the connection closes before.
+async fn discard(mut incoming: Incoming) {
+    let reading = async {
+        let mut read = 0;
+        while let Some(Ok(frame)) = incoming.frame().await {
+            read += frame.data_ref().map_or(0, Bytes::len);
+            if read > DISCARDED_BYTES_MAX {
+                return;
+            }
+        }
+    };
+    // Over time, the connection is closed on a client that is still sending.
+    let _ = timeout(DISCARDING_MAX, reading).await;
 }
 
 /// JSON in UTF-8, not encoded in any way; no content type is taken as JSON.

@@ -115,7 +115,12 @@ async fn open(
     before: Option<&Value>,
 ) -> Result<Ticket, Stop> {
     let intent = call.intent(ruling, decision, before.cloned());
-    call.scene.gateway.audit.open(intent).await.map_err(Stop::unrecorded)
+    call.scene
+        .gateway
+        .audit
+        .open(intent)
+        .await
+        .map_err(|unavailable| Stop::unrecorded(&unavailable))
 }
 
 /// The deployment after: upstream's answer where it is one, a GET where it is none (run) or
@@ -201,14 +206,8 @@ fn reply(
 
 /// Names the change whose record is durable, and what was decided.
 pub(super) fn mark(reply: &mut Reply, call: &Call, ruling: Ruling) {
-    let decision = match ruling {
-        Ruling::Allow => "allow",
-        Ruling::Warn => "warn",
-        Ruling::Deny => "deny",
-        Ruling::Refuse => "refuse",
-    };
     append(reply, "changegate-change", &call.change.to_string());
-    append(reply, "changegate-decision", decision);
+    append(reply, "changegate-decision", ruling.name());
 }
 
 fn append(reply: &mut Reply, name: &'static str, value: &str) {

@@ -20,7 +20,7 @@ use crate::deployment::{self, patch};
 
 /// The longest a governed call waits for one answer of upstream, whatever
 /// `upstream.response_timeout` allows to others: it holds its deployment's turn meanwhile.
-const PATIENCE_MAX: Duration = Duration::from_secs(60);
+const PATIENCE_MAX: Duration = Duration::from_mins(1);
 
 /// The most of upstream's request id that is kept, in bytes.
 const REQUEST_ID_BYTES_MAX: usize = 128;

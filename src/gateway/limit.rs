@@ -125,7 +125,7 @@ impl RefusedCredentials {
                 seen.blocked.insert(address.network(), until);
             }
         } else if !seen.good.contains_key(&token) {
-            let recent = now.checked_sub(Duration::from_secs(600)).unwrap_or(now);
+            let recent = now.checked_sub(Duration::from_mins(10)).unwrap_or(now);
             make_room(&mut seen.good, |at| *at > recent);
             seen.good.insert(token, now);
         }

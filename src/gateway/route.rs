@@ -71,18 +71,28 @@ pub(super) fn classify(
     }
     governed_route(target.method, below.as_deref())
         .or_else(|| allowed_route(target.method, below.as_deref(), allowed))
-        .ok_or_else(|| {
-            Refusal::permission(format!(
-                "{} is no governed deployment operation here: an operator can let it pass by \
-                 adding \"{} {}\" to upstream.allow_writes",
-                target.method,
-                target.method,
-                below.map_or_else(
-                    || target.path.to_owned(),
-                    |segments| format!("/{}", segments.join("/"))
-                ),
-            ))
-        })
+        .ok_or_else(|| not_governed(target, below.as_deref()))
+}
+
+/// The refusal names what an operator would write to let the call pass.
+fn not_governed(target: Target<'_>, below: Option<&[&str]>) -> Refusal {
+    let method = target.method;
+    let Some(below) = below else {
+        return Refusal::permission(format!(
+            "{method} here is no governed deployment operation, and upstream.allow_writes only \
+             names paths below the provider's base"
+        ));
+    };
+    let named = below.iter().enumerate().map(|(n, segment)| match n {
+        1 if below.first() == Some(&"deployments") => "{id}",
+        _ => segment,
+    });
+    let path: Vec<&str> = named.collect();
+    Refusal::permission(format!(
+        "{method} here is no governed deployment operation: an operator can let it pass with \
+         \"{method} /{}\" in upstream.allow_writes",
+        path.join("/")
+    ))
 }
 
 fn governed_route(method: &Method, below: Option<&[&str]>) -> Option<Route> {

@@ -109,8 +109,8 @@ impl Stop {
     }
 
     /// The log can't take the intent: 503, and there is nothing to record it in.
-    pub(super) fn unrecorded(unavailable: Unavailable) -> Self {
-        tracing::error!(error = &unavailable as &dyn std::error::Error, "a change is not recorded");
+    pub(super) fn unrecorded(unavailable: &Unavailable) -> Self {
+        tracing::error!(error = unavailable as &dyn std::error::Error, "a change is not recorded");
         Self { answer: StopAnswer::Own(store_down()), record: None }
     }
 
@@ -130,7 +130,7 @@ impl Stop {
                 };
                 let intent = call.intent(ruling, record.decision, record.before);
                 if let Err(unavailable) = call.scene.gateway.audit.record(intent, end).await {
-                    let stop = Self::unrecorded(unavailable);
+                    let stop = Self::unrecorded(&unavailable);
                     return stop.answer.into_reply(call);
                 }
                 super::report(call, ruling, outcome);

@@ -212,10 +212,10 @@ impl AsyncWrite for Guarded {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().poll_write_with(cx, |wire, cx| wire.poll_flush(cx))
+        self.get_mut().poll_write_with(cx, Wire::poll_flush)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().poll_write_with(cx, |wire, cx| wire.poll_shutdown(cx))
+        self.get_mut().poll_write_with(cx, Wire::poll_shutdown)
     }
 }

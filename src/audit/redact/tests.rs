@@ -111,7 +111,8 @@ fn credentials_are_concealed_wherever_they_stand() {
     }
     let (value, redacted) = concealed(json!({"metadata": {token: [token]}}), &[]);
     assert_eq!(value, json!({"metadata": {hidden(token): [hidden(token)]}}));
-    assert_eq!(redacted, [format!("/patch/metadata/{}/0", hidden(token))]);
+    let member = format!("/patch/metadata/{}", hidden(token));
+    assert_eq!(redacted, [member.clone(), member + "/0"]);
 }
 
 #[test]
@@ -141,11 +142,12 @@ fn a_planted_secret_never_survives() {
         format!("say \"{token}\"; twice {token}"),
         format!("\u{e9}{token}\u{e9}"),
     ];
-    let wraps: [fn(Value) -> Value; 5] = [
+    let wraps: [fn(Value) -> Value; 6] = [
         |v| json!({"metadata": {"note": v}}),
         |v| json!([1, [v], "x"]),
         |v| json!({"initial_events": [{"content": [{"text": v}]}]}),
         |v| json!({"environment_variables": {"deep": [v]}}),
+        |v| json!({"environment_variables": v}),
         |v| json!({"environment_variables": [v, {"name": "n", "value": "v"}]}),
     ];
     let members = ["token", "Password", "SECRET", "api-key", "environmentVariables"];

@@ -209,3 +209,17 @@ fn migrator() -> Migrator {
         false,
     )])
 }
+
+/// Runs `sql` on a connection of its own, as another program would: for tests.
+#[cfg(test)]
+pub(in crate::audit) async fn interfere(database: &Path, sql: &str) -> Result<(), String> {
+    let mut connection = options(database).connect().await.map_err(|error| error.to_string())?;
+    let statements = sqlx::AssertSqlSafe(sql.to_owned());
+    let done = sqlx::raw_sql(statements).execute(&mut connection).await;
+    let done = done.map(drop).map_err(|error| error.to_string());
+    connection.close().await.map_err(|error| error.to_string())?;
+    done
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,14 +2,18 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
 use super::{DEPTH_MAX, PatchError, malformed};
+use crate::deployment::excerpt::excerpt;
 
-/// The most characters of one key, and of a whole path, that a refusal shows.
-const SHOWN_MAX: (usize, usize) = (64, 256);
+/// The most characters of one key that a refusal shows.
+const KEY_CHARS_MAX: usize = 64;
+
+/// The most characters of a whole path that a refusal shows.
+const PATH_CHARS_MAX: usize = 256;
 
 /// Which keys are taken.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -78,7 +82,7 @@ impl Reader {
 
     fn outwards(&mut self, step: &str) {
         if let Some(refusal) = &mut self.refusal {
-            refusal.steps.push(shown(step.chars(), SHOWN_MAX.0));
+            refusal.steps.push(excerpt(step, KEY_CHARS_MAX));
         }
     }
 }
@@ -183,29 +187,15 @@ impl<'de> Visitor<'de> for Place<'_> {
 impl Refusal {
     fn explain(&self, depth_max: usize) -> PatchError {
         let path = self.steps.iter().rev().map(String::as_str).collect::<Vec<_>>().join(".");
-        let path = shown(path.chars(), SHOWN_MAX.1);
+        let path = excerpt(&path, PATH_CHARS_MAX);
         let message = match self.reason {
             Reason::Twice => format!("`{path}` is given twice in one object: keep one of them"),
             Reason::Control => format!("the key `{path}` holds a control character: remove it"),
-            Reason::Deep => format!("`{path}` is nested deeper than {depth_max} levels: flatten it"),
+            Reason::Deep => {
+                format!("`{path}` is nested deeper than {depth_max} levels: flatten it")
+            }
             Reason::Number => format!("`{path}` is no finite number: send one that a double holds"),
         };
         PatchError { message, param: (!path.is_empty()).then_some(path) }
     }
-}
-
-/// A text of the client's, made fit for a message: bounded, control characters escaped.
-fn shown(text: impl Iterator<Item = char>, chars_max: usize) -> String {
-    let mut shown = String::new();
-    for (place, c) in text.enumerate() {
-        match c {
-            _ if place == chars_max => {
-                shown.push('…');
-                break;
-            }
-            c if c.is_control() => shown.extend(c.escape_unicode()),
-            c => shown.push(c),
-        }
-    }
-    shown
 }

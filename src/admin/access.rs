@@ -1,0 +1,132 @@
+//! Who may ask. Without configured tokens the listener is on loopback only (the configuration's
+//! check sees to it), and then what must be kept out is a web page in the operator's browser.
+
+use axum::extract::{Request, State};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, Uri, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use sha2::{Digest as _, Sha256};
+use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
+
+use super::answer::{Problem, harden};
+use super::{AdminState, ROUTES};
+use crate::config::{AdminToken, Role};
+
+/// Lets a call through with its [`Role`] as an extension, or answers it.
+pub(super) async fn guard(
+    State(state): State<AdminState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let path = request.uri().path();
+    let open = ROUTES.iter().any(|route| route.open && route.path == path);
+    let role = if open { Ok(None) } else { role(&state, &request).map(Some) };
+    let mut answer = match role {
+        Ok(role) => {
+            role.and_then(|role| request.extensions_mut().insert(role));
+            next.run(request).await
+        }
+        Err(problem) => problem.into_response(),
+    };
+    harden(&mut answer);
+    answer
+}
+
+fn role(state: &AdminState, request: &Request) -> Result<Role, Problem> {
+    let tokens = (state.tokens)();
+    if tokens.is_empty() {
+        return local(request.uri(), request.headers()).map(|()| Role::Auditor);
+    }
+    let token = bearer(request.headers()).ok_or_else(Problem::no_token)?;
+    holder(&tokens, token).map(|token| token.role).ok_or_else(Problem::no_token)
+}
+
+/// The one bearer token (RFC 6750, 2.1).
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(only), None) = (values.next(), values.next()) else { return None };
+    let (scheme, token) = only.to_str().ok()?.split_once(' ')?;
+    let token = token.trim_matches(' ');
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+/// Whose token it is. All of them are compared whole, so that the time taken tells nothing.
+fn holder<'a>(tokens: &'a [AdminToken], token: &str) -> Option<&'a AdminToken> {
+    let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+    let mut place = u32::MAX;
+    for (candidate, token) in (0..).zip(tokens) {
+        let same: Choice = token.sha256.ct_eq(&digest);
+        place.conditional_assign(&candidate, same);
+    }
+    tokens.get(usize::try_from(place).ok()?)
+}
+
+/// Refuses what a foreign web page can make a browser send: a host name that was bent to this
+/// address (DNS rebinding), and a request across sites.
+fn local(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+    let hosts = headers.get_all(header::HOST).iter();
+    let mut hosts = hosts.map(|host| host.to_str().unwrap_or_default()).peekable();
+    let target = uri.authority().is_none_or(is_local);
+    let read = |host: &str| host.parse().is_ok_and(|host| is_local(&host));
+    if !target || hosts.peek().is_none() || !hosts.all(read) {
+        return Err(Problem::forbidden(
+            "without an admin token only the host names localhost, 127.0.0.1 and [::1] are \
+             answered: use one of them, or configure an [[admin.token]]",
+        ));
+    }
+    if headers.get_all("sec-fetch-site").iter().any(|site| site == "cross-site") {
+        return Err(Problem::forbidden(
+            "a page of another site asked: open this address by itself, \
+             or configure an [[admin.token]]",
+        ));
+    }
+    Ok(())
+}
+
+fn is_local(authority: &Authority) -> bool {
+    let host = authority.host();
+    let named = host.eq_ignore_ascii_case("localhost") || matches!(host, "127.0.0.1" | "[::1]");
+    named && !authority.as_str().contains('@')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_local_host_names_are_local() {
+        for (host, expected) in [
+            ("localhost", true),
+            ("LocalHost:8081", true),
+            ("127.0.0.1:8081", true),
+            ("[::1]", true),
+            ("[::1]:9", true),
+            ("localhost.evil.example", false),
+            ("evil.example", false),
+            ("evil@localhost", false),
+            ("127.0.0.2", false),
+        ] {
+            assert_eq!(host.parse().is_ok_and(|host| is_local(&host)), expected, "{host}");
+        }
+    }
+
+    #[test]
+    fn one_bearer_token_is_read_and_anything_else_is_none() {
+        for (values, expected) in [
+            (vec!["Bearer abc"], Some("abc")),
+            (vec!["bearer  abc "], Some("abc")),
+            (vec!["Bearer "], None),
+            (vec!["Bearer"], None),
+            (vec!["Basic abc"], None),
+            (vec!["Bearer a", "Bearer b"], None),
+            (vec![], None),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in &values {
+                headers.append(header::AUTHORIZATION, value.parse().unwrap());
+            }
+            assert_eq!(bearer(&headers), expected, "{values:?}");
+        }
+    }
+}

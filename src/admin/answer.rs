@@ -1,0 +1,117 @@
+//! What an operator gets: JSON, or a problem in the envelope that clients of the proxy know too.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+
+use super::filter::BadFilter;
+use crate::audit::query::QueryError;
+
+/// The most characters of a query key that is repeated to its sender.
+const PARAM_CHARS_MAX: usize = 64;
+
+/// Why a question is not answered, and what would be right.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    kind: &'static str,
+    message: String,
+    param: Option<String>,
+}
+
+impl Problem {
+    fn new(status: StatusCode, kind: &'static str, message: impl Into<String>) -> Self {
+        Self { status, kind, message: message.into(), param: None }
+    }
+
+    pub(super) fn invalid(param: &str, message: impl Into<String>) -> Self {
+        let param = param.chars().take(PARAM_CHARS_MAX).collect();
+        let problem = Self::new(StatusCode::BAD_REQUEST, "invalid_request_error", message);
+        Self { param: Some(param), ..problem }
+    }
+
+    pub(super) fn query_too_long(bytes_max: usize) -> Self {
+        let message = format!("the query is longer than {bytes_max} bytes: ask for less at once");
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request_error", message)
+    }
+
+    pub(super) fn no_token() -> Self {
+        let message = "send an admin token: authorization: Bearer <token>, \
+            whose SHA-256 stands in an [[admin.token]] of the configuration";
+        Self::new(StatusCode::UNAUTHORIZED, "authentication_error", message)
+    }
+
+    pub(super) fn forbidden(message: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "permission_error", message)
+    }
+
+    pub(super) fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found_error", message)
+    }
+}
+
+impl From<BadFilter> for Problem {
+    fn from(bad: BadFilter) -> Self {
+        Self::invalid(bad.param, bad.to_string())
+    }
+}
+
+impl From<QueryError> for Problem {
+    fn from(error: QueryError) -> Self {
+        let message = error.to_string();
+        match error {
+            QueryError::BadCursor => Self::invalid("cursor", message),
+            QueryError::Missing { .. } | QueryError::Store(_) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "a question failed");
+                let message = "the audit store does not answer: try again later, and see /readyz";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "api_error", message)
+            }
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut error = Map::new();
+        error.insert("type".to_owned(), self.kind.into());
+        error.insert("message".to_owned(), self.message.into());
+        if let Some(param) = self.param {
+            error.insert("param".to_owned(), param.into());
+        }
+        let body = json!({"type": "error", "error": Value::Object(error)});
+        let mut answer = (self.status, Json(body)).into_response();
+        let headers = answer.headers_mut();
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if self.status == StatusCode::METHOD_NOT_ALLOWED {
+            headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        }
+        answer
+    }
+}
+
+/// The answer to a path that no route has.
+pub(super) async fn no_such_path() -> Problem {
+    Problem::not_found("there is nothing at this path: /openapi.json names every one")
+}
+
+/// The answer to another method than GET and HEAD.
+pub(super) async fn only_reads() -> Problem {
+    let message = "this path is only read: use GET";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "invalid_request_error", message)
+}
+
+/// What every answer says to a browser: keep nothing, guess nothing, run nothing, frame nothing.
+pub(super) fn harden(answer: &mut Response) {
+    let headers = answer.headers_mut();
+    for (name, value) in [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+}

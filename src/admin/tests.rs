@@ -1,0 +1,339 @@
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::audit::Settings;
+use crate::audit::record::{Actor, Client, Completion, Intent, Outcome, Ruling};
+use crate::clock::{ManualClock, Timestamp};
+use crate::config::Role;
+use crate::ids::{ChangeId, Fingerprint, RequestId};
+use crate::key::Key;
+use crate::policy::{Enforcement, Violation};
+use crate::provider::{Operation, Provider};
+
+const NOW: Timestamp = Timestamp::from_millis(1_781_427_491_123);
+
+/// An admin listener over a log of its own.
+struct World {
+    _folder: TempDir,
+    audit: Audit,
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    served: JoinHandle<io::Result<()>>,
+}
+
+/// An answer, read whole.
+struct Answer {
+    status: u16,
+    head: String,
+    text: String,
+}
+
+impl World {
+    async fn new(tokens: &[(&str, Role)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::Manual(ManualClock::at(NOW));
+        let settings = Settings {
+            database: folder.path().join("log.db"),
+            provider: Provider::named("qoder-cn").unwrap(),
+            redact: Vec::new(),
+        };
+        let key = Key::from_bytes([7; 32]);
+        let audit = Audit::start(settings, key, clock.clone()).await.unwrap();
+        let tokens = tokens.iter().map(|(token, role)| AdminToken {
+            name: "someone".to_owned(),
+            role: *role,
+            sha256: Sha256::digest(token.as_bytes()).into(),
+        });
+        let tokens: Arc<Vec<AdminToken>> = Arc::new(tokens.collect());
+        let state = AdminState {
+            audit: audit.clone(),
+            tokens: Arc::new(move || Arc::clone(&tokens)),
+            metrics_text: Arc::new(|| "# EOF\n".to_owned()),
+            clock,
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let served = tokio::spawn(serve(listener, state, async {
+            let _told = stopped.await;
+        }));
+        Self { _folder: folder, audit, address, stop, served }
+    }
+
+    /// Records a change that the policy denied.
+    async fn denied(&self, deployment_id: &str) -> ChangeId {
+        let violation = Violation {
+            rule: "timezones".to_owned(),
+            enforcement: Enforcement::Deny,
+            path: "/schedule/timezone".to_owned(),
+            message: "use UTC".to_owned(),
+            actual: Some(json!("Mars/Base")),
+        };
+        let intent = Intent {
+            id: ChangeId::new(NOW),
+            provider: "qoder-cn",
+            operation: Operation::Update,
+            deployment_id: Some(deployment_id.to_owned()),
+            actor: Actor {
+                fingerprint: Fingerprint::from_bytes([1; 8]),
+                name: Some("nightly".to_owned()),
+                team: None,
+            },
+            client: Client { ip: "127.0.0.1".to_owned(), user_agent: None },
+            request_id: RequestId::random(),
+            received_at: NOW,
+            ruling: Ruling::Deny,
+            violations: vec![violation.clone()],
+            standing: vec![violation],
+            patch: Some(json!({"schedule": {"timezone": "Mars/Base"}})),
+            refused_body: None,
+            before: Some(json!({"id": deployment_id, "name": "daily"})),
+            policy_digest: "00".to_owned(),
+        };
+        let end = Completion {
+            completed_at: NOW,
+            outcome: Outcome::Denied,
+            upstream: None,
+            deployment_id: None,
+            after: None,
+            effect: None,
+        };
+        self.audit.record(intent, end).await.unwrap()
+    }
+
+    async fn send(&self, head: &str) -> Answer {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let head = format!("{head}\r\nconnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, text) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Answer { status, head: head.to_lowercase(), text: text.to_owned() }
+    }
+
+    async fn ask(&self, target: &str) -> Answer {
+        self.send(&format!("GET {target} HTTP/1.1\r\nhost: localhost")).await
+    }
+
+    async fn ask_with(&self, target: &str, token: &str) -> Answer {
+        let head = format!("GET {target} HTTP/1.1\r\nhost: a.example\r\nauthorization: {token}");
+        self.send(&head).await
+    }
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap()
+    }
+}
+
+#[test]
+fn the_description_names_every_route_and_no_other() {
+    let description: Value = serde_json::from_str(OPENAPI).unwrap();
+    let mut described: Vec<_> = description["paths"].as_object().unwrap().keys().collect();
+    let mut routes: Vec<_> = ROUTES.iter().map(|route| route.path).collect();
+    described.sort_unstable();
+    routes.sort_unstable();
+    assert_eq!(described, routes);
+    for route in &ROUTES {
+        let operation = &description["paths"][route.path]["get"];
+        assert_eq!(operation["security"] == json!([]), route.open, "{}", route.path);
+    }
+}
+
+#[test]
+fn the_description_names_every_filter_and_leads_nowhere_wrong() {
+    let description: Value = serde_json::from_str(OPENAPI).unwrap();
+    let parameters = &description["paths"]["/api/v1/changes"]["get"]["parameters"];
+    let named = parameters.as_array().unwrap().iter().map(|parameter| {
+        parameter["$ref"].as_str().unwrap().trim_start_matches("#/components/parameters/")
+    });
+    let expected = filter::FILTERS.into_iter().chain(["limit", "cursor"]);
+    assert!(named.eq(expected));
+    for reference in OPENAPI.split("\"$ref\": \"#").skip(1) {
+        let pointer = reference.split('"').next().unwrap();
+        assert!(description.pointer(pointer).is_some(), "{pointer}");
+    }
+}
+
+#[tokio::test]
+async fn probes_ask_for_no_token_and_everything_else_does() {
+    let world = World::new(&[("secret", Role::Viewer)]).await;
+    for path in ["/healthz", "/readyz", "/metrics", "/openapi.json"] {
+        assert_eq!(world.ask(path).await.status, 200, "{path}");
+    }
+    let closed = ["/api/v1/changes", "/api/v1/events", "/api/v1/nothing", "/nothing", "//healthz"];
+    for path in closed {
+        let answer = world.ask(path).await;
+        assert_eq!(answer.status, 401, "{path}");
+        assert!(answer.head.contains("www-authenticate: bearer"));
+        assert_eq!(answer.json()["error"]["type"], "authentication_error");
+        assert_eq!(world.ask_with(path, "Bearer wrong").await.status, 401, "{path}");
+        assert_ne!(world.ask_with(path, "Bearer secret").await.status, 401, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn every_answer_is_hardened() {
+    let world = World::new(&[]).await;
+    for target in ["/healthz", "/nothing", "/api/v1/changes", "/api/v1/changes?x=1"] {
+        let head = world.ask(target).await.head;
+        for line in [
+            "cache-control: no-store",
+            "x-content-type-options: nosniff",
+            "content-security-policy: default-src 'none'",
+            "x-frame-options: deny",
+        ] {
+            assert!(head.contains(line), "{target}: {head}");
+        }
+        assert!(!head.contains("access-control"), "{target}");
+    }
+}
+
+#[tokio::test]
+async fn without_tokens_a_foreign_web_page_is_kept_out() {
+    let world = World::new(&[]).await;
+    for (lines, expected) in [
+        ("host: localhost:8081", 200),
+        ("host: [::1]:8081\r\nsec-fetch-site: same-origin", 200),
+        ("host: evil.example", 403),
+        ("host: localhost\r\nhost: evil.example", 403),
+        ("host: localhost\r\nsec-fetch-site: cross-site", 403),
+    ] {
+        let answer = world.send(&format!("GET /api/v1/changes HTTP/1.1\r\n{lines}")).await;
+        assert_eq!(answer.status, expected, "{lines}");
+    }
+    let foreign = "GET http://evil.example/api/v1/changes HTTP/1.1\r\nhost: localhost";
+    assert_eq!(world.send(foreign).await.status, 403);
+}
+
+#[tokio::test]
+async fn a_method_that_writes_is_refused_with_those_that_do_not() {
+    let world = World::new(&[]).await;
+    let answer = world.send("DELETE /api/v1/changes HTTP/1.1\r\nhost: localhost").await;
+    assert_eq!(answer.status, 405);
+    assert!(answer.head.contains("allow: get, head"));
+    assert_eq!(answer.json()["type"], "error");
+    assert_eq!(world.send("HEAD /api/v1/changes HTTP/1.1\r\nhost: localhost").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_query_that_means_nothing_names_its_key() {
+    let world = World::new(&[]).await;
+    for (target, param) in [
+        ("/api/v1/changes?colour=red", "colour"),
+        ("/api/v1/changes?limit=0", "limit"),
+        ("/api/v1/changes?limit=1001", "limit"),
+        ("/api/v1/changes?limit=%2B5", "limit"),
+        ("/api/v1/changes?team=a&team=b", "team"),
+        ("/api/v1/changes?cursor=x", "cursor"),
+        ("/api/v1/changes?since=yesterday", "since"),
+        ("/api/v1/changes?outcome=ok", "outcome"),
+        ("/api/v1/deployments?q=x", "q"),
+        ("/api/v1/deployments/dep_1/history?deployment_id=x", "deployment_id"),
+        ("/api/v1/deployments/dep_1/at", "time"),
+        ("/api/v1/events?actor=x", "actor"),
+    ] {
+        let answer = world.ask(target).await;
+        assert_eq!(answer.status, 400, "{target}");
+        assert_eq!(answer.json()["error"]["param"], param, "{target}");
+        assert_eq!(answer.json()["error"]["type"], "invalid_request_error");
+    }
+    let long = format!("/api/v1/changes?q={}", "x".repeat(8192));
+    assert_eq!(world.ask(&long).await.status, 400);
+}
+
+#[tokio::test]
+async fn changes_are_listed_page_by_page_and_shown_whole() {
+    let world = World::new(&[]).await;
+    let first = world.denied("dep_1").await;
+    let second = world.denied("dep_2").await;
+    let page = world.ask("/api/v1/changes?limit=1&actor=nightly&since=1h").await.json();
+    assert_eq!(page["data"][0]["id"], json!(second));
+    assert_eq!(page["data"][0].get("before"), None);
+    assert_eq!(page["has_more"], true);
+    let cursor = page["next_cursor"].as_str().unwrap();
+    let page = world.ask(&format!("/api/v1/changes?limit=1&cursor={cursor}")).await.json();
+    assert_eq!(page["data"][0]["id"], json!(first));
+    assert_eq!((&page["has_more"], &page["next_cursor"]), (&json!(false), &Value::Null));
+    let change = world.ask(&format!("/api/v1/changes/{first}")).await.json();
+    assert_eq!(change["before"]["name"], "daily");
+    let history = world.ask("/api/v1/deployments/dep_1/history").await.json();
+    assert_eq!(history["data"][0], change);
+    let deployments = world.ask("/api/v1/deployments").await.json();
+    assert_eq!(deployments["data"].as_array().unwrap().len(), 2);
+    let at = world.ask("/api/v1/deployments/dep_1/at?time=0s").await.json();
+    assert_eq!(at["deployment"]["name"], "daily");
+}
+
+#[tokio::test]
+async fn what_the_log_does_not_know_is_not_found() {
+    let world = World::new(&[]).await;
+    for target in [
+        "/api/v1/changes/chg_1",
+        "/api/v1/changes/chg_00000000000000000000000000000000",
+        "/api/v1/deployments/dep_1/history",
+        "/api/v1/deployments/dep_1/at?time=0s",
+        "/api/v1/deployments/%FF/history",
+        "/api/v2/changes",
+    ] {
+        let answer = world.ask(target).await;
+        assert_eq!(answer.status, 404, "{target}");
+        assert_eq!(answer.json()["error"]["type"], "not_found_error", "{target}");
+    }
+}
+
+#[tokio::test]
+async fn a_viewer_sees_that_something_changed_but_not_what() {
+    let world = World::new(&[("see", Role::Viewer), ("audit", Role::Auditor)]).await;
+    let id = world.denied("dep_1").await;
+    let targets = [
+        format!("/api/v1/changes/{id}"),
+        "/api/v1/changes".to_owned(),
+        "/api/v1/deployments/dep_1/history".to_owned(),
+    ];
+    for target in targets {
+        let viewer = world.ask_with(&target, "Bearer see").await;
+        assert_eq!(viewer.status, 200);
+        assert!(!viewer.text.contains("Mars/Base"), "{target}");
+        assert!(!viewer.text.contains("daily"), "{target}");
+        let auditor = world.ask_with(&target, "Bearer audit").await;
+        assert!(auditor.text.contains("Mars/Base"), "{target}");
+    }
+    let at = "/api/v1/deployments/dep_1/at?time=0s";
+    assert_eq!(world.ask_with(at, "Bearer see").await.status, 403);
+    assert_eq!(world.ask_with(at, "Bearer audit").await.status, 200);
+}
+
+#[tokio::test]
+async fn events_are_listed() {
+    let world = World::new(&[]).await;
+    world.audit.close(Duration::from_secs(30)).await;
+    let page = world.ask("/api/v1/events?since=1h").await.json();
+    assert_eq!(page["data"][0]["kind"], "start");
+    assert_eq!(page["data"][0]["at"], json!(NOW));
+    assert_eq!(page["data"][0]["actor"], Value::Null);
+}
+
+#[tokio::test]
+async fn an_idle_connection_does_not_hold_up_the_end() {
+    let world = World::new(&[]).await;
+    let mut idle = TcpStream::connect(world.address).await.unwrap();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    let mut first = [0; 12];
+    idle.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    world.stop.send(()).unwrap();
+    world.served.await.unwrap().unwrap();
+    assert!(TcpStream::connect(world.address).await.is_err());
+}

@@ -1,0 +1,222 @@
+//! The ways to the writer, each bounded.
+//!
+//! An ending has its place reserved before its change is opened, so it always finds one.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::entry::Entry;
+use super::record::{Event, EventKind};
+use super::store::Fault;
+use super::{Counters, Health};
+use crate::clock::Timestamp;
+
+/// The most commands that wait for the writer.
+const COMMANDS_MAX: usize = 1_024;
+
+/// The most changes that are open at a time.
+const OPEN_MAX: usize = 4_096;
+
+/// The most events that wait for the writer.
+const EVENTS_MAX: usize = 8_192;
+
+/// A store that takes longer for one batch is as good as none.
+const BUSY_MAX: Duration = Duration::from_secs(5);
+
+/// Something to write, and who waits for it.
+#[derive(Debug)]
+pub(super) struct Queued {
+    pub(super) entry: Entry,
+    pub(super) answer: Option<oneshot::Sender<Result<(), Fault>>>,
+}
+
+/// The callers' ends.
+#[derive(Debug)]
+pub(super) struct Queues {
+    pub(super) commands: mpsc::Sender<Queued>,
+    pub(super) endings: mpsc::Sender<Queued>,
+    events: mpsc::Sender<Event>,
+    closing: watch::Sender<bool>,
+    health: watch::Receiver<Health>,
+    tally: Arc<Tally>,
+}
+
+/// The writer's ends.
+pub(super) struct Ends {
+    pub(super) commands: mpsc::Receiver<Queued>,
+    pub(super) endings: mpsc::Receiver<Queued>,
+    pub(super) events: mpsc::Receiver<Event>,
+    pub(super) closing: watch::Receiver<bool>,
+    pub(super) health: watch::Sender<Health>,
+}
+
+/// What both sides know.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) commits: AtomicU64,
+    pub(super) rows: AtomicU64,
+    pub(super) kept: AtomicU64,
+    dropped: AtomicU64,
+    /// Since when the store has been at work, in milliseconds; 0 while it rests.
+    busy_since: AtomicI64,
+    gap: Mutex<Option<Gap>>,
+}
+
+/// Events that were dropped and not told of yet.
+#[derive(Clone, Copy, Debug)]
+struct Gap {
+    count: u64,
+    since: Timestamp,
+    until: Timestamp,
+}
+
+impl Queued {
+    pub(super) fn event(event: Event) -> Self {
+        Self { entry: Entry::Happening(Box::new(event)), answer: None }
+    }
+
+    /// Whether it is to be written: what nobody waits for any more will not be forwarded either.
+    pub(super) fn is_wanted(&self) -> bool {
+        let awaited = self.answer.as_ref().is_none_or(|answer| !answer.is_closed());
+        awaited || matches!(self.entry, Entry::Ending(_))
+    }
+
+    /// Tells who waits, if anyone still does.
+    pub(super) fn tell(self, answer: Result<(), Fault>) {
+        if let Some(waiting) = self.answer {
+            let _gone = waiting.send(answer);
+        }
+    }
+}
+
+impl Queues {
+    pub(super) fn new() -> (Self, Ends) {
+        let (commands, commands_taken) = mpsc::channel(COMMANDS_MAX);
+        let (endings, endings_taken) = mpsc::channel(OPEN_MAX);
+        let (events, events_taken) = mpsc::channel(EVENTS_MAX);
+        let (closing, closing_seen) = watch::channel(false);
+        let (health_told, health) = watch::channel(Health::Writable);
+        let ends = Ends {
+            commands: commands_taken,
+            endings: endings_taken,
+            events: events_taken,
+            closing: closing_seen,
+            health: health_told,
+        };
+        let tally = Arc::new(Tally::default());
+        (Self { commands, endings, events, closing, health, tally }, ends)
+    }
+
+    /// Queues an event, or counts it as dropped.
+    pub(super) fn note(&self, event: Event) {
+        match self.events.try_send(event) {
+            Ok(()) => {}
+            Err(TrySendError::Full(event) | TrySendError::Closed(event)) => {
+                self.tally.drop_event(event.at);
+            }
+        }
+    }
+
+    pub(super) fn health(&self, now: Timestamp) -> Health {
+        if self.commands.is_closed() {
+            return Health::Failing("the log is closed".to_owned());
+        }
+        let busy_since = self.tally.busy_since.load(Ordering::Relaxed);
+        let late = Timestamp::from_millis(busy_since).plus(BUSY_MAX) < now;
+        if busy_since != 0 && late {
+            return Health::Failing("the store does not answer".to_owned());
+        }
+        self.health.borrow().clone()
+    }
+
+    pub(super) fn counters(&self) -> Counters {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let waiting = self.commands.max_capacity() - self.commands.capacity();
+        let open = self.endings.max_capacity() - self.endings.capacity();
+        Counters {
+            commits: count(&self.tally.commits),
+            rows: count(&self.tally.rows),
+            events_dropped: count(&self.tally.dropped),
+            commands_waiting: waiting,
+            changes_open: open,
+            endings_kept: count(&self.tally.kept),
+        }
+    }
+
+    /// Asks the writer to end once everything queued is written and nothing is open.
+    pub(super) fn close(&self) {
+        self.closing.send_replace(true);
+    }
+
+    pub(super) fn tally(&self) -> Arc<Tally> {
+        Arc::clone(&self.tally)
+    }
+
+    #[cfg(test)]
+    pub(super) fn watch_health(&self) -> watch::Receiver<Health> {
+        self.health.clone()
+    }
+}
+
+impl Ends {
+    /// Takes nothing new; what was queued, and the endings of what is open, still come.
+    pub(super) fn close(&mut self) {
+        self.commands.close();
+        self.endings.close();
+        self.events.close();
+    }
+}
+
+impl Tally {
+    /// Notes that the store is given work.
+    pub(super) fn begin(&self, now: Timestamp) {
+        self.busy_since.store(now.millis(), Ordering::Relaxed);
+    }
+
+    /// Notes that the store has done its work.
+    pub(super) fn end(&self) {
+        self.busy_since.store(0, Ordering::Relaxed);
+    }
+
+    pub(super) fn drop_event(&self, at: Timestamp) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+        let mut gap = self.gap();
+        let so_far = gap.unwrap_or(Gap { count: 0, since: at, until: at });
+        *gap = Some(Gap {
+            count: so_far.count + 1,
+            since: so_far.since.min(at),
+            until: so_far.until.max(at),
+        });
+    }
+
+    /// The event that tells of dropped ones, where there are any that nothing has told of.
+    pub(super) fn take_gap(&self) -> Option<Event> {
+        self.gap().take().map(Gap::event)
+    }
+
+    fn gap(&self) -> MutexGuard<'_, Option<Gap>> {
+        self.gap.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Gap {
+    fn event(self) -> Event {
+        Event {
+            at: self.until,
+            kind: EventKind::Dropped,
+            actor: None,
+            client_ip: None,
+            request_id: None,
+            detail: json!({
+                "count": self.count,
+                "since": self.since.to_string(),
+                "until": self.until.to_string(),
+            }),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Unclear ends made clear: a later snapshot tells whether a change was applied.
+
+use serde_json::{Value, json};
+
+use super::entry::Entry;
+use super::query::Reader;
+use super::record::{Event, EventKind, Settlement};
+use super::store::{Boxed, Unclear};
+use super::unsettled::{DEPLOYMENTS_MAX, Unsettled};
+use super::{Audit, Unavailable};
+use crate::deployment::diff::{self, Applied};
+use crate::deployment::patch::Patch;
+use crate::deployment::predict::{Omitted, predict};
+use crate::ids::ChangeId;
+use crate::provider::Provider;
+
+impl Audit {
+    /// Settles what is unsettled of that deployment by a snapshot of it. Costs nothing where
+    /// there is nothing to settle. `by` names the change whose snapshot it is. The deployment's
+    /// turn must be held meanwhile.
+    pub async fn settle(&self, deployment_id: &str, snapshot: &Value, by: ChangeId) {
+        if self.shared.unsettled.may_have(deployment_id) {
+            self.settle_as(deployment_id, snapshot, by, told).await;
+        }
+    }
+
+    /// Settles as `told` tells of each unclear change, given it and the redacted snapshot.
+    pub(super) async fn settle_as(
+        &self,
+        deployment_id: &str,
+        snapshot: &Value,
+        by: ChangeId,
+        told: impl Fn(&Unclear, &Value) -> Applied,
+    ) {
+        let stored_id = self.shared.redactor.scrub(deployment_id);
+        let unclear = match self.shared.reader.unclear(&stored_id).await {
+            Ok(unclear) => unclear,
+            Err(error) => {
+                return tracing::warn!(deployment_id, error, "can't tell what is unsettled");
+            }
+        };
+        let mut snapshot = snapshot.clone();
+        self.shared.redactor.conceal(&mut snapshot, "", &mut Vec::new());
+        for change in unclear {
+            let applied = told(&change, &snapshot);
+            if let Err(error) = self.settle_one(&change, applied, by).await {
+                return tracing::warn!(change = %change.id, ?error, "a change stays unsettled");
+            }
+            self.shared.unsettled.settled(deployment_id, 1);
+        }
+    }
+
+    async fn settle_one(
+        &self,
+        change: &Unclear,
+        applied: Applied,
+        by: ChangeId,
+    ) -> Result<(), Unavailable> {
+        let by = if by == change.id { "answer".to_owned() } else { by.to_string() };
+        let at = self.shared.clock.now();
+        let settlement = Settlement { by: by.clone(), at, applied };
+        self.submit(Entry::Settling(change.seq, settlement)).await?;
+        self.note(Event {
+            at,
+            kind: EventKind::Settlement,
+            actor: None,
+            client_ip: None,
+            request_id: None,
+            detail: json!({"change": change.id, "applied": applied, "by": by}),
+        });
+        Ok(())
+    }
+}
+
+/// What the log holds of unclear changes.
+pub(super) async fn unsettled(reader: &Reader) -> Result<Unsettled, Boxed> {
+    let unsettled = Unsettled::default();
+    let limit = i64::try_from(DEPLOYMENTS_MAX).unwrap_or(i64::MAX);
+    for (deployment_id, changes) in reader.unsettled(limit.saturating_add(1)).await? {
+        unsettled.add(&deployment_id, usize::try_from(changes).unwrap_or(usize::MAX));
+    }
+    Ok(unsettled)
+}
+
+/// What a snapshot tells of a change, both without their secrets.
+fn told(change: &Unclear, snapshot: &Value) -> Applied {
+    let provider = Provider::named(&change.provider)?;
+    let object = change.patch.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
+    let before = change.before.as_ref();
+    let patch = Patch { object };
+    let prediction = predict(provider, change.operation, Omitted::Preserved, before, &patch);
+    diff::settle(provider, change.operation, before, &prediction, snapshot)
+}

@@ -1,0 +1,241 @@
+//! Changes and events as people read them. Pure: values in, lines out.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::text::{json, plain};
+use crate::audit::record::{Actor, Bodies, Change, Event, Settlement};
+use crate::clock::Timestamp;
+use crate::deployment::diff::Difference;
+use crate::policy::Violation;
+
+/// The columns of a list of changes.
+pub(super) const CHANGE_HEADINGS: [&str; 8] =
+    ["RECEIVED", "CHANGE", "DEPLOYMENT", "ACTOR", "OPERATION", "DECISION", "OUTCOME", "RULES"];
+
+/// The columns of a list of events.
+pub(super) const EVENT_HEADINGS: [&str; 5] = ["AT", "KIND", "ACTOR", "FROM", "DETAIL"];
+
+/// What stands where there is nothing.
+const NOTHING: &str = "-";
+
+/// How wide the names before the facts are.
+const LABEL_WIDTH: usize = 12;
+
+/// A change in a list.
+pub(super) fn change_row(change: &Change) -> [String; 8] {
+    let mut rules: Vec<_> = change.violations.iter().map(|broken| plain(&broken.rule)).collect();
+    rules.dedup();
+    [
+        second(change.received_at),
+        change.id.to_string(),
+        change.deployment_id.as_deref().map_or(NOTHING.to_owned(), plain),
+        short_actor(&change.actor),
+        change.operation.to_string(),
+        word(&change.decision),
+        ending(change),
+        rules.join(", "),
+    ]
+}
+
+/// An event in a list.
+pub(super) fn event_row(event: &Event) -> [String; 5] {
+    [
+        second(event.at),
+        word(&event.kind),
+        event.actor.as_ref().map_or(NOTHING.to_owned(), short_actor),
+        event.client_ip.as_deref().map_or(NOTHING.to_owned(), plain),
+        detail(&event.detail),
+    ]
+}
+
+/// A whole change: first who, from where, when and what came of it, then where it differs.
+pub(super) fn change(change: &Change) -> Vec<String> {
+    let mut lines = vec![format!("change {}", change.id)];
+    lines.extend(
+        facts(change).into_iter().map(|(label, fact)| format!("{label:LABEL_WIDTH$}{fact}")),
+    );
+    rules(&mut lines, "violations", &change.violations);
+    rules(&mut lines, "standing, broken before already", &change.standing);
+    if let Some(bodies) = &change.bodies {
+        contents(&mut lines, bodies);
+    }
+    if !change.redacted.is_empty() {
+        section(&mut lines, "concealed", change.redacted.iter().map(|path| plain(path)));
+    }
+    lines
+}
+
+/// One step of a deployment's history: a line, and below it where it differs.
+pub(super) fn step(change: &Change) -> Vec<String> {
+    let head = format!(
+        "{}  {}  {}  by {}  {}  {}",
+        second(change.received_at),
+        change.id,
+        change.operation,
+        short_actor(&change.actor),
+        word(&change.decision),
+        ending(change),
+    );
+    let broken = change.violations.iter().map(|broken| format!("  ! {}", violation(broken)));
+    let diff = change.bodies.iter().flat_map(|bodies| &bodies.diff);
+    let moved = diff.filter(|place| !place.computed).map(|place| format!("  {}", moved(place)));
+    std::iter::once(head).chain(broken).chain(moved).collect()
+}
+
+fn facts(change: &Change) -> Vec<(&'static str, String)> {
+    let optional = |text: Option<&str>| text.map_or(NOTHING.to_owned(), plain);
+    let agent = change.client.user_agent.as_deref();
+    let agent = agent.map(|agent| format!(", {}", plain(agent))).unwrap_or_default();
+    let mut facts = vec![
+        ("who", whole_actor(&change.actor)),
+        ("from", format!("{}{agent}", plain(&change.client.ip))),
+        ("when", span(change)),
+        ("asked", change.operation.to_string()),
+        ("deployment", optional(change.deployment_id.as_deref())),
+        ("provider", plain(&change.provider)),
+        ("request", plain(&change.request_id)),
+        ("decision", word(&change.decision)),
+        ("outcome", word(&change.outcome)),
+    ];
+    if let Some(settled) = &change.settled {
+        facts.push(("settled", settlement(settled)));
+    }
+    let answer = change.upstream.as_ref().map_or("nothing was forwarded".to_owned(), |answer| {
+        let status = answer.status.map_or("no answer".to_owned(), |status| status.to_string());
+        let id = answer.request_id.as_deref();
+        format!("{status}{}", id.map(|id| format!(", request {}", plain(id))).unwrap_or_default())
+    });
+    facts.push(("upstream", answer));
+    if let Some(effect) = &change.effect {
+        facts.push(("effect", word(effect)));
+    }
+    if let Some(body) = &change.body {
+        let digest = body.digest.as_deref().map(|digest| format!(", {}", plain(digest)));
+        facts.push(("body", format!("{} bytes{}", body.bytes, digest.unwrap_or_default())));
+    }
+    facts.push(("policy", plain(&change.policy_digest)));
+    facts
+}
+
+/// What the bodies tell: the difference where there is an after, else what was asked for.
+fn contents(lines: &mut Vec<String>, bodies: &Bodies) {
+    if bodies.after.is_none() {
+        if let Some(patch) = &bodies.patch {
+            section(lines, "asked for", members(patch));
+        }
+        return;
+    }
+    let (computed, asked): (Vec<_>, Vec<_>) = bodies.diff.iter().partition(|at| at.computed);
+    if asked.is_empty() {
+        section(lines, "changed", ["nothing".to_owned()]);
+    } else {
+        section(lines, "changed", asked.into_iter().map(moved));
+    }
+    if !computed.is_empty() {
+        section(lines, "changed by the server", computed.into_iter().map(moved));
+    }
+}
+
+fn rules(lines: &mut Vec<String>, title: &str, broken: &[Violation]) {
+    if !broken.is_empty() {
+        section(lines, title, broken.iter().map(violation));
+    }
+}
+
+fn section(lines: &mut Vec<String>, title: &str, content: impl IntoIterator<Item = String>) {
+    lines.push(String::new());
+    lines.push(format!("{title}:"));
+    lines.extend(content.into_iter().map(|line| format!("  {line}")));
+}
+
+/// `path: old → new`.
+fn moved(place: &Difference) -> String {
+    let shown = |value: &Option<Value>| value.as_ref().map_or("(none)".to_owned(), json);
+    format!("{}: {} → {}", path(&place.path), shown(&place.from), shown(&place.to))
+}
+
+fn violation(broken: &Violation) -> String {
+    let (rule, message) = (plain(&broken.rule), plain(&broken.message));
+    let actual = broken.actual.as_ref().map(|actual| format!(" (was {})", json(actual)));
+    let actual = actual.unwrap_or_default();
+    format!("{rule} ({}) at {}: {message}{actual}", word(&broken.enforcement), path(&broken.path))
+}
+
+/// A JSON Pointer; that of the whole document is empty, which nobody sees.
+fn path(pointer: &str) -> String {
+    if pointer.is_empty() { "(whole)".to_owned() } else { plain(pointer) }
+}
+
+fn members(patch: &Value) -> Vec<String> {
+    match patch.as_object() {
+        Some(object) if object.is_empty() => vec!["nothing".to_owned()],
+        Some(object) => object
+            .iter()
+            .map(|(name, value)| format!("/{}: {}", plain(name), json(value)))
+            .collect(),
+        None => vec![json(patch)],
+    }
+}
+
+fn settlement(settled: &Settlement) -> String {
+    let told = match settled.applied {
+        Some(true) => "it was applied",
+        Some(false) => "it was not applied",
+        None => "it can't be told",
+    };
+    format!("{told}, by {} at {}", plain(&settled.by), settled.at)
+}
+
+/// The outcome, and where it was unclear, what was found out.
+fn ending(change: &Change) -> String {
+    let outcome = word(&change.outcome);
+    match change.settled.as_ref().map(|settled| settled.applied) {
+        Some(Some(true)) => format!("{outcome}: applied"),
+        Some(Some(false)) => format!("{outcome}: not applied"),
+        Some(None) | None => outcome,
+    }
+}
+
+fn span(change: &Change) -> String {
+    match change.completed_at {
+        Some(end) => {
+            let millis = end.millis().saturating_sub(change.received_at.millis());
+            format!("{}, took {millis} ms", change.received_at)
+        }
+        None => format!("{}, not finished", change.received_at),
+    }
+}
+
+fn short_actor(actor: &Actor) -> String {
+    actor.name.as_deref().map_or_else(|| actor.fingerprint.to_string(), plain)
+}
+
+fn whole_actor(actor: &Actor) -> String {
+    let mut whole = actor.fingerprint.to_string();
+    for part in [&actor.name, &actor.team].into_iter().flatten() {
+        whole.push_str(", ");
+        whole.push_str(&plain(part));
+    }
+    whole
+}
+
+/// A moment to the second, which is enough for a list.
+fn second(at: Timestamp) -> String {
+    let text = at.to_string();
+    text.split_once('.').map_or(text.clone(), |(second, _millis)| format!("{second}Z"))
+}
+
+/// The flat detail of an event as `name=value`.
+fn detail(detail: &Value) -> String {
+    let Some(object) = detail.as_object() else { return json(detail) };
+    let shown = |value: &Value| value.as_str().map_or_else(|| json(value), plain);
+    let pairs = object.iter().map(|(name, value)| format!("{}={}", plain(name), shown(value)));
+    pairs.collect::<Vec<_>>().join(" ")
+}
+
+/// The word that records use for a value.
+fn word(value: &impl Serialize) -> String {
+    let word = serde_json::to_value(value).ok();
+    word.as_ref().and_then(Value::as_str).unwrap_or(NOTHING).to_owned()
+}

@@ -1,0 +1,82 @@
+//! The form of a key in which look-alikes are equal.
+//!
+//! NFKC (UAX #15), full case folding (Unicode 3.13), removal of white space and of what is
+//! ignorable, and the confusable skeleton (UTS #39, section 4). Each step can bring back what an
+//! earlier one took away (the skeleton of a digit zero is a capital O, say), so they are repeated
+//! until nothing changes.
+
+use caseless::Caseless as _;
+use unicode_normalization::UnicodeNormalization as _;
+use unicode_security::skeleton;
+
+use super::ignorable::is_ignorable;
+
+/// How often a text is taken through the steps at most. Real text settles within three rounds.
+const ROUNDS_MAX: usize = 8;
+
+/// The forms of one text; texts that share one look alike. There are two since a character may
+/// look like another one than it folds to: `I` is an `i` when folded first and an `l` by its look,
+/// a long s (U+017F) is an `s` and an `f`, a capital lunate sigma (U+03F9) an `o` and a `c`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Forms {
+    pub(super) folded: String,
+    pub(super) looked: String,
+}
+
+impl Forms {
+    pub(super) fn of(text: &str) -> Self {
+        let look: String = skeleton(&seen(text.chars())).collect();
+        Self { folded: settled(text.to_owned()), looked: settled(look) }
+    }
+
+    pub(super) fn each(&self) -> [&str; 2] {
+        [&self.folded, &self.looked]
+    }
+}
+
+/// Folds and takes the skeleton, until it stays as it is.
+fn settled(text: String) -> String {
+    until_stable(text, |text| {
+        let folded =
+            until_stable(text.to_owned(), |text| seen(text.nfkc().default_case_fold().nfkc()));
+        skeleton(&folded).collect()
+    })
+}
+
+/// The characters that are seen: neither white space nor ignorable.
+fn seen(text: impl Iterator<Item = char>) -> String {
+    text.filter(|c| !c.is_whitespace() && !is_ignorable(*c)).collect()
+}
+
+fn until_stable(mut text: String, step: impl Fn(&str) -> String) -> String {
+    for _ in 0..ROUNDS_MAX {
+        let next = step(&text);
+        if next == text {
+            break;
+        }
+        text = next;
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_character_settles_and_stays_settled() {
+        for c in (0..=u32::from(char::MAX)).filter_map(char::from_u32) {
+            let once = settled(c.to_string());
+            assert_eq!(settled(once.clone()), once, "{c:?}");
+        }
+    }
+
+    #[test]
+    fn a_star_and_a_dot_survive_and_small_letters_stay_apart() {
+        assert_eq!(settled("*".to_owned()), "*");
+        assert_eq!(settled(".".to_owned()), ".");
+        let forms: std::collections::HashSet<_> =
+            ('a'..='z').flat_map(|c| [settled(c.to_string())]).collect();
+        assert_eq!(forms.len(), 26);
+    }
+}

@@ -1,0 +1,214 @@
+//! What the rule's patterns match.
+
+use std::fmt;
+
+use regex_lite::Regex;
+
+use super::lookalike::Forms;
+use super::places::Key;
+
+/// The longest pattern, in characters.
+const PATTERN_CHARS_MAX: usize = 256;
+
+/// A metadata key or a dotted path of keys; `*` stands for any text within one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyPattern {
+    text: String,
+    segments: Vec<Segment>,
+}
+
+/// What one key must look like: a regular expression that fits it as a whole.
+#[derive(Clone, Debug)]
+pub struct KeyShape {
+    text: String,
+    whole: Regex,
+}
+
+/// Why a pattern can't be used, and the fix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PatternError {
+    /// It is empty, or has an empty part between dots.
+    #[error("is empty or has an empty part: write a key, or keys joined by single dots")]
+    Empty,
+    /// It is too long.
+    #[error("is longer than 256 characters: shorten it")]
+    Long,
+    /// It holds a control character.
+    #[error("holds a control character, which no key can hold: remove it")]
+    Control,
+    /// It is no regular expression.
+    #[error("is no regular expression: mend it, and see regex-lite for what is understood")]
+    Regex,
+}
+
+/// The literal parts around the stars of one segment, as they are compared, in either form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Segment {
+    folded: Vec<String>,
+    looked: Vec<String>,
+}
+
+impl KeyPattern {
+    /// Reads a pattern.
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
+        well_formed(text)?;
+        let segments: Vec<Segment> = text.split('.').map(Segment::parse).collect();
+        // A part that is nothing but white space or ignorable would match only unseen keys.
+        if segments.iter().any(Segment::is_empty) {
+            return Err(PatternError::Empty);
+        }
+        Ok(Self { text: text.to_owned(), segments })
+    }
+
+    /// How many keys deep it reaches.
+    pub(super) fn depth(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// Whether the keys that lead to a place are what it names. A key that holds dots counts both
+    /// as one key and as the path that it spells.
+    pub(super) fn matches(&self, keys: &[Key<'_>]) -> bool {
+        let one_by_one = keys.len() == self.segments.len()
+            && self.segments.iter().zip(keys).all(|(segment, key)| {
+                key.forms.each().into_iter().any(|form| segment.matches(form))
+            });
+        one_by_one
+            || self.spelled(keys.iter().map(|key| key.forms.folded.as_str()))
+            || self.spelled(keys.iter().map(|key| key.forms.looked.as_str()))
+    }
+
+    fn spelled<'k>(&self, keys: impl Iterator<Item = &'k str>) -> bool {
+        let mut parts = keys.flat_map(|key| key.split('.'));
+        let named = self
+            .segments
+            .iter()
+            .all(|segment| parts.next().is_some_and(|part| segment.matches(part)));
+        named && parts.next().is_none()
+    }
+}
+
+impl Segment {
+    fn parse(text: &str) -> Self {
+        let literals: Vec<Forms> = text.split('*').map(Forms::of).collect();
+        Self {
+            folded: literals.iter().map(|forms| forms.folded.clone()).collect(),
+            looked: literals.into_iter().map(|forms| forms.looked).collect(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        matches!(self.folded.as_slice(), [only] if only.is_empty())
+    }
+
+    fn matches(&self, key: &str) -> bool {
+        glob(&self.folded, key) || glob(&self.looked, key)
+    }
+}
+
+impl KeyShape {
+    /// Reads a regular expression.
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
+        well_formed(text)?;
+        // Compiled alone first, so that no unbalanced bracket can break out of the anchors.
+        let compiled = Regex::new(text).and_then(|_| Regex::new(&format!(r"\A(?:{text})\z")));
+        let whole = compiled.map_err(|_source| PatternError::Regex)?;
+        Ok(Self { text: text.to_owned(), whole })
+    }
+
+    /// Whether the whole key fits.
+    #[must_use]
+    pub fn fits(&self, key: &str) -> bool {
+        self.whole.is_match(key)
+    }
+}
+
+impl fmt::Display for KeyPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Display for KeyShape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl PartialEq for KeyShape {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+fn well_formed(text: &str) -> Result<(), PatternError> {
+    match text {
+        "" => Err(PatternError::Empty),
+        _ if text.chars().any(char::is_control) => Err(PatternError::Control),
+        _ if text.chars().count() > PATTERN_CHARS_MAX => Err(PatternError::Long),
+        _ => Ok(()),
+    }
+}
+
+/// Whether `text` is the literals in their order, with any text where a star was between them.
+fn glob(literals: &[String], text: &str) -> bool {
+    let [first, between @ .., last] = literals else {
+        return literals.first().is_some_and(|only| only == text);
+    };
+    let inner = text.strip_prefix(first.as_str()).and_then(|rest| rest.strip_suffix(last.as_str()));
+    let Some(mut rest) = inner else { return false };
+    between.iter().all(|literal| match rest.split_once(literal.as_str()) {
+        Some((_, after)) => {
+            rest = after;
+            true
+        }
+        None => false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matches(pattern: &str, keys: &[&str]) -> bool {
+        let keys: Vec<Key<'_>> =
+            keys.iter().map(|text| Key { text, forms: Forms::of(text) }).collect();
+        KeyPattern::parse(pattern).unwrap().matches(&keys)
+    }
+
+    #[test]
+    fn a_star_stays_within_its_key() {
+        assert!(matches("secret_*", &["secret_"]) && matches("secret_*", &["secret_a.b"]));
+        assert!(matches("*", &["x"]) && matches("a*b*c", &["a--b--c"]) && matches("**", &["x"]));
+        assert!(matches("a.*", &["a", "b"]) && matches("a.*.c", &["a.b", "c"]));
+        assert!(!matches("a.*", &["a"]) && !matches("*", &["a", "b"]));
+        assert!(!matches("a*a", &["a"]) && !matches("a*b*b", &["ab"]));
+    }
+
+    #[test]
+    fn a_plain_pattern_is_the_whole_key_and_at_the_top() {
+        assert!(matches("owner", &["owner"]));
+        for other in [&["owner2"] as &[&str], &["a", "owner"], &["owner", "a"], &["owner.a"]] {
+            assert!(!matches("owner", other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn patterns_that_can_match_nothing_are_refused() {
+        for empty in ["", ".", "a.", ".a", "a..b", " ", "\u{200b}", "a.\u{ad}"] {
+            assert_eq!(KeyPattern::parse(empty), Err(PatternError::Empty), "{empty:?}");
+        }
+        assert_eq!(KeyPattern::parse("a\n"), Err(PatternError::Control));
+        assert_eq!(KeyPattern::parse(&"键".repeat(257)), Err(PatternError::Long));
+        assert!(KeyPattern::parse(&"键".repeat(256)).is_ok());
+    }
+
+    #[test]
+    fn a_shape_fits_the_whole_key_or_not_at_all() {
+        let shape = KeyShape::parse("a|b[0-9]+").unwrap();
+        assert!(shape.fits("a") && shape.fits("b12"));
+        assert!(!shape.fits("ab") && !shape.fits("a\n") && !shape.fits("xa"));
+        for broken in ["(", "a)|(b", "(?x)a #"] {
+            assert_eq!(KeyShape::parse(broken), Err(PatternError::Regex), "{broken}");
+        }
+    }
+}

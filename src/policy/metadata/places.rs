@@ -1,0 +1,63 @@
+//! Every place inside the metadata, with the keys that lead to it.
+
+use serde_json::Value;
+
+use super::lookalike::Forms;
+use crate::deployment::pointer::child;
+
+/// One key on the way to a place.
+pub(super) struct Key<'v> {
+    /// As it is written.
+    pub(super) text: &'v str,
+    /// As it is compared.
+    pub(super) forms: Forms,
+}
+
+/// A value inside the metadata.
+pub(super) struct Place<'a, 'v> {
+    /// The keys that lead to it; elements of arrays are not counted.
+    pub(super) keys: &'a [Key<'v>],
+    /// JSON Pointer below the deployment.
+    pub(super) pointer: &'a str,
+    /// What stands there.
+    pub(super) value: &'v Value,
+}
+
+/// Visits every value under a key, at most `depth_max` keys deep.
+pub(super) fn each_place<'v>(
+    pointer: &str,
+    metadata: &'v Value,
+    depth_max: usize,
+    visit: &mut dyn FnMut(&Place<'_, 'v>),
+) {
+    descend(&mut Vec::new(), pointer, metadata, depth_max, visit);
+}
+
+fn descend<'v>(
+    keys: &mut Vec<Key<'v>>,
+    pointer: &str,
+    value: &'v Value,
+    depth_max: usize,
+    visit: &mut dyn FnMut(&Place<'_, 'v>),
+) {
+    if keys.len() >= depth_max {
+        return;
+    }
+    match value {
+        Value::Object(members) => {
+            for (text, value) in members {
+                let pointer = child(pointer, text);
+                keys.push(Key { text, forms: Forms::of(text) });
+                visit(&Place { keys: keys.as_slice(), pointer: &pointer, value });
+                descend(keys, &pointer, value, depth_max, visit);
+                keys.pop();
+            }
+        }
+        Value::Array(elements) => {
+            for (index, value) in elements.iter().enumerate() {
+                descend(keys, &child(pointer, &index.to_string()), value, depth_max, visit);
+            }
+        }
+        _ => {}
+    }
+}

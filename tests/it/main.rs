@@ -1,0 +1,15 @@
+//! Tests through the door: a gateway, an upstream and a log of their own for each test.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::missing_panics_doc,
+    reason = "a test that meets what it does not expect fails, and says where"
+)]
+
+mod governed;
+mod passthrough;
+mod refusals;
+mod world;

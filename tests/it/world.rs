@@ -1,0 +1,208 @@
+//! A gateway on port 0 with a temporary log, an upstream, and clients to call it with.
+
+pub(crate) mod client;
+pub(crate) mod recorder;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use changegate::clock::Clock;
+use changegate::config::check::check;
+use changegate::provider::Provider;
+use changegate::server::{Options, Server};
+use changegate::simulator::{self, Simulator};
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub(crate) use self::client::{Answer, Call, call};
+
+/// The deployment that the simulator starts with.
+pub(crate) const DEPLOYMENT: &str = simulator::DEPLOYMENT_ID;
+
+/// The policy that most tests run under.
+pub(crate) const POLICY: &str = r#"
+[timezones]
+allowed = ["Asia/Shanghai", "UTC"]
+
+[metadata]
+forbidden_keys = ["owner_override", "secret_*"]
+protected_keys = ["cas_config.config.max_concurrent"]
+"#;
+
+/// Everything one test needs.
+pub(crate) struct World {
+    pub(crate) server: Server,
+    pub(crate) folder: TempDir,
+    simulator: Option<Simulator>,
+}
+
+/// A world to be.
+pub(crate) struct Setup {
+    provider: &'static str,
+    upstream: Option<String>,
+    config: String,
+    policy: String,
+    clock: Clock,
+    files: Vec<(String, String)>,
+}
+
+/// A world with the simulator behind the gateway and the usual policy.
+pub(crate) async fn world() -> World {
+    Setup::new().start().await
+}
+
+impl Setup {
+    pub(crate) fn new() -> Self {
+        Self {
+            provider: "qoder-cn",
+            upstream: None,
+            // Budgets that no test reaches by accident.
+            config: "[rate_limit]\nread = { per_second = 10000, burst = 10000 }\n\
+                     write = { per_second = 10000, burst = 10000 }\n"
+                .to_owned(),
+            policy: POLICY.to_owned(),
+            clock: Clock::System,
+            files: Vec::new(),
+        }
+    }
+
+    pub(crate) fn provider(mut self, name: &'static str) -> Self {
+        self.provider = name;
+        self
+    }
+
+    /// Another upstream than the simulator, such as `http://127.0.0.1:1`.
+    pub(crate) fn upstream(mut self, url: impl Into<String>) -> Self {
+        self.upstream = Some(url.into());
+        self
+    }
+
+    /// The configuration beside `[upstream]`, `[audit]`, `[policy]` and the addresses.
+    pub(crate) fn config(mut self, text: &str) -> Self {
+        text.clone_into(&mut self.config);
+        self
+    }
+
+    pub(crate) fn policy(mut self, text: &str) -> Self {
+        text.clone_into(&mut self.policy);
+        self
+    }
+
+    pub(crate) fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// A file beside the configuration.
+    pub(crate) fn file(mut self, name: &str, text: &str) -> Self {
+        self.files.push((name.to_owned(), text.to_owned()));
+        self
+    }
+
+    pub(crate) async fn start(self) -> World {
+        let folder = tempfile::tempdir().unwrap();
+        let simulator = self.upstream.is_none().then(|| {
+            let provider = Provider::named(self.provider).unwrap();
+            let clock = self.clock.clone();
+            Simulator::start(simulator::Options { provider, clock, ..Default::default() }).unwrap()
+        });
+        let url = self
+            .upstream
+            .clone()
+            .unwrap_or_else(|| format!("http://{}", simulator.as_ref().unwrap().address()));
+        std::fs::write(folder.path().join("policy.toml"), &self.policy).unwrap();
+        for (name, text) in &self.files {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        let (head, tables) = split_upstream(&self.config);
+        let text = format!(
+            "listen.proxy = '127.0.0.1:0'\nlisten.admin = '127.0.0.1:0'\n\
+             upstream.provider = '{}'\nupstream.url = '{url}'\n\
+             policy.file = 'policy.toml'\n\
+             audit.database = 'sqlite://log.db'\naudit.key_file = 'key'\n{head}\n{tables}",
+            self.provider
+        );
+        let path = folder.path().join("changegate.toml");
+        std::fs::write(&path, &text).unwrap();
+        let checked = check(&path, &[]);
+        let config = checked.config.unwrap_or_else(|| panic!("{text}\n{:#?}", checked.complaints));
+        let options = Options { clock: self.clock, workers: Some(1), source: None };
+        let server = Server::start(config, options).await.unwrap();
+        World { server, folder, simulator }
+    }
+}
+
+/// Dotted keys come before the tables.
+fn split_upstream(config: &str) -> (String, String) {
+    let lines = config.lines();
+    let dotted = |line: &&str| {
+        line.starts_with("upstream.") || line.starts_with("audit.") || line.starts_with("listen.")
+    };
+    let head: Vec<&str> = lines.clone().filter(dotted).collect();
+    let tables: Vec<&str> = lines.filter(|line| !dotted(line)).collect();
+    (head.join("\n"), tables.join("\n"))
+}
+
+impl World {
+    pub(crate) fn proxy(&self) -> SocketAddr {
+        self.server.proxy_address()
+    }
+
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.server.admin_address()
+    }
+
+    pub(crate) fn simulator(&self) -> &Simulator {
+        self.simulator.as_ref().unwrap()
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.folder.path().join("log.db")
+    }
+
+    /// How many writes the simulator got for its first deployment.
+    pub(crate) fn writes_received(&self) -> usize {
+        self.simulator().state().writes(DEPLOYMENT).received.try_into().unwrap()
+    }
+
+    /// `POST /deployments/{id}` of the simulator's deployment.
+    pub(crate) async fn update(&self, patch: &Value) -> Answer {
+        let path = format!("/api/v1/cloud/deployments/{DEPLOYMENT}");
+        call(self.proxy(), Call::post(&path).json(patch)).await
+    }
+
+    /// An answer of the admin API, which must be 200.
+    pub(crate) async fn ask(&self, path: &str) -> Value {
+        let answer = call(self.admin(), Call::get(path)).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        answer.json()
+    }
+
+    /// The whole change that an answer names.
+    pub(crate) async fn change_of(&self, answer: &Answer) -> Value {
+        let id = answer.header("changegate-change").expect("the answer names its change");
+        self.ask(&format!("/api/v1/changes/{id}")).await
+    }
+
+    /// All changes, newest first, without bodies.
+    pub(crate) async fn changes(&self) -> Vec<Value> {
+        let page = self.ask("/api/v1/changes?limit=1000").await;
+        page["data"].as_array().unwrap().clone()
+    }
+
+    /// Events of a kind, once there are at least `count`: they are written beside the call.
+    pub(crate) async fn events(&self, kind: &str, count: usize) -> Vec<Value> {
+        let mut found = Vec::new();
+        for _ in 0..200 {
+            let page = self.ask("/api/v1/events?limit=1000").await;
+            let all = page["data"].as_array().unwrap();
+            found = all.iter().filter(|event| event["kind"] == kind).cloned().collect();
+            if found.len() >= count {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        found
+    }
+}

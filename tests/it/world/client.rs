@@ -1,0 +1,124 @@
+//! Clients: a plain one over hyper, and a raw one that sends bytes as they are.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// The token that calls bring unless they say otherwise.
+pub(crate) const TOKEN: &str = "pt-alice-0123456789";
+
+/// A call to be.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    method: Method,
+    target: String,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// An answer, read whole.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Call {
+    pub(crate) fn new(method: &str, target: &str) -> Self {
+        let headers = HeaderMap::new();
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let call = Self { method, target: target.to_owned(), headers, body: Bytes::new() };
+        call.token(TOKEN)
+    }
+
+    pub(crate) fn get(target: &str) -> Self {
+        Self::new("GET", target)
+    }
+
+    pub(crate) fn post(target: &str) -> Self {
+        Self::new("POST", target)
+    }
+
+    pub(crate) fn token(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.insert(name, value.parse().unwrap());
+        self
+    }
+
+    pub(crate) fn without(mut self, name: &'static str) -> Self {
+        self.headers.remove(name);
+        self
+    }
+
+    pub(crate) fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    pub(crate) fn json(self, body: &Value) -> Self {
+        self.header("content-type", "application/json").body(body.to_string())
+    }
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error} in {} {}", self.status, self.text()))
+    }
+}
+
+/// Makes one call over a connection of its own.
+pub(crate) async fn call(address: SocketAddr, call: Call) -> Answer {
+    let (head, mut incoming) = open(address, call).await.into_parts();
+    let mut body = Vec::new();
+    while let Some(frame) = incoming.frame().await {
+        body.extend_from_slice(&frame.unwrap().into_data().unwrap_or_default());
+    }
+    Answer { status: head.status, headers: head.headers, body: body.into() }
+}
+
+/// Makes one call and leaves the answer's body to be read.
+pub(crate) async fn open(address: SocketAddr, call: Call) -> http::Response<Incoming> {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let mut request = Request::new(Full::new(call.body));
+    *request.method_mut() = call.method;
+    *request.uri_mut() = call.target.parse().unwrap();
+    *request.headers_mut() = call.headers;
+    request.headers_mut().insert("host", address.to_string().parse().unwrap());
+    let waited = tokio::time::timeout(Duration::from_mins(1), sender.send_request(request)).await;
+    waited.expect("an answer within a minute").unwrap()
+}
+
+/// Sends bytes as they are and reads until the server closes, or `patience` is over.
+pub(crate) async fn raw(address: SocketAddr, bytes: &[u8], patience: Duration) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // A server that has heard enough may close before the last byte; what it said counts.
+    let _ = stream.write_all(bytes).await;
+    let mut answer = Vec::new();
+    // Over time is as good as closed: what came is what counts.
+    let _ = tokio::time::timeout(patience, stream.read_to_end(&mut answer)).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
