@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -32,7 +33,7 @@ use crate::clock::Clock;
 use crate::deployment::Object;
 use crate::deployment::diff::diff;
 use crate::ids::ChangeId;
-use crate::key::Key;
+use crate::key::{Key, Token};
 use crate::provider::{Operation, Provider};
 
 /// How long a record waits for the store. A store that hangs must not hang its callers.
@@ -60,8 +61,8 @@ pub struct Audit {
 
 #[derive(Debug)]
 struct Shared {
-    provider: &'static Provider,
-    redactor: Redactor,
+    redactor: ArcSwap<Redactor>,
+    key: Key,
     clock: Clock,
     queues: Queues,
     unsettled: Unsettled,
@@ -75,6 +76,8 @@ struct Shared {
 #[derive(Debug)]
 pub struct Ticket {
     audit: Audit,
+    redactor: Redactor,
+    provider: Option<&'static Provider>,
     change: ChangeId,
     operation: Operation,
     deployment_id: Option<String>,
@@ -190,8 +193,12 @@ impl Audit {
             detail: json!({"version": env!("CARGO_PKG_VERSION"), "unknown": swept}),
         });
         let shared = Shared {
-            provider: settings.provider,
-            redactor: Redactor::new(key, settings.provider, &settings.redact),
+            redactor: ArcSwap::from_pointee(Redactor::new(
+                key.clone(),
+                settings.provider,
+                &settings.redact,
+            )),
+            key,
             clock,
             queues,
             unsettled,
@@ -199,6 +206,12 @@ impl Audit {
             writer: Mutex::new(Some(writer)),
         };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Takes another configuration: what is concealed in records made from now on.
+    pub fn adopt(&self, provider: &'static Provider, redact: &[String]) {
+        let redactor = Redactor::new(self.shared.key.clone(), provider, redact);
+        self.shared.redactor.store(Arc::new(redactor));
     }
 
     /// Makes an intent durable. Nothing that may change a deployment is forwarded before.
@@ -210,9 +223,13 @@ impl Audit {
         })?;
         let (change, operation) = (intent.id, intent.operation);
         let deployment_id = intent.deployment_id.clone();
-        let (opening, before) = Opening::of(intent, &self.shared.redactor)?;
+        let provider = Provider::named(intent.provider);
+        let redactor = self.shared.redactor.load().knowing(&intent.token);
+        let (opening, before) = Opening::of(intent, &redactor)?;
         let mut ticket = Ticket {
             audit: self.clone(),
+            redactor,
+            provider,
             change,
             operation,
             deployment_id,
@@ -228,19 +245,27 @@ impl Audit {
     /// Makes the record of a call that ended without being forwarded durable, whole.
     pub async fn record(&self, intent: Intent, end: Completion) -> Result<ChangeId, Unavailable> {
         let (change, operation) = (intent.id, intent.operation);
-        let redactor = &self.shared.redactor;
-        let (opening, before) = Opening::of(intent, redactor)?;
-        let paths =
-            |after: &Value| changed(self.shared.provider, operation, before.as_ref(), after);
-        let ending = Ending::of(change, end, redactor, paths);
+        let provider = Provider::named(intent.provider);
+        let redactor = self.shared.redactor.load().knowing(&intent.token);
+        let (opening, before) = Opening::of(intent, &redactor)?;
+        let paths = |after: &Value| changed(provider, operation, before.as_ref(), after);
+        let ending = Ending::of(change, end, &redactor, paths);
         self.submit(Entry::Whole(Box::new(opening), Box::new(ending))).await?;
         Ok(change)
     }
 
     /// Keeps an event beside the call: never waits; what does not fit the queue is counted, and
     /// the count is recorded.
-    pub fn note(&self, mut event: Event) {
-        let redactor = &self.shared.redactor;
+    pub fn note(&self, event: Event) {
+        self.keep(event, &self.shared.redactor.load());
+    }
+
+    /// The same for an event of a call that was made with `token`.
+    pub fn note_of(&self, event: Event, token: &Token) {
+        self.keep(event, &self.shared.redactor.load().knowing(token));
+    }
+
+    fn keep(&self, mut event: Event, redactor: &Redactor) {
         redactor.conceal(&mut event.detail, "", &mut Vec::new());
         if let Some(text) = &mut event.request_id {
             redactor.scrub_in_place(text);
@@ -304,10 +329,10 @@ impl Ticket {
     /// Makes the completion durable, waiting at most `wait` for it.
     pub async fn finish(mut self, completion: Completion, wait: Duration) -> Finished {
         let created = completion.deployment_id.clone();
-        let provider = self.audit.shared.provider;
+        let provider = self.provider;
         let before = self.before.take();
         let paths = |after: &Value| changed(provider, self.operation, before.as_ref(), after);
-        let ending = Ending::of(self.change, completion, &self.audit.shared.redactor, paths);
+        let ending = Ending::of(self.change, completion, &self.redactor, paths);
         self.deployment_id = self.deployment_id.take().or(created);
         let Some(answered) = self.hand_in(ending) else { return Finished::Deferred };
         match timeout(wait, answered).await {
@@ -361,11 +386,12 @@ impl From<std::io::Error> for Unavailable {
 /// Where a deployment changed, computed fields aside. One that was not there before changed in
 /// each of its members.
 fn changed(
-    provider: &Provider,
+    provider: Option<&Provider>,
     operation: Operation,
     before: Option<&Value>,
     after: &Value,
 ) -> Vec<String> {
+    let Some(provider) = provider else { return Vec::new() };
     let nothing = Value::Object(Object::new());
     let differences = diff(provider, operation, Some(before.unwrap_or(&nothing)), Some(after));
     let paths = differences.into_iter().filter(|place| !place.computed).map(|place| place.path);

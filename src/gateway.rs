@@ -324,7 +324,10 @@ fn note_refused_write(scene: &Scene, visit: &Visit, target: Target<'_>, refusal:
         "status": refusal.status.as_u16(),
         "message": refusal.message.chars().take(512).collect::<String>(),
     });
-    scene.gateway.audit.note(event);
+    match &visit.caller {
+        Some(caller) => scene.gateway.audit.note_of(event, &caller.token),
+        None => scene.gateway.audit.note(event),
+    }
 }
 
 /// Reads a governed call's body; from there the exchange goes on whatever the client does.

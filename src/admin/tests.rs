@@ -98,6 +98,7 @@ impl World {
             refused_body: None,
             before: Some(json!({"id": deployment_id, "name": "daily"})),
             policy_digest: "00".to_owned(),
+            token: crate::key::Token::new("pt-0123456789"),
         };
         let end = Completion {
             completed_at: NOW,

@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::clock::Timestamp;
 use crate::deployment::diff::{Difference, Effect};
 use crate::ids::{ChangeId, Fingerprint, RequestId};
+use crate::key::Token;
 use crate::policy::Violation;
 use crate::provider::Operation;
 
@@ -125,6 +126,8 @@ pub struct Intent {
     pub deployment_id: Option<String>,
     /// Who asks.
     pub actor: Actor,
+    /// The token it was asked with: never stored, but concealed wherever a body repeats it.
+    pub token: Token,
     /// From where.
     pub client: Client,
     /// The request's id.

@@ -3,11 +3,12 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use crate::deployment::Object;
-use crate::key::Key;
+use crate::key::{Key, Token};
 use crate::policy::Violation;
 use crate::provider::Provider;
 
@@ -34,7 +35,9 @@ const VARIABLES: &str = "environment_variables";
 pub struct Redactor {
     key: Key,
     provider: &'static Provider,
-    pointers: Vec<Vec<String>>,
+    pointers: Arc<Vec<Vec<String>>>,
+    /// The caller's own, where there is one.
+    token: Option<Token>,
 }
 
 /// One pass through one document.
@@ -51,7 +54,15 @@ impl Redactor {
     pub fn new(key: Key, provider: &'static Provider, pointers: &[String]) -> Self {
         let segments = |pointer: &String| pointer.split('/').skip(1).map(unescape).collect();
         let pointers = pointers.iter().map(segments).filter(|s: &Vec<_>| !s.is_empty()).collect();
-        Self { key, provider, pointers }
+        Self { key, provider, pointers: Arc::new(pointers), token: None }
+    }
+
+    /// This one, which also conceals `token` wherever it stands. One shorter than any real token
+    /// is left: it would be found in every word.
+    #[must_use]
+    pub fn knowing(&self, token: &Token) -> Self {
+        let token = Some(token.clone()).filter(|token| token.expose().len() >= TOKEN_BYTES_MIN);
+        Self { token, ..self.clone() }
     }
 
     /// Conceals every secret inside `value`, and adds to `redacted` where, below `prefix`.
@@ -60,10 +71,21 @@ impl Redactor {
         Pass { redactor: self, path: prefix.to_owned(), redacted }.value(value, &below);
     }
 
-    /// `text` with every credential in it concealed: what begins as the providers' tokens do, and
-    /// what follows `Bearer`.
+    /// `text` with every credential in it concealed: the caller's own, what begins as the
+    /// providers' tokens do, and what follows `Bearer`.
     #[must_use]
     pub fn scrub<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        match self.token.as_ref().map(Token::expose).filter(|token| text.contains(token)) {
+            Some(token) => {
+                let clean = text.replace(token, &self.key.conceal(token));
+                Cow::Owned(self.scrub_likely(&clean).into_owned())
+            }
+            None => self.scrub_likely(text),
+        }
+    }
+
+    /// `text` with everything concealed that looks like a credential.
+    fn scrub_likely<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let mut rest = text;
         let mut clean = String::new();
         while let Some(token) = credential(rest) {

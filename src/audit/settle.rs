@@ -32,7 +32,8 @@ impl Audit {
         by: ChangeId,
         told: impl Fn(&Unclear, &Value) -> Applied,
     ) {
-        let stored_id = self.shared.redactor.scrub(deployment_id);
+        let redactor = self.shared.redactor.load_full();
+        let stored_id = redactor.scrub(deployment_id);
         let unclear = match self.shared.reader.unclear(&stored_id).await {
             Ok(unclear) => unclear,
             Err(error) => {
@@ -40,7 +41,7 @@ impl Audit {
             }
         };
         let mut snapshot = snapshot.clone();
-        self.shared.redactor.conceal(&mut snapshot, "", &mut Vec::new());
+        redactor.conceal(&mut snapshot, "", &mut Vec::new());
         for change in unclear {
             let applied = told(&change, &snapshot);
             if let Err(error) = self.settle_one(&change, applied, by).await {

@@ -63,6 +63,7 @@ fn intent(deployment_id: &str) -> Intent {
         refused_body: None,
         before: Some(json!({"id": deployment_id, "name": "old"})),
         policy_digest: "p".to_owned(),
+        token: crate::key::Token::new("pt-0123456789"),
     }
 }
 

@@ -79,6 +79,7 @@ impl Call {
             operation: self.operation,
             deployment_id: self.deployment_id.clone(),
             actor: self.caller.actor.clone(),
+            token: self.caller.token.clone(),
             client: self.client.clone(),
             request_id: self.visit.request_id.clone(),
             received_at: self.visit.received_at,

@@ -8,7 +8,7 @@ use super::reply::Refusal;
 use crate::audit::record::{Actor, Client};
 use crate::config::Config;
 use crate::ids::Fingerprint;
-use crate::key::Key;
+use crate::key::{Key, Token};
 use crate::provider::Credential;
 
 /// The longest token taken, in bytes.
@@ -21,6 +21,7 @@ const USER_AGENT_BYTES_MAX: usize = 256;
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
     pub(super) actor: Actor,
+    pub(super) token: Token,
     /// Whether `[[actor]]` lists the token.
     pub(super) listed: bool,
 }
@@ -71,7 +72,7 @@ pub(super) fn identify(headers: &HeaderMap, config: &Config, key: &Key) -> Resul
         name: known.map(|known| known.name.clone()),
         team: known.and_then(|known| known.team.clone()),
     };
-    Ok(Caller { actor, listed: known.is_some() })
+    Ok(Caller { actor, token: Token::new(token), listed: known.is_some() })
 }
 
 /// The one token among the headers that may carry one.

@@ -19,6 +19,7 @@ use super::{Scene, Visit};
 use crate::audit::Audit;
 use crate::audit::record::{Event, EventKind};
 use crate::clock::{Clock, Timestamp};
+use crate::key::Token;
 
 /// The most of a path that is recorded, in bytes.
 const PATH_BYTES_MAX: usize = 512;
@@ -35,6 +36,7 @@ pub(crate) struct OtherWrite {
     method: Method,
     path: String,
     event: Event,
+    token: Option<Token>,
 }
 
 /// Passes a call on.
@@ -140,6 +142,7 @@ impl OtherWrite {
             method: head.method.clone(),
             path,
             event: visit.event(EventKind::OtherWrite, visit.received_at),
+            token: visit.caller.as_ref().map(|caller| caller.token.clone()),
         }))
     }
 
@@ -160,7 +163,10 @@ impl Drop for OtherWrite {
             "response_bytes": self.answer_bytes,
             "duration_ms": u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
         });
-        self.audit.note(self.event.clone());
+        match &self.token {
+            Some(token) => self.audit.note_of(self.event.clone(), token),
+            None => self.audit.note(self.event.clone()),
+        }
     }
 }
 

@@ -9,8 +9,8 @@ use super::forward::Answer;
 use super::reply::{Refusal, Reply};
 use crate::audit::Unavailable;
 use crate::audit::record::{Completion, Outcome, Ruling, UpstreamAnswer};
+use crate::policy::Violation;
 use crate::policy::decide::Decision;
-use crate::policy::{Enforcement, Violation};
 
 /// Why a call stopped, and what the client and the record are told.
 #[derive(Debug)]
@@ -73,14 +73,14 @@ impl Stop {
             .with(|record| record.before = before)
     }
 
-    /// The policy denies: 403. The message names every rule.
+    /// The policy denies: 403. The message tells of every violation, those that deny first.
     pub(super) fn denied(decision: Decision, before: Option<Value>) -> Self {
-        let denying =
-            || decision.violations.iter().filter(|broken| broken.enforcement == Enforcement::Deny);
+        let mut broken: Vec<&Violation> = decision.violations.iter().collect();
+        broken.sort_by_key(|violation| std::cmp::Reverse(violation.enforcement));
+        let param = broken.first().map(|violation| dotted(&violation.path));
         // Every message names its rule.
-        let reasons: Vec<&str> = denying().map(|broken| broken.message.as_str()).collect();
+        let reasons: Vec<&str> = broken.iter().map(|broken| broken.message.as_str()).collect();
         let message = format!("denied by policy: {}", reasons.join("; "));
-        let param = denying().next().map(|violation| dotted(&violation.path));
         Self::own(Refusal::permission(message).param(param), Ruling::Deny, Outcome::Denied).with(
             |record| {
                 record.before = before;

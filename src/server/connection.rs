@@ -58,12 +58,15 @@ pub(super) async fn serve(mut wire: Wire, peer: &Peer) {
         idle: limits.idle_timeout,
         write: limits.write_timeout,
     };
-    let (ahead, http2) = match wire.alpn() {
-        Some(protocol) => (Bytes::new(), protocol == ALPN_H2),
-        None => match tokio::time::timeout(patience.idle, sniff(&mut wire)).await {
-            Ok(Some(sniffed)) => sniffed,
-            Ok(None) | Err(_) => return,
-        },
+    let (ahead, http2) = if let Some(protocol) = wire.alpn() {
+        (Bytes::new(), protocol == ALPN_H2)
+    } else {
+        let sniffed = tokio::select! {
+            sniffed = tokio::time::timeout(patience.idle, sniff(&mut wire)) => sniffed,
+            () = stopped(peer.stop.clone()) => return,
+        };
+        let Ok(Some(sniffed)) = sniffed else { return };
+        sniffed
     };
     let requests = Requests::default();
     let io = TokioIo::new(Guarded::new(wire, ahead, !http2, requests.clone(), patience));

@@ -111,16 +111,13 @@ fn put_in_force(gateway: &Gateway, mut config: Config) -> Result<(), String> {
     keep(&mut config.listen, &former.config.listen, "listen");
     keep(&mut config.audit.database, &former.config.audit.database, "audit.database");
     keep(&mut config.audit.key_file, &former.config.audit.key_file, "audit.key_file");
-    keep(&mut config.redact, &former.config.redact, "redact");
-    keep_connections(&mut config, &former.config);
-    if config.upstream.provider.name != former.config.upstream.provider.name {
-        tracing::warn!(key = "upstream.provider", "a change of this key needs a restart");
-        config.upstream.provider = former.config.upstream.provider;
-    }
+    keep(&mut config.limits.connections, &former.config.limits.connections, "limits.connections");
+    let (provider, redact) = (config.upstream.provider, config.redact.clone());
     let live = Live::new(config, &gateway.clock, Some(&former)).map_err(|error| {
         tracing::error!(error = &error as &dyn std::error::Error, "while reloading");
         error.to_string()
     })?;
+    gateway.audit.adopt(provider, &redact);
     gateway.replace(live);
     Ok(())
 }
@@ -131,8 +128,4 @@ fn keep<T: PartialEq + Clone>(new: &mut T, former: &T, key: &str) {
         tracing::warn!(key, "a change of this key needs a restart");
         new.clone_from(former);
     }
-}
-
-fn keep_connections(config: &mut Config, former: &Config) {
-    keep(&mut config.limits.connections, &former.limits.connections, "limits.connections");
 }

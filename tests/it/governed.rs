@@ -323,7 +323,7 @@ async fn no_secret_is_found_in_the_log() {
     let world = world().await;
     let patch = json!({
         "environment_variables": "KEY=planted-secret-1",
-        "description": format!("my token is {TOKEN}"),
+        "description": format!("my token is {TOKEN}, or x{TOKEN}x"),
         "resources": [{
             "type": "github_repository",
             "url": "https://github.com/x/y",

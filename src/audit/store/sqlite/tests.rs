@@ -26,6 +26,7 @@ fn opening(patch: &Value) -> Opening {
         refused_body: None,
         before: None,
         policy_digest: "p".to_owned(),
+        token: crate::key::Token::new("pt-0123456789"),
     };
     let request_id = intent.request_id.to_string();
     let patch = Some(Snapshot::of(patch).unwrap());
