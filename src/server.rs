@@ -30,6 +30,9 @@ use crate::telemetry::Metrics;
 /// How often what was only counted is recorded.
 const SUMMARY_EVERY: Duration = Duration::from_mins(1);
 
+/// How long closing the log may take.
+const LOG_CLOSES_WITHIN: Duration = Duration::from_secs(5);
+
 /// How a server is started.
 #[derive(Debug, Default)]
 pub struct Options {
@@ -100,22 +103,7 @@ impl From<TrustError> for ServeError {
 impl Server {
     /// Starts everything that `config` asks for; returns once calls are taken.
     pub async fn start(config: Config, options: Options) -> Result<Self, ServeError> {
-        let clock = options.clock;
-        let workers = options.workers.unwrap_or_else(|| {
-            std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-        });
-        let tls = tls::acceptor(config.listen.tls.as_ref()).map_err(ServeError::Tls)?;
-        let (proxy, listeners) = accept::bind(config.listen.proxy, workers).map_err(|source| {
-            ServeError::Listen { what: "listen.proxy", address: config.listen.proxy, source }
-        })?;
-        let admin_failed = |source| ServeError::Listen {
-            what: "listen.admin",
-            address: config.listen.admin,
-            source,
-        };
-        let admin_listener =
-            tokio::net::TcpListener::bind(config.listen.admin).await.map_err(admin_failed)?;
-        let admin = admin_listener.local_addr().map_err(admin_failed)?;
+        let clock = options.clock.clone();
         let key = Key::load_or_create(&config.audit.key_file)?;
         let settings = audit::Settings {
             database: config.audit.database.clone(),
@@ -123,9 +111,31 @@ impl Server {
             redact: config.redact.clone(),
         };
         let live = Live::new(config, &clock, None)?;
+        // The log before the ports: of two gateways, the second is told who has it.
         let audit = Audit::start(settings, key.clone(), clock.clone()).await?;
-        let metrics = Arc::new(Metrics::new());
-        let gateway = Arc::new(Gateway::new(live, audit, key, clock, metrics));
+        let log = audit.clone();
+        let gateway = Gateway::new(live, audit, key, clock, Arc::new(Metrics::new()));
+        let started = Self::listen(Arc::new(gateway), options).await;
+        if started.is_err() {
+            log.close(LOG_CLOSES_WITHIN).await;
+        }
+        started
+    }
+
+    async fn listen(gateway: Arc<Gateway>, options: Options) -> Result<Self, ServeError> {
+        let live = gateway.live();
+        let listen = &live.config.listen;
+        let workers = options.workers.unwrap_or_else(|| {
+            std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+        });
+        let tls = tls::acceptor(listen.tls.as_ref()).map_err(ServeError::Tls)?;
+        let failed = |what, address| move |source| ServeError::Listen { what, address, source };
+        let (proxy, listeners) =
+            accept::bind(listen.proxy, workers).map_err(failed("listen.proxy", listen.proxy))?;
+        let admin_listener = tokio::net::TcpListener::bind(listen.admin)
+            .await
+            .map_err(failed("listen.admin", listen.admin))?;
+        let admin = admin_listener.local_addr().map_err(failed("listen.admin", listen.admin))?;
 
         let (stopping, stop) = watch::channel(false);
         let mut server =
@@ -211,7 +221,7 @@ impl Server {
             tracing::error!("a worker did not end in time");
         }
         self.gateway.summarise();
-        self.gateway.audit.close(Duration::from_secs(5)).await;
+        self.gateway.audit.close(LOG_CLOSES_WITHIN).await;
         while self.chores.join_next().await.is_some() {}
     }
 }

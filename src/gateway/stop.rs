@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::call::Call;
 use super::exchange::mark;
 use super::forward::Answer;
+use super::identify::Subject;
 use super::reply::{Refusal, Reply};
 use crate::audit::Unavailable;
 use crate::audit::record::{Completion, Outcome, Ruling, UpstreamAnswer};
@@ -115,10 +116,21 @@ impl Stop {
         Self { answer: StopAnswer::Own(store_down()), record: None }
     }
 
+    /// Counts what is not recorded: that upstream took the credential for no one's.
+    fn count(&self, call: &Call) {
+        if let StopAnswer::Upstream(answer) = &self.answer {
+            let subject = Subject::Actor(call.caller.actor.fingerprint);
+            call.scene.gateway.refuse(answer.status, subject);
+        }
+    }
+
     /// Makes the record durable, then answers.
     pub(super) async fn record(self, call: &Call) -> Reply {
         let marked = match self.record {
-            None => None,
+            None => {
+                self.count(call);
+                None
+            }
             Some(record) => {
                 let (ruling, outcome) = (record.ruling, record.outcome);
                 let end = Completion {
