@@ -140,7 +140,7 @@ impl Server {
         let (stopping, stop) = watch::channel(false);
         let mut server =
             Self { proxy, admin, gateway, stopping, workers: Vec::new(), chores: JoinSet::new() };
-        let capacity = accept::Capacity::new(&server.gateway);
+        let capacity = accept::Capacity::default();
         for listener in listeners {
             let worker = accept::Worker {
                 gateway: Arc::clone(&server.gateway),

@@ -4,12 +4,13 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
@@ -24,6 +25,9 @@ const BACKLOG: i32 = 1024;
 /// How long accepting rests after an error such as too many open files.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
 
+/// How long a full worker waits before it looks at the bound again.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// How often idle upstream connections are looked through.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
@@ -36,14 +40,45 @@ pub(super) struct Worker {
     pub(super) stop: watch::Receiver<bool>,
 }
 
-/// How many more client connections are taken, by all workers together.
-#[derive(Clone, Debug)]
-pub(super) struct Capacity(Arc<Semaphore>);
+/// The client connections of all workers together, held to `limits.connections`.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Capacity(Arc<Connections>);
+
+#[derive(Debug, Default)]
+struct Connections {
+    open: AtomicUsize,
+    closed: Notify,
+}
+
+/// One open connection, counted until it is dropped.
+struct Slot(Capacity);
 
 impl Capacity {
-    pub(super) fn new(gateway: &Gateway) -> Self {
-        let most = gateway.live().config.limits.connections.min(Semaphore::MAX_PERMITS);
-        Self(Arc::new(Semaphore::new(most)))
+    /// Waits until there is room for one more. Workers that ask at once may all be told yes, so
+    /// the bound is kept to within their number.
+    async fn room(&self, gateway: &Gateway) {
+        loop {
+            let closed = self.0.closed.notified();
+            let most = gateway.live().config.limits.connections;
+            if self.0.open.load(Ordering::Relaxed) < most {
+                return;
+            }
+            // The bound itself may be raised by a reload.
+            let _ = tokio::time::timeout(LOOK_AGAIN_AFTER, closed).await;
+        }
+    }
+
+    fn occupy(&self) -> Slot {
+        self.0.open.fetch_add(1, Ordering::Relaxed);
+        Slot(self.clone())
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let Capacity(connections) = &self.0;
+        connections.open.fetch_sub(1, Ordering::Relaxed);
+        connections.closed.notify_waiters();
     }
 }
 
@@ -94,8 +129,8 @@ impl Worker {
                 biased;
                 () = &mut stop => break,
                 taken = self.take(&listener) => {
-                    if let Some((stream, peer, permit)) = taken {
-                        connections.spawn(self.connect(stream, peer, permit, &pool));
+                    if let Some((stream, peer)) = taken {
+                        connections.spawn(self.connect(stream, peer, &pool));
                     }
                 }
                 Some(_) = connections.join_next() => {}
@@ -115,13 +150,10 @@ impl Worker {
     }
 
     /// The next connection, once there is room for one.
-    async fn take(
-        &self,
-        listener: &tokio::net::TcpListener,
-    ) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-        let permit = Arc::clone(&self.capacity.0).acquire_owned().await.ok()?;
+    async fn take(&self, listener: &tokio::net::TcpListener) -> Option<(TcpStream, SocketAddr)> {
+        self.capacity.room(&self.gateway).await;
         match listener.accept().await {
-            Ok((stream, peer)) => Some((stream, peer, permit)),
+            Ok(taken) => Some(taken),
             Err(error) => {
                 tracing::warn!(%error, "a connection can't be accepted");
                 tokio::time::sleep(PAUSE_AFTER_ERROR).await;
@@ -134,7 +166,6 @@ impl Worker {
         &self,
         stream: TcpStream,
         peer: SocketAddr,
-        permit: OwnedSemaphorePermit,
         pool: &Arc<Pool>,
     ) -> impl Future<Output = ()> + use<> {
         let peer = Peer {
@@ -144,8 +175,9 @@ impl Worker {
             stop: self.stop.clone(),
         };
         let tls = self.tls.clone();
+        let slot = self.capacity.occupy();
         async move {
-            let _permit = permit;
+            let _slot = slot;
             peer.gateway.metrics.connection_opened();
             let _ = stream.set_nodelay(true);
             if let Some(wire) = secure(stream, tls, &peer).await {

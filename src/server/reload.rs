@@ -111,7 +111,12 @@ fn put_in_force(gateway: &Gateway, mut config: Config) -> Result<(), String> {
     keep(&mut config.listen, &former.config.listen, "listen");
     keep(&mut config.audit.database, &former.config.audit.database, "audit.database");
     keep(&mut config.audit.key_file, &former.config.audit.key_file, "audit.key_file");
-    keep(&mut config.limits.connections, &former.config.limits.connections, "limits.connections");
+    // The new file may be safe only together with an address that it can't bring in force.
+    if !config.listen.admin.ip().is_loopback() && config.admin_tokens.is_empty() {
+        return Err("listen.admin is still not on loopback, and no [[admin.token]] is left: \
+                    restart, or keep a token"
+            .to_owned());
+    }
     let (provider, redact) = (config.upstream.provider, config.redact.clone());
     let live = Live::new(config, &gateway.clock, Some(&former)).map_err(|error| {
         tracing::error!(error = &error as &dyn std::error::Error, "while reloading");
