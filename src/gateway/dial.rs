@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub(crate) struct Dialer {
     authority: HeaderValue,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     connect_timeout: Duration,
+    /// Whether upstream chose HTTP/1.1 where it could have HTTP/2.
+    http1_only: AtomicBool,
     /// The address that answered last, tried first.
     preferred: Mutex<Option<SocketAddr>>,
 }
@@ -79,6 +82,7 @@ impl Dialer {
             authority,
             tls,
             connect_timeout: upstream.connect_timeout,
+            http1_only: AtomicBool::new(false),
             preferred: Mutex::default(),
         })
     }
@@ -95,7 +99,7 @@ impl Dialer {
 
     /// Whether connections may speak HTTP/2, so that one is worth sharing.
     pub(super) fn may_share(&self) -> bool {
-        self.tls.is_some()
+        self.tls.is_some() && !self.http1_only.load(Ordering::Relaxed)
     }
 
     /// Connects within `connect_timeout`, all addresses together.
@@ -116,7 +120,9 @@ impl Dialer {
                 Wire::Tls(Box::new(TlsStream::Client(tls)))
             }
         };
-        if wire.alpn() == Some(ALPN_H2) { http2_over(wire).await } else { http1_over(wire).await }
+        let http2 = wire.alpn() == Some(ALPN_H2);
+        self.http1_only.store(!http2, Ordering::Relaxed);
+        if http2 { http2_over(wire).await } else { http1_over(wire).await }
     }
 
     /// The first address that answers; the next is tried when one fails or is slow.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use http::{Request, Response, Uri, Version, header, uri};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
 
 use super::dial::{DialError, Dialed, Dialer};
 use super::upload::{Progress, RequestBody};
@@ -21,6 +21,9 @@ const IDLE_MAX: usize = 256;
 
 /// How long an idle connection is kept: less than servers usually keep theirs.
 const IDLE_FOR: Duration = Duration::from_secs(15);
+
+/// How long an idle connection may take to be ready.
+const READY_WITHIN: Duration = Duration::from_millis(50);
 
 /// How many connections may give a request back before it fails.
 const TRIES_MAX: usize = 4;
@@ -105,11 +108,17 @@ impl Pool {
     ) -> Result<Answered, SendError> {
         for _ in 0..TRIES_MAX {
             let lease = self.lease(dialer).await.map_err(SendError::NotSent)?;
+            let shared = matches!(lease, Lease::Http2(_));
             let attempt = self.attempt(dialer, lease, request, progress.clone());
             match within(response_timeout, progress.as_deref(), attempt).await? {
                 Ok(answered) => return Ok(answered),
                 Err(mut failed) => match failed.take_message() {
-                    Some(untouched) => request = untouched,
+                    Some(untouched) => {
+                        request = untouched;
+                        if shared {
+                            *self.shared.lock().await = None;
+                        }
+                    }
                     None => return Err(SendError::Broken(failed.into_error())),
                 },
             }
@@ -160,7 +169,8 @@ impl Pool {
 
     async fn lease(&self, dialer: &Arc<Dialer>) -> Result<Lease, DialError> {
         while let Some(mut idle) = self.pop(dialer) {
-            if idle.ready().await.is_ok() {
+            // One that was given back this instant may still be finishing.
+            if idle.is_ready() || matches!(timeout(READY_WITHIN, idle.ready()).await, Ok(Ok(()))) {
                 return Ok(Lease::Http1(idle));
             }
         }
