@@ -13,10 +13,11 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
-use super::guard::{Guarded, Patience, RequestUnderway, Requests};
+use super::guard::{Guarded, Patience, RequestUnderway, Requests, TOO_SLOW};
 use super::stopped;
 use crate::config::Limits;
 use crate::gateway::{Gateway, Pool, ReplyBody, Scene, answer};
@@ -60,9 +61,9 @@ pub(super) async fn serve(mut wire: Wire, peer: &Peer) {
     };
     let (ahead, http2) = match wire.alpn() {
         Some(protocol) => (Bytes::new(), protocol == ALPN_H2),
-        None => match tokio::time::timeout(patience.idle, sniff(&mut wire)).await {
-            Ok(Some(sniffed)) => sniffed,
-            Ok(None) | Err(_) => return,
+        None => match sniff(&mut wire, patience, peer).await {
+            Some(sniffed) => sniffed,
+            None => return,
         },
     };
     let requests = Requests::default();
@@ -135,19 +136,31 @@ fn report(ended: Result<(), hyper::Error>) {
 }
 
 /// Reads just enough to tell HTTP/2 with prior knowledge (RFC 9113, 3.3) from HTTP/1.1: what was
-/// read, and whether it is HTTP/2. None where the client goes away before it is told.
-async fn sniff(wire: &mut Wire) -> Option<(Bytes, bool)> {
+/// read, and whether it is HTTP/2. None where that is not told in time, or where nothing was said
+/// before the server stops.
+async fn sniff(wire: &mut Wire, patience: Patience, peer: &Peer) -> Option<(Bytes, bool)> {
     let mut read = BytesMut::with_capacity(1024);
-    loop {
-        if wire.read_buf(&mut read).await.ok()? == 0 {
-            return None;
+    let first = tokio::select! {
+        first = timeout(patience.idle, wire.read_buf(&mut read)) => first,
+        () = stopped(peer.stop.clone()) => return None,
+    };
+    if first.ok()?.ok()? == 0 {
+        return None;
+    }
+    let told = async {
+        while read.len() < PREFACE.len() && PREFACE.starts_with(&read) {
+            if wire.read_buf(&mut read).await.ok()? == 0 {
+                return None;
+            }
         }
-        let common = read.len().min(PREFACE.len());
-        if read.get(..common) != PREFACE.get(..common) {
-            return Some((read.freeze(), false));
-        }
-        if read.len() >= PREFACE.len() {
-            return Some((read.freeze(), true));
+        Some(read.starts_with(PREFACE))
+    };
+    match timeout(patience.header, told).await {
+        Ok(http2) => Some((read.freeze(), http2?)),
+        Err(_) => {
+            // What begins as a preface may as well be a slow POST.
+            let _ = timeout(patience.write, wire.write_all(TOO_SLOW)).await;
+            None
         }
     }
 }
