@@ -89,11 +89,12 @@ impl Worker {
         let mut connections = JoinSet::new();
         let mut stop = pin!(stopped(self.stop.clone()));
         let mut sweep = tokio::time::interval(SWEEP_EVERY);
+        let mut accepted = None;
         loop {
             tokio::select! {
                 biased;
                 () = &mut stop => break,
-                taken = self.take(&listener) => {
+                taken = self.take(&listener, &mut accepted) => {
                     if let Some((stream, peer, permit)) = taken {
                         connections.spawn(self.connect(stream, peer, permit, &pool));
                     }
@@ -114,20 +115,26 @@ impl Worker {
         }
     }
 
-    /// The next connection, once there is room for one.
+    /// The next connection, once there is room for one. Room is asked for only when somebody has
+    /// come: a worker that keeps room while nobody comes would keep it from the others. Who has
+    /// come stays in `accepted` where waiting is broken off.
     async fn take(
         &self,
         listener: &tokio::net::TcpListener,
+        accepted: &mut Option<(TcpStream, SocketAddr)>,
     ) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-        let permit = Arc::clone(&self.capacity.0).acquire_owned().await.ok()?;
-        match listener.accept().await {
-            Ok((stream, peer)) => Some((stream, peer, permit)),
-            Err(error) => {
-                tracing::warn!(%error, "a connection can't be accepted");
-                tokio::time::sleep(PAUSE_AFTER_ERROR).await;
-                None
+        if accepted.is_none() {
+            match listener.accept().await {
+                Ok(connection) => *accepted = Some(connection),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection can't be accepted");
+                    tokio::time::sleep(PAUSE_AFTER_ERROR).await;
+                    return None;
+                }
             }
         }
+        let permit = Arc::clone(&self.capacity.0).acquire_owned().await.ok()?;
+        accepted.take().map(|(stream, peer)| (stream, peer, permit))
     }
 
     fn connect(
