@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use http::{Request, Response, Uri, Version, header, uri};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
 
 use super::dial::{DialError, Dialed, Dialer};
 use super::upload::{Progress, RequestBody};
@@ -40,9 +40,11 @@ struct Idle {
     since: Instant,
 }
 
+/// What is known of an upstream under TLS.
 #[derive(Debug)]
 struct Shared {
-    sender: http2::SendRequest<RequestBody>,
+    /// The connection that all calls share; none where upstream speaks HTTP/1.1.
+    sender: Option<http2::SendRequest<RequestBody>>,
     dialer: Arc<Dialer>,
 }
 
@@ -167,18 +169,30 @@ impl Pool {
         if !dialer.may_share() {
             return self.dialed(dialer).await;
         }
-        // One call connects, the others wait for what it gets.
-        let mut shared = self.shared.lock().await;
-        match shared.as_ref() {
-            Some(known) if Arc::ptr_eq(&known.dialer, dialer) && !known.sender.is_closed() => {
-                return Ok(Lease::Http2(known.sender.clone()));
+        // One call connects, the others wait for what it gets. They do not wait one after another
+        // for an upstream that takes no connection, nor for connections that can't be shared.
+        let waited = timeout(dialer.connect_timeout(), self.shared.lock()).await;
+        let mut shared = waited.map_err(|_elapsed| DialError::Timeout)?;
+        let known = shared.take().filter(|known| Arc::ptr_eq(&known.dialer, dialer));
+        match known {
+            Some(Shared { sender: Some(sender), dialer }) if !sender.is_closed() => {
+                let lease = Lease::Http2(sender.clone());
+                *shared = Some(Shared { sender: Some(sender), dialer });
+                return Ok(lease);
             }
-            _ => *shared = None,
+            Some(http1 @ Shared { sender: None, .. }) => {
+                *shared = Some(http1);
+                drop(shared);
+                return self.dialed(dialer).await;
+            }
+            _ => {}
         }
         let lease = self.dialed(dialer).await?;
-        if let Lease::Http2(sender) = &lease {
-            *shared = Some(Shared { sender: sender.clone(), dialer: Arc::clone(dialer) });
-        }
+        let sender = match &lease {
+            Lease::Http1(_) => None,
+            Lease::Http2(sender) => Some(sender.clone()),
+        };
+        *shared = Some(Shared { sender, dialer: Arc::clone(dialer) });
         Ok(lease)
     }
 
