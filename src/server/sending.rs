@@ -17,7 +17,7 @@ use super::guard::RequestUnderway;
 use crate::gateway::ReplyBody;
 
 /// The most that a stream of HTTP/2 is handed at once, in bytes: its usual frame (RFC 9113, 6.5.2).
-/// Who takes at least so much within the patience is slow, but alive.
+/// Who makes room for so much within the patience is slow, but alive.
 const PIECE_BYTES_MAX: usize = 16 * 1024;
 
 /// An answer's body, which keeps its request counted until it was sent or cut.
