@@ -142,3 +142,22 @@ async fn a_completion_that_waits_outlives_the_end_of_the_gateway() {
     let outcome: String = outcome.await.unwrap();
     assert_eq!(outcome, "applied");
 }
+
+#[tokio::test]
+async fn nothing_is_written_to_a_file_that_was_removed() {
+    let world = world().await;
+    assert_eq!(world.update(&json!({"name": "one"})).await.status, 200);
+    let (database, aside) = (world.database(), world.folder.path().join("aside.db"));
+    std::fs::rename(&database, &aside).unwrap();
+    let answer = world.update(&json!({"name": "two"})).await;
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert_eq!(world.writes_received(), 1);
+    assert_eq!(readiness(&world).await.0, 503);
+    assert!(!database.exists(), "an empty log took the place of the one that was removed");
+
+    std::fs::rename(&aside, &database).unwrap();
+    eventually("the end of the fault", async || (readiness(&world).await.0 == 200).then_some(()))
+        .await;
+    assert_eq!(world.update(&json!({"name": "three"})).await.status, 200);
+    assert_eq!(world.changes().await.len(), 2);
+}
