@@ -8,6 +8,7 @@ mod accept;
 mod connection;
 mod guard;
 mod reload;
+mod sending;
 mod tls;
 
 use std::io;

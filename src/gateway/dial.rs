@@ -102,6 +102,11 @@ impl Dialer {
         self.tls.is_some() && !self.http1_only.load(Ordering::Relaxed)
     }
 
+    /// How long a connection may take to come about.
+    pub(super) fn connect_timeout(&self) -> Duration {
+        self.connect_timeout
+    }
+
     /// Connects within `connect_timeout`, all addresses together.
     pub(super) async fn dial(&self) -> Result<Dialed, DialError> {
         tokio::time::timeout(self.connect_timeout, self.connect())

@@ -55,14 +55,17 @@ pub(super) async fn pass(
     *request.uri_mut() = head.uri;
     *request.headers_mut() = head.headers;
     let timeout = scene.live.config.upstream.response_timeout;
-    let stalled = progress.clone();
+    let upload = progress.clone();
     let sent = scene.pool.send(&scene.live.dialer, request, progress, timeout).await;
     let answered = match sent {
         Ok(answered) => answered,
-        Err(_) if stalled.is_some_and(|upload| upload.is_stalled()) => {
-            return Err(Refusal::too_slow());
+        Err(error) => {
+            return Err(match upload {
+                Some(upload) if upload.is_stalled() => Refusal::too_slow(),
+                Some(upload) if upload.is_broken() => Refusal::form("the body broke off"),
+                _ => no_answer(visit, &error),
+            });
         }
-        Err(error) => return Err(no_answer(visit, &error)),
     };
     scene.learn(visit, answered.response.status());
     if let Some(write) = &mut write {

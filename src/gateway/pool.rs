@@ -43,6 +43,7 @@ struct Idle {
     since: Instant,
 }
 
+/// The HTTP/2 connection that all calls share.
 #[derive(Debug)]
 struct Shared {
     sender: http2::SendRequest<RequestBody>,
@@ -177,13 +178,19 @@ impl Pool {
         if !dialer.may_share() {
             return self.dialed(dialer).await;
         }
-        // One call connects, the others wait for what it gets.
-        let mut shared = self.shared.lock().await;
+        // One call connects, the others wait for what it gets. They do not wait one after another
+        // for an upstream that takes no connection, nor for connections that can't be shared.
+        let waited = timeout(dialer.connect_timeout(), self.shared.lock()).await;
+        let mut shared = waited.map_err(|_elapsed| DialError::Timeout)?;
         match shared.as_ref() {
             Some(known) if Arc::ptr_eq(&known.dialer, dialer) && !known.sender.is_closed() => {
                 return Ok(Lease::Http2(known.sender.clone()));
             }
             _ => *shared = None,
+        }
+        if !dialer.may_share() {
+            drop(shared);
+            return self.dialed(dialer).await;
         }
         let lease = self.dialed(dialer).await?;
         if let Lease::Http2(sender) = &lease {

@@ -39,6 +39,7 @@ pub(super) struct Progress {
     last_millis: AtomicU64,
     finished: AtomicBool,
     stalled: AtomicBool,
+    broken: AtomicBool,
 }
 
 /// Why an upload stopped.
@@ -62,6 +63,7 @@ impl RequestBody {
             last_millis: AtomicU64::new(0),
             finished: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
         });
         let shared = Arc::clone(&progress);
         let upload = Upload { incoming, patience, deadline: None, progress: shared };
@@ -83,6 +85,11 @@ impl Progress {
     /// Whether the client made no progress for too long.
     pub(super) fn is_stalled(&self) -> bool {
         self.stalled.load(Ordering::Acquire)
+    }
+
+    /// Whether the client broke off, or sent what is no body.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Acquire)
     }
 
     /// When the body last made progress.
@@ -117,7 +124,10 @@ impl Upload {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Some(Err(error)) => Poll::Ready(Some(Err(UploadError::Client(error)))),
+            Some(Err(error)) => {
+                self.progress.broken.store(true, Ordering::Release);
+                Poll::Ready(Some(Err(UploadError::Client(error))))
+            }
             None => {
                 self.progress.finished.store(true, Ordering::Release);
                 Poll::Ready(None)

@@ -2,24 +2,24 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
-use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
-use super::guard::{Guarded, Patience, RequestUnderway, Requests};
+use super::guard::{Guarded, Patience, Requests, TOO_SLOW};
+use super::sending::{Answers, Sending};
 use super::stopped;
 use crate::config::Limits;
-use crate::gateway::{Gateway, Pool, ReplyBody, Scene, answer};
+use crate::gateway::{Gateway, Pool, Scene, answer};
 use crate::wire::{ALPN_H2, Wire};
 
 /// What a client that speaks HTTP/2 sends first (RFC 9113, 3.4).
@@ -43,12 +43,6 @@ pub(super) struct Peer {
     pub(super) stop: watch::Receiver<bool>,
 }
 
-/// An answer's body, which keeps its request counted until it was sent.
-struct Tracked {
-    body: ReplyBody,
-    _underway: RequestUnderway,
-}
-
 /// Serves a connection until it ends.
 pub(super) async fn serve(mut wire: Wire, peer: &Peer) {
     let live = peer.gateway.live();
@@ -58,29 +52,29 @@ pub(super) async fn serve(mut wire: Wire, peer: &Peer) {
         idle: limits.idle_timeout,
         write: limits.write_timeout,
     };
-    let (ahead, http2) = if let Some(protocol) = wire.alpn() {
-        (Bytes::new(), protocol == ALPN_H2)
-    } else {
-        let sniffed = tokio::select! {
-            sniffed = tokio::time::timeout(patience.idle, sniff(&mut wire)) => sniffed,
-            () = stopped(peer.stop.clone()) => return,
-        };
-        let Ok(Some(sniffed)) = sniffed else { return };
-        sniffed
+    let (ahead, http2) = match wire.alpn() {
+        Some(protocol) => (Bytes::new(), protocol == ALPN_H2),
+        None => match sniff(&mut wire, patience, peer).await {
+            Some(sniffed) => sniffed,
+            None => return,
+        },
     };
-    let requests = Requests::default();
+    let (requests, answers) = (Requests::default(), Answers::new(http2));
     let io = TokioIo::new(Guarded::new(wire, ahead, !http2, requests.clone(), patience));
     let service = service_fn(|request: Request<Incoming>| {
         let scene = Scene::new(&peer.gateway, &peer.pool);
         let underway = requests.begin();
-        let address = peer.address;
+        let (address, answers) = (peer.address, answers.clone());
         async move {
             let reply = answer(scene, address, request).await;
-            Ok::<_, Infallible>(reply.map(|body| Tracked { body, _underway: underway }))
+            Ok::<_, Infallible>(reply.map(|body| answers.send(body, underway)))
         }
     });
     if http2 {
-        serve_http2(io, service, limits, peer).await;
+        tokio::select! {
+            () = serve_http2(io, service, limits, peer) => {}
+            () = answers.cut_stalled(patience.write) => {}
+        }
     } else {
         serve_http1(io, service, limits, peer).await;
     }
@@ -88,7 +82,7 @@ pub(super) async fn serve(mut wire: Wire, peer: &Peer) {
 
 async fn serve_http1<S>(io: TokioIo<Guarded>, service: S, limits: &Limits, peer: &Peer)
 where
-    S: hyper::service::Service<Request<Incoming>, Response = Response<Tracked>, Error = Infallible>,
+    S: hyper::service::Service<Request<Incoming>, Response = Response<Sending>, Error = Infallible>,
 {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -109,7 +103,7 @@ where
 
 async fn serve_http2<S>(io: TokioIo<Guarded>, service: S, limits: &Limits, peer: &Peer)
 where
-    S: hyper::service::Service<Request<Incoming>, Response = Response<Tracked>, Error = Infallible>,
+    S: hyper::service::Service<Request<Incoming>, Response = Response<Sending>, Error = Infallible>,
     S::Future: Send + 'static,
 {
     let connection = http2::Builder::new(TokioExecutor::new())
@@ -138,39 +132,29 @@ fn report(ended: Result<(), hyper::Error>) {
 }
 
 /// Reads just enough to tell HTTP/2 with prior knowledge (RFC 9113, 3.3) from HTTP/1.1: what was
-/// read, and whether it is HTTP/2. None where the client goes away before it is told.
-async fn sniff(wire: &mut Wire) -> Option<(Bytes, bool)> {
+/// read, and whether it is HTTP/2. None where that is not told in time, or where nothing was said
+/// before the server stops.
+async fn sniff(wire: &mut Wire, patience: Patience, peer: &Peer) -> Option<(Bytes, bool)> {
     let mut read = BytesMut::with_capacity(1024);
-    loop {
-        if wire.read_buf(&mut read).await.ok()? == 0 {
-            return None;
+    let first = tokio::select! {
+        first = timeout(patience.idle, wire.read_buf(&mut read)) => first,
+        () = stopped(peer.stop.clone()) => return None,
+    };
+    if first.ok()?.ok()? == 0 {
+        return None;
+    }
+    let told = async {
+        while read.len() < PREFACE.len() && PREFACE.starts_with(&read) {
+            if wire.read_buf(&mut read).await.ok()? == 0 {
+                return None;
+            }
         }
-        let common = read.len().min(PREFACE.len());
-        if read.get(..common) != PREFACE.get(..common) {
-            return Some((read.freeze(), false));
-        }
-        if read.len() >= PREFACE.len() {
-            return Some((read.freeze(), true));
-        }
+        Some(read.starts_with(PREFACE))
+    };
+    if let Ok(http2) = timeout(patience.header, told).await {
+        return Some((read.freeze(), http2?));
     }
-}
-
-impl Body for Tracked {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
+    // What begins as a preface may as well be a slow POST.
+    let _ = timeout(patience.write, wire.write_all(TOO_SLOW)).await;
+    None
 }

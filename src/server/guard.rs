@@ -5,9 +5,9 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -16,7 +16,7 @@ use tokio::time::{Instant, Sleep};
 use crate::wire::Wire;
 
 /// What a client gets whose request head takes too long.
-const TOO_SLOW: &[u8] =
+pub(super) const TOO_SLOW: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// How long a connection may take for what.
@@ -27,9 +27,19 @@ pub(super) struct Patience {
     pub(super) write: Duration,
 }
 
-/// How many requests of a connection are on their way.
+/// The requests of a connection.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Requests(Arc<AtomicUsize>);
+pub(super) struct Requests(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    /// On their way.
+    running: AtomicUsize,
+    /// Whose heads were read, ever.
+    begun: AtomicUsize,
+    /// Who waits for the end of the last one on its way.
+    waiting: Mutex<Option<Waker>>,
+}
 
 /// One request on its way, until it is dropped.
 #[derive(Debug)]
@@ -37,18 +47,40 @@ pub(super) struct RequestUnderway(Requests);
 
 impl Requests {
     pub(super) fn begin(&self) -> RequestUnderway {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.begun.fetch_add(1, Ordering::Relaxed);
+        self.0.running.fetch_add(1, Ordering::AcqRel);
         RequestUnderway(self.clone())
     }
 
     fn any(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 0
+        self.0.running.load(Ordering::Acquire) > 0
+    }
+
+    /// Whether any is on its way; if so, the end of the last one wakes the task.
+    fn any_to_wait_for(&self, cx: &mut Context<'_>) -> bool {
+        if !self.any() {
+            return false;
+        }
+        *self.waiting() = Some(cx.waker().clone());
+        // One that ended meanwhile has found nobody to wake.
+        self.any()
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, Option<Waker>> {
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for RequestUnderway {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
+        if self.0.0.running.fetch_sub(1, Ordering::AcqRel) == 1 {
+            // hyper does not read again by itself once an answer is sent, so nobody would begin
+            // to count the connection's rest.
+            let waiting = self.0.waiting().take();
+            if let Some(waker) = waiting {
+                waker.wake();
+            }
+        }
     }
 }
 
@@ -66,6 +98,8 @@ pub(super) struct Guarded {
     writing: Watch,
     /// Bytes of a head have come since the last request.
     head_begun: bool,
+    /// How many heads were whole when this was last looked at.
+    heads: usize,
 }
 
 /// A deadline that is set when waiting begins and forgotten when it ends.
@@ -118,6 +152,7 @@ impl Guarded {
         Self {
             wire,
             head_begun: !ahead.is_empty(),
+            heads: 0,
             ahead: Some(ahead).filter(|ahead| !ahead.is_empty()),
             requests,
             patience,
@@ -130,8 +165,7 @@ impl Guarded {
     /// Waiting for bytes: of a head, of the next request, or, while one is on its way, of
     /// anything for as long as it takes.
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.requests.any() {
-            self.head_begun = false;
+        if self.requests.any_to_wait_for(cx) {
             self.reading.forget();
             return Poll::Pending;
         }
@@ -145,6 +179,17 @@ impl Guarded {
         ready!(self.reading.poll(Cause::Request, self.patience.idle, cx));
         // The end of the stream, as if the client had closed: hyper then closes as well.
         Poll::Ready(Ok(()))
+    }
+
+    /// A request whose head is whole may be answered before anything waits for it: what is read
+    /// from then on belongs to the next.
+    fn notice_requests(&mut self) {
+        let heads = self.requests.0.begun.load(Ordering::Relaxed);
+        if heads != self.heads {
+            self.heads = heads;
+            self.head_begun = false;
+            self.reading.forget();
+        }
     }
 
     fn poll_write_with<T>(
@@ -168,6 +213,7 @@ impl AsyncRead for Guarded {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let guarded = self.get_mut();
+        guarded.notice_requests();
         if let Some(mut ahead) = guarded.ahead.take() {
             let taken = ahead.split_to(ahead.len().min(buffer.remaining()));
             buffer.put_slice(&taken);

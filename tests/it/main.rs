@@ -9,8 +9,14 @@
     reason = "a test that meets what it does not expect fails, and says where"
 )]
 
+mod crash;
 mod demo;
 mod governed;
+mod http2;
+mod lifecycle;
 mod passthrough;
 mod refusals;
+mod store_faults;
+mod timeouts;
+mod tls;
 mod world;

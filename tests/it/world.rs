@@ -1,6 +1,7 @@
 //! A gateway on port 0 with a temporary log, an upstream, and clients to call it with.
 
 pub(crate) mod client;
+pub(crate) mod program;
 pub(crate) mod recorder;
 
 use std::net::SocketAddr;
@@ -12,7 +13,7 @@ use changegate::config::check::check;
 use changegate::provider::Provider;
 use changegate::server::{Options, Server};
 use changegate::simulator::{self, Simulator};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub(crate) use self::client::{Answer, Call, call};
@@ -44,6 +45,7 @@ pub(crate) struct Setup {
     config: String,
     policy: String,
     clock: Clock,
+    workers: usize,
     files: Vec<(String, String)>,
 }
 
@@ -63,6 +65,7 @@ impl Setup {
                 .to_owned(),
             policy: POLICY.to_owned(),
             clock: Clock::System,
+            workers: 1,
             files: Vec::new(),
         }
     }
@@ -91,6 +94,11 @@ impl Setup {
 
     pub(crate) fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
+        self
+    }
+
+    pub(crate) fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
         self
     }
 
@@ -127,7 +135,7 @@ impl Setup {
         std::fs::write(&path, &text).unwrap();
         let checked = check(&path, &[]);
         let config = checked.config.unwrap_or_else(|| panic!("{text}\n{:#?}", checked.complaints));
-        let options = Options { clock: self.clock, workers: Some(1), source: None };
+        let options = Options { clock: self.clock, workers: Some(self.workers), source: None };
         let server = Server::start(config, options).await.unwrap();
         World { server, folder, simulator }
     }
@@ -191,6 +199,17 @@ impl World {
         page["data"].as_array().unwrap().clone()
     }
 
+    /// Stops the gateway, as SIGTERM does; the simulator stays.
+    pub(crate) async fn end(self) -> (TempDir, Option<Simulator>) {
+        self.server.shutdown().await;
+        (self.folder, self.simulator)
+    }
+
+    /// Puts so many more deployments into the simulator, and tells their ids.
+    pub(crate) fn seed(&self, count: usize) -> Vec<String> {
+        seed(self.simulator(), count)
+    }
+
     /// Events of a kind, once there are at least `count`: they are written beside the call.
     pub(crate) async fn events(&self, kind: &str, count: usize) -> Vec<Value> {
         let mut found = Vec::new();
@@ -205,4 +224,30 @@ impl World {
         }
         found
     }
+}
+
+/// Puts so many more deployments into a simulator, and tells their ids.
+pub(crate) fn seed(simulator: &Simulator, count: usize) -> Vec<String> {
+    let body = json!({
+        "agent": simulator::AGENT_ID,
+        "environment_id": simulator::ENVIRONMENT_ID,
+        "initial_events": [{"content": "Report", "type": "user.message"}],
+        "name": "seeded",
+    });
+    let ids: Vec<String> = (0..count).map(|n| format!("dep_seeded_{n}")).collect();
+    for id in &ids {
+        simulator.state().seed_deployment(id, body.as_object().unwrap()).unwrap();
+    }
+    ids
+}
+
+/// Looks until `found` finds something, for at most ten seconds.
+pub(crate) async fn eventually<T>(what: &str, mut found: impl AsyncFnMut() -> Option<T>) -> T {
+    for _ in 0..1_000 {
+        if let Some(found) = found().await {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{what} did not come about");
 }

@@ -34,6 +34,8 @@ pub(in crate::audit) struct Writes {
     database: PathBuf,
     /// None after a fault, until it is opened again.
     connection: Option<SqliteConnection>,
+    /// Which file the connection has open.
+    file: Option<FileId>,
     /// Whether the file is to be checked when it is opened again.
     suspect: bool,
 }
@@ -44,7 +46,8 @@ impl Writes {
         create(database)?;
         let mut connection = options(database).connect().await?;
         migrator().run(&mut connection).await?;
-        Ok(Self { database: database.to_owned(), connection: Some(connection), suspect: false })
+        let (file, connection) = (file_id(database), Some(connection));
+        Ok(Self { database: database.to_owned(), connection, file, suspect: false })
     }
 
     /// Ends as `unknown` what a crash left open, and tells how many those were.
@@ -101,11 +104,17 @@ impl Writes {
         connection.close().await.map_err(Fault::broken)
     }
 
-    /// The connection, opened again where a fault has closed it.
+    /// The connection, opened again where a fault has closed it, or where its file is no longer
+    /// the one that others find: SQLite would go on writing to a file that was removed.
     async fn ready(&mut self) -> Result<&mut SqliteConnection, Fault> {
+        let found = file_id(&self.database);
         let connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.reopen().await?,
+            Some(connection) if found == self.file => connection,
+            _ => {
+                let connection = self.reopen().await?;
+                self.file = file_id(&self.database);
+                connection
+            }
         };
         Ok(self.connection.insert(connection))
     }
@@ -197,6 +206,16 @@ fn create(database: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         made => made.map(drop),
     }
+}
+
+/// What tells one file from another: its device and its number there.
+type FileId = (u64, u64);
+
+#[cfg(unix)]
+fn file_id(path: &Path) -> Option<FileId> {
+    use std::os::unix::fs::MetadataExt as _;
+    let found = std::fs::metadata(path).ok()?;
+    Some((found.dev(), found.ino()))
 }
 
 fn migrator() -> Migrator {

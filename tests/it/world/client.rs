@@ -7,9 +7,10 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// The token that calls bring unless they say otherwise.
@@ -70,6 +71,24 @@ impl Call {
     pub(crate) fn json(self, body: &Value) -> Self {
         self.header("content-type", "application/json").body(body.to_string())
     }
+
+    /// The request for a connection that speaks HTTP/1.1.
+    pub(crate) fn http1(self, host: &str) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(self.body));
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.target.parse().unwrap();
+        *request.headers_mut() = self.headers;
+        request.headers_mut().insert("host", host.parse().unwrap());
+        request
+    }
+
+    /// The request for a connection that speaks HTTP/2.
+    pub(crate) fn http2(mut self, origin: &str) -> Request<Full<Bytes>> {
+        self.target = format!("{origin}{}", self.target);
+        let mut request = self.http1("x");
+        request.headers_mut().remove("host");
+        request
+    }
 }
 
 impl Answer {
@@ -89,7 +108,12 @@ impl Answer {
 
 /// Makes one call over a connection of its own.
 pub(crate) async fn call(address: SocketAddr, call: Call) -> Answer {
-    let (head, mut incoming) = open(address, call).await.into_parts();
+    read(open(address, call).await).await
+}
+
+/// Reads an answer whole.
+pub(crate) async fn read(answer: http::Response<Incoming>) -> Answer {
+    let (head, mut incoming) = answer.into_parts();
     let mut body = Vec::new();
     while let Some(frame) = incoming.frame().await {
         body.extend_from_slice(&frame.unwrap().into_data().unwrap_or_default());
@@ -97,17 +121,31 @@ pub(crate) async fn call(address: SocketAddr, call: Call) -> Answer {
     Answer { status: head.status, headers: head.headers, body: body.into() }
 }
 
+/// Starts HTTP/1.1 on a connection, for many calls one after another.
+pub(crate) async fn http1(
+    wire: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> http1::SendRequest<Full<Bytes>> {
+    let (sender, connection) = http1::handshake(TokioIo::new(wire)).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+/// Starts HTTP/2 on a connection, for many calls at once.
+pub(crate) async fn http2(
+    wire: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> http2::SendRequest<Full<Bytes>> {
+    let (sender, connection) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(wire)).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
 /// Makes one call and leaves the answer's body to be read.
 pub(crate) async fn open(address: SocketAddr, call: Call) -> http::Response<Incoming> {
     let stream = TcpStream::connect(address).await.unwrap();
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
-    let mut request = Request::new(Full::new(call.body));
-    *request.method_mut() = call.method;
-    *request.uri_mut() = call.target.parse().unwrap();
-    *request.headers_mut() = call.headers;
-    request.headers_mut().insert("host", address.to_string().parse().unwrap());
+    let request = call.http1(&address.to_string());
     let waited = tokio::time::timeout(Duration::from_mins(1), sender.send_request(request)).await;
     waited.expect("an answer within a minute").unwrap()
 }
