@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use self::entry::{Ending, Entry, Opening};
+use self::entry::{Ending, Entry, Opening, changed};
 use self::query::Reader;
 use self::queue::{Queued, Queues};
 use self::record::{Completion, Event, EventKind, Intent, Outcome};
@@ -30,17 +30,12 @@ use self::redact::Redactor;
 use self::store::{Boxed, Fault, Lock, LockError, Writes};
 use self::unsettled::Unsettled;
 use crate::clock::Clock;
-use crate::deployment::Object;
-use crate::deployment::diff::diff;
 use crate::ids::ChangeId;
 use crate::key::{Key, Token};
 use crate::provider::{Operation, Provider};
 
 /// How long a record waits for the store. A store that hangs must not hang its callers.
 const ANSWER_WAIT: Duration = Duration::from_secs(5);
-
-/// The most changed places that are kept for the `path` filter; the diff itself knows them all.
-const PATHS_MAX: usize = 256;
 
 /// What the log needs to know to start.
 #[derive(Clone, Debug)]
@@ -381,21 +376,6 @@ impl From<std::io::Error> for Unavailable {
     fn from(error: std::io::Error) -> Self {
         Self { source: Some(error.into()) }
     }
-}
-
-/// Where a deployment changed, computed fields aside. One that was not there before changed in
-/// each of its members.
-fn changed(
-    provider: Option<&Provider>,
-    operation: Operation,
-    before: Option<&Value>,
-    after: &Value,
-) -> Vec<String> {
-    let Some(provider) = provider else { return Vec::new() };
-    let nothing = Value::Object(Object::new());
-    let differences = diff(provider, operation, Some(before.unwrap_or(&nothing)), Some(after));
-    let paths = differences.into_iter().filter(|place| !place.computed).map(|place| place.path);
-    paths.take(PATHS_MAX).collect()
 }
 
 #[cfg(test)]

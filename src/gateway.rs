@@ -3,6 +3,7 @@
 //! message form → identify → limit → path and method → body, then [`exchange`] or
 //! [`passthrough`].
 
+mod admit;
 mod body;
 mod call;
 mod dial;
@@ -31,23 +32,24 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use arc_swap::ArcSwap;
 use http::request::Parts;
 use http::{Request, StatusCode, header};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use tokio::sync::Notify;
 
+use self::admit::{admit, stranger_message};
 use self::body::receive;
 use self::call::{Call, CallBody};
 use self::dial::Dialer;
 pub(crate) use self::dial::TrustError;
 use self::identify::{Address, Caller, Subject};
-use self::limit::{Kind, Limiter, RefusedCredentials, Standing};
+use self::limit::{Limiter, RefusedCredentials, Standing};
 pub(crate) use self::pool::Pool;
 pub(crate) use self::reply::ReplyBody;
 use self::reply::{Refusal, Reply};
-use self::route::{Route, Target};
+use self::route::Route;
 use self::tally::Tally;
 use self::turn::Turns;
 use crate::audit::Audit;
-use crate::audit::record::{EventKind, Outcome, Ruling};
+use crate::audit::record::{Outcome, Ruling};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{AdminToken, Config};
 use crate::ids::{ChangeId, RequestId};
@@ -250,86 +252,6 @@ pub(crate) async fn answer(scene: Scene, peer: IpAddr, request: Request<Incoming
     reply
 }
 
-/// message form → identify → limit → path and method
-fn admit(
-    scene: &Scene,
-    visit: &mut Visit,
-    head: &mut Parts,
-    body: &Incoming,
-) -> Result<Route, Refusal> {
-    headers::accept_form(head)?;
-    let config = &scene.live.config;
-    let caller = identify::identify(&head.headers, config, &scene.gateway.key);
-    let caller = caller.inspect_err(|refusal| {
-        scene.gateway.refuse(refusal.status, Subject::Address(visit.address.network()));
-    })?;
-    let listed = caller.listed;
-    let fingerprint = caller.actor.fingerprint;
-    visit.caller = Some(caller);
-    limit(scene, visit, head, fingerprint)?;
-    let target = Target {
-        method: &head.method,
-        path: head.uri.path(),
-        query: head.uri.query(),
-        has_body: !body.is_end_stream(),
-    };
-    let route = route::classify(config.upstream.provider, &config.upstream.allow_writes, target)
-        .inspect_err(|refusal| note_refused_write(scene, visit, target, refusal))?;
-    let governed = matches!(route, Route::Governed { .. });
-    if !governed && !listed && config.actors.deny_unknown {
-        return Err(Refusal::permission(stranger_message(visit)));
-    }
-    Ok(route)
-}
-
-fn limit(
-    scene: &Scene,
-    visit: &mut Visit,
-    head: &Parts,
-    fingerprint: crate::ids::Fingerprint,
-) -> Result<(), Refusal> {
-    let subject = Subject::Actor(fingerprint);
-    if let Some(limiter) = &scene.live.limiter {
-        match limiter.draw(fingerprint, Kind::of(&head.method)) {
-            Ok(standing) => visit.standing = Some(standing),
-            Err(exhausted) => {
-                visit.standing = Some(exhausted.standing);
-                scene.gateway.refuse(StatusCode::TOO_MANY_REQUESTS, subject);
-                return Err(Refusal::rate_limited(
-                    "this token's budget is spent: wait as retry-after says",
-                    exhausted.retry_after,
-                ));
-            }
-        }
-        if let Err(seconds) = scene.gateway.refused.admit(visit.address, fingerprint) {
-            scene.gateway.refuse(StatusCode::TOO_MANY_REQUESTS, subject);
-            return Err(Refusal::rate_limited(
-                "upstream refused too many credentials from this address: wait as retry-after says",
-                seconds,
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// A write that aims at deployments and is refused for its target leaves an event.
-fn note_refused_write(scene: &Scene, visit: &Visit, target: Target<'_>, refusal: &Refusal) {
-    if Kind::of(target.method) == Kind::Read {
-        return;
-    }
-    let mut event = visit.event(EventKind::RefusedWrite, visit.received_at);
-    event.detail = serde_json::json!({
-        "method": target.method.as_str(),
-        "path": target.path.chars().take(512).collect::<String>(),
-        "status": refusal.status.as_u16(),
-        "message": refusal.message.chars().take(512).collect::<String>(),
-    });
-    match &visit.caller {
-        Some(caller) => scene.gateway.audit.note_of(event, &caller.token),
-        None => scene.gateway.audit.note(event),
-    }
-}
-
 /// Reads a governed call's body; from there the exchange goes on whatever the client does.
 async fn govern(
     scene: &Scene,
@@ -388,14 +310,6 @@ async fn govern(
     })
 }
 
-fn stranger_message(visit: &Visit) -> String {
-    let fingerprint = visit.caller.as_ref().map(|caller| caller.actor.fingerprint.to_string());
-    format!(
-        "the token {} is not listed here: an operator can add it as an [[actor]]",
-        fingerprint.unwrap_or_default()
-    )
-}
-
 /// The headers that every answer has.
 fn decorate(reply: &mut Reply, scene: &Scene, visit: &Visit) {
     let provider = scene.live.config.upstream.provider;
@@ -412,8 +326,12 @@ fn decorate(reply: &mut Reply, scene: &Scene, visit: &Visit) {
         ("x-ratelimit-remaining", i64::from(standing.remaining)),
         ("x-ratelimit-reset", standing.reset),
     ];
+    // Where upstream tells of a limit of its own, the two are not mixed.
+    if values.iter().any(|(name, _)| headers.contains_key(*name)) {
+        return;
+    }
     for (name, value) in values {
-        headers.entry(name).or_insert_with(|| header::HeaderValue::from(value));
+        headers.insert(name, header::HeaderValue::from(value));
     }
 }
 

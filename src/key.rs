@@ -47,7 +47,10 @@ impl std::fmt::Debug for Token {
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file can't be read or made.
-    #[error("can't use the key file {}: make it readable and writable for this user", path.display())]
+    #[error(
+        "can't use the key file {}: make it readable and writable for this user",
+        path.display()
+    )]
     File {
         /// The file.
         path: PathBuf,

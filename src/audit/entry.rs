@@ -9,11 +9,17 @@ use sha2::{Digest as _, Sha256};
 use super::record::{Completion, Event, Intent, Outcome, Settlement};
 use super::redact::Redactor;
 use crate::clock::Timestamp;
+use crate::deployment::Object;
+use crate::deployment::diff::diff;
 use crate::deployment::digest::canonical;
 use crate::ids::ChangeId;
+use crate::provider::{Operation, Provider};
 
 /// The zstd level: 1 costs a fraction of the default's time, for a few per cent more bytes.
 const LEVEL: i32 = 1;
+
+/// The most changed places that are kept for the `path` filter; the diff itself knows them all.
+const PATHS_MAX: usize = 256;
 
 /// One thing to write.
 #[derive(Debug)]
@@ -155,4 +161,19 @@ impl Ending {
         };
         Self { id, completion, after: None, paths: Vec::new(), redacted: Vec::new() }
     }
+}
+
+/// Where a deployment changed, computed fields aside. One that was not there before changed in
+/// each of its members.
+pub(super) fn changed(
+    provider: Option<&Provider>,
+    operation: Operation,
+    before: Option<&Value>,
+    after: &Value,
+) -> Vec<String> {
+    let Some(provider) = provider else { return Vec::new() };
+    let nothing = Value::Object(Object::new());
+    let differences = diff(provider, operation, Some(before.unwrap_or(&nothing)), Some(after));
+    let paths = differences.into_iter().filter(|place| !place.computed).map(|place| place.path);
+    paths.take(PATHS_MAX).collect()
 }

@@ -9,11 +9,14 @@
     reason = "a test that meets what it does not expect fails, and says where"
 )]
 
+mod admin;
+mod cli;
 mod crash;
 mod demo;
 mod governed;
 mod http2;
 mod lifecycle;
+mod limits;
 mod passthrough;
 mod refusals;
 mod store_faults;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use changegate::clock::Clock;
 use changegate::config::check::check;
+use changegate::key::Key;
 use changegate::provider::Provider;
 use changegate::server::{Options, Server};
 use changegate::simulator::{self, Simulator};
@@ -30,6 +31,14 @@ allowed = ["Asia/Shanghai", "UTC"]
 forbidden_keys = ["owner_override", "secret_*"]
 protected_keys = ["cas_config.config.max_concurrent"]
 "#;
+
+/// The installation's secret in every test, so that a configuration can list fingerprints.
+const KEY: [u8; 32] = [7; 32];
+
+/// The fingerprint that the gateway records for a token.
+pub(crate) fn fingerprint(token: &str) -> String {
+    Key::from_bytes(KEY).fingerprint(token.as_bytes()).to_string()
+}
 
 /// Everything one test needs.
 pub(crate) struct World {
@@ -120,6 +129,7 @@ impl Setup {
             .clone()
             .unwrap_or_else(|| format!("http://{}", simulator.as_ref().unwrap().address()));
         std::fs::write(folder.path().join("policy.toml"), &self.policy).unwrap();
+        write_key(&folder.path().join("key"));
         for (name, text) in &self.files {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
@@ -139,6 +149,14 @@ impl Setup {
         let server = Server::start(config, options).await.unwrap();
         World { server, folder, simulator }
     }
+}
+
+/// Only its owner may read a key file.
+fn write_key(path: &std::path::Path) {
+    let hex = KEY.map(|byte| format!("{byte:02x}")).concat();
+    std::fs::write(path, hex).unwrap();
+    let owners = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(path, owners).unwrap();
 }
 
 /// Dotted keys come before the tables.

@@ -147,7 +147,8 @@ async fn a_reader_reads_beside_the_writer_and_without_one() {
     assert_eq!(changes(&alone, &Filter::default()).await.len(), 1);
 }
 
-/// One deployment over time: the second call arrives while the first is under way, and waits its turn.
+/// One deployment over time: the second call arrives while the first is under way, and waits its
+/// turn.
 #[tokio::test]
 async fn a_deployment_is_told_as_it_was_at_a_moment() {
     let world = World::new();

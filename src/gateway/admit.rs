@@ -1,0 +1,102 @@
+//! What every call passes first: message form → identify → limit → path and method.
+
+use http::StatusCode;
+use http::request::Parts;
+use hyper::body::{Body as _, Incoming};
+
+use super::identify::{self, Subject};
+use super::limit::Kind;
+use super::reply::Refusal;
+use super::route::{self, Route, Target};
+use super::{Scene, Visit, headers};
+use crate::audit::record::EventKind;
+use crate::ids::Fingerprint;
+
+/// Finds out whose call it is, draws on its budget, and tells what it is.
+pub(super) fn admit(
+    scene: &Scene,
+    visit: &mut Visit,
+    head: &mut Parts,
+    body: &Incoming,
+) -> Result<Route, Refusal> {
+    headers::accept_form(head)?;
+    let config = &scene.live.config;
+    let caller = identify::identify(&head.headers, config, &scene.gateway.key);
+    let caller = caller.inspect_err(|refusal| {
+        scene.gateway.refuse(refusal.status, Subject::Address(visit.address.network()));
+    })?;
+    let listed = caller.listed;
+    let fingerprint = caller.actor.fingerprint;
+    visit.caller = Some(caller);
+    limit(scene, visit, head, fingerprint)?;
+    let target = Target {
+        method: &head.method,
+        path: head.uri.path(),
+        query: head.uri.query(),
+        has_body: !body.is_end_stream(),
+    };
+    let route = route::classify(config.upstream.provider, &config.upstream.allow_writes, target)
+        .inspect_err(|refusal| note_refused_write(scene, visit, target, refusal))?;
+    let governed = matches!(route, Route::Governed { .. });
+    if !governed && !listed && config.actors.deny_unknown {
+        return Err(Refusal::permission(stranger_message(visit)));
+    }
+    Ok(route)
+}
+
+fn limit(
+    scene: &Scene,
+    visit: &mut Visit,
+    head: &Parts,
+    fingerprint: Fingerprint,
+) -> Result<(), Refusal> {
+    let subject = Subject::Actor(fingerprint);
+    if let Some(limiter) = &scene.live.limiter {
+        match limiter.draw(fingerprint, Kind::of(&head.method)) {
+            Ok(standing) => visit.standing = Some(standing),
+            Err(exhausted) => {
+                visit.standing = Some(exhausted.standing);
+                scene.gateway.refuse(StatusCode::TOO_MANY_REQUESTS, subject);
+                return Err(Refusal::rate_limited(
+                    "this token's budget is spent: wait as retry-after says",
+                    exhausted.retry_after,
+                ));
+            }
+        }
+        if let Err(seconds) = scene.gateway.refused.admit(visit.address, fingerprint) {
+            scene.gateway.refuse(StatusCode::TOO_MANY_REQUESTS, subject);
+            return Err(Refusal::rate_limited(
+                "upstream refused too many credentials from this address: wait as retry-after says",
+                seconds,
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A write that aims at deployments and is refused for its target leaves an event.
+fn note_refused_write(scene: &Scene, visit: &Visit, target: Target<'_>, refusal: &Refusal) {
+    if Kind::of(target.method) == Kind::Read {
+        return;
+    }
+    let mut event = visit.event(EventKind::RefusedWrite, visit.received_at);
+    event.detail = serde_json::json!({
+        "method": target.method.as_str(),
+        "path": target.path.chars().take(512).collect::<String>(),
+        "status": refusal.status.as_u16(),
+        "message": refusal.message.chars().take(512).collect::<String>(),
+    });
+    match &visit.caller {
+        Some(caller) => scene.gateway.audit.note_of(event, &caller.token),
+        None => scene.gateway.audit.note(event),
+    }
+}
+
+/// What a caller is told whose token is not listed, where only listed ones are taken.
+pub(super) fn stranger_message(visit: &Visit) -> String {
+    let fingerprint = visit.caller.as_ref().map(|caller| caller.actor.fingerprint.to_string());
+    format!(
+        "the token {} is not listed here: an operator can add it as an [[actor]]",
+        fingerprint.unwrap_or_default()
+    )
+}

@@ -1,0 +1,166 @@
+//! The real program: what it prints, and the codes with which it ends.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::world::client::TOKEN;
+use crate::world::{DEPLOYMENT, Setup, World, world};
+
+/// What a run of the program came to.
+#[derive(Debug)]
+struct Ran {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+/// Runs the program in `folder` with `input` on its standard input.
+fn run(folder: &Path, arguments: &[&str], input: &str) -> Ran {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_changegate"))
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove("CHANGEGATE_CONFIG")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A program that does not read its input may have ended already.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Ran { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+fn in_world(world: &World, arguments: &[&str]) -> Ran {
+    run(world.folder.path(), arguments, "")
+}
+
+fn json_lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn check_says_what_holds_and_names_every_line_that_does_not() {
+    let world = world().await;
+    let fine = in_world(&world, &["check"]);
+    assert_eq!(fine.code, 0, "{fine:?}");
+    assert!(fine.out.contains("is valid"), "{fine:?}");
+    let bad = "[upstream]\nprovider = 'qoder'\nurl = 'https://x/path'\n[limits]\nspeed = 3\n";
+    std::fs::write(world.folder.path().join("bad.toml"), bad).unwrap();
+    let broken = in_world(&world, &["check", "--config", "bad.toml"]);
+    assert_eq!(broken.code, 2);
+    for place in ["bad.toml:3: error: ", "bad.toml:5: error: ", "error: bad.toml is not valid"] {
+        assert!(broken.err.contains(place), "{place}\n{}", broken.err);
+    }
+    assert_eq!(broken.out, "");
+}
+
+#[test]
+fn serve_with_a_broken_configuration_starts_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "[upstream]\nprovider = 'nobody'\nurl = 'https://api.qoder.com'\n";
+    std::fs::write(folder.path().join("changegate.toml"), text).unwrap();
+    let ran = run(folder.path(), &["serve"], "");
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.err.contains("changegate.toml:2"), "{}", ran.err);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no log, no key");
+}
+
+#[tokio::test]
+async fn a_tokens_fingerprint_is_the_one_that_is_recorded() {
+    let world = world().await;
+    let answer = world.update(&json!({"name": "x"})).await;
+    let change = world.change_of(&answer).await;
+    let recorded = change["actor"]["fingerprint"].as_str().unwrap();
+    let ran = run(world.folder.path(), &["token", "fingerprint"], &format!("{TOKEN}\n"));
+    assert_eq!((ran.code, ran.out.trim_end()), (0, recorded), "{ran:?}");
+}
+
+#[tokio::test]
+async fn the_log_answers_beside_the_gateway_and_after_it() {
+    let world = world().await;
+    let applied = world.update(&json!({"name": "renamed"})).await;
+    let zone = json!({"type": "cron", "expression": "0 9 * * *", "timezone": "Europe/Paris"});
+    let denied = world.update(&json!({"schedule": zone})).await;
+    let applied = applied.header("changegate-change").unwrap().to_owned();
+    let denied = denied.header("changegate-change").unwrap().to_owned();
+    let shown = world.ask(&format!("/api/v1/changes/{applied}")).await;
+    assert_log(world.folder.path(), &applied, &denied, &shown);
+    let World { server, folder, .. } = world;
+    server.shutdown().await;
+    assert_log(folder.path(), &applied, &denied, &shown);
+}
+
+fn assert_log(folder: &Path, applied: &str, denied: &str, shown: &Value) {
+    let list = run(folder, &["audit", "list"], "");
+    assert_eq!(list.code, 0, "{list:?}");
+    let lines: Vec<_> = list.out.lines().collect();
+    assert_eq!(lines.len(), 3, "{}", list.out);
+    assert!(lines[0].starts_with("RECEIVED"));
+    assert!(lines[1].contains(denied) && lines[1].contains("timezones"), "{}", list.out);
+    assert!(lines[2].contains(applied) && lines[2].contains("applied"), "{}", list.out);
+
+    let list = run(folder, &["audit", "list", "--json", "--decision", "deny"], "");
+    let found = json_lines(&list.out);
+    assert_eq!((found.len(), &found[0]["id"]), (1, &json!(denied)));
+    assert!(found[0].get("patch").is_none(), "bodies only with --full");
+    let full = run(folder, &["audit", "list", "--json", "--full", "--limit", "1"], "");
+    assert_eq!(json_lines(&full.out)[0]["patch"]["schedule"]["timezone"], "Europe/Paris");
+
+    let show = run(folder, &["audit", "show", applied], "");
+    assert!(show.out.contains("/name: \"api-doc-verification-deployment\" → \"renamed\""));
+    let show = run(folder, &["audit", "show", denied], "");
+    assert!(show.out.contains("Europe/Paris") && show.out.contains("asked for:"), "{}", show.out);
+    let show = run(folder, &["audit", "show", applied, "--json"], "");
+    assert_eq!(&json_lines(&show.out)[0], shown);
+
+    let history = run(folder, &["audit", "history", DEPLOYMENT], "");
+    assert!(history.out.contains("→ \"renamed\"") && history.out.contains("! timezones"));
+    let history = run(folder, &["audit", "history", DEPLOYMENT, "--json"], "");
+    assert_eq!(json_lines(&history.out).len(), 2);
+    let events = run(folder, &["audit", "list", "--events"], "");
+    assert!(events.out.contains("start"), "{}", events.out);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_told_by_the_code() {
+    let world = world().await;
+    let unknown = format!("chg_{}", "0".repeat(32));
+    for (arguments, code) in [
+        (vec!["audit", "show", &unknown], 1),
+        (vec!["audit", "history", "dep_nobody"], 1),
+        (vec!["audit", "show", "nonsense"], 2),
+        (vec!["audit", "list", "--since", "yesterday"], 2),
+        (vec!["audit", "list", "--limit", "0"], 2),
+        (vec!["audit", "list"], 0),
+    ] {
+        let ran = in_world(&world, &arguments);
+        assert_eq!(ran.code, code, "{arguments:?}: {ran:?}");
+        assert_eq!(ran.err.is_empty(), code == 0, "{arguments:?}: {ran:?}");
+    }
+}
+
+#[test]
+fn a_missing_database_is_not_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "[upstream]\nprovider = 'qoder'\nurl = 'https://api.qoder.com'\n\
+                [audit]\ndatabase = 'sqlite://absent.db'\n";
+    std::fs::write(folder.path().join("changegate.toml"), text).unwrap();
+    let ran = run(folder.path(), &["audit", "list"], "");
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert!(ran.err.contains("absent.db"), "{}", ran.err);
+    assert!(!folder.path().join("absent.db").exists());
+}
+
+#[tokio::test]
+async fn openapi_prints_what_the_gateway_serves() {
+    let world = Setup::new().start().await;
+    let ran = in_world(&world, &["openapi"]);
+    assert_eq!(ran.code, 0);
+    let printed: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(printed, world.ask("/openapi.json").await);
+}

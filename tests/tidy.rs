@@ -1,0 +1,144 @@
+//! The house rules that a program can check. A rule that is broken names the file and the line.
+
+#![allow(clippy::unwrap_used, reason = "a rule that can't be checked fails, and says where")]
+
+use std::path::{Path, PathBuf};
+
+const LINES_MAX: usize = 400;
+const COLUMNS_MAX: usize = 100;
+
+/// Files below `folder` with this extension, and their text.
+fn files(folder: &str, extension: &str) -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders: Vec<PathBuf> = vec![root.join(folder)];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == extension) {
+                let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+                found.push((name, std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "{folder} has files");
+    found.sort();
+    found
+}
+
+fn sources() -> Vec<(String, String)> {
+    let mut all = files("src", "rs");
+    all.extend(files("tests", "rs"));
+    all
+}
+
+/// Whether the file is `room.rs`, or stands below `room/`.
+fn within(name: &str, room: &str) -> bool {
+    name.strip_prefix(room).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+}
+
+fn check(broken: &[String]) {
+    assert!(broken.is_empty(), "\n{}", broken.join("\n"));
+}
+
+/// Lines of code that hold one of `words`, comments aside.
+fn naming(name: &str, text: &str, words: &[&str]) -> Vec<String> {
+    let code = text.lines().zip(1..).filter(|(line, _)| !line.trim_start().starts_with("//"));
+    code.filter_map(|(line, number)| {
+        let word = words.iter().find(|word| line.contains(**word))?;
+        Some(format!("{name}:{number}: {word} has no place here"))
+    })
+    .collect()
+}
+
+#[test]
+fn files_and_lines_stay_short() {
+    let mut broken = Vec::new();
+    for (name, text) in sources() {
+        let lines = text.lines().count();
+        if lines > LINES_MAX {
+            broken.push(format!("{name}: {lines} lines, at most {LINES_MAX}: split it"));
+        }
+        for (line, number) in text.lines().zip(1..) {
+            let columns = line.chars().count();
+            if columns > COLUMNS_MAX {
+                broken.push(format!("{name}:{number}: {columns} columns, at most {COLUMNS_MAX}"));
+            }
+        }
+    }
+    check(&broken);
+}
+
+#[test]
+fn pure_rooms_know_no_runtime_and_no_store() {
+    let pure = ["src/deployment", "src/policy", "src/audit/redact"];
+    let mut broken = Vec::new();
+    for (name, text) in files("src", "rs") {
+        if pure.iter().any(|room| within(&name, room)) {
+            broken.extend(naming(&name, &text, &["tokio", "hyper", "sqlx"]));
+        }
+    }
+    check(&broken);
+}
+
+#[test]
+fn only_the_store_speaks_sql() {
+    let others =
+        files("src", "rs").into_iter().filter(|(name, _)| !within(name, "src/audit/store"));
+    check(&others.flat_map(|(name, text)| naming(&name, &text, &["sqlx"])).collect::<Vec<_>>());
+}
+
+#[test]
+fn only_the_clock_reads_time() {
+    // Clippy bans std's `Instant::now`; deadlines of tokio's timers are in its own.
+    let words = ["SystemTime::now", "Timestamp::now", "Zoned::now"];
+    let others = files("src", "rs").into_iter().filter(|(name, _)| name != "src/clock.rs");
+    check(&others.flat_map(|(name, text)| naming(&name, &text, &words)).collect::<Vec<_>>());
+}
+
+#[test]
+fn modules_are_named_after_what_they_are() {
+    let vague = ["mod.rs", "utils.rs", "util.rs", "manager.rs", "helpers.rs", "common.rs"];
+    let misnamed = |(name, _): &(String, String)| {
+        let file = name.rsplit('/').next().unwrap_or_default();
+        vague.contains(&file).then(|| format!("{name}: name the noun that it is about"))
+    };
+    check(&sources().iter().filter_map(misnamed).collect::<Vec<_>>());
+}
+
+#[test]
+fn nothing_is_left_undone() {
+    // Put together here, so that this file does not hold them.
+    let words = ["todo", "unimplemented"].map(|word| format!("{word}!("));
+    let skipped = format!("#[{}", "ignore");
+    let words = [words[0].as_str(), words[1].as_str(), skipped.as_str()];
+    let sources = sources();
+    let broken: Vec<_> =
+        sources.iter().flat_map(|(name, text)| naming(name, text, &words)).collect();
+    check(&broken);
+}
+
+#[test]
+fn every_folder_of_cases_is_used() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let all: String = sources().into_iter().map(|(_, text)| text).collect();
+    let mut unused = Vec::new();
+    for entry in std::fs::read_dir(root).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let named = [format!("tests/data/{name}"), format!("\"{name}\"")];
+        if !named.iter().any(|text| all.contains(text)) {
+            unused.push(format!("tests/data/{name}: no test reads it"));
+        }
+    }
+    check(&unused);
+}
+
+#[test]
+fn migrations_are_numbered_from_one_without_gaps() {
+    for ((name, _), number) in files("migrations/sqlite", "sql").iter().zip(1..) {
+        let expected = format!("migrations/sqlite/{number:04}_");
+        assert!(name.starts_with(&expected), "{name} should start with {expected}");
+    }
+}
