@@ -10,6 +10,10 @@ use super::Object;
 /// The deepest nesting that can be asked for. Reading recurses, so the stack sets a bound.
 pub const DEPTH_MAX: usize = 128;
 
+/// The most metadata keys that one body may hold, nested ones included: far more than any provider
+/// takes, and few enough that judging each by its look holds nobody up.
+const METADATA_KEYS_MAX: usize = 1_000;
+
 /// What a governed call's body asks for: one JSON object, proven unambiguous.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Patch {
@@ -44,7 +48,25 @@ pub fn parse(body: &[u8], depth_max: usize) -> Result<Patch, PatchError> {
             param: Some("metadata".into()),
         });
     }
+    if object.get("metadata").is_some_and(|metadata| keys_in(metadata) > METADATA_KEYS_MAX) {
+        return Err(PatchError {
+            message: format!(
+                "`metadata` holds more than {METADATA_KEYS_MAX} keys, nested ones included: \
+                 send fewer"
+            ),
+            param: Some("metadata".into()),
+        });
+    }
     Ok(Patch { object })
+}
+
+/// How many keys a value holds at all levels.
+fn keys_in(value: &Value) -> usize {
+    match value {
+        Value::Object(members) => members.len() + members.values().map(keys_in).sum::<usize>(),
+        Value::Array(elements) => elements.iter().map(keys_in).sum(),
+        _ => 0,
+    }
 }
 
 /// Reads any JSON text as strictly as [`parse`] does, but for control characters in keys, which

@@ -61,8 +61,20 @@ const END_TO_END: [&str; 10] = [
 pub(super) fn accept_form(head: &mut http::request::Parts) -> Result<(), Refusal> {
     accept_method(&head.method, &head.uri)?;
     accept_names(&head.headers)?;
+    accept_coding(&head.headers)?;
     accept_host(head)?;
     accept_expectation(&head.headers)
+}
+
+/// A body comes as it is or in chunks; another transfer coding would hide it from the gateway
+/// (RFC 9112, 6.1).
+fn accept_coding(headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(only), None) if only.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        _ => Err(Refusal::form("only Transfer-Encoding: chunked is taken: send nothing else")),
+    }
 }
 
 fn accept_method(method: &Method, uri: &Uri) -> Result<(), Refusal> {
