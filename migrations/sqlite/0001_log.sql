@@ -1,5 +1,8 @@
 -- The log. Every rule that the program keeps is said again here, so that no bug and no other
 -- program can write what the log must not hold. Times are milliseconds since the Unix epoch, UTC.
+--
+-- NULL is named beside json_valid, which says 0 to it before SQLite 3.45: an auditor's older
+-- sqlite3 must find the same rows in order.
 
 -- Documents, each stored once: the after of one change is the before of the next.
 CREATE TABLE snapshots (
@@ -24,14 +27,14 @@ CREATE TABLE changes (
     request_id          TEXT    NOT NULL,
     received_at         INTEGER NOT NULL,
     decision            TEXT    NOT NULL CHECK (decision IN ('allow', 'warn', 'deny', 'refuse')),
-    violations          TEXT    CHECK (json_valid(violations)),
-    standing            TEXT    CHECK (json_valid(standing)),
+    violations          TEXT    CHECK (violations IS NULL OR json_valid(violations)),
+    standing            TEXT    CHECK (standing IS NULL OR json_valid(standing)),
     patch_digest        BLOB    REFERENCES snapshots (digest),
     before_digest       BLOB    REFERENCES snapshots (digest),
     body_bytes          INTEGER CHECK (body_bytes >= 0),
     body_digest         TEXT,
     policy_digest       TEXT    NOT NULL,
-    redacted            TEXT    CHECK (json_valid(redacted)),
+    redacted            TEXT    CHECK (redacted IS NULL OR json_valid(redacted)),
     -- Both: a create learns the id at its end.
     deployment_id       TEXT    CHECK (deployment_id <> ''),
     -- The end: written once.
@@ -44,8 +47,8 @@ CREATE TABLE changes (
     upstream_request_id TEXT,
     after_digest        BLOB    REFERENCES snapshots (digest),
     effect              TEXT    CHECK (effect IN ('exact', 'partial', 'none', 'other')),
-    paths               TEXT    CHECK (json_valid(paths)),
-    after_redacted      TEXT    CHECK (json_valid(after_redacted)),
+    paths               TEXT    CHECK (paths IS NULL OR json_valid(paths)),
+    after_redacted      TEXT    CHECK (after_redacted IS NULL OR json_valid(after_redacted)),
 
     CHECK ((outcome = 'pending') = (completed_at IS NULL)),
     CHECK ((outcome = 'denied') = (decision = 'deny')),
