@@ -268,6 +268,12 @@ impl Audit {
         self.shared.queues.note(event);
     }
 
+    /// `text` of a call made with `token`, fit for the gateway's own log.
+    #[must_use]
+    pub fn scrub(&self, text: &str, token: &Token) -> String {
+        self.shared.redactor.load().knowing(token).scrub(text).into_owned()
+    }
+
     /// Whether the log can be written.
     #[must_use]
     pub fn health(&self) -> Health {

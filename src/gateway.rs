@@ -275,7 +275,9 @@ async fn govern(
         })
     } else {
         let gateway = &scene.gateway;
-        match receive(&head.headers, body, operation, &config.limits, &gateway.key).await? {
+        match receive((&head.headers, head.version), body, operation, &config.limits, &gateway.key)
+            .await?
+        {
             Ok(judged) => CallBody::Judged(judged),
             Err(unfit) => CallBody::Unfit(unfit),
         }
@@ -341,11 +343,12 @@ fn report(call: &Call, ruling: Ruling, outcome: Outcome) {
     let took = gateway.clock.now().millis() - call.visit.received_at.millis();
     gateway.metrics.change(call.operation, outcome, ruling);
     gateway.metrics.exchange_took(took);
+    let deployment = call.deployment_id.as_deref().unwrap_or("-");
     tracing::info!(
         request_id = %call.visit.request_id,
         change = %call.change,
         operation = %call.operation,
-        deployment = call.deployment_id.as_deref().unwrap_or("-"),
+        deployment = gateway.audit.scrub(deployment, &call.caller.token),
         actor = %call.caller.actor.fingerprint,
         decision = ruling.name(),
         outcome = outcome.name(),

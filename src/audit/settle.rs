@@ -37,7 +37,8 @@ impl Audit {
         let unclear = match self.shared.reader.unclear(&stored_id).await {
             Ok(unclear) => unclear,
             Err(error) => {
-                return tracing::warn!(deployment_id, error, "can't tell what is unsettled");
+                let deployment = &*stored_id;
+                return tracing::warn!(deployment, error, "can't tell what is unsettled");
             }
         };
         let mut snapshot = snapshot.clone();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::Version;
 use http::header::{self, HeaderMap};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
@@ -41,6 +42,8 @@ pub(super) enum ReadError {
     Slow,
     #[error("the body broke off")]
     Broken(#[source] hyper::Error),
+    #[error("the body's stream was reset before its end")]
+    Cut,
     #[error("the body is too long")]
     TooLong {
         /// Bytes read before it was too much.
@@ -51,7 +54,7 @@ pub(super) enum ReadError {
 /// Reads a governed call's body. The outer error is a call that has not begun, and leaves no
 /// record; the inner one a call that is refused.
 pub(super) async fn receive(
-    headers: &HeaderMap,
+    (headers, version): (&HeaderMap, Version),
     incoming: Incoming,
     operation: Operation,
     limits: &Limits,
@@ -73,13 +76,15 @@ pub(super) async fn receive(
         }
         return unread(refusal, announced);
     }
-    let bytes = match collect(incoming, limits.body_bytes, limits.body_timeout).await {
+    let bytes = match collect(incoming, version, limits.body_bytes, limits.body_timeout).await {
         Ok(bytes) => bytes,
         Err(ReadError::TooLong { read }) => {
             return unread(Refusal::too_large(limits.body_bytes), read);
         }
         Err(ReadError::Slow) => return Err(Refusal::too_slow()),
-        Err(ReadError::Broken(_)) => return Err(Refusal::form("the body broke off")),
+        Err(ReadError::Broken(_) | ReadError::Cut) => {
+            return Err(Refusal::form("the body broke off"));
+        }
     };
     let takes_none = !matches!(operation, Operation::Create | Operation::Update);
     if takes_none && bytes.is_empty() {
@@ -151,6 +156,7 @@ fn accepts_parameter(parameter: &str) -> bool {
 /// Reads a body whole: at most `bytes_max`, waiting at most `patience` for each part of it.
 pub(super) async fn collect(
     mut incoming: Incoming,
+    version: Version,
     bytes_max: usize,
     patience: Duration,
 ) -> Result<Bytes, ReadError> {
@@ -172,6 +178,10 @@ pub(super) async fn collect(
                 parts.extend_from_slice(&data);
             }
         }
+    }
+    // hyper takes a stream that was reset with NO_ERROR (RFC 9113, 8.1) for one that has ended.
+    if version == Version::HTTP_2 && !incoming.is_end_stream() {
+        return Err(ReadError::Cut);
     }
     Ok(only.unwrap_or_else(|| parts.freeze()))
 }

@@ -184,7 +184,7 @@ fn reply(
     finished: Finished,
     after: Option<&Value>,
 ) -> Reply {
-    let answered = sent.is_ok();
+    let applied = outcome_of(&sent) == Outcome::Applied;
     let mut reply = match sent {
         Ok(answer) => answer.into_reply(),
         Err(unanswered) => unanswered.refusal().into_reply(&call.visit.request_id),
@@ -195,7 +195,7 @@ fn reply(
     for text in warnings.iter().chain(&late) {
         append(&mut reply, "warning", &format!("299 changegate \"{}\"", quotable(text)));
     }
-    if let Some(after) = after.filter(|_| answered && call.operation != Operation::Run) {
+    if let Some(after) = after.filter(|_| applied && call.operation != Operation::Run) {
         let gateway = &call.scene.gateway;
         let tag = etag(&gateway.key, call.scene.live.config.upstream.provider, after);
         reply.headers_mut().remove("etag");

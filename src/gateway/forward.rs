@@ -90,10 +90,10 @@ pub(super) async fn exchange(
     })?;
     let (parts, incoming) = answered.response.into_parts();
     call.scene.learn(&call.visit, parts.status);
-    let body = collect(incoming, live.config.limits.answer_bytes, patience).await;
+    let body = collect(incoming, parts.version, live.config.limits.answer_bytes, patience).await;
     let body = body.map_err(|error| match error {
         ReadError::Slow => Unanswered::Slow,
-        ReadError::Broken(_) => Unanswered::Broken,
+        ReadError::Broken(_) | ReadError::Cut => Unanswered::Broken,
         ReadError::TooLong { .. } => Unanswered::TooLong,
     })?;
     if let Some(returning) = answered.returning {

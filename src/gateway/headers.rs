@@ -172,7 +172,10 @@ pub(super) fn request_id(headers: &HeaderMap) -> RequestId {
             .flat_map(|name| headers.get_all(name))
             .any(|value| value.to_str().is_ok_and(|value| repeats(id.as_str(), value)))
     };
-    kept.filter(|id| !leaks(id)).unwrap_or_else(RequestId::random)
+    // Nor one that looks like anybody's token.
+    let likely =
+        |id: &RequestId| ["pt-", "sk-ant-"].iter().any(|start| id.as_str().contains(start));
+    kept.filter(|id| !leaks(id) && !likely(id)).unwrap_or_else(RequestId::random)
 }
 
 /// Whether `id` holds the credential in a header value such as `Bearer x`.

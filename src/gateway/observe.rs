@@ -42,10 +42,12 @@ pub(super) async fn read(
         return Ok(passthrough::relay(answered, None));
     }
     let (parts, incoming) = answered.response.into_parts();
-    let body = collect(incoming, config.limits.answer_bytes, timeout).await;
+    let body = collect(incoming, parts.version, config.limits.answer_bytes, timeout).await;
     let body: Bytes = body.map_err(|error| match error {
         ReadError::Slow => Refusal::gateway_timeout("upstream's answer did not come in time"),
-        ReadError::Broken(_) => Refusal::bad_gateway("upstream broke off within its answer"),
+        ReadError::Broken(_) | ReadError::Cut => {
+            Refusal::bad_gateway("upstream broke off within its answer")
+        }
         ReadError::TooLong { .. } => {
             Refusal::bad_gateway("upstream's answer is longer than limits.answer_bytes")
         }
