@@ -112,7 +112,8 @@ fn facts(change: &Change) -> Vec<(&'static str, String)> {
     }
     if let Some(body) = &change.body {
         let digest = body.digest.as_deref().map(|digest| format!(", {}", plain(digest)));
-        facts.push(("body", format!("{} bytes{}", body.bytes, digest.unwrap_or_default())));
+        let unit = if body.bytes == 1 { "byte" } else { "bytes" };
+        facts.push(("body", format!("{} {unit}{}", body.bytes, digest.unwrap_or_default())));
     }
     facts.push(("policy", plain(&change.policy_digest)));
     facts
@@ -155,9 +156,13 @@ fn moved(place: &Difference) -> String {
     format!("{}: {} → {}", path(&place.path), shown(&place.from), shown(&place.to))
 }
 
+/// `rule (enforcement) at path: message (found …)`. A message that begins with its rule's name, as
+/// clients read it, does not say it twice here.
 fn violation(broken: &Violation) -> String {
-    let (rule, message) = (plain(&broken.rule), plain(&broken.message));
-    let actual = broken.actual.as_ref().map(|actual| format!(" (was {})", json(actual)));
+    let named = broken.message.strip_prefix(broken.rule.as_str());
+    let message = named.and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&broken.message);
+    let (rule, message) = (plain(&broken.rule), plain(message));
+    let actual = broken.actual.as_ref().map(|actual| format!(" (found {})", json(actual)));
     let actual = actual.unwrap_or_default();
     format!("{rule} ({}) at {}: {message}{actual}", word(&broken.enforcement), path(&broken.path))
 }
@@ -226,10 +231,12 @@ fn second(at: Timestamp) -> String {
     text.split_once('.').map_or(text.clone(), |(second, _millis)| format!("{second}Z"))
 }
 
-/// The flat detail of an event as `name=value`.
+/// The flat detail of an event as `name=value`; a text of several words stands in quotes, so that
+/// it shows where it ends.
 fn detail(detail: &Value) -> String {
     let Some(object) = detail.as_object() else { return json(detail) };
-    let shown = |value: &Value| value.as_str().map_or_else(|| json(value), plain);
+    let one_word = |text: &&str| !text.is_empty() && !text.contains([' ', '"', '=']);
+    let shown = |value: &Value| value.as_str().filter(one_word).map_or_else(|| json(value), plain);
     let pairs = object.iter().map(|(name, value)| format!("{}={}", plain(name), shown(value)));
     pairs.collect::<Vec<_>>().join(" ")
 }

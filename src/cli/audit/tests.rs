@@ -148,7 +148,7 @@ upstream    nothing was forwarded
 policy      00ff
 
 violations:
-  timezones (deny) at /schedule/timezone: use UTC (was "Mars/Base")
+  timezones (deny) at /schedule/timezone: use UTC (found "Mars/Base")
 
 standing, broken before already:
   timezones (deny) at /schedule/timezone: use UTC
