@@ -268,7 +268,8 @@ pub enum EventKind {
     /// A write below `/deployments` that is no governed call and was refused: `method, path,
     /// status, message`.
     RefusedWrite,
-    /// How many calls were answered 401 or 429 in a minute: `status, count, since`.
+    /// How many calls were answered 401 or 429 in a minute: `since, until, count`, and in
+    /// `refusals` for each caller `status, who, count`.
     Summary,
     /// Events that could not be kept: `count, since, until`.
     Dropped,
