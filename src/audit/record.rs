@@ -277,6 +277,6 @@ pub enum EventKind {
     Reload,
     /// An unclear change was settled: `change, applied, by`.
     Settlement,
-    /// The gateway started: `version, policy_digest, unknown` (intents a crash left open).
+    /// The gateway started: `version, unknown` (intents a crash left open).
     Start,
 }
