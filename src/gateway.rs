@@ -36,7 +36,7 @@ use hyper::body::Incoming;
 use tokio::sync::Notify;
 
 use self::admit::{admit, stranger_message};
-use self::body::receive;
+use self::body::{discard, receive};
 use self::call::{Call, CallBody};
 use self::dial::Dialer;
 pub(crate) use self::dial::TrustError;
@@ -213,8 +213,9 @@ impl Scene {
 
     /// Learns from upstream's answer whether it took the caller's credential.
     fn learn(&self, visit: &Visit, status: StatusCode) {
-        if let Some(caller) = &visit.caller {
-            let refused = status == StatusCode::UNAUTHORIZED;
+        let refused = status == StatusCode::UNAUTHORIZED;
+        // Any other no may be said to everyone: it tells nothing of the credential.
+        if let Some(caller) = visit.caller.as_ref().filter(|_| refused || status.is_success()) {
             self.gateway.refused.learn(visit.address, caller.actor.fingerprint, refused);
         }
     }
@@ -257,7 +258,7 @@ async fn govern(
     scene: &Scene,
     visit: &Visit,
     mut head: Parts,
-    body: Incoming,
+    mut incoming: Incoming,
     operation: Operation,
     deployment_id: Option<String>,
 ) -> Result<Reply, Refusal> {
@@ -275,13 +276,22 @@ async fn govern(
         })
     } else {
         let gateway = &scene.gateway;
-        match receive((&head.headers, head.version), body, operation, &config.limits, &gateway.key)
-            .await?
+        match receive(
+            (&head.headers, head.version),
+            &mut incoming,
+            operation,
+            &config.limits,
+            &gateway.key,
+        )
+        .await?
         {
             Ok(judged) => CallBody::Judged(judged),
             Err(unfit) => CallBody::Unfit(unfit),
         }
     };
+    // Who waits for 100 (Continue) has not sent the body, and need not.
+    let hear_out =
+        !matches!(body, CallBody::Judged(_)) && !head.headers.contains_key(header::EXPECT);
     let client = identify::client(visit.address, &head.headers);
     let if_match = head.headers.get_all(header::IF_MATCH).iter().cloned().collect();
     headers::toward_upstream(&mut head.headers, head.version, &visit.request_id);
@@ -306,6 +316,9 @@ async fn govern(
         drop(underway);
         reply
     });
+    if hear_out {
+        discard(&mut incoming).await;
+    }
     exchange.await.map_err(|panicked| {
         tracing::error!(request_id = %visit.request_id, error = %panicked, "an exchange broke");
         exchange::broken()

@@ -52,10 +52,10 @@ pub(super) enum ReadError {
 }
 
 /// Reads a governed call's body. The outer error is a call that has not begun, and leaves no
-/// record; the inner one a call that is refused.
+/// record; the inner one a call that is refused, its body perhaps unread.
 pub(super) async fn receive(
     (headers, version): (&HeaderMap, Version),
-    incoming: Incoming,
+    incoming: &mut Incoming,
     operation: Operation,
     limits: &Limits,
     key: &Key,
@@ -70,10 +70,6 @@ pub(super) async fn receive(
         Ok(())
     });
     if let Err(refusal) = fits {
-        // Who waits for 100 (Continue) has not sent it, and need not.
-        if !headers.contains_key(header::EXPECT) {
-            discard(incoming).await;
-        }
         return unread(refusal, announced);
     }
     let bytes = match collect(incoming, version, limits.body_bytes, limits.body_timeout).await {
@@ -102,7 +98,7 @@ pub(super) async fn receive(
 
 /// Reads a refused body and forgets it, within bounds: many clients look for an answer only when
 /// all was sent, and lose it where the connection closes before.
-async fn discard(mut incoming: Incoming) {
+pub(super) async fn discard(incoming: &mut Incoming) {
     let reading = async {
         let mut read = 0;
         while let Some(Ok(frame)) = incoming.frame().await {
@@ -155,7 +151,7 @@ fn accepts_parameter(parameter: &str) -> bool {
 
 /// Reads a body whole: at most `bytes_max`, waiting at most `patience` for each part of it.
 pub(super) async fn collect(
-    mut incoming: Incoming,
+    incoming: &mut Incoming,
     version: Version,
     bytes_max: usize,
     patience: Duration,

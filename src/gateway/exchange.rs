@@ -77,7 +77,13 @@ async fn lead(call: &Call, judged: &Judged) -> Result<Reply, Stop> {
     let outcome = completion.outcome;
     let finished = ticket.finish(completion, call.scene.live.config.audit.finish_timeout).await;
 
-    if let (Outcome::Unknown, Some(id), Some(seen)) = (outcome, &call.deployment_id, &after) {
+    let told = after.as_ref().filter(|seen| {
+        // What upstream was too slow to answer, it may still be about to do: that it is not done
+        // yet says nothing.
+        let done = || diff::settle(provider, call.operation, before.as_ref(), &prediction, seen);
+        !matches!(sent, Err(Unanswered::Slow)) || done() == Some(true)
+    });
+    if let (Outcome::Unknown, Some(id), Some(seen)) = (outcome, &call.deployment_id, told) {
         call.scene.gateway.audit.settle(id, seen, call.change).await;
     }
     tell(call, ruling, outcome, finished);

@@ -88,9 +88,14 @@ pub(super) async fn exchange(
             error => Unanswered::NotSent(error),
         }
     })?;
-    let (parts, incoming) = answered.response.into_parts();
+    let (parts, mut incoming) = answered.response.into_parts();
+    if parts.status.is_informational() {
+        // Protocols are not switched here: nobody asked for it.
+        return Err(Unanswered::Broken);
+    }
     call.scene.learn(&call.visit, parts.status);
-    let body = collect(incoming, parts.version, live.config.limits.answer_bytes, patience).await;
+    let body =
+        collect(&mut incoming, parts.version, live.config.limits.answer_bytes, patience).await;
     let body = body.map_err(|error| match error {
         ReadError::Slow => Unanswered::Slow,
         ReadError::Broken(_) | ReadError::Cut => Unanswered::Broken,

@@ -41,8 +41,8 @@ pub(super) async fn read(
     if !answered.response.status().is_success() || length.is_some_and(|len| len > answers_max) {
         return Ok(passthrough::relay(answered, None));
     }
-    let (parts, incoming) = answered.response.into_parts();
-    let body = collect(incoming, parts.version, config.limits.answer_bytes, timeout).await;
+    let (parts, mut incoming) = answered.response.into_parts();
+    let body = collect(&mut incoming, parts.version, config.limits.answer_bytes, timeout).await;
     let body: Bytes = body.map_err(|error| match error {
         ReadError::Slow => Refusal::gateway_timeout("upstream's answer did not come in time"),
         ReadError::Broken(_) | ReadError::Cut => {
