@@ -234,6 +234,18 @@ async fn an_answer_that_never_came_is_unknown_and_settled_by_what_the_deployment
 }
 
 #[tokio::test]
+async fn what_is_too_slow_to_be_answered_is_not_called_undone_at_once() {
+    let world = Setup::new().config("upstream.response_timeout = 0.3").start().await;
+    fault(&world, "delay=1000:1@POST");
+    let answer = world.update(&json!({"description": "slow"})).await;
+    assert_eq!(answer.status, 504);
+    let change = world.change_of(&answer).await;
+    assert_eq!((&change["outcome"], &change["settled"]), (&json!("unknown"), &Value::Null));
+    assert_eq!(world.update(&json!({"name": "next"})).await.status, 200);
+    assert_ne!(world.change_of(&answer).await["settled"], Value::Null);
+}
+
+#[tokio::test]
 async fn upstreams_no_is_passed_on_and_recorded_as_rejected() {
     let world = world().await;
     let missing = call(world.proxy(), Call::post(&format!("{BASE}/dep_missing")).json(&json!({})));

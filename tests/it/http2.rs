@@ -151,13 +151,18 @@ const RST_STREAM: u8 = 3;
 /// A GET in HTTP/2 with one field more: every field is a literal without indexing (RFC 7541,
 /// 6.2.2), since clients that are polite do not send such fields.
 fn request_with(field: (&str, &str)) -> Vec<u8> {
+    // END_STREAM and END_HEADERS.
+    request_of("GET", &format!("{API}/agents"), field, 5)
+}
+
+/// Preface, settings, and one request's head on stream 1 with these flags.
+fn request_of(method: &str, path: &str, field: (&str, &str), flags: u8) -> Vec<u8> {
     let token = format!("Bearer {TOKEN}");
-    let path = format!("{API}/agents");
     let fields = [
-        (":method", "GET"),
+        (":method", method),
         (":scheme", "http"),
         (":authority", "x"),
-        (":path", &path),
+        (":path", path),
         ("authorization", &token),
         field,
     ];
@@ -169,9 +174,9 @@ fn request_with(field: (&str, &str)) -> Vec<u8> {
             block.extend_from_slice(text.as_bytes());
         }
     }
-    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0".to_vec();
-    // END_STREAM and END_HEADERS, on stream 1.
-    bytes.extend_from_slice(&[u8::try_from(block.len()).unwrap(), HEADERS, 5, 0, 0, 0, 1]);
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+    bytes.extend_from_slice(&[0, 0, u8::try_from(block.len()).unwrap()]);
+    bytes.extend_from_slice(&[HEADERS, flags, 0, 0, 0, 1]);
     bytes.extend_from_slice(&block);
     bytes
 }
@@ -326,4 +331,25 @@ async fn trailers_of_an_upload_reach_upstream() {
     assert_eq!(sent.await.unwrap().status(), 200);
     let got = tokio::time::timeout(Duration::from_secs(5), upstream).await;
     assert!(got.expect("the trailers").unwrap().contains("abc"));
+}
+
+#[tokio::test]
+async fn a_body_whose_stream_is_reset_is_not_taken_for_whole() {
+    let world = world().await;
+    // NO_ERROR is the code that hyper takes for an end; CANCEL is what most clients send.
+    for code in [0, 8] {
+        for (path, length) in [(deployment() + "/archive", "2"), (deployment(), "40")] {
+            let mut stream = TcpStream::connect(world.proxy()).await.unwrap();
+            let field = ("content-length", length);
+            let mut bytes = request_of("POST", &path, field, 4);
+            bytes.extend_from_slice(&[0, 0, 4, RST_STREAM, 0, 0, 0, 0, 1, 0, 0, 0, code]);
+            stream.write_all(&bytes).await.unwrap();
+            stream.shutdown().await.unwrap();
+            let mut rest = Vec::new();
+            let _ =
+                tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await;
+        }
+    }
+    assert_eq!(world.changes().await.len(), 0);
+    assert_eq!(world.writes_received(), 0);
 }
