@@ -19,6 +19,7 @@ mod precondition;
 mod relay;
 mod reply;
 mod route;
+mod shared;
 mod snapshot;
 mod stop;
 mod tally;

@@ -16,12 +16,17 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_rustls::{TlsConnector, TlsStream};
 
+use super::shared::STREAMS_MAX;
 use super::upload::RequestBody;
 use crate::config::{Origin, Upstream};
 use crate::wire::{ALPN_H2, ALPN_HTTP_1_1, Wire};
 
 /// How long the next address waits for the former (RFC 8305, 5: Connection Attempt Delay).
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
+
+/// How much of one answer an HTTP/2 upstream may send ahead, in bytes. All calls of a connection
+/// together may have as much, so that none that is read slowly keeps another waiting.
+const STREAM_WINDOW: u32 = 256 * 1024;
 
 /// The most addresses of a name that are tried.
 const ADDRESSES_MAX: usize = 16;
@@ -178,6 +183,8 @@ async fn http2_over(wire: Wire) -> Result<Dialed, DialError> {
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .keep_alive_interval(Duration::from_secs(20))
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(STREAM_WINDOW * STREAMS_MAX)
         .handshake(TokioIo::new(wire))
         .await
         .map_err(DialError::Handshake)?;

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 use http::{Request, Response, Uri, Version, header, uri};
 use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http1;
 use tokio::time::{timeout, timeout_at};
 
 use super::dial::{DialError, Dialed, Dialer};
+use super::shared::{Place, Shared};
 use super::upload::{Progress, RequestBody};
 use crate::clock::Clock;
 
@@ -32,7 +33,7 @@ const TRIES_MAX: usize = 4;
 #[derive(Debug)]
 pub(crate) struct Pool {
     idle: Mutex<Vec<Idle>>,
-    shared: tokio::sync::Mutex<Option<Shared>>,
+    shared: tokio::sync::Mutex<Shared>,
     clock: Clock,
 }
 
@@ -43,16 +44,9 @@ struct Idle {
     since: Instant,
 }
 
-/// The HTTP/2 connection that all calls share.
-#[derive(Debug)]
-struct Shared {
-    sender: http2::SendRequest<RequestBody>,
-    dialer: Arc<Dialer>,
-}
-
 enum Lease {
     Http1(http1::SendRequest<RequestBody>),
-    Http2(http2::SendRequest<RequestBody>),
+    Http2(Place),
 }
 
 /// An answer's head, its body to come, and the connection to give back after it.
@@ -61,8 +55,16 @@ pub(super) struct Answered {
     pub(super) returning: Option<Returning>,
 }
 
-/// A connection that goes back to its pool once the answer was read whole.
-pub(super) struct Returning {
+/// What is given back once the answer was read whole.
+pub(super) enum Returning {
+    /// A connection, to its pool.
+    Connection(Box<Used>),
+    /// A place on a shared connection; it is given back wherever it is dropped.
+    Place(Place),
+}
+
+/// An HTTP/1.1 connection that carried a call.
+pub(super) struct Used {
     pool: Arc<Pool>,
     sender: http1::SendRequest<RequestBody>,
     dialer: Arc<Dialer>,
@@ -117,7 +119,7 @@ impl Pool {
                     Some(untouched) => {
                         request = untouched;
                         if shared {
-                            *self.shared.lock().await = None;
+                            self.shared.lock().await.forget();
                         }
                     }
                     None => return Err(SendError::Broken(failed.into_error())),
@@ -125,10 +127,8 @@ impl Pool {
             }
         }
         // Every connection gave it back; the last try says why.
-        let lease = match dialer.dial().await.map_err(SendError::NotSent)? {
-            Dialed::Http1(sender) => Lease::Http1(sender),
-            Dialed::Http2(sender) => Lease::Http2(sender),
-        };
+        let lease =
+            self.dialed(dialer, &mut Shared::default()).await.map_err(SendError::NotSent)?;
         let attempt = self.attempt(dialer, lease, request, progress.clone());
         within(response_timeout, progress.as_deref(), attempt).await?.map_err(|mut failed| {
             let untouched = failed.take_message().is_some();
@@ -150,20 +150,16 @@ impl Pool {
                 relative(&mut request);
                 request.headers_mut().insert(header::HOST, dialer.authority().clone());
                 let response = sender.try_send_request(request).await?;
-                let returning = Returning {
-                    pool: Arc::clone(self),
-                    sender,
-                    dialer: Arc::clone(dialer),
-                    progress,
-                };
-                Ok(Answered { response, returning: Some(returning) })
+                let (pool, dialer) = (Arc::clone(self), Arc::clone(dialer));
+                let used = Box::new(Used { pool, sender, dialer, progress });
+                Ok(Answered { response, returning: Some(Returning::Connection(used)) })
             }
-            Lease::Http2(mut sender) => {
+            Lease::Http2(mut place) => {
                 *request.version_mut() = Version::HTTP_2;
                 request.headers_mut().remove(header::HOST);
                 absolute(&mut request, dialer);
-                let response = sender.try_send_request(request).await?;
-                Ok(Answered { response, returning: None })
+                let response = place.sender.try_send_request(request).await?;
+                Ok(Answered { response, returning: Some(Returning::Place(place)) })
             }
         }
     }
@@ -176,33 +172,27 @@ impl Pool {
             }
         }
         if !dialer.may_share() {
-            return self.dialed(dialer).await;
+            return self.dialed(dialer, &mut Shared::default()).await;
         }
         // One call connects, the others wait for what it gets. They do not wait one after another
         // for an upstream that takes no connection, nor for connections that can't be shared.
         let waited = timeout(dialer.connect_timeout(), self.shared.lock()).await;
         let mut shared = waited.map_err(|_elapsed| DialError::Timeout)?;
-        match shared.as_ref() {
-            Some(known) if Arc::ptr_eq(&known.dialer, dialer) && !known.sender.is_closed() => {
-                return Ok(Lease::Http2(known.sender.clone()));
-            }
-            _ => *shared = None,
+        if let Some(place) = shared.place(dialer) {
+            return Ok(Lease::Http2(place));
         }
         if !dialer.may_share() {
             drop(shared);
-            return self.dialed(dialer).await;
+            return self.dialed(dialer, &mut Shared::default()).await;
         }
-        let lease = self.dialed(dialer).await?;
-        if let Lease::Http2(sender) = &lease {
-            *shared = Some(Shared { sender: sender.clone(), dialer: Arc::clone(dialer) });
-        }
-        Ok(lease)
+        self.dialed(dialer, &mut shared).await
     }
 
-    async fn dialed(&self, dialer: &Arc<Dialer>) -> Result<Lease, DialError> {
+    /// A connection of the call's own, or the first place on one that `shared` then holds.
+    async fn dialed(&self, dialer: &Arc<Dialer>, shared: &mut Shared) -> Result<Lease, DialError> {
         Ok(match dialer.dial().await? {
             Dialed::Http1(sender) => Lease::Http1(sender),
-            Dialed::Http2(sender) => Lease::Http2(sender),
+            Dialed::Http2(sender) => Lease::Http2(shared.add(sender, dialer)),
         })
     }
 
@@ -229,9 +219,19 @@ impl Pool {
 }
 
 impl Returning {
+    /// Gives it back.
+    pub(super) fn give_back(self) {
+        match self {
+            Self::Connection(used) => used.give_back(),
+            Self::Place(place) => drop(place),
+        }
+    }
+}
+
+impl Used {
     /// Puts the connection back, where the request was sent whole too: one that is still
     /// uploading is of no use to others.
-    pub(super) fn give_back(self) {
+    fn give_back(self) {
         if self.sender.is_closed() || self.progress.is_some_and(|upload| !upload.is_finished()) {
             return;
         }

@@ -1,0 +1,74 @@
+//! HTTP/2 connections to upstream, each shared by a bounded number of calls: event streams that
+//! live for hours, or clients that read slowly, must not keep the others waiting within one.
+
+use std::sync::Arc;
+
+use hyper::client::conn::http2;
+
+use super::dial::Dialer;
+use super::upload::RequestBody;
+
+/// The most calls on one connection: fewer than the hundred that RFC 9113 (6.5.2) asks servers to
+/// allow at the least.
+pub(super) const STREAMS_MAX: u32 = 64;
+
+/// The most connections; beyond them the least busy one is used.
+const CONNECTIONS_MAX: usize = 64;
+
+/// The connections that one worker shares among its calls.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    connections: Vec<Connection>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    sender: http2::SendRequest<RequestBody>,
+    dialer: Arc<Dialer>,
+    /// Held by every call on the connection, and by this.
+    calls: Arc<()>,
+}
+
+/// One call's place on a connection, until it is dropped.
+pub(super) struct Place {
+    pub(super) sender: http2::SendRequest<RequestBody>,
+    _counted: Arc<()>,
+}
+
+impl Shared {
+    /// A place on a connection that has room; none where another connection is needed.
+    pub(super) fn place(&mut self, dialer: &Arc<Dialer>) -> Option<Place> {
+        self.connections
+            .retain(|known| Arc::ptr_eq(&known.dialer, dialer) && !known.sender.is_closed());
+        let full = self.connections.len() >= CONNECTIONS_MAX;
+        let least_busy = self.connections.iter().min_by_key(|known| known.busy())?;
+        (full || least_busy.busy() < STREAMS_MAX as usize).then(|| least_busy.place())
+    }
+
+    /// Takes a new connection in, and the first place on it.
+    pub(super) fn add(
+        &mut self,
+        sender: http2::SendRequest<RequestBody>,
+        dialer: &Arc<Dialer>,
+    ) -> Place {
+        let connection = Connection { sender, dialer: Arc::clone(dialer), calls: Arc::default() };
+        let place = connection.place();
+        self.connections.push(connection);
+        place
+    }
+
+    /// Forgets every connection: one of them no longer takes requests.
+    pub(super) fn forget(&mut self) {
+        self.connections.clear();
+    }
+}
+
+impl Connection {
+    fn busy(&self) -> usize {
+        Arc::strong_count(&self.calls) - 1
+    }
+
+    fn place(&self) -> Place {
+        Place { sender: self.sender.clone(), _counted: Arc::clone(&self.calls) }
+    }
+}
