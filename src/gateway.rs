@@ -18,6 +18,7 @@ mod pool;
 mod precondition;
 mod relay;
 mod reply;
+mod room;
 mod route;
 mod shared;
 mod snapshot;
@@ -46,6 +47,7 @@ use self::limit::{Limiter, RefusedCredentials, Standing};
 pub(crate) use self::pool::Pool;
 pub(crate) use self::reply::ReplyBody;
 use self::reply::{Refusal, Reply};
+use self::room::Room;
 use self::route::Route;
 use self::tally::Tally;
 use self::turn::Turns;
@@ -68,6 +70,7 @@ pub(crate) struct Gateway {
     key: Key,
     live: ArcSwap<Live>,
     turns: Turns,
+    room: Room,
     refused: RefusedCredentials,
     tally: Tally,
     exchanges: Exchanges,
@@ -150,6 +153,7 @@ impl Gateway {
             key,
             live: ArcSwap::from_pointee(live),
             turns: Turns::default(),
+            room: Room::default(),
             refused: RefusedCredentials::new(&clock),
             tally: Tally::new(&clock),
             exchanges: Exchanges::default(),
@@ -267,6 +271,7 @@ async fn govern(
         return Err(Refusal::credential("no usable credential"));
     };
     let config = &scene.live.config;
+    let mut held = scene.gateway.room.enter().ok_or_else(Refusal::crowded)?;
     let body = if !caller.listed && config.actors.deny_unknown {
         CallBody::Denied(Violation {
             rule: "actors.unknown".to_owned(),
@@ -280,6 +285,7 @@ async fn govern(
         match receive(
             (&head.headers, head.version),
             &mut incoming,
+            &mut held,
             operation,
             &config.limits,
             &gateway.key,
@@ -314,7 +320,7 @@ async fn govern(
     let underway = scene.gateway.begin();
     let exchange = tokio::spawn(async move {
         let reply = exchange::run(call).await;
-        drop(underway);
+        drop((underway, held));
         reply
     });
     if hear_out {

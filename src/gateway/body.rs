@@ -10,6 +10,7 @@ use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
 
 use super::reply::Refusal;
+use super::room::Held;
 use crate::audit::record::RefusedBody;
 use crate::config::Limits;
 use crate::deployment::patch::{self, Patch};
@@ -44,6 +45,8 @@ pub(super) enum ReadError {
     Broken(#[source] hyper::Error),
     #[error("the body's stream was reset before its end")]
     Cut,
+    #[error("there is no room for the body now")]
+    NoRoom,
     #[error("the body is too long")]
     TooLong {
         /// Bytes read before it was too much.
@@ -56,6 +59,7 @@ pub(super) enum ReadError {
 pub(super) async fn receive(
     (headers, version): (&HeaderMap, Version),
     incoming: &mut Incoming,
+    held: &mut Held,
     operation: Operation,
     limits: &Limits,
     key: &Key,
@@ -72,12 +76,15 @@ pub(super) async fn receive(
     if let Err(refusal) = fits {
         return unread(refusal, announced);
     }
-    let bytes = match collect(incoming, version, limits.body_bytes, limits.body_timeout).await {
+    let bytes = match collect(incoming, version, limits.body_bytes, limits.body_timeout, Some(held))
+        .await
+    {
         Ok(bytes) => bytes,
         Err(ReadError::TooLong { read }) => {
             return unread(Refusal::too_large(limits.body_bytes), read);
         }
         Err(ReadError::Slow) => return Err(Refusal::too_slow()),
+        Err(ReadError::NoRoom) => return Err(Refusal::crowded()),
         Err(ReadError::Broken(_) | ReadError::Cut) => {
             return Err(Refusal::form("the body broke off"));
         }
@@ -149,12 +156,14 @@ fn accepts_parameter(parameter: &str) -> bool {
     parameter.trim().is_empty() || (charset && value.eq_ignore_ascii_case("utf-8"))
 }
 
-/// Reads a body whole: at most `bytes_max`, waiting at most `patience` for each part of it.
+/// Reads a body whole: at most `bytes_max`, waiting at most `patience` for each part of it, in the
+/// room that is held for it.
 pub(super) async fn collect(
     incoming: &mut Incoming,
     version: Version,
     bytes_max: usize,
     patience: Duration,
+    mut held: Option<&mut Held>,
 ) -> Result<Bytes, ReadError> {
     let mut parts = BytesMut::new();
     let mut only = None;
@@ -165,6 +174,9 @@ pub(super) async fn collect(
         let read = parts.len() + only.as_ref().map_or(0, Bytes::len) + data.len();
         if read > bytes_max {
             return Err(ReadError::TooLong { read: read as u64 });
+        }
+        if held.as_mut().is_some_and(|held| !held.grow(data.len())) {
+            return Err(ReadError::NoRoom);
         }
         // One part, as most bodies are, is kept as it came.
         match only.take() {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Request, StatusCode, Version};
 use serde_json::Value;
+use tokio::time::timeout;
 
 use super::body::{ReadError, collect};
 use super::call::Call;
@@ -18,8 +19,8 @@ use crate::audit::record::{Outcome, UpstreamAnswer};
 use crate::config::Limits;
 use crate::deployment::{self, patch};
 
-/// The longest a governed call waits for one answer of upstream, whatever
-/// `upstream.response_timeout` allows to others: it holds its deployment's turn meanwhile.
+/// The longest a governed call waits for the head of upstream's answer, and again for all of its
+/// body, whatever `upstream.response_timeout` allows to others: it holds its deployment's turn.
 const PATIENCE_MAX: Duration = Duration::from_mins(1);
 
 /// The most of upstream's request id that is kept, in bytes.
@@ -94,10 +95,12 @@ pub(super) async fn exchange(
         return Err(Unanswered::Broken);
     }
     call.scene.learn(&call.visit, parts.status);
-    let body =
-        collect(&mut incoming, parts.version, live.config.limits.answer_bytes, patience).await;
+    let reading =
+        collect(&mut incoming, parts.version, live.config.limits.answer_bytes, patience, None);
+    // All of it within a bound too: an upstream that drips would hold the turn for hours.
+    let body = timeout(PATIENCE_MAX, reading).await.unwrap_or(Err(ReadError::Slow));
     let body = body.map_err(|error| match error {
-        ReadError::Slow => Unanswered::Slow,
+        ReadError::Slow | ReadError::NoRoom => Unanswered::Slow,
         ReadError::Broken(_) | ReadError::Cut => Unanswered::Broken,
         ReadError::TooLong { .. } => Unanswered::TooLong,
     })?;
@@ -139,10 +142,9 @@ impl Answer {
     pub(super) fn into_reply(self) -> Reply {
         let mut reply = whole(self.status, self.body);
         let mut headers = self.headers;
-        headers::strip_hop_by_hop(&mut headers);
+        headers::toward_client(&mut headers, self.version);
         headers.remove(header::CONTENT_LENGTH);
         headers.remove(header::TRAILER);
-        headers::add_via(&mut headers, self.version);
         *reply.headers_mut() = headers;
         reply
     }

@@ -243,6 +243,14 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
+/// Makes upstream's header the one that the client gets; upstream does not speak in our name.
+pub(super) fn toward_client(headers: &mut HeaderMap, version: Version) {
+    strip_hop_by_hop(headers);
+    headers.remove("changegate-change");
+    headers.remove("changegate-decision");
+    add_via(headers, version);
+}
+
 /// Says that the message passed here (RFC 9110, 7.6.3).
 pub(super) fn add_via(headers: &mut HeaderMap, received: Version) {
     let text = match received {

@@ -37,14 +37,20 @@ pub(super) async fn read(
     let sent = scene.pool.send(&scene.live.dialer, request, None, timeout).await;
     let answered = sent.map_err(|error| no_answer(visit, &error))?;
     scene.learn(visit, answered.response.status());
+    if answered.response.status().is_informational() {
+        return Err(Refusal::bad_gateway("upstream switched protocols, which nobody asked for"));
+    }
     let length = hyper::body::Body::size_hint(answered.response.body()).exact();
     if !answered.response.status().is_success() || length.is_some_and(|len| len > answers_max) {
         return Ok(passthrough::relay(answered, None));
     }
     let (parts, mut incoming) = answered.response.into_parts();
-    let body = collect(&mut incoming, parts.version, config.limits.answer_bytes, timeout).await;
+    let body =
+        collect(&mut incoming, parts.version, config.limits.answer_bytes, timeout, None).await;
     let body: Bytes = body.map_err(|error| match error {
-        ReadError::Slow => Refusal::gateway_timeout("upstream's answer did not come in time"),
+        ReadError::Slow | ReadError::NoRoom => {
+            Refusal::gateway_timeout("upstream's answer did not come in time")
+        }
         ReadError::Broken(_) | ReadError::Cut => {
             Refusal::bad_gateway("upstream broke off within its answer")
         }

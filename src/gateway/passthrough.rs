@@ -80,8 +80,7 @@ pub(super) async fn pass(
 /// Upstream's answer, passed on as it comes.
 pub(super) fn relay(answered: Answered, write: Option<Box<OtherWrite>>) -> Reply {
     let (mut parts, incoming) = answered.response.into_parts();
-    headers::strip_hop_by_hop(&mut parts.headers);
-    headers::add_via(&mut parts.headers, parts.version);
+    headers::toward_client(&mut parts.headers, parts.version);
     let relay = Relay::new(incoming, answered.returning, write);
     let mut reply = Response::new(ReplyBody::Relay(relay));
     *reply.status_mut() = parts.status;

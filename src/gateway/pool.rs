@@ -113,7 +113,12 @@ impl Pool {
             let lease = self.lease(dialer).await.map_err(SendError::NotSent)?;
             let shared = matches!(lease, Lease::Http2(_));
             let attempt = self.attempt(dialer, lease, request, progress.clone());
-            match within(response_timeout, progress.as_deref(), attempt).await? {
+            let attempted = within(response_timeout, progress.as_deref(), attempt).await;
+            if shared && attempted.is_err() {
+                // It may be dead without knowing: the next call gets another.
+                self.shared.lock().await.forget();
+            }
+            match attempted? {
                 Ok(answered) => return Ok(answered),
                 Err(mut failed) => match failed.take_message() {
                     Some(untouched) => {

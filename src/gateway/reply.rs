@@ -117,6 +117,10 @@ impl Refusal {
         Self { retry_after, ..refusal }
     }
 
+    pub(super) fn crowded() -> Self {
+        Self::unavailable("too many changes are on their way: try again later", Some(1))
+    }
+
     pub(super) fn bad_gateway(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_GATEWAY, "api_error", message)
     }

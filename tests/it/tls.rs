@@ -23,7 +23,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::world::client::{http1, http2, read};
 use crate::world::recorder::answer;
-use crate::world::{Call, DEPLOYMENT, Setup, World, call};
+use crate::world::{Call, DEPLOYMENT, Setup, World, call, eventually};
 
 const API: &str = "/api/v1/cloud";
 
@@ -98,12 +98,18 @@ async fn serve(acceptor: TlsAcceptor, stream: TcpStream, handshake: Duration, se
     let service = service_fn(|request: Request<Incoming>| {
         let count = if request.version() == Version::HTTP_2 { &seen.http2 } else { &seen.http1 };
         count.fetch_add(1, Ordering::Relaxed);
-        async { Ok::<_, Infallible>(shown()) }
+        let held = request.uri().path().ends_with("/held");
+        async move {
+            if held {
+                std::future::pending::<()>().await;
+            }
+            Ok::<_, Infallible>(shown())
+        }
     });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http2().max_concurrent_streams(100);
     // How the gateway ends its connections is of no interest here.
-    let _ = auto::Builder::new(TokioExecutor::new())
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
 }
 
 fn shown() -> Response<Full<Bytes>> {
@@ -181,6 +187,25 @@ async fn upstream_may_speak_either_protocol_under_tls() {
             assert_eq!((count(&seen.http1), count(&seen.http2)), (22, 0));
         }
     }
+}
+
+#[tokio::test]
+async fn calls_that_take_long_leave_room_for_others_on_a_shared_connection() {
+    let certificate = Certificate::of("localhost");
+    let (port, seen) = upstream(certificate.acceptor(&["h2"]), Duration::ZERO).await;
+    let world = behind(port, Some(&certificate), "").await;
+    let path = format!("{API}/held");
+    for _ in 0..90 {
+        tokio::spawn(call(world.proxy(), Call::get(&path)));
+    }
+    eventually("all that are held", async || {
+        (seen.http2.load(Ordering::Relaxed) == 90).then_some(())
+    })
+    .await;
+    let patch = json!({"description": "x"});
+    let update = tokio::time::timeout(Duration::from_secs(5), world.update(&patch)).await;
+    assert_eq!(update.expect("an answer in time").status, 200);
+    assert_eq!(seen.connections.load(Ordering::Relaxed), 2);
 }
 
 #[tokio::test]
