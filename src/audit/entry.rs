@@ -161,6 +161,15 @@ impl Ending {
         };
         Self { id, completion, after: None, paths: Vec::new(), redacted: Vec::new() }
     }
+
+    /// This end reduced to what every table takes; none where it is that already.
+    pub(super) fn reduced(&self) -> Option<Self> {
+        let said_more = self.after.is_some()
+            || self.completion.upstream.is_some()
+            || self.completion.deployment_id.is_some();
+        let Completion { outcome, completed_at, .. } = self.completion;
+        said_more.then(|| Self::bare(self.id, outcome, completed_at))
+    }
 }
 
 /// Where a deployment changed, computed fields aside. One that was not there before changed in

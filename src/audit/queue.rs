@@ -117,7 +117,7 @@ impl Queues {
         match self.events.try_send(event) {
             Ok(()) => {}
             Err(TrySendError::Full(event) | TrySendError::Closed(event)) => {
-                self.tally.drop_event(event.at);
+                self.tally.drop_event(&event);
             }
         }
     }
@@ -183,14 +183,17 @@ impl Tally {
         self.busy_since.store(0, Ordering::Relaxed);
     }
 
-    pub(super) fn drop_event(&self, at: Timestamp) {
-        self.dropped.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn drop_event(&self, event: &Event) {
+        let lost = Gap::of(event);
+        if event.kind != EventKind::Dropped {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
         let mut gap = self.gap();
-        let so_far = gap.unwrap_or(Gap { count: 0, since: at, until: at });
+        let so_far = gap.unwrap_or(Gap { count: 0, ..lost });
         *gap = Some(Gap {
-            count: so_far.count + 1,
-            since: so_far.since.min(at),
-            until: so_far.until.max(at),
+            count: so_far.count + lost.count,
+            since: so_far.since.min(lost.since),
+            until: so_far.until.max(lost.until),
         });
     }
 
@@ -205,6 +208,18 @@ impl Tally {
 }
 
 impl Gap {
+    /// What is lost with an event: itself, or all that it tells of.
+    fn of(event: &Event) -> Self {
+        let one = Self { count: 1, since: event.at, until: event.at };
+        if event.kind != EventKind::Dropped {
+            return one;
+        }
+        let since = event.detail.get("since").and_then(serde_json::Value::as_str);
+        let since = since.and_then(|since| Timestamp::parse(since).ok());
+        let count = event.detail.get("count").and_then(serde_json::Value::as_u64);
+        Self { count: count.unwrap_or(1), since: since.unwrap_or(event.at), ..one }
+    }
+
     fn event(self) -> Event {
         Event {
             at: self.until,

@@ -117,7 +117,16 @@ impl Redactor {
                 }
                 *actual = concealed.into();
             } else {
-                self.conceal(actual, "", &mut Vec::new());
+                // The value stands below the violation's path, and so do the pointers into it.
+                let all = self.pointers.iter().map(Vec::as_slice).collect();
+                let below = violation
+                    .path
+                    .split('/')
+                    .skip(1)
+                    .fold(all, |below: Vec<_>, name| narrowed(&below, &unescape(name)));
+                let mut redacted = Vec::new();
+                let path = String::new();
+                Pass { redactor: self, path, redacted: &mut redacted }.value(actual, &below);
             }
         }
         self.scrub_in_place(&mut violation.message);

@@ -142,7 +142,8 @@ impl Writer {
                 for (queued, answer) in batch.into_iter().zip(answers) {
                     if let Err(fault) = &answer {
                         let change = queued.entry.id();
-                        tracing::error!(?change, error = %chain(fault), "a record is lost");
+                        tracing::error!(?change, error = %chain(fault), "a record is refused");
+                        self.save(&queued.entry);
                     }
                     queued.tell(answer);
                 }
@@ -164,11 +165,24 @@ impl Writer {
         }
     }
 
+    /// After the tables have refused an entry on its own: of an end, at least the outcome is
+    /// kept, and an event is counted.
+    fn save(&mut self, refused: &Entry) {
+        match refused {
+            Entry::Ending(ending) => {
+                let reduced = ending.reduced().map(|end| Entry::Ending(Box::new(end)));
+                self.kept.extend(reduced.map(|entry| Queued { entry, answer: None }));
+            }
+            Entry::Happening(event) => self.tally.drop_event(event),
+            Entry::Opening(_) | Entry::Whole(..) | Entry::Settling(..) => {}
+        }
+    }
+
     /// After a batch has failed as a whole: endings are kept, the rest is told.
     fn take_back(&mut self, queued: Queued, fault: &Fault) {
         match &queued.entry {
             Entry::Ending(_) => self.kept.push(queued),
-            Entry::Happening(event) => self.tally.drop_event(event.at),
+            Entry::Happening(event) => self.tally.drop_event(event),
             Entry::Opening(_) | Entry::Whole(..) | Entry::Settling(..) => {
                 queued.tell(Err(fault.clone()));
             }

@@ -131,6 +131,19 @@ fn a_violation_shows_no_secret() {
     assert_eq!(violation.message, expected);
 }
 
+#[test]
+fn a_violation_shows_no_secret_below_its_own_place() {
+    let mut violation = Violation {
+        rule: "metadata.forbidden_keys".to_owned(),
+        enforcement: Enforcement::Deny,
+        path: "/metadata/cas".to_owned(),
+        message: "metadata.forbidden_keys: `metadata.cas` is forbidden".to_owned(),
+        actual: Some(json!({"key": "hunter2", "plain": "x"})),
+    };
+    redactor(&["/metadata/cas/key"]).conceal_violation(&mut violation);
+    assert_eq!(violation.actual, Some(json!({"key": hidden("hunter2"), "plain": "x"})));
+}
+
 /// Plants one secret at every place of many shapes and looks for it in what is left.
 #[test]
 fn a_planted_secret_never_survives() {
