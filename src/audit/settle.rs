@@ -86,6 +86,9 @@ pub(super) async fn unsettled(reader: &Reader) -> Result<Unsettled, Boxed> {
 
 /// What a snapshot tells of a change, both without their secrets.
 fn told(change: &Unclear, snapshot: &Value) -> Applied {
+    if change.overtaken {
+        return None;
+    }
     let provider = Provider::named(&change.provider)?;
     let object = change.patch.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
     let before = change.before.as_ref();

@@ -57,7 +57,10 @@ const END_TO_END: [&str; 10] = [
     "x-request-id",
 ];
 
-/// Checks a request's form (contract §4) and brings the target into origin-form.
+/// The longest part of a credential that a request id may repeat, in bytes.
+const REPEATED_BYTES_MAX: usize = 11;
+
+/// Checks a request's form and brings the target into origin-form.
 pub(super) fn accept_form(head: &mut http::request::Parts) -> Result<(), Refusal> {
     accept_method(&head.method, &head.uri)?;
     accept_names(&head.headers)?;
@@ -178,9 +181,11 @@ pub(super) fn request_id(headers: &HeaderMap) -> RequestId {
     kept.filter(|id| !leaks(id) && !likely(id)).unwrap_or_else(RequestId::random)
 }
 
-/// Whether `id` holds the credential in a header value such as `Bearer x`.
+/// Whether `id` holds a telling part of the credential in a header value such as `Bearer x`.
 fn repeats(id: &str, value: &str) -> bool {
-    value.split_ascii_whitespace().next_back().is_some_and(|token| id.contains(token))
+    let token = value.split_ascii_whitespace().next_back().unwrap_or_default().as_bytes();
+    let part = token.len().min(REPEATED_BYTES_MAX + 1);
+    part > 0 && token.windows(part).any(|part| id.as_bytes().windows(part.len()).any(|w| w == part))
 }
 
 /// Removes what concerns only the connection it came on (RFC 9110, 7.6.1), and keeps
@@ -270,4 +275,23 @@ fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item =
         .flat_map(|value| value.split(','))
         .map(|token| token.split(';').next().unwrap_or(token).trim())
         .filter(|token| !token.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_id_repeats_no_telling_part_of_the_credential() {
+        for (id, told) in [
+            ("pt-alice-0123456789", true),
+            ("x.pt-alice-0123456789.x", true),
+            ("alice-012345", true),
+            ("alice-01234", false),
+            ("some-other-request-id", false),
+        ] {
+            assert_eq!(repeats(id, "Bearer pt-alice-0123456789"), told, "{id}");
+        }
+        assert!(repeats("abc", "abc") && !repeats("abd", "abc") && !repeats("abc", ""));
+    }
 }

@@ -39,7 +39,7 @@ pub(super) struct Target<'a> {
     pub(super) has_body: bool,
 }
 
-/// Judges a call by its raw target (contract §4).
+/// Judges a call by its raw target.
 pub(super) fn classify(
     provider: &Provider,
     allowed: &[AllowedWrite],

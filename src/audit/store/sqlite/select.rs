@@ -66,7 +66,9 @@ const DEPLOYMENT_AT: &str = "SELECT id, seen_at, body, bytes FROM (\
     JOIN snapshots s ON s.digest = v.digest";
 
 const UNCLEAR: &str = "SELECT c.seq, c.id, c.provider, c.operation, \
-    p.body AS patch_body, p.bytes AS patch_bytes, b.body AS before_body, b.bytes AS before_bytes \
+    p.body AS patch_body, p.bytes AS patch_bytes, b.body AS before_body, b.bytes AS before_bytes, \
+    EXISTS (SELECT 1 FROM changes l WHERE l.deployment_id = c.deployment_id AND l.seq > c.seq \
+            AND l.outcome IN ('applied', 'unknown', 'pending')) AS overtaken \
     FROM changes c LEFT JOIN snapshots p ON p.digest = c.patch_digest \
     LEFT JOIN snapshots b ON b.digest = c.before_digest \
     WHERE c.outcome = 'unknown' AND c.deployment_id = ? \
@@ -92,6 +94,8 @@ pub(in crate::audit) struct Unclear {
     pub(in crate::audit) operation: Operation,
     pub(in crate::audit) patch: Option<Value>,
     pub(in crate::audit) before: Option<Value>,
+    /// Whether a later change may have moved what this one asked for.
+    pub(in crate::audit) overtaken: bool,
 }
 
 impl Reads {
@@ -218,6 +222,7 @@ impl Reads {
                 operation: rows::operation(row)?,
                 patch: rows::document(row, "patch_body", "patch_bytes")?,
                 before: rows::document(row, "before_body", "before_bytes")?,
+                overtaken: row.try_get("overtaken")?,
             })
         };
         query.fetch_all(&self.pool).await?.iter().map(unclear).collect()
