@@ -28,7 +28,10 @@ pub(in crate::audit) enum LockError {
 impl Lock {
     /// Takes the lock of `database`, or tells who has it.
     pub(in crate::audit) fn take(database: &Path, now: Timestamp) -> Result<Self, LockError> {
-        let mut path = database.as_os_str().to_owned();
+        // Where the database is a link, its lock is beside what the link leads to: one file has
+        // one lock, however it is named. One that is not there yet is no link.
+        let database = database.canonicalize().unwrap_or_else(|_absent| database.to_owned());
+        let mut path = database.into_os_string();
         path.push(".lock");
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false);
@@ -52,4 +55,21 @@ fn holder(file: &mut File) -> String {
     let mut text = String::new();
     let read = file.take(HOLDER_BYTES_MAX).read_to_string(&mut text);
     if read.is_ok() && !text.is_empty() { text } else { "an unnamed process".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_a_log_has_the_logs_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let (log, link) = (folder.path().join("log.db"), folder.path().join("link.db"));
+        std::fs::write(&log, "").unwrap();
+        std::os::unix::fs::symlink(&log, &link).unwrap();
+        let now = Timestamp::from_millis(0);
+        let _held = Lock::take(&log, now).unwrap();
+        assert!(matches!(Lock::take(&link, now), Err(LockError::Held(_))));
+    }
 }
