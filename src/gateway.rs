@@ -43,7 +43,7 @@ use self::call::{Call, CallBody};
 use self::dial::Dialer;
 pub(crate) use self::dial::TrustError;
 use self::identify::{Address, Caller, Subject};
-use self::limit::{Limiter, RefusedCredentials, Standing};
+use self::limit::{Kind, Limiter, RefusedCredentials, Standing};
 pub(crate) use self::pool::Pool;
 pub(crate) use self::reply::ReplyBody;
 use self::reply::{Refusal, Reply};
@@ -236,7 +236,7 @@ pub(crate) async fn answer(scene: Scene, peer: IpAddr, request: Request<Incoming
         caller: None,
         standing: None,
     };
-    let method = head.method.clone();
+    let writes = Kind::of(&head.method) == Kind::Write;
     let admitted = match admit(&scene, &mut visit, &mut head, &body) {
         Ok(Route::Passthrough) => {
             (CallClass::Passthrough, passthrough::pass(&scene, &visit, head, body).await)
@@ -253,7 +253,7 @@ pub(crate) async fn answer(scene: Scene, peer: IpAddr, request: Request<Incoming
     };
     let (class, outcome) = admitted;
     let mut reply = outcome.unwrap_or_else(|refusal| refusal.into_reply(&visit.request_id));
-    scene.gateway.metrics.request(class, &method, reply.status());
+    scene.gateway.metrics.request(class, writes, reply.status());
     decorate(&mut reply, &scene, &visit);
     reply
 }

@@ -90,10 +90,6 @@ pub(super) async fn exchange(
         }
     })?;
     let (parts, mut incoming) = answered.response.into_parts();
-    if parts.status.is_informational() {
-        // Protocols are not switched here: nobody asked for it.
-        return Err(Unanswered::Broken);
-    }
     call.scene.learn(&call.visit, parts.status);
     let reading =
         collect(&mut incoming, parts.version, live.config.limits.answer_bytes, patience, None);
@@ -104,9 +100,7 @@ pub(super) async fn exchange(
         ReadError::Broken(_) | ReadError::Cut => Unanswered::Broken,
         ReadError::TooLong { .. } => Unanswered::TooLong,
     })?;
-    if let Some(returning) = answered.returning {
-        returning.give_back();
-    }
+    answered.returning.give_back();
     Ok(Answer { status: parts.status, version: parts.version, headers: parts.headers, body })
 }
 

@@ -37,9 +37,6 @@ pub(super) async fn read(
     let sent = scene.pool.send(&scene.live.dialer, request, None, timeout).await;
     let answered = sent.map_err(|error| no_answer(visit, &error))?;
     scene.learn(visit, answered.response.status());
-    if answered.response.status().is_informational() {
-        return Err(Refusal::bad_gateway("upstream switched protocols, which nobody asked for"));
-    }
     let length = hyper::body::Body::size_hint(answered.response.body()).exact();
     if !answered.response.status().is_success() || length.is_some_and(|len| len > answers_max) {
         return Ok(passthrough::relay(answered, None));
@@ -58,9 +55,7 @@ pub(super) async fn read(
             Refusal::bad_gateway("upstream's answer is longer than limits.answer_bytes")
         }
     })?;
-    if let Some(returning) = answered.returning {
-        returning.give_back();
-    }
+    answered.returning.give_back();
     let answer =
         Answer { status: parts.status, version: parts.version, headers: parts.headers, body };
     let shown = answer.deployment(&config.limits);

@@ -71,9 +71,6 @@ pub(super) async fn pass(
     if let Some(write) = &mut write {
         write.status = Some(answered.response.status());
     }
-    if answered.response.status().is_informational() {
-        return Err(Refusal::bad_gateway("upstream switched protocols, which nobody asked for"));
-    }
     Ok(relay(answered, write))
 }
 
@@ -104,6 +101,9 @@ pub(super) fn no_answer(visit: &Visit, error: &SendError) -> Refusal {
         }
         SendError::NotSent(_) | SendError::Refused(_) => {
             Refusal::bad_gateway("upstream can't be reached; nothing was sent")
+        }
+        SendError::Switched => {
+            Refusal::bad_gateway("upstream switched protocols, which nobody asked for")
         }
         SendError::Broken(_) => Refusal::bad_gateway("upstream broke the connection"),
     }

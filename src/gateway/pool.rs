@@ -52,7 +52,7 @@ enum Lease {
 /// An answer's head, its body to come, and the connection to give back after it.
 pub(super) struct Answered {
     pub(super) response: Response<Incoming>,
-    pub(super) returning: Option<Returning>,
+    pub(super) returning: Returning,
 }
 
 /// What is given back once the answer was read whole.
@@ -83,6 +83,9 @@ pub(crate) enum SendError {
     /// The request was sent, at least in part.
     #[error("upstream broke the connection")]
     Broken(#[source] hyper::Error),
+    /// The request was sent; upstream switched protocols, which nobody asked for.
+    #[error("upstream switched protocols")]
+    Switched,
     /// The request was sent; the answer's head did not come in time.
     #[error("upstream did not answer in time")]
     Timeout,
@@ -91,7 +94,7 @@ pub(crate) enum SendError {
 impl SendError {
     /// Whether upstream may have seen the request.
     pub(super) fn was_sent(&self) -> bool {
-        matches!(self, Self::Broken(_) | Self::Timeout)
+        matches!(self, Self::Broken(_) | Self::Switched | Self::Timeout)
     }
 }
 
@@ -109,37 +112,36 @@ impl Pool {
         progress: Option<Arc<Progress>>,
         response_timeout: Duration,
     ) -> Result<Answered, SendError> {
-        for _ in 0..TRIES_MAX {
-            let lease = self.lease(dialer).await.map_err(SendError::NotSent)?;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let last = tries > TRIES_MAX;
+            let lease = if last { self.own(dialer).await } else { self.lease(dialer).await };
+            let lease = lease.map_err(SendError::NotSent)?;
             let shared = matches!(lease, Lease::Http2(_));
             let attempt = self.attempt(dialer, lease, request, progress.clone());
-            let attempted = within(response_timeout, progress.as_deref(), attempt).await;
-            if shared && attempted.is_err() {
-                // It may be dead without knowing: the next call gets another.
+            let mut attempted = within(response_timeout, progress.as_deref(), attempt).await;
+            let untouched = match &mut attempted {
+                Ok(Err(failed)) => failed.take_message(),
+                Ok(Ok(_)) | Err(_) => None,
+            };
+            if shared && (untouched.is_some() || attempted.is_err()) {
+                // It takes no requests, or may be dead without knowing: the next call gets another.
                 self.shared.lock().await.forget();
             }
-            match attempted? {
-                Ok(answered) => return Ok(answered),
-                Err(mut failed) => match failed.take_message() {
-                    Some(untouched) => {
-                        request = untouched;
-                        if shared {
-                            self.shared.lock().await.forget();
-                        }
-                    }
-                    None => return Err(SendError::Broken(failed.into_error())),
-                },
+            match (attempted?, untouched) {
+                (Ok(answered), _) if answered.response.status().is_informational() => {
+                    return Err(SendError::Switched);
+                }
+                (Ok(answered), _) => return Ok(answered),
+                (Err(failed), None) => return Err(SendError::Broken(failed.into_error())),
+                // Every connection gave it back; the last try says why.
+                (Err(failed), Some(_)) if last => {
+                    return Err(SendError::Refused(failed.into_error()));
+                }
+                (Err(_), Some(untouched)) => request = untouched,
             }
         }
-        // Every connection gave it back; the last try says why.
-        let lease =
-            self.dialed(dialer, &mut Shared::default()).await.map_err(SendError::NotSent)?;
-        let attempt = self.attempt(dialer, lease, request, progress.clone());
-        within(response_timeout, progress.as_deref(), attempt).await?.map_err(|mut failed| {
-            let untouched = failed.take_message().is_some();
-            let error = failed.into_error();
-            if untouched { SendError::Refused(error) } else { SendError::Broken(error) }
-        })
     }
 
     async fn attempt(
@@ -157,14 +159,14 @@ impl Pool {
                 let response = sender.try_send_request(request).await?;
                 let (pool, dialer) = (Arc::clone(self), Arc::clone(dialer));
                 let used = Box::new(Used { pool, sender, dialer, progress });
-                Ok(Answered { response, returning: Some(Returning::Connection(used)) })
+                Ok(Answered { response, returning: Returning::Connection(used) })
             }
             Lease::Http2(mut place) => {
                 *request.version_mut() = Version::HTTP_2;
                 request.headers_mut().remove(header::HOST);
                 absolute(&mut request, dialer);
                 let response = place.sender.try_send_request(request).await?;
-                Ok(Answered { response, returning: Some(Returning::Place(place)) })
+                Ok(Answered { response, returning: Returning::Place(place) })
             }
         }
     }
@@ -177,7 +179,7 @@ impl Pool {
             }
         }
         if !dialer.may_share() {
-            return self.dialed(dialer, &mut Shared::default()).await;
+            return self.own(dialer).await;
         }
         // One call connects, the others wait for what it gets. They do not wait one after another
         // for an upstream that takes no connection, nor for connections that can't be shared.
@@ -188,12 +190,17 @@ impl Pool {
         }
         if !dialer.may_share() {
             drop(shared);
-            return self.dialed(dialer, &mut Shared::default()).await;
+            return self.own(dialer).await;
         }
         self.dialed(dialer, &mut shared).await
     }
 
-    /// A connection of the call's own, or the first place on one that `shared` then holds.
+    /// A new connection that no other call gets beside this one.
+    async fn own(&self, dialer: &Arc<Dialer>) -> Result<Lease, DialError> {
+        self.dialed(dialer, &mut Shared::default()).await
+    }
+
+    /// A new connection; one that can be shared is then held by `shared`.
     async fn dialed(&self, dialer: &Arc<Dialer>, shared: &mut Shared) -> Result<Lease, DialError> {
         Ok(match dialer.dial().await? {
             Dialed::Http1(sender) => Lease::Http1(sender),

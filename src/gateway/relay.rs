@@ -21,10 +21,10 @@ pub(crate) struct Relay {
 impl Relay {
     pub(super) fn new(
         incoming: Incoming,
-        returning: Option<Returning>,
+        returning: Returning,
         write: Option<Box<OtherWrite>>,
     ) -> Self {
-        let mut relay = Self { incoming, returning, write };
+        let mut relay = Self { incoming, returning: Some(returning), write };
         relay.finish_at_end();
         relay
     }

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -90,15 +90,7 @@ where
         .max_buf_size(limits.header_bytes.max(8192))
         .max_headers(limits.header_count)
         .serve_connection(io, service);
-    let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stopped(peer.stop.clone()) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    report(ended);
+    finish(connection, http1::Connection::graceful_shutdown, peer).await;
 }
 
 async fn serve_http2<S>(io: TokioIo<Guarded>, service: S, limits: &Limits, peer: &Peer)
@@ -113,20 +105,24 @@ where
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
         .serve_connection(io, service);
+    finish(connection, http2::Connection::graceful_shutdown, peer).await;
+}
+
+/// Leads a connection to its end; when the server stops, to a graceful one.
+async fn finish<C>(connection: C, shut_down: impl FnOnce(Pin<&mut C>), peer: &Peer)
+where
+    C: Future<Output = Result<(), hyper::Error>>,
+{
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = stopped(peer.stop.clone()) => {
-            connection.as_mut().graceful_shutdown();
+            shut_down(connection.as_mut());
             connection.await
         }
     };
-    report(ended);
-}
-
-/// Clients go away as they like: worth a line only for who looks for it.
-fn report(ended: Result<(), hyper::Error>) {
     if let Err(error) = ended {
+        // Clients go away as they like: worth a line only for who looks for it.
         tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended");
     }
 }
