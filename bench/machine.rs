@@ -1,0 +1,86 @@
+//! The machine that measures, and the tools that it has.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+/// Processor, cores and kernel, for a table's foot.
+pub(crate) fn described() -> String {
+    let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let processors = text("/proc/cpuinfo");
+    let model = processors.lines().find_map(|line| {
+        let value = line.strip_prefix("model name")?;
+        value.split_once(':').map(|(_name, model)| model.trim())
+    });
+    let kernel = text("/proc/sys/kernel/osrelease");
+    let model = model.unwrap_or("an unknown processor");
+    format!("{model}, {} cores, Linux {}", cores(), kernel.trim())
+}
+
+/// How many cores there are.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Where a tool is, if it is there; else a line says how to get it.
+pub(crate) fn tool(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let also = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    let found = std::env::split_paths(&path)
+        .chain(also)
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file());
+    if found.is_none() {
+        super::table::note(&format!("no {name}, skipped: apt-get install {}", package(name)));
+    }
+    found
+}
+
+/// Debian's package that holds a tool.
+fn package(tool: &str) -> &str {
+    match tool {
+        "h2load" => "nghttp2-client",
+        "taskset" => "util-linux",
+        other => other,
+    }
+}
+
+/// An address of the loopback with a port that is free now.
+pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port is free")?;
+    listener.local_addr().context("a port has no number")
+}
+
+/// A folder that goes when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    /// A new folder, below `parent` or where the system keeps what is temporary.
+    pub(crate) fn new(parent: Option<&Path>) -> anyhow::Result<Self> {
+        let parent = parent.map_or_else(std::env::temp_dir, Path::to_path_buf);
+        let name = format!("changegate-bench-{}", std::process::id());
+        let path = parent.join(name);
+        std::fs::create_dir_all(&path).with_context(|| format!("can't make {}", path.display()))?;
+        Ok(Self(std::path::absolute(path)?))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// A new folder within it.
+    pub(crate) fn inner(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let path = self.0.join(name);
+        std::fs::create_dir_all(&path).with_context(|| format!("can't make {}", path.display()))?;
+        Ok(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What can't be removed is the system's to clean.
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}

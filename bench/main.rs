@@ -1,0 +1,113 @@
+//! The side-by-side harness: what the gateway costs beside other reverse proxies, and what its
+//! log costs. It installs nothing; a rival that is not there is skipped, and a line says so.
+//!
+//! `cargo run --release --bin bench -- compare`, and so on; `--help` lists the commands.
+
+mod bare;
+mod child;
+mod compare;
+mod document;
+mod figures;
+mod gateway;
+mod http1;
+mod load;
+mod machine;
+mod measure;
+mod origin;
+mod rivals;
+mod splice;
+mod table;
+mod write;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Parser as _;
+
+/// Measures the gateway beside nginx and `HAProxy`, and its log.
+#[derive(Debug, clap::Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What all measurements share.
+#[derive(Clone, Debug, clap::Args)]
+struct Common {
+    /// The gateway's release build (default: built by cargo now)
+    #[arg(long, value_name = "PATH")]
+    changegate: Option<PathBuf>,
+    /// Where the temporary folder is made (default: the system's); the disk measured is its
+    #[arg(long, value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+    /// Print tables as Markdown
+    #[arg(long)]
+    markdown: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Reverse proxies side by side: CPU, latency, HTTP/2, TLS, idle connections
+    Compare(compare::Compare),
+    /// Governed updates: 64 callers, then one alone
+    Write(write::Write),
+    /// The upstream that always says the same
+    #[command(hide = true)]
+    Origin(Listen),
+    /// The upstream that keeps deployments
+    #[command(hide = true)]
+    Deployments {
+        #[command(flatten)]
+        listen: Listen,
+        /// How many
+        #[arg(long, default_value_t = 64)]
+        count: usize,
+    },
+    /// The proxy that reads nothing
+    #[command(hide = true)]
+    Splice(Between),
+    /// The proxy of hyper and nothing else
+    #[command(hide = true)]
+    HyperProxy(Between),
+    /// The load generator
+    #[command(hide = true)]
+    Load(load::Plan),
+}
+
+#[derive(Debug, clap::Args)]
+struct Listen {
+    /// Where to listen
+    #[arg(long)]
+    listen: SocketAddr,
+}
+
+#[derive(Debug, clap::Args)]
+struct Between {
+    #[command(flatten)]
+    listen: Listen,
+    /// Whom to forward to
+    #[arg(long)]
+    upstream: SocketAddr,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Compare(compare) => compare::run(&compare),
+        Command::Write(write) => write::run(&write),
+        Command::Origin(Listen { listen }) => on_one_thread(origin::fixed(listen)),
+        Command::Deployments { listen: Listen { listen }, count } => {
+            on_one_thread(origin::deployments(listen, count))
+        }
+        Command::Splice(Between { listen: Listen { listen }, upstream }) => {
+            on_one_thread(splice::run(listen, upstream))
+        }
+        Command::HyperProxy(Between { listen: Listen { listen }, upstream }) => {
+            bare::run(listen, upstream)
+        }
+        Command::Load(plan) => on_one_thread(load::run(plan)),
+    }
+}
+
+fn on_one_thread(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
