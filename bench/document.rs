@@ -73,7 +73,7 @@ const WORDS: [&str; 64] = [
     "write",
 ];
 
-/// Numbers that look random and are the same every time (SplitMix64).
+/// Numbers that look random and are the same every time (`SplitMix64`).
 struct Numbers(u64);
 
 impl Numbers {

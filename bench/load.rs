@@ -164,7 +164,9 @@ async fn callers(plan: &Plan, connector: &Connector) -> anyhow::Result<Vec<Calle
         let mut connecting = JoinSet::new();
         for n in callers.len()..plan.connections.min(callers.len() + CONNECTING_MAX) {
             let (connector, script) = (connector.clone(), Script::new(plan, n));
-            connecting.spawn(async move { Caller::new(connector.connect().await?, script) });
+            connecting.spawn(async move {
+                connector.connect().await.map(|stream| Caller::new(stream, script))
+            });
         }
         while let Some(connected) = connecting.join_next().await {
             callers.push(connected?.context("a connection can't be made")?);
@@ -213,7 +215,9 @@ async fn hold(plan: &Plan, connector: &Connector) -> anyhow::Result<()> {
 
 fn sum(tallies: Vec<Tally>) -> Tally {
     let mut all = Tally::default();
-    tallies.into_iter().for_each(|tally| all.add(tally));
+    for tally in tallies {
+        all.add(tally);
+    }
     all
 }
 

@@ -28,9 +28,9 @@ pub(super) struct Tally {
 }
 
 impl Caller {
-    pub(super) fn new(stream: Box<dyn Stream>, script: Script) -> io::Result<Self> {
+    pub(super) fn new(stream: Box<dyn Stream>, script: Script) -> Self {
         let tally = Tally::default();
-        Ok(Self { stream, script, sent: Vec::new(), received: Vec::new(), tally })
+        Self { stream, script, sent: Vec::new(), received: Vec::new(), tally }
     }
 
     /// Sends so many requests at once and reads their answers; latency counts from `due`.
