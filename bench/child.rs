@@ -69,10 +69,6 @@ impl Child {
         self.process.id()
     }
 
-    pub(crate) fn process(&mut self) -> &mut std::process::Child {
-        &mut self.process
-    }
-
     /// Waits until it takes connections.
     pub(crate) fn ready(&mut self, address: SocketAddr, patience: Duration) -> anyhow::Result<()> {
         let deadline = now() + patience;

@@ -1,5 +1,7 @@
 //! Reverse proxies side by side, in turn, so that what disturbs the machine disturbs them alike.
 
+mod fronts;
+mod idle;
 mod passing;
 
 use anyhow::{Context as _, ensure};
@@ -39,7 +41,18 @@ enum Part {
     Cpu,
     /// Latency at a fixed rate
     Latency,
+    /// CPU per request in HTTP/1.1 pipelines
+    Pipelines,
+    /// CPU per request over HTTP/2
+    Http2,
+    /// CPU per request and per handshake under TLS
+    Tls,
+    /// Memory per idle connection
+    Idle,
 }
+
+/// How a part is measured and printed.
+type Measure = fn(&mut Run<'_>) -> anyhow::Result<()>;
 
 /// What every part is handed.
 struct Run<'a> {
@@ -70,21 +83,24 @@ pub(crate) fn run(arguments: &Compare) -> anyhow::Result<()> {
         under: Vec::new(),
     };
     let mut run = Run { arguments, stage, goals: Goals::new() };
-    if run.wants(Part::Cpu) {
-        passing::cpu(&mut run)?;
-    }
-    if run.wants(Part::Latency) {
-        passing::latency(&mut run)?;
+    let parts: [(Part, Measure); 6] = [
+        (Part::Cpu, passing::cpu),
+        (Part::Latency, passing::latency),
+        (Part::Pipelines, fronts::pipelines),
+        (Part::Http2, fronts::http2),
+        (Part::Tls, fronts::tls),
+        (Part::Idle, idle::idle),
+    ];
+    for (part, measure) in parts {
+        if arguments.only.is_empty() || arguments.only.contains(&part) {
+            measure(&mut run)?;
+        }
     }
     run.goals.print(arguments.common.markdown);
     Ok(())
 }
 
 impl Run<'_> {
-    fn wants(&self, part: Part) -> bool {
-        self.arguments.only.is_empty() || self.arguments.only.contains(&part)
-    }
-
     /// Starts these proxies; those that are not installed are left out.
     fn start(&self, kinds: &[Kind], front: Front) -> anyhow::Result<Vec<Rival>> {
         let mut started = Vec::new();

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::Context as _;
 
@@ -43,6 +44,17 @@ fn package(tool: &str) -> &str {
         "h2load" => "nghttp2-client",
         "taskset" => "util-linux",
         other => other,
+    }
+}
+
+/// How many files a process that is started here may have open.
+pub(crate) fn files_max() -> usize {
+    let told = Command::new("sh").args(["-c", "ulimit -Hn"]).output();
+    let told = told.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    match told.as_deref() {
+        Ok("unlimited") => usize::MAX,
+        Ok(number) => number.parse().unwrap_or(0),
+        Err(_no_shell) => 0,
     }
 }
 

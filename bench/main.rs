@@ -10,6 +10,7 @@ mod document;
 mod figures;
 mod gateway;
 mod http1;
+mod instructions;
 mod load;
 mod machine;
 mod measure;
@@ -49,6 +50,8 @@ struct Common {
 enum Command {
     /// Reverse proxies side by side: CPU, latency, HTTP/2, TLS, idle connections
     Compare(compare::Compare),
+    /// User-space instructions per request, counted by valgrind
+    Instructions(instructions::Instructions),
     /// Governed updates: 64 callers, then one alone
     Write(write::Write),
     /// The upstream that always says the same
@@ -93,6 +96,7 @@ struct Between {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Compare(compare) => compare::run(&compare),
+        Command::Instructions(instructions) => instructions::run(&instructions),
         Command::Write(write) => write::run(&write),
         Command::Origin(Listen { listen }) => on_one_thread(origin::fixed(listen)),
         Command::Deployments { listen: Listen { listen }, count } => {
