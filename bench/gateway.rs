@@ -133,7 +133,7 @@ impl Gateway {
     }
 }
 
-/// A client of the admin API, on one connection.
+/// A client of the admin API or the proxy, on one connection.
 #[derive(Debug)]
 pub(crate) struct Client {
     stream: TcpStream,
@@ -142,19 +142,32 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(address: SocketAddr) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(address).context("the admin API takes no connection")?;
+        let stream = TcpStream::connect(address).context("the gateway takes no connection")?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, received: Vec::new() })
     }
 
-    /// An answer's status and body.
+    /// The status and body of the answer to a `GET`.
     pub(crate) fn ask(&mut self, path: &str) -> anyhow::Result<(u16, Vec<u8>)> {
-        write!(self.stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n")?;
+        self.call(&format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n"))
+    }
+
+    /// The status and body of the answer to a `POST`.
+    pub(crate) fn post(&mut self, path: &str, body: &str) -> anyhow::Result<(u16, Vec<u8>)> {
+        let length = body.len();
+        self.call(&format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer pt-bench\r\n\
+             content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        ))
+    }
+
+    fn call(&mut self, request: &str) -> anyhow::Result<(u16, Vec<u8>)> {
+        self.stream.write_all(request.as_bytes())?;
         self.received.clear();
         let mut piece = vec![0; 64 * 1024];
         loop {
             let read = self.stream.read(&mut piece)?;
-            ensure!(read > 0, "the admin API closed the connection");
+            ensure!(read > 0, "the gateway closed the connection");
             self.received.extend_from_slice(piece.get(..read).unwrap_or_default());
             if let Some(extent) = http1::extent(&self.received) {
                 let body = http1::body(&self.received, extent);

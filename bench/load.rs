@@ -59,6 +59,9 @@ pub(crate) struct Plan {
     /// How many deployments the calls go round
     #[arg(long, default_value_t = 64)]
     pub(crate) deployments: usize,
+    /// The number of the first update, so that no two updates of a log are alike
+    #[arg(long, default_value_t = 0)]
+    pub(crate) first: u64,
 }
 
 /// A kind of request.

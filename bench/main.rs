@@ -6,17 +6,21 @@
 mod bare;
 mod child;
 mod compare;
+mod disk;
 mod document;
 mod figures;
 mod gateway;
 mod http1;
 mod instructions;
 mod load;
+mod log;
 mod machine;
 mod measure;
 mod origin;
+mod query;
 mod rivals;
 mod splice;
+mod start;
 mod table;
 mod write;
 
@@ -54,6 +58,12 @@ enum Command {
     Instructions(instructions::Instructions),
     /// Governed updates: 64 callers, then one alone
     Write(write::Write),
+    /// Bytes per change of a log with many, and reading one back
+    Disk(disk::Disk),
+    /// Questions to a log with many changes
+    Query(query::Query),
+    /// From start to ready on a log with many changes, and memory at rest
+    Start(start::Start),
     /// The upstream that always says the same
     #[command(hide = true)]
     Origin(Listen),
@@ -98,6 +108,9 @@ fn main() -> anyhow::Result<()> {
         Command::Compare(compare) => compare::run(&compare),
         Command::Instructions(instructions) => instructions::run(&instructions),
         Command::Write(write) => write::run(&write),
+        Command::Disk(disk) => disk::run(&disk),
+        Command::Query(query) => query::run(&query),
+        Command::Start(start) => start::run(&start),
         Command::Origin(Listen { listen }) => on_one_thread(origin::fixed(listen)),
         Command::Deployments { listen: Listen { listen }, count } => {
             on_one_thread(origin::deployments(listen, count))

@@ -43,6 +43,7 @@ impl Plan {
             rate: None,
             tls: false,
             deployments: 64,
+            first: 0,
         }
     }
 
@@ -56,6 +57,7 @@ impl Plan {
             format!("--seconds={}", self.seconds),
             format!("--pipeline={}", self.pipeline),
             format!("--deployments={}", self.deployments),
+            format!("--first={}", self.first),
         ];
         words.extend(self.requests.map(|requests| format!("--requests={requests}")));
         words.extend(self.rate.map(|rate| format!("--rate={rate}")));

@@ -30,7 +30,9 @@ fn files(folder: &str, extension: &str) -> Vec<(String, String)> {
 
 fn sources() -> Vec<(String, String)> {
     let mut all = files("src", "rs");
-    all.extend(files("tests", "rs"));
+    for folder in ["tests", "bench", "benches"] {
+        all.extend(files(folder, "rs"));
+    }
     all
 }
 

@@ -18,6 +18,7 @@ pub(super) struct Script {
     next: usize,
     step: usize,
     deployments: usize,
+    /// Counts up in steps, so that no two connections send the same update.
     revision: u64,
 }
 
@@ -39,7 +40,7 @@ impl Script {
             next: n % deployments,
             step: plan.connections,
             deployments,
-            revision: 0,
+            revision: plan.first + u64::try_from(n).unwrap_or(0),
         }
     }
 
@@ -61,8 +62,8 @@ impl Script {
             }
             Call::Update => {
                 let path = path(self.turn());
-                self.revision += 1;
                 let body = format!("{{\"metadata\":{{\"revision\":\"{}\"}}}}", self.revision);
+                self.revision += u64::try_from(self.step).unwrap_or(1);
                 post(sent, &path, &self.fields, &body)
             }
         });
