@@ -7,6 +7,7 @@ mod admit;
 mod body;
 mod call;
 mod dial;
+pub mod door;
 mod exchange;
 mod forward;
 mod headers;

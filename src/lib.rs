@@ -20,6 +20,8 @@ pub mod audit;
 
 pub mod admin;
 mod gateway;
+#[doc(hidden)]
+pub use self::gateway::door;
 pub mod server;
 
 pub mod simulator;

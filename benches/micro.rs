@@ -1,0 +1,110 @@
+//! How long the gateway's pure parts take, one by one, in process: `cargo bench`.
+
+use std::hint::black_box;
+
+use changegate::audit::redact::Redactor;
+use changegate::clock::Clock;
+use changegate::config::{Budget, RateLimit};
+use changegate::deployment::diff::diff;
+use changegate::deployment::digest::canonical;
+use changegate::deployment::patch::{DEPTH_MAX, Patch, parse};
+use changegate::deployment::predict::{Omitted, predict};
+use changegate::door;
+use changegate::ids::Fingerprint;
+use changegate::key::{Key, Token};
+use changegate::provider::{Operation, Provider};
+use criterion::{BatchSize, Criterion};
+use http::Method;
+use serde_json::Value;
+
+#[path = "../bench/document.rs"]
+#[expect(dead_code, reason = "the side-by-side harness needs more of it")]
+mod document;
+
+/// A small patch, as in the measurements side by side.
+const PATCH: &[u8] = br#"{"metadata":{"revision":"4711"}}"#;
+
+/// How many tokens draw in turn.
+const TOKENS: u64 = 64;
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    door(&mut criterion);
+    deployment(&mut criterion);
+    redaction(&mut criterion);
+    criterion.final_summary();
+}
+
+/// What every call passes.
+fn door(criterion: &mut Criterion) {
+    let key = Key::from_bytes([7; 32]);
+    let token = "pt-0123456789abcdef0123456789abcdef0123456789ab";
+    criterion.bench_function("fingerprint of a token", |bencher| {
+        bencher.iter(|| key.fingerprint(black_box(token.as_bytes())));
+    });
+    let budget = Budget { per_second: 1_000_000_000, burst: 1_000_000_000 };
+    let budgets = door::Budgets::new(RateLimit { read: budget, write: budget }, &Clock::System);
+    let mut n = 0_u64;
+    criterion.bench_function("limiter, a draw of 64 tokens in turn", |bencher| {
+        bencher.iter(|| {
+            n = (n + 1) % TOKENS;
+            budgets.draw(Fingerprint::from_bytes(black_box(n.to_be_bytes())), &Method::GET)
+        });
+    });
+    for (name, path) in [
+        ("classification, a passthrough", "/api/v1/cloud/files/file_0123"),
+        ("classification, a governed call", "/api/v1/cloud/deployments/dep_0123"),
+    ] {
+        criterion.bench_function(name, |bencher| {
+            bencher.iter(|| door::passes(provider(), &Method::POST, black_box(path)));
+        });
+    }
+}
+
+/// What a governed call makes of its deployment.
+fn deployment(criterion: &mut Criterion) {
+    let before = Value::Object(document::deployment(0));
+    let whole = canonical(&before);
+    for (name, text) in
+        [("strict parse, a small patch", PATCH), ("strict parse, 3 KB", whole.as_slice())]
+    {
+        criterion.bench_function(name, |bencher| {
+            bencher.iter(|| parse(black_box(text), DEPTH_MAX));
+        });
+    }
+    let Ok(patch) = parse(PATCH, DEPTH_MAX) else { return };
+    let predicted = |patch: &Patch| {
+        predict(provider(), Operation::Update, Omitted::Preserved, Some(&before), patch)
+    };
+    criterion.bench_function("predict", |bencher| bencher.iter(|| predicted(black_box(&patch))));
+    let prediction = predicted(&patch);
+    let after = prediction.readings.first();
+    criterion.bench_function("diff", |bencher| {
+        bencher.iter(|| diff(provider(), Operation::Update, Some(black_box(&before)), after));
+    });
+}
+
+/// What a record makes of a document.
+fn redaction(criterion: &mut Criterion) {
+    let document = Value::Object(document::deployment(0));
+    let redactor = Redactor::new(Key::from_bytes([7; 32]), provider(), &[]);
+    let redactor = redactor.knowing(&Token::new("pt-0123456789abcdef0123456789abcdef0123456789ab"));
+    criterion.bench_function("redaction, 3 KB", |bencher| {
+        bencher.iter_batched(
+            || document.clone(),
+            |mut document| {
+                redactor.conceal(&mut document, "/before", &mut Vec::new());
+                document
+            },
+            BatchSize::SmallInput,
+        );
+    });
+    criterion.bench_function("canonical text, 3 KB", |bencher| {
+        bencher.iter(|| canonical(black_box(&document)));
+    });
+}
+
+fn provider() -> &'static Provider {
+    let [provider, ..] = Provider::ALL;
+    provider
+}

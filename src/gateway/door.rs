@@ -1,0 +1,36 @@
+//! What `benches/` measures of the gateway's inside. It is public for that alone: nothing else may
+//! use it, and it may change at any time.
+
+use http::Method;
+
+use super::limit::{Kind, Limiter};
+use super::route::{Target, classify};
+use crate::clock::Clock;
+use crate::config::RateLimit;
+use crate::ids::Fingerprint;
+use crate::provider::Provider;
+
+/// The budgets of all tokens.
+#[derive(Debug)]
+pub struct Budgets(Limiter);
+
+impl Budgets {
+    /// Full ones.
+    #[must_use]
+    pub fn new(limits: RateLimit, clock: &Clock) -> Self {
+        Self(Limiter::new(limits, clock))
+    }
+
+    /// Draws a call; whether it may pass.
+    #[must_use]
+    pub fn draw(&self, token: Fingerprint, method: &Method) -> bool {
+        self.0.draw(token, Kind::of(method)).is_ok()
+    }
+}
+
+/// Judges a call by its target; whether it is no refusal.
+#[must_use]
+pub fn passes(provider: &Provider, method: &Method, path: &str) -> bool {
+    let target = Target { method, path, query: None, has_body: false };
+    classify(provider, &[], target).is_ok()
+}
