@@ -29,6 +29,9 @@ pub(crate) struct Compare {
     /// How long each time
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
+    /// How many made-up tokens
+    #[arg(long, default_value_t = 1_000_000)]
+    tokens: u64,
     /// Some parts only
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
@@ -49,6 +52,8 @@ enum Part {
     Tls,
     /// Memory per idle connection
     Idle,
+    /// Memory after many made-up tokens
+    Tokens,
 }
 
 /// How a part is measured and printed.
@@ -83,13 +88,14 @@ pub(crate) fn run(arguments: &Compare) -> anyhow::Result<()> {
         under: Vec::new(),
     };
     let mut run = Run { arguments, stage, goals: Goals::new() };
-    let parts: [(Part, Measure); 6] = [
+    let parts: [(Part, Measure); 7] = [
         (Part::Cpu, passing::cpu),
         (Part::Latency, passing::latency),
         (Part::Pipelines, fronts::pipelines),
         (Part::Http2, fronts::http2),
         (Part::Tls, fronts::tls),
         (Part::Idle, idle::idle),
+        (Part::Tokens, idle::tokens),
     ];
     for (part, measure) in parts {
         if arguments.only.is_empty() || arguments.only.contains(&part) {

@@ -17,6 +17,9 @@ const POLICY: &str = "[timezones]\nallowed = [\"Asia/Shanghai\", \"UTC\"]\n\n[me
     forbidden_keys = [\"owner_override\", \"secret_*\"]\n\
     protected_keys = [\"cas_config.config.max_concurrent\"]\n";
 
+/// A budget that is drawn on like any other, and that nobody reaches.
+const UNREACHED: u32 = 1_000_000_000;
+
 /// What a gateway is to be like.
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
@@ -24,8 +27,8 @@ pub(crate) struct Setup {
     pub(crate) upstream: SocketAddr,
     /// On one core, where one is named.
     pub(crate) core: Option<usize>,
-    /// Limits that nobody reaches are drawn on all the same.
-    pub(crate) limits: bool,
+    /// Every token's budgets, where there are any: calls per second, and at once.
+    pub(crate) budget: Option<[u32; 2]>,
     /// `audit.other_writes`.
     pub(crate) other_writes: &'static str,
     /// Certificate and key.
@@ -70,7 +73,7 @@ impl Setup {
             program: program.to_owned(),
             upstream,
             core: None,
-            limits: true,
+            budget: Some([UNREACHED; 2]),
             other_writes: "off",
             tls: None,
             database: None,
@@ -102,7 +105,8 @@ impl Setup {
     }
 
     fn config(&self, proxy: SocketAddr, admin: SocketAddr, database: &Path) -> String {
-        let budget = "{ per_second = 1000000000, burst = 1000000000 }";
+        let [per_second, burst] = self.budget.unwrap_or([UNREACHED; 2]);
+        let budget = format!("{{ per_second = {per_second}, burst = {burst} }}");
         let key = database.with_file_name("key");
         let tls = self.tls.as_ref().map_or_else(String::new, |(cert, key)| {
             format!("tls.cert = '{}'\ntls.key = '{}'\n", cert.display(), key.display())
@@ -115,7 +119,7 @@ impl Setup {
              [audit]\ndatabase = 'sqlite://{}'\nkey_file = '{}'\nother_writes = '{}'\n\n\
              [limits]\nconnections = 15000\nidle_timeout = '10m'\n",
             self.upstream,
-            self.limits,
+            self.budget.is_some(),
             database.display(),
             key.display(),
             self.other_writes,

@@ -75,6 +75,8 @@ pub(crate) enum Call {
     Update,
     /// A look at one deployment after the other
     Show,
+    /// A read with a token that nobody has used before
+    Stranger,
     /// No request: a TLS handshake on a new connection
     Handshake,
     /// One request on each connection, which then stays open until standard input ends

@@ -62,7 +62,7 @@ impl Source {
         let database = self.database.clone().unwrap_or_else(|| kept.join("log.db"));
         let database = std::path::absolute(database)?;
         let setup = Setup {
-            limits: false,
+            budget: None,
             other_writes: "metadata",
             database: Some(database.clone()),
             ..Setup::new(&program, upstream.address)

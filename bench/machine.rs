@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use anyhow::Context as _;
 
@@ -64,9 +64,17 @@ pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
     listener.local_addr().context("a port has no number")
 }
 
-/// A folder that goes when it is dropped.
+/// A folder that goes when it is dropped, and also when this process is killed.
 #[derive(Debug)]
-pub(crate) struct Folder(PathBuf);
+pub(crate) struct Folder {
+    path: PathBuf,
+    /// Removes the folder when its standard input ends, and once more when those who may still
+    /// write there have ended.
+    _remover: Child,
+}
+
+/// What the remover does; the terminal's signals are not for it.
+const REMOVER: &str = "trap '' INT TERM HUP; cat >/dev/null; rm -rf \"$1\"; sleep 3; rm -rf \"$1\"";
 
 impl Folder {
     /// A new folder, below `parent` or where the system keeps what is temporary.
@@ -75,16 +83,20 @@ impl Folder {
         let name = format!("changegate-bench-{}", std::process::id());
         let path = parent.join(name);
         std::fs::create_dir_all(&path).with_context(|| format!("can't make {}", path.display()))?;
-        Ok(Self(std::path::absolute(path)?))
+        let path = std::path::absolute(path)?;
+        let mut remover = Command::new("sh");
+        remover.args(["-c", REMOVER, "sh"]).arg(&path).stdin(Stdio::piped());
+        let remover = remover.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        Ok(Self { path, _remover: remover })
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     /// A new folder within it.
     pub(crate) fn inner(&self, name: &str) -> anyhow::Result<PathBuf> {
-        let path = self.0.join(name);
+        let path = self.path.join(name);
         std::fs::create_dir_all(&path).with_context(|| format!("can't make {}", path.display()))?;
         Ok(path)
     }
@@ -92,7 +104,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What can't be removed is the system's to clean.
-        drop(std::fs::remove_dir_all(&self.0));
+        // What can't be removed now, the remover tries again.
+        drop(std::fs::remove_dir_all(&self.path));
     }
 }

@@ -50,7 +50,7 @@ pub(crate) fn run(arguments: &Write) -> anyhow::Result<()> {
     let folder = Folder::new(arguments.common.folder.as_deref())?;
     let count = format!("--count={CALLERS}");
     let upstream = serve(None, &["deployments", &count], folder.path())?;
-    let setup = Setup { limits: false, ..Setup::new(&program, upstream.address) };
+    let setup = Setup { budget: None, ..Setup::new(&program, upstream.address) };
     let gateway = setup.start(&folder.inner("crowd")?)?;
     note("64 callers over 64 deployments");
     let crowd = crowd(&gateway, &upstream, arguments.seconds)?;

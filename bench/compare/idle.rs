@@ -1,4 +1,4 @@
-//! What connections cost that are open and silent.
+//! What is held for clients that do nothing: their connections, and the budgets of their tokens.
 
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use anyhow::Context as _;
 
 use super::{OTHER_CORE, Run};
 use crate::figures::float;
+use crate::gateway::Setup;
 use crate::load::{Call, Plan};
 use crate::machine::files_max;
 use crate::rivals::{Front, Kind, Rival};
@@ -19,6 +20,9 @@ const FILES_BESIDE: usize = 500;
 
 /// How long memory settles after the last request.
 const SETTLES: Duration = Duration::from_millis(500);
+
+/// A budget that takes long to be full again, so that tokens are held for as long as can be.
+const SLOW: [u32; 2] = [1, 100];
 
 /// Memory per idle connection.
 pub(super) fn idle(run: &mut Run<'_>) -> anyhow::Result<()> {
@@ -56,4 +60,35 @@ fn kilobytes(rival: &Rival, held: usize) -> anyhow::Result<(f64, f64)> {
     let after = rival.child.status_kb("VmRSS");
     drop(holding);
     Ok(((after - before).max(0.0) / float(u64::try_from(held)?), after))
+}
+
+/// Memory after many tokens that are used once.
+pub(super) fn tokens(run: &mut Run<'_>) -> anyhow::Result<()> {
+    let count = run.arguments.tokens;
+    note(&format!("{count} made-up tokens"));
+    let folder = run.stage.folder.join("tokens");
+    std::fs::create_dir_all(&folder)?;
+    let setup = Setup {
+        core: Some(run.stage.core),
+        budget: Some(SLOW),
+        ..Setup::new(run.stage.program, run.stage.upstream)
+    };
+    let gateway = setup.start(&folder)?;
+    // Pools and code are no tokens.
+    let warm = Plan { requests: Some(64), ..Plan::new(gateway.proxy, Call::Get, 0.0) };
+    warm.run(Some(OTHER_CORE))?;
+    let before = gateway.child.status_kb("VmRSS");
+    let plan = Plan::new(gateway.proxy, Call::Stranger, 0.0);
+    Plan { requests: Some(count), ..plan }.run(Some(OTHER_CORE))?;
+    let grown = gateway.child.status_kb("VmHWM") - before;
+    let each = grown * 1024.0 / float(count);
+    let mut table = Table::new(
+        &format!("Memory after {count} tokens that were used once"),
+        &["", "grown at most MB", "bytes per token"],
+    );
+    let name = Kind::Changegate.name().to_owned();
+    table.row([name, format!("{:.1}", grown / 1024.0), format!("{each:.1}")]);
+    table.print(run.arguments.common.markdown);
+    run.goals.at_most("made-up token", 64.0, Some(each), "bytes");
+    Ok(())
 }

@@ -18,8 +18,8 @@ pub(super) struct Script {
     next: usize,
     step: usize,
     deployments: usize,
-    /// Counts up in steps, so that no two connections send the same update.
-    revision: u64,
+    /// Counts up in steps, so that no two connections send the same update or token.
+    number: u64,
 }
 
 impl Script {
@@ -40,7 +40,7 @@ impl Script {
             next: n % deployments,
             step: plan.connections,
             deployments,
-            revision: plan.first + u64::try_from(n).unwrap_or(0),
+            number: plan.first + u64::try_from(n).unwrap_or(0),
         }
     }
 
@@ -52,6 +52,14 @@ impl Script {
             Call::Get | Call::Handshake | Call::Hold => {
                 write!(sent, "GET /api/v1/cloud/files/file_0123 HTTP/1.1\r\n{fields}\r\n")
             }
+            Call::Stranger => {
+                let token = self.count();
+                write!(
+                    sent,
+                    "GET /api/v1/cloud/files/file_0123 HTTP/1.1\r\nhost: localhost\r\n\
+                     authorization: Bearer pt-stranger{token:039}\r\n\r\n"
+                )
+            }
             Call::Post => {
                 let (path, body) = ("/api/v1/cloud/files", &self.body);
                 post(sent, path, fields, body)
@@ -62,11 +70,17 @@ impl Script {
             }
             Call::Update => {
                 let path = path(self.turn());
-                let body = format!("{{\"metadata\":{{\"revision\":\"{}\"}}}}", self.revision);
-                self.revision += u64::try_from(self.step).unwrap_or(1);
+                let body = format!("{{\"metadata\":{{\"revision\":\"{}\"}}}}", self.count());
                 post(sent, &path, &self.fields, &body)
             }
         });
+    }
+
+    /// Takes the next number.
+    fn count(&mut self) -> u64 {
+        let number = self.number;
+        self.number += u64::try_from(self.step).unwrap_or(1);
+        number
     }
 
     /// Takes the next deployment.
