@@ -1,8 +1,10 @@
 //! The machine that measures, and the tools that it has.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context as _;
 
@@ -24,6 +26,9 @@ pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
+/// Tools of which a line has said that they are not there.
+static MISSED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
 /// Where a tool is, if it is there; else a line says how to get it.
 pub(crate) fn tool(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -32,7 +37,8 @@ pub(crate) fn tool(name: &str) -> Option<PathBuf> {
         .chain(also)
         .map(|folder| folder.join(name))
         .find(|file| file.is_file());
-    if found.is_none() {
+    let mut missed = MISSED.lock().unwrap_or_else(PoisonError::into_inner);
+    if found.is_none() && missed.insert(name.to_owned()) {
         super::table::note(&format!("no {name}, skipped: apt-get install {}", package(name)));
     }
     found
