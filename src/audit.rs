@@ -2,13 +2,16 @@
 //!
 //! Redaction happens in here, on the way in: no caller can forget it.
 
+mod document;
 mod entry;
+mod latest;
 pub mod query;
 mod queue;
 pub mod record;
 pub mod redact;
 mod settle;
 mod store;
+mod ticket;
 mod unsettled;
 mod writer;
 
@@ -17,22 +20,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use serde_json::{Value, json};
-use tokio::sync::{mpsc, oneshot};
+use serde_json::json;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use self::entry::{Ending, Entry, Opening, changed};
+use self::entry::{Ending, Entry, Opening, Written};
+use self::latest::Latest;
 use self::query::Reader;
 use self::queue::{Queued, Queues};
-use self::record::{Completion, Event, EventKind, Intent, Outcome};
+use self::record::{Completion, Event, EventKind, Intent};
 use self::redact::Redactor;
 use self::store::{Boxed, Fault, Lock, LockError, Writes};
+pub use self::ticket::{Finished, Ticket};
 use self::unsettled::Unsettled;
 use crate::clock::Clock;
 use crate::ids::ChangeId;
 use crate::key::{Key, Token};
-use crate::provider::{Operation, Provider};
+use crate::provider::Provider;
 
 /// How long a record waits for the store. A store that hangs must not hang its callers.
 const ANSWER_WAIT: Duration = Duration::from_secs(5);
@@ -61,37 +66,9 @@ struct Shared {
     clock: Clock,
     queues: Queues,
     unsettled: Unsettled,
+    latest: Arc<Latest>,
     reader: Reader,
     writer: Mutex<Option<JoinHandle<()>>>,
-}
-
-/// An open record: its intent is durable, and a place for its completion is reserved. It must be
-/// finished; where it is dropped instead (a panic), its outcome is `unknown`.
-#[must_use = "an open record must be finished"]
-#[derive(Debug)]
-pub struct Ticket {
-    audit: Audit,
-    redactor: Redactor,
-    provider: Option<&'static Provider>,
-    change: ChangeId,
-    operation: Operation,
-    deployment_id: Option<String>,
-    /// The deployment before, redacted.
-    before: Option<Value>,
-    /// Where the completion goes; none once it has gone.
-    place: Option<mpsc::OwnedPermit<Queued>>,
-    /// How the change ends where nobody finishes it. Until the caller has this ticket nothing is
-    /// forwarded, even where the intent has reached the disk unnoticed.
-    if_dropped: Outcome,
-}
-
-/// How finishing went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finished {
-    /// The completion is durable.
-    Durable,
-    /// It could not be written in time; it stays queued and is retried until the store is back.
-    Deferred,
 }
 
 /// The log can't take a record now.
@@ -178,7 +155,8 @@ impl Audit {
         let swept = store.sweep(now).await.map_err(unusable)?;
         let reader = Reader::beside_the_writer(&settings.database);
         let unsettled = settle::unsettled(&reader).await.map_err(unusable)?;
-        let (queues, writer) = writer::start(store, lock, clock.clone());
+        let latest = Arc::<Latest>::default();
+        let (queues, writer) = writer::start(store, lock, clock.clone(), Arc::clone(&latest));
         queues.note(Event {
             at: now,
             kind: EventKind::Start,
@@ -197,6 +175,7 @@ impl Audit {
             clock,
             queues,
             unsettled,
+            latest,
             reader,
             writer: Mutex::new(Some(writer)),
         };
@@ -209,42 +188,13 @@ impl Audit {
         self.shared.redactor.store(Arc::new(redactor));
     }
 
-    /// Makes an intent durable. Nothing that may change a deployment is forwarded before.
-    pub async fn open(&self, intent: Intent) -> Result<Ticket, Unavailable> {
-        let place = self.shared.queues.endings.clone().try_reserve_owned();
-        let place = place.map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Congestion::TooManyOpen,
-            mpsc::error::TrySendError::Closed(_) => Congestion::Closed,
-        })?;
-        let (change, operation) = (intent.id, intent.operation);
-        let deployment_id = intent.deployment_id.clone();
-        let provider = Provider::named(intent.provider);
-        let redactor = self.shared.redactor.load().knowing(&intent.token);
-        let (opening, before) = Opening::of(intent, &redactor)?;
-        let mut ticket = Ticket {
-            audit: self.clone(),
-            redactor,
-            provider,
-            change,
-            operation,
-            deployment_id,
-            before,
-            place: Some(place),
-            if_dropped: Outcome::Failed,
-        };
-        self.submit(Entry::Opening(Box::new(opening))).await?;
-        ticket.if_dropped = Outcome::Unknown;
-        Ok(ticket)
-    }
-
     /// Makes the record of a call that ended without being forwarded durable, whole.
     pub async fn record(&self, intent: Intent, end: Completion) -> Result<ChangeId, Unavailable> {
         let (change, operation) = (intent.id, intent.operation);
         let provider = Provider::named(intent.provider);
         let redactor = self.shared.redactor.load().knowing(&intent.token);
-        let (opening, before) = Opening::of(intent, &redactor)?;
-        let paths = |after: &Value| changed(provider, operation, before.as_ref(), after);
-        let ending = Ending::of(change, end, &redactor, paths);
+        let (opening, before) = Opening::of(intent, &redactor, &self.shared.latest)?;
+        let ending = Ending::of(change, end, &redactor, (provider, operation), before.as_ref());
         self.submit(Entry::Whole(Box::new(opening), Box::new(ending))).await?;
         Ok(change)
     }
@@ -307,7 +257,7 @@ impl Audit {
     }
 
     /// Hands `entry` to the writer and waits until it is durable.
-    async fn submit(&self, entry: Entry) -> Result<(), Unavailable> {
+    async fn submit(&self, entry: Entry) -> Result<Written, Unavailable> {
         let (answer, answered) = oneshot::channel();
         let queued = Queued { entry, answer: Some(answer) };
         let written = async {
@@ -317,52 +267,6 @@ impl Audit {
             written.map_err(Unavailable::from)
         };
         timeout(ANSWER_WAIT, written).await.map_err(|_elapsed| Congestion::Late)?
-    }
-}
-
-impl Ticket {
-    /// The change's id.
-    #[must_use]
-    pub fn change(&self) -> ChangeId {
-        self.change
-    }
-
-    /// Makes the completion durable, waiting at most `wait` for it.
-    pub async fn finish(mut self, completion: Completion, wait: Duration) -> Finished {
-        let created = completion.deployment_id.clone();
-        let provider = self.provider;
-        let before = self.before.take();
-        let paths = |after: &Value| changed(provider, self.operation, before.as_ref(), after);
-        let ending = Ending::of(self.change, completion, &self.redactor, paths);
-        self.deployment_id = self.deployment_id.take().or(created);
-        let Some(answered) = self.hand_in(ending) else { return Finished::Deferred };
-        match timeout(wait, answered).await {
-            Ok(Ok(Ok(()))) => Finished::Durable,
-            _not_yet_written => Finished::Deferred,
-        }
-    }
-
-    /// Gives the end to the writer, which then never loses it but with the process.
-    fn hand_in(&mut self, ending: Ending) -> Option<oneshot::Receiver<Result<(), Fault>>> {
-        let place = self.place.take()?;
-        if let (Outcome::Unknown, Some(id)) = (ending.completion.outcome, &self.deployment_id) {
-            self.audit.shared.unsettled.add(id, 1);
-        }
-        let (answer, answered) = oneshot::channel();
-        place.send(Queued { entry: Entry::Ending(Box::new(ending)), answer: Some(answer) });
-        Some(answered)
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        if self.place.is_some() {
-            if self.if_dropped == Outcome::Unknown {
-                tracing::error!(change = %self.change, "a change was not finished: it is unclear");
-            }
-            let now = self.audit.shared.clock.now();
-            let _nobody_waits = self.hand_in(Ending::bare(self.change, self.if_dropped, now));
-        }
     }
 }
 

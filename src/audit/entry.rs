@@ -4,8 +4,9 @@
 use std::io;
 
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
+use super::document::{Document, Filed, Stored, pack};
+use super::latest::Latest;
 use super::record::{Completion, Event, Intent, Outcome, Settlement};
 use super::redact::Redactor;
 use crate::clock::Timestamp;
@@ -14,9 +15,6 @@ use crate::deployment::diff::diff;
 use crate::deployment::digest::canonical;
 use crate::ids::ChangeId;
 use crate::provider::{Operation, Provider};
-
-/// The zstd level: 1 costs a fraction of the default's time, for a few per cent more bytes.
-const LEVEL: i32 = 1;
 
 /// The most changed places that are kept for the `path` filter; the diff itself knows them all.
 const PATHS_MAX: usize = 256;
@@ -36,37 +34,45 @@ pub(super) enum Entry {
     Happening(Box<Event>),
 }
 
-/// An [`Intent`] whose bodies have moved into snapshots.
+/// An [`Intent`] whose bodies are as they are stored.
 #[derive(Debug)]
 pub(super) struct Opening {
     pub(super) intent: Intent,
     /// The request's id, without a credential that a client may have put there.
     pub(super) request_id: String,
-    pub(super) patch: Option<Snapshot>,
-    pub(super) before: Option<Snapshot>,
+    /// The patch's canonical text, compressed by zstd.
+    pub(super) patch: Option<Vec<u8>>,
+    pub(super) before: Option<Filed>,
     pub(super) redacted: Vec<String>,
 }
 
-/// A [`Completion`] whose body has moved into a snapshot.
+/// A [`Completion`] whose body is as it is stored.
 #[derive(Debug)]
 pub(super) struct Ending {
     pub(super) id: ChangeId,
+    /// Whose deployment, as it is stored; on a create only the completion knows.
+    pub(super) deployment_id: Option<String>,
     pub(super) completion: Completion,
-    pub(super) after: Option<Snapshot>,
+    pub(super) after: Option<Filed>,
     /// Where the deployment changed, computed fields aside.
     pub(super) paths: Vec<String>,
     pub(super) redacted: Vec<String>,
 }
 
-/// A document as it is stored.
+/// The deployment before a change, redacted: what its after is compared with.
 #[derive(Debug)]
-pub(super) struct Snapshot {
-    /// SHA-256 of its canonical text.
-    pub(super) digest: [u8; 32],
-    /// Its canonical text, compressed by zstd.
-    pub(super) body: Vec<u8>,
-    /// How many bytes the text has.
-    pub(super) bytes: i64,
+pub(super) struct Before {
+    pub(super) value: Value,
+    pub(super) document: Document,
+    /// Where it lies, once the intent is written.
+    pub(super) stored: Option<Stored>,
+}
+
+/// Where the documents of an entry lie, now that it is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Written {
+    pub(super) before: Option<Stored>,
+    pub(super) after: Option<Stored>,
 }
 
 impl Entry {
@@ -80,73 +86,72 @@ impl Entry {
     }
 }
 
-impl Snapshot {
-    pub(super) fn of(document: &Value) -> io::Result<Self> {
-        let text = canonical(document);
-        Ok(Self {
-            digest: Sha256::digest(&text).into(),
-            body: zstd::bulk::compress(&text, LEVEL)?,
-            bytes: i64::try_from(text.len()).unwrap_or(i64::MAX),
-        })
-    }
-
-    /// The document that was stored as `body`, of `bytes` bytes.
-    pub(super) fn read(body: &[u8], bytes: i64) -> io::Result<Value> {
-        let text = zstd::bulk::decompress(body, usize::try_from(bytes).unwrap_or(0))?;
-        Ok(serde_json::from_slice(&text)?)
-    }
-}
-
 impl Opening {
     /// The intent without its secrets, and the redacted before for later comparison.
-    pub(super) fn of(mut intent: Intent, redactor: &Redactor) -> io::Result<(Self, Option<Value>)> {
+    pub(super) fn of(
+        mut intent: Intent,
+        redactor: &Redactor,
+        latest: &Latest,
+    ) -> io::Result<(Self, Option<Before>)> {
         let mut redacted = Vec::new();
-        let mut patch = intent.patch.take();
-        let mut before = intent.before.take();
-        if let Some(patch) = &mut patch {
-            redactor.conceal(patch, "/patch", &mut redacted);
-        }
-        if let Some(before) = &mut before {
-            redactor.conceal(before, "/before", &mut redacted);
-        }
+        let patch = intent.patch.take().map(|mut patch| {
+            redactor.conceal(&mut patch, "/patch", &mut redacted);
+            pack(&canonical(&patch))
+        });
+        let before = intent.before.take().map(|mut value| {
+            redactor.conceal(&mut value, "/before", &mut redacted);
+            Before { document: Document::of(&value), value, stored: None }
+        });
         for violation in intent.violations.iter_mut().chain(&mut intent.standing) {
             redactor.conceal_violation(violation);
         }
         for text in intent.client.user_agent.iter_mut().chain(&mut intent.deployment_id) {
             redactor.scrub_in_place(text);
         }
-        let snapshot = |document: &Option<Value>| document.as_ref().map(Snapshot::of).transpose();
-        let (patch, snapshot_before) = (snapshot(&patch)?, snapshot(&before)?);
+        let filed = before.as_ref().map(|before| {
+            let deployment_id = intent.deployment_id.as_deref().unwrap_or_default();
+            match latest.find(deployment_id, &before.document) {
+                Some(stored) => Ok(Filed::Already(stored)),
+                None => before.document.file(None),
+            }
+        });
         let request_id = redactor.scrub(intent.request_id.as_str()).into_owned();
-        Ok((Self { intent, request_id, patch, before: snapshot_before, redacted }, before))
+        let (patch, filed) = (patch.transpose()?, filed.transpose()?);
+        Ok((Self { intent, request_id, patch, before: filed, redacted }, before))
     }
 }
 
 impl Ending {
-    /// The completion without its secrets. `paths` tells where the redacted after differs. It
-    /// never fails: what can't be stored is left out, for the end itself must be known.
+    /// The completion without its secrets, of a change that was `asked` of the deployment
+    /// `before`. It never fails: what can't be stored is left out, for the end itself must be
+    /// known.
     pub(super) fn of(
         id: ChangeId,
         mut completion: Completion,
         redactor: &Redactor,
-        paths: impl FnOnce(&Value) -> Vec<String>,
+        (provider, operation): (Option<&Provider>, Operation),
+        before: Option<&Before>,
     ) -> Self {
         let mut redacted = Vec::new();
         let mut after = completion.after.take();
         if let Some(after) = &mut after {
             redactor.conceal(after, "/after", &mut redacted);
         }
-        let snapshot = after.as_ref().map(Snapshot::of).transpose().unwrap_or_else(|error| {
+        let former = before.and_then(|before| Some((&before.document, before.stored?)));
+        let filed = after.as_ref().map(|after| Document::of(after).file(former));
+        let filed = filed.transpose().unwrap_or_else(|error| {
             tracing::error!(change = %id, %error, "the deployment after can't be stored");
             None
         });
-        completion.effect = completion.effect.filter(|_effect| snapshot.is_some());
+        completion.effect = completion.effect.filter(|_effect| filed.is_some());
         let answered = completion.upstream.as_mut().and_then(|answer| answer.request_id.as_mut());
         for text in completion.deployment_id.iter_mut().chain(answered) {
             redactor.scrub_in_place(text);
         }
-        let paths = after.as_ref().map(paths).unwrap_or_default();
-        Self { id, completion, after: snapshot, paths, redacted }
+        let former = before.map(|before| &before.value);
+        let paths = after.map(|after| changed(provider, operation, former, &after));
+        let paths = paths.unwrap_or_default();
+        Self { id, deployment_id: None, completion, after: filed, paths, redacted }
     }
 
     /// An end of which nothing but its outcome is known.
@@ -159,7 +164,8 @@ impl Ending {
             after: None,
             effect: None,
         };
-        Self { id, completion, after: None, paths: Vec::new(), redacted: Vec::new() }
+        let (paths, redacted) = (Vec::new(), Vec::new());
+        Self { id, deployment_id: None, completion, after: None, paths, redacted }
     }
 
     /// This end reduced to what every table takes; none where it is that already.
@@ -174,7 +180,7 @@ impl Ending {
 
 /// Where a deployment changed, computed fields aside. One that was not there before changed in
 /// each of its members.
-pub(super) fn changed(
+fn changed(
     provider: Option<&Provider>,
     operation: Operation,
     before: Option<&Value>,

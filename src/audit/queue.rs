@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::entry::Entry;
+use super::entry::{Entry, Written};
 use super::record::{Event, EventKind};
 use super::store::Fault;
 use super::{Counters, Health};
@@ -32,7 +32,7 @@ const BUSY_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Queued {
     pub(super) entry: Entry,
-    pub(super) answer: Option<oneshot::Sender<Result<(), Fault>>>,
+    pub(super) answer: Option<oneshot::Sender<Result<Written, Fault>>>,
 }
 
 /// The callers' ends.
@@ -87,7 +87,7 @@ impl Queued {
     }
 
     /// Tells who waits, if anyone still does.
-    pub(super) fn tell(self, answer: Result<(), Fault>) {
+    pub(super) fn tell(self, answer: Result<Written, Fault>) {
         if let Some(waiting) = self.answer {
             let _gone = waiting.send(answer);
         }

@@ -25,6 +25,9 @@ pub(super) enum Fault {
     /// The store failed while committing: it may be on disk or not.
     #[error("the store failed while writing")]
     Unsure(#[source] Arc<sqlx::Error>),
+    /// The log's file was replaced while this entry was on its way.
+    #[error("the log's file is no longer the one it was")]
+    Moved,
     /// The database that was opened again is damaged.
     #[error("the database is damaged ({0}): restore it from a backup")]
     Damaged(String),
@@ -49,7 +52,7 @@ impl Fault {
 
     /// Whether the connection may still be trusted.
     fn spares_connection(&self) -> bool {
-        matches!(self, Self::Refused(_))
+        matches!(self, Self::Refused(_) | Self::Moved)
     }
 
     /// Whether the file itself may have suffered: `SQLITE_IOERR`, `SQLITE_CORRUPT` or
@@ -59,6 +62,7 @@ impl Fault {
             Self::Refused(error) | Self::Broken(error) | Self::Unsure(error) => {
                 matches!(sqlite::primary_code(error), Some(10 | 11 | 26))
             }
+            Self::Moved => false,
             Self::Damaged(_) => true,
         }
     }

@@ -3,6 +3,7 @@ mod questions;
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::query::{Filter, Page, PageRequest};
@@ -11,6 +12,7 @@ use super::store::Unclear;
 use super::*;
 use crate::clock::{ManualClock, Timestamp};
 use crate::ids::{Fingerprint, RequestId};
+use crate::provider::Operation;
 
 /// Long enough for any store that works.
 const LONG: Duration = Duration::from_secs(30);

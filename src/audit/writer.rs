@@ -16,7 +16,9 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::Health;
-use super::entry::Entry;
+use super::document::{Filed, Stored};
+use super::entry::{Entry, Written};
+use super::latest::Latest;
 use super::queue::{Ends, Queued, Queues, Tally};
 use super::store::{Fault, Lock, Writes};
 use crate::clock::Clock;
@@ -40,6 +42,7 @@ struct Writer {
     ends: Ends,
     tally: Arc<Tally>,
     clock: Clock,
+    latest: Arc<Latest>,
     /// Endings that the store did not take: at most about [`BATCH_MAX`].
     kept: Vec<Queued>,
     uncheckpointed: usize,
@@ -52,13 +55,19 @@ struct Writer {
 }
 
 /// Starts the writer, and tells how it is reached and waited for.
-pub(super) fn start(store: Writes, lock: Lock, clock: Clock) -> (Queues, JoinHandle<()>) {
+pub(super) fn start(
+    store: Writes,
+    lock: Lock,
+    clock: Clock,
+    latest: Arc<Latest>,
+) -> (Queues, JoinHandle<()>) {
     let (queues, ends) = Queues::new();
     let writer = Writer {
         store,
         ends,
         tally: queues.tally(),
         clock,
+        latest,
         kept: Vec::new(),
         uncheckpointed: 0,
         closed: false,
@@ -140,10 +149,13 @@ impl Writer {
             Ok(answers) => {
                 let rows = answers.iter().filter(|answer| answer.is_ok()).count();
                 for (queued, answer) in batch.into_iter().zip(answers) {
-                    if let Err(fault) = &answer {
-                        let change = queued.entry.id();
-                        tracing::error!(?change, error = %chain(fault), "a record is refused");
-                        self.save(&queued.entry);
+                    match &answer {
+                        Ok(written) => remember(&self.latest, &queued.entry, *written),
+                        Err(fault) => {
+                            let change = queued.entry.id();
+                            tracing::error!(?change, error = %chain(fault), "a record is refused");
+                            self.save(&queued.entry);
+                        }
                     }
                     queued.tell(answer);
                 }
@@ -174,7 +186,12 @@ impl Writer {
                 self.kept.extend(reduced.map(|entry| Queued { entry, answer: None }));
             }
             Entry::Happening(event) => self.tally.drop_event(event),
-            Entry::Opening(_) | Entry::Whole(..) | Entry::Settling(..) => {}
+            // It may have named a snapshot that is no longer there.
+            Entry::Opening(opening) | Entry::Whole(opening, _) => {
+                let id = opening.intent.deployment_id.as_deref();
+                self.latest.forget(id.unwrap_or_default());
+            }
+            Entry::Settling(..) => {}
         }
     }
 
@@ -226,6 +243,25 @@ impl Writer {
         if self.ends.health.send_replace(failing) == Health::Writable {
             tracing::error!(error = reason, "the audit database can't be written");
         }
+    }
+}
+
+/// Remembers what an entry that is durable now shows of its deployment.
+fn remember(latest: &Latest, entry: &Entry, written: Written) {
+    let learn = |deployment_id: Option<&str>, filed: Option<&Filed>, stored: Option<Stored>| {
+        if let (Some(id), Some(Filed::New(new)), Some(stored)) = (deployment_id, filed, stored) {
+            latest.learn(id, new.digest, stored);
+        }
+    };
+    match entry {
+        Entry::Opening(opening) | Entry::Whole(opening, _) => {
+            let id = opening.intent.deployment_id.as_deref();
+            learn(id, opening.before.as_ref(), written.before);
+        }
+        Entry::Ending(ending) => {
+            learn(ending.deployment_id.as_deref(), ending.after.as_ref(), written.after);
+        }
+        Entry::Settling(..) | Entry::Happening(_) => {}
     }
 }
 

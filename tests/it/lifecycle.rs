@@ -49,7 +49,7 @@ async fn the_end_cuts_no_call_that_has_begun() {
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
     assert!(ids.iter().all(|id| state.writes(id).applied == 1));
-    let applied = count(&database, "SELECT count(*) FROM changes WHERE outcome = 'applied'").await;
+    let applied = count(&database, "SELECT count(*) FROM ends WHERE outcome = 'applied'").await;
     assert_eq!(applied, ids.len());
 }
 

@@ -138,7 +138,7 @@ async fn a_completion_that_waits_outlives_the_end_of_the_gateway() {
     hog.let_go().await;
     let _folder = ending.await.unwrap();
     let mut connection = SqliteConnectOptions::new().filename(&database).connect().await.unwrap();
-    let outcome = sqlx::query_scalar("SELECT outcome FROM changes").fetch_one(&mut connection);
+    let outcome = sqlx::query_scalar("SELECT outcome FROM ends").fetch_one(&mut connection);
     let outcome: String = outcome.await.unwrap();
     assert_eq!(outcome, "applied");
 }

@@ -1,5 +1,9 @@
 //! The log in one SQLite file: how it is opened, written and given up on.
 
+mod batch;
+mod bulk;
+mod documents;
+mod filter;
 mod insert;
 mod rows;
 mod select;
@@ -13,9 +17,10 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _, SqliteConnection};
 
+use self::batch::{Batch, Moved, Names, Next};
 pub(in crate::audit) use self::select::{Reads, Unclear};
 use super::{Boxed, Fault};
-use crate::audit::entry::Entry;
+use crate::audit::entry::{Entry, Written};
 use crate::clock::Timestamp;
 
 /// How long a statement waits for a lock that another process holds.
@@ -38,7 +43,12 @@ pub(in crate::audit) struct Writes {
     file: Option<FileId>,
     /// Whether the file is to be checked when it is opened again.
     suspect: bool,
+    next: Next,
+    names: Names,
 }
+
+/// What became of a batch's entries, each on its own.
+type Answers = Vec<Result<Written, Fault>>;
 
 impl Writes {
     /// Opens the database, makes it where there is none, and brings its tables up to date.
@@ -46,15 +56,17 @@ impl Writes {
         create(database)?;
         let mut connection = options(database).connect().await?;
         migrator().run(&mut connection).await?;
+        let next = Next { number: next_snapshot(&mut connection).await?, file: 1 };
         let (file, connection) = (file_id(database), Some(connection));
-        Ok(Self { database: database.to_owned(), connection, file, suspect: false })
+        let (database, names) = (database.to_owned(), Names::default());
+        Ok(Self { database, connection, file, suspect: false, next, names })
     }
 
     /// Ends as `unknown` what a crash left open, and tells how many those were.
     pub(in crate::audit) async fn sweep(&mut self, now: Timestamp) -> Result<u64, Boxed> {
         let connection = self.ready().await?;
         let swept = sqlx::query(
-            "UPDATE changes SET outcome = 'unknown', completed_at = ? WHERE outcome = 'pending'",
+            "INSERT INTO ends (seq, outcome, completed_at) SELECT seq, 'unknown', ? FROM pending",
         )
         .bind(now.millis())
         .execute(connection)
@@ -64,17 +76,55 @@ impl Writes {
 
     /// Writes `entries` in one transaction, with one commit. Where the tables refuse one of them,
     /// the others are written all the same: each has its own answer then.
-    pub(in crate::audit) async fn write(
-        &mut self,
-        entries: &[&Entry],
-    ) -> Result<Vec<Result<(), Fault>>, Fault> {
-        let connection = self.ready().await?;
-        let written = match transact(connection, entries).await {
-            Ok(()) => Ok(entries.iter().map(|_entry| Ok(())).collect()),
-            Err(Fault::Refused(_)) => transact_each(connection, entries).await,
-            Err(fault) => Err(fault),
+    pub(in crate::audit) async fn write(&mut self, entries: &[&Entry]) -> Result<Answers, Fault> {
+        self.ready().await?;
+        let written = match self.transact(entries).await {
+            Err(Fault::Refused(_) | Fault::Moved) => self.transact_each(entries).await,
+            written => written,
         };
         written.map_err(|fault| self.give_up(fault))
+    }
+
+    async fn transact(&mut self, entries: &[&Entry]) -> Result<Answers, Fault> {
+        let (mut batch, mut next) = (Batch::default(), self.next);
+        let answers = entries.iter().map(|entry| batch.add(entry, &mut next, &self.names).map(Ok));
+        let answers = answers.collect::<Result<Answers, Moved>>().map_err(|Moved| Fault::Moved)?;
+        let connection = self.connection.as_mut().ok_or(Fault::Moved)?;
+        let mut transaction = begin(connection).await?;
+        if let Err(error) = insert::batch(&mut transaction, &batch).await {
+            transaction.rollback().await.map_err(Fault::broken)?;
+            return Err(Fault::of_statement(error));
+        }
+        transaction.commit().await.map_err(Fault::unsure)?;
+        self.next = next;
+        self.names.learn(&batch);
+        Ok(answers)
+    }
+
+    /// As `transact`, with a savepoint around each entry.
+    async fn transact_each(&mut self, entries: &[&Entry]) -> Result<Answers, Fault> {
+        let connection = self.connection.as_mut().ok_or(Fault::Moved)?;
+        let mut transaction = begin(connection).await?;
+        let (mut next, nothing) = (self.next, Names::default());
+        let mut answers = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let mut batch = Batch::default();
+            let Ok(written) = batch.add(entry, &mut next, &nothing) else {
+                answers.push(Err(Fault::Moved));
+                continue;
+            };
+            let mut savepoint = transaction.begin().await.map_err(Fault::broken)?;
+            let done = insert::batch(&mut savepoint, &batch).await.map_err(Fault::of_statement);
+            match &done {
+                Ok(()) => savepoint.commit().await.map_err(Fault::broken)?,
+                Err(Fault::Refused(_)) => savepoint.rollback().await.map_err(Fault::broken)?,
+                Err(fault) => return Err(fault.clone()),
+            }
+            answers.push(done.map(|()| written));
+        }
+        transaction.commit().await.map_err(Fault::unsure)?;
+        self.next = next;
+        Ok(answers)
     }
 
     /// Writes something small, to find out whether writing works.
@@ -110,11 +160,7 @@ impl Writes {
         let found = file_id(&self.database);
         let connection = match self.connection.take() {
             Some(connection) if found == self.file => connection,
-            _ => {
-                let connection = self.reopen().await?;
-                self.file = file_id(&self.database);
-                connection
-            }
+            _ => self.reopen().await?,
         };
         Ok(self.connection.insert(connection))
     }
@@ -128,6 +174,13 @@ impl Writes {
                 return Err(Fault::Damaged(verdict));
             }
             self.suspect = false;
+        }
+        self.next.number = next_snapshot(&mut connection).await.map_err(Fault::broken)?;
+        self.names = Names::default();
+        let found = file_id(&self.database);
+        if found != self.file {
+            self.file = found;
+            self.next.file += 1;
         }
         Ok(connection)
     }
@@ -143,36 +196,15 @@ impl Writes {
     }
 }
 
-async fn transact(connection: &mut SqliteConnection, entries: &[&Entry]) -> Result<(), Fault> {
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(Fault::broken)?;
-    for entry in entries {
-        if let Err(error) = insert::entry(&mut transaction, entry).await {
-            transaction.rollback().await.map_err(Fault::broken)?;
-            return Err(Fault::of_statement(error));
-        }
-    }
-    transaction.commit().await.map_err(Fault::unsure)
+async fn begin(
+    connection: &mut SqliteConnection,
+) -> Result<sqlx::Transaction<'_, sqlx::Sqlite>, Fault> {
+    connection.begin_with("BEGIN IMMEDIATE").await.map_err(Fault::broken)
 }
 
-/// As [`transact`], with a savepoint around each entry.
-async fn transact_each(
-    connection: &mut SqliteConnection,
-    entries: &[&Entry],
-) -> Result<Vec<Result<(), Fault>>, Fault> {
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(Fault::broken)?;
-    let mut answers = Vec::with_capacity(entries.len());
-    for entry in entries {
-        let mut savepoint = transaction.begin().await.map_err(Fault::broken)?;
-        let written = insert::entry(&mut savepoint, entry).await.map_err(Fault::of_statement);
-        match &written {
-            Ok(()) => savepoint.commit().await.map_err(Fault::broken)?,
-            Err(Fault::Refused(_)) => savepoint.rollback().await.map_err(Fault::broken)?,
-            Err(fault) => return Err(fault.clone()),
-        }
-        answers.push(written);
-    }
-    transaction.commit().await.map_err(Fault::unsure)?;
-    Ok(answers)
+async fn next_snapshot(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+    let number = "SELECT coalesce(max(number), 0) + 1 FROM snapshots";
+    sqlx::query_scalar(number).fetch_one(connection).await
 }
 
 /// SQLite's primary result code, where the error is SQLite's.
@@ -219,14 +251,14 @@ fn file_id(path: &Path) -> Option<FileId> {
 }
 
 fn migrator() -> Migrator {
-    let log = include_str!("../../../migrations/sqlite/0001_log.sql").into_sql_str();
-    Migrator::with_migrations(vec![Migration::new(
-        1,
-        "log".into(),
-        MigrationType::Simple,
-        log,
-        false,
-    )])
+    let migrations = [
+        ("log", include_str!("../../../migrations/sqlite/0001_log.sql")),
+        ("append_only", include_str!("../../../migrations/sqlite/0002_append_only.sql")),
+    ];
+    let simple = |(version, (name, sql)): (i64, (&'static str, &'static str))| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations((1..).zip(migrations).map(simple).collect())
 }
 
 /// Runs `sql` on a connection of its own, as another program would: for tests.

@@ -1,152 +1,167 @@
 //! The statements that write.
 
+use std::sync::LazyLock;
+
 use serde::Serialize;
 use sqlx::{Error, SqliteConnection};
 
+use super::batch::{Batch, Change, End};
+use super::bulk::{Bulk, Query};
 use super::rows::word_of;
-use crate::audit::entry::{Ending, Entry, Opening, Snapshot};
+use crate::audit::document::Snapshot;
 use crate::audit::record::{Event, Settlement};
 
-const SNAPSHOT: &str = "INSERT INTO snapshots (digest, body, bytes) VALUES (?, ?, ?) \
-    ON CONFLICT (digest) DO NOTHING";
+static DEPLOYMENTS: LazyLock<Bulk> = LazyLock::new(|| {
+    Bulk::new("INSERT INTO deployments (id) VALUES", "(?)", "ON CONFLICT DO NOTHING")
+});
 
-const CHANGE: &str = "INSERT INTO changes (\
-    id, provider, operation, actor_fingerprint, actor_name, actor_team, client_ip, user_agent, \
-    request_id, received_at, decision, violations, standing, patch_digest, before_digest, \
-    body_bytes, body_digest, policy_digest, redacted, deployment_id, \
-    outcome, completed_at, forwarded, upstream_status, upstream_request_id, after_digest, effect, \
-    paths, after_redacted) \
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
-    ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+static TERMS: LazyLock<Bulk> = LazyLock::new(|| {
+    let head = "INSERT INTO terms (provider, policy_digest) VALUES";
+    Bulk::new(head, "(?, ?)", "ON CONFLICT DO NOTHING")
+});
 
-/// Matches nothing where the change has ended before: a retry may come after a commit that was
-/// not known to have succeeded.
-const END: &str = "UPDATE changes SET outcome = ?, completed_at = ?, forwarded = ?, \
-    upstream_status = ?, upstream_request_id = ?, after_digest = ?, effect = ?, paths = ?, \
-    after_redacted = ?, deployment_id = coalesce(deployment_id, ?) \
-    WHERE id = ? AND outcome = 'pending'";
+static SNAPSHOTS: LazyLock<Bulk> = LazyLock::new(|| {
+    let head = "INSERT INTO snapshots (number, digest, base, depth, body) VALUES";
+    Bulk::new(head, "(?, ?, ?, ?, ?)", "")
+});
 
-const SETTLEMENT: &str = "INSERT INTO settlements (seq, told_by, at, applied) VALUES (?, ?, ?, ?) \
-    ON CONFLICT (seq) DO NOTHING";
+static CHANGES: LazyLock<Bulk> = LazyLock::new(|| {
+    let head = "INSERT INTO changes (id, terms, operation, deployment, actor_fingerprint, \
+        actor_name, actor_team, client_ip, user_agent, request_id, received_at, decision, \
+        violations, standing, patch, before, body_bytes, body_digest, redacted) VALUES";
+    let row = "(?, (SELECT number FROM terms WHERE provider = ? AND policy_digest = ?), \
+        ?, (SELECT number FROM deployments WHERE id = ?), \
+        ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    Bulk::new(head, row, "")
+});
 
-const EVENT: &str = "INSERT INTO events (at, kind, actor_fingerprint, actor_name, actor_team, \
-    client_ip, request_id, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+/// Adds nothing where the change has ended before: a retry may come after a commit that was not
+/// known to have succeeded.
+static ENDS: LazyLock<Bulk> = LazyLock::new(|| {
+    let head = "INSERT INTO ends (seq, outcome, completed_at, forwarded, upstream_status, \
+        upstream_request_id, after, effect, paths, redacted) \
+        SELECT c.seq, e.column2, e.column3, e.column4, e.column5, e.column6, e.column7, \
+        e.column8, e.column9, e.column10 FROM (VALUES";
+    let tail = ") e CROSS JOIN changes c ON c.id = e.column1 WHERE true \
+        ON CONFLICT (seq) DO NOTHING";
+    Bulk::new(head, "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", tail)
+});
 
-type Query = sqlx::query::Query<'static, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
+static EVENTS: LazyLock<Bulk> = LazyLock::new(|| {
+    let head = "INSERT INTO events (at, kind, actor_fingerprint, actor_name, actor_team, \
+        client_ip, request_id, detail) VALUES";
+    Bulk::new(head, "(?, ?, ?, ?, ?, ?, ?, ?)", "")
+});
 
-/// Writes one entry, inside a transaction.
-pub(super) async fn entry(connection: &mut SqliteConnection, entry: &Entry) -> Result<(), Error> {
-    match entry {
-        Entry::Opening(opening) => change(connection, opening, None).await,
-        Entry::Whole(opening, ending) => change(connection, opening, Some(ending)).await,
-        Entry::Ending(ending) => end(connection, ending).await,
-        Entry::Settling(seq, settlement) => settle(connection, *seq, settlement).await,
-        Entry::Happening(event) => happen(connection, event).await,
+static SETTLEMENTS: LazyLock<Bulk> = LazyLock::new(|| {
+    let head = "INSERT INTO settlements (seq, told_by, at, applied) VALUES";
+    Bulk::new(head, "(?, ?, ?, ?)", "ON CONFLICT (seq) DO NOTHING")
+});
+
+const MADE: &str = "UPDATE changes SET deployment = (SELECT number FROM deployments WHERE id = ?) \
+    WHERE id = ? AND operation = 'create' AND deployment IS NULL";
+
+/// Writes a batch, inside a transaction: what others name before those that name it.
+pub(super) async fn batch(
+    connection: &mut SqliteConnection,
+    batch: &Batch<'_>,
+) -> Result<(), Error> {
+    DEPLOYMENTS.write(connection, &batch.deployments, |query, id| Ok(query.bind(text(id)))).await?;
+    TERMS
+        .write(connection, &batch.terms, |query, (provider, policy)| {
+            Ok(query.bind(text(provider)).bind(text(policy)))
+        })
+        .await?;
+    SNAPSHOTS
+        .write(connection, &batch.snapshots, |query, (number, document)| {
+            Ok(snapshot(query, *number, document))
+        })
+        .await?;
+    CHANGES.write(connection, &batch.changes, change).await?;
+    ENDS.write(connection, &batch.ends, end).await?;
+    for (id, made) in &batch.made {
+        let query = sqlx::query(MADE).bind(text(made)).bind(id.as_bytes().to_vec());
+        query.execute(&mut *connection).await?;
     }
+    let settlements = &batch.settlements;
+    SETTLEMENTS.write(connection, settlements, |query, row| Ok(settlement(query, *row))).await?;
+    EVENTS.write(connection, &batch.events, |query, event| Ok(happening(query, event))).await
 }
 
-async fn change(
-    connection: &mut SqliteConnection,
-    opening: &Opening,
-    ending: Option<&Ending>,
-) -> Result<(), Error> {
-    let after = ending.and_then(|ending| ending.after.as_ref());
-    for document in [opening.patch.as_ref(), opening.before.as_ref(), after].into_iter().flatten() {
-        snapshot(connection, document).await?;
-    }
+fn snapshot(query: Query, number: i64, snapshot: &Snapshot) -> Query {
+    query
+        .bind(number)
+        .bind(snapshot.digest.to_vec())
+        .bind(snapshot.base.map(|base| base.number))
+        .bind(snapshot.depth())
+        .bind(snapshot.body.clone())
+}
+
+fn change(query: Query, change: &Change<'_>) -> Result<Query, Error> {
+    let opening = change.opening;
     let intent = &opening.intent;
-    let created = ending.and_then(|ending| ending.completion.deployment_id.as_deref());
     let body = intent.refused_body.as_ref();
-    let query = sqlx::query(CHANGE)
-        .bind(intent.id.as_bytes().as_slice())
+    let query = query
+        .bind(intent.id.as_bytes().to_vec())
         .bind(intent.provider)
+        .bind(text(&intent.policy_digest))
         .bind(intent.operation.name())
+        .bind(change.deployment_id.map(text))
         .bind(intent.actor.fingerprint.as_u64().to_be_bytes().to_vec())
-        .bind(intent.actor.name.as_deref())
-        .bind(intent.actor.team.as_deref())
-        .bind(intent.client.ip.as_str())
-        .bind(intent.client.user_agent.as_deref())
-        .bind(opening.request_id.as_str())
+        .bind(intent.actor.name.as_deref().map(text))
+        .bind(intent.actor.team.as_deref().map(text))
+        .bind(text(&intent.client.ip))
+        .bind(intent.client.user_agent.as_deref().map(text))
+        .bind(text(&opening.request_id))
         .bind(intent.received_at.millis())
-        .bind(word_of(&intent.ruling))
+        .bind(intent.ruling.name())
         .bind(list(&intent.violations)?)
         .bind(list(&intent.standing)?)
-        .bind(digest(opening.patch.as_ref()))
-        .bind(digest(opening.before.as_ref()))
+        .bind(opening.patch.clone())
+        .bind(change.before)
         .bind(body.map(|body| i64::try_from(body.bytes).unwrap_or(i64::MAX)))
-        .bind(body.and_then(|body| body.digest.as_deref()))
-        .bind(intent.policy_digest.as_str())
-        .bind(list(&opening.redacted)?)
-        .bind(intent.deployment_id.as_deref().or(created));
-    bind_end(query, ending)?.execute(connection).await.map(drop)
+        .bind(body.and_then(|body| body.digest.as_deref()).map(text))
+        .bind(list(&opening.redacted)?);
+    Ok(query)
 }
 
-async fn end(connection: &mut SqliteConnection, ending: &Ending) -> Result<(), Error> {
-    if let Some(after) = &ending.after {
-        snapshot(connection, after).await?;
-    }
-    bind_end(sqlx::query(END), Some(ending))?
-        .bind(ending.completion.deployment_id.as_deref())
-        .bind(ending.id.as_bytes().as_slice())
-        .execute(connection)
-        .await
-        .map(drop)
-}
-
-/// Binds the columns from `outcome` to `after_redacted`, which an insert and an update share.
-fn bind_end(query: Query, ending: Option<&Ending>) -> Result<Query, Error> {
-    let Some(ending) = ending else { return Ok(query.bind("pending")) };
-    let completion = &ending.completion;
+fn end(query: Query, end: &End<'_>) -> Result<Query, Error> {
+    let completion = &end.ending.completion;
     let upstream = completion.upstream.as_ref();
-    Ok(query
-        .bind(word_of(&completion.outcome))
+    let query = query
+        .bind(end.ending.id.as_bytes().to_vec())
+        .bind(completion.outcome.name())
         .bind(completion.completed_at.millis())
         .bind(upstream.is_some())
         .bind(upstream.and_then(|answer| answer.status))
-        .bind(upstream.and_then(|answer| answer.request_id.as_deref()))
-        .bind(digest(ending.after.as_ref()))
-        .bind(completion.effect.as_ref().map(word_of))
-        .bind(list(&ending.paths)?)
-        .bind(list(&ending.redacted)?))
+        .bind(upstream.and_then(|answer| answer.request_id.as_deref()).map(text))
+        .bind(end.after)
+        .bind(completion.effect.as_ref().filter(|_effect| end.after.is_some()).map(word_of))
+        .bind(list(&end.ending.paths)?)
+        .bind(list(&end.ending.redacted)?);
+    Ok(query)
 }
 
-async fn snapshot(connection: &mut SqliteConnection, snapshot: &Snapshot) -> Result<(), Error> {
-    let query = sqlx::query(SNAPSHOT)
-        .bind(snapshot.digest.as_slice())
-        .bind(snapshot.body.as_slice())
-        .bind(snapshot.bytes);
-    query.execute(connection).await.map(drop)
+fn settlement(query: Query, (seq, settlement): (i64, &Settlement)) -> Query {
+    query.bind(seq).bind(text(&settlement.by)).bind(settlement.at.millis()).bind(settlement.applied)
 }
 
-async fn settle(
-    connection: &mut SqliteConnection,
-    seq: i64,
-    settlement: &Settlement,
-) -> Result<(), Error> {
-    let query = sqlx::query(SETTLEMENT)
-        .bind(seq)
-        .bind(settlement.by.as_str())
-        .bind(settlement.at.millis())
-        .bind(settlement.applied);
-    query.execute(connection).await.map(drop)
-}
-
-async fn happen(connection: &mut SqliteConnection, event: &Event) -> Result<(), Error> {
+fn happening(query: Query, event: &Event) -> Query {
     let actor = event.actor.as_ref();
-    let query = sqlx::query(EVENT)
+    query
         .bind(event.at.millis())
         .bind(word_of(&event.kind))
         .bind(actor.map(|actor| actor.fingerprint.as_u64().to_be_bytes().to_vec()))
-        .bind(actor.and_then(|actor| actor.name.as_deref()))
-        .bind(actor.and_then(|actor| actor.team.as_deref()))
-        .bind(event.client_ip.as_deref())
-        .bind(event.request_id.as_deref())
-        .bind(event.detail.to_string());
-    query.execute(connection).await.map(drop)
+        .bind(actor.and_then(|actor| actor.name.as_deref()).map(text))
+        .bind(actor.and_then(|actor| actor.team.as_deref()).map(text))
+        .bind(event.client_ip.as_deref().map(text))
+        .bind(event.request_id.as_deref().map(text))
+        .bind(event.detail.to_string())
 }
 
-fn digest(snapshot: Option<&Snapshot>) -> Option<Vec<u8>> {
-    snapshot.map(|snapshot| snapshot.digest.to_vec())
+/// What is bound is kept until SQLite's thread has written it, so it is owned.
+fn text(text: &str) -> String {
+    text.to_owned()
 }
 
 /// A list as JSON; an empty one is nothing.

@@ -7,7 +7,8 @@ use serde_json::Value;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use crate::audit::entry::Snapshot;
+use super::documents::parse;
+use crate::audit::document::unpack;
 use crate::audit::record::{
     Actor, Bodies, Change, Client, Event, RefusedBody, Settlement, UpstreamAnswer,
 };
@@ -36,18 +37,15 @@ fn variant<T: for<'a> Deserialize<'a>>(word: &str) -> Result<T, WordError> {
     T::deserialize(word)
 }
 
-/// A whole change from a row with the columns of `select::CHANGE`, and those of
-/// `select::BODIES` where `bodies`.
-pub(super) fn change(row: &SqliteRow, bodies: bool) -> Result<Change, Boxed> {
-    let provider: String = row.try_get("provider")?;
-    let operation = operation(row)?;
+/// A change without its bodies, from a row with the columns of `select::CHANGE`.
+pub(super) fn change(row: &SqliteRow) -> Result<Change, Boxed> {
     let mut redacted: Vec<String> = list(row, "redacted")?;
     redacted.extend(list::<String>(row, "after_redacted")?);
     let effect: Option<String> = row.try_get("effect")?;
     Ok(Change {
         id: change_id(row)?,
         seq: row.try_get("seq")?,
-        operation,
+        operation: operation(row)?,
         deployment_id: row.try_get("deployment_id")?,
         actor: actor(row)?.ok_or(BadColumn("actor_fingerprint"))?,
         client: Client { ip: row.try_get("client_ip")?, user_agent: row.try_get("user_agent")? },
@@ -60,12 +58,12 @@ pub(super) fn change(row: &SqliteRow, bodies: bool) -> Result<Change, Boxed> {
         outcome: variant(row.try_get("outcome")?)?,
         settled: settlement(row)?,
         upstream: upstream(row)?,
-        bodies: bodies.then(|| self::bodies(row, &provider, operation)).transpose()?,
+        bodies: None,
         body: refused_body(row)?,
         effect: effect.map(|word| variant(&word)).transpose()?,
         redacted,
         policy_digest: row.try_get("policy_digest")?,
-        provider,
+        provider: row.try_get("provider")?,
     })
 }
 
@@ -90,21 +88,27 @@ pub(super) fn operation(row: &SqliteRow) -> Result<Operation, Boxed> {
     Ok(Operation::named(row.try_get("operation")?).ok_or(BadColumn("operation"))?)
 }
 
-/// The document whose text is in the columns `body` and `bytes`, where they are not null.
-pub(super) fn document(row: &SqliteRow, body: &str, bytes: &str) -> Result<Option<Value>, Boxed> {
-    let body: Option<&[u8]> = row.try_get(body)?;
-    let bytes: Option<i64> = row.try_get(bytes)?;
-    Ok(body.zip(bytes).map(|(body, bytes)| Snapshot::read(body, bytes)).transpose()?)
+/// The patch, where there was one.
+pub(super) fn patch(row: &SqliteRow) -> Result<Option<Value>, Boxed> {
+    let body: Option<&[u8]> = row.try_get("patch")?;
+    let text = body.map(|body| unpack(body, None)).transpose()?;
+    Ok(text.map(|text| parse(&text)).transpose()?)
 }
 
-fn bodies(row: &SqliteRow, provider: &str, operation: Operation) -> Result<Bodies, Boxed> {
-    let before = document(row, "before_body", "before_bytes")?;
-    let after = document(row, "after_body", "after_bytes")?;
-    let diff = match (Provider::named(provider), &after) {
-        (Some(provider), Some(after)) => diff(provider, operation, before.as_ref(), Some(after)),
+/// A change with its bodies, and what differs between them.
+pub(super) fn with_bodies(
+    change: Change,
+    patch: Option<Value>,
+    before: Option<Value>,
+    after: Option<Value>,
+) -> Change {
+    let diff = match (Provider::named(&change.provider), &after) {
+        (Some(provider), Some(after)) => {
+            diff(provider, change.operation, before.as_ref(), Some(after))
+        }
         _not_comparable => Vec::new(),
     };
-    Ok(Bodies { patch: document(row, "patch_body", "patch_bytes")?, before, after, diff })
+    Change { bodies: Some(Bodies { patch, before, after, diff }), ..change }
 }
 
 fn actor(row: &SqliteRow) -> Result<Option<Actor>, Boxed> {

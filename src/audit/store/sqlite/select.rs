@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteRow};
-use sqlx::{ConnectOptions as _, QueryBuilder, Row as _, Sqlite, SqlitePool};
+use sqlx::{ConnectOptions as _, QueryBuilder, Row as _, SqlitePool};
 
+use super::documents::Documents;
+use super::filter::{push_filter, push_match};
 use super::{BUSY_TIMEOUT, rows};
-use crate::audit::query::{ActorFilter, DeploymentAt, DeploymentSummary, Filter};
+use crate::audit::query::{DeploymentAt, DeploymentSummary, Filter};
 use crate::audit::record::{Change, Event};
 use crate::audit::store::Boxed;
 use crate::clock::Timestamp;
@@ -24,60 +26,52 @@ const TURN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most unclear changes of one deployment that are settled at once.
 const UNCLEAR_MAX: i64 = 100;
 
-const CHANGE: &str = "SELECT c.*, s.told_by, s.at AS settled_at, s.applied";
-
-const BODIES: &str = ", p.body AS patch_body, p.bytes AS patch_bytes, b.body AS before_body, \
-    b.bytes AS before_bytes, a.body AS after_body, a.bytes AS after_bytes";
-
-const FROM: &str = " FROM changes c LEFT JOIN settlements s ON s.seq = c.seq";
-
-const JOINED_BODIES: &str = " LEFT JOIN snapshots p ON p.digest = c.patch_digest \
-    LEFT JOIN snapshots b ON b.digest = c.before_digest \
-    LEFT JOIN snapshots a ON a.digest = c.after_digest";
+/// Every column of a change, whose bodies are read apart.
+const CHANGE: &str = "SELECT c.*, t.provider, t.policy_digest, d.id AS deployment_id, \
+    coalesce(e.outcome, 'pending') AS outcome, e.completed_at, e.forwarded, e.upstream_status, \
+    e.upstream_request_id, e.after, e.effect, e.redacted AS after_redacted, \
+    s.told_by, s.at AS settled_at, s.applied \
+    FROM changes c JOIN terms t ON t.number = c.terms \
+    LEFT JOIN deployments d ON d.number = c.deployment \
+    LEFT JOIN ends e ON e.seq = c.seq LEFT JOIN settlements s ON s.seq = c.seq";
 
 /// The newest that is known of each deployment.
-const DEPLOYMENTS: &str = "SELECT d.deployment_id, d.seq, d.changes, c.id, c.received_at, \
-    n.body, n.bytes \
-    FROM (SELECT deployment_id, max(seq) AS seq, count(*) AS changes FROM changes \
-          WHERE deployment_id IS NOT NULL GROUP BY deployment_id HAVING max(seq) < ? \
-          ORDER BY max(seq) DESC LIMIT ?) d \
-    JOIN changes c ON c.seq = d.seq \
-    LEFT JOIN snapshots n ON n.digest = (SELECT coalesce(k.after_digest, k.before_digest) \
-          FROM changes k WHERE k.deployment_id = d.deployment_id \
-          AND (k.after_digest IS NOT NULL OR k.before_digest IS NOT NULL) \
-          ORDER BY k.seq DESC LIMIT 1) \
-    ORDER BY d.seq DESC";
+const DEPLOYMENTS: &str = "SELECT d.id AS deployment_id, l.seq, c.id, c.received_at, \
+    (SELECT count(*) FROM changes n WHERE n.deployment = l.number) AS changes, \
+    (SELECT coalesce(e.after, k.before) FROM changes k LEFT JOIN ends e ON e.seq = k.seq \
+          WHERE k.deployment = l.number AND (e.after IS NOT NULL OR k.before IS NOT NULL) \
+          ORDER BY k.seq DESC LIMIT 1) AS snapshot \
+    FROM (SELECT number, (SELECT max(seq) FROM changes WHERE deployment = number) AS seq \
+          FROM deployments) l \
+    JOIN deployments d ON d.number = l.number JOIN changes c ON c.seq = l.seq \
+    WHERE l.seq < ? ORDER BY l.seq DESC LIMIT ?";
 
 /// What was last seen of a deployment. Its changes take turns, so their places tell their order.
 /// A change that waited for its turn was received while its predecessor was under way: its
 /// before was seen after the predecessor's end, not at its own arrival.
-const DEPLOYMENT_AT: &str = "SELECT id, seen_at, body, bytes FROM (\
-    SELECT c.seq, c.id, c.completed_at AS seen_at, c.after_digest AS digest, 1 AS later \
-    FROM changes c WHERE c.deployment_id = ?1 AND c.after_digest IS NOT NULL \
-    AND c.completed_at <= ?2 \
+const DEPLOYMENT_AT: &str = "WITH own AS (\
+    SELECT c.seq, c.id, c.received_at, c.before, e.completed_at, e.after FROM changes c \
+    LEFT JOIN ends e ON e.seq = c.seq \
+    WHERE c.deployment = (SELECT number FROM deployments WHERE id = ?1)) \
+    SELECT seq, id, completed_at AS seen_at, after AS snapshot, 1 AS later FROM own \
+    WHERE after IS NOT NULL AND completed_at <= ?2 \
     UNION ALL \
-    SELECT c.seq, c.id, max(c.received_at, coalesce(c.former_end, c.received_at)), \
-    c.before_digest, 0 FROM (SELECT n.*, (SELECT f.completed_at FROM changes f \
-          WHERE f.deployment_id = n.deployment_id AND f.seq < n.seq \
-          ORDER BY f.seq DESC LIMIT 1) AS former_end FROM changes n \
-          WHERE n.deployment_id = ?1 AND n.before_digest IS NOT NULL AND n.received_at <= ?2) c \
-    WHERE coalesce(c.former_end, 0) <= ?2 \
-    ORDER BY 1 DESC, 5 DESC LIMIT 1) v \
-    JOIN snapshots s ON s.digest = v.digest";
+    SELECT seq, id, max(received_at, coalesce(former_end, received_at)), before, 0 \
+    FROM (SELECT n.*, (SELECT f.completed_at FROM own f WHERE f.seq < n.seq \
+          ORDER BY f.seq DESC LIMIT 1) AS former_end \
+          FROM own n WHERE n.before IS NOT NULL AND n.received_at <= ?2) \
+    WHERE coalesce(former_end, 0) <= ?2 \
+    ORDER BY 1 DESC, 5 DESC LIMIT 1";
 
-const UNCLEAR: &str = "SELECT c.seq, c.id, c.provider, c.operation, \
-    p.body AS patch_body, p.bytes AS patch_bytes, b.body AS before_body, b.bytes AS before_bytes, \
-    EXISTS (SELECT 1 FROM changes l WHERE l.deployment_id = c.deployment_id AND l.seq > c.seq \
-            AND l.outcome IN ('applied', 'unknown', 'pending')) AS overtaken \
-    FROM changes c LEFT JOIN snapshots p ON p.digest = c.patch_digest \
-    LEFT JOIN snapshots b ON b.digest = c.before_digest \
-    WHERE c.outcome = 'unknown' AND c.deployment_id = ? \
-    AND NOT EXISTS (SELECT 1 FROM settlements s WHERE s.seq = c.seq) ORDER BY c.seq LIMIT ?";
+const UNCLEAR: &str = "SELECT c.seq, c.id, t.provider, c.operation, c.patch, c.before, \
+    EXISTS (SELECT 1 FROM changes l LEFT JOIN ends k ON k.seq = l.seq \
+            WHERE l.deployment = c.deployment AND l.seq > c.seq \
+            AND (k.outcome IS NULL OR k.outcome IN ('applied', 'unknown'))) AS overtaken \
+    FROM unsettled u JOIN changes c ON c.seq = u.seq JOIN terms t ON t.number = c.terms \
+    WHERE u.deployment = (SELECT number FROM deployments WHERE id = ?) ORDER BY c.seq LIMIT ?";
 
-const UNSETTLED: &str = "SELECT c.deployment_id, count(*) AS changes FROM changes c \
-    WHERE c.outcome = 'unknown' AND c.deployment_id IS NOT NULL \
-    AND NOT EXISTS (SELECT 1 FROM settlements s WHERE s.seq = c.seq) \
-    GROUP BY c.deployment_id LIMIT ?";
+const UNSETTLED: &str = "SELECT d.id AS deployment_id, count(*) AS changes FROM unsettled u \
+    JOIN deployments d ON d.number = u.deployment GROUP BY u.deployment LIMIT ?";
 
 /// A few connections that only read.
 #[derive(Clone, Debug)]
@@ -132,20 +126,31 @@ impl Reads {
         limit: i64,
         bodies: bool,
     ) -> Result<Vec<Change>, Boxed> {
-        let mut query = changes_query(bodies);
+        let mut query = QueryBuilder::new(CHANGE);
         query.push(" WHERE c.seq < ").push_bind(before);
         push_filter(&mut query, filter);
         query.push(" ORDER BY c.seq DESC LIMIT ").push_bind(limit);
         let found = query.build().fetch_all(&self.pool).await?;
-        found.iter().map(|row| rows::change(row, bodies)).collect()
+        let mut documents = Documents::of(&self.pool);
+        let mut changes = Vec::with_capacity(found.len());
+        for row in &found {
+            let change = rows::change(row)?;
+            changes.push(if bodies {
+                with_bodies(change, row, &mut documents).await?
+            } else {
+                change
+            });
+        }
+        Ok(changes)
     }
 
     /// One change with its bodies.
     pub(in crate::audit) async fn change(&self, id: ChangeId) -> Result<Option<Change>, Boxed> {
-        let mut query = changes_query(true);
+        let mut query = QueryBuilder::new(CHANGE);
         query.push(" WHERE c.id = ").push_bind(id.as_bytes().to_vec()).push(" LIMIT 1");
-        let found = query.build().fetch_optional(&self.pool).await?;
-        found.map(|row| rows::change(&row, true)).transpose()
+        let Some(row) = query.build().fetch_optional(&self.pool).await? else { return Ok(None) };
+        let mut documents = Documents::of(&self.pool);
+        with_bodies(rows::change(&row)?, &row, &mut documents).await.map(Some)
     }
 
     /// Deployments whose newest change is before the place `before`, with that place.
@@ -156,8 +161,10 @@ impl Reads {
     ) -> Result<Vec<(i64, DeploymentSummary)>, Boxed> {
         let query = sqlx::query(DEPLOYMENTS).bind(before).bind(limit);
         let found = query.fetch_all(&self.pool).await?;
-        let summary = |row: &SqliteRow| -> Result<_, Boxed> {
-            let newest = rows::document(row, "body", "bytes")?;
+        let mut documents = Documents::of(&self.pool);
+        let mut summaries = Vec::with_capacity(found.len());
+        for row in &found {
+            let newest = documents.read(row.try_get("snapshot")?).await?;
             let name = newest.as_ref().and_then(|document| document.get("name"));
             let summary = DeploymentSummary {
                 id: row.try_get("deployment_id")?,
@@ -166,9 +173,9 @@ impl Reads {
                 last_changed_at: Timestamp::from_millis(row.try_get("received_at")?),
                 last_change: rows::change_id(row)?,
             };
-            Ok((row.try_get("seq")?, summary))
-        };
-        found.iter().map(summary).collect()
+            summaries.push((row.try_get("seq")?, summary));
+        }
+        Ok(summaries)
     }
 
     /// The newest snapshot of a deployment that was seen at or before `time`.
@@ -179,7 +186,7 @@ impl Reads {
     ) -> Result<Option<DeploymentAt>, Boxed> {
         let query = sqlx::query(DEPLOYMENT_AT).bind(deployment_id).bind(time.millis());
         let Some(row) = query.fetch_optional(&self.pool).await? else { return Ok(None) };
-        let document = rows::document(&row, "body", "bytes")?;
+        let document = Documents::of(&self.pool).read(row.try_get("snapshot")?).await?;
         let seen_at = Timestamp::from_millis(row.try_get("seen_at")?);
         let change = rows::change_id(&row)?;
         let deployment_id = deployment_id.to_owned();
@@ -214,18 +221,20 @@ impl Reads {
         deployment_id: &str,
     ) -> Result<Vec<Unclear>, Boxed> {
         let query = sqlx::query(UNCLEAR).bind(deployment_id).bind(UNCLEAR_MAX);
-        let unclear = |row: &SqliteRow| -> Result<_, Boxed> {
-            Ok(Unclear {
+        let mut documents = Documents::of(&self.pool);
+        let mut unclear = Vec::new();
+        for row in &query.fetch_all(&self.pool).await? {
+            unclear.push(Unclear {
                 seq: row.try_get("seq")?,
                 id: rows::change_id(row)?,
                 provider: row.try_get("provider")?,
                 operation: rows::operation(row)?,
-                patch: rows::document(row, "patch_body", "patch_bytes")?,
-                before: rows::document(row, "before_body", "before_bytes")?,
+                patch: rows::patch(row)?,
+                before: documents.read(row.try_get("before")?).await?,
                 overtaken: row.try_get("overtaken")?,
-            })
-        };
-        query.fetch_all(&self.pool).await?.iter().map(unclear).collect()
+            });
+        }
+        Ok(unclear)
     }
 
     /// Deployments with unclear changes, at most `limit` of them, and how many each has.
@@ -254,85 +263,13 @@ fn pool(database: &Path, immutable: bool) -> SqlitePool {
         .connect_lazy_with(options)
 }
 
-fn changes_query(bodies: bool) -> QueryBuilder<Sqlite> {
-    let (columns, joined) = if bodies { (BODIES, JOINED_BODIES) } else { ("", "") };
-    QueryBuilder::new(format!("{CHANGE}{columns}{FROM}{joined}"))
-}
-
-fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &Filter) {
-    push_match(query, " AND c.deployment_id = ", filter.deployment_id.clone());
-    match &filter.actor {
-        Some(ActorFilter::Fingerprint(fingerprint)) => {
-            let bytes = fingerprint.as_u64().to_be_bytes().to_vec();
-            query.push(" AND c.actor_fingerprint = ").push_bind(bytes);
-        }
-        Some(ActorFilter::Name(name)) => {
-            query.push(" AND c.actor_name = ").push_bind(name.clone());
-        }
-        None => {}
-    }
-    push_match(query, " AND c.actor_team = ", filter.team.clone());
-    push_match(query, " AND c.operation = ", filter.operation.map(Operation::name));
-    push_match(query, " AND c.decision = ", filter.decision.as_ref().map(rows::word_of));
-    push_match(query, " AND c.outcome = ", filter.outcome.as_ref().map(rows::word_of));
-    push_match(query, " AND c.request_id = ", filter.request_id.clone());
-    push_match(query, " AND c.received_at >= ", filter.since.map(Timestamp::millis));
-    push_match(query, " AND c.received_at < ", filter.until.map(Timestamp::millis));
-    if let Some(rule) = &filter.rule {
-        query.push(
-            " AND EXISTS (SELECT 1 FROM json_each(c.violations) v \
-             WHERE json_extract(v.value, '$.rule') = ",
-        );
-        query.push_bind(rule.clone()).push(")");
-    }
-    if let Some(path) = &filter.path {
-        query.push(" AND EXISTS (SELECT 1 FROM json_each(c.paths) p WHERE p.value = ");
-        let below = format!("{path}/");
-        let below_chars = i64::try_from(below.chars().count()).unwrap_or(i64::MAX);
-        query.push_bind(path.clone()).push(" OR substr(p.value, 1, ").push_bind(below_chars);
-        query.push(") = ").push_bind(below).push(")");
-    }
-    if let Some(text) = &filter.q {
-        push_search(query, &format!("%{}%", escaped(text)));
-    }
-}
-
-fn push_match<T>(query: &mut QueryBuilder<Sqlite>, condition: &str, wanted: Option<T>)
-where
-    T: for<'t> sqlx::Encode<'t, Sqlite> + sqlx::Type<Sqlite>,
-{
-    if let Some(wanted) = wanted {
-        query.push(condition).push_bind(wanted);
-    }
-}
-
-/// Looks for `like` in everything that a person may remember of a change.
-fn push_search(query: &mut QueryBuilder<Sqlite>, like: &str) {
-    let texts = [
-        "'chg_' || lower(hex(c.id))",
-        "c.deployment_id",
-        "c.request_id",
-        "c.upstream_request_id",
-        "'pat_' || lower(hex(c.actor_fingerprint))",
-        "c.actor_name",
-        "c.actor_team",
-        "c.user_agent",
-    ];
-    query.push(" AND (");
-    for text in texts {
-        query.push(text).push(" LIKE ").push_bind(like.to_owned()).push(" ESCAPE '\\' OR ");
-    }
-    for list in [
-        "json_each(c.violations) v WHERE json_extract(v.value, '$.message')",
-        "json_each(c.paths) v WHERE v.value",
-    ] {
-        query.push("EXISTS (SELECT 1 FROM ").push(list).push(" LIKE ");
-        query.push_bind(like.to_owned()).push(" ESCAPE '\\') OR ");
-    }
-    query.push("0)");
-}
-
-/// `text` as it is meant inside a LIKE pattern.
-fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
+async fn with_bodies(
+    change: Change,
+    row: &SqliteRow,
+    documents: &mut Documents<'_>,
+) -> Result<Change, Boxed> {
+    let patch = rows::patch(row)?;
+    let before = documents.read(row.try_get("before")?).await?;
+    let after = documents.read(row.try_get("after")?).await?;
+    Ok(rows::with_bodies(change, patch, before, after))
 }

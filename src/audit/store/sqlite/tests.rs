@@ -1,7 +1,8 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::audit::entry::{Ending, Opening, Snapshot};
+use crate::audit::document::{Document, Filed, pack};
+use crate::audit::entry::{Ending, Opening};
 use crate::audit::query::Filter;
 use crate::audit::record::{Actor, Client, Event, EventKind, Intent, Outcome, Ruling, Settlement};
 use crate::ids::{ChangeId, Fingerprint, RequestId};
@@ -29,7 +30,7 @@ fn opening(patch: &Value) -> Opening {
         token: crate::key::Token::new("pt-0123456789"),
     };
     let request_id = intent.request_id.to_string();
-    let patch = Some(Snapshot::of(patch).unwrap());
+    let patch = Some(pack(patch.to_string().as_bytes()).unwrap());
     Opening { intent, request_id, patch, before: None, redacted: Vec::new() }
 }
 
@@ -54,8 +55,10 @@ fn event() -> Entry {
 /// A log with one pending, one failed, one unknown and settled change, and one event.
 async fn filled(database: &Path) -> Writes {
     let mut store = Writes::open(database).await.unwrap();
+    let mut open = opening(&json!({"name": "n"}));
+    open.before = Some(Document::of(&json!({"name": "o"})).file(None).unwrap());
     let entries = [
-        Entry::Opening(Box::new(opening(&json!({"name": "n"})))),
+        Entry::Opening(Box::new(open)),
         whole(Outcome::Failed, &[]),
         whole(Outcome::Unknown, &[]),
         Entry::Settling(3, Settlement { by: "answer".to_owned(), at: NOW, applied: None }),
@@ -72,32 +75,36 @@ async fn the_tables_refuse_what_the_log_must_not_suffer() {
     let database = folder.path().join("log.db");
     let store = filled(&database).await;
     let refused = [
-        ("UPDATE changes SET outcome = 'applied' WHERE seq = 2", "ends once"),
-        ("UPDATE changes SET completed_at = 1 WHERE seq = 2", "ends once"),
-        ("UPDATE changes SET request_id = 'x' WHERE seq = 1", "intent"),
-        (
-            "UPDATE changes SET outcome = 'failed', completed_at = 1, request_id = 'x' \
-             WHERE seq = 1",
-            "intent",
-        ),
-        ("UPDATE changes SET deployment_id = deployment_id WHERE seq = 1", "ends once"),
-        ("UPDATE changes SET outcome = 'failed' WHERE seq = 1", "CHECK"),
-        ("UPDATE changes SET outcome = 'denied', completed_at = 1 WHERE seq = 1", "CHECK"),
+        ("UPDATE changes SET request_id = 'x' WHERE seq = 1", "never altered"),
+        ("UPDATE changes SET id = id WHERE seq = 1", "never altered"),
+        ("UPDATE changes SET deployment = 1 WHERE seq = 1", "never altered"),
+        ("UPDATE ends SET outcome = 'applied' WHERE seq = 2", "ends once"),
+        ("UPDATE ends SET completed_at = 1 WHERE seq = 2", "ends once"),
+        ("INSERT INTO ends (seq, outcome, completed_at) VALUES (2, 'applied', 1)", "UNIQUE"),
+        ("INSERT INTO ends (seq, outcome, completed_at) VALUES (1, 'denied', 1)", "decision"),
+        ("INSERT INTO ends (seq, outcome, completed_at) VALUES (9, 'failed', 1)", "FOREIGN KEY"),
+        ("UPDATE deployments SET id = 'x'", "keeps its number"),
+        ("UPDATE terms SET provider = 'x'", "never altered"),
         ("UPDATE snapshots SET body = x'00'", "never altered"),
         ("UPDATE settlements SET applied = 1", "never altered"),
         ("UPDATE events SET at = 1", "never altered"),
         ("INSERT INTO settlements VALUES (2, 'answer', 1, 1)", "unknown outcome"),
         ("DELETE FROM changes WHERE seq = 1", "only pruning"),
+        ("DELETE FROM ends", "only pruning"),
+        ("DELETE FROM deployments", "only pruning"),
+        ("DELETE FROM terms", "only pruning"),
         ("DELETE FROM snapshots", "only pruning"),
         ("DELETE FROM settlements", "only pruning"),
         ("DELETE FROM events", "only pruning"),
     ];
     for (sql, reason) in refused {
-        let error = interfere(&database, sql).await.unwrap_err();
+        let done = interfere(&database, sql).await;
+        let error = done.expect_err(sql);
         assert!(error.contains(reason), "{sql}: {error}");
     }
     let pruned = "BEGIN; INSERT INTO pruning VALUES (1, 1); DELETE FROM settlements; \
-        DELETE FROM changes WHERE seq > 1; DELETE FROM events; DELETE FROM pruning; COMMIT";
+        DELETE FROM ends; DELETE FROM changes WHERE seq > 1; DELETE FROM events; \
+        DELETE FROM pruning; COMMIT";
     interfere(&database, pruned).await.unwrap();
     store.close().await.unwrap();
 }
@@ -114,13 +121,112 @@ async fn a_commit_is_synced_before_it_is_answered() {
 }
 
 #[tokio::test]
-async fn a_document_is_stored_once() {
+async fn a_log_of_the_first_version_is_taken_over_whole() {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("log.db");
-    let _store = filled(&database).await;
+    create(&database).unwrap();
     let mut connection = options(&database).connect().await.unwrap();
-    let count = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM snapshots");
-    assert_eq!(count.fetch_one(&mut connection).await.unwrap(), 1);
+    let all = migrator();
+    Migrator::with_migrations(vec![all.iter().next().unwrap().clone()])
+        .run(&mut connection)
+        .await
+        .unwrap();
+    drop(connection);
+    let text = |document: &Value| pack(document.to_string().as_bytes()).unwrap();
+    let hex = |bytes: &[u8]| crate::ids::Hex(bytes).to_string();
+    let (old, new) = (json!({"name": "old"}), json!({"name": "new"}));
+    let digest = |document: &Value| hex(&Document::of(document).digest);
+    let snapshot = |document: &Value| {
+        let (digest, body) = (digest(document), hex(&text(document)));
+        format!("INSERT INTO snapshots VALUES (x'{digest}', x'{body}', 1);")
+    };
+    let (applied, open) = ("01".repeat(16), "02".repeat(16));
+    let (old_digest, new_digest) = (digest(&old), digest(&new));
+    let sql = format!(
+        "{} {} INSERT INTO changes (seq, id, provider, operation, actor_fingerprint, client_ip, \
+         request_id, received_at, decision, patch_digest, before_digest, policy_digest, \
+         deployment_id, outcome, completed_at, forwarded, after_digest, effect, paths) VALUES \
+         (7, x'{applied}', 'qoder-cn', 'update', x'0101010101010101', '::1', 'r', 1, 'allow', \
+          x'{new_digest}', x'{old_digest}', 'p', 'dep_1', 'applied', 2, 1, x'{new_digest}', \
+          'exact', '[\"/name\"]'), \
+         (9, x'{open}', 'qoder-cn', 'update', x'0101010101010101', '::1', 'r', 1, 'allow', \
+          NULL, x'{new_digest}', 'p', 'dep_1', 'pending', NULL, NULL, NULL, NULL, NULL);",
+        snapshot(&old),
+        snapshot(&new),
+    );
+    interfere(&database, &sql).await.unwrap();
+
+    let mut store = Writes::open(&database).await.unwrap();
+    assert_eq!(store.sweep(NOW).await.unwrap(), 1);
+    let reads = Reads::of(&database);
+    let found = reads.changes(&Filter::default(), i64::MAX, 10, true).await.unwrap();
+    let told: Vec<_> = found.iter().map(|change| (change.seq, change.outcome)).collect();
+    assert_eq!(told, [(9, Outcome::Unknown), (7, Outcome::Applied)]);
+    let bodies = found[1].bodies.clone().unwrap();
+    assert_eq!(
+        (bodies.patch, bodies.before, bodies.after),
+        (Some(new.clone()), Some(old), Some(new))
+    );
+    assert_eq!(found[1].policy_digest, "p");
+    assert_eq!(reads.unsettled(10).await.unwrap(), [("dep_1".to_owned(), 1)]);
+    store.write(&[&whole(Outcome::Failed, &[])]).await.unwrap();
+    let path = Filter { path: Some("/name".to_owned()), ..Filter::default() };
+    assert_eq!(reads.changes(&path, i64::MAX, 10, false).await.unwrap()[0].seq, 7);
+}
+
+/// A deployment that moves on, one place at a time, and now and then a whole new one.
+#[tokio::test]
+async fn documents_are_read_back_through_those_they_are_built_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("log.db");
+    let mut store = Writes::open(&database).await.unwrap();
+    let prompts: Vec<_> = (0..50).map(|n| format!("prompt number {n} of them")).collect();
+    let document = |n: usize| json!({"name": format!("n{n}"), "initial_events": prompts});
+    let mut former: Option<(Document, _)> = None;
+    let mut packed = Vec::new();
+    for n in 0..80 {
+        let mut entry = whole(Outcome::Failed, &[]);
+        let Entry::Whole(opening, _) = &mut entry else { panic!() };
+        let document = Document::of(&document(n));
+        let filed = document.file(former.as_ref().map(|(former, stored)| (former, *stored)));
+        let Ok(Filed::New(snapshot)) = filed else { panic!() };
+        packed.push(snapshot.body.len());
+        opening.before = Some(Filed::New(snapshot));
+        let answers = store.write(&[&entry]).await.unwrap();
+        let written = answers[0].as_ref().unwrap();
+        former = Some((document, written.before.unwrap()));
+    }
+    let whole: Vec<_> = (0..80).filter(|n| packed[*n] > 60).collect();
+    assert_eq!(whole, [0, 32, 64]);
+    let found =
+        Reads::of(&database).changes(&Filter::default(), i64::MAX, 100, true).await.unwrap();
+    assert_eq!(found.len(), 80);
+    for (n, change) in found.iter().rev().enumerate() {
+        assert_eq!(change.bodies.as_ref().unwrap().before, Some(document(n)));
+    }
+}
+
+#[tokio::test]
+async fn what_hangs_on_another_file_is_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("log.db");
+    let mut store = filled(&database).await;
+    let elsewhere = crate::audit::document::Stored { number: 1, depth: 0, file: 9 };
+    let mut moved = opening(&json!({"name": "n"}));
+    let id = moved.intent.id;
+    moved.before = Some(Filed::Already(elsewhere));
+    let moved = Entry::Opening(Box::new(moved));
+    let answers = store.write(&[&event(), &moved, &event()]).await.unwrap();
+    assert!(matches!(answers[..], [Ok(_), Err(Fault::Moved), Ok(_)]), "{answers:?}");
+    assert_eq!(Reads::of(&database).change(id).await.unwrap(), None);
+
+    let opened = opening(&json!({"name": "n"}));
+    let mut ending = Ending::bare(opened.intent.id, Outcome::Failed, NOW);
+    ending.after = Some(Filed::Already(elsewhere));
+    let (id, entry) = (opened.intent.id, Entry::Whole(Box::new(opened), Box::new(ending)));
+    assert!(store.write(&[&entry]).await.unwrap()[0].is_ok());
+    let change = Reads::of(&database).change(id).await.unwrap().unwrap();
+    assert_eq!((change.outcome, change.bodies.unwrap().after), (Outcome::Failed, None));
 }
 
 #[tokio::test]
@@ -146,7 +252,7 @@ async fn the_rows_beside_a_refused_one_are_written() {
     let entries = [event(), Entry::Settling(2, bad), event()];
     let entries: Vec<&Entry> = entries.iter().collect();
     let answers = store.write(&entries).await.unwrap();
-    assert!(matches!(answers[..], [Ok(()), Err(Fault::Refused(_)), Ok(())]), "{answers:?}");
+    assert!(matches!(answers[..], [Ok(_), Err(Fault::Refused(_)), Ok(_)]), "{answers:?}");
 }
 
 #[tokio::test]

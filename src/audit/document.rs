@@ -1,0 +1,177 @@
+//! Documents as the log keeps them: a canonical text, compressed on its own or, where an earlier
+//! snapshot of the same deployment is at hand, against that one's text. From one change to the
+//! next little moves, so that a snapshot costs some tens of bytes instead of a thousand.
+
+use std::io;
+
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use zstd::zstd_safe::{CCtx, CParameter, DCtx, compress_bound, get_error_name};
+
+use crate::deployment::digest::canonical;
+
+/// The zstd level: 1 costs a fraction of the default's time, for a few per cent more bytes.
+const LEVEL: i32 = 1;
+
+/// The most snapshots that one may be built on, one upon the other; the tables say so too.
+const DEPTH_MAX: u8 = 31;
+
+/// The most bytes of text that are unpacked to read one snapshot, its bases included.
+const CHAIN_BYTES_MAX: usize = 8 << 20;
+
+/// A document in its canonical text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Document {
+    pub(super) text: Vec<u8>,
+    /// SHA-256 of the text.
+    pub(super) digest: [u8; 32],
+}
+
+/// A snapshot that is in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stored {
+    pub(super) number: i64,
+    /// How many others it is built on, one upon the other.
+    pub(super) depth: u8,
+    /// Which file it lies in: numbers mean nothing in another.
+    pub(super) file: u32,
+}
+
+/// A document as it is written.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    pub(super) digest: [u8; 32],
+    /// What its text is compressed against.
+    pub(super) base: Option<Stored>,
+    /// One zstd frame.
+    pub(super) body: Vec<u8>,
+}
+
+/// A document on its way into the log.
+#[derive(Debug)]
+pub(super) enum Filed {
+    Already(Stored),
+    New(Snapshot),
+}
+
+impl Document {
+    pub(super) fn of(document: &Value) -> Self {
+        let text = canonical(document);
+        Self { digest: Sha256::digest(&text).into(), text }
+    }
+
+    /// This document as it is written: where a former one is known, by what differs from it.
+    pub(super) fn file(&self, former: Option<(&Self, Stored)>) -> io::Result<Filed> {
+        let Some((former, stored)) = former else {
+            return Ok(Filed::New(self.snapshot(None, pack(&self.text)?)));
+        };
+        if former.digest == self.digest {
+            return Ok(Filed::Already(stored));
+        }
+        let chain_bytes = (usize::from(stored.depth) + 2).saturating_mul(self.text.len());
+        if stored.depth < DEPTH_MAX && chain_bytes <= CHAIN_BYTES_MAX {
+            let body = pack_against(&former.text, &self.text)?;
+            // Where nearly all is new, nothing is won by depending on another.
+            if body.len() < self.text.len() / 4 {
+                return Ok(Filed::New(self.snapshot(Some(stored), body)));
+            }
+        }
+        Ok(Filed::New(self.snapshot(None, pack(&self.text)?)))
+    }
+
+    fn snapshot(&self, base: Option<Stored>, body: Vec<u8>) -> Snapshot {
+        Snapshot { digest: self.digest, base, body }
+    }
+}
+
+impl Snapshot {
+    /// How many others it is built on.
+    pub(super) fn depth(&self) -> u8 {
+        self.base.map_or(0, |base| base.depth + 1)
+    }
+}
+
+/// `text` as one zstd frame.
+pub(super) fn pack(text: &[u8]) -> io::Result<Vec<u8>> {
+    zstd::bulk::compress(text, LEVEL)
+}
+
+/// `text` as one zstd frame that can be unpacked where `base` is at hand.
+fn pack_against(base: &[u8], text: &[u8]) -> io::Result<Vec<u8>> {
+    let mut context = CCtx::create();
+    context.set_parameter(CParameter::CompressionLevel(LEVEL)).map_err(zstd_error)?;
+    context.ref_prefix(base).map_err(zstd_error)?;
+    let mut body = Vec::with_capacity(compress_bound(text.len()));
+    context.compress2(&mut body, text).map_err(zstd_error)?;
+    body.shrink_to_fit();
+    Ok(body)
+}
+
+/// The text of a frame, of which `base` is the text that it was packed against.
+pub(super) fn unpack(body: &[u8], base: Option<&[u8]>) -> io::Result<Vec<u8>> {
+    let unknown = || io::Error::new(io::ErrorKind::InvalidData, "a frame does not tell its size");
+    let bytes = zstd::zstd_safe::get_frame_content_size(body).ok().flatten();
+    let bytes = bytes.and_then(|bytes| usize::try_from(bytes).ok()).ok_or_else(unknown)?;
+    let mut context = DCtx::create();
+    if let Some(base) = base {
+        context.ref_prefix(base).map_err(zstd_error)?;
+    }
+    let mut text = Vec::new();
+    text.try_reserve_exact(bytes).map_err(io::Error::other)?;
+    context.decompress(&mut text, body).map_err(zstd_error)?;
+    Ok(text)
+}
+
+fn zstd_error(code: usize) -> io::Error {
+    io::Error::other(get_error_name(code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Hex;
+    use serde_json::json;
+
+    fn stored(depth: u8) -> Stored {
+        Stored { number: 7, depth, file: 1 }
+    }
+
+    fn deployment(name: &str) -> Document {
+        let prompts: Vec<_> =
+            (0..40).map(|n| Hex(&Sha256::digest([n])).to_string().repeat(2)).collect();
+        Document::of(&json!({"name": name, "initial_events": prompts}))
+    }
+
+    #[test]
+    fn little_is_kept_where_little_moved_and_the_whole_is_read_back() {
+        let (former, latter) = (deployment("one"), deployment("two"));
+        let Filed::New(whole) = former.file(None).unwrap() else { panic!() };
+        assert_eq!((whole.base, whole.depth()), (None, 0));
+        assert_eq!(unpack(&whole.body, None).unwrap(), former.text);
+        let Filed::New(moved) = latter.file(Some((&former, stored(3)))).unwrap() else { panic!() };
+        assert_eq!(moved.depth(), 4);
+        assert!(moved.body.len() < 60, "{} bytes", moved.body.len());
+        assert_eq!(unpack(&moved.body, Some(&former.text)).unwrap(), latter.text);
+        assert!(unpack(&moved.body, None).ok() != Some(latter.text));
+    }
+
+    #[test]
+    fn a_document_that_did_not_move_is_not_kept_twice() {
+        let (former, same) = (deployment("one"), deployment("one"));
+        let filed = same.file(Some((&former, stored(3)))).unwrap();
+        assert!(matches!(filed, Filed::Already(place) if place == stored(3)));
+    }
+
+    #[test]
+    fn a_chain_ends_and_what_is_all_new_stands_alone() {
+        let (former, latter) = (deployment("one"), deployment("two"));
+        let texts: Vec<_> = (50..60).map(|n| Hex(&Sha256::digest([n])).to_string()).collect();
+        let other = Document::of(&json!({ "x": texts }));
+        for (document, depth) in [(&latter, DEPTH_MAX), (&other, 0)] {
+            let filed = document.file(Some((&former, stored(depth)))).unwrap();
+            let Filed::New(snapshot) = filed else { panic!() };
+            assert_eq!(snapshot.base, None);
+            assert_eq!(unpack(&snapshot.body, None).unwrap(), document.text);
+        }
+    }
+}

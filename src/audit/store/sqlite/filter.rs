@@ -1,0 +1,115 @@
+//! Which changes a question is about, in SQL.
+
+use sqlx::{QueryBuilder, Sqlite};
+
+use crate::audit::query::{ActorFilter, Filter};
+use crate::audit::record::{Outcome, Ruling};
+use crate::clock::Timestamp;
+use crate::provider::Operation;
+
+/// Adds what `filter` asks for to the conditions of a query over changes.
+pub(super) fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &Filter) {
+    if let Some(id) = &filter.deployment_id {
+        query.push(" AND c.deployment = (SELECT number FROM deployments WHERE id = ");
+        query.push_bind(id.clone()).push(")");
+    }
+    match &filter.actor {
+        Some(ActorFilter::Fingerprint(fingerprint)) => {
+            let bytes = fingerprint.as_u64().to_be_bytes().to_vec();
+            query.push(" AND c.actor_fingerprint = ").push_bind(bytes);
+        }
+        Some(ActorFilter::Name(name)) => {
+            query.push(" AND c.actor_name = ").push_bind(name.clone());
+        }
+        None => {}
+    }
+    push_match(query, " AND c.actor_team = ", filter.team.clone());
+    push_match(query, " AND c.operation = ", filter.operation.map(Operation::name));
+    push_ruling(query, filter.decision);
+    push_outcome(query, filter.outcome);
+    push_match(query, " AND c.request_id = ", filter.request_id.clone());
+    push_match(query, " AND c.received_at >= ", filter.since.map(Timestamp::millis));
+    push_match(query, " AND c.received_at < ", filter.until.map(Timestamp::millis));
+    if let Some(rule) = &filter.rule {
+        query.push(
+            " AND EXISTS (SELECT 1 FROM json_each(c.violations) v \
+             WHERE json_extract(v.value, '$.rule') = ",
+        );
+        query.push_bind(rule.clone()).push(")");
+    }
+    if let Some(path) = &filter.path {
+        query.push(" AND EXISTS (SELECT 1 FROM json_each(e.paths) p WHERE p.value = ");
+        let below = format!("{path}/");
+        let below_chars = i64::try_from(below.chars().count()).unwrap_or(i64::MAX);
+        query.push_bind(path.clone()).push(" OR substr(p.value, 1, ").push_bind(below_chars);
+        query.push(") = ").push_bind(below).push(")");
+    }
+    if let Some(text) = &filter.q {
+        push_search(query, &format!("%{}%", escaped(text)));
+    }
+}
+
+pub(super) fn push_match<T>(query: &mut QueryBuilder<Sqlite>, condition: &str, wanted: Option<T>)
+where
+    T: for<'t> sqlx::Encode<'t, Sqlite> + sqlx::Type<Sqlite>,
+{
+    if let Some(wanted) = wanted {
+        query.push(condition).push_bind(wanted);
+    }
+}
+
+/// What is rare has an index, which SQLite uses where the condition says that it is rare.
+fn push_ruling(query: &mut QueryBuilder<Sqlite>, wanted: Option<Ruling>) {
+    if wanted.is_some_and(|ruling| ruling != Ruling::Allow) {
+        query.push(" AND c.decision <> 'allow'");
+    }
+    push_match(query, " AND c.decision = ", wanted.map(Ruling::name));
+}
+
+fn push_outcome(query: &mut QueryBuilder<Sqlite>, wanted: Option<Outcome>) {
+    match wanted {
+        None => {}
+        Some(Outcome::Pending) => {
+            query.push(" AND c.seq IN (SELECT seq FROM pending)");
+        }
+        Some(Outcome::Applied) => {
+            query.push(" AND e.outcome = 'applied'");
+        }
+        Some(outcome) => {
+            query.push(" AND c.seq IN (SELECT seq FROM ends WHERE outcome <> 'applied'");
+            push_match(query, " AND outcome = ", Some(outcome.name()));
+            query.push(")");
+        }
+    }
+}
+
+/// Looks for `like` in everything that a person may remember of a change.
+fn push_search(query: &mut QueryBuilder<Sqlite>, like: &str) {
+    let texts = [
+        "'chg_' || lower(hex(c.id))",
+        "d.id",
+        "c.request_id",
+        "e.upstream_request_id",
+        "'pat_' || lower(hex(c.actor_fingerprint))",
+        "c.actor_name",
+        "c.actor_team",
+        "c.user_agent",
+    ];
+    query.push(" AND (");
+    for text in texts {
+        query.push(text).push(" LIKE ").push_bind(like.to_owned()).push(" ESCAPE '\\' OR ");
+    }
+    for list in [
+        "json_each(c.violations) v WHERE json_extract(v.value, '$.message')",
+        "json_each(e.paths) v WHERE v.value",
+    ] {
+        query.push("EXISTS (SELECT 1 FROM ").push(list).push(" LIKE ");
+        query.push_bind(like.to_owned()).push(" ESCAPE '\\') OR ");
+    }
+    query.push("0)");
+}
+
+/// `text` as it is meant inside a LIKE pattern.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
+}

@@ -1,0 +1,125 @@
+//! An open record: how it is opened, and how it ends.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::entry::{Before, Ending, Entry, Opening, Written};
+use super::queue::Queued;
+use super::record::{Completion, Intent, Outcome};
+use super::redact::Redactor;
+use super::store::Fault;
+use super::{Audit, Congestion, Unavailable};
+use crate::ids::ChangeId;
+use crate::provider::{Operation, Provider};
+
+/// An open record: its intent is durable, and a place for its completion is reserved. It must be
+/// finished; where it is dropped instead (a panic), its outcome is `unknown`.
+#[must_use = "an open record must be finished"]
+#[derive(Debug)]
+pub struct Ticket {
+    audit: Audit,
+    redactor: Redactor,
+    provider: Option<&'static Provider>,
+    change: ChangeId,
+    operation: Operation,
+    deployment_id: Option<String>,
+    /// The deployment before.
+    before: Option<Before>,
+    /// Where the completion goes; none once it has gone.
+    place: Option<mpsc::OwnedPermit<Queued>>,
+    /// How the change ends where nobody finishes it. Until the caller has this ticket nothing is
+    /// forwarded, even where the intent has reached the disk unnoticed.
+    if_dropped: Outcome,
+}
+
+/// How finishing went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finished {
+    /// The completion is durable.
+    Durable,
+    /// It could not be written in time; it stays queued and is retried until the store is back.
+    Deferred,
+}
+
+impl Audit {
+    /// Makes an intent durable. Nothing that may change a deployment is forwarded before.
+    pub async fn open(&self, intent: Intent) -> Result<Ticket, Unavailable> {
+        let place = self.shared.queues.endings.clone().try_reserve_owned();
+        let place = place.map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Congestion::TooManyOpen,
+            mpsc::error::TrySendError::Closed(_) => Congestion::Closed,
+        })?;
+        let (change, operation) = (intent.id, intent.operation);
+        let deployment_id = intent.deployment_id.clone();
+        let provider = Provider::named(intent.provider);
+        let redactor = self.shared.redactor.load().knowing(&intent.token);
+        let (opening, before) = Opening::of(intent, &redactor, &self.shared.latest)?;
+        let mut ticket = Ticket {
+            audit: self.clone(),
+            redactor,
+            provider,
+            change,
+            operation,
+            deployment_id,
+            before,
+            place: Some(place),
+            if_dropped: Outcome::Failed,
+        };
+        let written = self.submit(Entry::Opening(Box::new(opening))).await?;
+        ticket.if_dropped = Outcome::Unknown;
+        if let Some(before) = &mut ticket.before {
+            before.stored = written.before;
+        }
+        Ok(ticket)
+    }
+}
+
+impl Ticket {
+    /// The change's id.
+    #[must_use]
+    pub fn change(&self) -> ChangeId {
+        self.change
+    }
+
+    /// Makes the completion durable, waiting at most `wait` for it.
+    pub async fn finish(mut self, completion: Completion, wait: Duration) -> Finished {
+        let created = completion.deployment_id.clone();
+        let asked = (self.provider, self.operation);
+        let before = self.before.take();
+        let ending = Ending::of(self.change, completion, &self.redactor, asked, before.as_ref());
+        self.deployment_id = self.deployment_id.take().or(created);
+        let Some(answered) = self.hand_in(ending) else { return Finished::Deferred };
+        match timeout(wait, answered).await {
+            Ok(Ok(Ok(_written))) => Finished::Durable,
+            _not_yet_written => Finished::Deferred,
+        }
+    }
+
+    /// Gives the end to the writer, which then never loses it but with the process.
+    fn hand_in(&mut self, mut ending: Ending) -> Option<oneshot::Receiver<Result<Written, Fault>>> {
+        let place = self.place.take()?;
+        let stored_id = self.deployment_id.as_deref().map(|id| self.redactor.scrub(id));
+        ending.deployment_id = stored_id.map(Cow::into_owned);
+        if let (Outcome::Unknown, Some(id)) = (ending.completion.outcome, &self.deployment_id) {
+            self.audit.shared.unsettled.add(id, 1);
+        }
+        let (answer, answered) = oneshot::channel();
+        place.send(Queued { entry: Entry::Ending(Box::new(ending)), answer: Some(answer) });
+        Some(answered)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.place.is_some() {
+            if self.if_dropped == Outcome::Unknown {
+                tracing::error!(change = %self.change, "a change was not finished: it is unclear");
+            }
+            let now = self.audit.shared.clock.now();
+            let _nobody_waits = self.hand_in(Ending::bare(self.change, self.if_dropped, now));
+        }
+    }
+}
