@@ -96,7 +96,7 @@ impl World {
             standing: vec![violation],
             patch: Some(json!({"schedule": {"timezone": "Mars/Base"}})),
             refused_body: None,
-            before: Some(json!({"id": deployment_id, "name": "daily"})),
+            before: Some(json!({"id": deployment_id, "name": "daily"}).into()),
             policy_digest: "00".to_owned(),
             token: crate::key::Token::new("pt-0123456789"),
         };

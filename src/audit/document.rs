@@ -2,11 +2,12 @@
 //! snapshot of the same deployment is at hand, against that one's text. From one change to the
 //! next little moves, so that a snapshot costs some tens of bytes instead of a thousand.
 
+use std::cell::RefCell;
 use std::io;
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use zstd::zstd_safe::{CCtx, CParameter, DCtx, compress_bound, get_error_name};
+use zstd::zstd_safe::{CCtx, DCtx, compress_bound, get_error_name, get_frame_content_size};
 
 use crate::deployment::digest::canonical;
 
@@ -91,18 +92,23 @@ impl Snapshot {
     }
 }
 
+thread_local! {
+    // Making a context costs more than packing a deployment with it.
+    static PACKER: RefCell<CCtx<'static>> = RefCell::new(CCtx::create());
+    static UNPACKER: RefCell<DCtx<'static>> = RefCell::new(DCtx::create());
+}
+
 /// `text` as one zstd frame.
 pub(super) fn pack(text: &[u8]) -> io::Result<Vec<u8>> {
-    zstd::bulk::compress(text, LEVEL)
+    pack_against(&[], text)
 }
 
 /// `text` as one zstd frame that can be unpacked where `base` is at hand.
 fn pack_against(base: &[u8], text: &[u8]) -> io::Result<Vec<u8>> {
-    let mut context = CCtx::create();
-    context.set_parameter(CParameter::CompressionLevel(LEVEL)).map_err(zstd_error)?;
-    context.ref_prefix(base).map_err(zstd_error)?;
     let mut body = Vec::with_capacity(compress_bound(text.len()));
-    context.compress2(&mut body, text).map_err(zstd_error)?;
+    PACKER
+        .with_borrow_mut(|packer| packer.compress_using_dict(&mut body, text, base, LEVEL))
+        .map_err(zstd_error)?;
     body.shrink_to_fit();
     Ok(body)
 }
@@ -110,15 +116,14 @@ fn pack_against(base: &[u8], text: &[u8]) -> io::Result<Vec<u8>> {
 /// The text of a frame, of which `base` is the text that it was packed against.
 pub(super) fn unpack(body: &[u8], base: Option<&[u8]>) -> io::Result<Vec<u8>> {
     let unknown = || io::Error::new(io::ErrorKind::InvalidData, "a frame does not tell its size");
-    let bytes = zstd::zstd_safe::get_frame_content_size(body).ok().flatten();
+    let bytes = get_frame_content_size(body).ok().flatten();
     let bytes = bytes.and_then(|bytes| usize::try_from(bytes).ok()).ok_or_else(unknown)?;
-    let mut context = DCtx::create();
-    if let Some(base) = base {
-        context.ref_prefix(base).map_err(zstd_error)?;
-    }
     let mut text = Vec::new();
     text.try_reserve_exact(bytes).map_err(io::Error::other)?;
-    context.decompress(&mut text, body).map_err(zstd_error)?;
+    let base = base.unwrap_or_default();
+    UNPACKER
+        .with_borrow_mut(|unpacker| unpacker.decompress_using_dict(&mut text, body, base))
+        .map_err(zstd_error)?;
     Ok(text)
 }
 

@@ -2,6 +2,7 @@
 //! caller's task, so that the writer only writes.
 
 use std::io;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -11,7 +12,7 @@ use super::record::{Completion, Event, Intent, Outcome, Settlement};
 use super::redact::Redactor;
 use crate::clock::Timestamp;
 use crate::deployment::Object;
-use crate::deployment::diff::diff;
+use crate::deployment::diff;
 use crate::deployment::digest::canonical;
 use crate::ids::ChangeId;
 use crate::provider::{Operation, Provider};
@@ -62,7 +63,7 @@ pub(super) struct Ending {
 /// The deployment before a change, redacted: what its after is compared with.
 #[derive(Debug)]
 pub(super) struct Before {
-    pub(super) value: Value,
+    pub(super) value: Arc<Value>,
     pub(super) document: Document,
     /// Where it lies, once the intent is written.
     pub(super) stored: Option<Stored>,
@@ -98,8 +99,8 @@ impl Opening {
             redactor.conceal(&mut patch, "/patch", &mut redacted);
             pack(&canonical(&patch))
         });
-        let before = intent.before.take().map(|mut value| {
-            redactor.conceal(&mut value, "/before", &mut redacted);
+        let before = intent.before.take().map(|value| {
+            let value = redactor.concealed(value, "/before", &mut redacted);
             Before { document: Document::of(&value), value, stored: None }
         });
         for violation in intent.violations.iter_mut().chain(&mut intent.standing) {
@@ -133,10 +134,8 @@ impl Ending {
         before: Option<&Before>,
     ) -> Self {
         let mut redacted = Vec::new();
-        let mut after = completion.after.take();
-        if let Some(after) = &mut after {
-            redactor.conceal(after, "/after", &mut redacted);
-        }
+        let after = completion.after.take();
+        let after = after.map(|after| redactor.concealed(after, "/after", &mut redacted));
         let former = before.and_then(|before| Some((&before.document, before.stored?)));
         let filed = after.as_ref().map(|after| Document::of(after).file(former));
         let filed = filed.transpose().unwrap_or_else(|error| {
@@ -148,7 +147,7 @@ impl Ending {
         for text in completion.deployment_id.iter_mut().chain(answered) {
             redactor.scrub_in_place(text);
         }
-        let former = before.map(|before| &before.value);
+        let former = before.map(|before| &*before.value);
         let paths = after.map(|after| changed(provider, operation, former, &after));
         let paths = paths.unwrap_or_default();
         Self { id, deployment_id: None, completion, after: filed, paths, redacted }
@@ -188,7 +187,7 @@ fn changed(
 ) -> Vec<String> {
     let Some(provider) = provider else { return Vec::new() };
     let nothing = Value::Object(Object::new());
-    let differences = diff(provider, operation, Some(before.unwrap_or(&nothing)), Some(after));
-    let paths = differences.into_iter().filter(|place| !place.computed).map(|place| place.path);
-    paths.take(PATHS_MAX).collect()
+    let mut paths = diff::changed(provider, operation, before.unwrap_or(&nothing), after);
+    paths.truncate(PATHS_MAX);
+    paths
 }

@@ -1,5 +1,7 @@
 //! What is recorded: a [`Change`] for every governed call, an [`Event`] for the rest.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -145,7 +147,7 @@ pub struct Intent {
     /// The body, where it was not.
     pub refused_body: Option<RefusedBody>,
     /// The deployment before.
-    pub before: Option<Value>,
+    pub before: Option<Arc<Value>>,
     /// Names the policy in force.
     pub policy_digest: String,
 }
@@ -162,7 +164,7 @@ pub struct Completion {
     /// The new deployment's id, on create.
     pub deployment_id: Option<String>,
     /// The deployment after.
-    pub after: Option<Value>,
+    pub after: Option<Arc<Value>>,
     /// How after compares with what was predicted.
     pub effect: Option<Effect>,
 }

@@ -1,13 +1,16 @@
 //! Secrets out, before anything is stored: what is concealed keeps its place and its digest, so
 //! that a change of a secret is still seen as one. Pure.
 
+mod credential;
+
 use std::borrow::Cow;
-use std::ops::Range;
 use std::sync::Arc;
 
 use serde_json::Value;
 
+use self::credential::{TOKEN_BYTES_MIN, credential};
 use crate::deployment::Object;
+use crate::deployment::pointer::push_segment;
 use crate::key::{Key, Token};
 use crate::policy::Violation;
 use crate::provider::Provider;
@@ -20,12 +23,6 @@ const VARIABLES_MAX: usize = 1_000;
 
 /// The most bytes of a variable's name.
 const NAME_BYTES_MAX: usize = 128;
-
-/// How the tokens of the known providers begin.
-const TOKEN_PREFIXES: [&str; 2] = ["pt-", "sk-ant-"];
-
-/// The fewest characters, after a prefix or `Bearer`, that make a token.
-const TOKEN_BYTES_MIN: usize = 8;
 
 /// The secret member whose text is a list of variables.
 const VARIABLES: &str = "environment_variables";
@@ -69,6 +66,38 @@ impl Redactor {
     pub fn conceal(&self, value: &mut Value, prefix: &str, redacted: &mut Vec<String>) {
         let below: Vec<&[String]> = self.pointers.iter().map(Vec::as_slice).collect();
         Pass { redactor: self, path: prefix.to_owned(), redacted }.value(value, &below);
+    }
+
+    /// `document` with every secret concealed; itself where it holds none. Adds to `redacted`
+    /// where, below `prefix`.
+    pub fn concealed(
+        &self,
+        document: Arc<Value>,
+        prefix: &str,
+        redacted: &mut Vec<String>,
+    ) -> Arc<Value> {
+        if self.pointers.is_empty() && self.is_clean(&document) {
+            return document;
+        }
+        let mut document = Arc::unwrap_or_clone(document);
+        self.conceal(&mut document, prefix, redacted);
+        Arc::new(document)
+    }
+
+    /// Whether there is surely nothing to conceal in `value`, configured pointers aside.
+    fn is_clean(&self, value: &Value) -> bool {
+        match value {
+            Value::Object(members) => members.iter().all(|(name, value)| {
+                !self.is_secret_member(name) && self.is_plain(name) && self.is_clean(value)
+            }),
+            Value::Array(items) => items.iter().all(|item| self.is_clean(item)),
+            Value::String(text) => self.is_plain(text),
+            Value::Null | Value::Bool(_) | Value::Number(_) => true,
+        }
+    }
+
+    fn is_plain(&self, text: &str) -> bool {
+        matches!(self.scrub(text), Cow::Borrowed(_))
     }
 
     /// `text` with every credential in it concealed: the caller's own, what begins as the
@@ -227,7 +256,7 @@ impl Pass<'_> {
     /// Conceals credentials that stand where a member's name should.
     fn names(&mut self, members: &mut Object) {
         let redactor = self.redactor;
-        if !members.keys().any(|name| matches!(redactor.scrub(name), Cow::Owned(_))) {
+        if members.keys().all(|name| redactor.is_plain(name)) {
             return;
         }
         for (name, value) in std::mem::take(members) {
@@ -292,8 +321,7 @@ impl Pass<'_> {
 
     fn at(&mut self, name: &str, inside: impl FnOnce(&mut Self)) {
         let parent_bytes = self.path.len();
-        self.path.push('/');
-        self.path.push_str(&name.replace('~', "~0").replace('/', "~1"));
+        push_segment(&mut self.path, name);
         inside(self);
         self.path.truncate(parent_bytes);
     }
@@ -345,36 +373,6 @@ fn variable(text: &str) -> Option<(&str, &str)> {
         && name.bytes().all(plain)
         && !name.starts_with(|first: char| first.is_ascii_digit());
     (is_name && value.bytes().any(|byte| byte != b'=')).then_some((name, value))
-}
-
-/// Where the first credential in `text` lies.
-fn credential(text: &str) -> Option<Range<usize>> {
-    let mut before = b' ';
-    text.bytes().enumerate().find_map(|(at, byte)| {
-        let fresh = !before.is_ascii_alphanumeric();
-        before = byte;
-        let likely = fresh && matches!(byte, b'p' | b's' | b'b' | b'B');
-        let (start, bytes) = likely.then(|| text.get(at..).and_then(token)).flatten()?;
-        Some(at + start..at + start + bytes)
-    })
-}
-
-/// Where the token is that `text` begins with or announces: its start and its length in bytes.
-fn token(text: &str) -> Option<(usize, usize)> {
-    let long = |token: &str| {
-        // The characters of a token68 (RFC 9110, 11.2).
-        let in_token = |b: &u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(b);
-        let bytes = token.bytes().take_while(in_token).count();
-        (bytes >= TOKEN_BYTES_MIN).then_some(bytes)
-    };
-    if let Some(prefix) = TOKEN_PREFIXES.into_iter().find(|prefix| text.starts_with(prefix)) {
-        return long(text.get(prefix.len()..)?).map(|bytes| (0, prefix.len() + bytes));
-    }
-    let announced = text.get(..6).filter(|word| word.eq_ignore_ascii_case("bearer"))?;
-    let rest = text.get(announced.len()..)?;
-    let token = rest.trim_start_matches([' ', ':', '\t']);
-    let start = text.len() - token.len();
-    (start > announced.len()).then(|| long(token)).flatten().map(|bytes| (start, bytes))
 }
 
 #[cfg(test)]

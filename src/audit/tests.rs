@@ -63,7 +63,7 @@ fn intent(deployment_id: &str) -> Intent {
         standing: Vec::new(),
         patch: Some(json!({"name": "new"})),
         refused_body: None,
-        before: Some(json!({"id": deployment_id, "name": "old"})),
+        before: Some(json!({"id": deployment_id, "name": "old"}).into()),
         policy_digest: "p".to_owned(),
         token: crate::key::Token::new("pt-0123456789"),
     }

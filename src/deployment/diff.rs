@@ -7,7 +7,7 @@ use serde_json::Value;
 
 pub use self::compare::{effect, settle};
 use super::Object;
-use super::pointer::{child, covers};
+use super::pointer::{below, covers};
 use crate::provider::{Operation, Provider};
 
 /// One place where two documents differ.
@@ -67,12 +67,41 @@ pub fn diff(
     after: Option<&Value>,
 ) -> Vec<Difference> {
     let missing = Value::Object(Object::new());
-    let mut found = between(before.unwrap_or(&missing), after.unwrap_or(&missing));
-    for difference in &mut found {
-        difference.computed =
-            computed_by(provider, operation).any(|above| covers(above, &difference.path));
-    }
+    let mut found = Vec::new();
+    each_difference(
+        before.unwrap_or(&missing),
+        after.unwrap_or(&missing),
+        &mut |path, from, to| {
+            let op = match (from, to) {
+                (Some(_), Some(_)) => DifferenceOp::Replace,
+                (None, _) => DifferenceOp::Add,
+                (_, None) => DifferenceOp::Remove,
+            };
+            let computed = is_computed(provider, operation, path);
+            let (from, to) = (from.cloned(), to.cloned());
+            found.push(Difference { op, path: path.to_owned(), from, to, computed });
+        },
+    );
+    found.sort_by(|one, other| one.path.cmp(&other.path));
     found
+}
+
+/// Where [`diff`] finds differences that are not computed, sorted.
+#[must_use]
+pub fn changed(
+    provider: &Provider,
+    operation: Operation,
+    before: &Value,
+    after: &Value,
+) -> Vec<String> {
+    let mut paths = Vec::new();
+    each_difference(before, after, &mut |path, _, _| {
+        if !is_computed(provider, operation, path) {
+            paths.push(path.to_owned());
+        }
+    });
+    paths.sort();
+    paths
 }
 
 /// Whether two values mean the same: numbers are compared by their value, so that `1` is `1.0`.
@@ -99,37 +128,40 @@ fn computed_by(provider: &Provider, operation: Operation) -> impl Iterator<Item 
     computed.filter(move |path| !(asked && matches!(*path, "/status" | "/paused_reason")))
 }
 
-/// [`diff`] without the marks.
-fn between(before: &Value, after: &Value) -> Vec<Difference> {
-    let mut found = Vec::new();
-    walk("", Some(before), Some(after), &mut found);
-    found.sort_by(|one, other| one.path.cmp(&other.path));
-    found
+fn is_computed(provider: &Provider, operation: Operation, path: &str) -> bool {
+    computed_by(provider, operation).any(|above| covers(above, path))
 }
 
-fn walk(path: &str, from: Option<&Value>, to: Option<&Value>, found: &mut Vec<Difference>) {
-    let op = match (from, to) {
+/// One place where two documents differ: its JSON Pointer, and what each has there.
+type Visit<'v> = dyn FnMut(&str, Option<&Value>, Option<&Value>) + 'v;
+
+/// Visits every place where two documents differ.
+fn each_difference(before: &Value, after: &Value, visit: &mut Visit<'_>) {
+    walk(&mut String::new(), Some(before), Some(after), visit);
+}
+
+fn walk(path: &mut String, from: Option<&Value>, to: Option<&Value>, visit: &mut Visit<'_>) {
+    match (from, to) {
         (Some(Value::Object(from)), Some(Value::Object(to))) => {
             let added = to.keys().filter(|key| !from.contains_key(*key));
             for key in from.keys().chain(added) {
-                walk(&child(path, key), from.get(key), to.get(key), found);
+                below(path, key, |path| walk(path, from.get(key), to.get(key), visit));
             }
-            return;
         }
         (Some(Value::Array(from)), Some(Value::Array(to))) if from.len() == to.len() => {
             for (index, (from, to)) in from.iter().zip(to).enumerate() {
-                walk(&child(path, &index.to_string()), Some(from), Some(to), found);
+                // Most elements are the same: their places need no name.
+                if !same(from, to) {
+                    below(path, &index.to_string(), |path| {
+                        walk(path, Some(from), Some(to), visit);
+                    });
+                }
             }
-            return;
         }
-        (Some(from), Some(to)) if same(from, to) => return,
-        (Some(_), Some(_)) => DifferenceOp::Replace,
-        (None, Some(_)) => DifferenceOp::Add,
-        (Some(_), None) => DifferenceOp::Remove,
-        (None, None) => return,
-    };
-    let (from, to) = (from.cloned(), to.cloned());
-    found.push(Difference { op, path: path.to_owned(), from, to, computed: false });
+        (Some(from), Some(to)) if same(from, to) => {}
+        (None, None) => {}
+        (from, to) => visit(path, from, to),
+    }
 }
 
 /// An integer and a double are the same where the double's exact value is that integer.

@@ -1,5 +1,6 @@
 //! A deployment's canonical text, and the etag made of it.
 
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
 
 use super::pointer;
@@ -10,7 +11,8 @@ use crate::provider::Provider;
 /// The one text of a value: members sorted by name, no white space.
 #[must_use]
 pub fn canonical(value: &Value) -> Vec<u8> {
-    value.to_string().into_bytes()
+    // Writing a value into memory does not fail.
+    serde_json::to_vec(value).unwrap_or_default()
 }
 
 /// The deployment without what the server changes by itself.
@@ -27,8 +29,34 @@ pub fn without_computed(provider: &Provider, deployment: &Value) -> Value {
 /// without its computed fields.
 #[must_use]
 pub fn etag(key: &Key, provider: &Provider, deployment: &Value) -> String {
-    let digest = key.digest("etag", &canonical(&without_computed(provider, deployment)));
+    let computed = provider.computed.iter().filter_map(|path| path.strip_prefix('/')).collect();
+    let lasting = Lasting { value: deployment, computed };
+    let text = serde_json::to_vec(&lasting).unwrap_or_default();
+    let digest = key.digest("etag", &text);
     format!("\"{}\"", Hex(digest.get(..16).unwrap_or(&digest)))
+}
+
+/// Prints as [`without_computed`] does, without copying.
+struct Lasting<'a> {
+    value: &'a Value,
+    /// What of the computed pointers leads below here.
+    computed: Vec<&'a str>,
+}
+
+impl Serialize for Lasting<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Value::Object(members) = self.value else { return self.value.serialize(serializer) };
+        let mut map = serializer.serialize_map(None)?;
+        for (name, value) in members {
+            let computed: Vec<&str> =
+                self.computed.iter().filter_map(|path| path.strip_prefix(name.as_str())).collect();
+            if !computed.contains(&"") {
+                let computed = computed.iter().filter_map(|rest| rest.strip_prefix('/')).collect();
+                map.serialize_entry(name, &Lasting { value, computed })?;
+            }
+        }
+        map.end()
+    }
 }
 
 #[cfg(test)]
@@ -55,6 +83,9 @@ mod tests {
             *moved.pointer_mut(path).unwrap() = json!("moved");
         }
         assert_eq!(tag(&moved), first);
+        let lasting = canonical(&without_computed(provider, &moved));
+        let digest = key.digest("etag", &lasting);
+        assert_eq!(first, format!("\"{}\"", Hex(&digest[..16])));
         moved["name"] = json!("m");
         assert_ne!(tag(&moved), first);
         assert_ne!(etag(&Key::from_bytes([4; 32]), provider, &deployment), first);

@@ -4,7 +4,32 @@ use serde_json::Value;
 
 /// The pointer to the member or element `key` of what `path` names.
 pub(crate) fn child(path: &str, key: &str) -> String {
-    format!("{path}/{}", key.replace('~', "~0").replace('/', "~1"))
+    let mut path = path.to_owned();
+    push_segment(&mut path, key);
+    path
+}
+
+/// Adds the segment that names the member or element `key`.
+pub(crate) fn push_segment(path: &mut String, key: &str) {
+    path.push('/');
+    for part in key.split_inclusive(['~', '/']) {
+        match part.strip_suffix(['~', '/']) {
+            None => path.push_str(part),
+            Some(plain) => {
+                path.push_str(plain);
+                path.push_str(if part.ends_with('~') { "~0" } else { "~1" });
+            }
+        }
+    }
+}
+
+/// Names the member or element `key` below `path` for as long as `inside` runs.
+pub(crate) fn below<T>(path: &mut String, key: &str, inside: impl FnOnce(&mut String) -> T) -> T {
+    let parent_bytes = path.len();
+    push_segment(path, key);
+    let done = inside(path);
+    path.truncate(parent_bytes);
+    done
 }
 
 /// Whether `path` is the place `above` or one below it.
@@ -30,6 +55,9 @@ mod tests {
         let mut document = json!({"a": {"b/c~1": 1, "d": 2}});
         let pointer = child("/a", "b/c~1");
         assert_eq!(pointer, "/a/b~1c~01");
+        let mut path = "/a".to_owned();
+        assert_eq!(below(&mut path, "b/c~1", |path| path.clone()), pointer);
+        assert_eq!(path, "/a");
         assert_eq!(document.pointer(&pointer), Some(&json!(1)));
         remove(&mut document, &pointer);
         assert_eq!(document, json!({"a": {"d": 2}}));

@@ -45,12 +45,13 @@ pub fn predict(
     before: Option<&Value>,
     patch: &Patch,
 ) -> Prediction {
-    let before = before.and_then(Value::as_object).cloned().unwrap_or_default();
+    let nothing = Object::new();
+    let before = before.and_then(Value::as_object).unwrap_or(&nothing);
     let readings = match operation {
-        Operation::Create => vec![apply(provider, &Object::new(), patch, Nested::Replaced)],
-        Operation::Update => updated(provider, omitted, &before, patch),
+        Operation::Create => vec![apply(provider, &nothing, patch, Nested::Replaced)],
+        Operation::Update => updated(provider, omitted, before, patch),
         Operation::Archive | Operation::Pause | Operation::Unpause | Operation::Run => {
-            acted(provider, operation, &before, patch)
+            acted(provider, operation, before, patch)
         }
     };
     let open = open(provider, operation, patch, readings.first());
@@ -64,16 +65,25 @@ pub fn predict(
 }
 
 fn updated(provider: &Provider, omitted: Omitted, before: &Object, patch: &Patch) -> Vec<Object> {
-    let mut readings = vec![
-        apply(provider, before, patch, Nested::Replaced),
-        apply(provider, before, patch, Nested::Merged),
-    ];
+    let mut readings = vec![apply(provider, before, patch, Nested::Replaced)];
+    if nests(provider, patch) {
+        readings.push(apply(provider, before, patch, Nested::Merged));
+    }
     if omitted == Omitted::Open {
         let mut kept = before.clone();
         kept.retain(|name, _| provider.update_of(name) == Update::Computed);
         readings.push(apply(provider, &kept, patch, Nested::Replaced));
     }
     readings
+}
+
+/// Whether an object stands under a key of a field that is patched key by key: only there replacing
+/// and merging differ.
+fn nests(provider: &Provider, patch: &Patch) -> bool {
+    let keyed = |name: &str| provider.update_of(name) == Update::PerKey;
+    let keyed = patch.object.iter().filter(|(name, _)| keyed(name));
+    let mut values = keyed.filter_map(|(_, asked)| asked.as_object()).flat_map(Object::values);
+    values.any(Value::is_object)
 }
 
 /// An action takes no body. A lenient server might take one as an update all the same, so that

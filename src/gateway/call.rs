@@ -1,5 +1,7 @@
 //! A governed call that has begun: everything its exchange needs, owned.
 
+use std::sync::Arc;
+
 use http::header::{HeaderMap, HeaderValue};
 use http::{Method, Version};
 use serde_json::Value;
@@ -65,7 +67,7 @@ impl Call {
         &self,
         ruling: Ruling,
         decision: Decision,
-        before: Option<Value>,
+        before: Option<Arc<Value>>,
     ) -> Intent {
         let (patch, refused_body) = match &self.body {
             CallBody::Judged(judged) => (Some(judged.patch.object.clone().into()), None),

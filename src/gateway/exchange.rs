@@ -8,6 +8,8 @@
 //! It runs on a task of its own: a client that goes away stops nothing. A call that stops before
 //! `forward` is recorded whole, as a [`Stop`]; nothing of it ever reached upstream.
 
+use std::sync::Arc;
+
 use http::header::HeaderValue;
 use serde_json::Value;
 
@@ -48,18 +50,18 @@ pub(super) async fn run(call: Call) -> Reply {
 }
 
 async fn lead(call: &Call, judged: &Judged) -> Result<Reply, Stop> {
-    let before = see_before(call).await?;
-    if !precondition::holds(call, before.as_ref()) {
+    let before = see_before(call).await?.map(Arc::new);
+    if !precondition::holds(call, before.as_deref()) {
         return Err(Stop::precondition(before));
     }
     let provider = call.scene.live.config.upstream.provider;
     let omitted = if call.method == http::Method::PUT { Omitted::Open } else { Omitted::Preserved };
-    let prediction = predict(provider, call.operation, omitted, before.as_ref(), &judged.patch);
+    let prediction = predict(provider, call.operation, omitted, before.as_deref(), &judged.patch);
     let decision = decide(
         &call.scene.live.config.policy,
         &Subject {
             provider,
-            before: before.as_ref(),
+            before: before.as_deref(),
             patch: &judged.patch,
             prediction: &prediction,
         },
@@ -69,25 +71,25 @@ async fn lead(call: &Call, judged: &Judged) -> Result<Reply, Stop> {
         Verdict::Warn => (Ruling::Warn, warnings(&decision)),
         Verdict::Allow => (Ruling::Allow, Vec::new()),
     };
-    let ticket = open(call, ruling, decision, before.as_ref()).await?;
+    let ticket = open(call, ruling, decision, before.clone()).await?;
 
     let sent = forward::write(call, judged.bytes.clone()).await;
-    let after = see_after(call, &sent).await;
-    let completion = compare(call, &sent, before.as_ref(), &prediction, after.as_ref());
+    let after = see_after(call, &sent).await.map(Arc::new);
+    let completion = compare(call, &sent, before.as_deref(), &prediction, after.as_ref());
     let outcome = completion.outcome;
     let finished = ticket.finish(completion, call.scene.live.config.audit.finish_timeout).await;
 
     let told = after.as_ref().filter(|seen| {
         // What upstream was too slow to answer, it may still be about to do: that it is not done
         // yet says nothing.
-        let done = || diff::settle(provider, call.operation, before.as_ref(), &prediction, seen);
+        let done = || diff::settle(provider, call.operation, before.as_deref(), &prediction, seen);
         !matches!(sent, Err(Unanswered::Slow)) || done() == Some(true)
     });
     if let (Outcome::Unknown, Some(id), Some(seen)) = (outcome, &call.deployment_id, told) {
         call.scene.gateway.audit.settle(id, seen, call.change).await;
     }
     tell(call, ruling, outcome, finished);
-    Ok(reply(call, sent, ruling, &warnings, finished, after.as_ref()))
+    Ok(reply(call, sent, ruling, &warnings, finished, after.as_deref()))
 }
 
 async fn take_turn(call: &Call) -> Result<Option<Turn>, Stop> {
@@ -118,9 +120,9 @@ async fn open(
     call: &Call,
     ruling: Ruling,
     decision: Decision,
-    before: Option<&Value>,
+    before: Option<Arc<Value>>,
 ) -> Result<Ticket, Stop> {
-    let intent = call.intent(ruling, decision, before.cloned());
+    let intent = call.intent(ruling, decision, before);
     call.scene
         .gateway
         .audit
@@ -152,14 +154,15 @@ fn compare(
     sent: &Result<Answer, Unanswered>,
     before: Option<&Value>,
     prediction: &Prediction,
-    after: Option<&Value>,
+    after: Option<&Arc<Value>>,
 ) -> Completion {
     let provider = call.scene.live.config.upstream.provider;
     let outcome = outcome_of(sent);
     let effect = after
         .filter(|_| outcome == Outcome::Applied)
         .map(|after| diff::effect(provider, call.operation, before, prediction, after));
-    let created = after.and_then(id_of).filter(|_| call.operation == Operation::Create);
+    let created =
+        after.and_then(|after| id_of(after)).filter(|_| call.operation == Operation::Create);
     let upstream = match sent {
         Ok(answer) => Some(answer.told()),
         Err(Unanswered::NotSent(_)) => None,

@@ -1,5 +1,7 @@
 //! A governed call that ends before anything of it is forwarded: why, and its record.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use serde_json::Value;
 
@@ -31,7 +33,7 @@ struct StopRecord {
     ruling: Ruling,
     outcome: Outcome,
     decision: Decision,
-    before: Option<Value>,
+    before: Option<Arc<Value>>,
     upstream: Option<UpstreamAnswer>,
 }
 
@@ -69,13 +71,13 @@ impl Stop {
     }
 
     /// `If-Match` does not hold: 412.
-    pub(super) fn precondition(before: Option<Value>) -> Self {
+    pub(super) fn precondition(before: Option<Arc<Value>>) -> Self {
         Self::own(Refusal::precondition(), Ruling::Refuse, Outcome::Refused)
             .with(|record| record.before = before)
     }
 
     /// The policy denies: 403. The message tells of every violation, those that deny first.
-    pub(super) fn denied(decision: Decision, before: Option<Value>) -> Self {
+    pub(super) fn denied(decision: Decision, before: Option<Arc<Value>>) -> Self {
         let mut broken: Vec<&Violation> = decision.violations.iter().collect();
         broken.sort_by_key(|violation| std::cmp::Reverse(violation.enforcement));
         let param = broken.first().map(|violation| dotted(&violation.path));

@@ -13,9 +13,19 @@ fn hidden(secret: &str) -> String {
 }
 
 fn concealed(mut value: Value, pointers: &[&str]) -> (Value, Vec<String>) {
-    let mut redacted = Vec::new();
+    let (mut redacted, mut told) = (Vec::new(), Vec::new());
+    let shared = redactor(pointers).concealed(value.clone().into(), "/patch", &mut told);
     redactor(pointers).conceal(&mut value, "/patch", &mut redacted);
+    assert_eq!((&*shared, &told), (&value, &redacted), "one that is shared is concealed alike");
     (value, redacted)
+}
+
+#[test]
+fn a_document_without_secrets_is_not_copied() {
+    let document = Arc::new(json!({"name": "daily", "resources": [{"url": "https://x"}], "n": 1}));
+    let mut redacted = Vec::new();
+    let same = redactor(&[]).concealed(Arc::clone(&document), "/after", &mut redacted);
+    assert!(Arc::ptr_eq(&same, &document) && redacted.is_empty());
 }
 
 #[test]

@@ -197,7 +197,7 @@ async fn no_file_of_the_log_holds_a_secret() {
         "metadata": {"customer": secret, "note": format!("Bearer {pat}"), pat: 1},
         "environment_variables": format!("A={secret};B={secret}"),
     }));
-    with_secrets.before = Some(json!({"resources": [{"authorization_token": secret}]}));
+    with_secrets.before = Some(json!({"resources": [{"authorization_token": secret}]}).into());
     with_secrets.client.user_agent = Some(format!("curl {pat}"));
     with_secrets.request_id = RequestId::well_formed(pat).unwrap();
     let ticket = audit.open(with_secrets).await.unwrap();

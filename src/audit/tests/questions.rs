@@ -61,7 +61,10 @@ async fn a_record_is_read_back_as_it_was_written() {
     assert_eq!(read.completed_at, Some(Timestamp::from_millis(1_000_500)));
     assert_eq!((read.upstream, read.body, read.effect), (None, None, None));
     let bodies = read.bodies.unwrap();
-    assert_eq!((bodies.patch, bodies.before, bodies.after), (denied.patch, denied.before, None));
+    assert_eq!(
+        (bodies.patch, bodies.before, bodies.after),
+        (denied.patch, denied.before.map(Arc::unwrap_or_clone), None)
+    );
     assert!(bodies.diff.is_empty());
 
     let mut refused = intent("dep_1");
@@ -156,7 +159,7 @@ async fn a_deployment_is_told_as_it_was_at_a_moment() {
     for (received, completed, version) in [(1_000, 1_500, 1), (1_200, 3_000, 2)] {
         let mut call = intent("dep_1");
         call.received_at = Timestamp::from_millis(received);
-        call.before = Some(json!({ "version": version }));
+        call.before = Some(json!({ "version": version }).into());
         let completed_at = Timestamp::from_millis(completed);
         let end = Completion { completed_at, ..ended(Outcome::Rejected) };
         audit.record(call, end).await.unwrap();
@@ -215,11 +218,11 @@ async fn an_applied_change_tells_what_moved() {
     let world = World::new();
     let audit = world.start().await;
     let mut call = intent("dep_1");
-    call.before = Some(json!({"id": "dep_1", "name": "old", "updated_at": 1}));
+    call.before = Some(json!({"id": "dep_1", "name": "old", "updated_at": 1}).into());
     let ticket = audit.open(call).await.unwrap();
     let id = ticket.change();
     let after = json!({"id": "dep_1", "name": "new", "updated_at": 2});
-    let end = Completion { after: Some(after.clone()), ..ended(Outcome::Applied) };
+    let end = Completion { after: Some(after.clone().into()), ..ended(Outcome::Applied) };
     assert_eq!(ticket.finish(end, LONG).await, Finished::Durable);
     let bodies = audit.reader().change(id).await.unwrap().unwrap().bodies.unwrap();
     assert_eq!(bodies.after, Some(after));
@@ -237,7 +240,7 @@ async fn the_next_snapshot_tells_whether_an_unclear_change_was_applied() {
     for (deployment, name, applied) in [("dep_1", "new", true), ("dep_2", "old", false)] {
         let mut call = intent(deployment);
         let before = json!({"type": "deployment", "id": deployment, "name": "old", "token": "t"});
-        call.before = Some(before);
+        call.before = Some(before.into());
         let id = call.id;
         drop(audit.open(call).await.unwrap());
         let snapshot = json!({"type": "deployment", "id": deployment, "name": name, "token": "t"});

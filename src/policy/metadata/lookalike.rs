@@ -5,6 +5,8 @@
 //! earlier one took away (the skeleton of a digit zero is a capital O, say), so they are repeated
 //! until nothing changes.
 
+use std::sync::LazyLock;
+
 use caseless::Caseless as _;
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_security::skeleton;
@@ -25,6 +27,22 @@ pub(super) struct Forms {
 
 impl Forms {
     pub(super) fn of(text: &str) -> Self {
+        Self::of_ascii(text).unwrap_or_else(|| Self::of_any(text))
+    }
+
+    /// The forms of a text of ASCII alone, as nearly all keys are, by those of its characters:
+    /// none of them moves or joins another.
+    fn of_ascii(text: &str) -> Option<Self> {
+        let mut forms = Self { folded: String::new(), looked: String::new() };
+        for byte in text.bytes() {
+            let one = ASCII.get(usize::from(byte))?.as_ref()?;
+            forms.folded.push_str(&one.folded);
+            forms.looked.push_str(&one.looked);
+        }
+        Some(forms)
+    }
+
+    fn of_any(text: &str) -> Self {
         let look: String = skeleton(&seen(text.chars())).collect();
         Self { folded: settled(text.to_owned()), looked: settled(look) }
     }
@@ -33,6 +51,14 @@ impl Forms {
         [&self.folded, &self.looked]
     }
 }
+
+/// The forms of every ASCII character whose forms are of ASCII too.
+static ASCII: LazyLock<Vec<Option<Forms>>> = LazyLock::new(|| {
+    let forms = (0..128_u8).map(|byte| Forms::of_any(char::from(byte).encode_utf8(&mut [0; 4])));
+    forms
+        .map(|forms| Some(forms).filter(|forms| forms.each().iter().all(|f| f.is_ascii())))
+        .collect()
+});
 
 /// Folds and takes the skeleton, until it stays as it is.
 fn settled(text: String) -> String {
@@ -69,6 +95,25 @@ mod tests {
             let once = settled(c.to_string());
             assert_eq!(settled(once.clone()), once, "{c:?}");
         }
+    }
+
+    #[test]
+    fn ascii_is_compared_as_any_other_text() {
+        let texts = ["owner_override", "mWI1l|O0", " a\u{7f}b\t", "\"'`", "rn.*-$", "CAS_Config"];
+        let mut all: String = (0..128_u8).map(char::from).collect();
+        for text in texts.map(str::to_owned).into_iter().chain([all.clone(), {
+            all.extend('a'..='z');
+            all
+        }]) {
+            assert_eq!(Forms::of(&text), Forms::of_any(&text), "{text:?}");
+        }
+        for one in (0..128_u8).map(char::from) {
+            for other in (0..128_u8).map(char::from) {
+                let pair = format!("{one}{other}");
+                assert_eq!(Forms::of(&pair), Forms::of_any(&pair), "{pair:?}");
+            }
+        }
+        assert!(Forms::of_ascii("owner_override-9.x").is_some());
     }
 
     #[test]

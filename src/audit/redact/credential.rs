@@ -1,0 +1,39 @@
+//! What looks like a credential inside a text.
+
+use std::ops::Range;
+
+/// How the tokens of the known providers begin.
+const TOKEN_PREFIXES: [&str; 2] = ["pt-", "sk-ant-"];
+
+/// The fewest characters, after a prefix or `Bearer`, that make a token.
+pub(super) const TOKEN_BYTES_MIN: usize = 8;
+
+/// Where the first credential in `text` lies.
+pub(super) fn credential(text: &str) -> Option<Range<usize>> {
+    let mut before = b' ';
+    text.bytes().enumerate().find_map(|(at, byte)| {
+        let fresh = !before.is_ascii_alphanumeric();
+        before = byte;
+        let likely = fresh && matches!(byte, b'p' | b's' | b'b' | b'B');
+        let (start, bytes) = likely.then(|| text.get(at..).and_then(token)).flatten()?;
+        Some(at + start..at + start + bytes)
+    })
+}
+
+/// Where the token is that `text` begins with or announces: its start and its length in bytes.
+fn token(text: &str) -> Option<(usize, usize)> {
+    let long = |token: &str| {
+        // The characters of a token68 (RFC 9110, 11.2).
+        let in_token = |b: &u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(b);
+        let bytes = token.bytes().take_while(in_token).count();
+        (bytes >= TOKEN_BYTES_MIN).then_some(bytes)
+    };
+    if let Some(prefix) = TOKEN_PREFIXES.into_iter().find(|prefix| text.starts_with(prefix)) {
+        return long(text.get(prefix.len()..)?).map(|bytes| (0, prefix.len() + bytes));
+    }
+    let announced = text.get(..6).filter(|word| word.eq_ignore_ascii_case("bearer"))?;
+    let rest = text.get(announced.len()..)?;
+    let token = rest.trim_start_matches([' ', ':', '\t']);
+    let start = text.len() - token.len();
+    (start > announced.len()).then(|| long(token)).flatten().map(|bytes| (start, bytes))
+}
