@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::timezones::named;
 use super::{Enforcement, Policy, Violation};
+use crate::deployment::Object;
 use crate::deployment::digest::without_computed;
 use crate::deployment::patch::Patch;
 use crate::deployment::predict::Prediction;
@@ -69,10 +71,10 @@ impl Decision {
 /// Judges a change by every rule, under every reading of it. Both lists are sorted by path.
 #[must_use]
 pub fn decide(policy: &Policy, subject: &Subject<'_>) -> Decision {
-    let lasting = |document: &Value| without_computed(subject.provider, document);
-    let before = subject.before.map(lasting).unwrap_or_default();
+    let judged = |document: &Value| judged(subject.provider, document);
+    let before = subject.before.map(judged).unwrap_or_default();
     let mut findings = Findings::default();
-    for reading in subject.prediction.readings.iter().map(lasting) {
+    for reading in subject.prediction.readings.iter().map(judged) {
         if let Some(rule) = &policy.timezones {
             rule.check(&before, &reading, &mut findings);
         }
@@ -81,6 +83,15 @@ pub fn decide(policy: &Policy, subject: &Subject<'_>) -> Decision {
         }
     }
     findings.decision()
+}
+
+/// The members of a deployment that the rules look at, without what the server changes by itself.
+fn judged(provider: &Provider, deployment: &Value) -> Value {
+    let object = deployment.as_object();
+    let looked_at = ["schedule", "metadata"].into_iter().filter_map(|name| Some((object?, name)));
+    let members = looked_at.flat_map(|(object, name)| named(object, name));
+    let members: Object = members.map(|(name, value)| (name.clone(), value.clone())).collect();
+    without_computed(provider, members.into())
 }
 
 /// What the rules have found so far, each rule and place once.

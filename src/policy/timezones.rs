@@ -103,7 +103,14 @@ pub(super) fn named<'a>(
     object: &'a Object,
     name: &'static str,
 ) -> impl Iterator<Item = (&'a String, &'a Value)> {
-    object.iter().filter(move |(key, _)| *key == name || default_case_fold_str(key) == name)
+    object.iter().filter(move |(key, _)| {
+        // ASCII folds to ASCII of the same length, and nearly all names are ASCII.
+        if key.is_ascii() {
+            key.eq_ignore_ascii_case(name)
+        } else {
+            default_case_fold_str(key) == name
+        }
+    })
 }
 
 fn not_allowed(zone: &str, place: &str) -> String {

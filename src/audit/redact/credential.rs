@@ -10,6 +10,9 @@ pub(super) const TOKEN_BYTES_MIN: usize = 8;
 
 /// Where the first credential in `text` lies.
 pub(super) fn credential(text: &str) -> Option<Range<usize>> {
+    if !may_hold_one(text) {
+        return None;
+    }
     let mut before = b' ';
     text.bytes().enumerate().find_map(|(at, byte)| {
         let fresh = !before.is_ascii_alphanumeric();
@@ -18,6 +21,16 @@ pub(super) fn credential(text: &str) -> Option<Range<usize>> {
         let (start, bytes) = likely.then(|| text.get(at..).and_then(token)).flatten()?;
         Some(at + start..at + start + bytes)
     })
+}
+
+/// Whether a token's beginning stands anywhere in `text`, be it in the midst of a word: nearly
+/// all texts are done with here.
+fn may_hold_one(text: &str) -> bool {
+    let pairs = text.bytes().zip(text.bytes().skip(1));
+    // Without an early end, so that many bytes are compared at once.
+    let announced = pairs
+        .fold(false, |found, (one, next)| found | ((one | 0x20 == b'b') & (next | 0x20 == b'e')));
+    announced || TOKEN_PREFIXES.into_iter().any(|prefix| text.contains(prefix))
 }
 
 /// Where the token is that `text` begins with or announces: its start and its length in bytes.
