@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::json;
+use tokio::signal::unix::{Signal, SignalKind};
 use tokio::sync::watch;
 
 use super::Source;
@@ -21,16 +22,26 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What tells that a file changed: its length and time of change, none where it is not there.
 type Look = Vec<Option<(u64, Option<SystemTime>)>>;
 
-/// Watches until the server stops.
-pub(super) async fn watch(gateway: Arc<Gateway>, source: Source, stop: watch::Receiver<bool>) {
+/// Watches until the server stops. SIGHUP is heard from now on, not only once this is first
+/// polled: until then it would end the program.
+pub(super) fn watch(
+    gateway: Arc<Gateway>,
+    source: Source,
+    stop: watch::Receiver<bool>,
+) -> impl Future<Output = ()> {
+    let hangups = hangups().inspect_err(|error| {
+        tracing::warn!(%error, "SIGHUP can't be heard: only file changes reload");
+    });
+    follow(gateway, source, stop, hangups.ok())
+}
+
+async fn follow(
+    gateway: Arc<Gateway>,
+    source: Source,
+    stop: watch::Receiver<bool>,
+    mut hangups: Option<Signal>,
+) {
     let mut stopped = pin!(super::stopped(stop));
-    let mut hangups = match hangups() {
-        Ok(hangups) => Some(hangups),
-        Err(error) => {
-            tracing::warn!(%error, "SIGHUP can't be heard: only file changes reload");
-            None
-        }
-    };
     let mut files = gateway.live().config.files.clone();
     let mut seen = look(&files).await;
     loop {
@@ -48,13 +59,11 @@ pub(super) async fn watch(gateway: Arc<Gateway>, source: Source, stop: watch::Re
     }
 }
 
-#[cfg(unix)]
-fn hangups() -> std::io::Result<tokio::signal::unix::Signal> {
-    tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())
+fn hangups() -> std::io::Result<Signal> {
+    tokio::signal::unix::signal(SignalKind::hangup())
 }
 
-#[cfg(unix)]
-async fn hangup(hangups: &mut Option<tokio::signal::unix::Signal>) {
+async fn hangup(hangups: &mut Option<Signal>) {
     match hangups {
         Some(hangups) => {
             hangups.recv().await;
