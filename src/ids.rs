@@ -1,9 +1,16 @@
 //! The identifiers that Changegate makes: of a change, of a request, and of a token's holder.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::str::FromStr;
 
+use bytes::Bytes;
+use http::HeaderValue;
+
 use crate::clock::Timestamp;
+
+/// How much randomness a thread fetches at a time for the ids that it makes, in bytes.
+const RESERVE_BYTES: usize = 4096;
 
 /// Names one [`Change`](crate::audit::record::Change): `chg_` and 32 hex digits, of which the
 /// first 12 are the milliseconds of its making, so that ids sort by time.
@@ -11,8 +18,9 @@ use crate::clock::Timestamp;
 pub struct ChangeId([u8; 16]);
 
 /// Names one request: the client's own id where it is well-formed, else `req_` and 32 hex digits.
+/// It is kept as the header's value that it is sent as, both ways, so that a copy costs nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct RequestId(String);
+pub struct RequestId(HeaderValue);
 
 /// Stands for a personal access token wherever one is named: `pat_` and the first 16 hex digits
 /// of a keyed digest of it.
@@ -30,7 +38,7 @@ impl ChangeId {
     /// A new id, made at `now`.
     #[must_use]
     pub fn new(now: Timestamp) -> Self {
-        let mut bytes: [u8; 16] = random();
+        let mut bytes: [u8; 16] = distinct();
         let millis = u64::try_from(now.millis()).unwrap_or(0).to_be_bytes();
         for (place, byte) in bytes.iter_mut().zip(millis.iter().skip(2)) {
             *place = *byte;
@@ -59,7 +67,10 @@ impl RequestId {
     /// A new, random id.
     #[must_use]
     pub fn random() -> Self {
-        Self(format!("req_{}", Hex(&random::<16>())))
+        let mut text = Vec::with_capacity(36);
+        text.extend_from_slice(b"req_");
+        text.extend(distinct::<16>().into_iter().flat_map(digits));
+        Self::of(text.into())
     }
 
     /// A client's id where it is 1 to 128 bytes of `[A-Za-z0-9_.:-]`.
@@ -67,12 +78,23 @@ impl RequestId {
     pub fn well_formed(text: &str) -> Option<Self> {
         let fits = (1..=Self::BYTES_MAX).contains(&text.len());
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'-');
-        (fits && text.bytes().all(plain)).then(|| Self(text.to_owned()))
+        (fits && text.bytes().all(plain)).then(|| Self::of(Bytes::copy_from_slice(text.as_bytes())))
+    }
+
+    /// Of text that is known to be plain.
+    fn of(text: Bytes) -> Self {
+        Self(HeaderValue::from_maybe_shared(text).unwrap_or(HeaderValue::from_static("req_")))
     }
 
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+
+    /// The id as the value of a header.
+    #[must_use]
+    pub fn as_value(&self) -> &HeaderValue {
         &self.0
     }
 }
@@ -99,7 +121,7 @@ impl fmt::Display for ChangeId {
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
@@ -148,8 +170,24 @@ pub struct Hex<'a>(pub &'a [u8]);
 
 impl fmt::Display for Hex<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        for chunk in self.0.chunks(16) {
+            let mut text = [0; 32];
+            for (pair, byte) in text.chunks_exact_mut(2).zip(chunk) {
+                pair.copy_from_slice(&digits(*byte));
+            }
+            let text = text.get(..2 * chunk.len()).unwrap_or_default();
+            f.write_str(std::str::from_utf8(text).unwrap_or_default())?;
+        }
+        Ok(())
     }
+}
+
+/// A byte's two hex digits.
+const fn digits(byte: u8) -> [u8; 2] {
+    const fn digit(nibble: u8) -> u8 {
+        if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
+    }
+    [digit(byte >> 4), digit(byte & 15)]
 }
 
 /// Reads exactly `N` bytes of lower-case hex.
@@ -183,9 +221,40 @@ pub fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
+/// `N` random bytes that need not be secret, such as an id's: from what the thread has in reserve,
+/// so that an id costs no call to the operating system.
+fn distinct<const N: usize>() -> [u8; N] {
+    struct Reserve {
+        bytes: [u8; RESERVE_BYTES],
+        used: usize,
+    }
+    thread_local! {
+        static RESERVE: RefCell<Reserve> =
+            const { RefCell::new(Reserve { bytes: [0; RESERVE_BYTES], used: RESERVE_BYTES }) };
+    }
+    RESERVE.with_borrow_mut(|reserve| {
+        if let Some(taken) = reserve.bytes.get(reserve.used..).and_then(<[u8]>::first_chunk) {
+            reserve.used += N;
+            return *taken;
+        }
+        *reserve = Reserve { bytes: random(), used: N };
+        reserve.bytes.first_chunk().copied().unwrap_or_else(random)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn made_ids_differ_across_refills_of_the_reserve() {
+        let ids: std::collections::HashSet<_> = (0..1_000).map(|_| RequestId::random()).collect();
+        assert_eq!(ids.len(), 1_000);
+        let shaped = |id: &RequestId| {
+            id.as_str().strip_prefix("req_").and_then(unhex::<16>).is_some_and(|id| id != [0; 16])
+        };
+        assert!(ids.iter().all(shaped));
+    }
 
     #[test]
     fn ids_survive_printing_and_sort_by_time() {
