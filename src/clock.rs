@@ -65,6 +65,15 @@ impl serde::Serialize for Timestamp {
     }
 }
 
+/// The same moment on both of a clock's faces.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// What is recorded and told.
+    pub at: Timestamp,
+    /// What durations are measured from.
+    pub instant: Instant,
+}
+
 /// Where time comes from: the machine, or a test's hand.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {
@@ -83,6 +92,12 @@ impl Clock {
             Self::System => Timestamp(jiff::Timestamp::now().as_millisecond()),
             Self::Manual(manual) => Timestamp(manual.millis.load(Ordering::SeqCst)),
         }
+    }
+
+    /// This moment.
+    #[must_use]
+    pub fn moment(&self) -> Moment {
+        Moment { at: self.now(), instant: self.instant() }
     }
 
     /// Time that never runs backwards, for measuring durations.

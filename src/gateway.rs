@@ -4,6 +4,7 @@
 //! [`passthrough`].
 
 mod admit;
+mod answered;
 mod body;
 mod call;
 mod dial;
@@ -13,6 +14,7 @@ mod forward;
 mod headers;
 mod identify;
 mod limit;
+mod line;
 mod observe;
 mod passthrough;
 mod pool;
@@ -26,41 +28,54 @@ mod snapshot;
 mod stop;
 mod tally;
 mod turn;
+mod underway;
 mod upload;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use http::request::Parts;
-use http::{Request, StatusCode, header};
+use http::{HeaderName, Request, StatusCode, header};
 use hyper::body::Incoming;
-use tokio::sync::Notify;
 
 use self::admit::{admit, stranger_message};
 use self::body::{discard, receive};
 use self::call::{Call, CallBody};
 use self::dial::Dialer;
 pub(crate) use self::dial::TrustError;
-use self::identify::{Address, Caller, Subject};
+use self::headers::{Fields, Marks, X_REQUEST_ID};
+use self::identify::{Address, Caller, LastCaller, Subject};
 use self::limit::{Kind, Limiter, RefusedCredentials, Standing};
-pub(crate) use self::pool::Pool;
+use self::passthrough::pass;
+pub(crate) use self::pool::{Pool, SWEEP_EVERY};
 pub(crate) use self::reply::ReplyBody;
 use self::reply::{Refusal, Reply};
 use self::room::Room;
 use self::route::Route;
 use self::tally::Tally;
 use self::turn::Turns;
+use self::underway::Exchanges;
 use crate::audit::Audit;
 use crate::audit::record::{Outcome, Ruling};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, Moment, Timestamp};
 use crate::config::{AdminToken, Config};
 use crate::ids::{ChangeId, RequestId};
 use crate::key::Key;
 use crate::policy::{Enforcement, Violation};
 use crate::provider::Operation;
 use crate::telemetry::{CallClass, Metrics};
+
+/// The start of the names in [`RATE_LIMITS`].
+const RATE_LIMIT: &str = "x-ratelimit-";
+
+/// What tells of a limit, in the order of [`Standing::values`].
+const RATE_LIMITS: [HeaderName; 3] = [
+    HeaderName::from_static("x-ratelimit-limit"),
+    HeaderName::from_static("x-ratelimit-remaining"),
+    HeaderName::from_static("x-ratelimit-reset"),
+];
 
 /// What all workers share.
 #[derive(Debug)]
@@ -74,7 +89,7 @@ pub(crate) struct Gateway {
     room: Room,
     refused: RefusedCredentials,
     tally: Tally,
-    exchanges: Exchanges,
+    exchanges: Arc<Exchanges>,
 }
 
 /// What a reload replaces.
@@ -85,12 +100,15 @@ pub(crate) struct Live {
     limiter: Option<Arc<Limiter>>,
 }
 
-/// Where a call takes place: the shared parts as they were when it came, and its worker's pool.
-#[derive(Clone, Debug)]
+/// Where a connection's calls take place: the shared parts as they were when the call came, and its
+/// worker's pool. Calls share it until another configuration is in force, and what was found out
+/// under one is not remembered beyond it.
+#[derive(Debug)]
 pub(crate) struct Scene {
     gateway: Arc<Gateway>,
     live: Arc<Live>,
     pool: Arc<Pool>,
+    last_caller: LastCaller,
 }
 
 /// One request's visit.
@@ -98,20 +116,12 @@ pub(crate) struct Scene {
 struct Visit {
     request_id: RequestId,
     received_at: Timestamp,
+    /// The moment of `received_at`.
+    instant: Instant,
     address: Address,
-    caller: Option<Caller>,
+    caller: Option<Arc<Caller>>,
     standing: Option<Standing>,
 }
-
-/// How many governed calls are on their way; draining waits for none.
-#[derive(Debug, Default)]
-struct Exchanges {
-    running: AtomicUsize,
-    none: Notify,
-}
-
-/// One governed call on its way, counted until it is dropped.
-struct Underway(Arc<Gateway>);
 
 impl Live {
     /// Makes a configuration ready for use; what did not change since `former` is kept.
@@ -157,7 +167,7 @@ impl Gateway {
             room: Room::default(),
             refused: RefusedCredentials::new(&clock),
             tally: Tally::new(&clock),
-            exchanges: Exchanges::default(),
+            exchanges: Arc::default(),
             clock,
         }
     }
@@ -184,18 +194,7 @@ impl Gateway {
 
     /// Waits until no governed call is on its way.
     pub(crate) async fn idle(&self) {
-        loop {
-            let none = self.exchanges.none.notified();
-            if self.exchanges.running.load(Ordering::Acquire) == 0 {
-                return;
-            }
-            none.await;
-        }
-    }
-
-    fn begin(self: &Arc<Self>) -> Underway {
-        self.exchanges.running.fetch_add(1, Ordering::AcqRel);
-        Underway(Arc::clone(self))
+        self.exchanges.idle().await;
     }
 
     fn refuse(&self, status: StatusCode, subject: Subject) {
@@ -204,17 +203,18 @@ impl Gateway {
     }
 }
 
-impl Drop for Underway {
-    fn drop(&mut self) {
-        if self.0.exchanges.running.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.exchanges.none.notify_waiters();
-        }
-    }
-}
-
 impl Scene {
     pub(crate) fn new(gateway: &Arc<Gateway>, pool: &Arc<Pool>) -> Self {
-        Self { gateway: Arc::clone(gateway), live: gateway.live(), pool: Arc::clone(pool) }
+        let (gateway, pool) = (Arc::clone(gateway), Arc::clone(pool));
+        Self { live: gateway.live(), gateway, pool, last_caller: LastCaller::default() }
+    }
+
+    /// The connection's scene, made anew where another configuration is in force.
+    pub(crate) fn in_force(scene: &mut Arc<Self>) -> Arc<Self> {
+        if Arc::as_ptr(&scene.live) != Arc::as_ptr(&*scene.gateway.live.load()) {
+            *scene = Arc::new(Self::new(&scene.gateway, &scene.pool));
+        }
+        Arc::clone(scene)
     }
 
     /// Learns from upstream's answer whether it took the caller's credential.
@@ -222,37 +222,49 @@ impl Scene {
         let refused = status == StatusCode::UNAUTHORIZED;
         // Any other no may be said to everyone: it tells nothing of the credential.
         if let Some(caller) = visit.caller.as_ref().filter(|_| refused || status.is_success()) {
-            self.gateway.refused.learn(visit.address, caller.actor.fingerprint, refused);
+            self.gateway.refused.learn(visit.address, caller, refused);
         }
     }
 }
 
+impl Visit {
+    fn moment(&self) -> Moment {
+        Moment { at: self.received_at, instant: self.instant }
+    }
+}
+
 /// Answers one request.
-pub(crate) async fn answer(scene: Scene, peer: IpAddr, request: Request<Incoming>) -> Reply {
+pub(crate) async fn answer(scene: Arc<Scene>, peer: IpAddr, request: Request<Incoming>) -> Reply {
     let (mut head, body) = request.into_parts();
+    let fields = Fields::of(&head.headers);
+    let now = scene.gateway.clock.moment();
     let mut visit = Visit {
-        request_id: headers::request_id(&head.headers),
-        received_at: scene.gateway.clock.now(),
+        request_id: headers::request_id(&head.headers, &fields),
+        received_at: now.at,
+        instant: now.instant,
         address: Address::of(peer, &head.headers, &scene.live.config),
         caller: None,
         standing: None,
     };
     let writes = Kind::of(&head.method) == Kind::Write;
-    let admitted = match admit(&scene, &mut visit, &mut head, &body) {
+    let admitted = admit(&scene, &mut visit, &head, &fields, &body);
+    let marks = fields.marks;
+    headers::origin_form(&mut head.uri);
+    // Only what passes is kept in the connection's own memory; the rest takes more of it.
+    let (class, outcome) = match admitted {
         Ok(Route::Passthrough) => {
-            (CallClass::Passthrough, passthrough::pass(&scene, &visit, head, body).await)
+            (CallClass::Passthrough, pass(&scene, &visit, head, marks, body).await)
         }
-        Ok(Route::ReadDeployment { deployment_id }) => (
-            CallClass::Passthrough,
-            observe::read(&scene, &visit, head, body, &deployment_id).await,
-        ),
-        Ok(Route::Governed { operation, deployment_id }) => (
-            CallClass::Governed,
-            govern(&scene, &visit, head, body, operation, deployment_id).await,
-        ),
+        Ok(Route::ReadDeployment { deployment_id }) => {
+            let reading = observe::read(&scene, &visit, head, marks, &deployment_id);
+            (CallClass::Passthrough, Box::pin(reading).await)
+        }
+        Ok(Route::Governed { operation, deployment_id }) => {
+            let governed = govern(&scene, &visit, (head, marks), body, operation, deployment_id);
+            (CallClass::Governed, Box::pin(governed).await)
+        }
         Err(refusal) => (CallClass::Refused, Err(refusal)),
     };
-    let (class, outcome) = admitted;
     let mut reply = outcome.unwrap_or_else(|refusal| refusal.into_reply(&visit.request_id));
     scene.gateway.metrics.request(class, writes, reply.status());
     decorate(&mut reply, &scene, &visit);
@@ -261,9 +273,9 @@ pub(crate) async fn answer(scene: Scene, peer: IpAddr, request: Request<Incoming
 
 /// Reads a governed call's body; from there the exchange goes on whatever the client does.
 async fn govern(
-    scene: &Scene,
+    scene: &Arc<Scene>,
     visit: &Visit,
-    mut head: Parts,
+    (mut head, marks): (Parts, Marks),
     mut incoming: Incoming,
     operation: Operation,
     deployment_id: Option<String>,
@@ -302,9 +314,9 @@ async fn govern(
         !matches!(body, CallBody::Judged(_)) && !head.headers.contains_key(header::EXPECT);
     let client = identify::client(visit.address, &head.headers);
     let if_match = head.headers.get_all(header::IF_MATCH).iter().cloned().collect();
-    headers::toward_upstream(&mut head.headers, head.version, &visit.request_id);
+    headers::toward_upstream(&mut head.headers, marks, head.version, &visit.request_id);
     let call = Call {
-        scene: scene.clone(),
+        scene: Arc::clone(scene),
         visit: visit.clone(),
         change: ChangeId::new(visit.received_at),
         caller,
@@ -318,7 +330,7 @@ async fn govern(
         if_match,
         body,
     };
-    let underway = scene.gateway.begin();
+    let underway = scene.gateway.exchanges.begin();
     let exchange = tokio::spawn(async move {
         let reply = exchange::run(call).await;
         drop((underway, held));
@@ -337,24 +349,19 @@ async fn govern(
 fn decorate(reply: &mut Reply, scene: &Scene, visit: &Visit) {
     let provider = scene.live.config.upstream.provider;
     let headers = reply.headers_mut();
-    if let Ok(id) = header::HeaderValue::from_str(visit.request_id.as_str()) {
-        if let Some(name) = provider.request_id_header {
-            headers.insert(name, id.clone());
-        }
-        headers.insert("x-request-id", id);
+    let id = visit.request_id.as_value();
+    if let Some(name) = provider.request_id_header {
+        headers.insert(name, id.clone());
     }
+    headers.insert(X_REQUEST_ID, id.clone());
     let Some(standing) = visit.standing else { return };
-    let values = [
-        ("x-ratelimit-limit", i64::from(standing.limit)),
-        ("x-ratelimit-remaining", i64::from(standing.remaining)),
-        ("x-ratelimit-reset", standing.reset),
-    ];
     // Where upstream tells of a limit of its own, the two are not mixed.
-    if values.iter().any(|(name, _)| headers.contains_key(*name)) {
+    let told = headers.keys().any(|name| name.as_str().starts_with(RATE_LIMIT));
+    if told && RATE_LIMITS.iter().any(|name| headers.contains_key(name)) {
         return;
     }
-    for (name, value) in values {
-        headers.insert(name, header::HeaderValue::from(value));
+    for (name, value) in RATE_LIMITS.into_iter().zip(standing.values()) {
+        headers.insert(name, value);
     }
 }
 

@@ -4,6 +4,7 @@
 //! is none of its business and leads every governed call through one function,
 //! `gateway::exchange`. The modules in reading order:
 
+mod alarm;
 pub mod clock;
 pub mod ids;
 pub mod key;
@@ -29,3 +30,7 @@ pub mod simulator;
 #[cfg(test)]
 mod cases;
 pub mod cli;
+
+/// Of every program of this package: calls allocate small things that live as long as they do.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

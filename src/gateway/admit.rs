@@ -4,6 +4,7 @@ use http::StatusCode;
 use http::request::Parts;
 use hyper::body::{Body as _, Incoming};
 
+use super::headers::Fields;
 use super::identify::{self, Subject};
 use super::limit::Kind;
 use super::reply::Refusal;
@@ -16,12 +17,14 @@ use crate::ids::Fingerprint;
 pub(super) fn admit(
     scene: &Scene,
     visit: &mut Visit,
-    head: &mut Parts,
+    head: &Parts,
+    fields: &Fields<'_>,
     body: &Incoming,
 ) -> Result<Route, Refusal> {
-    headers::accept_form(head)?;
+    headers::accept_form(head, fields)?;
     let config = &scene.live.config;
-    let caller = identify::identify(&head.headers, config, &scene.gateway.key);
+    let (key, last) = (&scene.gateway.key, &scene.last_caller);
+    let caller = identify::identify(fields.credential, config, key, last);
     let caller = caller.inspect_err(|refusal| {
         scene.gateway.refuse(refusal.status, Subject::Address(visit.address.network()));
     })?;
@@ -52,7 +55,7 @@ fn limit(
 ) -> Result<(), Refusal> {
     let subject = Subject::Actor(fingerprint);
     if let Some(limiter) = &scene.live.limiter {
-        match limiter.draw(fingerprint, Kind::of(&head.method)) {
+        match limiter.draw(fingerprint, Kind::of(&head.method), visit.moment()) {
             Ok(standing) => visit.standing = Some(standing),
             Err(exhausted) => {
                 visit.standing = Some(exhausted.standing);
@@ -63,7 +66,8 @@ fn limit(
                 ));
             }
         }
-        if let Err(seconds) = scene.gateway.refused.admit(visit.address, fingerprint) {
+        let admitted = scene.gateway.refused.admit(visit.address, fingerprint, visit.instant);
+        if let Err(seconds) = admitted {
             scene.gateway.refuse(StatusCode::TOO_MANY_REQUESTS, subject);
             return Err(Refusal::rate_limited(
                 "upstream refused too many credentials from this address: wait as retry-after says",

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use http::Version;
 use http::header::{self, HeaderMap};
 use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::{Body, Incoming};
 use tokio::time::timeout;
 
 use super::reply::Refusal;
@@ -158,13 +158,16 @@ fn accepts_parameter(parameter: &str) -> bool {
 
 /// Reads a body whole: at most `bytes_max`, waiting at most `patience` for each part of it, in the
 /// room that is held for it.
-pub(super) async fn collect(
-    incoming: &mut Incoming,
+pub(super) async fn collect<B>(
+    incoming: &mut B,
     version: Version,
     bytes_max: usize,
     patience: Duration,
     mut held: Option<&mut Held>,
-) -> Result<Bytes, ReadError> {
+) -> Result<Bytes, ReadError>
+where
+    B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
+{
     let mut parts = BytesMut::new();
     let mut only = None;
     while let Some(frame) =

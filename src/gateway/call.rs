@@ -18,10 +18,10 @@ use crate::provider::{Operation, Provider};
 /// A governed call.
 #[derive(Debug)]
 pub(super) struct Call {
-    pub(super) scene: Scene,
+    pub(super) scene: Arc<Scene>,
     pub(super) visit: Visit,
     pub(super) change: ChangeId,
-    pub(super) caller: Caller,
+    pub(super) caller: Arc<Caller>,
     pub(super) client: Client,
     pub(super) operation: Operation,
     /// None on create.

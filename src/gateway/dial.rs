@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::HeaderValue;
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject as _;
@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_rustls::{TlsConnector, TlsStream};
 
+use super::line::Line;
 use super::shared::STREAMS_MAX;
 use super::upload::RequestBody;
 use crate::config::{Origin, Upstream};
@@ -45,7 +46,7 @@ pub(crate) struct Dialer {
 
 /// A fresh connection.
 pub(super) enum Dialed {
-    Http1(http1::SendRequest<RequestBody>),
+    Http1(Line),
     Http2(http2::SendRequest<RequestBody>),
 }
 
@@ -113,13 +114,13 @@ impl Dialer {
     }
 
     /// Connects within `connect_timeout`, all addresses together.
-    pub(super) async fn dial(&self) -> Result<Dialed, DialError> {
+    pub(super) async fn dial(self: &Arc<Self>) -> Result<Dialed, DialError> {
         tokio::time::timeout(self.connect_timeout, self.connect())
             .await
             .unwrap_or(Err(DialError::Timeout))
     }
 
-    async fn connect(&self) -> Result<Dialed, DialError> {
+    async fn connect(self: &Arc<Self>) -> Result<Dialed, DialError> {
         let stream = self.any_address().await?;
         // Fails only where the socket is dead already, which the next write will tell.
         let _ = stream.set_nodelay(true);
@@ -132,7 +133,10 @@ impl Dialer {
         };
         let http2 = wire.alpn() == Some(ALPN_H2);
         self.http1_only.store(!http2, Ordering::Relaxed);
-        if http2 { http2_over(wire).await } else { http1_over(wire).await }
+        if http2 {
+            return http2_over(wire).await;
+        }
+        Line::over(wire, self).await.map(Dialed::Http1).map_err(DialError::Handshake)
     }
 
     /// The first address that answers; the next is tried when one fails or is slow.
@@ -169,14 +173,6 @@ impl Dialer {
             }
         }
     }
-}
-
-async fn http1_over(wire: Wire) -> Result<Dialed, DialError> {
-    let (sender, connection) =
-        http1::Builder::new().handshake(TokioIo::new(wire)).await.map_err(DialError::Handshake)?;
-    // How the connection ends is told to the call on it; an idle one may end as it likes.
-    tokio::spawn(connection);
-    Ok(Dialed::Http1(sender))
 }
 
 async fn http2_over(wire: Wire) -> Result<Dialed, DialError> {

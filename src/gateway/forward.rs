@@ -89,7 +89,7 @@ pub(super) async fn exchange(
             error => Unanswered::NotSent(error),
         }
     })?;
-    let (parts, mut incoming) = answered.response.into_parts();
+    let (parts, mut incoming) = answered.into_parts();
     call.scene.learn(&call.visit, parts.status);
     let reading =
         collect(&mut incoming, parts.version, live.config.limits.answer_bytes, patience, None);
@@ -100,7 +100,6 @@ pub(super) async fn exchange(
         ReadError::Broken(_) | ReadError::Cut => Unanswered::Broken,
         ReadError::TooLong { .. } => Unanswered::TooLong,
     })?;
-    answered.returning.give_back();
     Ok(Answer { status: parts.status, version: parts.version, headers: parts.headers, body })
 }
 

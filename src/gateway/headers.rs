@@ -2,43 +2,18 @@
 //! would tell upstream what it need not know.
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
 use http::uri::Authority;
 use http::{Method, Uri, Version};
 
+pub(super) use self::fields::{Fields, Marks, Sole};
+use self::fields::{HOPS, Meaning, TELLTALES};
 use super::reply::Refusal;
 use crate::ids::RequestId;
 
-/// Fields by which some servers let a request say that it is another one.
-const OVERRIDES: [&str; 12] = [
-    "x-http-method-override",
-    "x-http-method",
-    "x-method-override",
-    "x-original-method",
-    "x-original-url",
-    "x-original-uri",
-    "x-original-path",
-    "x-rewrite-url",
-    "x-rewrite-uri",
-    "x-forwarded-path",
-    "x-forwarded-url",
-    "x-forwarded-uri",
-];
+mod fields;
 
-/// Fields that carry the client's address or the name it called; upstream need not know either.
-const TELLTALES: [&str; 12] = [
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-proto",
-    "x-forwarded-server",
-    "x-real-ip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "true-client-ip",
-    "cf-connecting-ip",
-    "fastly-client-ip",
-];
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Fields that `Connection` must not name: without them the call would not be the one judged.
 const END_TO_END: [&str; 10] = [
@@ -57,13 +32,23 @@ const END_TO_END: [&str; 10] = [
 /// The longest part of a credential that a request id may repeat, in bytes.
 const REPEATED_BYTES_MAX: usize = 11;
 
-/// Checks a request's form and brings the target into origin-form.
-pub(super) fn accept_form(head: &mut http::request::Parts) -> Result<(), Refusal> {
+/// Checks a request's form.
+pub(super) fn accept_form(head: &Parts, fields: &Fields<'_>) -> Result<(), Refusal> {
     accept_method(&head.method, &head.uri)?;
-    accept_names(&head.headers)?;
-    accept_coding(&head.headers)?;
-    accept_host(head)?;
-    accept_expectation(&head.headers)
+    accept_names(&head.headers, fields)?;
+    if fields.marks.any(Marks::TRANSFER_ENCODING) {
+        accept_coding(&head.headers)?;
+    }
+    accept_host(head, fields)?;
+    if fields.marks.any(Marks::EXPECT) { accept_expectation(&head.headers) } else { Ok(()) }
+}
+
+/// Brings the target into origin-form.
+pub(super) fn origin_form(uri: &mut Uri) {
+    if uri.authority().is_some() {
+        let path = uri.path_and_query().cloned();
+        *uri = path.map_or_else(|| Uri::from_static("/"), Uri::from);
+    }
 }
 
 /// A body comes as it is or in chunks; another transfer coding would hide it from the gateway
@@ -96,20 +81,24 @@ fn accept_method(method: &Method, uri: &Uri) -> Result<(), Refusal> {
     if known.contains(method) { Ok(()) } else { Err(Refusal::unknown_method()) }
 }
 
-fn accept_names(headers: &HeaderMap) -> Result<(), Refusal> {
-    for name in headers.keys() {
-        let text = name.as_str();
-        if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
-            return Err(Refusal::form(
-                "a header name has characters outside A-Z a-z 0-9 and -: rename or remove it",
-            ));
-        }
-        if text.starts_with("x-") && OVERRIDES.contains(&text) {
+fn accept_names(headers: &HeaderMap, fields: &Fields<'_>) -> Result<(), Refusal> {
+    match fields.unfit {
+        None => {}
+        Some((_, Meaning::Override)) => {
+            let text = fields.unfit.map_or("", |(name, _)| name);
             return Err(Refusal::form(format!(
                 "the header {text} would make this another request: remove it and send the \
                  method and path that you mean"
             )));
         }
+        Some(_) => {
+            return Err(Refusal::form(
+                "a header name has characters outside A-Z a-z 0-9 and -: rename or remove it",
+            ));
+        }
+    }
+    if !fields.marks.any(Marks::CONNECTION) {
+        return Ok(());
     }
     if let Some(named) = tokens(headers, &header::CONNECTION)
         .find(|named| END_TO_END.iter().any(|field| named.eq_ignore_ascii_case(field)))
@@ -121,12 +110,13 @@ fn accept_names(headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 /// Exactly one host, however it is named: `Host`, `:authority`, or the target in absolute-form.
-fn accept_host(head: &mut http::request::Parts) -> Result<(), Refusal> {
-    let mut hosts = head.headers.get_all(header::HOST).iter();
-    let host = match (hosts.next(), hosts.next()) {
-        (Some(host), None) => Some(parse_host(host)?),
-        (None, None) => None,
-        _ => return Err(Refusal::form("more than one Host header: send exactly one")),
+fn accept_host(head: &Parts, fields: &Fields<'_>) -> Result<(), Refusal> {
+    let host = match fields.host {
+        Sole::One(host) => Some(parse_host(host)?),
+        Sole::None => None,
+        Sole::Several => {
+            return Err(Refusal::form("more than one Host header: send exactly one"));
+        }
     };
     match (head.uri.authority(), &host) {
         (None, None) => return Err(Refusal::form("no Host header: send exactly one")),
@@ -137,10 +127,6 @@ fn accept_host(head: &mut http::request::Parts) -> Result<(), Refusal> {
             return Err(Refusal::form("the target's host is not the one in Host: send one host"));
         }
         _ => {}
-    }
-    if head.uri.authority().is_some() {
-        let path = head.uri.path_and_query().cloned();
-        head.uri = path.map_or_else(|| Uri::from_static("/"), Uri::from);
     }
     Ok(())
 }
@@ -162,9 +148,8 @@ fn accept_expectation(headers: &HeaderMap) -> Result<(), Refusal> {
 
 /// The client's own request id where it sent one, well-formed; else a new one. An id that repeats
 /// a part of the credential is not kept: request ids are logged.
-pub(super) fn request_id(headers: &HeaderMap) -> RequestId {
-    let mut sent = headers.get_all("x-request-id").iter();
-    let (Some(only), None) = (sent.next(), sent.next()) else { return RequestId::random() };
+pub(super) fn request_id(headers: &HeaderMap, fields: &Fields<'_>) -> RequestId {
+    let Sole::One(only) = fields.request_id else { return RequestId::random() };
     let kept = only.to_str().ok().and_then(RequestId::well_formed);
     let leaks = |id: &RequestId| {
         [&header::AUTHORIZATION, &HeaderName::from_static("x-api-key")]
@@ -187,9 +172,11 @@ fn repeats(id: &str, value: &str) -> bool {
 
 /// Removes what concerns only the connection it came on (RFC 9110, 7.6.1), and keeps
 /// `TE: trailers`, which says something of the client.
-pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(header::CONNECTION) {
+fn strip_hop_by_hop(headers: &mut HeaderMap, marks: Marks) {
+    if marks.any(Marks::CONNECTION) {
         let named: Vec<HeaderName> = tokens(headers, &header::CONNECTION)
+            // What it says mostly, and names no field of its own.
+            .filter(|name| !["keep-alive", "close"].contains(name))
             .filter_map(|name| HeaderName::try_from(name).ok())
             .filter(|name| name != header::TE)
             .collect();
@@ -198,38 +185,45 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
         }
         headers.remove(header::CONNECTION);
     }
-    let trailers =
-        tokens(headers, &header::TE).any(|coding| coding.eq_ignore_ascii_case("trailers"));
-    headers.remove(header::TE);
-    if trailers {
-        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    if marks.any(Marks::TE) {
+        let trailers =
+            tokens(headers, &header::TE).any(|coding| coding.eq_ignore_ascii_case("trailers"));
+        headers.remove(header::TE);
+        if trailers {
+            headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        }
     }
-    for name in [
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-        header::PROXY_AUTHENTICATE,
-        header::PROXY_AUTHORIZATION,
-        HeaderName::from_static("keep-alive"),
-        HeaderName::from_static("proxy-connection"),
-        HeaderName::from_static("http2-settings"),
-    ] {
-        headers.remove(name);
+    if marks.any(Marks::TRANSFER_ENCODING) {
+        headers.remove(header::TRANSFER_ENCODING);
+    }
+    if marks.any(Marks::HOP) {
+        for name in HOPS {
+            headers.remove(name);
+        }
     }
 }
 
-/// Makes a client's header the one that upstream gets.
-pub(super) fn toward_upstream(headers: &mut HeaderMap, version: Version, id: &RequestId) {
-    strip_hop_by_hop(headers);
-    for name in TELLTALES {
-        headers.remove(name);
+/// Makes a client's header the one that upstream gets. Its host is replaced when it is sent.
+pub(super) fn toward_upstream(
+    headers: &mut HeaderMap,
+    marks: Marks,
+    version: Version,
+    id: &RequestId,
+) {
+    strip_hop_by_hop(headers, marks);
+    if marks.any(Marks::TELLTALE) {
+        for name in TELLTALES {
+            headers.remove(name);
+        }
     }
-    headers.remove(header::EXPECT);
-    headers.remove(header::HOST);
-    join_cookies(headers);
+    if marks.any(Marks::EXPECT) {
+        headers.remove(header::EXPECT);
+    }
+    if marks.any(Marks::COOKIE) {
+        join_cookies(headers);
+    }
     add_via(headers, version);
-    if let Ok(id) = HeaderValue::try_from(id.as_str()) {
-        headers.insert("x-request-id", id);
-    }
+    headers.insert(X_REQUEST_ID, id.as_value().clone());
 }
 
 /// HTTP/2 may split `Cookie`; HTTP/1.1 may not (RFC 9113, 8.2.3).
@@ -247,9 +241,12 @@ fn join_cookies(headers: &mut HeaderMap) {
 
 /// Makes upstream's header the one that the client gets; upstream does not speak in our name.
 pub(super) fn toward_client(headers: &mut HeaderMap, version: Version) {
-    strip_hop_by_hop(headers);
-    headers.remove("changegate-change");
-    headers.remove("changegate-decision");
+    let marks = Fields::of(headers).marks;
+    strip_hop_by_hop(headers, marks);
+    if marks.any(Marks::OURS) {
+        headers.remove("changegate-change");
+        headers.remove("changegate-decision");
+    }
     add_via(headers, version);
 }
 

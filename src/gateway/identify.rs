@@ -1,9 +1,13 @@
 //! Who calls, and from where.
 
 use std::net::IpAddr;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderValue};
+use subtle::ConstantTimeEq as _;
 
+use super::headers::Sole;
 use super::reply::Refusal;
 use crate::audit::record::{Actor, Client};
 use crate::config::Config;
@@ -18,12 +22,46 @@ const TOKEN_BYTES_MAX: usize = 4096;
 const USER_AGENT_BYTES_MAX: usize = 256;
 
 /// Who calls.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Caller {
     pub(super) actor: Actor,
     pub(super) token: Token,
     /// Whether `[[actor]]` lists the token.
     pub(super) listed: bool,
+    /// What [`RefusedCredentials`](super::limit::RefusedCredentials) knew when it learned that
+    /// upstream takes the token; 0 where it did not learn that from this caller.
+    pub(super) taken: AtomicU64,
+}
+
+/// A credential as it was sent: in which field, and its value.
+pub(super) type Sent<'a> = (Credential, &'a HeaderValue);
+
+/// Who called last on a connection. Nearly always it is who calls next, and then need not be found
+/// out anew by a digest.
+#[derive(Debug, Default)]
+pub(super) struct LastCaller(Mutex<Option<Known>>);
+
+#[derive(Debug)]
+struct Known {
+    kind: Credential,
+    value: Box<[u8]>,
+    caller: Arc<Caller>,
+}
+
+impl LastCaller {
+    fn recall(&self, (kind, value): Sent<'_>) -> Option<Arc<Caller>> {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = last.as_ref()?;
+        // A connection may have many users behind it: how long the comparison takes tells none of
+        // them anything of another's token.
+        let same = known.kind == kind && bool::from(known.value.as_ref().ct_eq(value.as_bytes()));
+        same.then(|| Arc::clone(&known.caller))
+    }
+
+    fn remember(&self, (kind, value): Sent<'_>, caller: &Arc<Caller>) {
+        let known = Known { kind, value: value.as_bytes().into(), caller: Arc::clone(caller) };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
+    }
 }
 
 /// Where a call came from. An IPv6 client counts as its /64, which is what one host can own.
@@ -62,9 +100,18 @@ impl Address {
     }
 }
 
-/// Finds the one credential and whose it is.
-pub(super) fn identify(headers: &HeaderMap, config: &Config, key: &Key) -> Result<Caller, Refusal> {
-    let token = credential(headers, config.upstream.provider.credentials)?;
+/// Finds out whose the one credential is.
+pub(super) fn identify(
+    sent: Sole<Sent<'_>>,
+    config: &Config,
+    key: &Key,
+    last: &LastCaller,
+) -> Result<Arc<Caller>, Refusal> {
+    let sent = only(sent, config.upstream.provider.credentials)?;
+    if let Some(caller) = last.recall(sent) {
+        return Ok(caller);
+    }
+    let token = token(sent, config.upstream.provider.credentials)?;
     let fingerprint = key.fingerprint(token.as_bytes());
     let known = config.actors.known.get(&fingerprint);
     let actor = Actor {
@@ -72,22 +119,22 @@ pub(super) fn identify(headers: &HeaderMap, config: &Config, key: &Key) -> Resul
         name: known.map(|known| known.name.clone()),
         team: known.and_then(|known| known.team.clone()),
     };
-    Ok(Caller { actor, token: Token::new(token), listed: known.is_some() })
+    let (token, listed) = (Token::new(token), known.is_some());
+    let caller = Arc::new(Caller { actor, token, listed, taken: AtomicU64::new(0) });
+    last.remember(sent, &caller);
+    Ok(caller)
 }
 
-/// The one token among the headers that may carry one.
-fn credential<'a>(headers: &'a HeaderMap, accepted: &[Credential]) -> Result<&'a str, Refusal> {
-    let api_key = HeaderName::from_static("x-api-key");
-    let mut all = [(Credential::Bearer, header::AUTHORIZATION), (Credential::ApiKey, api_key)]
-        .into_iter()
-        .flat_map(|(kind, name)| headers.get_all(name).iter().map(move |value| (kind, value)));
-    let (kind, value) = match (all.next(), all.next()) {
-        (Some(only), None) => only,
-        (None, _) => return Err(Refusal::credential(missing(accepted))),
-        (Some(_), Some(_)) => {
-            return Err(Refusal::credential("more than one credential: send exactly one"));
-        }
-    };
+fn only<'a>(sent: Sole<Sent<'a>>, accepted: &[Credential]) -> Result<Sent<'a>, Refusal> {
+    match sent {
+        Sole::One(sent) => Ok(sent),
+        Sole::None => Err(Refusal::credential(missing(accepted))),
+        Sole::Several => Err(Refusal::credential("more than one credential: send exactly one")),
+    }
+}
+
+/// The token in a header that may carry one.
+fn token<'a>((kind, value): Sent<'a>, accepted: &[Credential]) -> Result<&'a str, Refusal> {
     let token = match kind {
         Credential::Bearer => bearer(value),
         Credential::ApiKey => value.to_str().ok(),
@@ -144,6 +191,7 @@ impl std::fmt::Display for Subject {
 
 #[cfg(test)]
 mod tests {
+    use super::super::headers::Fields;
     use super::*;
 
     fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -172,7 +220,9 @@ mod tests {
             (&[("authorization", "Bearer a"), ("x-api-key", "a")], &both[..1], None),
         ] {
             let headers = headers(fields);
-            assert_eq!(credential(&headers, accepted).ok(), expected, "{fields:?}");
+            let sent = only(Fields::of(&headers).credential, accepted);
+            let found = sent.and_then(|sent| token(sent, accepted)).ok();
+            assert_eq!(found, expected, "{fields:?}");
         }
     }
 }

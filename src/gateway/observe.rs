@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, header};
-use hyper::body::Incoming;
 
 use super::body::{ReadError, collect};
 use super::forward::Answer;
+use super::headers::Marks;
 use super::passthrough::{IDENTITY, no_answer};
 use super::reply::{Refusal, Reply};
 use super::upload::RequestBody;
@@ -20,28 +20,27 @@ pub(super) async fn read(
     scene: &Scene,
     visit: &Visit,
     mut head: Parts,
-    body: Incoming,
+    marks: Marks,
     deployment_id: &str,
 ) -> Result<Reply, Refusal> {
     debug_assert_eq!(head.method, Method::GET);
     // An encoded answer could not be read here; the client understands this one as well.
     head.headers.insert(IDENTITY.0, IDENTITY.1);
-    drop(body);
     let config = &scene.live.config;
     let answers_max = config.limits.answer_bytes as u64;
-    headers::toward_upstream(&mut head.headers, head.version, &visit.request_id);
+    headers::toward_upstream(&mut head.headers, marks, head.version, &visit.request_id);
     let mut request = Request::new(RequestBody::Empty);
     *request.uri_mut() = head.uri;
     *request.headers_mut() = head.headers;
     let timeout = config.upstream.response_timeout;
     let sent = scene.pool.send(&scene.live.dialer, request, None, timeout).await;
     let answered = sent.map_err(|error| no_answer(visit, &error))?;
-    scene.learn(visit, answered.response.status());
-    let length = hyper::body::Body::size_hint(answered.response.body()).exact();
-    if !answered.response.status().is_success() || length.is_some_and(|len| len > answers_max) {
+    scene.learn(visit, answered.status());
+    let length = hyper::body::Body::size_hint(answered.body()).exact();
+    if !answered.status().is_success() || length.is_some_and(|len| len > answers_max) {
         return Ok(passthrough::relay(answered, None));
     }
-    let (parts, mut incoming) = answered.response.into_parts();
+    let (parts, mut incoming) = answered.into_parts();
     let body =
         collect(&mut incoming, parts.version, config.limits.answer_bytes, timeout, None).await;
     let body: Bytes = body.map_err(|error| match error {
@@ -55,7 +54,6 @@ pub(super) async fn read(
             Refusal::bad_gateway("upstream's answer is longer than limits.answer_bytes")
         }
     })?;
-    answered.returning.give_back();
     let answer =
         Answer { status: parts.status, version: parts.version, headers: parts.headers, body };
     let shown = answer.deployment(&config.limits);

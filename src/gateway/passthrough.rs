@@ -9,7 +9,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use hyper::body::Incoming;
 use serde_json::json;
 
-use super::headers;
+use super::headers::{self, Marks};
 use super::limit::Kind;
 use super::pool::{Answered, SendError};
 use super::relay::Relay;
@@ -44,12 +44,13 @@ pub(super) async fn pass(
     scene: &Scene,
     visit: &Visit,
     mut head: Parts,
+    marks: Marks,
     body: Incoming,
 ) -> Result<Reply, Refusal> {
     let limits = &scene.live.config.limits;
     let (body, progress) = RequestBody::upload(body, limits.body_timeout);
     let mut write = OtherWrite::of(scene, visit, &head, progress.clone());
-    headers::toward_upstream(&mut head.headers, head.version, &visit.request_id);
+    headers::toward_upstream(&mut head.headers, marks, head.version, &visit.request_id);
     let mut request = Request::new(body);
     *request.method_mut() = head.method;
     *request.uri_mut() = head.uri;
@@ -67,19 +68,18 @@ pub(super) async fn pass(
             });
         }
     };
-    scene.learn(visit, answered.response.status());
+    scene.learn(visit, answered.status());
     if let Some(write) = &mut write {
-        write.status = Some(answered.response.status());
+        write.status = Some(answered.status());
     }
     Ok(relay(answered, write))
 }
 
 /// Upstream's answer, passed on as it comes.
 pub(super) fn relay(answered: Answered, write: Option<Box<OtherWrite>>) -> Reply {
-    let (mut parts, incoming) = answered.response.into_parts();
+    let (mut parts, body) = answered.into_parts();
     headers::toward_client(&mut parts.headers, parts.version);
-    let relay = Relay::new(incoming, answered.returning, write);
-    let mut reply = Response::new(ReplyBody::Relay(relay));
+    let mut reply = Response::new(ReplyBody::Relay(Relay::new(body, write)));
     *reply.status_mut() = parts.status;
     *reply.headers_mut() = parts.headers;
     reply

@@ -4,72 +4,50 @@
 //! (hyper's `TrySendError::take_message`), not a byte of it was written and another connection
 //! gets it; in every other case it counts as sent, and is never sent again.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::{Request, Response, Uri, Version, header, uri};
-use hyper::body::Incoming;
-use hyper::client::conn::http1;
+use hyper::client::conn::TrySendError;
 use tokio::time::{timeout, timeout_at};
 
+use super::answered::{AnswerBody, Way};
 use super::dial::{DialError, Dialed, Dialer};
+use super::line::{Late, Line, Patience};
 use super::shared::{Place, Shared};
 use super::upload::{Progress, RequestBody};
-use crate::clock::Clock;
 
 /// The most idle connections kept by one worker.
 const IDLE_MAX: usize = 256;
 
-/// How long an idle connection is kept: less than servers usually keep theirs.
-const IDLE_FOR: Duration = Duration::from_secs(15);
+/// How often idle connections are looked through.
+pub(crate) const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
-/// How long an idle connection may take to be ready.
-const READY_WITHIN: Duration = Duration::from_millis(50);
+/// The sweep at which an idle connection is closed. It was idle for ten to fifteen seconds then:
+/// less than servers usually keep theirs.
+const IDLE_SWEEPS_MAX: u64 = 3;
 
 /// How many connections may give a request back before it fails.
 const TRIES_MAX: usize = 4;
 
 /// One worker's connections to upstream.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Pool {
-    idle: Mutex<Vec<Idle>>,
+    idle: Mutex<Vec<Line>>,
     shared: tokio::sync::Mutex<Shared>,
-    clock: Clock,
-}
-
-#[derive(Debug)]
-struct Idle {
-    sender: http1::SendRequest<RequestBody>,
-    dialer: Arc<Dialer>,
-    since: Instant,
+    sweeps: AtomicU64,
 }
 
 enum Lease {
-    Http1(http1::SendRequest<RequestBody>),
+    Http1(Line),
     Http2(Place),
 }
 
-/// An answer's head, its body to come, and the connection to give back after it.
-pub(super) struct Answered {
-    pub(super) response: Response<Incoming>,
-    pub(super) returning: Returning,
-}
+/// Upstream's answer, its body to come.
+pub(super) type Answered = Response<AnswerBody>;
 
-/// What is given back once the answer was read whole.
-pub(super) enum Returning {
-    /// A connection, to its pool.
-    Connection(Box<Used>),
-    /// A place on a shared connection; it is given back wherever it is dropped.
-    Place(Place),
-}
-
-/// An HTTP/1.1 connection that carried a call.
-pub(super) struct Used {
-    pool: Arc<Pool>,
-    sender: http1::SendRequest<RequestBody>,
-    dialer: Arc<Dialer>,
-    progress: Option<Arc<Progress>>,
-}
+type Attempted<T> = Result<Result<T, TrySendError<Request<RequestBody>>>, Late>;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -98,13 +76,15 @@ impl SendError {
     }
 }
 
-impl Pool {
-    pub(crate) fn new(clock: Clock) -> Self {
-        Self { idle: Mutex::default(), shared: tokio::sync::Mutex::default(), clock }
+impl From<Late> for SendError {
+    fn from(_late: Late) -> Self {
+        Self::Timeout
     }
+}
 
-    /// Sends a request in origin-form, without `Host`, and waits for the answer's head, at most
-    /// `response_timeout` from the end of the request.
+impl Pool {
+    /// Sends a request in origin-form and waits for the answer's head, at most `response_timeout`
+    /// from the end of the request.
     pub(super) async fn send(
         self: &Arc<Self>,
         dialer: &Arc<Dialer>,
@@ -116,68 +96,67 @@ impl Pool {
         loop {
             tries += 1;
             let last = tries > TRIES_MAX;
-            let lease = if last { self.own(dialer).await } else { self.lease(dialer).await };
-            let lease = lease.map_err(SendError::NotSent)?;
-            let shared = matches!(lease, Lease::Http2(_));
-            let attempt = self.attempt(dialer, lease, request, progress.clone());
-            let mut attempted = within(response_timeout, progress.as_deref(), attempt).await;
-            let untouched = match &mut attempted {
-                Ok(Err(failed)) => failed.take_message(),
-                Ok(Ok(_)) | Err(_) => None,
+            let lease = match (self.pop(dialer).await, last) {
+                (Some(line), false) => Lease::Http1(line),
+                // Boxed: connecting takes room that a call on a kept connection need not have.
+                (_, false) => Box::pin(self.connect(dialer)).await.map_err(SendError::NotSent)?,
+                (_, true) => Box::pin(self.own(dialer)).await.map_err(SendError::NotSent)?,
             };
-            if shared && (untouched.is_some() || attempted.is_err()) {
+            let patience = Patience::new(response_timeout, progress.clone());
+            let (attempted, shared) = match lease {
+                Lease::Http1(line) => (self.send_alone(line, request, patience).await, false),
+                Lease::Http2(place) => {
+                    (Box::pin(send_shared(dialer, place, request, patience)).await, true)
+                }
+            };
+            let mut failed = match attempted {
+                Ok(Ok(answered)) if answered.status().is_informational() => {
+                    return Err(SendError::Switched);
+                }
+                Ok(Ok(answered)) => return Ok(answered),
+                Ok(Err(failed)) => Ok(failed),
+                Err(late) => Err(late),
+            };
+            let untouched = failed.as_mut().ok().and_then(TrySendError::take_message);
+            if shared && (untouched.is_some() || failed.is_err()) {
                 // It takes no requests, or may be dead without knowing: the next call gets another.
                 self.shared.lock().await.forget();
             }
-            match (attempted?, untouched) {
-                (Ok(answered), _) if answered.response.status().is_informational() => {
-                    return Err(SendError::Switched);
-                }
-                (Ok(answered), _) => return Ok(answered),
-                (Err(failed), None) => return Err(SendError::Broken(failed.into_error())),
+            let error = failed?.into_error();
+            match untouched {
+                None => return Err(SendError::Broken(error)),
                 // Every connection gave it back; the last try says why.
-                (Err(failed), Some(_)) if last => {
-                    return Err(SendError::Refused(failed.into_error()));
-                }
-                (Err(_), Some(untouched)) => request = untouched,
+                Some(_) if last => return Err(SendError::Refused(error)),
+                Some(untouched) => request = untouched,
             }
         }
     }
 
-    async fn attempt(
+    /// Sends on a connection that has no other call.
+    async fn send_alone(
         self: &Arc<Self>,
-        dialer: &Arc<Dialer>,
-        lease: Lease,
+        mut line: Line,
         mut request: Request<RequestBody>,
-        progress: Option<Arc<Progress>>,
-    ) -> Result<Answered, hyper::client::conn::TrySendError<Request<RequestBody>>> {
-        match lease {
-            Lease::Http1(mut sender) => {
-                *request.version_mut() = Version::HTTP_11;
-                relative(&mut request);
-                request.headers_mut().insert(header::HOST, dialer.authority().clone());
-                let response = sender.try_send_request(request).await?;
-                let (pool, dialer) = (Arc::clone(self), Arc::clone(dialer));
-                let used = Box::new(Used { pool, sender, dialer, progress });
-                Ok(Answered { response, returning: Returning::Connection(used) })
+        patience: Patience,
+    ) -> Attempted<Answered> {
+        *request.version_mut() = Version::HTTP_11;
+        relative(&mut request);
+        request.headers_mut().insert(header::HOST, line.dialer.authority().clone());
+        let upload = patience.upload().cloned();
+        let sent = line.send(request, patience).await?;
+        Ok(sent.map(|response| {
+            // An answer may be slow to be taken; what is still being sent does not wait for it.
+            if upload.is_some_and(|upload| !upload.is_finished()) {
+                line.leave();
+                return response.map(|incoming| AnswerBody::new(incoming, Way::Free));
             }
-            Lease::Http2(mut place) => {
-                *request.version_mut() = Version::HTTP_2;
-                request.headers_mut().remove(header::HOST);
-                absolute(&mut request, dialer);
-                let response = place.sender.try_send_request(request).await?;
-                Ok(Answered { response, returning: Returning::Place(place) })
-            }
-        }
+            let pool = Arc::clone(self);
+            response.map(|incoming| AnswerBody::new(incoming, Way::Line(line, pool)))
+        }))
     }
 
-    async fn lease(&self, dialer: &Arc<Dialer>) -> Result<Lease, DialError> {
-        while let Some(mut idle) = self.pop(dialer) {
-            // One that was given back this instant may still be finishing.
-            if idle.is_ready() || matches!(timeout(READY_WITHIN, idle.ready()).await, Ok(Ok(()))) {
-                return Ok(Lease::Http1(idle));
-            }
-        }
+    /// A connection that is new or shared, where none is idle.
+    async fn connect(&self, dialer: &Arc<Dialer>) -> Result<Lease, DialError> {
         if !dialer.may_share() {
             return self.own(dialer).await;
         }
@@ -203,76 +182,68 @@ impl Pool {
     /// A new connection; one that can be shared is then held by `shared`.
     async fn dialed(&self, dialer: &Arc<Dialer>, shared: &mut Shared) -> Result<Lease, DialError> {
         Ok(match dialer.dial().await? {
-            Dialed::Http1(sender) => Lease::Http1(sender),
+            Dialed::Http1(line) => Lease::Http1(line),
             Dialed::Http2(sender) => Lease::Http2(shared.add(sender, dialer)),
         })
     }
 
     /// The connection used last: the others may then grow old together.
-    fn pop(&self, dialer: &Arc<Dialer>) -> Option<http1::SendRequest<RequestBody>> {
-        let now = self.clock.instant();
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(last) = idle.pop() {
-            let fresh = now.saturating_duration_since(last.since) < IDLE_FOR;
-            if fresh && Arc::ptr_eq(&last.dialer, dialer) && !last.sender.is_closed() {
-                return Some(last.sender);
+    async fn pop(&self, dialer: &Arc<Dialer>) -> Option<Line> {
+        loop {
+            let last = self.idle().pop();
+            let mut line = last?;
+            let fresh = self.sweeps.load(Ordering::Relaxed) - line.kept_at_sweep < IDLE_SWEEPS_MAX;
+            if fresh && Arc::ptr_eq(&line.dialer, dialer) && line.is_ready().await {
+                return Some(line);
             }
         }
-        None
     }
 
-    /// Closes what has been idle for too long.
+    /// Takes back a connection whose call is over.
+    pub(super) fn give_back(&self, mut line: Line) {
+        line.kept_at_sweep = self.sweeps.load(Ordering::Relaxed);
+        let mut idle = self.idle();
+        if line.is_open() && idle.len() < IDLE_MAX {
+            idle.push(line);
+        }
+    }
+
+    /// Closes what has been idle for too long, and what upstream has closed. For every
+    /// [`SWEEP_EVERY`].
     pub(crate) fn sweep(&self) {
-        let now = self.clock.instant();
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).retain(|idle| {
-            now.saturating_duration_since(idle.since) < IDLE_FOR && !idle.sender.is_closed()
+        let sweeps = self.sweeps.fetch_add(1, Ordering::Relaxed) + 1;
+        self.idle().retain_mut(|line| {
+            line.drive_unheard();
+            line.is_open() && sweeps - line.kept_at_sweep < IDLE_SWEEPS_MAX
         });
     }
-}
 
-impl Returning {
-    /// Gives it back.
-    pub(super) fn give_back(self) {
-        match self {
-            Self::Connection(used) => used.give_back(),
-            Self::Place(place) => drop(place),
-        }
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Line>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Used {
-    /// Puts the connection back, where the request was sent whole too: one that is still
-    /// uploading is of no use to others.
-    fn give_back(self) {
-        if self.sender.is_closed() || self.progress.is_some_and(|upload| !upload.is_finished()) {
-            return;
+/// Sends on a connection that other calls are on as well.
+async fn send_shared(
+    dialer: &Dialer,
+    mut place: Place,
+    mut request: Request<RequestBody>,
+    mut patience: Patience,
+) -> Attempted<Answered> {
+    *request.version_mut() = Version::HTTP_2;
+    request.headers_mut().remove(header::HOST);
+    absolute(&mut request, dialer);
+    let mut sent = std::pin::pin!(place.sender.try_send_request(request));
+    let sent = loop {
+        match timeout_at(patience.due(), sent.as_mut()).await {
+            Ok(sent) => break sent,
+            Err(_elapsed) if patience.extend() => {}
+            Err(_elapsed) => return Err(Late),
         }
-        let since = self.pool.clock.instant();
-        let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < IDLE_MAX {
-            idle.push(Idle { sender: self.sender, dialer: self.dialer, since });
-        }
-    }
-}
-
-/// Waits for an answer's head, `patience` from the last progress of the request's body.
-async fn within<T>(
-    patience: Duration,
-    progress: Option<&Progress>,
-    attempt: impl Future<Output = T>,
-) -> Result<T, SendError> {
-    let mut attempt = std::pin::pin!(attempt);
-    let mut deadline = tokio::time::Instant::now() + patience;
-    loop {
-        if let Ok(done) = timeout_at(deadline, attempt.as_mut()).await {
-            return Ok(done);
-        }
-        let extended = progress.map_or(deadline, |upload| upload.last() + patience);
-        if extended <= deadline {
-            return Err(SendError::Timeout);
-        }
-        deadline = extended;
-    }
+    };
+    Ok(sent.map(|response| {
+        response.map(|incoming| AnswerBody::new(incoming, Way::Place { _held: place }))
+    }))
 }
 
 /// HTTP/1.1 names the path alone, also where an HTTP/2 connection gave the request back.

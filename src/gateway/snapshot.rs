@@ -26,7 +26,8 @@ pub(super) enum Unseen {
 pub(super) async fn read(call: &Call, deployment_id: &str) -> Result<Value, Unseen> {
     // It counts as one of the caller's reads, but a governed call is never held up by it.
     if let Some(limiter) = &call.scene.live.limiter {
-        let _ = limiter.draw(call.caller.actor.fingerprint, Kind::Read);
+        let now = call.scene.gateway.clock.moment();
+        let _ = limiter.draw(call.caller.actor.fingerprint, Kind::Read, now);
     }
     let request = request(call, deployment_id).ok_or_else(|| {
         Unseen::Failed(Refusal::bad_gateway("the deployment's path can't be built"), None)

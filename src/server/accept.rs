@@ -16,7 +16,7 @@ use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use super::connection::{self, Peer};
 use super::stopped;
-use crate::gateway::{Gateway, Pool};
+use crate::gateway::{Gateway, Pool, SWEEP_EVERY};
 use crate::wire::Wire;
 
 /// How many connections the kernel holds before they are accepted.
@@ -27,9 +27,6 @@ const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
 
 /// How long a full worker waits before it looks at the bound again.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
-
-/// How often idle upstream connections are looked through.
-const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// One worker, ready to start.
 pub(super) struct Worker {
@@ -120,7 +117,7 @@ impl Worker {
     }
 
     async fn work(self, listener: tokio::net::TcpListener) {
-        let pool = Arc::new(Pool::new(self.gateway.clock.clone()));
+        let pool = Arc::<Pool>::default();
         let mut connections = JoinSet::new();
         let mut stop = pin!(stopped(self.stop.clone()));
         let mut sweep = tokio::time::interval(SWEEP_EVERY);
@@ -192,7 +189,8 @@ impl Worker {
 async fn secure(stream: TcpStream, tls: Option<TlsAcceptor>, peer: &Peer) -> Option<Wire> {
     let Some(tls) = tls else { return Some(Wire::Plain(stream)) };
     let patience = peer.gateway.live().config.limits.header_timeout;
-    match tokio::time::timeout(patience, tls.accept(stream)).await {
+    // Boxed: a handshake takes much room, and a connection in clear none of it.
+    match tokio::time::timeout(patience, Box::pin(tls.accept(stream))).await {
         Ok(Ok(stream)) => Some(Wire::Tls(Box::new(TlsStream::Server(stream)))),
         Ok(Err(error)) => {
             tracing::debug!(%error, "a TLS handshake failed");

@@ -1,9 +1,14 @@
 //! One client connection: HTTP/1.1 or HTTP/2, its requests, and its graceful end.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
@@ -11,7 +16,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -59,20 +64,22 @@ pub(super) async fn serve(mut wire: Wire, peer: &Peer) {
             None => return,
         },
     };
-    let (requests, answers) = (Requests::default(), Answers::new(http2));
+    let (requests, answers) = (Requests::new(), Answers::new(http2));
     let io = TokioIo::new(Guarded::new(wire, ahead, !http2, requests.clone(), patience));
-    let service = service_fn(|request: Request<Incoming>| {
-        let scene = Scene::new(&peer.gateway, &peer.pool);
-        let underway = requests.begin();
-        let (address, answers) = (peer.address, answers.clone());
+    let scene = RefCell::new(Arc::new(Scene::new(&peer.gateway, &peer.pool)));
+    let (address, sending) = (peer.address, answers.clone());
+    let service = service_fn(move |request: Request<Incoming>| {
+        let scene = Scene::in_force(&mut scene.borrow_mut());
+        let (underway, sending) = (requests.begin(), sending.clone());
         async move {
             let reply = answer(scene, address, request).await;
-            Ok::<_, Infallible>(reply.map(|body| answers.send(body, underway)))
+            Ok::<_, Infallible>(reply.map(|body| sending.send(body, underway)))
         }
     });
     if http2 {
+        let serving = Box::pin(serve_http2(io, service, limits, peer));
         tokio::select! {
-            () = serve_http2(io, service, limits, peer) => {}
+            () = serving => {}
             () = answers.cut_stalled(patience.write) => {}
         }
     } else {
@@ -114,12 +121,25 @@ where
     C: Future<Output = Result<(), hyper::Error>>,
 {
     let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stopped(peer.stop.clone()) => {
-            shut_down(connection.as_mut());
-            connection.await
+    let mut stopping = pin!(stopped(peer.stop.clone()));
+    let mut waits = false;
+    let ended = poll_fn(|cx| {
+        if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+            return Poll::Ready(Some(ended));
         }
+        // Once it waits for the stop, it need not be asked for as long as there is none.
+        if !waits || peer.stop.has_changed().unwrap_or(true) {
+            waits = true;
+            ready!(stopping.as_mut().poll(cx));
+            return Poll::Ready(None);
+        }
+        Poll::Pending
+    });
+    let ended = if let Some(ended) = ended.await {
+        ended
+    } else {
+        shut_down(connection.as_mut());
+        connection.await
     };
     if let Err(error) = ended {
         // Clients go away as they like: worth a line only for who looks for it.
@@ -131,21 +151,17 @@ where
 /// read, and whether it is HTTP/2. None where that is not told in time, or where nothing was said
 /// before the server stops.
 async fn sniff(wire: &mut Wire, patience: Patience, peer: &Peer) -> Option<(Bytes, bool)> {
-    let mut read = BytesMut::with_capacity(1024);
     let first = tokio::select! {
-        first = timeout(patience.idle, wire.read_buf(&mut read)) => first,
+        first = timeout(patience.idle, glance(wire)) => first,
         () = stopped(peer.stop.clone()) => return None,
     };
-    if first.ok()?.ok()? == 0 {
-        return None;
-    }
+    let mut read = first.ok()?.ok()?;
     let told = async {
-        while read.len() < PREFACE.len() && PREFACE.starts_with(&read) {
-            if wire.read_buf(&mut read).await.ok()? == 0 {
-                return None;
-            }
+        while !read.is_empty() && read.len() < PREFACE.len() && PREFACE.starts_with(&read) {
+            let more = glance(wire).await.ok().filter(|more| !more.is_empty())?;
+            read.extend_from_slice(&more);
         }
-        Some(read.starts_with(PREFACE))
+        (!read.is_empty()).then(|| read.starts_with(PREFACE))
     };
     if let Ok(http2) = timeout(patience.header, told).await {
         return Some((read.freeze(), http2?));
@@ -153,4 +169,16 @@ async fn sniff(wire: &mut Wire, patience: Patience, peer: &Peer) -> Option<(Byte
     // What begins as a preface may as well be a slow POST.
     let _ = timeout(patience.write, wire.write_all(TOO_SLOW)).await;
     None
+}
+
+/// The next bytes, none at the end. There is room for them only once they are there: many
+/// connections wait for a long time.
+async fn glance(wire: &mut Wire) -> io::Result<BytesMut> {
+    poll_fn(|cx| {
+        let mut room = [const { MaybeUninit::uninit() }; 1024];
+        let mut read = ReadBuf::uninit(&mut room);
+        ready!(Pin::new(&mut *wire).poll_read(cx, &mut read))?;
+        Poll::Ready(Ok(BytesMut::from(read.filled())))
+    })
+    .await
 }

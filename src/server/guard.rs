@@ -5,14 +5,15 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
+use crate::alarm::Alarm;
 use crate::wire::Wire;
 
 /// What a client gets whose request head takes too long.
@@ -28,17 +29,18 @@ pub(super) struct Patience {
 }
 
 /// The requests of a connection.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Requests(Arc<Counts>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Counts {
     /// On their way.
     running: AtomicUsize,
     /// Whose heads were read, ever.
     begun: AtomicUsize,
-    /// Who waits for the end of the last one on its way.
-    waiting: Mutex<Option<Waker>>,
+    opened_at: Instant,
+    /// When the last one ended, in milliseconds from `opened_at`.
+    ended_millis: AtomicU64,
 }
 
 /// One request on its way, until it is dropped.
@@ -46,6 +48,15 @@ struct Counts {
 pub(super) struct RequestUnderway(Requests);
 
 impl Requests {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Counts {
+            running: AtomicUsize::new(0),
+            begun: AtomicUsize::new(0),
+            opened_at: Instant::now(),
+            ended_millis: AtomicU64::new(0),
+        }))
+    }
+
     pub(super) fn begin(&self) -> RequestUnderway {
         self.0.begun.fetch_add(1, Ordering::Relaxed);
         self.0.running.fetch_add(1, Ordering::AcqRel);
@@ -56,31 +67,22 @@ impl Requests {
         self.0.running.load(Ordering::Acquire) > 0
     }
 
-    /// Whether any is on its way; if so, the end of the last one wakes the task.
-    fn any_to_wait_for(&self, cx: &mut Context<'_>) -> bool {
-        if !self.any() {
-            return false;
-        }
-        *self.waiting() = Some(cx.waker().clone());
-        // One that ended meanwhile has found nobody to wake.
-        self.any()
+    /// Since when none is on its way.
+    fn resting_since(&self) -> Instant {
+        self.0.opened_at + Duration::from_millis(self.0.ended_millis.load(Ordering::Relaxed))
     }
 
-    fn waiting(&self) -> std::sync::MutexGuard<'_, Option<Waker>> {
-        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A rest starts anew.
+    fn rest(&self) {
+        let millis = u64::try_from(self.0.opened_at.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.0.ended_millis.store(millis, Ordering::Relaxed);
     }
 }
 
 impl Drop for RequestUnderway {
     fn drop(&mut self) {
-        if self.0.0.running.fetch_sub(1, Ordering::AcqRel) == 1 {
-            // hyper does not read again by itself once an answer is sent, so nobody would begin
-            // to count the connection's rest.
-            let waiting = self.0.waiting().take();
-            if let Some(waker) = waiting {
-                waker.wake();
-            }
-        }
+        self.0.rest();
+        self.0.0.running.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -94,51 +96,16 @@ pub(super) struct Guarded {
     patience: Patience,
     /// Whether a request head is read as text, so that a late one can be answered.
     http1: bool,
-    reading: Watch,
-    writing: Watch,
+    reading: Alarm,
+    writing: Alarm,
     /// Bytes of a head have come since the last request.
     head_begun: bool,
+    /// When the rest of that head has to be there; none where nothing waited for it yet.
+    head_due: Option<Instant>,
+    /// When the client has to take more; none where it takes what comes.
+    write_due: Option<Instant>,
     /// How many heads were whole when this was last looked at.
     heads: usize,
-}
-
-/// A deadline that is set when waiting begins and forgotten when it ends.
-#[derive(Debug, Default)]
-struct Watch {
-    sleep: Option<Pin<Box<Sleep>>>,
-    cause: Cause,
-}
-
-/// What is waited for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Cause {
-    #[default]
-    Nothing,
-    Head,
-    Request,
-    Reader,
-}
-
-impl Watch {
-    /// Ready once `cause` has been waited for longer than `patience`, without a break.
-    fn poll(&mut self, cause: Cause, patience: Duration, cx: &mut Context<'_>) -> Poll<()> {
-        if self.cause != cause {
-            self.cause = cause;
-            let deadline = Instant::now() + patience;
-            match &mut self.sleep {
-                Some(sleep) => sleep.as_mut().reset(deadline),
-                None => self.sleep = Some(Box::pin(tokio::time::sleep_until(deadline))),
-            }
-        }
-        match &mut self.sleep {
-            Some(sleep) => sleep.as_mut().poll(cx),
-            None => Poll::Pending,
-        }
-    }
-
-    fn forget(&mut self) {
-        self.cause = Cause::Nothing;
-    }
 }
 
 impl Guarded {
@@ -157,26 +124,31 @@ impl Guarded {
             requests,
             patience,
             http1,
-            reading: Watch::default(),
-            writing: Watch::default(),
+            reading: Alarm::default(),
+            writing: Alarm::default(),
+            head_due: None,
+            write_due: None,
         }
     }
 
     /// Waiting for bytes: of a head, of the next request, or, while one is on its way, of
     /// anything for as long as it takes.
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.requests.any_to_wait_for(cx) {
-            self.reading.forget();
+        if self.requests.any() {
+            // hyper does not read again by itself once an answer is sent: the alarm sees to it
+            // that somebody looks, in time, whether the connection rests.
+            self.reading.wake_within(self.patience.idle, cx);
             return Poll::Pending;
         }
         if self.http1 && self.head_begun {
-            ready!(self.reading.poll(Cause::Head, self.patience.header, cx));
+            let due = *self.head_due.get_or_insert_with(|| Instant::now() + self.patience.header);
+            ready!(self.reading.poll(due, cx));
             // Best effort: the client that is too slow may not read either.
             let _ = Pin::new(&mut self.wire).poll_write(cx, TOO_SLOW);
             let _ = Pin::new(&mut self.wire).poll_flush(cx);
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        ready!(self.reading.poll(Cause::Request, self.patience.idle, cx));
+        ready!(self.reading.poll(self.requests.resting_since() + self.patience.idle, cx));
         // The end of the stream, as if the client had closed: hyper then closes as well.
         Poll::Ready(Ok(()))
     }
@@ -188,7 +160,7 @@ impl Guarded {
         if heads != self.heads {
             self.heads = heads;
             self.head_begun = false;
-            self.reading.forget();
+            self.head_due = None;
         }
     }
 
@@ -198,10 +170,11 @@ impl Guarded {
         write: impl FnOnce(Pin<&mut Wire>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if let Poll::Ready(written) = write(Pin::new(&mut self.wire), cx) {
-            self.writing.forget();
+            self.write_due = None;
             return Poll::Ready(written);
         }
-        ready!(self.writing.poll(Cause::Reader, self.patience.write, cx));
+        let due = *self.write_due.get_or_insert_with(|| Instant::now() + self.patience.write);
+        ready!(self.writing.poll(due, cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -223,12 +196,13 @@ impl AsyncRead for Guarded {
         let before = buffer.filled().len();
         if let Poll::Ready(read) = Pin::new(&mut guarded.wire).poll_read(cx, buffer) {
             let came = buffer.filled().len() > before;
-            if !guarded.requests.any() && came {
-                // A head's time runs from its first byte; further bytes do not extend it.
-                if !guarded.head_begun || !guarded.http1 {
-                    guarded.reading.forget();
-                }
+            if came && !guarded.requests.any() {
+                // A head's time runs from its first byte; further bytes do not extend it. In
+                // HTTP/2 there is no telling whose bytes they are: they end the rest.
                 guarded.head_begun = true;
+                if !guarded.http1 {
+                    guarded.requests.rest();
+                }
             }
             return Poll::Ready(read);
         }

@@ -21,14 +21,18 @@ use crate::gateway::ReplyBody;
 const PIECE_BYTES_MAX: usize = 16 * 1024;
 
 /// An answer's body, which keeps its request counted until it was sent or cut.
-pub(super) struct Sending(Arc<Mutex<State>>);
+pub(super) enum Sending {
+    /// On HTTP/1.1, where the connection itself is watched.
+    Plain { body: ReplyBody, _underway: RequestUnderway },
+    /// On HTTP/2.
+    Watched(Arc<Mutex<State>>),
+}
 
-struct State {
+pub(super) struct State {
     /// None once it was cut.
     body: Option<(ReplyBody, RequestUnderway)>,
     /// What the body has given that was not handed over yet.
     rest: Bytes,
-    piece_bytes_max: usize,
     /// Since when the client has been due to take something.
     handed_over: Option<Instant>,
 }
@@ -52,18 +56,16 @@ impl Answers {
 
     /// An answer that is looked after.
     pub(super) fn send(&self, body: ReplyBody, underway: RequestUnderway) -> Sending {
-        let piece_bytes_max = if self.0.is_some() { PIECE_BYTES_MAX } else { usize::MAX };
-        let body = Some((body, underway));
-        let state = State { body, rest: Bytes::new(), piece_bytes_max, handed_over: None };
+        let Some(answers) = &self.0 else { return Sending::Plain { body, _underway: underway } };
+        let state = State { body: Some((body, underway)), rest: Bytes::new(), handed_over: None };
         let state = Arc::new(Mutex::new(state));
-        if let Some(answers) = &self.0 {
-            let mut answers = lock(answers);
-            if answers.len() == answers.capacity() {
-                answers.retain(|answer| answer.strong_count() > 0);
-            }
-            answers.push(Arc::downgrade(&state));
+        let mut answers = lock(answers);
+        if answers.len() == answers.capacity() {
+            answers.retain(|answer| answer.strong_count() > 0);
         }
-        Sending(state)
+        answers.push(Arc::downgrade(&state));
+        drop(answers);
+        Sending::Watched(state)
     }
 
     /// Cuts answers of which nothing was taken for `patience`, for as long as it is awaited.
@@ -100,7 +102,7 @@ impl State {
                 Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
             }
         }
-        let piece = self.rest.split_to(self.rest.len().min(self.piece_bytes_max));
+        let piece = self.rest.split_to(self.rest.len().min(PIECE_BYTES_MAX));
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 }
@@ -116,20 +118,33 @@ impl Body for Sending {
     type Error = Box<dyn std::error::Error + Send + Sync>;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
-        let mut state = lock(&self.0);
-        let polled = state.poll_frame(cx);
-        state.handed_over = polled.is_ready().then(Instant::now);
-        polled
+        match self.get_mut() {
+            Self::Plain { body, .. } => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Watched(state) => {
+                let mut state = lock(state);
+                let polled = state.poll_frame(cx);
+                state.handed_over = polled.is_ready().then(Instant::now);
+                polled
+            }
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        let state = lock(&self.0);
-        let ended = state.body.as_ref().is_some_and(|(body, _)| body.is_end_stream());
-        ended && state.rest.is_empty()
+        match self {
+            Self::Plain { body, .. } => body.is_end_stream(),
+            Self::Watched(state) => {
+                let state = lock(state);
+                let ended = state.body.as_ref().is_some_and(|(body, _)| body.is_end_stream());
+                ended && state.rest.is_empty()
+            }
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        let state = lock(&self.0);
+        let state = match self {
+            Self::Plain { body, .. } => return body.size_hint(),
+            Self::Watched(state) => lock(state),
+        };
         let Some((body, _)) = &state.body else { return SizeHint::default() };
         let (hint, rest) = (body.size_hint(), state.rest.len() as u64);
         let mut whole = SizeHint::new();

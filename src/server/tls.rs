@@ -36,5 +36,9 @@ pub(super) fn acceptor(files: Option<&TlsFiles>) -> Result<Option<TlsAcceptor>, 
         .with_single_cert(chain, key)
         .map_err(TlsError::Pair)?;
     config.alpn_protocols = vec![ALPN_H2.to_vec(), ALPN_HTTP_1_1.to_vec()];
+    // A client comes back with its session in the ticket, to whichever worker: nothing is kept
+    // here. One ticket is enough for that, and each costs a record to every client.
+    config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(TlsError::Pair)?;
+    config.send_tls13_tickets = 1;
     Ok(Some(TlsAcceptor::from(Arc::new(config))))
 }

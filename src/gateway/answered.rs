@@ -1,0 +1,89 @@
+//! Upstream's answer: its body drives the connection that it comes on, and gives it back at its
+//! end.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::line::{Line, unheard};
+use super::pool::Pool;
+use super::shared::Place;
+
+/// The body of upstream's answer.
+pub(crate) struct AnswerBody {
+    incoming: Incoming,
+    way: Way,
+}
+
+/// What an answer comes on.
+pub(super) enum Way {
+    /// A line, which goes back to its pool once the answer was read whole.
+    Line(Line, Arc<Pool>),
+    /// A place on a shared connection.
+    Place { _held: Place },
+    /// Nothing any more, or what goes on by itself.
+    Free,
+}
+
+impl AnswerBody {
+    pub(super) fn new(incoming: Incoming, way: Way) -> Self {
+        let mut body = Self { incoming, way };
+        body.leave_at_end();
+        body
+    }
+
+    fn leave_at_end(&mut self) {
+        if self.incoming.is_end_stream() {
+            self.leave();
+        }
+    }
+
+    fn leave(&mut self) {
+        if let Way::Line(line, pool) = std::mem::replace(&mut self.way, Way::Free) {
+            pool.give_back(line);
+        }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let body = self.get_mut();
+        let incoming = Pin::new(&mut body.incoming);
+        let polled = match &mut body.way {
+            Way::Line(line, _) => match incoming.poll_frame(&mut unheard()) {
+                // It is asked for now: only driving the line brings it.
+                Poll::Pending => {
+                    line.drive(cx);
+                    Pin::new(&mut body.incoming).poll_frame(&mut unheard())
+                }
+                ready @ Poll::Ready(_) => ready,
+            },
+            Way::Place { .. } | Way::Free => incoming.poll_frame(cx),
+        };
+        match &polled {
+            Poll::Ready(Some(Ok(_))) => body.leave_at_end(),
+            Poll::Ready(None) => body.leave(),
+            Poll::Ready(Some(Err(_))) => body.way = Way::Free,
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}

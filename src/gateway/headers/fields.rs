@@ -1,0 +1,238 @@
+//! What a header's fields mean to the gateway, found out in one pass over it: most headers hold
+//! nothing of what would have to be refused, removed or changed, and are then left alone.
+
+use std::sync::LazyLock;
+
+use http::header::{HeaderMap, HeaderValue};
+
+use super::super::identify::Sent;
+use crate::provider::Credential;
+
+/// Fields by which some servers let a request say that it is another one.
+const OVERRIDES: [&str; 12] = [
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+    "x-original-method",
+    "x-original-url",
+    "x-original-uri",
+    "x-original-path",
+    "x-rewrite-url",
+    "x-rewrite-uri",
+    "x-forwarded-path",
+    "x-forwarded-url",
+    "x-forwarded-uri",
+];
+
+/// Fields that carry the client's address or the name it called; upstream need not know either.
+pub(super) const TELLTALES: [&str; 12] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-forwarded-server",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "fastly-client-ip",
+];
+
+/// Fields that concern one connection only, whether `Connection` names them or not, beside those
+/// that are looked at for themselves.
+pub(super) const HOPS: [&str; 6] = [
+    "upgrade",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "keep-alive",
+    "proxy-connection",
+    "http2-settings",
+];
+
+/// Frequent fields that mean nothing to the gateway here; known, so that their names need not be
+/// looked at letter by letter.
+const PLAIN: [&str; 14] = [
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "cache-control",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "date",
+    "etag",
+    "if-match",
+    "server",
+    "user-agent",
+    "vary",
+    "via",
+];
+
+/// What is to be done about fields that a header holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Marks(u16);
+
+impl Marks {
+    pub(crate) const CONNECTION: Self = Self(1);
+    pub(crate) const TE: Self = Self(1 << 1);
+    pub(crate) const TRANSFER_ENCODING: Self = Self(1 << 2);
+    pub(crate) const HOP: Self = Self(1 << 3);
+    pub(crate) const EXPECT: Self = Self(1 << 4);
+    pub(crate) const TELLTALE: Self = Self(1 << 5);
+    pub(crate) const COOKIE: Self = Self(1 << 6);
+    /// What only the gateway says.
+    pub(crate) const OURS: Self = Self(1 << 7);
+
+    /// Whether a field of that kind is there.
+    pub(crate) const fn any(self, kind: Self) -> bool {
+        self.0 & kind.0 != 0
+    }
+}
+
+/// A field of which there should be one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Sole<T> {
+    #[default]
+    None,
+    One(T),
+    Several,
+}
+
+impl<T> Sole<T> {
+    fn add(&mut self, value: T) {
+        *self = if matches!(self, Self::None) { Self::One(value) } else { Self::Several };
+    }
+}
+
+/// What a field's name means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    Plain,
+    Marked(Marks),
+    Host,
+    Credential(Credential),
+    RequestId,
+    /// Would make a request another one.
+    Override,
+    /// Not a name that every server reads alike.
+    Odd,
+}
+
+/// A header's fields, looked through once.
+#[derive(Debug, Default)]
+pub(crate) struct Fields<'a> {
+    pub(crate) marks: Marks,
+    pub(crate) host: Sole<&'a HeaderValue>,
+    pub(crate) credential: Sole<Sent<'a>>,
+    pub(crate) request_id: Sole<&'a HeaderValue>,
+    /// The first name for which a request is refused, and what it is.
+    pub(super) unfit: Option<(&'a str, Meaning)>,
+}
+
+impl<'a> Fields<'a> {
+    /// Looks through `headers`.
+    pub(crate) fn of(headers: &'a HeaderMap) -> Self {
+        let mut fields = Self::default();
+        for (name, value) in headers {
+            match meaning(name.as_str()) {
+                Meaning::Plain => {}
+                Meaning::Marked(Marks(mark)) => fields.marks.0 |= mark,
+                Meaning::Host => fields.host.add(value),
+                Meaning::Credential(kind) => fields.credential.add((kind, value)),
+                Meaning::RequestId => fields.request_id.add(value),
+                unfit @ (Meaning::Override | Meaning::Odd) => {
+                    fields.unfit.get_or_insert((name.as_str(), unfit));
+                }
+            }
+        }
+        fields
+    }
+}
+
+/// The known names, by their length: few have the same.
+static KNOWN: LazyLock<Vec<Vec<(&str, Meaning)>>> = LazyLock::new(|| {
+    let marked = |name, mark| (name, Meaning::Marked(mark));
+    let single = [
+        ("host", Meaning::Host),
+        ("authorization", Meaning::Credential(Credential::Bearer)),
+        ("x-api-key", Meaning::Credential(Credential::ApiKey)),
+        ("x-request-id", Meaning::RequestId),
+        marked("connection", Marks::CONNECTION),
+        marked("te", Marks::TE),
+        marked("transfer-encoding", Marks::TRANSFER_ENCODING),
+        marked("expect", Marks::EXPECT),
+        marked("cookie", Marks::COOKIE),
+        marked("changegate-change", Marks::OURS),
+        marked("changegate-decision", Marks::OURS),
+    ];
+    let known = single
+        .into_iter()
+        .chain(PLAIN.map(|name| (name, Meaning::Plain)))
+        .chain(HOPS.map(|name| marked(name, Marks::HOP)))
+        .chain(TELLTALES.map(|name| marked(name, Marks::TELLTALE)))
+        .chain(OVERRIDES.map(|name| (name, Meaning::Override)));
+    let mut by_length = Vec::new();
+    for (name, meaning) in known {
+        if by_length.len() <= name.len() {
+            by_length.resize_with(name.len() + 1, Vec::new);
+        }
+        if let Some(names) = by_length.get_mut(name.len()) {
+            names.push((name, meaning));
+        }
+    }
+    by_length
+});
+
+fn meaning(name: &str) -> Meaning {
+    let alike = KNOWN.get(name.len()).map(Vec::as_slice).unwrap_or_default();
+    if let Some((_, meaning)) = alike.iter().find(|(known, _)| *known == name) {
+        return *meaning;
+    }
+    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if plain { Meaning::Plain } else { Meaning::Odd }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderName;
+
+    use super::*;
+
+    #[test]
+    fn every_field_is_known_for_what_it_is() {
+        for (name, expected) in [
+            ("host", Meaning::Host),
+            ("x-forwarded-for", Meaning::Marked(Marks::TELLTALE)),
+            ("x-forwarded-uri", Meaning::Override),
+            ("keep-alive", Meaning::Marked(Marks::HOP)),
+            ("x-anything-2", Meaning::Plain),
+            ("x_anything", Meaning::Odd),
+            ("a-name-that-is-longer-than-all-that-are-known", Meaning::Plain),
+            ("a.name-that-is-longer-than-all-that-are-known", Meaning::Odd),
+        ] {
+            assert_eq!(meaning(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn one_pass_finds_all_and_keeps_the_first_unfit_name() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("host", "a"),
+            ("te", "trailers"),
+            ("authorization", "Bearer a"),
+            ("x-api-key", "a"),
+            ("x-http-method", "GET"),
+            ("a_b", "c"),
+        ] {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        let fields = Fields::of(&headers);
+        assert!(fields.marks.any(Marks::TE) && !fields.marks.any(Marks::EXPECT));
+        assert_eq!(fields.host, Sole::One(&HeaderValue::from_static("a")));
+        assert_eq!(fields.credential, Sole::Several);
+        assert_eq!(fields.unfit, Some(("x-http-method", Meaning::Override)));
+    }
+}
