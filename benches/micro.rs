@@ -46,9 +46,11 @@ fn door(criterion: &mut Criterion) {
     let budgets = door::Budgets::new(RateLimit { read: budget, write: budget }, &Clock::System);
     let mut n = 0_u64;
     criterion.bench_function("limiter, a draw of 64 tokens in turn", |bencher| {
+        let now = Clock::System.moment();
         bencher.iter(|| {
             n = (n + 1) % TOKENS;
-            budgets.draw(Fingerprint::from_bytes(black_box(n.to_be_bytes())), &Method::GET)
+            let token = Fingerprint::from_bytes(black_box(n.to_be_bytes()));
+            budgets.draw(token, &Method::GET, now)
         });
     });
     for (name, path) in [

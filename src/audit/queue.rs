@@ -164,6 +164,11 @@ impl Queues {
 }
 
 impl Ends {
+    /// How many records and endings wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.commands.len() + self.endings.len()
+    }
+
     /// Takes nothing new; what was queued, and the endings of what is open, still come.
     pub(super) fn close(&mut self) {
         self.commands.close();

@@ -1,5 +1,6 @@
 //! The one task that writes: it takes whatever is waiting and commits it together, so that many
-//! calls share one sync of the disk and none waits for a timer.
+//! calls share one sync of the disk. Where few come, none waits for a timer; where many do, a
+//! commit waits a moment for more of them, since each costs the disk and the processor the same.
 //!
 //! ```text
 //! open, record -> commands -+                            +-> answers
@@ -29,6 +30,12 @@ const BATCH_MAX: usize = 256;
 /// The most events in one transaction.
 const BATCH_EVENTS_MAX: usize = 512;
 
+/// Where the last transaction had so many rows, more are about to come.
+const MANY: usize = 4;
+
+/// How long more are waited for.
+const MOMENT: Duration = Duration::from_millis(1);
+
 /// How long the writer rests where nothing is asked of it. Then it writes events, tries again
 /// what failed, or tidies up.
 const REST: Duration = Duration::from_millis(200);
@@ -46,6 +53,8 @@ struct Writer {
     /// Endings that the store did not take: at most about [`BATCH_MAX`].
     kept: Vec<Queued>,
     uncheckpointed: usize,
+    /// How many rows the last transaction had.
+    last_rows: usize,
     /// No command is taken any more.
     closed: bool,
     /// No change is open any more, after closing.
@@ -70,6 +79,7 @@ pub(super) fn start(
         latest,
         kept: Vec::new(),
         uncheckpointed: 0,
+        last_rows: 0,
         closed: false,
         drained: false,
         _lock: lock,
@@ -81,7 +91,11 @@ impl Writer {
     async fn run(mut self) {
         loop {
             let first = self.wait().await;
+            if first.is_some() && self.last_rows >= MANY && self.ends.waiting() < BATCH_MAX {
+                sleep(MOMENT).await;
+            }
             let batch = self.gather(first);
+            self.last_rows = batch.len();
             self.tally.begin(self.clock.now());
             if !batch.is_empty() {
                 self.write(batch).await;

@@ -5,7 +5,7 @@ use http::Method;
 
 use super::limit::{Kind, Limiter};
 use super::route::{Target, classify};
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::config::RateLimit;
 use crate::ids::Fingerprint;
 use crate::provider::Provider;
@@ -23,8 +23,8 @@ impl Budgets {
 
     /// Draws a call; whether it may pass.
     #[must_use]
-    pub fn draw(&self, token: Fingerprint, method: &Method) -> bool {
-        self.0.draw(token, Kind::of(method)).is_ok()
+    pub fn draw(&self, token: Fingerprint, method: &Method, now: Moment) -> bool {
+        self.0.draw(token, Kind::of(method), now).is_ok()
     }
 }
 

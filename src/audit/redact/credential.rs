@@ -27,10 +27,9 @@ pub(super) fn credential(text: &str) -> Option<Range<usize>> {
 /// all texts are done with here.
 fn may_hold_one(text: &str) -> bool {
     let pairs = text.bytes().zip(text.bytes().skip(1));
-    // Without an early end, so that many bytes are compared at once.
-    let announced = pairs
-        .fold(false, |found, (one, next)| found | ((one | 0x20 == b'b') & (next | 0x20 == b'e')));
-    announced || TOKEN_PREFIXES.into_iter().any(|prefix| text.contains(prefix))
+    // Counted to the end, so that many bytes are compared at once.
+    let announced = pairs.filter(|(one, next)| one | 0x20 == b'b' && next | 0x20 == b'e').count();
+    announced > 0 || TOKEN_PREFIXES.into_iter().any(|prefix| text.contains(prefix))
 }
 
 /// Where the token is that `text` begins with or announces: its start and its length in bytes.
