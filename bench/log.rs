@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::Common;
 use super::document;
 use super::gateway::{Client, Gateway, Setup, program};
+use super::grow::grow;
 use super::load::{Call, Plan, now};
 use super::machine::Folder;
 use super::measure::{Server, serve};
@@ -33,6 +34,9 @@ pub(crate) struct Source {
     /// A log that is there, in place of one that is filled; its key is the file `key` beside it
     #[arg(long, value_name = "FILE")]
     database: Option<PathBuf>,
+    /// Repeats what the filled log holds until there are so many changes
+    #[arg(long, value_name = "CHANGES", conflicts_with = "database")]
+    grow: Option<u64>,
     /// Where the filled log is kept, as `log.db` with its `key`
     #[arg(long, value_name = "FOLDER", conflicts_with = "database")]
     keep: Option<PathBuf>,
@@ -71,9 +75,12 @@ impl Source {
         ensure!(fill != database.exists(), "{} {}", database.display(), {
             if fill { "is there already: name it as --database" } else { "is not there" }
         });
-        let filled = fill.then_some(self.changes);
+        let filled = fill.then_some(self.changes.max(self.grow.unwrap_or(0)));
         if fill {
             self.fill(&setup, folder.path())?;
+        }
+        if let Some(changes) = self.grow {
+            grow(&database, changes)?;
         }
         Ok(Log { setup, database, folder, filled, _upstream: upstream })
     }

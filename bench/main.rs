@@ -10,6 +10,7 @@ mod disk;
 mod document;
 mod figures;
 mod gateway;
+mod grow;
 mod http1;
 mod instructions;
 mod load;

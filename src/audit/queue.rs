@@ -86,6 +86,11 @@ impl Queued {
         awaited || matches!(self.entry, Entry::Ending(_))
     }
 
+    /// Whether it is about a change: somebody waits for it.
+    pub(super) fn is_of_a_change(&self) -> bool {
+        !matches!(self.entry, Entry::Happening(_))
+    }
+
     /// Tells who waits, if anyone still does.
     pub(super) fn tell(self, answer: Result<Written, Fault>) {
         if let Some(waiting) = self.answer {

@@ -53,7 +53,7 @@ struct Writer {
     /// Endings that the store did not take: at most about [`BATCH_MAX`].
     kept: Vec<Queued>,
     uncheckpointed: usize,
-    /// How many rows the last transaction had.
+    /// How many rows the last transaction had, events aside.
     last_rows: usize,
     /// No command is taken any more.
     closed: bool,
@@ -95,7 +95,7 @@ impl Writer {
                 sleep(MOMENT).await;
             }
             let batch = self.gather(first);
-            self.last_rows = batch.len();
+            self.last_rows = batch.iter().filter(|queued| queued.is_of_a_change()).count();
             self.tally.begin(self.clock.now());
             if !batch.is_empty() {
                 self.write(batch).await;

@@ -1,0 +1,53 @@
+//! A log made long: what is in it is written again and again, as the gateway itself would have in
+//! hours.
+
+use std::path::Path;
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
+
+use super::table::note;
+
+/// Changes again, later and under other ids; the snapshots are those of the first ones.
+const CHANGES: &str = "INSERT INTO changes (seq, id, terms, operation, deployment, \
+    actor_fingerprint, actor_name, actor_team, client_ip, user_agent, request_id, received_at, \
+    decision, violations, standing, patch, before, body_bytes, body_digest, redacted) \
+    SELECT seq + ?1, unhex(printf('%016x%016x', seq + ?1, abs(random() / 2))), terms, operation, \
+    deployment, actor_fingerprint, actor_name, actor_team, client_ip, user_agent, \
+    'req_' || lower(hex(randomblob(16))), received_at + ?1, decision, violations, standing, \
+    patch, before, body_bytes, body_digest, redacted FROM changes WHERE seq <= ?2";
+
+const ENDS: &str = "INSERT INTO ends SELECT seq + ?1, outcome, completed_at + ?1, forwarded, \
+    upstream_status, upstream_request_id, after, effect, paths, redacted \
+    FROM ends WHERE seq <= ?2";
+
+/// Lets the log at `database` grow to at least `changes`. No gateway may be on it.
+pub(crate) fn grow(database: &Path, changes: u64) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    runtime.block_on(async {
+        let options = SqliteConnectOptions::new()
+            .filename(database)
+            .pragma("synchronous", "OFF")
+            .pragma("cache_size", "-2000000");
+        let mut connection = options.connect().await?;
+        let count = "SELECT max(seq) FROM changes";
+        let first: i64 = sqlx::query_scalar(count).fetch_one(&mut connection).await?;
+        let mut last = first;
+        while last < i64::try_from(changes)? {
+            again(&mut connection, last, first).await?;
+            last += first;
+            note(&format!("{last} changes"));
+        }
+        connection.close().await?;
+        Ok(())
+    })
+}
+
+async fn again(connection: &mut SqliteConnection, after: i64, first: i64) -> anyhow::Result<()> {
+    let mut transaction = connection.begin().await?;
+    for statement in [CHANGES, ENDS] {
+        sqlx::query(statement).bind(after).bind(first).execute(&mut *transaction).await?;
+    }
+    transaction.commit().await?;
+    Ok(())
+}
