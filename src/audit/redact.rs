@@ -104,7 +104,8 @@ impl Redactor {
     /// providers' tokens do, and what follows `Bearer`.
     #[must_use]
     pub fn scrub<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        match self.token.as_ref().map(Token::expose).filter(|token| text.contains(token)) {
+        let own = self.token.as_ref().map(Token::expose);
+        match own.filter(|token| text.len() >= token.len() && text.contains(token)) {
             Some(token) => {
                 let clean = text.replace(token, &self.key.conceal(token));
                 Cow::Owned(self.scrub_likely(&clean).into_owned())

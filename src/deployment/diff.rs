@@ -2,6 +2,8 @@
 
 mod compare;
 
+use std::cmp::Ordering;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -112,9 +114,12 @@ pub fn same(one: &Value, other: &Value) -> bool {
         (Value::Array(one), Value::Array(other)) => {
             one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
         }
+        // Members are sorted by name.
         (Value::Object(one), Value::Object(other)) => {
             one.len() == other.len()
-                && one.iter().all(|(key, one)| other.get(key).is_some_and(|other| same(one, other)))
+                && one.iter().zip(other).all(|((name, one), (other_name, other))| {
+                    name == other_name && same(one, other)
+                })
         }
         _ => one == other,
     }
@@ -140,17 +145,36 @@ fn each_difference(before: &Value, after: &Value, visit: &mut Visit<'_>) {
     walk(&mut String::new(), Some(before), Some(after), visit);
 }
 
+/// Visits the members of two objects by name, both at once: they are sorted.
+fn each_member(from: &Object, to: &Object, visit: &mut Visit<'_>) {
+    let (mut from, mut to) = (from.iter().peekable(), to.iter().peekable());
+    loop {
+        let order = match (from.peek(), to.peek()) {
+            (Some((one, _)), Some((other, _))) => one.cmp(other),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => return,
+        };
+        let one = if order.is_le() { from.next() } else { None };
+        let other = if order.is_ge() { to.next() } else { None };
+        if let Some((name, _)) = one.or(other) {
+            visit(name, one.map(|(_, value)| value), other.map(|(_, value)| value));
+        }
+    }
+}
+
 fn walk(path: &mut String, from: Option<&Value>, to: Option<&Value>, visit: &mut Visit<'_>) {
     match (from, to) {
         (Some(Value::Object(from)), Some(Value::Object(to))) => {
-            let added = to.keys().filter(|key| !from.contains_key(*key));
-            for key in from.keys().chain(added) {
-                below(path, key, |path| walk(path, from.get(key), to.get(key), visit));
-            }
+            each_member(from, to, &mut |key, from, to| {
+                // Most members are the same: their places need no name.
+                if !from.zip(to).is_some_and(|(from, to)| same(from, to)) {
+                    below(path, key, |path| walk(path, from, to, visit));
+                }
+            });
         }
         (Some(Value::Array(from)), Some(Value::Array(to))) if from.len() == to.len() => {
             for (index, (from, to)) in from.iter().zip(to).enumerate() {
-                // Most elements are the same: their places need no name.
                 if !same(from, to) {
                     below(path, &index.to_string(), |path| {
                         walk(path, Some(from), Some(to), visit);

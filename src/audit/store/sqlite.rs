@@ -214,13 +214,15 @@ pub(super) fn primary_code(error: &sqlx::Error) -> Option<u32> {
 }
 
 /// `synchronous = FULL`: a commit has reached the disk before it is answered. With NORMAL a
-/// commit in WAL mode is not synced at all, and a power cut takes it back.
+/// commit in WAL mode is not synced at all, and a power cut takes it back. A statement of many rows
+/// keeps what it may have to take back in memory; SQLite would write it to a temporary file.
 fn options(database: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(database)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
+        .pragma("temp_store", "MEMORY")
         .busy_timeout(BUSY_TIMEOUT)
         .pragma("wal_autocheckpoint", WAL_PAGES_MAX)
         .pragma("journal_size_limit", WAL_BYTES_KEPT)
