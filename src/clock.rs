@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A moment: whole milliseconds since the Unix epoch, UTC. Prints as RFC 3339 with milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -89,7 +89,15 @@ impl Clock {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         match self {
-            Self::System => Timestamp(jiff::Timestamp::now().as_millisecond()),
+            Self::System => {
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "this is the one place that reads it"
+                )]
+                let now = SystemTime::now();
+                let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+                Timestamp(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+            }
             Self::Manual(manual) => Timestamp(manual.millis.load(Ordering::SeqCst)),
         }
     }

@@ -3,13 +3,13 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::line::{Line, unheard};
+use super::line::Line;
 use super::pool::Pool;
 use super::shared::Place;
 
@@ -58,17 +58,16 @@ impl Body for AnswerBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let body = self.get_mut();
-        let incoming = Pin::new(&mut body.incoming);
+        let incoming = &mut body.incoming;
         let polled = match &mut body.way {
-            Way::Line(line, _) => match incoming.poll_frame(&mut unheard()) {
-                // It is asked for now: only driving the line brings it.
-                Poll::Pending => {
-                    line.drive(cx);
-                    Pin::new(&mut body.incoming).poll_frame(&mut unheard())
-                }
+            // Asked for first, so that driving the line brings it.
+            Way::Line(line, _) => match Pin::new(&mut *incoming)
+                .poll_frame(&mut Context::from_waker(Waker::noop()))
+            {
+                Poll::Pending => line.drive_until(cx, |cx| Pin::new(&mut *incoming).poll_frame(cx)),
                 ready @ Poll::Ready(_) => ready,
             },
-            Way::Place { .. } | Way::Free => incoming.poll_frame(cx),
+            Way::Place { .. } | Way::Free => Pin::new(incoming).poll_frame(cx),
         };
         match &polled {
             Poll::Ready(Some(Ok(_))) => body.leave_at_end(),

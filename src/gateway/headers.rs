@@ -97,7 +97,7 @@ fn accept_names(headers: &HeaderMap, fields: &Fields<'_>) -> Result<(), Refusal>
             ));
         }
     }
-    if !fields.marks.any(Marks::CONNECTION) {
+    if !fields.marks.any(Marks::CONNECTION_NAMES) {
         return Ok(());
     }
     if let Some(named) = tokens(headers, &header::CONNECTION)
@@ -112,6 +112,10 @@ fn accept_names(headers: &HeaderMap, fields: &Fields<'_>) -> Result<(), Refusal>
 /// Exactly one host, however it is named: `Host`, `:authority`, or the target in absolute-form.
 fn accept_host(head: &Parts, fields: &Fields<'_>) -> Result<(), Refusal> {
     let host = match fields.host {
+        // The common case first: what is plain need not be parsed to be compared with nothing.
+        Sole::One(host) if head.uri.authority().is_none() && is_plain_host(host.as_bytes()) => {
+            return Ok(());
+        }
         Sole::One(host) => Some(parse_host(host)?),
         Sole::None => None,
         Sole::Several => {
@@ -129,6 +133,20 @@ fn accept_host(head: &Parts, fields: &Fields<'_>) -> Result<(), Refusal> {
         _ => {}
     }
     Ok(())
+}
+
+/// A name or an IPv4 address, with a port or without one.
+fn is_plain_host(host: &[u8]) -> bool {
+    let letter = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-');
+    let name = host.iter().take_while(|b| letter(b)).count();
+    match host.split_at(name) {
+        ([], _) => false,
+        (_, []) => true,
+        (_, [b':', port @ ..]) => {
+            (1..=5).contains(&port.len()) && port.iter().all(u8::is_ascii_digit)
+        }
+        _ => false,
+    }
 }
 
 fn parse_host(value: &HeaderValue) -> Result<Authority, Refusal> {
@@ -173,16 +191,16 @@ fn repeats(id: &str, value: &str) -> bool {
 /// Removes what concerns only the connection it came on (RFC 9110, 7.6.1), and keeps
 /// `TE: trailers`, which says something of the client.
 fn strip_hop_by_hop(headers: &mut HeaderMap, marks: Marks) {
-    if marks.any(Marks::CONNECTION) {
+    if marks.any(Marks::CONNECTION_NAMES) {
         let named: Vec<HeaderName> = tokens(headers, &header::CONNECTION)
-            // What it says mostly, and names no field of its own.
-            .filter(|name| !["keep-alive", "close"].contains(name))
             .filter_map(|name| HeaderName::try_from(name).ok())
             .filter(|name| name != header::TE)
             .collect();
         for name in named {
             headers.remove(name);
         }
+    }
+    if marks.any(Marks::CONNECTION) {
         headers.remove(header::CONNECTION);
     }
     if marks.any(Marks::TE) {

@@ -49,8 +49,25 @@ pub(super) struct Standing {
 impl Standing {
     /// The limit, what remains of it, and when it is whole again, as headers say it.
     pub(super) fn values(self) -> [HeaderValue; 3] {
-        [self.limit.into(), self.remaining.into(), self.reset.into()]
+        let reset = u64::try_from(self.reset).unwrap_or(0);
+        [self.limit.into(), self.remaining.into(), reset].map(decimal)
     }
+}
+
+/// A number as a header's value, in memory of its very size.
+fn decimal(mut number: u64) -> HeaderValue {
+    let mut digits = [0; 20];
+    let mut length = 0;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + u8::try_from(number % 10).unwrap_or(0);
+        number /= 10;
+        length += 1;
+        if number == 0 {
+            break;
+        }
+    }
+    let digits = digits.get(digits.len() - length..).unwrap_or_default();
+    HeaderValue::from_bytes(digits).unwrap_or(HeaderValue::from_static("0"))
 }
 
 /// Over the budget: when the next call fits, in whole seconds.

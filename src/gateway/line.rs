@@ -7,12 +7,12 @@
 //! came, and finds out where upstream has closed.
 
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Request, Response, Uri, Version, header};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1};
 use hyper_util::rt::TokioIo;
@@ -36,6 +36,10 @@ pub(super) struct Patience {
     upload: Option<Arc<Progress>>,
 }
 
+/// What a line brings: an answer's head, its body to come, or why there is none, and the request
+/// where it is untouched.
+pub(super) type Heard = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>;
+
 /// No answer came in time.
 #[derive(Debug)]
 pub(super) struct Late;
@@ -55,6 +59,11 @@ pub(super) struct Line {
 impl Patience {
     pub(super) fn new(period: Duration, upload: Option<Arc<Progress>>) -> Self {
         Self { due: Instant::now() + period, period, upload }
+    }
+
+    /// The time begins now.
+    pub(super) fn begin(&mut self) {
+        self.due = Instant::now() + self.period;
     }
 
     pub(super) fn due(&self) -> Instant {
@@ -91,7 +100,7 @@ impl Line {
     }
 
     /// Lets the connection do what it can do now.
-    pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
+    fn drive(&mut self, cx: &mut Context<'_>) {
         if let Some(connection) = &mut self.connection
             && Pin::new(connection).poll(cx).is_ready()
         {
@@ -99,25 +108,40 @@ impl Line {
         }
     }
 
-    /// The same where nobody waits for what it does. What the caller does next to the line's other
-    /// end then wakes no task: neither the one that had the line before, nor the caller's own,
-    /// which is about to drive the line anyway.
-    pub(super) fn drive_unheard(&mut self) {
-        self.drive(&mut unheard());
+    /// Drives the line until `poll` is ready, which only that can bring about.
+    ///
+    /// First for nobody to hear: where it was enough, whatever is done to the line's other end
+    /// later, by this task or by the next that gets the line, wakes no task for nothing.
+    pub(super) fn drive_until<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        let mut unheard = Context::from_waker(Waker::noop());
+        self.drive(&mut unheard);
+        if let Poll::Ready(ready) = poll(&mut unheard) {
+            return Poll::Ready(ready);
+        }
+        self.drive(cx);
+        poll(&mut unheard)
     }
 
-    /// Whether it still stands, as far as is known.
+    /// Whether it may carry another call, as far as was seen when it was last driven.
     pub(super) fn is_open(&self) -> bool {
         self.connection.is_some() && !self.sender.is_closed()
     }
 
-    /// Whether it takes a request, within a moment.
+    /// Looks whether it was closed while nobody drove it.
+    pub(super) fn look(&mut self) {
+        self.drive(&mut Context::from_waker(Waker::noop()));
+    }
+
+    /// Whether it takes a request, within a moment: one that was given back this instant may still
+    /// be finishing. What has come of it meanwhile shows when the request is sent.
     pub(super) async fn is_ready(&mut self) -> bool {
-        self.drive_unheard();
-        if self.is_open() && self.sender.is_ready() {
+        if self.sender.is_ready() {
             return true;
         }
-        // One that was given back this instant may still be finishing.
         let ready = poll_fn(|cx| {
             self.drive(cx);
             self.sender.poll_ready(cx)
@@ -125,31 +149,37 @@ impl Line {
         matches!(timeout(READY_WITHIN, ready).await, Ok(Ok(())))
     }
 
-    /// Sends a request and waits for the answer's head.
-    pub(super) async fn send(
+    /// Hands it a request; [`hear`](Self::hear) sends it.
+    pub(super) fn ask(
         &mut self,
-        request: Request<RequestBody>,
-        mut patience: Patience,
-    ) -> Result<Result<Response<Incoming>, TrySendError<Request<RequestBody>>>, Late> {
-        // Only driving the line brings the answer, so it need not wake.
-        let mut answer = pin!(unconstrained(self.sender.try_send_request(request)));
-        let answered = poll_fn(|cx| {
-            loop {
-                self.drive(cx);
-                if let Poll::Ready(answered) = answer.as_mut().poll(&mut unheard()) {
-                    return Poll::Ready(Ok(answered));
-                }
-                if self.alarm.poll(patience.due, cx).is_pending() {
-                    return Poll::Pending;
-                }
+        mut request: Request<RequestBody>,
+    ) -> impl Future<Output = Heard> + use<> {
+        *request.version_mut() = Version::HTTP_11;
+        relative(&mut request);
+        request.headers_mut().insert(header::HOST, self.dialer.authority().clone());
+        // What brings the answer has a share of the task's time already.
+        unconstrained(self.sender.try_send_request(request))
+    }
+
+    /// Sends what it was asked and waits for the answer's head.
+    pub(super) async fn hear(
+        &mut self,
+        mut answer: Pin<&mut impl Future<Output = Heard>>,
+        patience: &mut Patience,
+    ) -> Result<Heard, Late> {
+        poll_fn(|cx| {
+            let answered = self.drive_until(cx, |cx| answer.as_mut().poll(cx));
+            if let Poll::Ready(answered) = answered {
+                return Poll::Ready(Ok(answered));
+            }
+            while self.alarm.poll(patience.due, cx).is_ready() {
                 if !patience.extend() {
                     return Poll::Ready(Err(Late));
                 }
             }
-        });
-        let answered = answered.await?;
-        self.drive_unheard();
-        Ok(answered)
+            Poll::Pending
+        })
+        .await
     }
 
     /// Lets it go on by itself, for what is still to be sent on it; no other call gets it.
@@ -161,7 +191,10 @@ impl Line {
     }
 }
 
-/// A task that nothing wakes.
-pub(super) fn unheard() -> Context<'static> {
-    Context::from_waker(Waker::noop())
+/// HTTP/1.1 names the path alone, also where an HTTP/2 connection gave the request back.
+fn relative(request: &mut Request<RequestBody>) {
+    if request.uri().authority().is_some() {
+        let path = request.uri().path_and_query().cloned();
+        *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
+    }
 }

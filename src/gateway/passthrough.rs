@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http::{HeaderValue, Method, Request, StatusCode, Uri, Version, header};
 use hyper::body::Incoming;
 use serde_json::json;
 
@@ -51,10 +51,8 @@ pub(super) async fn pass(
     let (body, progress) = RequestBody::upload(body, limits.body_timeout);
     let mut write = OtherWrite::of(scene, visit, &head, progress.clone());
     headers::toward_upstream(&mut head.headers, marks, head.version, &visit.request_id);
-    let mut request = Request::new(body);
-    *request.method_mut() = head.method;
-    *request.uri_mut() = head.uri;
-    *request.headers_mut() = head.headers;
+    head.extensions.clear();
+    let request = Request::from_parts(head, body);
     let timeout = scene.live.config.upstream.response_timeout;
     let upload = progress.clone();
     let sent = scene.pool.send(&scene.live.dialer, request, progress, timeout).await;
@@ -76,13 +74,11 @@ pub(super) async fn pass(
 }
 
 /// Upstream's answer, passed on as it comes.
-pub(super) fn relay(answered: Answered, write: Option<Box<OtherWrite>>) -> Reply {
-    let (mut parts, body) = answered.into_parts();
-    headers::toward_client(&mut parts.headers, parts.version);
-    let mut reply = Response::new(ReplyBody::Relay(Relay::new(body, write)));
-    *reply.status_mut() = parts.status;
-    *reply.headers_mut() = parts.headers;
-    reply
+pub(super) fn relay(mut answered: Answered, write: Option<Box<OtherWrite>>) -> Reply {
+    let received = std::mem::replace(answered.version_mut(), Version::HTTP_11);
+    answered.extensions_mut().clear();
+    headers::toward_client(answered.headers_mut(), received);
+    answered.map(|body| ReplyBody::Relay(Relay::new(body, write)))
 }
 
 /// What a client is told where upstream gave no answer to a call that is not governed.

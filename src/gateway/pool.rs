@@ -4,6 +4,7 @@
 //! (hyper's `TrySendError::take_message`), not a byte of it was written and another connection
 //! gets it; in every other case it counts as sent, and is never sent again.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -47,7 +48,12 @@ enum Lease {
 /// Upstream's answer, its body to come.
 pub(super) type Answered = Response<AnswerBody>;
 
-type Attempted<T> = Result<Result<T, TrySendError<Request<RequestBody>>>, Late>;
+/// Why an attempt brought no answer.
+enum Failed {
+    /// The connection gave the request back, of which not a byte was written.
+    Untouched(Box<(Request<RequestBody>, hyper::Error)>),
+    Finally(SendError),
+}
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -76,9 +82,30 @@ impl SendError {
     }
 }
 
-impl From<Late> for SendError {
+impl Failed {
+    fn is_of_a_dead_connection(&self) -> bool {
+        matches!(self, Self::Untouched(_) | Self::Finally(SendError::Timeout))
+    }
+}
+
+impl From<SendError> for Failed {
+    fn from(error: SendError) -> Self {
+        Self::Finally(error)
+    }
+}
+
+impl From<Late> for Failed {
     fn from(_late: Late) -> Self {
-        Self::Timeout
+        Self::Finally(SendError::Timeout)
+    }
+}
+
+impl From<TrySendError<Request<RequestBody>>> for Failed {
+    fn from(mut failed: TrySendError<Request<RequestBody>>) -> Self {
+        match failed.take_message() {
+            Some(untouched) => Self::Untouched(Box::new((untouched, failed.into_error()))),
+            None => Self::Finally(SendError::Broken(failed.into_error())),
+        }
     }
 }
 
@@ -96,38 +123,24 @@ impl Pool {
         loop {
             tries += 1;
             let last = tries > TRIES_MAX;
-            let lease = match (self.pop(dialer).await, last) {
-                (Some(line), false) => Lease::Http1(line),
-                // Boxed: connecting takes room that a call on a kept connection need not have.
-                (_, false) => Box::pin(self.connect(dialer)).await.map_err(SendError::NotSent)?,
-                (_, true) => Box::pin(self.own(dialer)).await.map_err(SendError::NotSent)?,
-            };
             let patience = Patience::new(response_timeout, progress.clone());
-            let (attempted, shared) = match lease {
-                Lease::Http1(line) => (self.send_alone(line, request, patience).await, false),
-                Lease::Http2(place) => {
-                    (Box::pin(send_shared(dialer, place, request, patience)).await, true)
-                }
+            let kept = if last { None } else { self.pop(dialer).await };
+            let sent = match kept {
+                Some(line) => self.send_alone(line, request, patience).await,
+                // Boxed: connecting takes room that a call on a kept connection need not have.
+                None => Box::pin(self.send_anew(dialer, request, patience, last)).await,
             };
-            let mut failed = match attempted {
-                Ok(Ok(answered)) if answered.status().is_informational() => {
+            match sent {
+                Ok(answered) if answered.status().is_informational() => {
                     return Err(SendError::Switched);
                 }
-                Ok(Ok(answered)) => return Ok(answered),
-                Ok(Err(failed)) => Ok(failed),
-                Err(late) => Err(late),
-            };
-            let untouched = failed.as_mut().ok().and_then(TrySendError::take_message);
-            if shared && (untouched.is_some() || failed.is_err()) {
-                // It takes no requests, or may be dead without knowing: the next call gets another.
-                self.shared.lock().await.forget();
-            }
-            let error = failed?.into_error();
-            match untouched {
-                None => return Err(SendError::Broken(error)),
+                Ok(answered) => return Ok(answered),
+                Err(Failed::Finally(error)) => return Err(error),
                 // Every connection gave it back; the last try says why.
-                Some(_) if last => return Err(SendError::Refused(error)),
-                Some(untouched) => request = untouched,
+                Err(Failed::Untouched(returned)) if last => {
+                    return Err(SendError::Refused(returned.1));
+                }
+                Err(Failed::Untouched(returned)) => request = returned.0,
             }
         }
     }
@@ -136,23 +149,45 @@ impl Pool {
     async fn send_alone(
         self: &Arc<Self>,
         mut line: Line,
-        mut request: Request<RequestBody>,
-        patience: Patience,
-    ) -> Attempted<Answered> {
-        *request.version_mut() = Version::HTTP_11;
-        relative(&mut request);
-        request.headers_mut().insert(header::HOST, line.dialer.authority().clone());
-        let upload = patience.upload().cloned();
-        let sent = line.send(request, patience).await?;
-        Ok(sent.map(|response| {
-            // An answer may be slow to be taken; what is still being sent does not wait for it.
-            if upload.is_some_and(|upload| !upload.is_finished()) {
-                line.leave();
-                return response.map(|incoming| AnswerBody::new(incoming, Way::Free));
+        request: Request<RequestBody>,
+        mut patience: Patience,
+    ) -> Result<Answered, Failed> {
+        let answer = pin!(line.ask(request));
+        let response = line.hear(answer, &mut patience).await??;
+        // An answer may be slow to be taken; what is still being sent does not wait for it.
+        let way = if patience.upload().is_some_and(|upload| !upload.is_finished()) {
+            line.leave();
+            Way::Free
+        } else {
+            Way::Line(line, Arc::clone(self))
+        };
+        Ok(response.map(|incoming| AnswerBody::new(incoming, way)))
+    }
+
+    /// Sends on a connection that is new or shared; the last try on one that no other call has.
+    async fn send_anew(
+        self: &Arc<Self>,
+        dialer: &Arc<Dialer>,
+        request: Request<RequestBody>,
+        mut patience: Patience,
+        last: bool,
+    ) -> Result<Answered, Failed> {
+        let lease = if last { self.own(dialer).await } else { self.connect(dialer).await };
+        // Connecting has a time of its own.
+        patience.begin();
+        match lease.map_err(SendError::NotSent)? {
+            Lease::Http1(line) => self.send_alone(line, request, patience).await,
+            Lease::Http2(place) => {
+                let sent = send_shared(dialer, place, request, patience).await;
+                let dead = Failed::is_of_a_dead_connection;
+                if sent.as_ref().err().is_some_and(dead) {
+                    // It takes no requests, or may be dead without knowing: the next call gets
+                    // another.
+                    self.shared.lock().await.forget();
+                }
+                sent
             }
-            let pool = Arc::clone(self);
-            response.map(|incoming| AnswerBody::new(incoming, Way::Line(line, pool)))
-        }))
+        }
     }
 
     /// A connection that is new or shared, where none is idle.
@@ -213,7 +248,7 @@ impl Pool {
     pub(crate) fn sweep(&self) {
         let sweeps = self.sweeps.fetch_add(1, Ordering::Relaxed) + 1;
         self.idle().retain_mut(|line| {
-            line.drive_unheard();
+            line.look();
             line.is_open() && sweeps - line.kept_at_sweep < IDLE_SWEEPS_MAX
         });
     }
@@ -229,29 +264,19 @@ async fn send_shared(
     mut place: Place,
     mut request: Request<RequestBody>,
     mut patience: Patience,
-) -> Attempted<Answered> {
+) -> Result<Answered, Failed> {
     *request.version_mut() = Version::HTTP_2;
     request.headers_mut().remove(header::HOST);
     absolute(&mut request, dialer);
-    let mut sent = std::pin::pin!(place.sender.try_send_request(request));
-    let sent = loop {
+    let mut sent = pin!(place.sender.try_send_request(request));
+    let response = loop {
         match timeout_at(patience.due(), sent.as_mut()).await {
-            Ok(sent) => break sent,
+            Ok(sent) => break sent?,
             Err(_elapsed) if patience.extend() => {}
-            Err(_elapsed) => return Err(Late),
+            Err(_elapsed) => return Err(Late.into()),
         }
     };
-    Ok(sent.map(|response| {
-        response.map(|incoming| AnswerBody::new(incoming, Way::Place { _held: place }))
-    }))
-}
-
-/// HTTP/1.1 names the path alone, also where an HTTP/2 connection gave the request back.
-fn relative(request: &mut Request<RequestBody>) {
-    if request.uri().authority().is_some() {
-        let path = request.uri().path_and_query().cloned();
-        *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
-    }
+    Ok(response.map(|incoming| AnswerBody::new(incoming, Way::Place { _held: place })))
 }
 
 /// HTTP/2 names the scheme and the authority beside the path.

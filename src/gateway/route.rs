@@ -175,7 +175,8 @@ fn names_deployments(path: &str) -> bool {
     };
     // The common case first: nothing to undo, and no letter that could be a part of it.
     if path.is_ascii() && !path.contains('%') {
-        let lower = |b: &[u8]| b.eq_ignore_ascii_case(b"deployments");
+        let begins = |b: &[u8]| matches!(b.first(), Some(b'd' | b'D'));
+        let lower = |b: &[u8]| begins(b) && b.eq_ignore_ascii_case(b"deployments");
         return path.as_bytes().windows("deployments".len()).any(lower) && is_it(path);
     }
     is_it(path) || is_it(&decoded(path))

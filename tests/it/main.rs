@@ -15,6 +15,7 @@ mod crash;
 mod demo;
 mod governed;
 mod http2;
+mod kept;
 mod lifecycle;
 mod limits;
 mod passthrough;

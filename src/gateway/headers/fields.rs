@@ -84,6 +84,8 @@ impl Marks {
     pub(crate) const COOKIE: Self = Self(1 << 6);
     /// What only the gateway says.
     pub(crate) const OURS: Self = Self(1 << 7);
+    /// `Connection` says more than whether the connection is kept: it may name fields.
+    pub(crate) const CONNECTION_NAMES: Self = Self(1 << 8);
 
     /// Whether a field of that kind is there.
     pub(crate) const fn any(self, kind: Self) -> bool {
@@ -111,6 +113,7 @@ impl<T> Sole<T> {
 pub(super) enum Meaning {
     Plain,
     Marked(Marks),
+    Connection,
     Host,
     Credential(Credential),
     RequestId,
@@ -139,6 +142,12 @@ impl<'a> Fields<'a> {
             match meaning(name.as_str()) {
                 Meaning::Plain => {}
                 Meaning::Marked(Marks(mark)) => fields.marks.0 |= mark,
+                Meaning::Connection => {
+                    let kept = [&b"keep-alive"[..], b"close"];
+                    let plain = kept.iter().any(|kept| value.as_bytes().eq_ignore_ascii_case(kept));
+                    let names = if plain { 0 } else { Marks::CONNECTION_NAMES.0 };
+                    fields.marks.0 |= Marks::CONNECTION.0 | names;
+                }
                 Meaning::Host => fields.host.add(value),
                 Meaning::Credential(kind) => fields.credential.add((kind, value)),
                 Meaning::RequestId => fields.request_id.add(value),
@@ -151,15 +160,15 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The known names, by their length: few have the same.
-static KNOWN: LazyLock<Vec<Vec<(&str, Meaning)>>> = LazyLock::new(|| {
+/// The known names, by their length and last letter: few have the same.
+static KNOWN: LazyLock<[Vec<(&str, Meaning)>; PLACES]> = LazyLock::new(|| {
     let marked = |name, mark| (name, Meaning::Marked(mark));
     let single = [
         ("host", Meaning::Host),
         ("authorization", Meaning::Credential(Credential::Bearer)),
         ("x-api-key", Meaning::Credential(Credential::ApiKey)),
         ("x-request-id", Meaning::RequestId),
-        marked("connection", Marks::CONNECTION),
+        ("connection", Meaning::Connection),
         marked("te", Marks::TE),
         marked("transfer-encoding", Marks::TRANSFER_ENCODING),
         marked("expect", Marks::EXPECT),
@@ -173,20 +182,24 @@ static KNOWN: LazyLock<Vec<Vec<(&str, Meaning)>>> = LazyLock::new(|| {
         .chain(HOPS.map(|name| marked(name, Marks::HOP)))
         .chain(TELLTALES.map(|name| marked(name, Marks::TELLTALE)))
         .chain(OVERRIDES.map(|name| (name, Meaning::Override)));
-    let mut by_length = Vec::new();
+    let mut places = [const { Vec::new() }; PLACES];
     for (name, meaning) in known {
-        if by_length.len() <= name.len() {
-            by_length.resize_with(name.len() + 1, Vec::new);
-        }
-        if let Some(names) = by_length.get_mut(name.len()) {
+        if let Some(names) = places.get_mut(place(name)) {
             names.push((name, meaning));
         }
     }
-    by_length
+    places
 });
 
+const PLACES: usize = 32 * 16;
+
+fn place(name: &str) -> usize {
+    let last = name.as_bytes().last().copied().unwrap_or_default();
+    name.len() % 32 * 16 + usize::from(last % 16)
+}
+
 fn meaning(name: &str) -> Meaning {
-    let alike = KNOWN.get(name.len()).map(Vec::as_slice).unwrap_or_default();
+    let alike = KNOWN.get(place(name)).map(Vec::as_slice).unwrap_or_default();
     if let Some((_, meaning)) = alike.iter().find(|(known, _)| *known == name) {
         return *meaning;
     }
