@@ -47,7 +47,7 @@ use self::dial::Dialer;
 pub(crate) use self::dial::TrustError;
 use self::headers::{Fields, Marks, X_REQUEST_ID};
 use self::identify::{Address, Caller, LastCaller, Subject};
-use self::limit::{Kind, Limiter, RefusedCredentials, Standing};
+use self::limit::{Kind, Limiter, RefusedCredentials, Standing, Told};
 use self::passthrough::pass;
 pub(crate) use self::pool::{Pool, SWEEP_EVERY};
 pub(crate) use self::reply::ReplyBody;
@@ -70,7 +70,7 @@ use crate::telemetry::{CallClass, Metrics};
 /// The start of the names in [`RATE_LIMITS`].
 const RATE_LIMIT: &str = "x-ratelimit-";
 
-/// What tells of a limit, in the order of [`Standing::values`].
+/// What tells of a limit, in the order of [`Told::values`].
 const RATE_LIMITS: [HeaderName; 3] = [
     HeaderName::from_static("x-ratelimit-limit"),
     HeaderName::from_static("x-ratelimit-remaining"),
@@ -109,6 +109,7 @@ pub(crate) struct Scene {
     live: Arc<Live>,
     pool: Arc<Pool>,
     last_caller: LastCaller,
+    told: Told,
 }
 
 /// One request's visit.
@@ -206,7 +207,8 @@ impl Gateway {
 impl Scene {
     pub(crate) fn new(gateway: &Arc<Gateway>, pool: &Arc<Pool>) -> Self {
         let (gateway, pool) = (Arc::clone(gateway), Arc::clone(pool));
-        Self { live: gateway.live(), gateway, pool, last_caller: LastCaller::default() }
+        let (last_caller, told) = (LastCaller::default(), Told::default());
+        Self { live: gateway.live(), gateway, pool, last_caller, told }
     }
 
     /// The connection's scene, made anew where another configuration is in force.
@@ -360,7 +362,7 @@ fn decorate(reply: &mut Reply, scene: &Scene, visit: &Visit) {
     if told && RATE_LIMITS.iter().any(|name| headers.contains_key(name)) {
         return;
     }
-    for (name, value) in RATE_LIMITS.into_iter().zip(standing.values()) {
+    for (name, value) in RATE_LIMITS.into_iter().zip(scene.told.values(standing)) {
         headers.insert(name, value);
     }
 }

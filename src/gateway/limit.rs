@@ -46,28 +46,29 @@ pub(super) struct Standing {
     pub(super) reset: i64,
 }
 
-impl Standing {
-    /// The limit, what remains of it, and when it is whole again, as headers say it.
-    pub(super) fn values(self) -> [HeaderValue; 3] {
-        let reset = u64::try_from(self.reset).unwrap_or(0);
-        [self.limit.into(), self.remaining.into(), reset].map(decimal)
-    }
-}
+/// What a connection's client was told last of its budget, ready to be told again: the limit stays,
+/// and the rest often does from one call to the next.
+#[derive(Debug, Default)]
+pub(super) struct Told(Mutex<[(u64, Option<HeaderValue>); 3]>);
 
-/// A number as a header's value, in memory of its very size.
-fn decimal(mut number: u64) -> HeaderValue {
-    let mut digits = [0; 20];
-    let mut length = 0;
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + u8::try_from(number % 10).unwrap_or(0);
-        number /= 10;
-        length += 1;
-        if number == 0 {
-            break;
-        }
+impl Told {
+    /// The limit, what remains of it, and when it is whole again, as headers say it.
+    pub(super) fn values(&self, standing: Standing) -> [HeaderValue; 3] {
+        let reset = u64::try_from(standing.reset).unwrap_or(0);
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let [limit, remaining, whole] = &mut *told;
+        let say = |told: &mut (u64, Option<HeaderValue>), number| {
+            if told.0 != number {
+                *told = (number, None);
+            }
+            told.1.get_or_insert_with(|| HeaderValue::from(number)).clone()
+        };
+        [
+            say(limit, standing.limit.into()),
+            say(remaining, standing.remaining.into()),
+            say(whole, reset),
+        ]
     }
-    let digits = digits.get(digits.len() - length..).unwrap_or_default();
-    HeaderValue::from_bytes(digits).unwrap_or(HeaderValue::from_static("0"))
 }
 
 /// Over the budget: when the next call fits, in whole seconds.

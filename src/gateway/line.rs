@@ -93,7 +93,8 @@ impl std::fmt::Debug for Line {
 impl Line {
     /// A line over `wire`.
     pub(super) async fn over(wire: Wire, dialer: &Arc<Dialer>) -> Result<Self, hyper::Error> {
-        let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(wire)).await?;
+        let (sender, connection) =
+            http1::Builder::new().writev(false).handshake(TokioIo::new(wire)).await?;
         let connection = Some(Box::new(connection));
         let (dialer, alarm) = (Arc::clone(dialer), Alarm::default());
         Ok(Self { sender, connection, dialer, alarm, kept_at_sweep: 0 })
@@ -167,8 +168,16 @@ impl Line {
         mut answer: Pin<&mut impl Future<Output = Heard>>,
         patience: &mut Patience,
     ) -> Result<Heard, Late> {
+        let mut sent = false;
         poll_fn(|cx| {
-            let answered = self.drive_until(cx, |cx| answer.as_mut().poll(cx));
+            let heard = |cx: &mut Context<'_>| answer.as_mut().poll(cx);
+            let answered = if std::mem::replace(&mut sent, true) {
+                self.drive_until(cx, heard)
+            } else {
+                // There can't be an answer yet: this sends.
+                self.drive(cx);
+                answer.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+            };
             if let Poll::Ready(answered) = answered {
                 return Poll::Ready(Ok(answered));
             }

@@ -77,9 +77,8 @@ pub(super) async fn serve(mut wire: Wire, peer: &Peer) {
         }
     });
     if http2 {
-        let serving = Box::pin(serve_http2(io, service, limits, peer));
         tokio::select! {
-            () = serving => {}
+            () = serve_http2(io, service, limits, peer) => {}
             () = answers.cut_stalled(patience.write) => {}
         }
     } else {
@@ -94,10 +93,12 @@ where
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(None)
+        // Most answers are small: one copy of them costs less than two places to write from.
+        .writev(false)
         .max_buf_size(limits.header_bytes.max(8192))
         .max_headers(limits.header_count)
         .serve_connection(io, service);
-    finish(connection, http1::Connection::graceful_shutdown, peer).await;
+    finish(Box::pin(connection), http1::Connection::graceful_shutdown, peer).await;
 }
 
 async fn serve_http2<S>(io: TokioIo<Guarded>, service: S, limits: &Limits, peer: &Peer)
@@ -112,15 +113,14 @@ where
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
         .serve_connection(io, service);
-    finish(connection, http2::Connection::graceful_shutdown, peer).await;
+    finish(Box::pin(connection), http2::Connection::graceful_shutdown, peer).await;
 }
 
 /// Leads a connection to its end; when the server stops, to a graceful one.
-async fn finish<C>(connection: C, shut_down: impl FnOnce(Pin<&mut C>), peer: &Peer)
+async fn finish<C>(mut connection: Pin<Box<C>>, shut_down: impl FnOnce(Pin<&mut C>), peer: &Peer)
 where
     C: Future<Output = Result<(), hyper::Error>>,
 {
-    let mut connection = pin!(connection);
     let mut stopping = pin!(stopped(peer.stop.clone()));
     let mut waits = false;
     let ended = poll_fn(|cx| {
