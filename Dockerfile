@@ -6,15 +6,17 @@ WORKDIR /build
 # The dependencies alone, against empty sources: this layer holds until they change. A target that
 # Cargo.toml names, such as a [[bench]], needs an empty source here too.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir src && touch src/lib.rs && echo 'fn main() {}' > src/main.rs \
-    && cargo build --release --locked \
+RUN mkdir src bench benches && touch src/lib.rs \
+    && for main in src bench; do echo 'fn main() {}' > $main/main.rs; done \
+    && touch benches/micro.rs \
+    && cargo build --release --locked --bin changegate \
     && rm -r src
 
 # The program itself. The touch makes it newer than what was built of the empty sources, whatever
 # times the files were copied with.
 COPY migrations migrations
 COPY src src
-RUN touch src/lib.rs src/main.rs && cargo build --release --locked
+RUN touch src/lib.rs src/main.rs && cargo build --release --locked --bin changegate
 
 
 # What runs: the program, certificate authorities, and a shell for the health check.

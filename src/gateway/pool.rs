@@ -154,8 +154,11 @@ impl Pool {
     ) -> Result<Answered, Failed> {
         let answer = pin!(line.ask(request));
         let response = line.hear(answer, &mut patience).await??;
-        // An answer may be slow to be taken; what is still being sent does not wait for it.
-        let way = if patience.upload().is_some_and(|upload| !upload.is_finished()) {
+        let way = if response.status().is_informational() {
+            // It speaks another protocol now: no call gets it again.
+            Way::Free
+        } else if patience.upload().is_some_and(|upload| !upload.is_finished()) {
+            // An answer may be slow to be taken; what is still being sent does not wait for it.
             line.leave();
             Way::Free
         } else {
