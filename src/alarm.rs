@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A timer that is kept from one wait to the next.
@@ -21,10 +22,11 @@ impl Alarm {
         if due < sleep.deadline() {
             sleep.as_mut().reset(due);
         }
-        ready!(sleep.as_mut().poll(cx));
+        // Without a budget: a timer that is not asked again must have heard who waits.
+        ready!(Pin::new(&mut unconstrained(sleep.as_mut())).poll(cx));
         if sleep.deadline() < due {
             sleep.as_mut().reset(due);
-            ready!(sleep.as_mut().poll(cx));
+            ready!(Pin::new(&mut unconstrained(sleep.as_mut())).poll(cx));
         }
         Poll::Ready(())
     }

@@ -41,11 +41,17 @@ pub(super) type Sent<'a> = (Credential, &'a HeaderValue);
 #[derive(Debug, Default)]
 pub(super) struct LastCaller(Mutex<Option<Known>>);
 
-#[derive(Debug)]
 struct Known {
     kind: Credential,
     value: Box<[u8]>,
     caller: Arc<Caller>,
+}
+
+/// Without the credential, which nothing may print.
+impl std::fmt::Debug for Known {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Known({:?})", self.caller.actor.fingerprint)
+    }
 }
 
 impl LastCaller {

@@ -93,8 +93,7 @@ impl std::fmt::Debug for Line {
 impl Line {
     /// A line over `wire`.
     pub(super) async fn over(wire: Wire, dialer: &Arc<Dialer>) -> Result<Self, hyper::Error> {
-        let (sender, connection) =
-            http1::Builder::new().writev(false).handshake(TokioIo::new(wire)).await?;
+        let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(wire)).await?;
         let connection = Some(Box::new(connection));
         let (dialer, alarm) = (Arc::clone(dialer), Alarm::default());
         Ok(Self { sender, connection, dialer, alarm, kept_at_sweep: 0 })

@@ -18,6 +18,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 use tokio::sync::watch;
+use tokio::task::coop::unconstrained;
 use tokio::time::timeout;
 
 use super::guard::{Guarded, Patience, Requests, TOO_SLOW};
@@ -93,8 +94,6 @@ where
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(None)
-        // Most answers are small: one copy of them costs less than two places to write from.
-        .writev(false)
         .max_buf_size(limits.header_bytes.max(8192))
         .max_headers(limits.header_count)
         .serve_connection(io, service);
@@ -130,7 +129,8 @@ where
         // Once it waits for the stop, it need not be asked for as long as there is none.
         if !waits || peer.stop.has_changed().unwrap_or(true) {
             waits = true;
-            ready!(stopping.as_mut().poll(cx));
+            // Without a budget, for it is asked only once and must have heard it.
+            ready!(Pin::new(&mut unconstrained(stopping.as_mut())).poll(cx));
             return Poll::Ready(None);
         }
         Poll::Pending
