@@ -53,6 +53,8 @@ impl Events {
         let mut id = self.first_id;
         while end.is_none_or(|end| id < end) {
             let sent = tokio::select! {
+                // In this order, so that the first heartbeat comes before the first event.
+                biased;
                 _at = heartbeats.tick() => client.send_data(": heartbeat\n\n".into()).await,
                 _at = events.tick() => {
                     let data = json!({"sent_at": clock.now().millis(), "sequence": id});
