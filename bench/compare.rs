@@ -79,14 +79,7 @@ pub(crate) fn run(arguments: &Compare) -> anyhow::Result<()> {
     let program = program(arguments.common.changegate.as_deref())?;
     let folder = Folder::new(arguments.common.folder.as_deref())?;
     let upstream = serve(Some(OTHER_CORE), &["origin"], folder.path())?;
-    let stage = Stage {
-        folder: folder.path(),
-        upstream: upstream.address,
-        program: &program,
-        core: PROXY_CORE,
-        pair: None,
-        under: Vec::new(),
-    };
+    let stage = Stage::new(folder.path(), upstream.address, &program);
     let mut run = Run { arguments, stage, goals: Goals::new() };
     let parts: [(Part, Measure); 7] = [
         (Part::Cpu, passing::cpu),

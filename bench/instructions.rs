@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, ensure};
 
 use super::Common;
-use super::compare::{OTHER_CORE, PROXY_CORE};
+use super::compare::OTHER_CORE;
 use super::figures::float;
 use super::gateway::program;
 use super::load::{Call, Plan};
@@ -43,16 +43,12 @@ pub(crate) fn run(arguments: &Instructions) -> anyhow::Result<()> {
     let upstream = serve(Some(OTHER_CORE), &["origin"], folder.path())?;
     let counts = folder.path().join("callgrind.out");
     let stage = Stage {
-        folder: folder.path(),
-        upstream: upstream.address,
-        program: &program,
-        core: PROXY_CORE,
-        pair: None,
         under: vec![
             valgrind.display().to_string(),
             "--tool=callgrind".to_owned(),
             format!("--callgrind-out-file={}", counts.display()),
         ],
+        ..Stage::new(folder.path(), upstream.address, &program)
     };
     let (call, name) = if arguments.post { (Call::Post, "POST") } else { (Call::Get, "GET") };
     let mut table = Table::new(

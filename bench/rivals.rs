@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::child::{Child, command};
+use super::compare::PROXY_CORE;
 use super::gateway::Setup;
 use super::machine::{free_address, tool};
 use super::measure::serve;
@@ -67,7 +68,12 @@ impl Kind {
     }
 }
 
-impl Stage<'_> {
+impl<'a> Stage<'a> {
+    /// Where proxies run as they are, in clear.
+    pub(crate) fn new(folder: &'a Path, upstream: SocketAddr, program: &'a Path) -> Self {
+        Self { folder, upstream, program, core: PROXY_CORE, pair: None, under: Vec::new() }
+    }
+
     /// Starts a proxy; none where it is not installed, which a line then says.
     pub(crate) fn start(&self, kind: Kind, front: Front) -> anyhow::Result<Option<Rival>> {
         let folder = self.folder.join(format!("{kind:?}-{front:?}"));
