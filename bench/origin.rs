@@ -95,9 +95,10 @@ fn number(request: &[u8]) -> Option<usize> {
 }
 
 fn reply(sent: &mut Vec<u8>, status: u16, body: &[u8]) {
+    let reason = if status == 200 { "OK" } else { "No" };
     let head = write!(
         sent,
-        "HTTP/1.1 {status} -\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+        "HTTP/1.1 {status} {reason}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
          x-request-id: req_0123456789abcdef\r\n\r\n",
         body.len()
     );

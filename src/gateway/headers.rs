@@ -69,16 +69,16 @@ fn accept_method(method: &Method, uri: &Uri) -> Result<(), Refusal> {
     if uri.path() == "*" {
         return Err(Refusal::form("the target * is not served here: name a path"));
     }
-    let known = [
-        Method::GET,
-        Method::HEAD,
-        Method::POST,
-        Method::PUT,
-        Method::PATCH,
-        Method::DELETE,
-        Method::OPTIONS,
-    ];
-    if known.contains(method) { Ok(()) } else { Err(Refusal::unknown_method()) }
+    match *method {
+        Method::GET
+        | Method::HEAD
+        | Method::POST
+        | Method::PUT
+        | Method::PATCH
+        | Method::DELETE
+        | Method::OPTIONS => Ok(()),
+        _ => Err(Refusal::unknown_method()),
+    }
 }
 
 fn accept_names(headers: &HeaderMap, fields: &Fields<'_>) -> Result<(), Refusal> {
@@ -270,12 +270,15 @@ pub(super) fn toward_client(headers: &mut HeaderMap, version: Version) {
 
 /// Says that the message passed here (RFC 9110, 7.6.3).
 pub(super) fn add_via(headers: &mut HeaderMap, received: Version) {
-    let text = match received {
-        Version::HTTP_10 => "1.0 changegate",
-        Version::HTTP_2 => "2 changegate",
-        _ => "1.1 changegate",
+    static HTTP_10: HeaderValue = HeaderValue::from_static("1.0 changegate");
+    static HTTP_11: HeaderValue = HeaderValue::from_static("1.1 changegate");
+    static HTTP_2: HeaderValue = HeaderValue::from_static("2 changegate");
+    let via = match received {
+        Version::HTTP_10 => &HTTP_10,
+        Version::HTTP_2 => &HTTP_2,
+        _ => &HTTP_11,
     };
-    headers.append(header::VIA, HeaderValue::from_static(text));
+    headers.append(header::VIA, via.clone());
 }
 
 fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {

@@ -60,7 +60,7 @@ impl LastCaller {
         let known = last.as_ref()?;
         // A connection may have many users behind it: how long the comparison takes tells none of
         // them anything of another's token.
-        let same = known.kind == kind && bool::from(known.value.as_ref().ct_eq(value.as_bytes()));
+        let same = known.kind == kind && alike(&known.value, value.as_bytes());
         same.then(|| Arc::clone(&known.caller))
     }
 
@@ -68,6 +68,17 @@ impl LastCaller {
         let known = Known { kind, value: value.as_bytes().into(), caller: Arc::clone(caller) };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
     }
+}
+
+/// Whether two values are the same, found out in a time that tells of their lengths alone: word by
+/// word, which takes an eighth of the comparisons of their bytes.
+fn alike(one: &[u8], other: &[u8]) -> bool {
+    let ((ones, one_rest), (others, other_rest)) = (one.as_chunks(), other.as_chunks());
+    let words = ones.iter().zip(others).fold(0, |differs, (one, other)| {
+        differs | (u64::from_ne_bytes(*one) ^ u64::from_ne_bytes(*other))
+    });
+    let same = words.ct_eq(&0) & one_rest.ct_eq(other_rest);
+    one.len() == other.len() && bool::from(same)
 }
 
 /// Where a call came from. An IPv6 client counts as its /64, which is what one host can own.
@@ -206,6 +217,21 @@ mod tests {
             headers.append(*name, HeaderValue::from_static(value));
         }
         headers
+    }
+
+    #[test]
+    fn values_are_alike_only_where_every_byte_is() {
+        let value = b"Bearer pt-0123456789abcdef-xyz";
+        for length in 0..value.len() {
+            let part = &value[..length];
+            assert!(alike(part, part), "{length}");
+            assert!(!alike(part, &value[..=length]) && !alike(&value[..=length], part));
+            for place in 0..length {
+                let mut other = part.to_vec();
+                other[place] ^= 1;
+                assert!(!alike(part, &other), "{length} {place}");
+            }
+        }
     }
 
     #[test]

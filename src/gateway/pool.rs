@@ -4,6 +4,7 @@
 //! (hyper's `TrySendError::take_message`), not a byte of it was written and another connection
 //! gets it; in every other case it counts as sent, and is never sent again.
 
+use std::mem;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -126,9 +127,9 @@ impl Pool {
             let patience = Patience::new(response_timeout, progress.clone());
             let kept = if last { None } else { self.pop(dialer).await };
             let sent = match kept {
-                Some(line) => self.send_alone(line, request, patience).await,
+                Some(line) => self.send_alone(line, &mut request, patience).await,
                 // Boxed: connecting takes room that a call on a kept connection need not have.
-                None => Box::pin(self.send_anew(dialer, request, patience, last)).await,
+                None => Box::pin(self.send_anew(dialer, &mut request, patience, last)).await,
             };
             match sent {
                 Ok(answered) if answered.status().is_informational() => {
@@ -145,11 +146,12 @@ impl Pool {
         }
     }
 
-    /// Sends on a connection that has no other call.
+    /// Sends on a connection that has no other call. The request, which is large, stays where it is
+    /// until then, and is taken from there.
     async fn send_alone(
         self: &Arc<Self>,
         mut line: Line,
-        request: Request<RequestBody>,
+        request: &mut Request<RequestBody>,
         mut patience: Patience,
     ) -> Result<Answered, Failed> {
         let answer = pin!(line.ask(request));
@@ -171,7 +173,7 @@ impl Pool {
     async fn send_anew(
         self: &Arc<Self>,
         dialer: &Arc<Dialer>,
-        request: Request<RequestBody>,
+        request: &mut Request<RequestBody>,
         mut patience: Patience,
         last: bool,
     ) -> Result<Answered, Failed> {
@@ -265,13 +267,13 @@ impl Pool {
 async fn send_shared(
     dialer: &Dialer,
     mut place: Place,
-    mut request: Request<RequestBody>,
+    request: &mut Request<RequestBody>,
     mut patience: Patience,
 ) -> Result<Answered, Failed> {
     *request.version_mut() = Version::HTTP_2;
     request.headers_mut().remove(header::HOST);
-    absolute(&mut request, dialer);
-    let mut sent = pin!(place.sender.try_send_request(request));
+    absolute(request, dialer);
+    let mut sent = pin!(place.sender.try_send_request(mem::take(request)));
     let response = loop {
         match timeout_at(patience.due(), sent.as_mut()).await {
             Ok(sent) => break sent?,

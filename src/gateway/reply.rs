@@ -11,6 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use serde_json::json;
 
 use super::relay::Relay;
+use super::upload::next_piece;
 use crate::ids::RequestId;
 
 /// The gateway's own "no": what is wrong, and what would be right.
@@ -176,9 +177,9 @@ impl Body for ReplyBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match self.get_mut() {
-            Self::Whole(body) => {
-                let body = body.take().filter(|body| !body.is_empty());
-                Poll::Ready(body.map(|body| Ok(Frame::data(body))))
+            Self::Whole(left) => {
+                let piece = next_piece(left).filter(|piece| !piece.is_empty());
+                Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
             }
             Self::Relay(relay) => Pin::new(relay).poll_frame(cx),
         }

@@ -11,12 +11,17 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
+/// The most of a body held whole that is handed on at once, in bytes: a connection copies it behind
+/// the head, and keeps room for the largest that it has copied.
+const PIECE_BYTES_MAX: usize = 16 * 1024;
+
 /// What upstream is sent as a body.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) enum RequestBody {
     /// Nothing.
+    #[default]
     Empty,
-    /// Held whole; none once it was sent.
+    /// Held whole: what was not sent yet, none at the end.
     Whole(Option<Bytes>),
     /// Passed on from the client as it comes.
     Upload(Box<Upload>),
@@ -69,6 +74,15 @@ impl RequestBody {
         let upload = Upload { incoming, patience, deadline: None, progress: shared };
         (Self::Upload(Box::new(upload)), Some(progress))
     }
+}
+
+/// The next piece of what is left of a body that is held whole.
+pub(super) fn next_piece(left: &mut Option<Bytes>) -> Option<Bytes> {
+    let mut piece = left.take()?;
+    if piece.len() > PIECE_BYTES_MAX {
+        *left = Some(piece.split_off(PIECE_BYTES_MAX));
+    }
+    Some(piece)
 }
 
 impl Progress {
@@ -146,7 +160,7 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
-            Self::Whole(body) => Poll::Ready(body.take().map(|body| Ok(Frame::data(body)))),
+            Self::Whole(left) => Poll::Ready(next_piece(left).map(|piece| Ok(Frame::data(piece)))),
             Self::Upload(upload) => upload.poll(cx),
         }
     }
@@ -166,6 +180,23 @@ impl Body for RequestBody {
                 SizeHint::with_exact(body.as_ref().map_or(0, |body| body.len() as u64))
             }
             Self::Upload(upload) => upload.incoming.size_hint(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_whole_goes_in_pieces_that_join_to_the_whole() {
+        for length in [0, 1, PIECE_BYTES_MAX, PIECE_BYTES_MAX + 1, 3 * PIECE_BYTES_MAX] {
+            let whole: Bytes = (0..length).map(|place| place.to_le_bytes()[0]).collect();
+            let mut left = Some(whole.clone());
+            let pieces: Vec<_> = std::iter::from_fn(|| next_piece(&mut left)).collect();
+            assert_eq!(pieces.concat(), whole, "{length}");
+            assert_eq!(pieces.len(), length.div_ceil(PIECE_BYTES_MAX).max(1), "{length}");
+            assert!(pieces.iter().all(|piece| piece.len() <= PIECE_BYTES_MAX));
         }
     }
 }

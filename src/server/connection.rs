@@ -94,6 +94,8 @@ where
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(None)
+        // Most answers are small: one copy of them costs less than two places to write from.
+        .writev(false)
         .max_buf_size(limits.header_bytes.max(8192))
         .max_headers(limits.header_count)
         .serve_connection(io, service);

@@ -15,7 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{CipherSuite, ClientConfig, RootCertStore, ServerConfig};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::client::TlsStream;
@@ -138,6 +138,9 @@ async fn clients_agree_on_a_protocol_by_alpn() {
         let stream = certificate.connect(world.proxy(), offered).await;
         let protocol = stream.get_ref().1.alpn_protocol();
         assert_eq!(protocol, agreed.map(str::as_bytes), "{offered:?}");
+        // This client would rather have AES-256 with SHA-384.
+        let suite = stream.get_ref().1.negotiated_cipher_suite().unwrap().suite();
+        assert_eq!(suite, CipherSuite::TLS13_AES_128_GCM_SHA256);
         let answer = if agreed == Some("h2") {
             http2(stream).await.send_request(update().http2("https://localhost")).await
         } else {
