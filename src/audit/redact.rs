@@ -6,6 +6,7 @@ mod credential;
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use memchr::memmem::Finder;
 use serde_json::Value;
 
 use self::credential::{TOKEN_BYTES_MIN, credential};
@@ -34,7 +35,20 @@ pub struct Redactor {
     provider: &'static Provider,
     pointers: Arc<Vec<Vec<String>>>,
     /// The caller's own, where there is one.
-    token: Option<Token>,
+    own: Option<Own>,
+}
+
+/// The caller's token, and how it is found.
+#[derive(Clone)]
+struct Own {
+    token: Token,
+    finder: Finder<'static>,
+}
+
+impl std::fmt::Debug for Own {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Own({:?})", self.token)
+    }
 }
 
 /// One pass through one document.
@@ -51,15 +65,18 @@ impl Redactor {
     pub fn new(key: Key, provider: &'static Provider, pointers: &[String]) -> Self {
         let segments = |pointer: &String| pointer.split('/').skip(1).map(unescape).collect();
         let pointers = pointers.iter().map(segments).filter(|s: &Vec<_>| !s.is_empty()).collect();
-        Self { key, provider, pointers: Arc::new(pointers), token: None }
+        Self { key, provider, pointers: Arc::new(pointers), own: None }
     }
 
     /// This one, which also conceals `token` wherever it stands. One shorter than any real token
     /// is left: it would be found in every word.
     #[must_use]
     pub fn knowing(&self, token: &Token) -> Self {
-        let token = Some(token.clone()).filter(|token| token.expose().len() >= TOKEN_BYTES_MIN);
-        Self { token, ..self.clone() }
+        let own = (token.expose().len() >= TOKEN_BYTES_MIN).then(|| Own {
+            token: token.clone(),
+            finder: Finder::new(token.expose()).into_owned(),
+        });
+        Self { own, ..self.clone() }
     }
 
     /// Conceals every secret inside `value`, and adds to `redacted` where, below `prefix`.
@@ -104,9 +121,10 @@ impl Redactor {
     /// providers' tokens do, and what follows `Bearer`.
     #[must_use]
     pub fn scrub<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let own = self.token.as_ref().map(Token::expose);
-        match own.filter(|token| text.len() >= token.len() && text.contains(token)) {
-            Some(token) => {
+        let own = self.own.as_ref();
+        match own.filter(|own| own.finder.find(text.as_bytes()).is_some()) {
+            Some(Own { token, .. }) => {
+                let token = token.expose();
                 let clean = text.replace(token, &self.key.conceal(token));
                 Cow::Owned(self.scrub_likely(&clean).into_owned())
             }

@@ -12,6 +12,9 @@ pub(crate) fn child(path: &str, key: &str) -> String {
 /// Adds the segment that names the member or element `key`.
 pub(crate) fn push_segment(path: &mut String, key: &str) {
     path.push('/');
+    if is_plain(key) {
+        return path.push_str(key);
+    }
     for part in key.split_inclusive(['~', '/']) {
         match part.strip_suffix(['~', '/']) {
             None => path.push_str(part),
@@ -41,8 +44,17 @@ pub(crate) fn covers(above: &str, path: &str) -> bool {
 pub(crate) fn remove(document: &mut Value, pointer: &str) {
     let Some((parent, key)) = pointer.rsplit_once('/') else { return };
     if let Some(object) = document.pointer_mut(parent).and_then(Value::as_object_mut) {
-        object.remove(&key.replace("~1", "/").replace("~0", "~"));
+        if is_plain(key) {
+            object.remove(key);
+        } else {
+            object.remove(&key.replace("~1", "/").replace("~0", "~"));
+        }
     }
+}
+
+/// Whether a key and the segment that names it are the same text.
+fn is_plain(key: &str) -> bool {
+    !key.bytes().any(|byte| matches!(byte, b'~' | b'/'))
 }
 
 #[cfg(test)]

@@ -51,15 +51,16 @@ impl MetadataRule {
         let shaped = usize::from(self.key_pattern.is_some());
         let depth_max = patterns.map(KeyPattern::depth).max().unwrap_or(0).max(shaped);
         each_place(pointer, metadata, depth_max, &mut |place| {
-            let standing = before.pointer(place.pointer);
-            let touched = !standing.is_some_and(|standing| same(standing, place.value));
+            // Looked up where a rule is broken only: nearly no place breaks one.
+            let standing = || before.pointer(place.pointer);
+            let touched = || !standing().is_some_and(|standing| same(standing, place.value));
             if let Some(pattern) = matching(&self.forbidden_keys, place) {
                 let fault = format!("is forbidden by `{pattern}`: leave it out, or delete it");
                 let violation = self.violation("forbidden_keys", place, &fault);
-                findings.add(touched, with_value(violation, place.value));
+                findings.add(touched(), with_value(violation, place.value));
             }
             if let Some(pattern) = matching(&self.protected_keys, place)
-                && standing.is_none()
+                && standing().is_none()
             {
                 let fault = format!("is protected by `{pattern}` and can't be set: leave it out");
                 let violation = self.violation("protected_keys", place, &fault);
@@ -70,7 +71,7 @@ impl MetadataRule {
             {
                 let fault = format!("does not fit the pattern `{shape}`: rename the key");
                 let violation = self.violation("key_pattern", place, &fault);
-                findings.add(touched, with_value(violation, place.value));
+                findings.add(touched(), with_value(violation, place.value));
             }
         });
     }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::lookalike::Forms;
-use crate::deployment::pointer::child;
+use crate::deployment::pointer::below;
 
 /// One key on the way to a place.
 pub(super) struct Key<'v> {
@@ -30,12 +30,12 @@ pub(super) fn each_place<'v>(
     depth_max: usize,
     visit: &mut dyn FnMut(&Place<'_, 'v>),
 ) {
-    descend(&mut Vec::new(), pointer, metadata, depth_max, visit);
+    descend(&mut Vec::new(), &mut pointer.to_owned(), metadata, depth_max, visit);
 }
 
 fn descend<'v>(
     keys: &mut Vec<Key<'v>>,
-    pointer: &str,
+    pointer: &mut String,
     value: &'v Value,
     depth_max: usize,
     visit: &mut dyn FnMut(&Place<'_, 'v>),
@@ -46,16 +46,19 @@ fn descend<'v>(
     match value {
         Value::Object(members) => {
             for (text, value) in members {
-                let pointer = child(pointer, text);
                 keys.push(Key { text, forms: Forms::of(text) });
-                visit(&Place { keys: keys.as_slice(), pointer: &pointer, value });
-                descend(keys, &pointer, value, depth_max, visit);
+                below(pointer, text, |pointer| {
+                    visit(&Place { keys: keys.as_slice(), pointer, value });
+                    descend(keys, pointer, value, depth_max, visit);
+                });
                 keys.pop();
             }
         }
         Value::Array(elements) => {
             for (index, value) in elements.iter().enumerate() {
-                descend(keys, &child(pointer, &index.to_string()), value, depth_max, visit);
+                below(pointer, &index.to_string(), |pointer| {
+                    descend(keys, pointer, value, depth_max, visit);
+                });
             }
         }
         _ => {}
