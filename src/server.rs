@@ -227,6 +227,16 @@ impl Server {
     }
 }
 
+/// How long a connection stays open on which nothing is asked once the server stops: what its client
+/// has just sent is still answered.
+const FAREWELL: Duration = Duration::from_millis(250);
+
+/// Resolves once a connection on which nothing is asked may be closed, since the server stops.
+async fn dismissed(stop: watch::Receiver<bool>) {
+    stopped(stop).await;
+    tokio::time::sleep(FAREWELL).await;
+}
+
 /// Resolves once the server stops.
 async fn stopped(mut stop: watch::Receiver<bool>) {
     // An error means that the server is gone, which is a stop too.

@@ -134,6 +134,12 @@ impl Worker {
                 _ = sweep.tick() => pool.sweep(),
             }
         }
+        // Who waits in the kernel's queue was told that it is connected, and may have asked already.
+        while let Ok((stream, peer)) = self.listener.accept() {
+            let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+            let Ok(stream) = stream else { continue };
+            connections.spawn(self.connect(stream, peer, &pool));
+        }
         // The kernel turns away whoever comes now; whoever is here may finish.
         drop((listener, self.listener));
         let drain = self.gateway.live().config.limits.drain_timeout;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -21,9 +21,9 @@ use tokio::sync::watch;
 use tokio::task::coop::unconstrained;
 use tokio::time::timeout;
 
+use super::dismissed;
 use super::guard::{Guarded, Patience, Requests, TOO_SLOW};
 use super::sending::{Answers, Sending};
-use super::stopped;
 use crate::config::Limits;
 use crate::gateway::{Gateway, Pool, Scene, answer};
 use crate::wire::{ALPN_H2, Wire};
@@ -68,12 +68,16 @@ pub(super) async fn serve(mut wire: Wire, peer: &Peer) {
     let (requests, answers) = (Requests::new(), Answers::new(http2));
     let io = TokioIo::new(Guarded::new(wire, ahead, !http2, requests.clone(), patience));
     let scene = RefCell::new(Arc::new(Scene::new(&peer.gateway, &peer.pool)));
-    let (address, sending) = (peer.address, answers.clone());
+    let (address, sending, stop) = (peer.address, answers.clone(), peer.stop.clone());
     let service = service_fn(move |request: Request<Incoming>| {
         let scene = Scene::in_force(&mut scene.borrow_mut());
-        let (underway, sending) = (requests.begin(), sending.clone());
+        let (underway, sending, stop) = (requests.begin(), sending.clone(), stop.clone());
         async move {
-            let reply = answer(scene, address, request).await;
+            let mut reply = answer(scene, address, request).await;
+            if !http2 && stop.has_changed().unwrap_or(true) {
+                // The last one here: the client asks elsewhere, and loses nothing.
+                reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             Ok::<_, Infallible>(reply.map(|body| sending.send(body, underway)))
         }
     });
@@ -122,13 +126,13 @@ async fn finish<C>(mut connection: Pin<Box<C>>, shut_down: impl FnOnce(Pin<&mut 
 where
     C: Future<Output = Result<(), hyper::Error>>,
 {
-    let mut stopping = pin!(stopped(peer.stop.clone()));
+    let mut stopping = pin!(dismissed(peer.stop.clone()));
     let mut waits = false;
     let ended = poll_fn(|cx| {
         if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
             return Poll::Ready(Some(ended));
         }
-        // Once it waits for the stop, it need not be asked for as long as there is none.
+        // Once it waits for the end, it need not be asked for as long as none is near.
         if !waits || peer.stop.has_changed().unwrap_or(true) {
             waits = true;
             // Without a budget, for it is asked only once and must have heard it.
@@ -151,11 +155,11 @@ where
 
 /// Reads just enough to tell HTTP/2 with prior knowledge (RFC 9113, 3.3) from HTTP/1.1: what was
 /// read, and whether it is HTTP/2. None where that is not told in time, or where nothing was said
-/// before the server stops.
+/// by the end of the server.
 async fn sniff(wire: &mut Wire, patience: Patience, peer: &Peer) -> Option<(Bytes, bool)> {
     let first = tokio::select! {
         first = timeout(patience.idle, glance(wire)) => first,
-        () = stopped(peer.stop.clone()) => return None,
+        () = dismissed(peer.stop.clone()) => return None,
     };
     let mut read = first.ok()?.ok()?;
     let told = async {

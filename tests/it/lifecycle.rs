@@ -75,6 +75,44 @@ async fn times_on_record_are_those_of_the_clock() {
 }
 
 #[tokio::test]
+async fn the_end_loses_no_request_that_was_sent() {
+    let world = world().await;
+    let (path, proxy) = (format!("{API}/agents"), world.proxy());
+    // Who asks one thing after the other on one connection, until told that it was the last.
+    let callers = (0..24).map(|_| {
+        let path = path.clone();
+        tokio::spawn(async move {
+            let mut sender = http1(TcpStream::connect(proxy).await.unwrap()).await;
+            for answered in 0.. {
+                let answer = sender.send_request(Call::get(&path).http1("x")).await;
+                let answer = answer.unwrap_or_else(|error| panic!("after {answered}: {error:?}"));
+                assert_eq!(answer.status(), 200);
+                let last = answer.headers().get("connection").is_some_and(|value| value == "close");
+                read(answer).await;
+                if last {
+                    return answered;
+                }
+                sender.ready().await.unwrap();
+            }
+            unreachable!("there is no end of numbers")
+        })
+    });
+    let callers: Vec<_> = callers.collect();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    // And who has connected, and asks only now.
+    let late = TcpStream::connect(proxy).await.unwrap();
+    let late = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        http1(late).await.send_request(Call::get(&path).http1("x")).await.unwrap().status()
+    });
+    let _simulator = world.end().await;
+    for caller in callers {
+        assert!(caller.await.unwrap() > 0);
+    }
+    assert_eq!(late.await.unwrap(), 200);
+}
+
+#[tokio::test]
 async fn an_endless_stream_is_cut_when_drain_timeout_is_over() {
     let setup = Setup::new().config("[limits]\ndrain_timeout = 0.5");
     let world = setup.start().await;
