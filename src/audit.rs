@@ -31,6 +31,7 @@ use self::query::Reader;
 use self::queue::{Queued, Queues};
 use self::record::{Completion, Event, EventKind, Intent};
 use self::redact::Redactor;
+pub use self::settle::Look;
 use self::store::{Boxed, Fault, Lock, LockError, Writes};
 pub use self::ticket::{Finished, Ticket};
 use self::unsettled::Unsettled;

@@ -1,5 +1,7 @@
 //! Unclear ends made clear: a later snapshot tells whether a change was applied.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::entry::Entry;
@@ -14,13 +16,25 @@ use crate::deployment::predict::{Omitted, predict};
 use crate::ids::ChangeId;
 use crate::provider::Provider;
 
+/// How long upstream may still be at work on a change whose answer nobody waits for any more:
+/// twice as long as the gateway itself waits for one. What is not done until then says nothing.
+const AT_WORK_MAX: Duration = Duration::from_mins(2);
+
+/// Whose look at a deployment tells of its unclear changes.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// The change whose snapshot it is.
+    pub by: ChangeId,
+    /// Whether upstream is surely done with that change: what it has not done, it never will.
+    pub is_over: bool,
+}
+
 impl Audit {
     /// Settles what is unsettled of that deployment by a snapshot of it. Costs nothing where
-    /// there is nothing to settle. `by` names the change whose snapshot it is. The deployment's
-    /// turn must be held meanwhile.
-    pub async fn settle(&self, deployment_id: &str, snapshot: &Value, by: ChangeId) {
+    /// there is nothing to settle. The deployment's turn must be held meanwhile.
+    pub async fn settle(&self, deployment_id: &str, snapshot: &Value, look: Look) {
         if self.shared.unsettled.may_have(deployment_id) {
-            self.settle_as(deployment_id, snapshot, by, told).await;
+            self.settle_as(deployment_id, snapshot, look, told).await;
         }
     }
 
@@ -29,7 +43,7 @@ impl Audit {
         &self,
         deployment_id: &str,
         snapshot: &Value,
-        by: ChangeId,
+        look: Look,
         told: impl Fn(&Unclear, &Value) -> Applied,
     ) {
         let redactor = self.shared.redactor.load_full();
@@ -45,11 +59,22 @@ impl Audit {
         redactor.conceal(&mut snapshot, "", &mut Vec::new());
         for change in unclear {
             let applied = told(&change, &snapshot);
-            if let Err(error) = self.settle_one(&change, applied, by).await {
+            if applied != Some(true) && self.may_be_at_work(&change, look) {
+                continue;
+            }
+            if let Err(error) = self.settle_one(&change, applied, look.by).await {
                 return tracing::warn!(change = %change.id, ?error, "a change stays unsettled");
             }
             self.shared.unsettled.settled(deployment_id, 1);
         }
+    }
+
+    /// Whether a later snapshot may tell more of a change than this one: upstream may be slow. What
+    /// another change has overtaken since is told by none.
+    fn may_be_at_work(&self, change: &Unclear, look: Look) -> bool {
+        let is_over = change.id == look.by && look.is_over;
+        let is_young = self.shared.clock.now() < change.completed_at.plus(AT_WORK_MAX);
+        is_young && !is_over && !change.overtaken
     }
 
     async fn settle_one(

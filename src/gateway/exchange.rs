@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 
+use http::StatusCode;
 use http::header::HeaderValue;
 use serde_json::Value;
 
@@ -22,7 +23,7 @@ use super::snapshot::{self, Unseen};
 use super::stop::Stop;
 use super::turn::{NoTurn, Turn};
 use crate::audit::record::{Completion, Outcome, Ruling, UpstreamAnswer};
-use crate::audit::{Finished, Ticket};
+use crate::audit::{Finished, Look, Ticket};
 use crate::deployment::digest::etag;
 use crate::deployment::predict::{Omitted, Prediction, predict};
 use crate::deployment::{diff, id_of};
@@ -79,14 +80,9 @@ async fn lead(call: &Call, judged: &Judged) -> Result<Reply, Stop> {
     let outcome = completion.outcome;
     let finished = ticket.finish(completion, call.scene.live.config.audit.finish_timeout).await;
 
-    let told = after.as_ref().filter(|seen| {
-        // What upstream was too slow to answer, it may still be about to do: that it is not done
-        // yet says nothing.
-        let done = || diff::settle(provider, call.operation, before.as_deref(), &prediction, seen);
-        !matches!(sent, Err(Unanswered::Slow)) || done() == Some(true)
-    });
-    if let (Outcome::Unknown, Some(id), Some(seen)) = (outcome, &call.deployment_id, told) {
-        call.scene.gateway.audit.settle(id, seen, call.change).await;
+    if let (Outcome::Unknown, Some(id), Some(seen)) = (outcome, &call.deployment_id, &after) {
+        let look = Look { by: call.change, is_over: !may_be_at_work(&sent) };
+        call.scene.gateway.audit.settle(id, seen, look).await;
     }
     tell(call, ruling, outcome, finished);
     Ok(reply(call, sent, ruling, &warnings, finished, after.as_deref()))
@@ -107,7 +103,8 @@ async fn see_before(call: &Call) -> Result<Option<Value>, Stop> {
     let Some(id) = &call.deployment_id else { return Ok(None) };
     match snapshot::read(call, id).await {
         Ok(before) => {
-            call.scene.gateway.audit.settle(id, &before, call.change).await;
+            let look = Look { by: call.change, is_over: false };
+            call.scene.gateway.audit.settle(id, &before, look).await;
             Ok(Some(before))
         }
         Err(Unseen::Answered(answer)) => Err(Stop::unseen(answer)),
@@ -182,6 +179,17 @@ fn outcome_of(sent: &Result<Answer, Unanswered>) -> Outcome {
     match sent {
         Ok(answer) => answer.outcome(),
         Err(unanswered) => unanswered.outcome(),
+    }
+}
+
+/// Whether upstream, or what stands behind it, may still be about to do what it was too slow to
+/// answer.
+fn may_be_at_work(sent: &Result<Answer, Unanswered>) -> bool {
+    match sent {
+        Ok(answer) => {
+            matches!(answer.status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT)
+        }
+        Err(unanswered) => matches!(unanswered, Unanswered::Slow),
     }
 }
 

@@ -218,34 +218,6 @@ async fn a_created_deployment_is_recorded_under_the_id_that_upstream_gave_it() {
 }
 
 #[tokio::test]
-async fn an_answer_that_never_came_is_unknown_and_settled_by_what_the_deployment_shows() {
-    for (text, applied) in [("reset-after:1@POST", true), ("reset-before:1@POST", false)] {
-        let world = world().await;
-        fault(&world, text);
-        let answer = world.update(&json!({"description": "maybe"})).await;
-        assert_eq!(answer.status, 502, "{text}");
-        assert_eq!(answer.header("x-should-retry"), Some("false"));
-        assert!(answer.json()["error"]["message"].as_str().unwrap().contains("may have been"));
-        let change = world.change_of(&answer).await;
-        assert_eq!(change["outcome"], "unknown", "{text}");
-        assert_eq!(change["settled"]["applied"], applied, "{text}");
-        assert_eq!(world.writes_received(), 1, "{text}: a governed write is sent once");
-    }
-}
-
-#[tokio::test]
-async fn what_is_too_slow_to_be_answered_is_not_called_undone_at_once() {
-    let world = Setup::new().config("upstream.response_timeout = 0.3").start().await;
-    fault(&world, "delay=1000:1@POST");
-    let answer = world.update(&json!({"description": "slow"})).await;
-    assert_eq!(answer.status, 504);
-    let change = world.change_of(&answer).await;
-    assert_eq!((&change["outcome"], &change["settled"]), (&json!("unknown"), &Value::Null));
-    assert_eq!(world.update(&json!({"name": "next"})).await.status, 200);
-    assert_ne!(world.change_of(&answer).await["settled"], Value::Null);
-}
-
-#[tokio::test]
 async fn upstreams_no_is_passed_on_and_recorded_as_rejected() {
     let world = world().await;
     let missing = call(world.proxy(), Call::post(&format!("{BASE}/dep_missing")).json(&json!({})));

@@ -20,6 +20,7 @@ mod lifecycle;
 mod limits;
 mod passthrough;
 mod refusals;
+mod settlement;
 mod store_faults;
 mod timeouts;
 mod tls;

@@ -196,10 +196,11 @@ async fn unclear_changes_are_settled_once_by_a_later_snapshot() {
         assert_eq!(change.patch, Some(json!({"name": "new"})));
         told[ids.iter().position(|id| *id == change.id).unwrap()]
     };
-    audit.settle("dep_other", &snapshot, by).await;
-    audit.settle_as("dep_1", &snapshot, by, tell).await;
+    let look = Look { by, is_over: true };
+    audit.settle("dep_other", &snapshot, look).await;
+    audit.settle_as("dep_1", &snapshot, look, tell).await;
     assert!(!audit.shared.unsettled.may_have("dep_1"));
-    audit.settle("dep_1", &snapshot, by).await;
+    audit.settle("dep_1", &snapshot, look).await;
     for (id, applied) in ids.iter().zip(told) {
         let change = audit.reader().change(*id).await.unwrap().unwrap();
         let settled = change.settled.unwrap();
@@ -245,8 +246,9 @@ async fn the_next_snapshot_tells_whether_an_unclear_change_was_applied() {
         drop(audit.open(call).await.unwrap());
         let snapshot = json!({"type": "deployment", "id": deployment, "name": name, "token": "t"});
         // The end of a dropped ticket is written beside us: until it is, nothing is found.
+        let look = Look { by: id, is_over: true };
         while audit.shared.unsettled.may_have(deployment) {
-            audit.settle(deployment, &snapshot, id).await;
+            audit.settle(deployment, &snapshot, look).await;
         }
         let settled = audit.reader().change(id).await.unwrap().unwrap().settled.unwrap();
         assert_eq!(settled.applied, Some(applied));

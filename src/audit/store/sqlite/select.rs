@@ -64,10 +64,12 @@ const DEPLOYMENT_AT: &str = "WITH own AS (\
     ORDER BY 1 DESC, 5 DESC LIMIT 1";
 
 const UNCLEAR: &str = "SELECT c.seq, c.id, t.provider, c.operation, c.patch, c.before, \
+    e.completed_at, \
     EXISTS (SELECT 1 FROM changes l LEFT JOIN ends k ON k.seq = l.seq \
             WHERE l.deployment = c.deployment AND l.seq > c.seq \
             AND (k.outcome IS NULL OR k.outcome IN ('applied', 'unknown'))) AS overtaken \
-    FROM unsettled u JOIN changes c ON c.seq = u.seq JOIN terms t ON t.number = c.terms \
+    FROM unsettled u JOIN changes c ON c.seq = u.seq JOIN ends e ON e.seq = u.seq \
+    JOIN terms t ON t.number = c.terms \
     WHERE u.deployment = (SELECT number FROM deployments WHERE id = ?) ORDER BY c.seq LIMIT ?";
 
 const UNSETTLED: &str = "SELECT d.id AS deployment_id, count(*) AS changes FROM unsettled u \
@@ -88,6 +90,7 @@ pub(in crate::audit) struct Unclear {
     pub(in crate::audit) operation: Operation,
     pub(in crate::audit) patch: Option<Value>,
     pub(in crate::audit) before: Option<Value>,
+    pub(in crate::audit) completed_at: Timestamp,
     /// Whether a later change may have moved what this one asked for.
     pub(in crate::audit) overtaken: bool,
 }
@@ -231,6 +234,7 @@ impl Reads {
                 operation: rows::operation(row)?,
                 patch: rows::patch(row)?,
                 before: documents.read(row.try_get("before")?).await?,
+                completed_at: Timestamp::from_millis(row.try_get("completed_at")?),
                 overtaken: row.try_get("overtaken")?,
             });
         }
