@@ -64,6 +64,7 @@ impl Serialize for Lasting<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deployment::patch;
     use serde_json::json;
 
     #[test]
@@ -91,6 +92,36 @@ mod tests {
         moved["name"] = json!("m");
         assert_ne!(tag(&moved), first);
         assert_ne!(etag(&Key::from_bytes([4; 32]), provider, &deployment), first);
+    }
+
+    /// The log keeps this text: what upstream printed must not come back as another number.
+    #[test]
+    fn numbers_print_as_they_were_read() {
+        let numbers = [
+            "0.1",
+            "1744949106.4788737",
+            "2.2250738585072014e-308",
+            "5e-324",
+            "1.7976931348623157e+308",
+            "18446744073709551615",
+            "-9223372036854775808",
+        ];
+        for text in numbers {
+            let value = patch::parse_value(text.as_bytes(), 1).unwrap();
+            assert_eq!(canonical(&value), text.as_bytes());
+            assert_eq!(serde_json::from_str::<Value>(text).unwrap(), value);
+        }
+        // Doubles from anywhere: each step moves sign, exponent and fraction.
+        let mut bits: u64 = 1;
+        for _ in 0..10_000 {
+            bits = bits
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            let Some(number) = serde_json::Number::from_f64(f64::from_bits(bits)) else { continue };
+            let text = number.to_string();
+            let value = patch::parse_value(text.as_bytes(), 1).unwrap();
+            assert_eq!(canonical(&value), text.as_bytes());
+        }
     }
 
     #[test]
