@@ -34,8 +34,6 @@ pub(super) struct Stored {
     pub(super) number: i64,
     /// How many others it is built on, one upon the other.
     pub(super) depth: u8,
-    /// Which file it lies in: numbers mean nothing in another.
-    pub(super) file: u32,
 }
 
 /// A document as it is written.
@@ -138,7 +136,7 @@ mod tests {
     use serde_json::json;
 
     fn stored(depth: u8) -> Stored {
-        Stored { number: 7, depth, file: 1 }
+        Stored { number: 7, depth }
     }
 
     fn deployment(name: &str) -> Document {

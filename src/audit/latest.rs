@@ -62,7 +62,7 @@ mod tests {
     fn only_the_newest_is_found_and_the_memory_is_bounded() {
         let latest = Latest::default();
         let (one, two) = (Document::of(&json!({"n": 1})), Document::of(&json!({"n": 2})));
-        let stored = Stored { number: 1, depth: 0, file: 1 };
+        let stored = Stored { number: 1, depth: 0 };
         latest.learn("dep_1", one.digest, stored);
         assert_eq!(latest.find("dep_1", &one), Some(stored));
         latest.learn("dep_1", two.digest, stored);

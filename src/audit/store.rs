@@ -25,8 +25,11 @@ pub(super) enum Fault {
     /// The store failed while committing: it may be on disk or not.
     #[error("the store failed while writing")]
     Unsure(#[source] Arc<sqlx::Error>),
-    /// The log's file was replaced while this entry was on its way.
-    #[error("the log's file is no longer the one it was")]
+    /// The log's file is not where it was opened.
+    #[error(
+        "the log's file is gone, or another one is in its place: move it back; to start with \
+         another one, stop the gateway first and remove the -wal and -shm files beside it"
+    )]
     Moved,
     /// The database that was opened again is damaged.
     #[error("the database is damaged ({0}): restore it from a backup")]

@@ -161,3 +161,36 @@ async fn nothing_is_written_to_a_file_that_was_removed() {
     assert_eq!(world.update(&json!({"name": "three"})).await.status, 200);
     assert_eq!(world.changes().await.len(), 2);
 }
+
+#[tokio::test]
+async fn a_file_put_in_the_logs_place_is_not_taken_over() {
+    let world = world().await;
+    assert_eq!(world.update(&json!({"name": "one"})).await.status, 200);
+    let (database, aside) = (world.database(), world.folder.path().join("aside.db"));
+    let backup = format!("VACUUM INTO '{}'", world.folder.path().join("backup.db").display());
+    let mut connection = SqliteConnectOptions::new().filename(&database).connect().await.unwrap();
+    sqlx::query(sqlx::AssertSqlSafe(backup)).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    world.simulator().state().set_faults(["delay-after=400@POST".parse::<Fault>().unwrap()]);
+    let path = format!("{API}/deployments/{DEPLOYMENT}");
+    let update = Call::post(&path).json(&json!({"name": "two"}));
+    let update = tokio::spawn(call(world.proxy(), update));
+    let applied = || world.simulator().state().writes(DEPLOYMENT).applied == 2;
+    eventually("the write", async || applied().then_some(())).await;
+    std::fs::rename(&database, &aside).unwrap();
+    std::fs::rename(world.folder.path().join("backup.db"), &database).unwrap();
+
+    // Its end is not in the log that it was begun in, and is not told to be.
+    let reason = unready(&world).await["reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("-wal"), "{reason}");
+    let answer = world.update(&json!({"name": "three"})).await;
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    let begun = update.await.unwrap();
+    assert_eq!((begun.status.as_u16(), begun.header("warning").is_some()), (200, true));
+
+    std::fs::rename(&aside, &database).unwrap();
+    eventually("the completion", async || {
+        (world.change_of(&begun).await["outcome"] == "applied").then_some(())
+    })
+    .await;
+}

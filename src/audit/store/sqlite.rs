@@ -17,7 +17,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _, SqliteConnection};
 
-use self::batch::{Batch, Moved, Names, Next};
+use self::batch::{Batch, Names};
 pub(in crate::audit) use self::select::{Reads, Unclear};
 use super::{Boxed, Fault};
 use crate::audit::entry::{Entry, Written};
@@ -39,11 +39,12 @@ pub(in crate::audit) struct Writes {
     database: PathBuf,
     /// None after a fault, until it is opened again.
     connection: Option<SqliteConnection>,
-    /// Which file the connection has open.
-    file: Option<FileId>,
+    /// The file that was opened at the start: no other one is ever written to.
+    file: FileId,
     /// Whether the file is to be checked when it is opened again.
     suspect: bool,
-    next: Next,
+    /// Where the next snapshot goes.
+    next: i64,
     names: Names,
 }
 
@@ -56,40 +57,42 @@ impl Writes {
         create(database)?;
         let mut connection = options(database).connect().await?;
         migrator().run(&mut connection).await?;
-        let next = Next { number: next_snapshot(&mut connection).await?, file: 1 };
-        let (file, connection) = (file_id(database), Some(connection));
+        let next = next_snapshot(&mut connection).await?;
+        let (file, connection) = (file_id(database)?, Some(connection));
         let (database, names) = (database.to_owned(), Names::default());
         Ok(Self { database, connection, file, suspect: false, next, names })
     }
 
     /// Ends as `unknown` what a crash left open, and tells how many those were.
     pub(in crate::audit) async fn sweep(&mut self, now: Timestamp) -> Result<u64, Boxed> {
-        let connection = self.ready().await?;
+        let mut connection = self.ready().await?;
         let swept = sqlx::query(
             "INSERT INTO ends (seq, outcome, completed_at) SELECT seq, 'unknown', ? FROM pending",
-        )
-        .bind(now.millis())
-        .execute(connection)
-        .await?;
+        );
+        let swept = swept.bind(now.millis()).execute(&mut connection).await?;
+        self.connection = Some(connection);
         Ok(swept.rows_affected())
     }
 
     /// Writes `entries` in one transaction, with one commit. Where the tables refuse one of them,
     /// the others are written all the same: each has its own answer then.
     pub(in crate::audit) async fn write(&mut self, entries: &[&Entry]) -> Result<Answers, Fault> {
-        self.ready().await?;
-        let written = match self.transact(entries).await {
-            Err(Fault::Refused(_) | Fault::Moved) => self.transact_each(entries).await,
+        let mut connection = self.ready().await?;
+        let written = match self.transact(&mut connection, entries).await {
+            Err(Fault::Refused(_)) => self.transact_each(&mut connection, entries).await,
             written => written,
         };
-        written.map_err(|fault| self.give_up(fault))
+        self.keep(connection, written)
     }
 
-    async fn transact(&mut self, entries: &[&Entry]) -> Result<Answers, Fault> {
+    async fn transact(
+        &mut self,
+        connection: &mut SqliteConnection,
+        entries: &[&Entry],
+    ) -> Result<Answers, Fault> {
         let (mut batch, mut next) = (Batch::default(), self.next);
-        let answers = entries.iter().map(|entry| batch.add(entry, &mut next, &self.names).map(Ok));
-        let answers = answers.collect::<Result<Answers, Moved>>().map_err(|Moved| Fault::Moved)?;
-        let connection = self.connection.as_mut().ok_or(Fault::Moved)?;
+        let answers = entries.iter().map(|entry| Ok(batch.add(entry, &mut next, &self.names)));
+        let answers = answers.collect();
         let mut transaction = begin(connection).await?;
         if let Err(error) = insert::batch(&mut transaction, &batch).await {
             transaction.rollback().await.map_err(Fault::broken)?;
@@ -102,17 +105,17 @@ impl Writes {
     }
 
     /// As `transact`, with a savepoint around each entry.
-    async fn transact_each(&mut self, entries: &[&Entry]) -> Result<Answers, Fault> {
-        let connection = self.connection.as_mut().ok_or(Fault::Moved)?;
+    async fn transact_each(
+        &mut self,
+        connection: &mut SqliteConnection,
+        entries: &[&Entry],
+    ) -> Result<Answers, Fault> {
         let mut transaction = begin(connection).await?;
         let (mut next, nothing) = (self.next, Names::default());
         let mut answers = Vec::with_capacity(entries.len());
         for entry in entries {
             let mut batch = Batch::default();
-            let Ok(written) = batch.add(entry, &mut next, &nothing) else {
-                answers.push(Err(Fault::Moved));
-                continue;
-            };
+            let written = batch.add(entry, &mut next, &nothing);
             let mut savepoint = transaction.begin().await.map_err(Fault::broken)?;
             let done = insert::batch(&mut savepoint, &batch).await.map_err(Fault::of_statement);
             match &done {
@@ -129,21 +132,21 @@ impl Writes {
 
     /// Writes something small, to find out whether writing works.
     pub(in crate::audit) async fn probe(&mut self, now: Timestamp) -> Result<(), Fault> {
-        let connection = self.ready().await?;
+        let mut connection = self.ready().await?;
         let beat = sqlx::query(
             "INSERT INTO heartbeat (one, at) VALUES (1, ?) \
              ON CONFLICT (one) DO UPDATE SET at = excluded.at",
         );
-        let written = beat.bind(now.millis()).execute(connection).await;
-        written.map(drop).map_err(|error| self.give_up(Fault::unsure(error)))
+        let written = beat.bind(now.millis()).execute(&mut connection).await;
+        self.keep(connection, written.map(drop).map_err(Fault::unsure))
     }
 
     /// Moves what is committed from the write-ahead log into the database, as far as no reader
     /// stands in the way.
     pub(in crate::audit) async fn checkpoint(&mut self) -> Result<(), Fault> {
-        let connection = self.ready().await?;
-        let moved = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(connection).await;
-        moved.map(drop).map_err(|error| self.give_up(Fault::broken(error)))
+        let mut connection = self.ready().await?;
+        let moved = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&mut connection).await;
+        self.keep(connection, moved.map(drop).map_err(Fault::broken))
     }
 
     /// Empties the write-ahead log and closes the database.
@@ -154,15 +157,18 @@ impl Writes {
         connection.close().await.map_err(Fault::broken)
     }
 
-    /// The connection, opened again where a fault has closed it, or where its file is no longer
-    /// the one that others find: SQLite would go on writing to a file that was removed.
-    async fn ready(&mut self) -> Result<&mut SqliteConnection, Fault> {
-        let found = file_id(&self.database);
-        let connection = match self.connection.take() {
-            Some(connection) if found == self.file => connection,
-            _ => self.reopen().await?,
-        };
-        Ok(self.connection.insert(connection))
+    /// The connection, opened again where a fault has closed it. There is none while the file is
+    /// not where others find it: SQLite would go on writing to one that was removed. Nor is one
+    /// opened to another file in its place: changes that are open are not in there, and what the
+    /// write-ahead log holds belongs to the former.
+    async fn ready(&mut self) -> Result<SqliteConnection, Fault> {
+        if file_id(&self.database).ok() != Some(self.file) {
+            return Err(Fault::Moved);
+        }
+        match self.connection.take() {
+            Some(connection) => Ok(connection),
+            None => self.reopen().await,
+        }
     }
 
     async fn reopen(&mut self) -> Result<SqliteConnection, Fault> {
@@ -175,24 +181,24 @@ impl Writes {
             }
             self.suspect = false;
         }
-        self.next.number = next_snapshot(&mut connection).await.map_err(Fault::broken)?;
+        self.next = next_snapshot(&mut connection).await.map_err(Fault::broken)?;
         self.names = Names::default();
-        let found = file_id(&self.database);
-        if found != self.file {
-            self.file = found;
-            self.next.file += 1;
-        }
         Ok(connection)
     }
 
-    /// After a fault the state of a connection is SQLite's secret: a transaction may be open or
-    /// rolled back, pages in memory may not be those on disk. A new connection knows.
-    fn give_up(&mut self, fault: Fault) -> Fault {
-        if !fault.spares_connection() {
-            self.connection = None;
-            self.suspect |= fault.touches_file();
+    /// Keeps the connection for the next time, unless there was a fault. After one its state is
+    /// SQLite's secret: a transaction may be open or rolled back, pages in memory may not be those
+    /// on disk. A new connection knows.
+    fn keep<T>(
+        &mut self,
+        connection: SqliteConnection,
+        done: Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        match &done {
+            Err(fault) if !fault.spares_connection() => self.suspect |= fault.touches_file(),
+            _trusted => self.connection = Some(connection),
         }
-        fault
+        done
     }
 }
 
@@ -246,10 +252,10 @@ fn create(database: &Path) -> io::Result<()> {
 type FileId = (u64, u64);
 
 #[cfg(unix)]
-fn file_id(path: &Path) -> Option<FileId> {
+fn file_id(path: &Path) -> io::Result<FileId> {
     use std::os::unix::fs::MetadataExt as _;
-    let found = std::fs::metadata(path).ok()?;
-    Some((found.dev(), found.ino()))
+    let found = std::fs::metadata(path)?;
+    Ok((found.dev(), found.ino()))
 }
 
 fn migrator() -> Migrator {

@@ -35,13 +35,6 @@ pub(super) struct End<'e> {
     pub(super) after: Option<i64>,
 }
 
-/// Where the next snapshot goes, and in which file.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Next {
-    pub(super) number: i64,
-    pub(super) file: u32,
-}
-
 /// Names that are surely in their tables.
 #[derive(Debug, Default)]
 pub(super) struct Names {
@@ -49,25 +42,17 @@ pub(super) struct Names {
     terms: HashSet<(String, String)>,
 }
 
-/// The log's file is another one than when this entry's before was written.
-pub(super) struct Moved;
-
 impl<'e> Batch<'e> {
-    /// Adds an entry's rows, and tells where its documents will lie.
-    pub(super) fn add(
-        &mut self,
-        entry: &'e Entry,
-        next: &mut Next,
-        names: &Names,
-    ) -> Result<Written, Moved> {
+    /// Adds an entry's rows, and tells where its documents will lie: new ones from `next` on.
+    pub(super) fn add(&mut self, entry: &'e Entry, next: &mut i64, names: &Names) -> Written {
         let mut written = Written::default();
         match entry {
             Entry::Opening(opening) => {
-                written.before = self.open(opening, None, next, names)?;
+                written.before = self.open(opening, None, next, names);
             }
             Entry::Whole(opening, ending) => {
                 let made = ending.completion.deployment_id.as_deref();
-                written.before = self.open(opening, made, next, names)?;
+                written.before = self.open(opening, made, next, names);
                 written.after = self.end(ending, next);
             }
             Entry::Ending(ending) => {
@@ -80,20 +65,17 @@ impl<'e> Batch<'e> {
             Entry::Settling(seq, settlement) => self.settlements.push((*seq, settlement)),
             Entry::Happening(event) => self.events.push(event),
         }
-        Ok(written)
+        written
     }
 
     fn open(
         &mut self,
         opening: &'e Opening,
         made: Option<&'e str>,
-        next: &mut Next,
+        next: &mut i64,
         names: &Names,
-    ) -> Result<Option<Stored>, Moved> {
-        let before = match &opening.before {
-            Some(filed) => Some(self.place(filed, next).ok_or(Moved)?),
-            None => None,
-        };
+    ) -> Option<Stored> {
+        let before = opening.before.as_ref().map(|filed| self.place(filed, next));
         let deployment_id = opening.intent.deployment_id.as_deref().or(made);
         if let Some(id) = deployment_id {
             self.name(id, names);
@@ -104,29 +86,25 @@ impl<'e> Batch<'e> {
         }
         let number = before.map(|before| before.number);
         self.changes.push(Change { opening, deployment_id, before: number });
-        Ok(before)
+        before
     }
 
-    /// An end whose after hangs on what lies in another file is written without it.
-    fn end(&mut self, ending: &'e Ending, next: &mut Next) -> Option<Stored> {
-        let after = ending.after.as_ref().and_then(|filed| self.place(filed, next));
+    fn end(&mut self, ending: &'e Ending, next: &mut i64) -> Option<Stored> {
+        let after = ending.after.as_ref().map(|filed| self.place(filed, next));
         self.ends.push(End { ending, after: after.map(|after| after.number) });
         after
     }
 
-    /// Where a document lies or will lie; nowhere, where it hangs on another file.
-    fn place(&mut self, filed: &'e Filed, next: &mut Next) -> Option<Stored> {
+    /// Where a document lies or will lie.
+    fn place(&mut self, filed: &'e Filed, next: &mut i64) -> Stored {
         let snapshot = match filed {
-            Filed::Already(stored) => return Some(*stored).filter(|it| it.file == next.file),
+            Filed::Already(stored) => return *stored,
             Filed::New(snapshot) => snapshot,
         };
-        if snapshot.base.is_some_and(|base| base.file != next.file) {
-            return None;
-        }
-        let stored = Stored { number: next.number, depth: snapshot.depth(), file: next.file };
-        next.number += 1;
+        let stored = Stored { number: *next, depth: snapshot.depth() };
+        *next += 1;
         self.snapshots.push((stored.number, snapshot));
-        Some(stored)
+        stored
     }
 
     fn name(&mut self, deployment_id: &'e str, names: &Names) {

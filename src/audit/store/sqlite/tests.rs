@@ -113,11 +113,11 @@ async fn the_tables_refuse_what_the_log_must_not_suffer() {
 async fn a_commit_is_synced_before_it_is_answered() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = filled(&folder.path().join("log.db")).await;
-    let connection = store.ready().await.unwrap();
+    let mut connection = store.ready().await.unwrap();
     let mode = sqlx::query_scalar::<_, String>("PRAGMA journal_mode");
-    assert_eq!(mode.fetch_one(&mut *connection).await.unwrap(), "wal");
+    assert_eq!(mode.fetch_one(&mut connection).await.unwrap(), "wal");
     let full = sqlx::query_scalar::<_, i64>("PRAGMA synchronous");
-    assert_eq!(full.fetch_one(&mut *connection).await.unwrap(), 2);
+    assert_eq!(full.fetch_one(&mut connection).await.unwrap(), 2);
 }
 
 #[tokio::test]
@@ -207,26 +207,23 @@ async fn documents_are_read_back_through_those_they_are_built_on() {
 }
 
 #[tokio::test]
-async fn what_hangs_on_another_file_is_not_written() {
+async fn another_file_in_the_logs_place_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
-    let database = folder.path().join("log.db");
+    let (database, aside) = (folder.path().join("log.db"), folder.path().join("aside.db"));
     let mut store = filled(&database).await;
-    let elsewhere = crate::audit::document::Stored { number: 1, depth: 0, file: 9 };
-    let mut moved = opening(&json!({"name": "n"}));
-    let id = moved.intent.id;
-    moved.before = Some(Filed::Already(elsewhere));
-    let moved = Entry::Opening(Box::new(moved));
-    let answers = store.write(&[&event(), &moved, &event()]).await.unwrap();
-    assert!(matches!(answers[..], [Ok(_), Err(Fault::Moved), Ok(_)]), "{answers:?}");
-    assert_eq!(Reads::of(&database).change(id).await.unwrap(), None);
-
-    let opened = opening(&json!({"name": "n"}));
-    let mut ending = Ending::bare(opened.intent.id, Outcome::Failed, NOW);
-    ending.after = Some(Filed::Already(elsewhere));
-    let (id, entry) = (opened.intent.id, Entry::Whole(Box::new(opened), Box::new(ending)));
-    assert!(store.write(&[&entry]).await.unwrap()[0].is_ok());
-    let change = Reads::of(&database).change(id).await.unwrap().unwrap();
-    assert_eq!((change.outcome, change.bodies.unwrap().after), (Outcome::Failed, None));
+    std::fs::rename(&database, &aside).unwrap();
+    std::fs::write(&database, "another one").unwrap();
+    for _ in 0..2 {
+        assert!(matches!(store.write(&[&event()]).await, Err(Fault::Moved)));
+        assert!(matches!(store.probe(NOW).await, Err(Fault::Moved)));
+        // Not even where a fault has closed the connection.
+        store.connection = None;
+    }
+    assert_eq!(std::fs::read(&database).unwrap(), b"another one");
+    std::fs::rename(&aside, &database).unwrap();
+    store.probe(NOW).await.unwrap();
+    assert!(store.write(&[&event()]).await.unwrap()[0].is_ok());
+    assert_eq!(Reads::of(&database).events(None, None, i64::MAX, 9).await.unwrap().len(), 2);
 }
 
 #[tokio::test]
