@@ -95,8 +95,13 @@ impl Writes {
         let answers = answers.collect();
         let mut transaction = begin(connection).await?;
         if let Err(error) = insert::batch(&mut transaction, &batch).await {
-            transaction.rollback().await.map_err(Fault::broken)?;
-            return Err(Fault::of_statement(error));
+            let fault = Fault::of_statement(error);
+            // Where a statement broke, SQLite may have rolled back by itself, and has nothing left
+            // to roll back: the connection is given up, and what broke is what is told.
+            if fault.spares_connection() {
+                transaction.rollback().await.map_err(Fault::broken)?;
+            }
+            return Err(fault);
         }
         transaction.commit().await.map_err(Fault::unsure)?;
         self.next = next;
@@ -167,7 +172,7 @@ impl Writes {
         }
         match self.connection.take() {
             Some(connection) => Ok(connection),
-            None => self.reopen().await,
+            None => self.reopen().await.inspect_err(|fault| self.suspect |= fault.touches_file()),
         }
     }
 

@@ -285,6 +285,39 @@ async fn a_lost_connection_is_opened_again_and_checked() {
     store.checkpoint().await.unwrap();
 }
 
+#[tokio::test]
+async fn what_broke_is_told_where_sqlite_has_rolled_back_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = filled(&folder.path().join("log.db")).await;
+    let connection = store.connection.as_mut().unwrap();
+    sqlx::query("PRAGMA max_page_count = 1").execute(connection).await.unwrap();
+    let mut large = opening(&json!({}));
+    let noise: Vec<_> = (0..4_000).map(|n: u32| Document::of(&n.into()).digest.to_vec()).collect();
+    large.before = Some(Document::of(&json!(noise)).file(None).unwrap());
+    let large = Entry::Opening(Box::new(large));
+    let Err(Fault::Broken(error)) = store.write(&[&large]).await else { panic!() };
+    assert_eq!(primary_code(&error), Some(13), "{error}");
+    assert!(store.write(&[&large]).await.unwrap()[0].is_ok(), "a new connection has room");
+}
+
+#[tokio::test]
+async fn a_database_that_is_found_damaged_stays_suspect() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("log.db");
+    let mut store = filled(&database).await;
+    store.checkpoint().await.unwrap();
+    let former = std::fs::read(&database).unwrap();
+    store.connection.take().unwrap().close().await.unwrap();
+    let mut damaged = former.clone();
+    damaged[..16].fill(b'x');
+    std::fs::write(&database, damaged).unwrap();
+    assert!(matches!(store.probe(NOW).await, Err(Fault::Broken(_))));
+    assert!(store.suspect);
+    std::fs::write(&database, former).unwrap();
+    store.probe(NOW).await.unwrap();
+    assert!(!store.suspect);
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn only_its_owner_may_read_the_log() {
