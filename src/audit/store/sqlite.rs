@@ -186,7 +186,9 @@ impl Writes {
             }
             self.suspect = false;
         }
-        self.next = next_snapshot(&mut connection).await.map_err(Fault::broken)?;
+        // Never back: what was deleted meanwhile may still be remembered by its number.
+        let next = next_snapshot(&mut connection).await.map_err(Fault::broken)?;
+        self.next = self.next.max(next);
         self.names = Names::default();
         Ok(connection)
     }

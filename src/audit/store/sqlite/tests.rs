@@ -318,6 +318,22 @@ async fn a_database_that_is_found_damaged_stays_suspect() {
     assert!(!store.suspect);
 }
 
+#[tokio::test]
+async fn a_snapshots_number_is_never_given_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("log.db");
+    let mut store = filled(&database).await;
+    let pruned = "BEGIN; INSERT INTO pruning VALUES (1, 1); DELETE FROM pending; \
+        DELETE FROM settlements; DELETE FROM ends; DELETE FROM unsettled; DELETE FROM changes; \
+        DELETE FROM snapshots; DELETE FROM pruning; COMMIT";
+    interfere(&database, pruned).await.unwrap();
+    store.connection = None;
+    let mut next = opening(&json!({}));
+    next.before = Some(Document::of(&json!({"name": "p"})).file(None).unwrap());
+    let written = store.write(&[&Entry::Opening(Box::new(next))]).await.unwrap();
+    assert_eq!(written[0].as_ref().unwrap().before.unwrap().number, 2);
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn only_its_owner_may_read_the_log() {
