@@ -1,5 +1,7 @@
 //! What an operator gets: JSON, or a problem in the envelope that clients of the proxy know too.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -44,6 +46,15 @@ impl Problem {
 
     pub(super) fn forbidden(message: &str) -> Self {
         Self::new(StatusCode::FORBIDDEN, "permission_error", message)
+    }
+
+    pub(super) fn takes_too_long(longest: Duration) -> Self {
+        let message = format!(
+            "the answer takes longer than {} s: narrow the question, by since or deployment_id, \
+             or ask on the command line, which waits (changegate audit)",
+            longest.as_secs()
+        );
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "api_error", message)
     }
 
     pub(super) fn not_found(message: impl Into<String>) -> Self {

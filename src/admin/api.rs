@@ -1,16 +1,19 @@
 //! The questions about the log, below `/api/v1`.
 
+use std::time::Duration;
+
 use axum::Extension;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::Uri;
+use tokio::time::timeout;
 
 use super::AdminState;
 use super::answer::Problem;
 use super::filter::{self, FILTERS};
 use crate::audit::query::{
-    Cursor, DeploymentAt, DeploymentSummary, Filter, LIMIT_MAX, Page, PageRequest,
+    Cursor, DeploymentAt, DeploymentSummary, Filter, LIMIT_MAX, Page, PageRequest, QueryError,
 };
 use crate::audit::record::{Change, Event};
 use crate::config::Role;
@@ -21,6 +24,9 @@ type Id = Result<Path<String>, PathRejection>;
 
 /// The longest query, in bytes.
 const QUERY_BYTES_MAX: usize = 8 * 1024;
+
+/// How long an answer may take. The command line waits longer.
+const QUESTION_MAX: Duration = Duration::from_secs(10);
 
 /// How many items a page has where its asker does not say.
 const LIMIT_DEFAULT: u16 = 50;
@@ -35,7 +41,7 @@ pub(super) async fn changes(
 ) -> Answer<Page<Change>> {
     let asked = Asked::read(&uri, |key| FILTERS.contains(&key) || PAGE.contains(&key))?;
     let filter = filter::filter(|key| asked.text(key), state.clock.now())?;
-    let page = state.audit.reader().changes(&filter, asked.page()?, false).await?;
+    let page = in_time(state.audit.reader().changes(&filter, asked.page()?, false)).await?;
     Ok(Json(shown_page(page, role)))
 }
 
@@ -48,7 +54,7 @@ pub(super) async fn change(
     Asked::read(&uri, |_key| false)?;
     let unknown = || Problem::not_found("no change has this id: /api/v1/changes lists them");
     let id: ChangeId = named(id)?.parse().map_err(|_no_id| unknown())?;
-    let found = state.audit.reader().change(id).await?;
+    let found = in_time(state.audit.reader().change(id)).await?;
     found.map(|change| Json(shown(change, role))).ok_or_else(unknown)
 }
 
@@ -57,7 +63,8 @@ pub(super) async fn deployments(
     uri: Uri,
 ) -> Answer<Page<DeploymentSummary>> {
     let asked = Asked::read(&uri, |key| PAGE.contains(&key))?;
-    Ok(Json(state.audit.reader().deployments(asked.page()?).await?))
+    let page = in_time(state.audit.reader().deployments(asked.page()?)).await?;
+    Ok(Json(page))
 }
 
 pub(super) async fn history(
@@ -72,7 +79,7 @@ pub(super) async fn history(
     let every = filter == Filter::default() && asked.text("cursor").is_none();
     let filter = Filter { deployment_id: Some(named(id)?), ..filter };
     let bodies = role >= Role::Auditor;
-    let page = state.audit.reader().changes(&filter, asked.page()?, bodies).await?;
+    let page = in_time(state.audit.reader().changes(&filter, asked.page()?, bodies)).await?;
     if every && page.data.is_empty() {
         return Err(Problem::not_found(
             "no change of this deployment is recorded: /api/v1/deployments lists the known ones",
@@ -96,7 +103,7 @@ pub(super) async fn at(
     let missing = || Problem::invalid("time", "time: say when, such as time=2026-06-14T08:58:11Z");
     let text = asked.text("time").ok_or_else(missing)?;
     let time = filter::moment("time", text, state.clock.now())?;
-    let found = state.audit.reader().deployment_at(&named(id)?, time).await?;
+    let found = in_time(state.audit.reader().deployment_at(&named(id)?, time)).await?;
     found.map(Json).ok_or_else(|| {
         Problem::not_found("the log has not seen this deployment until then: ask for a later time")
     })
@@ -106,7 +113,8 @@ pub(super) async fn events(State(state): State<AdminState>, uri: Uri) -> Answer<
     let timed = |key: &str| matches!(key, "since" | "until");
     let asked = Asked::read(&uri, |key| timed(key) || PAGE.contains(&key))?;
     let (since, until) = filter::span(|key| asked.text(key), state.clock.now())?;
-    Ok(Json(state.audit.reader().events(since, until, asked.page()?).await?))
+    let page = in_time(state.audit.reader().events(since, until, asked.page()?)).await?;
+    Ok(Json(page))
 }
 
 /// A query whose keys are all known, each there once.
@@ -151,6 +159,18 @@ impl Asked {
     }
 }
 
+async fn in_time<T>(question: impl Future<Output = Result<T, QueryError>>) -> Result<T, Problem> {
+    within(QUESTION_MAX, question).await
+}
+
+async fn within<T>(
+    longest: Duration,
+    question: impl Future<Output = Result<T, QueryError>>,
+) -> Result<T, Problem> {
+    let answered = timeout(longest, question).await;
+    Ok(answered.map_err(|_elapsed| Problem::takes_too_long(longest))??)
+}
+
 /// The id that stands in the path.
 fn named(id: Id) -> Result<String, Problem> {
     let Path(id) = id.map_err(|_bad| Problem::not_found("the path holds no text in UTF-8"))?;
@@ -171,4 +191,21 @@ fn shown(mut change: Change, role: Role) -> Change {
         }
     }
     change
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use axum::http::StatusCode;
+    use axum::response::IntoResponse as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_question_has_its_time() {
+        assert_eq!(in_time(ready(Ok(7))).await.unwrap(), 7);
+        let late = within(Duration::ZERO, pending::<Result<(), _>>()).await.unwrap_err();
+        assert_eq!(late.into_response().status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
 }

@@ -17,7 +17,7 @@ use crate::clock::Timestamp;
 use crate::ids::ChangeId;
 use crate::provider::Operation;
 
-/// How many questions are answered at once, each on a thread of its own.
+/// How many questions of operators are answered at once, each on a thread of its own.
 const CONNECTIONS_MAX: u32 = 4;
 
 /// How long a question waits for its turn.
@@ -78,7 +78,10 @@ const UNSETTLED: &str = "SELECT d.id AS deployment_id, count(*) AS changes FROM 
 /// A few connections that only read.
 #[derive(Clone, Debug)]
 pub(in crate::audit) struct Reads {
+    /// For operators, whose questions may look through the whole log.
     pool: SqlitePool,
+    /// For governed calls, which ask while others wait for their turn.
+    calls: SqlitePool,
 }
 
 /// A change with an unclear end that nothing has settled yet.
@@ -98,7 +101,7 @@ pub(in crate::audit) struct Unclear {
 impl Reads {
     /// Reads `database`, from the first question on.
     pub(in crate::audit) fn of(database: &Path) -> Self {
-        Self { pool: pool(database, false) }
+        Self::with(database, false)
     }
 
     /// Reads `database`, and finds out first that it can. A reader of a log in WAL mode needs the
@@ -109,16 +112,30 @@ impl Reads {
         let Err(error) = beside.probe().await else { return Ok(beside) };
         let mut log = database.as_os_str().to_owned();
         log.push("-wal");
-        let at_rest = Self { pool: pool(database, true) };
+        let at_rest = Self::with(database, true);
         if PathBuf::from(log).exists() || at_rest.probe().await.is_err() {
             return Err(error);
         }
         Ok(at_rest)
     }
 
+    fn with(database: &Path, immutable: bool) -> Self {
+        let pool = |connections_max| pool(database, immutable, connections_max);
+        Self { pool: pool(CONNECTIONS_MAX), calls: pool(1) }
+    }
+
     async fn probe(&self) -> Result<(), Boxed> {
         sqlx::query("SELECT seq FROM changes LIMIT 1").fetch_optional(&self.pool).await?;
         Ok(())
+    }
+
+    #[cfg(test)]
+    pub(super) async fn every_connection_of_operators(&self) -> Vec<impl Sized + use<>> {
+        let mut taken = Vec::new();
+        while taken.len() < CONNECTIONS_MAX as usize {
+            taken.push(self.pool.acquire().await.unwrap());
+        }
+        taken
     }
 
     /// Changes before the place `before`, the newest first.
@@ -224,9 +241,9 @@ impl Reads {
         deployment_id: &str,
     ) -> Result<Vec<Unclear>, Boxed> {
         let query = sqlx::query(UNCLEAR).bind(deployment_id).bind(UNCLEAR_MAX);
-        let mut documents = Documents::of(&self.pool);
+        let mut documents = Documents::of(&self.calls);
         let mut unclear = Vec::new();
-        for row in &query.fetch_all(&self.pool).await? {
+        for row in &query.fetch_all(&self.calls).await? {
             unclear.push(Unclear {
                 seq: row.try_get("seq")?,
                 id: rows::change_id(row)?,
@@ -254,7 +271,7 @@ impl Reads {
     }
 }
 
-fn pool(database: &Path, immutable: bool) -> SqlitePool {
+fn pool(database: &Path, immutable: bool, connections_max: u32) -> SqlitePool {
     let options = SqliteConnectOptions::new()
         .filename(database)
         .busy_timeout(BUSY_TIMEOUT)
@@ -262,7 +279,7 @@ fn pool(database: &Path, immutable: bool) -> SqlitePool {
         .immutable(immutable)
         .disable_statement_logging();
     SqlitePoolOptions::new()
-        .max_connections(CONNECTIONS_MAX)
+        .max_connections(connections_max)
         .acquire_timeout(TURN_TIMEOUT)
         .connect_lazy_with(options)
 }

@@ -334,6 +334,17 @@ async fn a_snapshots_number_is_never_given_again() {
     assert_eq!(written[0].as_ref().unwrap().before.unwrap().number, 2);
 }
 
+#[tokio::test]
+async fn a_governed_call_asks_beside_every_operator() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("log.db");
+    let _store = filled(&database).await;
+    let reads = Reads::of(&database);
+    let _busy = reads.every_connection_of_operators().await;
+    let asked = tokio::time::timeout(Duration::from_secs(5), reads.unclear("dep_1"));
+    assert_eq!(asked.await.expect("an answer at once").unwrap().len(), 0);
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn only_its_owner_may_read_the_log() {
