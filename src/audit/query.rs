@@ -175,6 +175,10 @@ impl<T> Page<T> {
     fn cut(mut items: Vec<(i64, T)>, limit: u16) -> Self {
         let has_more = items.len() > usize::from(limit);
         items.truncate(usize::from(limit));
+        Self::of(items, has_more)
+    }
+
+    fn of(items: Vec<(i64, T)>, has_more: bool) -> Self {
         let last = items.last().filter(|_last| has_more);
         let next_cursor = last.map(|(seq, _item)| Cursor { seq: *seq }.to_string());
         let data = items.into_iter().map(|(_seq, item)| item).collect();
@@ -197,7 +201,8 @@ impl Reader {
         Self { reads: Reads::of(database) }
     }
 
-    /// Changes, newest first, with their bodies where `bodies`.
+    /// Changes, newest first, with their bodies where `bodies`. Where those are large, a page has
+    /// fewer than were asked for.
     pub async fn changes(
         &self,
         filter: &Filter,
@@ -207,9 +212,9 @@ impl Reader {
         let limit = page.limit(if bodies { BODIES_LIMIT_MAX } else { LIMIT_MAX });
         let mut filter = filter.clone();
         filter.q = filter.q.map(|text| text.chars().take(SEARCH_CHARS_MAX).collect());
-        let found = self.reads.changes(&filter, page.before(), i64::from(limit) + 1, bodies).await;
-        let found = found.map_err(QueryError::Store)?;
-        Ok(Page::cut(found.into_iter().map(|change| (change.seq, change)).collect(), limit))
+        let found = self.reads.changes(&filter, page.before(), limit, bodies).await;
+        let (found, has_more) = found.map_err(QueryError::Store)?;
+        Ok(Page::of(found.into_iter().map(|change| (change.seq, change)).collect(), has_more))
     }
 
     /// One whole change.

@@ -24,6 +24,8 @@ pub(super) struct Documents<'p> {
     pool: &'p SqlitePool,
     texts: HashMap<i64, Vec<u8>>,
     bytes: usize,
+    /// The bytes of text of all that was read so far.
+    pub(super) read_bytes: usize,
 }
 
 /// A snapshot that does not hold what was written.
@@ -33,7 +35,7 @@ struct Damaged(i64);
 
 impl<'p> Documents<'p> {
     pub(super) fn of(pool: &'p SqlitePool) -> Self {
-        Self { pool, texts: HashMap::new(), bytes: 0 }
+        Self { pool, texts: HashMap::new(), bytes: 0, read_bytes: 0 }
     }
 
     /// The document of the snapshot `number`; none where there is no number.
@@ -43,7 +45,18 @@ impl<'p> Documents<'p> {
             self.unpack_chain(number).await?;
         }
         let text = self.texts.get(&number).ok_or(Damaged(number))?;
+        self.read_bytes += text.len();
         Ok(Some(parse(text)?))
+    }
+
+    /// The patch of the change at this place, where there was one.
+    pub(super) async fn patch(&mut self, seq: i64) -> Result<Option<Value>, Boxed> {
+        let patch = sqlx::query_scalar("SELECT patch FROM changes WHERE seq = ?").bind(seq);
+        let body: Option<Option<Vec<u8>>> = patch.fetch_optional(self.pool).await?;
+        let Some(body) = body.flatten() else { return Ok(None) };
+        let text = unpack(&body, None)?;
+        self.read_bytes += text.len();
+        Ok(Some(parse(&text)?))
     }
 
     async fn unpack_chain(&mut self, number: i64) -> Result<(), Boxed> {
@@ -72,7 +85,7 @@ impl<'p> Documents<'p> {
 }
 
 /// A text that the log holds, as the value that it says.
-pub(super) fn parse(text: &[u8]) -> Result<Value, serde_json::Error> {
+fn parse(text: &[u8]) -> Result<Value, serde_json::Error> {
     let mut reader = serde_json::Deserializer::from_slice(text);
     // How deep a document may be was settled before it was written.
     reader.disable_recursion_limit();

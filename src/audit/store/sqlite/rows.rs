@@ -7,8 +7,6 @@ use serde_json::Value;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use super::documents::parse;
-use crate::audit::document::unpack;
 use crate::audit::record::{
     Actor, Bodies, Change, Client, Event, RefusedBody, Settlement, UpstreamAnswer,
 };
@@ -86,13 +84,6 @@ pub(super) fn change_id(row: &SqliteRow) -> Result<ChangeId, Boxed> {
 
 pub(super) fn operation(row: &SqliteRow) -> Result<Operation, Boxed> {
     Ok(Operation::named(row.try_get("operation")?).ok_or(BadColumn("operation"))?)
-}
-
-/// The patch, where there was one.
-pub(super) fn patch(row: &SqliteRow) -> Result<Option<Value>, Boxed> {
-    let body: Option<&[u8]> = row.try_get("patch")?;
-    let text = body.map(|body| unpack(body, None)).transpose()?;
-    Ok(text.map(|text| parse(&text)).transpose()?)
 }
 
 /// A change with its bodies, and what differs between them.

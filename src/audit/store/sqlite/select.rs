@@ -26,8 +26,14 @@ const TURN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most unclear changes of one deployment that are settled at once.
 const UNCLEAR_MAX: i64 = 100;
 
+/// The bytes of text after which a page of changes with bodies ends: each may be megabytes.
+const PAGE_BYTES_MAX: usize = 32 << 20;
+
 /// Every column of a change, whose bodies are read apart.
-const CHANGE: &str = "SELECT c.*, t.provider, t.policy_digest, d.id AS deployment_id, \
+const CHANGE: &str = "SELECT c.seq, c.id, c.operation, c.actor_fingerprint, c.actor_name, \
+    c.actor_team, c.client_ip, c.user_agent, c.request_id, c.received_at, c.decision, \
+    c.violations, c.standing, c.before, c.body_bytes, c.body_digest, c.redacted, \
+    t.provider, t.policy_digest, d.id AS deployment_id, \
     coalesce(e.outcome, 'pending') AS outcome, e.completed_at, e.forwarded, e.upstream_status, \
     e.upstream_request_id, e.after, e.effect, e.redacted AS after_redacted, \
     s.told_by, s.at AS settled_at, s.applied \
@@ -63,8 +69,7 @@ const DEPLOYMENT_AT: &str = "WITH own AS (\
     WHERE coalesce(former_end, 0) <= ?2 \
     ORDER BY 1 DESC, 5 DESC LIMIT 1";
 
-const UNCLEAR: &str = "SELECT c.seq, c.id, t.provider, c.operation, c.patch, c.before, \
-    e.completed_at, \
+const UNCLEAR: &str = "SELECT c.seq, c.id, t.provider, c.operation, c.before, e.completed_at, \
     EXISTS (SELECT 1 FROM changes l LEFT JOIN ends k ON k.seq = l.seq \
             WHERE l.deployment = c.deployment AND l.seq > c.seq \
             AND (k.outcome IS NULL OR k.outcome IN ('applied', 'unknown'))) AS overtaken \
@@ -138,22 +143,26 @@ impl Reads {
         taken
     }
 
-    /// Changes before the place `before`, the newest first.
+    /// Up to `limit` changes before the place `before`, the newest first, and whether there are
+    /// more. With their bodies they may be fewer.
     pub(in crate::audit) async fn changes(
         &self,
         filter: &Filter,
         before: i64,
-        limit: i64,
+        limit: u16,
         bodies: bool,
-    ) -> Result<Vec<Change>, Boxed> {
+    ) -> Result<(Vec<Change>, bool), Boxed> {
         let mut query = QueryBuilder::new(CHANGE);
         query.push(" WHERE c.seq < ").push_bind(before);
         push_filter(&mut query, filter);
-        query.push(" ORDER BY c.seq DESC LIMIT ").push_bind(limit);
+        query.push(" ORDER BY c.seq DESC LIMIT ").push_bind(i64::from(limit) + 1);
         let found = query.build().fetch_all(&self.pool).await?;
         let mut documents = Documents::of(&self.pool);
         let mut changes = Vec::with_capacity(found.len());
-        for row in &found {
+        for row in found.iter().take(usize::from(limit)) {
+            if documents.read_bytes > PAGE_BYTES_MAX {
+                break;
+            }
             let change = rows::change(row)?;
             changes.push(if bodies {
                 with_bodies(change, row, &mut documents).await?
@@ -161,7 +170,8 @@ impl Reads {
                 change
             });
         }
-        Ok(changes)
+        let has_more = changes.len() < found.len();
+        Ok((changes, has_more))
     }
 
     /// One change with its bodies.
@@ -249,7 +259,7 @@ impl Reads {
                 id: rows::change_id(row)?,
                 provider: row.try_get("provider")?,
                 operation: rows::operation(row)?,
-                patch: rows::patch(row)?,
+                patch: documents.patch(row.try_get("seq")?).await?,
                 before: documents.read(row.try_get("before")?).await?,
                 completed_at: Timestamp::from_millis(row.try_get("completed_at")?),
                 overtaken: row.try_get("overtaken")?,
@@ -289,7 +299,7 @@ async fn with_bodies(
     row: &SqliteRow,
     documents: &mut Documents<'_>,
 ) -> Result<Change, Boxed> {
-    let patch = rows::patch(row)?;
+    let patch = documents.patch(change.seq).await?;
     let before = documents.read(row.try_get("before")?).await?;
     let after = documents.read(row.try_get("after")?).await?;
     Ok(rows::with_bodies(change, patch, before, after))

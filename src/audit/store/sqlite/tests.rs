@@ -159,7 +159,7 @@ async fn a_log_of_the_first_version_is_taken_over_whole() {
     let mut store = Writes::open(&database).await.unwrap();
     assert_eq!(store.sweep(NOW).await.unwrap(), 1);
     let reads = Reads::of(&database);
-    let found = reads.changes(&Filter::default(), i64::MAX, 10, true).await.unwrap();
+    let (found, _) = reads.changes(&Filter::default(), i64::MAX, 10, true).await.unwrap();
     let told: Vec<_> = found.iter().map(|change| (change.seq, change.outcome)).collect();
     assert_eq!(told, [(9, Outcome::Unknown), (7, Outcome::Applied)]);
     let bodies = found[1].bodies.clone().unwrap();
@@ -171,7 +171,7 @@ async fn a_log_of_the_first_version_is_taken_over_whole() {
     assert_eq!(reads.unsettled(10).await.unwrap(), [("dep_1".to_owned(), 1)]);
     store.write(&[&whole(Outcome::Failed, &[])]).await.unwrap();
     let path = Filter { path: Some("/name".to_owned()), ..Filter::default() };
-    assert_eq!(reads.changes(&path, i64::MAX, 10, false).await.unwrap()[0].seq, 7);
+    assert_eq!(reads.changes(&path, i64::MAX, 10, false).await.unwrap().0[0].seq, 7);
 }
 
 /// A deployment that moves on, one place at a time, and now and then a whole new one.
@@ -198,12 +198,41 @@ async fn documents_are_read_back_through_those_they_are_built_on() {
     }
     let whole: Vec<_> = (0..80).filter(|n| packed[*n] > 60).collect();
     assert_eq!(whole, [0, 32, 64]);
-    let found =
+    let (found, _) =
         Reads::of(&database).changes(&Filter::default(), i64::MAX, 100, true).await.unwrap();
     assert_eq!(found.len(), 80);
     for (n, change) in found.iter().rev().enumerate() {
         assert_eq!(change.bodies.as_ref().unwrap().before, Some(document(n)));
     }
+}
+
+#[tokio::test]
+async fn a_page_ends_where_its_bodies_are_large() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("log.db");
+    let mut store = Writes::open(&database).await.unwrap();
+    let large = Document::of(&json!({"name": "n".repeat(6 << 20)}));
+    let mut filed = large.file(None).unwrap();
+    for _ in 0..8 {
+        let mut entry = whole(Outcome::Failed, &[]);
+        let Entry::Whole(opening, _) = &mut entry else { panic!() };
+        opening.before = Some(filed);
+        let written = store.write(&[&entry]).await.unwrap();
+        filed = Filed::Already(written[0].as_ref().unwrap().before.unwrap());
+    }
+    let reads = Reads::of(&database);
+    let (mut seqs, mut before) = (Vec::new(), i64::MAX);
+    loop {
+        let page = reads.changes(&Filter::default(), before, 7, true).await.unwrap();
+        seqs.push(page.0.iter().map(|change| change.seq).collect::<Vec<_>>());
+        before = page.0.last().unwrap().seq;
+        if !page.1 {
+            break;
+        }
+    }
+    assert_eq!(seqs, [vec![8, 7, 6, 5, 4, 3], vec![2, 1]]);
+    let (without, _) = reads.changes(&Filter::default(), i64::MAX, 9, false).await.unwrap();
+    assert_eq!(without.len(), 8);
 }
 
 #[tokio::test]
@@ -269,7 +298,7 @@ async fn the_path_filter_finds_a_place_and_what_is_below_it() {
         [("/schedule", &[2, 1]), ("/schedule/expression", &[1]), ("/aXb", &[]), ("/a_b", &[3])];
     for (path, expected) in cases {
         let filter = Filter { path: Some(path.to_owned()), ..Filter::default() };
-        let found = reads.changes(&filter, i64::MAX, 10, false).await.unwrap();
+        let (found, _) = reads.changes(&filter, i64::MAX, 10, false).await.unwrap();
         assert_eq!(found.iter().map(|change| change.seq).collect::<Vec<_>>(), expected, "{path}");
     }
 }
