@@ -55,18 +55,22 @@ const DEPLOYMENTS: &str = "SELECT d.id AS deployment_id, l.seq, c.id, c.received
 /// What was last seen of a deployment. Its changes take turns, so their places tell their order.
 /// A change that waited for its turn was received while its predecessor was under way: its
 /// before was seen after the predecessor's end, not at its own arrival.
-const DEPLOYMENT_AT: &str = "WITH own AS (\
-    SELECT c.seq, c.id, c.received_at, c.before, e.completed_at, e.after FROM changes c \
-    LEFT JOIN ends e ON e.seq = c.seq \
-    WHERE c.deployment = (SELECT number FROM deployments WHERE id = ?1)) \
-    SELECT seq, id, completed_at AS seen_at, after AS snapshot, 1 AS later FROM own \
-    WHERE after IS NOT NULL AND completed_at <= ?2 \
-    UNION ALL \
+///
+/// Each half walks back through the changes of the one deployment, to the first that fits.
+pub(super) const DEPLOYMENT_AT: &str = "SELECT * FROM (\
+    SELECT c.seq, c.id, e.completed_at AS seen_at, e.after AS snapshot, 1 AS later \
+    FROM changes c CROSS JOIN ends e ON e.seq = c.seq \
+    WHERE c.deployment = (SELECT number FROM deployments WHERE id = ?1) \
+    AND e.after IS NOT NULL AND e.completed_at <= ?2 ORDER BY c.seq DESC LIMIT 1) \
+    UNION ALL SELECT * FROM (\
     SELECT seq, id, max(received_at, coalesce(former_end, received_at)), before, 0 \
-    FROM (SELECT n.*, (SELECT f.completed_at FROM own f WHERE f.seq < n.seq \
-          ORDER BY f.seq DESC LIMIT 1) AS former_end \
-          FROM own n WHERE n.before IS NOT NULL AND n.received_at <= ?2) \
-    WHERE coalesce(former_end, 0) <= ?2 \
+    FROM (SELECT n.seq, n.id, n.received_at, n.before, \
+          (SELECT e.completed_at FROM changes f LEFT JOIN ends e ON e.seq = f.seq \
+           WHERE f.deployment = n.deployment AND f.seq < n.seq \
+           ORDER BY f.seq DESC LIMIT 1) AS former_end \
+          FROM changes n WHERE n.deployment = (SELECT number FROM deployments WHERE id = ?1)) \
+    WHERE before IS NOT NULL AND received_at <= ?2 AND coalesce(former_end, 0) <= ?2 \
+    ORDER BY seq DESC LIMIT 1) \
     ORDER BY 1 DESC, 5 DESC LIMIT 1";
 
 const UNCLEAR: &str = "SELECT c.seq, c.id, t.provider, c.operation, c.before, e.completed_at, \

@@ -1,5 +1,11 @@
+mod faults;
+mod reading;
+
 use serde_json::{Value, json};
 
+use sqlx::Row as _;
+
+use super::select::DEPLOYMENT_AT;
 use super::*;
 use crate::audit::document::{Document, Filed, pack};
 use crate::audit::entry::{Ending, Opening};
@@ -108,7 +114,6 @@ async fn the_tables_refuse_what_the_log_must_not_suffer() {
     interfere(&database, pruned).await.unwrap();
     store.close().await.unwrap();
 }
-
 #[tokio::test]
 async fn a_commit_is_synced_before_it_is_answered() {
     let folder = tempfile::tempdir().unwrap();
@@ -119,7 +124,6 @@ async fn a_commit_is_synced_before_it_is_answered() {
     let full = sqlx::query_scalar::<_, i64>("PRAGMA synchronous");
     assert_eq!(full.fetch_one(&mut connection).await.unwrap(), 2);
 }
-
 #[tokio::test]
 async fn a_log_of_the_first_version_is_taken_over_whole() {
     let folder = tempfile::tempdir().unwrap();
@@ -173,207 +177,6 @@ async fn a_log_of_the_first_version_is_taken_over_whole() {
     let path = Filter { path: Some("/name".to_owned()), ..Filter::default() };
     assert_eq!(reads.changes(&path, i64::MAX, 10, false).await.unwrap().0[0].seq, 7);
 }
-
-/// A deployment that moves on, one place at a time, and now and then a whole new one.
-#[tokio::test]
-async fn documents_are_read_back_through_those_they_are_built_on() {
-    let folder = tempfile::tempdir().unwrap();
-    let database = folder.path().join("log.db");
-    let mut store = Writes::open(&database).await.unwrap();
-    let prompts: Vec<_> = (0..50).map(|n| format!("prompt number {n} of them")).collect();
-    let document = |n: usize| json!({"name": format!("n{n}"), "initial_events": prompts});
-    let mut former: Option<(Document, _)> = None;
-    let mut packed = Vec::new();
-    for n in 0..80 {
-        let mut entry = whole(Outcome::Failed, &[]);
-        let Entry::Whole(opening, _) = &mut entry else { panic!() };
-        let document = Document::of(&document(n));
-        let filed = document.file(former.as_ref().map(|(former, stored)| (former, *stored)));
-        let Ok(Filed::New(snapshot)) = filed else { panic!() };
-        packed.push(snapshot.body.len());
-        opening.before = Some(Filed::New(snapshot));
-        let answers = store.write(&[&entry]).await.unwrap();
-        let written = answers[0].as_ref().unwrap();
-        former = Some((document, written.before.unwrap()));
-    }
-    let whole: Vec<_> = (0..80).filter(|n| packed[*n] > 60).collect();
-    assert_eq!(whole, [0, 32, 64]);
-    let (found, _) =
-        Reads::of(&database).changes(&Filter::default(), i64::MAX, 100, true).await.unwrap();
-    assert_eq!(found.len(), 80);
-    for (n, change) in found.iter().rev().enumerate() {
-        assert_eq!(change.bodies.as_ref().unwrap().before, Some(document(n)));
-    }
-}
-
-#[tokio::test]
-async fn a_page_ends_where_its_bodies_are_large() {
-    let folder = tempfile::tempdir().unwrap();
-    let database = folder.path().join("log.db");
-    let mut store = Writes::open(&database).await.unwrap();
-    let large = Document::of(&json!({"name": "n".repeat(6 << 20)}));
-    let mut filed = large.file(None).unwrap();
-    for _ in 0..8 {
-        let mut entry = whole(Outcome::Failed, &[]);
-        let Entry::Whole(opening, _) = &mut entry else { panic!() };
-        opening.before = Some(filed);
-        let written = store.write(&[&entry]).await.unwrap();
-        filed = Filed::Already(written[0].as_ref().unwrap().before.unwrap());
-    }
-    let reads = Reads::of(&database);
-    let (mut seqs, mut before) = (Vec::new(), i64::MAX);
-    loop {
-        let page = reads.changes(&Filter::default(), before, 7, true).await.unwrap();
-        seqs.push(page.0.iter().map(|change| change.seq).collect::<Vec<_>>());
-        before = page.0.last().unwrap().seq;
-        if !page.1 {
-            break;
-        }
-    }
-    assert_eq!(seqs, [vec![8, 7, 6, 5, 4, 3], vec![2, 1]]);
-    let (without, _) = reads.changes(&Filter::default(), i64::MAX, 9, false).await.unwrap();
-    assert_eq!(without.len(), 8);
-}
-
-#[tokio::test]
-async fn another_file_in_the_logs_place_is_left_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    let (database, aside) = (folder.path().join("log.db"), folder.path().join("aside.db"));
-    let mut store = filled(&database).await;
-    std::fs::rename(&database, &aside).unwrap();
-    std::fs::write(&database, "another one").unwrap();
-    for _ in 0..2 {
-        assert!(matches!(store.write(&[&event()]).await, Err(Fault::Moved)));
-        assert!(matches!(store.probe(NOW).await, Err(Fault::Moved)));
-        // Not even where a fault has closed the connection.
-        store.connection = None;
-    }
-    assert_eq!(std::fs::read(&database).unwrap(), b"another one");
-    std::fs::rename(&aside, &database).unwrap();
-    store.probe(NOW).await.unwrap();
-    assert!(store.write(&[&event()]).await.unwrap()[0].is_ok());
-    assert_eq!(Reads::of(&database).events(None, None, i64::MAX, 9).await.unwrap().len(), 2);
-}
-
-#[tokio::test]
-async fn ending_a_change_twice_keeps_the_first_end() {
-    let folder = tempfile::tempdir().unwrap();
-    let database = folder.path().join("log.db");
-    let mut store = Writes::open(&database).await.unwrap();
-    let opened = opening(&json!({}));
-    let id = opened.intent.id;
-    let end = |outcome| Entry::Ending(Box::new(Ending::bare(id, outcome, NOW)));
-    let entries = [Entry::Opening(Box::new(opened)), end(Outcome::Failed), end(Outcome::Unknown)];
-    let entries: Vec<&Entry> = entries.iter().collect();
-    assert!(store.write(&entries).await.unwrap().iter().all(Result::is_ok));
-    let change = Reads::of(&database).change(id).await.unwrap().unwrap();
-    assert_eq!(change.outcome, Outcome::Failed);
-}
-
-#[tokio::test]
-async fn the_rows_beside_a_refused_one_are_written() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut store = filled(&folder.path().join("log.db")).await;
-    let bad = Settlement { by: "answer".to_owned(), at: NOW, applied: None };
-    let entries = [event(), Entry::Settling(2, bad), event()];
-    let entries: Vec<&Entry> = entries.iter().collect();
-    let answers = store.write(&entries).await.unwrap();
-    assert!(matches!(answers[..], [Ok(_), Err(Fault::Refused(_)), Ok(_)]), "{answers:?}");
-}
-
-#[tokio::test]
-async fn the_path_filter_finds_a_place_and_what_is_below_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let database = folder.path().join("log.db");
-    let mut store = Writes::open(&database).await.unwrap();
-    let entries = [
-        whole(Outcome::Failed, &["/name", "/schedule/expression"]),
-        whole(Outcome::Failed, &["/schedule"]),
-        whole(Outcome::Failed, &["/schedules", "/Schedule/x", "/a_b"]),
-    ];
-    let entries: Vec<&Entry> = entries.iter().collect();
-    store.write(&entries).await.unwrap();
-    let reads = Reads::of(&database);
-    let cases: [(&str, &[i64]); 4] =
-        [("/schedule", &[2, 1]), ("/schedule/expression", &[1]), ("/aXb", &[]), ("/a_b", &[3])];
-    for (path, expected) in cases {
-        let filter = Filter { path: Some(path.to_owned()), ..Filter::default() };
-        let (found, _) = reads.changes(&filter, i64::MAX, 10, false).await.unwrap();
-        assert_eq!(found.iter().map(|change| change.seq).collect::<Vec<_>>(), expected, "{path}");
-    }
-}
-
-#[tokio::test]
-async fn a_lost_connection_is_opened_again_and_checked() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut store = filled(&folder.path().join("log.db")).await;
-    store.connection = None;
-    store.suspect = true;
-    store.probe(NOW).await.unwrap();
-    assert!(!store.suspect && store.connection.is_some());
-    store.checkpoint().await.unwrap();
-}
-
-#[tokio::test]
-async fn what_broke_is_told_where_sqlite_has_rolled_back_by_itself() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut store = filled(&folder.path().join("log.db")).await;
-    let connection = store.connection.as_mut().unwrap();
-    sqlx::query("PRAGMA max_page_count = 1").execute(connection).await.unwrap();
-    let mut large = opening(&json!({}));
-    let noise: Vec<_> = (0..4_000).map(|n: u32| Document::of(&n.into()).digest.to_vec()).collect();
-    large.before = Some(Document::of(&json!(noise)).file(None).unwrap());
-    let large = Entry::Opening(Box::new(large));
-    let Err(Fault::Broken(error)) = store.write(&[&large]).await else { panic!() };
-    assert_eq!(primary_code(&error), Some(13), "{error}");
-    assert!(store.write(&[&large]).await.unwrap()[0].is_ok(), "a new connection has room");
-}
-
-#[tokio::test]
-async fn a_database_that_is_found_damaged_stays_suspect() {
-    let folder = tempfile::tempdir().unwrap();
-    let database = folder.path().join("log.db");
-    let mut store = filled(&database).await;
-    store.checkpoint().await.unwrap();
-    let former = std::fs::read(&database).unwrap();
-    store.connection.take().unwrap().close().await.unwrap();
-    let mut damaged = former.clone();
-    damaged[..16].fill(b'x');
-    std::fs::write(&database, damaged).unwrap();
-    assert!(matches!(store.probe(NOW).await, Err(Fault::Broken(_))));
-    assert!(store.suspect);
-    std::fs::write(&database, former).unwrap();
-    store.probe(NOW).await.unwrap();
-    assert!(!store.suspect);
-}
-
-#[tokio::test]
-async fn a_snapshots_number_is_never_given_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let database = folder.path().join("log.db");
-    let mut store = filled(&database).await;
-    let pruned = "BEGIN; INSERT INTO pruning VALUES (1, 1); DELETE FROM pending; \
-        DELETE FROM settlements; DELETE FROM ends; DELETE FROM unsettled; DELETE FROM changes; \
-        DELETE FROM snapshots; DELETE FROM pruning; COMMIT";
-    interfere(&database, pruned).await.unwrap();
-    store.connection = None;
-    let mut next = opening(&json!({}));
-    next.before = Some(Document::of(&json!({"name": "p"})).file(None).unwrap());
-    let written = store.write(&[&Entry::Opening(Box::new(next))]).await.unwrap();
-    assert_eq!(written[0].as_ref().unwrap().before.unwrap().number, 2);
-}
-
-#[tokio::test]
-async fn a_governed_call_asks_beside_every_operator() {
-    let folder = tempfile::tempdir().unwrap();
-    let database = folder.path().join("log.db");
-    let _store = filled(&database).await;
-    let reads = Reads::of(&database);
-    let _busy = reads.every_connection_of_operators().await;
-    let asked = tokio::time::timeout(Duration::from_secs(5), reads.unclear("dep_1"));
-    assert_eq!(asked.await.expect("an answer at once").unwrap().len(), 0);
-}
-
 #[cfg(unix)]
 #[tokio::test]
 async fn only_its_owner_may_read_the_log() {

@@ -1,0 +1,107 @@
+use super::*;
+
+#[tokio::test]
+async fn another_file_in_the_logs_place_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (database, aside) = (folder.path().join("log.db"), folder.path().join("aside.db"));
+    let mut store = filled(&database).await;
+    std::fs::rename(&database, &aside).unwrap();
+    std::fs::write(&database, "another one").unwrap();
+    for _ in 0..2 {
+        assert!(matches!(store.write(&[&event()]).await, Err(Fault::Moved)));
+        assert!(matches!(store.probe(NOW).await, Err(Fault::Moved)));
+        // Not even where a fault has closed the connection.
+        store.connection = None;
+    }
+    assert_eq!(std::fs::read(&database).unwrap(), b"another one");
+    std::fs::rename(&aside, &database).unwrap();
+    store.probe(NOW).await.unwrap();
+    assert!(store.write(&[&event()]).await.unwrap()[0].is_ok());
+    assert_eq!(Reads::of(&database).events(None, None, i64::MAX, 9).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn ending_a_change_twice_keeps_the_first_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("log.db");
+    let mut store = Writes::open(&database).await.unwrap();
+    let opened = opening(&json!({}));
+    let id = opened.intent.id;
+    let end = |outcome| Entry::Ending(Box::new(Ending::bare(id, outcome, NOW)));
+    let entries = [Entry::Opening(Box::new(opened)), end(Outcome::Failed), end(Outcome::Unknown)];
+    let entries: Vec<&Entry> = entries.iter().collect();
+    assert!(store.write(&entries).await.unwrap().iter().all(Result::is_ok));
+    let change = Reads::of(&database).change(id).await.unwrap().unwrap();
+    assert_eq!(change.outcome, Outcome::Failed);
+}
+
+#[tokio::test]
+async fn the_rows_beside_a_refused_one_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = filled(&folder.path().join("log.db")).await;
+    let bad = Settlement { by: "answer".to_owned(), at: NOW, applied: None };
+    let entries = [event(), Entry::Settling(2, bad), event()];
+    let entries: Vec<&Entry> = entries.iter().collect();
+    let answers = store.write(&entries).await.unwrap();
+    assert!(matches!(answers[..], [Ok(_), Err(Fault::Refused(_)), Ok(_)]), "{answers:?}");
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_opened_again_and_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = filled(&folder.path().join("log.db")).await;
+    store.connection = None;
+    store.suspect = true;
+    store.probe(NOW).await.unwrap();
+    assert!(!store.suspect && store.connection.is_some());
+    store.checkpoint().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_broke_is_told_where_sqlite_has_rolled_back_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = filled(&folder.path().join("log.db")).await;
+    let connection = store.connection.as_mut().unwrap();
+    sqlx::query("PRAGMA max_page_count = 1").execute(connection).await.unwrap();
+    let mut large = opening(&json!({}));
+    let noise: Vec<_> = (0..4_000).map(|n: u32| Document::of(&n.into()).digest.to_vec()).collect();
+    large.before = Some(Document::of(&json!(noise)).file(None).unwrap());
+    let large = Entry::Opening(Box::new(large));
+    let Err(Fault::Broken(error)) = store.write(&[&large]).await else { panic!() };
+    assert_eq!(primary_code(&error), Some(13), "{error}");
+    assert!(store.write(&[&large]).await.unwrap()[0].is_ok(), "a new connection has room");
+}
+
+#[tokio::test]
+async fn a_database_that_is_found_damaged_stays_suspect() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("log.db");
+    let mut store = filled(&database).await;
+    store.checkpoint().await.unwrap();
+    let former = std::fs::read(&database).unwrap();
+    store.connection.take().unwrap().close().await.unwrap();
+    let mut damaged = former.clone();
+    damaged[..16].fill(b'x');
+    std::fs::write(&database, damaged).unwrap();
+    assert!(matches!(store.probe(NOW).await, Err(Fault::Broken(_))));
+    assert!(store.suspect);
+    std::fs::write(&database, former).unwrap();
+    store.probe(NOW).await.unwrap();
+    assert!(!store.suspect);
+}
+
+#[tokio::test]
+async fn a_snapshots_number_is_never_given_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("log.db");
+    let mut store = filled(&database).await;
+    let pruned = "BEGIN; INSERT INTO pruning VALUES (1, 1); DELETE FROM pending; \
+        DELETE FROM settlements; DELETE FROM ends; DELETE FROM unsettled; DELETE FROM changes; \
+        DELETE FROM snapshots; DELETE FROM pruning; COMMIT";
+    interfere(&database, pruned).await.unwrap();
+    store.connection = None;
+    let mut next = opening(&json!({}));
+    next.before = Some(Document::of(&json!({"name": "p"})).file(None).unwrap());
+    let written = store.write(&[&Entry::Opening(Box::new(next))]).await.unwrap();
+    assert_eq!(written[0].as_ref().unwrap().before.unwrap().number, 2);
+}
