@@ -68,6 +68,9 @@ pub enum ActorFilter {
 pub struct Cursor {
     /// The `seq` of the last item seen.
     pub seq: i64,
+    /// The newest `seq` when the list was begun, where its items move: a deployment that changes
+    /// meanwhile keeps its place.
+    pub until: Option<i64>,
 }
 
 /// Which part of a list is asked for.
@@ -148,14 +151,21 @@ impl Cursor {
     /// The cursor from its text.
     pub fn parse(text: &str) -> Result<Self, QueryError> {
         let digits = text.strip_prefix(CURSOR_VERSION).ok_or(QueryError::BadCursor)?;
-        let seq = unhex::<8>(digits).map(i64::from_be_bytes).filter(|seq| *seq > 0);
-        seq.map(|seq| Self { seq }).ok_or(QueryError::BadCursor)
+        let place = |digits| unhex::<8>(digits).map(i64::from_be_bytes).filter(|seq| *seq > 0);
+        let (seq, until) = digits.split_at_checked(16).ok_or(QueryError::BadCursor)?;
+        let seq = place(seq).ok_or(QueryError::BadCursor)?;
+        if until.is_empty() {
+            return Ok(Self { seq, until: None });
+        }
+        let until = place(until).ok_or(QueryError::BadCursor)?;
+        Ok(Self { seq, until: Some(until) })
     }
 }
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{CURSOR_VERSION}{}", Hex(&self.seq.to_be_bytes()))
+        write!(f, "{CURSOR_VERSION}{}", Hex(&self.seq.to_be_bytes()))?;
+        self.until.map_or(Ok(()), |until| write!(f, "{}", Hex(&until.to_be_bytes())))
     }
 }
 
@@ -165,6 +175,11 @@ impl PageRequest {
         self.cursor.map_or(i64::MAX, |cursor| cursor.seq)
     }
 
+    /// The newest place that the list knows of, where it is not begun with this page.
+    fn until(self) -> Option<i64> {
+        self.cursor.and_then(|cursor| cursor.until)
+    }
+
     fn limit(self, limit_max: u16) -> u16 {
         self.limit.clamp(1, limit_max)
     }
@@ -172,15 +187,15 @@ impl PageRequest {
 
 impl<T> Page<T> {
     /// A page from up to one item more than `limit`, which shows whether there are more.
-    fn cut(mut items: Vec<(i64, T)>, limit: u16) -> Self {
+    fn cut(mut items: Vec<(i64, T)>, limit: u16, until: Option<i64>) -> Self {
         let has_more = items.len() > usize::from(limit);
         items.truncate(usize::from(limit));
-        Self::of(items, has_more)
+        Self::of(items, has_more, until)
     }
 
-    fn of(items: Vec<(i64, T)>, has_more: bool) -> Self {
+    fn of(items: Vec<(i64, T)>, has_more: bool, until: Option<i64>) -> Self {
         let last = items.last().filter(|_last| has_more);
-        let next_cursor = last.map(|(seq, _item)| Cursor { seq: *seq }.to_string());
+        let next_cursor = last.map(|(seq, _item)| Cursor { seq: *seq, until }.to_string());
         let data = items.into_iter().map(|(_seq, item)| item).collect();
         Self { data, next_cursor, has_more }
     }
@@ -214,7 +229,7 @@ impl Reader {
         filter.q = filter.q.map(|text| text.chars().take(SEARCH_CHARS_MAX).collect());
         let found = self.reads.changes(&filter, page.before(), limit, bodies).await;
         let (found, has_more) = found.map_err(QueryError::Store)?;
-        Ok(Page::of(found.into_iter().map(|change| (change.seq, change)).collect(), has_more))
+        Ok(Page::of(found.into_iter().map(|change| (change.seq, change)).collect(), has_more, None))
     }
 
     /// One whole change.
@@ -222,14 +237,18 @@ impl Reader {
         self.reads.change(id).await.map_err(QueryError::Store)
     }
 
-    /// Every deployment that a change is recorded of, the newest changed first.
+    /// Every deployment that a change is recorded of, the newest changed first; on later pages as
+    /// it was when the first was asked for.
     pub async fn deployments(
         &self,
         page: PageRequest,
     ) -> Result<Page<DeploymentSummary>, QueryError> {
         let limit = page.limit(LIMIT_MAX);
-        let found = self.reads.deployments(page.before(), i64::from(limit) + 1).await;
-        Ok(Page::cut(found.map_err(QueryError::Store)?, limit))
+        let until = page.until();
+        let found = self.reads.deployments(page.before(), until, i64::from(limit) + 1).await;
+        let found = found.map_err(QueryError::Store)?;
+        let until = until.or(found.first().map(|(newest, _deployment)| *newest));
+        Ok(Page::cut(found, limit, until))
     }
 
     /// A deployment as last seen at or before `time`.
@@ -250,7 +269,7 @@ impl Reader {
     ) -> Result<Page<Event>, QueryError> {
         let limit = page.limit(LIMIT_MAX);
         let found = self.reads.events(since, until, page.before(), i64::from(limit) + 1).await;
-        Ok(Page::cut(found.map_err(QueryError::Store)?, limit))
+        Ok(Page::cut(found.map_err(QueryError::Store)?, limit, None))
     }
 
     /// The unclear changes of a deployment, the oldest first.
@@ -270,10 +289,14 @@ mod tests {
 
     #[test]
     fn a_cursor_survives_printing_and_foreign_text_is_refused() {
-        let cursor = Cursor { seq: 0x0123_4567 };
-        assert_eq!(Cursor::parse(&cursor.to_string()).unwrap(), cursor);
+        for until in [None, Some(0x89ab_cdef)] {
+            let cursor = Cursor { seq: 0x0123_4567, until };
+            assert_eq!(Cursor::parse(&cursor.to_string()).unwrap(), cursor);
+        }
         let bad = ["", "c1_", "7", "c2_0000000000000001", "c1_ffffffffffffffff", "c1_\u{e9}"];
-        for text in bad {
+        let longer = ["0", "0000000000000000", "00000000000000010"];
+        let longer = longer.map(|until| format!("c1_0000000000000001{until}"));
+        for text in bad.into_iter().chain(longer.iter().map(String::as_str)) {
             assert!(matches!(Cursor::parse(text), Err(QueryError::BadCursor)), "{text}");
         }
     }

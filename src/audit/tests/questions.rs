@@ -28,10 +28,19 @@ async fn pages_joined_are_the_whole_list_while_it_grows() {
     assert_eq!(first.data[0].id, "dep_new");
     assert_eq!(first.data[0].changes, 7);
     assert_eq!(first.data[1].name.as_deref(), Some("old"));
+    // That they change meanwhile moves none of them, and adds none.
+    for n in [0, 3, 9] {
+        audit.record(intent(&format!("dep_{n}")), ended(Outcome::Failed)).await.unwrap();
+    }
     let page =
         PageRequest { limit: 9, cursor: first.next_cursor.map(|c| Cursor::parse(&c).unwrap()) };
     let rest = audit.reader().deployments(page).await.unwrap();
-    assert_eq!((rest.data.len(), rest.has_more), (5, false));
+    assert!(!rest.has_more);
+    let walked = first.data.iter().chain(&rest.data);
+    let walked: Vec<_> = walked.map(|found| (found.id.as_str(), found.changes)).collect();
+    let expected = ["dep_new", "dep_3", "dep_2", "dep_1", "dep_0", "dep_6", "dep_5", "dep_4"];
+    let changes = [7, 4, 4, 4, 4, 3, 3, 3];
+    assert_eq!(walked, expected.into_iter().zip(changes).collect::<Vec<_>>());
 }
 
 #[tokio::test]

@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     fn page(items: usize, next: Option<i64>) -> Page<()> {
-        let next_cursor = next.map(|seq| Cursor { seq }.to_string());
+        let next_cursor = next.map(|seq| Cursor { seq, until: None }.to_string());
         Page { data: vec![(); items], has_more: next.is_some(), next_cursor }
     }
 
@@ -74,7 +74,7 @@ mod tests {
         let mut some = Wanted::new(Some(1_500));
         assert_eq!(some.request(1_000), Some(PageRequest { limit: 1_000, cursor: None }));
         some.taken(page(1_000, Some(7))).unwrap();
-        let cursor = Some(Cursor { seq: 7 });
+        let cursor = Some(Cursor { seq: 7, until: None });
         assert_eq!(some.request(1_000), Some(PageRequest { limit: 500, cursor }));
         some.taken(page(500, Some(3))).unwrap();
         assert_eq!(some.request(1_000), None);

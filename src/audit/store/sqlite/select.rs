@@ -41,16 +41,18 @@ const CHANGE: &str = "SELECT c.seq, c.id, c.operation, c.actor_fingerprint, c.ac
     LEFT JOIN deployments d ON d.number = c.deployment \
     LEFT JOIN ends e ON e.seq = c.seq LEFT JOIN settlements s ON s.seq = c.seq";
 
-/// The newest that is known of each deployment.
+/// The newest that is known of each deployment, as far as to the place `?3`.
 const DEPLOYMENTS: &str = "SELECT d.id AS deployment_id, l.seq, c.id, c.received_at, \
-    (SELECT count(*) FROM changes n WHERE n.deployment = l.number) AS changes, \
+    (SELECT count(*) FROM changes n WHERE n.deployment = l.number AND n.seq <= ?3) AS changes, \
     (SELECT coalesce(e.after, k.before) FROM changes k LEFT JOIN ends e ON e.seq = k.seq \
-          WHERE k.deployment = l.number AND (e.after IS NOT NULL OR k.before IS NOT NULL) \
+          WHERE k.deployment = l.number AND k.seq <= ?3 \
+          AND (e.after IS NOT NULL OR k.before IS NOT NULL) \
           ORDER BY k.seq DESC LIMIT 1) AS snapshot \
-    FROM (SELECT number, (SELECT max(seq) FROM changes WHERE deployment = number) AS seq \
+    FROM (SELECT number, \
+          (SELECT max(seq) FROM changes WHERE deployment = number AND seq <= ?3) AS seq \
           FROM deployments) l \
     JOIN deployments d ON d.number = l.number JOIN changes c ON c.seq = l.seq \
-    WHERE l.seq < ? ORDER BY l.seq DESC LIMIT ?";
+    WHERE l.seq < ?1 ORDER BY l.seq DESC LIMIT ?2";
 
 /// What was last seen of a deployment. Its changes take turns, so their places tell their order.
 /// A change that waited for its turn was received while its predecessor was under way: its
@@ -187,13 +189,16 @@ impl Reads {
         with_bodies(rows::change(&row)?, &row, &mut documents).await.map(Some)
     }
 
-    /// Deployments whose newest change is before the place `before`, with that place.
+    /// Deployments whose newest change is before the place `before`, with that place. What lies
+    /// beyond `until` is left out.
     pub(in crate::audit) async fn deployments(
         &self,
         before: i64,
+        until: Option<i64>,
         limit: i64,
     ) -> Result<Vec<(i64, DeploymentSummary)>, Boxed> {
-        let query = sqlx::query(DEPLOYMENTS).bind(before).bind(limit);
+        let until = until.unwrap_or(i64::MAX);
+        let query = sqlx::query(DEPLOYMENTS).bind(before).bind(limit).bind(until);
         let found = query.fetch_all(&self.pool).await?;
         let mut documents = Documents::of(&self.pool);
         let mut summaries = Vec::with_capacity(found.len());
