@@ -67,7 +67,8 @@ impl Document {
         if former.digest == self.digest {
             return Ok(Filed::Already(stored));
         }
-        let chain_bytes = (usize::from(stored.depth) + 2).saturating_mul(self.text.len());
+        let text_bytes = self.text.len().max(former.text.len());
+        let chain_bytes = (usize::from(stored.depth) + 2).saturating_mul(text_bytes);
         if stored.depth < DEPTH_MAX && chain_bytes <= CHAIN_BYTES_MAX {
             let body = pack_against(&former.text, &self.text)?;
             // Where nearly all is new, nothing is won by depending on another.
@@ -163,6 +164,18 @@ mod tests {
         let (former, same) = (deployment("one"), deployment("one"));
         let filed = same.file(Some((&former, stored(3)))).unwrap();
         assert!(matches!(filed, Filed::Already(place) if place == stored(3)));
+    }
+
+    #[test]
+    fn a_small_document_does_not_hang_on_a_long_chain_of_large_ones() {
+        let small = deployment("one");
+        let large = Document::of(&json!({"a": "a".repeat(1 << 20), "initial_events":
+            serde_json::from_slice::<Value>(&small.text).unwrap()["initial_events"]}));
+        for (depth, stands_alone) in [(0, false), (6, true)] {
+            let filed = small.file(Some((&large, stored(depth)))).unwrap();
+            let Filed::New(snapshot) = filed else { panic!() };
+            assert_eq!(snapshot.base.is_none(), stands_alone, "{depth}");
+        }
     }
 
     #[test]
