@@ -203,11 +203,13 @@ impl Reads {
         let mut documents = Documents::of(&self.pool);
         let mut summaries = Vec::with_capacity(found.len());
         for row in &found {
-            let newest = documents.read(row.try_get("snapshot")?).await?;
+            let id: String = row.try_get("deployment_id")?;
+            let newest = documents.read(row.try_get("snapshot")?).await;
+            let newest = newest.or_else(|error| damaged(error, &id))?;
             let name = newest.as_ref().and_then(|document| document.get("name"));
             let summary = DeploymentSummary {
-                id: row.try_get("deployment_id")?,
                 name: name.and_then(Value::as_str).map(str::to_owned),
+                id,
                 changes: row.try_get("changes")?,
                 last_changed_at: Timestamp::from_millis(row.try_get("received_at")?),
                 last_change: rows::change_id(row)?,
@@ -301,6 +303,16 @@ fn pool(database: &Path, immutable: bool, connections_max: u32) -> SqlitePool {
         .max_connections(connections_max)
         .acquire_timeout(TURN_TIMEOUT)
         .connect_lazy_with(options)
+}
+
+/// A document that can't be told is told of in the gateway's own log; where the store itself does
+/// not answer, nothing is told.
+fn damaged(error: Boxed, deployment: &str) -> Result<Option<Value>, Boxed> {
+    if error.is::<sqlx::Error>() {
+        return Err(error);
+    }
+    tracing::error!(deployment, error, "a deployment's newest snapshot can't be read");
+    Ok(None)
 }
 
 async fn with_bodies(

@@ -84,6 +84,23 @@ async fn the_path_filter_finds_a_place_and_what_is_below_it() {
 }
 
 #[tokio::test]
+async fn a_damaged_snapshot_takes_away_one_name_and_no_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("log.db");
+    let mut store = filled(&database).await;
+    let mut other = opening(&json!({}));
+    other.intent.deployment_id = Some("dep_2".to_owned());
+    other.before = Some(Document::of(&json!({"name": "two"})).file(None).unwrap());
+    store.write(&[&Entry::Opening(Box::new(other))]).await.unwrap();
+    let damage = "DROP TRIGGER snapshots_stay; UPDATE snapshots SET digest = zeroblob(32) \
+        WHERE number = 1";
+    interfere(&database, damage).await.unwrap();
+    let found = Reads::of(&database).deployments(i64::MAX, None, 9).await.unwrap();
+    let found: Vec<_> = found.iter().map(|(_, one)| (&*one.id, one.name.as_deref())).collect();
+    assert_eq!(found, [("dep_2", Some("two")), ("dep_1", None)]);
+}
+
+#[tokio::test]
 async fn a_governed_call_asks_beside_every_operator() {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("log.db");
