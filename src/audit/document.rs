@@ -7,7 +7,9 @@ use std::io;
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use zstd::zstd_safe::{CCtx, DCtx, compress_bound, get_error_name, get_frame_content_size};
+use zstd::zstd_safe::{
+    CCtx, CParameter, DCtx, compress_bound, get_error_name, get_frame_content_size,
+};
 
 use crate::deployment::digest::canonical;
 
@@ -62,7 +64,7 @@ impl Document {
     /// This document as it is written: where a former one is known, by what differs from it.
     pub(super) fn file(&self, former: Option<(&Self, Stored)>) -> io::Result<Filed> {
         let Some((former, stored)) = former else {
-            return Ok(Filed::New(self.snapshot(None, pack(&self.text)?)));
+            return Ok(Filed::New(self.snapshot(None, pack_against(&[], &self.text)?)));
         };
         if former.digest == self.digest {
             return Ok(Filed::Already(stored));
@@ -76,7 +78,7 @@ impl Document {
                 return Ok(Filed::New(self.snapshot(Some(stored), body)));
             }
         }
-        Ok(Filed::New(self.snapshot(None, pack(&self.text)?)))
+        Ok(Filed::New(self.snapshot(None, pack_against(&[], &self.text)?)))
     }
 
     fn snapshot(&self, base: Option<Stored>, body: Vec<u8>) -> Snapshot {
@@ -97,12 +99,21 @@ thread_local! {
     static UNPACKER: RefCell<DCtx<'static>> = RefCell::new(DCtx::create());
 }
 
-/// `text` as one zstd frame.
-pub(super) fn pack(text: &[u8]) -> io::Result<Vec<u8>> {
-    pack_against(&[], text)
+/// `text` as one zstd frame with a checksum: no digest stands beside it.
+pub(super) fn seal(text: &[u8]) -> io::Result<Vec<u8>> {
+    let mut body = Vec::with_capacity(compress_bound(text.len()));
+    PACKER
+        .with_borrow_mut(|packer| {
+            packer.set_parameter(CParameter::CompressionLevel(LEVEL))?;
+            packer.set_parameter(CParameter::ChecksumFlag(true))?;
+            packer.compress2(&mut body, text)
+        })
+        .map_err(zstd_error)?;
+    body.shrink_to_fit();
+    Ok(body)
 }
 
-/// `text` as one zstd frame that can be unpacked where `base` is at hand.
+/// `text` as one zstd frame that can be unpacked where `base`, which may be empty, is at hand.
 fn pack_against(base: &[u8], text: &[u8]) -> io::Result<Vec<u8>> {
     let mut body = Vec::with_capacity(compress_bound(text.len()));
     PACKER
@@ -157,6 +168,18 @@ mod tests {
         assert!(moved.body.len() < 60, "{} bytes", moved.body.len());
         assert_eq!(unpack(&moved.body, Some(&former.text)).unwrap(), latter.text);
         assert!(unpack(&moved.body, None).ok() != Some(latter.text));
+    }
+
+    #[test]
+    fn a_sealed_text_that_was_altered_is_not_read() {
+        let text = canonical(&json!({"name": "0123456789", "description": "new"}));
+        let body = seal(&text).unwrap();
+        assert_eq!(unpack(&body, None).unwrap(), text);
+        for place in 0..body.len() {
+            let mut altered = body.clone();
+            altered[place] ^= 1;
+            assert!(unpack(&altered, None).ok().is_none_or(|read| read == text), "{place}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::document::{Document, Filed, Stored, pack};
+use super::document::{Document, Filed, Stored, seal};
 use super::latest::Latest;
 use super::record::{Completion, Event, Intent, Outcome, Settlement};
 use super::redact::Redactor;
@@ -97,7 +97,7 @@ impl Opening {
         let mut redacted = Vec::new();
         let patch = intent.patch.take().map(|mut patch| {
             redactor.conceal(&mut patch, "/patch", &mut redacted);
-            pack(&canonical(&patch))
+            seal(&canonical(&patch))
         });
         let before = intent.before.take().map(|value| {
             let value = redactor.concealed(value, "/before", &mut redacted);

@@ -7,7 +7,7 @@ use sqlx::Row as _;
 
 use super::select::DEPLOYMENT_AT;
 use super::*;
-use crate::audit::document::{Document, Filed, pack};
+use crate::audit::document::{Document, Filed, seal};
 use crate::audit::entry::{Ending, Opening};
 use crate::audit::query::Filter;
 use crate::audit::record::{Actor, Client, Event, EventKind, Intent, Outcome, Ruling, Settlement};
@@ -36,7 +36,7 @@ fn opening(patch: &Value) -> Opening {
         token: crate::key::Token::new("pt-0123456789"),
     };
     let request_id = intent.request_id.to_string();
-    let patch = Some(pack(patch.to_string().as_bytes()).unwrap());
+    let patch = Some(seal(patch.to_string().as_bytes()).unwrap());
     Opening { intent, request_id, patch, before: None, redacted: Vec::new() }
 }
 
@@ -136,7 +136,7 @@ async fn a_log_of_the_first_version_is_taken_over_whole() {
         .await
         .unwrap();
     drop(connection);
-    let text = |document: &Value| pack(document.to_string().as_bytes()).unwrap();
+    let text = |document: &Value| seal(document.to_string().as_bytes()).unwrap();
     let hex = |bytes: &[u8]| crate::ids::Hex(bytes).to_string();
     let (old, new) = (json!({"name": "old"}), json!({"name": "new"}));
     let digest = |document: &Value| hex(&Document::of(document).digest);
