@@ -58,7 +58,8 @@ fn event() -> Entry {
     }))
 }
 
-/// A log with one pending, one failed, one unknown and settled change, and one event.
+/// A log with one pending, one failed, one unknown and settled, and one unknown change, and one
+/// event.
 async fn filled(database: &Path) -> Writes {
     let mut store = Writes::open(database).await.unwrap();
     let mut open = opening(&json!({"name": "n"}));
@@ -66,6 +67,7 @@ async fn filled(database: &Path) -> Writes {
     let entries = [
         Entry::Opening(Box::new(open)),
         whole(Outcome::Failed, &[]),
+        whole(Outcome::Unknown, &[]),
         whole(Outcome::Unknown, &[]),
         Entry::Settling(3, Settlement { by: "answer".to_owned(), at: NOW, applied: None }),
         event(),
@@ -86,7 +88,6 @@ async fn the_tables_refuse_what_the_log_must_not_suffer() {
         ("UPDATE changes SET deployment = 1 WHERE seq = 1", "never altered"),
         ("UPDATE ends SET outcome = 'applied' WHERE seq = 2", "ends once"),
         ("UPDATE ends SET completed_at = 1 WHERE seq = 2", "ends once"),
-        ("INSERT INTO ends (seq, outcome, completed_at) VALUES (2, 'applied', 1)", "UNIQUE"),
         ("INSERT INTO ends (seq, outcome, completed_at) VALUES (1, 'denied', 1)", "decision"),
         ("INSERT INTO ends (seq, outcome, completed_at) VALUES (9, 'failed', 1)", "FOREIGN KEY"),
         ("UPDATE deployments SET id = 'x'", "keeps its number"),
@@ -102,6 +103,10 @@ async fn the_tables_refuse_what_the_log_must_not_suffer() {
         ("DELETE FROM snapshots", "only pruning"),
         ("DELETE FROM settlements", "only pruning"),
         ("DELETE FROM events", "only pruning"),
+        ("DELETE FROM pending", "only its end"),
+        ("UPDATE pending SET seq = 2", "only its end"),
+        ("UPDATE unsettled SET deployment = 9", "only its settlement"),
+        ("DELETE FROM unsettled", "only its settlement"),
     ];
     for (sql, reason) in refused {
         let done = interfere(&database, sql).await;
@@ -109,11 +114,57 @@ async fn the_tables_refuse_what_the_log_must_not_suffer() {
         assert!(error.contains(reason), "{sql}: {error}");
     }
     let pruned = "BEGIN; INSERT INTO pruning VALUES (1, 1); DELETE FROM settlements; \
-        DELETE FROM ends; DELETE FROM changes WHERE seq > 1; DELETE FROM events; \
+        DELETE FROM ends; DELETE FROM unsettled; DELETE FROM changes WHERE seq > 1; \
+        DELETE FROM events; \
         DELETE FROM pruning; COMMIT";
     interfere(&database, pruned).await.unwrap();
     store.close().await.unwrap();
 }
+/// What takes the place of a row fires no trigger for its deletion.
+#[tokio::test]
+async fn no_row_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("log.db");
+    let store = filled(&database).await;
+    let stays = "SELECT (SELECT group_concat(seq || hex(id) || request_id) FROM changes) || \
+        (SELECT group_concat(seq || outcome || completed_at) FROM ends) || \
+        (SELECT group_concat(seq || told_by || at) FROM settlements) || \
+        (SELECT group_concat(number || hex(body)) FROM snapshots) || \
+        (SELECT group_concat(seq || at) FROM events) || \
+        (SELECT group_concat(number || id) FROM deployments) || \
+        (SELECT group_concat(number || provider || policy_digest) FROM terms)";
+    let mut connection = options(&database).connect().await.unwrap();
+    let former: String = sqlx::query_scalar(stays).fetch_one(&mut connection).await.unwrap();
+    let columns = "terms, operation, deployment, actor_fingerprint, client_ip, received_at, \
+        decision, request_id, id";
+    let values = "terms, operation, deployment, actor_fingerprint, client_ip, received_at, \
+        decision, 'x'";
+    let refused = [
+        format!("changes (seq, {columns}) SELECT seq, {values}, zeroblob(16) FROM changes"),
+        format!("changes ({columns}) SELECT {values}, id FROM changes"),
+        "snapshots SELECT number, digest, base, depth, x'00' FROM snapshots".to_owned(),
+        "events (seq, at, kind, detail) VALUES (1, 1, 'reload', '{}')".to_owned(),
+    ];
+    let left_out = [
+        "ends (seq, outcome, completed_at) VALUES (2, 'applied', 1)",
+        "settlements VALUES (3, 'answer', 1, 1)",
+        "deployments VALUES (1, 'x')",
+        "deployments SELECT 9, id FROM deployments",
+        "terms VALUES (1, 'x', 'x')",
+        "terms SELECT 9, provider, policy_digest FROM terms",
+    ];
+    let refused = refused.map(|rows| (rows, true)).into_iter();
+    for (rows, is_refused) in refused.chain(left_out.map(|rows| (rows.to_owned(), false))) {
+        let done = interfere(&database, &format!("REPLACE INTO {rows}")).await;
+        let told = done.as_ref().is_err_and(|error| error.contains("never replaced"));
+        assert_eq!((done.is_err(), told), (is_refused, is_refused), "{rows}: {done:?}");
+        let now: String = sqlx::query_scalar(stays).fetch_one(&mut connection).await.unwrap();
+        assert_eq!(now, former, "{rows}");
+    }
+    connection.close().await.unwrap();
+    store.close().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_commit_is_synced_before_it_is_answered() {
     let folder = tempfile::tempdir().unwrap();
