@@ -225,6 +225,8 @@ impl Writer {
         if self.is_healthy() {
             if self.uncheckpointed > 0 {
                 self.checkpoint().await;
+            } else if let Err(fault) = self.store.look() {
+                self.fail(&fault);
             }
             return;
         }

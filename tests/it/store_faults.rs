@@ -163,6 +163,17 @@ async fn nothing_is_written_to_a_file_that_was_removed() {
 }
 
 #[tokio::test]
+async fn a_log_that_is_moved_away_is_missed_without_traffic() {
+    let world = world().await;
+    let (database, aside) = (world.database(), world.folder.path().join("aside.db"));
+    std::fs::rename(&database, &aside).unwrap();
+    unready(&world).await;
+    std::fs::rename(&aside, &database).unwrap();
+    eventually("the end of the fault", async || (readiness(&world).await.0 == 200).then_some(()))
+        .await;
+}
+
+#[tokio::test]
 async fn a_file_put_in_the_logs_place_is_not_taken_over() {
     let world = world().await;
     assert_eq!(world.update(&json!({"name": "one"})).await.status, 200);

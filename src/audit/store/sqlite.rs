@@ -146,6 +146,12 @@ impl Writes {
         self.keep(connection, written.map(drop).map_err(Fault::unsure))
     }
 
+    /// Finds out whether the file is still where others find it. This costs no sync.
+    pub(in crate::audit) fn look(&self) -> Result<(), Fault> {
+        let found = file_id(&self.database).ok();
+        if found == Some(self.file) { Ok(()) } else { Err(Fault::Moved) }
+    }
+
     /// Moves what is committed from the write-ahead log into the database, as far as no reader
     /// stands in the way.
     pub(in crate::audit) async fn checkpoint(&mut self) -> Result<(), Fault> {
@@ -167,9 +173,7 @@ impl Writes {
     /// opened to another file in its place: changes that are open are not in there, and what the
     /// write-ahead log holds belongs to the former.
     async fn ready(&mut self) -> Result<SqliteConnection, Fault> {
-        if file_id(&self.database).ok() != Some(self.file) {
-            return Err(Fault::Moved);
-        }
+        self.look()?;
         match self.connection.take() {
             Some(connection) => Ok(connection),
             None => self.reopen().await.inspect_err(|fault| self.suspect |= fault.touches_file()),
