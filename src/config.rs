@@ -159,6 +159,9 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// The most client connections (default 10,000).
     pub connections: usize,
+    /// The most connections of one client address, or of one /64 of IPv6 (default: as many as
+    /// there may be at all).
+    pub connections_per_address: usize,
     /// Waiting for a deployment's turn (default 30 s).
     pub turn_timeout: Duration,
     /// From SIGTERM to the end (default 8 s).

@@ -46,6 +46,7 @@ use self::call::{Call, CallBody};
 use self::dial::Dialer;
 pub(crate) use self::dial::TrustError;
 use self::headers::{Fields, Marks, X_REQUEST_ID};
+pub(crate) use self::identify::network;
 use self::identify::{Address, Caller, LastCaller, Subject};
 use self::limit::{Kind, Limiter, RefusedCredentials, Standing, Told};
 use self::passthrough::pass;

@@ -5,6 +5,7 @@
 //! log, the admin listener and the clock's chores live on the runtime that started the server.
 
 mod accept;
+mod capacity;
 mod connection;
 mod guard;
 mod reload;
@@ -141,13 +142,21 @@ impl Server {
         let (stopping, stop) = watch::channel(false);
         let mut server =
             Self { proxy, admin, gateway, stopping, workers: Vec::new(), chores: JoinSet::new() };
-        let capacity = accept::Capacity::default();
+        let (capacity, most_by_files) = (capacity::Capacity::default(), capacity::most_by_files());
+        if most_by_files < live.config.limits.connections {
+            tracing::warn!(
+                connections = most_by_files,
+                "too few open files are allowed for limits.connections: raise that limit \
+                 (ulimit -n, LimitNOFILE) to twice as many and 400 more"
+            );
+        }
         for listener in listeners {
             let worker = accept::Worker {
                 gateway: Arc::clone(&server.gateway),
                 listener,
                 tls: tls.clone(),
                 capacity: capacity.clone(),
+                most_by_files,
                 stop: stop.clone(),
             };
             server.workers.push(worker.start().map_err(ServeError::Worker)?);
@@ -227,8 +236,8 @@ impl Server {
     }
 }
 
-/// How long a connection stays open on which nothing is asked once the server stops: what its client
-/// has just sent is still answered.
+/// How long a connection stays open on which nothing is asked once the server stops: what its
+/// client has just sent is still answered.
 const FAREWELL: Duration = Duration::from_millis(250);
 
 /// Resolves once a connection on which nothing is asked may be closed, since the server stops.

@@ -59,6 +59,7 @@ pub struct Metrics {
     subjects: Mutex<HashSet<String>>,
     exchange_seconds: Histogram,
     connections: Gauge,
+    connections_refused: Counter,
     reloads: Family<ReloadLabels, Counter>,
     log: LogGauges,
 }
@@ -103,6 +104,16 @@ const CLASSES: [&str; 3] = ["governed", "passthrough", "refused"];
 const KINDS: [&str; 2] = ["read", "write"];
 const STATUSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
+/// A client's connection, counted as open.
+#[derive(Debug)]
+pub(crate) struct OpenConnection(Gauge);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 impl Metrics {
     /// Nothing counted yet.
     #[must_use]
@@ -113,6 +124,7 @@ impl Metrics {
         let refusals = Family::default();
         let exchange_seconds = Histogram::new(SECONDS);
         let connections = Gauge::default();
+        let connections_refused = Counter::default();
         let reloads = Family::default();
         registry.register("requests", "Calls answered", requests.clone());
         registry.register("changes", "Governed calls recorded", changes.clone());
@@ -123,6 +135,11 @@ impl Metrics {
             exchange_seconds.clone(),
         );
         registry.register("connections", "Client connections open", connections.clone());
+        registry.register(
+            "connections_refused",
+            "Client connections closed for being one too many of their address",
+            connections_refused.clone(),
+        );
         registry.register("reloads", "Readings of the configuration", reloads.clone());
         let log = LogGauges::default();
         for (name, help, gauge) in [
@@ -150,6 +167,7 @@ impl Metrics {
             subjects: Mutex::default(),
             exchange_seconds,
             connections,
+            connections_refused,
             reloads,
             log,
         }
@@ -194,12 +212,15 @@ impl Metrics {
         self.exchange_seconds.observe(f64::from(millis) / 1000.0);
     }
 
-    pub(crate) fn connection_opened(&self) {
+    /// Counts a client's connection as open until the guard is dropped.
+    pub(crate) fn connection(&self) -> OpenConnection {
         self.connections.inc();
+        OpenConnection(self.connections.clone())
     }
 
-    pub(crate) fn connection_closed(&self) {
-        self.connections.dec();
+    /// Counts a connection that was closed for being one too many of its address.
+    pub(crate) fn connection_refused(&self) {
+        self.connections_refused.inc();
     }
 
     /// Counts a reading of the configuration.

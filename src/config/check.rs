@@ -336,6 +336,8 @@ impl Reader<'_> {
             write_timeout: time(self, "limits.write_timeout"),
             idle_timeout: time(self, "limits.idle_timeout"),
             connections: self.value("limits.connections", count(1..=1_000_000)),
+            connections_per_address: self
+                .value("limits.connections_per_address", count(1..=1_000_000)),
             turn_timeout: time(self, "limits.turn_timeout"),
             drain_timeout: time(self, "limits.drain_timeout"),
         }

@@ -21,7 +21,7 @@ const fn bare(path: &'static str) -> Key {
 }
 
 /// All keys, in the reference file's order.
-pub(super) const KEYS: [Key; 43] = [
+pub(super) const KEYS: [Key; 44] = [
     with("listen.proxy", "'127.0.0.1:8080'"),
     with("listen.admin", "'127.0.0.1:8081'"),
     with("listen.trusted_proxies", "[]"),
@@ -53,6 +53,7 @@ pub(super) const KEYS: [Key; 43] = [
     with("limits.write_timeout", "'30s'"),
     with("limits.idle_timeout", "'75s'"),
     with("limits.connections", "10000"),
+    with("limits.connections_per_address", "1000000"),
     with("limits.turn_timeout", "'30s'"),
     with("limits.drain_timeout", "'8s'"),
     with("actors.unknown", "'allow'"),

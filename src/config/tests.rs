@@ -132,6 +132,7 @@ fn what_is_not_written_is_as_documented() {
             write_timeout: seconds(30),
             idle_timeout: seconds(75),
             connections: 10_000,
+            connections_per_address: 1_000_000,
             turn_timeout: seconds(30),
             drain_timeout: seconds(8),
         }

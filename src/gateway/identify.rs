@@ -110,10 +110,15 @@ impl Address {
 
     /// The address by which budgets are kept.
     pub(super) fn network(self) -> IpAddr {
-        match self.0 {
-            IpAddr::V4(ip) => IpAddr::V4(ip),
-            IpAddr::V6(ip) => IpAddr::V6((ip.to_bits() & !u128::from(u64::MAX)).into()),
-        }
+        network(self.0)
+    }
+}
+
+/// What one client can own: an address of IPv4, a /64 of IPv6.
+pub(crate) fn network(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(ip) => IpAddr::V4(ip),
+        IpAddr::V6(ip) => IpAddr::V6((ip.to_bits() & !u128::from(u64::MAX)).into()),
     }
 }
 

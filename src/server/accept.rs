@@ -4,19 +4,20 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
+use super::capacity::{Capacity, Guests, Slot};
 use super::connection::{self, Peer};
+use super::guard::Requests;
 use super::stopped;
-use crate::gateway::{Gateway, Pool, SWEEP_EVERY};
+use crate::gateway::{Gateway, Pool, SWEEP_EVERY, network};
 use crate::wire::Wire;
 
 /// How many connections the kernel holds before they are accepted.
@@ -34,49 +35,9 @@ pub(super) struct Worker {
     pub(super) listener: TcpListener,
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) capacity: Capacity,
+    /// The most client connections that the open files are enough for.
+    pub(super) most_by_files: usize,
     pub(super) stop: watch::Receiver<bool>,
-}
-
-/// The client connections of all workers together, held to `limits.connections`.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Capacity(Arc<Connections>);
-
-#[derive(Debug, Default)]
-struct Connections {
-    open: AtomicUsize,
-    closed: Notify,
-}
-
-/// One open connection, counted until it is dropped.
-struct Slot(Capacity);
-
-impl Capacity {
-    /// Waits until there is room for one more. Workers that ask at once may all be told yes, so
-    /// the bound is kept to within their number.
-    async fn room(&self, gateway: &Gateway) {
-        loop {
-            let closed = self.0.closed.notified();
-            let most = gateway.live().config.limits.connections;
-            if self.0.open.load(Ordering::Relaxed) < most {
-                return;
-            }
-            // The bound itself may be raised by a reload.
-            let _ = tokio::time::timeout(LOOK_AGAIN_AFTER, closed).await;
-        }
-    }
-
-    fn occupy(&self) -> Slot {
-        self.0.open.fetch_add(1, Ordering::Relaxed);
-        Slot(self.clone())
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        let Capacity(connections) = &self.0;
-        connections.open.fetch_sub(1, Ordering::Relaxed);
-        connections.closed.notify_waiters();
-    }
 }
 
 /// Binds one socket for each worker to the same address. Sockets that share an address would
@@ -118,27 +79,27 @@ impl Worker {
 
     async fn work(self, listener: tokio::net::TcpListener) {
         let pool = Arc::<Pool>::default();
-        let mut connections = JoinSet::new();
+        let (mut connections, mut guests) = (JoinSet::new(), Guests::default());
         let mut stop = pin!(stopped(self.stop.clone()));
         let mut sweep = tokio::time::interval(SWEEP_EVERY);
         loop {
             tokio::select! {
                 biased;
                 () = &mut stop => break,
-                taken = self.take(&listener) => {
+                taken = self.take(&listener, &mut guests) => {
                     if let Some((stream, peer)) = taken {
-                        connections.spawn(self.connect(stream, peer, &pool));
+                        self.welcome(stream, peer, &pool, &mut connections, &mut guests);
                     }
                 }
                 Some(_) = connections.join_next() => {}
                 _ = sweep.tick() => pool.sweep(),
             }
         }
-        // Who waits in the kernel's queue was told that it is connected, and may have asked already.
+        // Who waits in the kernel's queue was told that it is connected, and may have asked.
         while let Ok((stream, peer)) = self.listener.accept() {
             let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
             let Ok(stream) = stream else { continue };
-            connections.spawn(self.connect(stream, peer, &pool));
+            self.welcome(stream, peer, &pool, &mut connections, &mut guests);
         }
         // The kernel turns away whoever comes now; whoever is here may finish.
         drop((listener, self.listener));
@@ -153,8 +114,21 @@ impl Worker {
     }
 
     /// The next connection, once there is room for one.
-    async fn take(&self, listener: &tokio::net::TcpListener) -> Option<(TcpStream, SocketAddr)> {
-        self.capacity.room(&self.gateway).await;
+    async fn take(
+        &self,
+        listener: &tokio::net::TcpListener,
+        guests: &mut Guests,
+    ) -> Option<(TcpStream, SocketAddr)> {
+        loop {
+            let freed = self.capacity.freed();
+            let most = self.gateway.live().config.limits.connections.min(self.most_by_files);
+            if self.capacity.open() < most {
+                break;
+            }
+            guests.make_room(&self.capacity);
+            // A connection may come to rest meanwhile, and the bound be raised by a reload.
+            let _ = tokio::time::timeout(LOOK_AGAIN_AFTER, freed).await;
+        }
         match listener.accept().await {
             Ok(taken) => Some(taken),
             Err(error) => {
@@ -165,30 +139,44 @@ impl Worker {
         }
     }
 
-    fn connect(
+    /// Serves a connection on a task of its own; one too many of its address is closed at once.
+    fn welcome(
         &self,
         stream: TcpStream,
         peer: SocketAddr,
         pool: &Arc<Pool>,
-    ) -> impl Future<Output = ()> + use<> {
+        connections: &mut JoinSet<()>,
+        guests: &mut Guests,
+    ) {
+        let config = &self.gateway.live().config;
+        let ip = peer.ip().to_canonical();
+        // Behind a proxy that is trusted there are many clients.
+        let is_trusted = config.listen.trusted_proxies.iter().any(|net| net.contains(&ip));
+        let most = if is_trusted { usize::MAX } else { config.limits.connections_per_address };
+        let Some(slot) = self.capacity.occupy(network(ip), most) else {
+            self.gateway.metrics.connection_refused();
+            return;
+        };
+        let requests = Requests::new();
         let peer = Peer {
             gateway: Arc::clone(&self.gateway),
             pool: Arc::clone(pool),
             address: peer.ip(),
+            requests: requests.clone(),
             stop: self.stop.clone(),
         };
-        let tls = self.tls.clone();
-        let slot = self.capacity.occupy();
-        async move {
-            let _slot = slot;
-            peer.gateway.metrics.connection_opened();
-            let _ = stream.set_nodelay(true);
-            if let Some(wire) = secure(stream, tls, &peer).await {
-                connection::serve(wire, &peer).await;
-            }
-            peer.gateway.metrics.connection_closed();
-        }
+        let task = connections.spawn(connect(stream, self.tls.clone(), peer, slot));
+        guests.welcome(network(ip), requests, task);
     }
+}
+
+async fn connect(stream: TcpStream, tls: Option<TlsAcceptor>, peer: Peer, slot: Slot) {
+    let _counted = peer.gateway.metrics.connection();
+    let _ = stream.set_nodelay(true);
+    if let Some(wire) = secure(stream, tls, &peer).await {
+        connection::serve(wire, &peer).await;
+    }
+    drop(slot);
 }
 
 /// The connection under TLS, where that is configured; none where the handshake fails.

@@ -46,6 +46,7 @@ pub(super) struct Peer {
     pub(super) gateway: Arc<Gateway>,
     pub(super) pool: Arc<Pool>,
     pub(super) address: IpAddr,
+    pub(super) requests: Requests,
     pub(super) stop: watch::Receiver<bool>,
 }
 
@@ -65,7 +66,7 @@ pub(super) async fn serve(mut wire: Wire, peer: &Peer) {
             None => return,
         },
     };
-    let (requests, answers) = (Requests::new(), Answers::new(http2));
+    let (requests, answers) = (peer.requests.clone(), Answers::new(http2));
     let io = TokioIo::new(Guarded::new(wire, ahead, !http2, requests.clone(), patience));
     let scene = RefCell::new(Arc::new(Scene::new(&peer.gateway, &peer.pool)));
     let (address, sending, stop) = (peer.address, answers.clone(), peer.stop.clone());

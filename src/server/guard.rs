@@ -67,9 +67,10 @@ impl Requests {
         self.0.running.load(Ordering::Acquire) > 0
     }
 
-    /// Since when none is on its way.
-    fn resting_since(&self) -> Instant {
-        self.0.opened_at + Duration::from_millis(self.0.ended_millis.load(Ordering::Relaxed))
+    /// Since when none is on its way; none where one is.
+    pub(super) fn resting_since(&self) -> Option<Instant> {
+        let since = Duration::from_millis(self.0.ended_millis.load(Ordering::Relaxed));
+        (!self.any()).then(|| self.0.opened_at + since)
     }
 
     /// A rest starts anew.
@@ -134,12 +135,12 @@ impl Guarded {
     /// Waiting for bytes: of a head, of the next request, or, while one is on its way, of
     /// anything for as long as it takes.
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.requests.any() {
+        let Some(resting_since) = self.requests.resting_since() else {
             // hyper does not read again by itself once an answer is sent: the alarm sees to it
             // that somebody looks, in time, whether the connection rests.
             self.reading.wake_within(self.patience.idle, cx);
             return Poll::Pending;
-        }
+        };
         if self.http1 && self.head_begun {
             let due = *self.head_due.get_or_insert_with(|| Instant::now() + self.patience.header);
             ready!(self.reading.poll(due, cx));
@@ -148,7 +149,7 @@ impl Guarded {
             let _ = Pin::new(&mut self.wire).poll_flush(cx);
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        ready!(self.reading.poll(self.requests.resting_since() + self.patience.idle, cx));
+        ready!(self.reading.poll(resting_since + self.patience.idle, cx));
         // The end of the stream, as if the client had closed: hyper then closes as well.
         Poll::Ready(Ok(()))
     }

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::world::client::{TOKEN, http1, http2, open, raw, read};
-use crate::world::{Call, DEPLOYMENT, Setup, World, call};
+use crate::world::{Call, DEPLOYMENT, Setup, World, call, eventually};
 
 const API: &str = "/api/v1/cloud";
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -201,18 +201,60 @@ async fn a_reader_without_progress_is_cut() {
 #[tokio::test]
 async fn over_the_cap_connections_wait_for_others_to_end() {
     let world = with_limits("connections = 2").await;
-    let mut first = http1(TcpStream::connect(world.proxy()).await.unwrap()).await;
-    let mut second = http1(TcpStream::connect(world.proxy()).await.unwrap()).await;
     let get = || Call::get(&format!("{API}/agents"));
-    for sender in [&mut first, &mut second] {
-        assert_eq!(read(sender.send_request(get().http1("x")).await.unwrap()).await.status, 200);
-    }
+    let stream = || Call::get(&format!("{API}/sessions/s/events/stream?interval_ms=50"));
+    let _first = open(world.proxy(), stream()).await;
+    let second = open(world.proxy(), stream()).await;
     let mut third = tokio::spawn(call(world.proxy(), get()));
-    let early = tokio::time::timeout(Duration::from_millis(300), &mut third).await;
+    let early = tokio::time::timeout(Duration::from_millis(1500), &mut third).await;
     assert!(early.is_err(), "a connection over the cap is served");
     drop(second);
     let answer = tokio::time::timeout(PATIENCE / 2, third).await;
     assert_eq!(answer.expect("its turn comes").unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn over_the_cap_those_that_rest_longest_make_room() {
+    let world = with_limits("connections = 3").await;
+    let get = || Call::get(&format!("{API}/agents"));
+    // One that never says a word, one that never ends its head, one that has been answered.
+    let _silent = TcpStream::connect(world.proxy()).await.unwrap();
+    let mut slow = TcpStream::connect(world.proxy()).await.unwrap();
+    slow.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+    let mut rested = http1(TcpStream::connect(world.proxy()).await.unwrap()).await;
+    assert_eq!(read(rested.send_request(get().http1("x")).await.unwrap()).await.status, 200);
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    rested.ready().await.unwrap();
+    assert_eq!(read(rested.send_request(get().http1("x")).await.unwrap()).await.status, 200);
+    let started = Instant::now();
+    for _ in 0..2 {
+        let answer = tokio::time::timeout(PATIENCE / 2, call(world.proxy(), get())).await;
+        assert_eq!(answer.expect("room is made").status, 200);
+    }
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    // Who asked last is served still.
+    assert_eq!(read(rested.send_request(get().http1("x")).await.unwrap()).await.status, 200);
+}
+
+#[tokio::test]
+async fn one_address_has_no_more_than_its_share_of_connections() {
+    let world = with_limits("connections_per_address = 2").await;
+    let get = || Call::get(&format!("{API}/agents"));
+    let mut first = http1(TcpStream::connect(world.proxy()).await.unwrap()).await;
+    let second = http1(TcpStream::connect(world.proxy()).await.unwrap()).await;
+    assert_eq!(read(first.send_request(get().http1("x")).await.unwrap()).await.status, 200);
+    let mut third = TcpStream::connect(world.proxy()).await.unwrap();
+    assert!(matches!(third.read(&mut [0]).await, Ok(0) | Err(_)));
+    drop(second);
+    eventually("a place", async || {
+        let mut again = http1(TcpStream::connect(world.proxy()).await.unwrap()).await;
+        again.send_request(get().http1("x")).await.ok()
+    })
+    .await;
+    let metrics = call(world.admin(), Call::get("/metrics")).await.text();
+    let refused =
+        metrics.lines().find_map(|l| l.strip_prefix("changegate_connections_refused_total "));
+    assert!(refused.unwrap().parse::<u64>().unwrap() >= 1, "{metrics}");
 }
 
 #[tokio::test]

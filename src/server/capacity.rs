@@ -1,0 +1,150 @@
+//! How many client connections there may be: a bound on all, and one on those of one address.
+//! Where all places are taken, connections on which nothing is asked make room, of the address first
+//! that has the most.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::guard::Requests;
+
+/// How long a connection rests before it may have to make room: who has just connected, or has just
+/// been answered, may be about to ask.
+const RESTS_AT_LEAST: Duration = Duration::from_secs(1);
+
+/// Of those that may make room, one in so many does at once: looking for them takes time.
+const AT_ONCE: usize = 64;
+
+/// The open files that are no client's: the log, the listeners, the admin API's connections.
+const FILES_BESIDE: u64 = 400;
+
+/// The client connections of all workers together.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Capacity(Arc<Connections>);
+
+#[derive(Debug, Default)]
+struct Connections {
+    open: AtomicUsize,
+    by_network: Mutex<HashMap<IpAddr, usize>>,
+    freed: Notify,
+}
+
+/// The place of one connection, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Slot {
+    capacity: Capacity,
+    network: IpAddr,
+}
+
+/// One worker's connections.
+#[derive(Debug, Default)]
+pub(super) struct Guests(Vec<Guest>);
+
+#[derive(Debug)]
+struct Guest {
+    network: IpAddr,
+    requests: Requests,
+    task: AbortHandle,
+}
+
+impl Capacity {
+    /// How many connections are open. Workers that ask at once may all be told that there is one
+    /// place left, so a bound is kept to within their number.
+    pub(super) fn open(&self) -> usize {
+        self.0.open.load(Ordering::Relaxed)
+    }
+
+    /// Resolves once a place is given back, from this call on.
+    pub(super) fn freed(&self) -> Notified<'_> {
+        self.0.freed.notified()
+    }
+
+    /// A place for a connection from `network`; none where it has `most` of them.
+    pub(super) fn occupy(&self, network: IpAddr, most: usize) -> Option<Slot> {
+        let mut by_network = self.by_network();
+        let own = by_network.entry(network).or_default();
+        if *own >= most {
+            return None;
+        }
+        *own += 1;
+        drop(by_network);
+        self.0.open.fetch_add(1, Ordering::Relaxed);
+        Some(Slot { capacity: self.clone(), network })
+    }
+
+    /// The network that has the most connections.
+    fn largest(&self) -> Option<IpAddr> {
+        let by_network = self.by_network();
+        by_network.iter().max_by_key(|(_, open)| **open).map(|(network, _)| *network)
+    }
+
+    fn by_network(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.0.by_network.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut by_network = self.capacity.by_network();
+        if let Some(open) = by_network.get_mut(&self.network) {
+            *open -= 1;
+            if *open == 0 {
+                by_network.remove(&self.network);
+            }
+        }
+        drop(by_network);
+        let Capacity(connections) = &self.capacity;
+        connections.open.fetch_sub(1, Ordering::Relaxed);
+        connections.freed.notify_waiters();
+    }
+}
+
+impl Guests {
+    /// Knows of another connection.
+    pub(super) fn welcome(&mut self, network: IpAddr, requests: Requests, task: AbortHandle) {
+        if self.0.len() == self.0.capacity() {
+            self.0.retain(|guest| !guest.task.is_finished());
+        }
+        self.0.push(Guest { network, requests, task });
+    }
+
+    /// Ends some connections on which nothing is asked, if there are any: those that have rested
+    /// longest, of the network first that has the most.
+    pub(super) fn make_room(&mut self, capacity: &Capacity) {
+        self.0.retain(|guest| !guest.task.is_finished());
+        let (largest, now) = (capacity.largest(), Instant::now());
+        let resting = |guest: &Guest| {
+            let rested = now.duration_since(guest.requests.resting_since()?);
+            let of_largest = largest == Some(guest.network);
+            (rested >= RESTS_AT_LEAST).then_some((of_largest, rested))
+        };
+        let mut candidates: Vec<_> =
+            self.0.iter().filter_map(|guest| Some((resting(guest)?, guest))).collect();
+        candidates.sort_unstable_by_key(|(rested, _)| Reverse(*rested));
+        for (_, guest) in candidates.iter().take(candidates.len().div_ceil(AT_ONCE)) {
+            guest.task.abort();
+        }
+    }
+}
+
+/// Raises the number of files that this process may have open as far as it may do so by itself, and
+/// tells for how many client connections that is enough: each may take one to upstream.
+pub(super) fn most_by_files() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    let files = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    let connections = files.unwrap_or(u64::MAX).saturating_sub(FILES_BESIDE) / 2;
+    usize::try_from(connections).unwrap_or(usize::MAX).max(1)
+}
