@@ -1,6 +1,6 @@
 //! How many client connections there may be: a bound on all, and one on those of one address.
-//! Where all places are taken, connections on which nothing is asked make room, of the address first
-//! that has the most.
+//! Where all places are taken, connections on which nothing is asked make room, of the address
+//! first that has the most.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
