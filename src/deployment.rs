@@ -5,6 +5,8 @@
 pub mod diff;
 pub mod digest;
 pub(crate) mod excerpt;
+mod ignorable;
+pub(crate) mod name;
 pub mod patch;
 pub(crate) mod pointer;
 pub mod predict;

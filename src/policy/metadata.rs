@@ -1,6 +1,6 @@
 //! The built-in rule on metadata keys.
 
-mod ignorable;
+mod letters;
 mod lookalike;
 mod pattern;
 mod places;

@@ -1,13 +1,14 @@
 //! The built-in rule on time zones.
 
-use caseless::default_case_fold_str;
 use serde_json::Value;
+use unicode_normalization::UnicodeNormalization as _;
 
 use super::decide::Findings;
 use super::{Enforcement, Violation};
 use crate::deployment::Object;
 use crate::deployment::diff::same;
 use crate::deployment::excerpt::excerpt;
+use crate::deployment::name::{is_taken_for, seen};
 use crate::deployment::pointer::child;
 
 /// The rule's name in violations.
@@ -97,20 +98,13 @@ impl TimezoneRule {
     }
 }
 
-/// The members that a server may take for `name`: some read names without regard to case. A zone
-/// that only such a server sees must be allowed too.
+/// The members that a server may take for `name`: some read names without regard to case or width.
+/// A zone that only such a server sees must be allowed too.
 pub(super) fn named<'a>(
     object: &'a Object,
     name: &'static str,
 ) -> impl Iterator<Item = (&'a String, &'a Value)> {
-    object.iter().filter(move |(key, _)| {
-        // ASCII folds to ASCII of the same length, and nearly all names are ASCII.
-        if key.is_ascii() {
-            key.eq_ignore_ascii_case(name)
-        } else {
-            default_case_fold_str(key) == name
-        }
-    })
+    object.iter().filter(move |(key, _)| is_taken_for(key, name))
 }
 
 fn not_allowed(zone: &str, place: &str) -> String {
@@ -136,9 +130,17 @@ fn is_touched(before: Option<&Value>, schedule: &Value) -> bool {
     })
 }
 
-/// What stands behind every `TZ=` of a cron expression, `CRON_TZ=` included, in any case and with
-/// white space around the sign: the text up to the next white space.
+/// What stands behind every `TZ=` of a cron expression, `CRON_TZ=` included, in any case and width
+/// and with white space around the sign: the text up to the next white space.
 fn zones_within(expression: &str) -> Vec<String> {
+    if !expression.is_ascii() {
+        let words = expression.split_whitespace().map(|word| seen(word.nfkc()));
+        return zones_behind(&words.collect::<Vec<_>>().join(" "));
+    }
+    zones_behind(expression)
+}
+
+fn zones_behind(expression: &str) -> Vec<String> {
     let folded = expression.to_ascii_lowercase();
     let behind = folded.match_indices("tz").filter_map(|(at, tz)| {
         let value = expression.get(at + tz.len()..)?.trim_start().strip_prefix('=')?;
@@ -162,6 +164,8 @@ mod tests {
             ("TZ=UTC;TZ=Mars 0 2 * * *", vec!["UTC;TZ=Mars", "Mars"]),
             ("TZ==UTC", vec!["=UTC"]),
             ("0 2 * * * TZ=", vec![""]),
+            ("ＴＺ＝Mars 0 2 * * *", vec!["Mars"]),
+            ("cron_t\u{200b}z=Mars\u{3000}0 2 * * *", vec!["Mars"]),
             ("TZ \"x\"", vec![]),
             ("é TZ=é", vec!["é"]),
         ] {

@@ -7,14 +7,10 @@
 
 use std::sync::LazyLock;
 
-use caseless::Caseless as _;
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_security::skeleton;
 
-use super::ignorable::is_ignorable;
-
-/// How often a text is taken through the steps at most. Real text settles within three rounds.
-const ROUNDS_MAX: usize = 8;
+use crate::deployment::name::{folded, seen, until_stable};
 
 /// The forms of one text; texts that share one look alike. There are two since a character may
 /// look like another one than it folds to: `I` is an `i` when folded first and an `l` by its look,
@@ -50,6 +46,20 @@ impl Forms {
     pub(super) fn each(&self) -> [&str; 2] {
         [&self.folded, &self.looked]
     }
+
+    /// Whether some letter has two forms.
+    pub(super) fn vary(&self) -> bool {
+        self.folded != self.looked
+    }
+
+    /// The forms of each letter by itself, in the order in which marks belong.
+    pub(super) fn of_letters(text: &str) -> impl Iterator<Item = Self> {
+        seen(text.nfd())
+            .chars()
+            .collect::<Vec<_>>()
+            .into_iter()
+            .map(|letter| Self::of(letter.encode_utf8(&mut [0; 4])))
+    }
 }
 
 /// The forms of every ASCII character whose forms are of ASCII too.
@@ -62,27 +72,7 @@ static ASCII: LazyLock<Vec<Option<Forms>>> = LazyLock::new(|| {
 
 /// Folds and takes the skeleton, until it stays as it is.
 fn settled(text: String) -> String {
-    until_stable(text, |text| {
-        let folded =
-            until_stable(text.to_owned(), |text| seen(text.nfkc().default_case_fold().nfkc()));
-        skeleton(&folded).collect()
-    })
-}
-
-/// The characters that are seen: neither white space nor ignorable.
-fn seen(text: impl Iterator<Item = char>) -> String {
-    text.filter(|c| !c.is_whitespace() && !is_ignorable(*c)).collect()
-}
-
-fn until_stable(mut text: String, step: impl Fn(&str) -> String) -> String {
-    for _ in 0..ROUNDS_MAX {
-        let next = step(&text);
-        if next == text {
-            break;
-        }
-        text = next;
-    }
-    text
+    until_stable(text, |text| skeleton(&folded(text)).collect())
 }
 
 #[cfg(test)]

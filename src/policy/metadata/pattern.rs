@@ -4,6 +4,7 @@ use std::fmt;
 
 use regex_lite::Regex;
 
+use super::letters::{Star, Ways};
 use super::lookalike::Forms;
 use super::places::Key;
 
@@ -15,6 +16,10 @@ const PATTERN_CHARS_MAX: usize = 256;
 pub struct KeyPattern {
     text: String,
     segments: Vec<Segment>,
+    /// The ways through the whole path.
+    ways: Ways,
+    /// Whether some letter of it has two forms.
+    varies: bool,
 }
 
 /// What one key must look like: a regular expression that fits it as a whole.
@@ -46,6 +51,7 @@ pub enum PatternError {
 struct Segment {
     folded: Vec<String>,
     looked: Vec<String>,
+    ways: Ways,
 }
 
 impl KeyPattern {
@@ -57,7 +63,9 @@ impl KeyPattern {
         if segments.iter().any(Segment::is_empty) {
             return Err(PatternError::Empty);
         }
-        Ok(Self { text: text.to_owned(), segments })
+        let varies = segments.iter().any(|segment| segment.folded != segment.looked);
+        let ways = Ways::through(text, Star::WithinDots);
+        Ok(Self { text: text.to_owned(), segments, ways, varies })
     }
 
     /// How many keys deep it reaches.
@@ -75,6 +83,23 @@ impl KeyPattern {
         one_by_one
             || self.spelled(keys.iter().map(|key| key.forms.folded.as_str()))
             || self.spelled(keys.iter().map(|key| key.forms.looked.as_str()))
+            || ((self.varies || keys.iter().any(|key| key.forms.vary()))
+                && self.matches_by_letters(keys))
+    }
+
+    /// As above, each letter in either form.
+    fn matches_by_letters(&self, keys: &[Key<'_>]) -> bool {
+        let one_by_one = keys.len() == self.segments.len()
+            && self
+                .segments
+                .iter()
+                .zip(keys)
+                .all(|(segment, key)| segment.ways.lead(Forms::of_letters(key.text)));
+        let spelled = || {
+            let path: Vec<&str> = keys.iter().map(|key| key.text).collect();
+            self.ways.lead(Forms::of_letters(&path.join(".")))
+        };
+        one_by_one || spelled()
     }
 
     fn spelled<'k>(&self, keys: impl Iterator<Item = &'k str>) -> bool {
@@ -93,6 +118,7 @@ impl Segment {
         Self {
             folded: literals.iter().map(|forms| forms.folded.clone()).collect(),
             looked: literals.into_iter().map(|forms| forms.looked).collect(),
+            ways: Ways::through(text, Star::All),
         }
     }
 
