@@ -71,10 +71,10 @@ fn deployment(criterion: &mut Criterion) {
         [("strict parse, a small patch", PATCH), ("strict parse, 3 KB", whole.as_slice())]
     {
         criterion.bench_function(name, |bencher| {
-            bencher.iter(|| parse(black_box(text), DEPTH_MAX));
+            bencher.iter(|| parse(provider(), black_box(text), DEPTH_MAX));
         });
     }
-    let Ok(patch) = parse(PATCH, DEPTH_MAX) else { return };
+    let Ok(patch) = parse(provider(), PATCH, DEPTH_MAX) else { return };
     let predicted = |patch: &Patch| {
         predict(provider(), Operation::Update, Omitted::Preserved, Some(&before), patch)
     };

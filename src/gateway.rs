@@ -302,7 +302,7 @@ async fn govern(
             (&head.headers, head.version),
             &mut incoming,
             &mut held,
-            operation,
+            (config.upstream.provider, operation, deployment_id.as_deref()),
             &config.limits,
             &gateway.key,
         )

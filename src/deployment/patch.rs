@@ -6,6 +6,9 @@ use serde_json::Value;
 
 use self::reader::{Keys, Reader};
 use super::Object;
+use super::excerpt::excerpt;
+use super::name::folded;
+use crate::provider::Provider;
 
 /// The deepest nesting that can be asked for. Reading recurses, so the stack sets a bound.
 pub const DEPTH_MAX: usize = 128;
@@ -13,6 +16,12 @@ pub const DEPTH_MAX: usize = 128;
 /// The most metadata keys that one body may hold, nested ones included: far more than any provider
 /// takes, and few enough that judging each by its look holds nobody up.
 const METADATA_KEYS_MAX: usize = 1_000;
+
+/// Members by which some servers let a body say that it is another method's.
+const METHOD_MEMBERS: [&str; 2] = ["_method", "_httpmethod"];
+
+/// The most characters of a member's name that a refusal shows.
+const NAME_CHARS_MAX: usize = 64;
 
 /// What a governed call's body asks for: one JSON object, proven unambiguous.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -34,14 +43,18 @@ pub struct PatchError {
 /// Reads a governed body (RFC 8259): exactly one object, valid UTF-8, no byte order mark, no
 /// duplicate keys after unescaping, no lone surrogates, no trailing bytes, no number beyond a
 /// finite double, at most `depth_max` levels of nesting (itself at most [`DEPTH_MAX`]), no control
-/// character in any key, `metadata` an object where it is given.
+/// character in any key, `metadata` an object where it is given, no member that some servers would
+/// take for one of the provider's fields and others not.
 ///
 /// An empty body is refused like any other text that is no object: where a call needs no body,
 /// its absence is [`Patch::default`].
-pub fn parse(body: &[u8], depth_max: usize) -> Result<Patch, PatchError> {
+pub fn parse(provider: &Provider, body: &[u8], depth_max: usize) -> Result<Patch, PatchError> {
     let Value::Object(object) = read(body, Reader::new(depth_max, Keys::WithoutControls))? else {
         return Err(PatchError::whole("the body is no JSON object: send exactly one"));
     };
+    if let Some(error) = object.keys().find_map(|name| misleading(provider, name)) {
+        return Err(error);
+    }
     if object.get("metadata").is_some_and(|metadata| !metadata.is_object()) {
         return Err(PatchError {
             message: "`metadata` is no object: send an object, with null at keys to delete".into(),
@@ -58,6 +71,39 @@ pub fn parse(body: &[u8], depth_max: usize) -> Result<Patch, PatchError> {
         });
     }
     Ok(Patch { object })
+}
+
+impl Patch {
+    /// The patch, if it is one of the deployment of that id: clients send whole objects again, but
+    /// some servers go by the body where it names another deployment than the path.
+    pub(crate) fn of(self, deployment_id: Option<&str>) -> Result<Self, PatchError> {
+        let named = self.object.get("id").filter(|named| !named.is_null());
+        match (deployment_id, named) {
+            (Some(id), Some(named)) if named != id => Err(PatchError {
+                message: "`id` is not the one in the path: leave it out".into(),
+                param: Some("id".into()),
+            }),
+            _ => Ok(self),
+        }
+    }
+}
+
+/// Complains of a member that is none of the fields and may be taken for one, or for the method.
+fn misleading(provider: &Provider, name: &str) -> Option<PatchError> {
+    let is_field = |name: &str| provider.fields.iter().any(|field| field.name == name);
+    if is_field(name) {
+        return None;
+    }
+    let taken_for = folded(name);
+    let shown = excerpt(name, NAME_CHARS_MAX);
+    let message = if METHOD_MEMBERS.contains(&taken_for.as_str()) {
+        format!("`{shown}` would make this another method: remove it")
+    } else if is_field(&taken_for) {
+        format!("`{shown}` is no field, but some servers take it for one: write `{taken_for}`")
+    } else {
+        return None;
+    };
+    Some(PatchError { message, param: Some(shown) })
 }
 
 /// How many keys a value holds at all levels.
@@ -119,11 +165,15 @@ mod tests {
     use super::*;
     use crate::cases::cases;
 
+    fn parse_strict(body: &[u8], depth_max: usize) -> Result<Patch, PatchError> {
+        parse(Provider::named("qoder-cn").unwrap(), body, depth_max)
+    }
+
     #[test]
     fn every_case_is_read_or_refused_as_its_file_says() {
         for case in cases("patch") {
             let [body, expected] = case.parts.as_slice() else { panic!("{}", case.title) };
-            let found = match parse(body.as_bytes(), 8) {
+            let found = match parse_strict(body.as_bytes(), 8) {
                 Ok(patch) => format!("ok {}", Value::Object(patch.object)),
                 Err(error) => {
                     format!("{} | {}", error.param.as_deref().unwrap_or("-"), error.message)
@@ -135,7 +185,7 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_clean_text_are_refused() {
-        let refused = |body: &[u8]| parse(body, 64).unwrap_err().message;
+        let refused = |body: &[u8]| parse_strict(body, 64).unwrap_err().message;
         assert!(refused(b"\xEF\xBB\xBF{}").contains("byte order mark"));
         assert!(refused(b"{\"a\":\"\xFF\"}").contains("byte 7"));
         assert!(refused(b"\xFE\xFF\0{\0}").contains("UTF-8"));
@@ -149,7 +199,8 @@ mod tests {
     #[test]
     fn a_control_character_raw_or_c1_in_a_key_is_refused() {
         for key in ["a\\u0000", "a\\n", "\\u007f", "\\u0085", "\u{7f}", "\u{9b}31m"] {
-            let error = parse(format!("{{\"m\":{{\"{key}\":1}}}}").as_bytes(), 64).unwrap_err();
+            let error =
+                parse_strict(format!("{{\"m\":{{\"{key}\":1}}}}").as_bytes(), 64).unwrap_err();
             assert!(error.message.contains("control character"), "{key:?} {error}");
             assert!(!error.message.chars().any(char::is_control));
             assert!(!error.param.unwrap().chars().any(char::is_control));
@@ -185,9 +236,9 @@ mod tests {
     fn a_refusal_is_short_and_quotes_no_value() {
         let long = "k".repeat(100_000);
         let body = format!("{{\"{long}\":{{\"{long}\":\"pt-secret\",\"{long}\":\"pt-secret\"}}}}");
-        let error = parse(body.as_bytes(), 64).unwrap_err();
+        let error = parse_strict(body.as_bytes(), 64).unwrap_err();
         assert!(error.message.len() < 1_000 && !error.message.contains("pt-secret"), "{error}");
-        let error = parse(b"{\"a\": \"pt-secret\" \"b\"}", 64).unwrap_err();
+        let error = parse_strict(b"{\"a\": \"pt-secret\" \"b\"}", 64).unwrap_err();
         assert!(!error.message.contains("pt-secret"), "{error}");
     }
 }

@@ -16,7 +16,7 @@ use crate::config::Limits;
 use crate::deployment::patch::{self, Patch};
 use crate::ids::Hex;
 use crate::key::Key;
-use crate::provider::Operation;
+use crate::provider::{Operation, Provider};
 
 /// The most of a refused body that is read, in bytes, and for how long.
 const DISCARDED_BYTES_MAX: usize = 64 << 20;
@@ -60,7 +60,7 @@ pub(super) async fn receive(
     (headers, version): (&HeaderMap, Version),
     incoming: &mut Incoming,
     held: &mut Held,
-    operation: Operation,
+    (provider, operation, deployment_id): (&Provider, Operation, Option<&str>),
     limits: &Limits,
     key: &Key,
 ) -> Result<Result<Judged, Unfit>, Refusal> {
@@ -93,7 +93,8 @@ pub(super) async fn receive(
     if takes_none && bytes.is_empty() {
         return Ok(Ok(Judged { patch: Patch::default(), bytes }));
     }
-    Ok(match patch::parse(&bytes, limits.json_depth) {
+    let read = patch::parse(provider, &bytes, limits.json_depth);
+    Ok(match read.and_then(|patch| patch.of(deployment_id)) {
         Ok(patch) => Ok(Judged { patch, bytes }),
         Err(error) => {
             let digest = Hex(&key.digest("body", &bytes)).to_string();

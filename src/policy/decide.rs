@@ -163,7 +163,7 @@ mod tests {
     fn judged(policy: &str, omitted: Omitted, before: Option<&Value>, patch: &Value) -> Decision {
         let policy = load(policy).unwrap();
         let provider = Provider::named("qoder-cn").unwrap();
-        let patch = parse(patch.to_string().as_bytes(), 64).unwrap();
+        let patch = parse(provider, patch.to_string().as_bytes(), 64).unwrap();
         let operation = before.map_or(Operation::Create, |_| Operation::Update);
         let prediction = predict(provider, operation, omitted, before, &patch);
         decide(&policy, &Subject { provider, before, patch: &patch, prediction: &prediction })
