@@ -5,6 +5,7 @@ use percent_encoding::percent_decode_str;
 
 use super::reply::Refusal;
 use crate::config::AllowedWrite;
+use crate::deployment::name::folded;
 use crate::provider::{Operation, Provider};
 
 /// The longest request target taken, in bytes.
@@ -58,7 +59,9 @@ pub(super) fn classify(
         ));
     }
     if !concerns_deployments {
-        return Ok(Route::Passthrough);
+        // What a path that is not plain text is decoded to, servers do not agree on.
+        let plain = target.path.is_ascii() && !target.path.contains('%');
+        return if plain { Ok(Route::Passthrough) } else { obscure_read(target) };
     }
     accept_query(target.query)?;
     let below: Option<Vec<&str>> = target
@@ -69,6 +72,7 @@ pub(super) fn classify(
     if reads {
         return read_route(target, below.as_deref());
     }
+    accept_fields(provider, target.query)?;
     governed_route(target.method, below.as_deref())
         .or_else(|| allowed_route(target.method, below.as_deref(), allowed))
         .ok_or_else(|| not_governed(target, below.as_deref()))
@@ -128,6 +132,15 @@ fn allowed_route(
     allowed.iter().any(fits).then_some(Route::Passthrough)
 }
 
+/// A read whose path some server may decode to one below `/deployments`: it has to stay a read.
+fn obscure_read(target: Target<'_>) -> Result<Route, Refusal> {
+    if target.has_body {
+        return Err(Refusal::form("a GET or HEAD with an encoded path takes no body: remove it"));
+    }
+    accept_query(target.query)?;
+    Ok(Route::Passthrough)
+}
+
 fn read_route(target: Target<'_>, below: Option<&[&str]>) -> Result<Route, Refusal> {
     if target.has_body {
         return Err(Refusal::form("a GET or HEAD below /deployments takes no body: remove it"));
@@ -141,17 +154,38 @@ fn read_route(target: Target<'_>, below: Option<&[&str]>) -> Result<Route, Refus
 }
 
 fn accept_query(query: Option<&str>) -> Result<(), Refusal> {
-    let hidden = query.unwrap_or_default().split(['&', ';']).find_map(|pair| {
-        let key = pair.split('=').next().unwrap_or(pair).replace('+', " ");
-        let key = decoded(&key).trim().to_lowercase();
-        METHOD_KEYS.contains(&key.as_str()).then_some(key)
-    });
-    match hidden {
+    match keys_of(query).into_iter().find(|key| METHOD_KEYS.contains(&key.as_str())) {
         None => Ok(()),
         Some(key) => Err(Refusal::form(format!(
             "the query key {key} would make this another method: remove it"
         ))),
     }
+}
+
+/// Some servers take what a query says for a part of the body, which alone is judged.
+fn accept_fields(provider: &Provider, query: Option<&str>) -> Result<(), Refusal> {
+    let is_field = |key: &String| {
+        let name = key.split(['[', '.']).next().unwrap_or(key);
+        provider.fields.iter().any(|field| field.name == name)
+    };
+    match keys_of(query).into_iter().find(is_field) {
+        None => Ok(()),
+        Some(key) => Err(Refusal::form(format!(
+            "the query key {key} names a field of the deployment: send it in the body"
+        ))),
+    }
+}
+
+/// The keys of a query, however they are written, also where it is decoded before it is split.
+fn keys_of(query: Option<&str>) -> Vec<String> {
+    let query = query.unwrap_or_default();
+    let undone = decoded(query);
+    let decoded_first = undone.split(['&', ';']).filter(|_| undone != query);
+    let key = |pair: &str| {
+        let key = pair.split('=').next().unwrap_or(pair).replace('+', " ");
+        folded(&decoded(&key)).replace(char::is_control, "")
+    };
+    query.split(['&', ';']).chain(decoded_first).map(key).collect()
 }
 
 /// Whether every server reads the path alike: `/`-separated segments of `[A-Za-z0-9_.-]`, none
