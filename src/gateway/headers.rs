@@ -46,7 +46,8 @@ pub(super) fn accept_form(head: &Parts, fields: &Fields<'_>) -> Result<(), Refus
 /// Brings the target into origin-form.
 pub(super) fn origin_form(uri: &mut Uri) {
     if uri.authority().is_some() {
-        let path = uri.path_and_query().cloned();
+        // A path that is empty counts as `/`, and has to be sent as one.
+        let path = uri.path_and_query().filter(|path| path.as_str() != "/").cloned();
         *uri = path.map_or_else(|| Uri::from_static("/"), Uri::from);
     }
 }
@@ -242,6 +243,16 @@ pub(super) fn toward_upstream(
     }
     add_via(headers, version);
     headers.insert(X_REQUEST_ID, id.as_value().clone());
+}
+
+/// Removes what a trailer must not say: some servers take it for a part of the header.
+pub(super) fn without_orders(mut trailers: HeaderMap) -> HeaderMap {
+    let orders = trailers.keys().filter(|name| !fields::is_plain(name.as_str()));
+    let orders: Vec<HeaderName> = orders.cloned().collect();
+    for name in orders {
+        trailers.remove(name);
+    }
+    trailers
 }
 
 /// HTTP/2 may split `Cookie`; HTTP/1.1 may not (RFC 9113, 8.2.3).

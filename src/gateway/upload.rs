@@ -11,6 +11,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
+use super::headers::without_orders;
+
 /// The most of a body held whole that is handed on at once, in bytes: a connection copies it behind
 /// the head, and keeps room for the largest that it has copied.
 const PIECE_BYTES_MAX: usize = 16 * 1024;
@@ -136,7 +138,10 @@ impl Upload {
                 if self.incoming.is_end_stream() {
                     self.progress.finished.store(true, Ordering::Release);
                 }
-                Poll::Ready(Some(Ok(frame)))
+                Poll::Ready(Some(Ok(match frame.into_trailers() {
+                    Ok(trailers) => Frame::trailers(without_orders(trailers)),
+                    Err(frame) => frame,
+                })))
             }
             Some(Err(error)) => {
                 self.progress.broken.store(true, Ordering::Release);

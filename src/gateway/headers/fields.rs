@@ -9,29 +9,39 @@ use super::super::identify::Sent;
 use crate::provider::Credential;
 
 /// Fields by which some servers let a request say that it is another one.
-const OVERRIDES: [&str; 12] = [
+const OVERRIDES: [&str; 18] = [
     "x-http-method-override",
     "x-http-method",
     "x-method-override",
+    "x-http-verb-override",
+    "method-override",
     "x-original-method",
+    "x-rewrite-method",
     "x-original-url",
     "x-original-uri",
     "x-original-path",
     "x-rewrite-url",
     "x-rewrite-uri",
+    "x-override-url",
+    "x-override-uri",
+    "x-request-uri",
     "x-forwarded-path",
     "x-forwarded-url",
     "x-forwarded-uri",
 ];
 
-/// Fields that carry the client's address or the name it called; upstream need not know either.
-pub(super) const TELLTALES: [&str; 12] = [
+/// Fields that carry the client's address, or what it called and how; upstream need not know it.
+pub(super) const TELLTALES: [&str; 16] = [
     "forwarded",
     "x-forwarded-for",
     "x-forwarded-host",
+    "x-forwarded-method",
     "x-forwarded-port",
+    "x-forwarded-prefix",
     "x-forwarded-proto",
     "x-forwarded-server",
+    "x-envoy-original-method",
+    "x-envoy-original-path",
     "x-real-ip",
     "x-client-ip",
     "x-cluster-client-ip",
@@ -42,8 +52,9 @@ pub(super) const TELLTALES: [&str; 12] = [
 
 /// Fields that concern one connection only, whether `Connection` names them or not, beside those
 /// that are looked at for themselves.
-pub(super) const HOPS: [&str; 6] = [
+pub(super) const HOPS: [&str; 7] = [
     "upgrade",
+    "close",
     "proxy-authenticate",
     "proxy-authorization",
     "keep-alive",
@@ -205,6 +216,11 @@ fn meaning(name: &str) -> Meaning {
     }
     let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     if plain { Meaning::Plain } else { Meaning::Odd }
+}
+
+/// Whether a field of that name means nothing to the gateway and can be read in one way alone.
+pub(super) fn is_plain(name: &str) -> bool {
+    meaning(name) == Meaning::Plain
 }
 
 #[cfg(test)]
