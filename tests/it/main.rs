@@ -10,6 +10,7 @@
 )]
 
 mod admin;
+mod bypass;
 mod cli;
 mod crash;
 mod demo;

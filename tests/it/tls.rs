@@ -1,7 +1,6 @@
 //! TLS on both sides, and the addresses of upstream's name.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -13,61 +12,17 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{CipherSuite, ClientConfig, RootCertStore, ServerConfig};
+use rustls::CipherSuite;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::client::TlsStream;
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_rustls::TlsAcceptor;
 
+use crate::world::certificate::Certificate;
 use crate::world::client::{http1, http2, read};
 use crate::world::recorder::answer;
 use crate::world::{Call, DEPLOYMENT, Setup, World, call, eventually};
 
 const API: &str = "/api/v1/cloud";
-
-/// A self-signed certificate and its key, in PEM.
-struct Certificate {
-    chain: String,
-    key: String,
-}
-
-impl Certificate {
-    fn of(name: &str) -> Self {
-        let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
-        Self { chain: made.cert.pem(), key: made.signing_key.serialize_pem() }
-    }
-
-    fn roots(&self) -> RootCertStore {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.chain.as_bytes()).unwrap()).unwrap();
-        roots
-    }
-
-    fn acceptor(&self, alpn: &[&str]) -> TlsAcceptor {
-        let chain = vec![CertificateDer::from_pem_slice(self.chain.as_bytes()).unwrap()];
-        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider);
-        let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
-        let mut config = config.with_single_cert(chain, key).unwrap();
-        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-        TlsAcceptor::from(Arc::new(config))
-    }
-
-    /// A connection to the gateway under TLS.
-    async fn connect(&self, address: SocketAddr, alpn: &[&str]) -> TlsStream<TcpStream> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider);
-        let config = config.with_safe_default_protocol_versions().unwrap();
-        let mut config = config.with_root_certificates(self.roots()).with_no_client_auth();
-        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-        let name = ServerName::try_from("localhost").unwrap();
-        let stream = TcpStream::connect(address).await.unwrap();
-        TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
-    }
-}
 
 /// What reached an upstream under TLS.
 #[derive(Default)]

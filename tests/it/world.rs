@@ -1,5 +1,6 @@
 //! A gateway on port 0 with a temporary log, an upstream, and clients to call it with.
 
+pub(crate) mod certificate;
 pub(crate) mod client;
 pub(crate) mod program;
 pub(crate) mod recorder;
