@@ -72,7 +72,7 @@ impl<'p> Documents<'p> {
                 let former = base.and_then(|base| self.texts.get(&base)).map(Vec::as_slice);
                 let text = unpack(link.try_get("body")?, former)?;
                 let digest: &[u8] = link.try_get("digest")?;
-                if Sha256::digest(&text).as_slice() != digest {
+                if Sha256::digest(&text)[..] != *digest {
                     return Err(Damaged(number).into());
                 }
                 self.bytes += text.len();
