@@ -7,6 +7,8 @@
 mod accept;
 mod capacity;
 mod connection;
+mod framed;
+mod framing;
 mod guard;
 mod reload;
 mod sending;

@@ -10,9 +10,12 @@ use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use serde_json::json;
 
+use super::Gateway;
+use super::headers::X_REQUEST_ID;
 use super::relay::Relay;
 use super::upload::next_piece;
 use crate::ids::RequestId;
+use crate::telemetry::CallClass;
 
 /// The gateway's own "no": what is wrong, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,14 +141,18 @@ impl Refusal {
         Self { may_be_applied: true, ..self }
     }
 
+    /// The provider's envelope.
+    fn envelope(&self, request_id: &RequestId) -> String {
+        let mut error = json!({"type": self.kind, "message": self.message});
+        if let (Some(param), Some(object)) = (&self.param, error.as_object_mut()) {
+            object.insert("param".to_owned(), param.as_str().into());
+        }
+        json!({"type": "error", "error": error, "request_id": request_id.as_str()}).to_string()
+    }
+
     /// The answer in the provider's envelope.
     pub(super) fn into_reply(self, request_id: &RequestId) -> Reply {
-        let mut error = json!({"type": self.kind, "message": self.message});
-        if let (Some(param), Some(object)) = (self.param, error.as_object_mut()) {
-            object.insert("param".to_owned(), param.into());
-        }
-        let envelope = json!({"type": "error", "error": error, "request_id": request_id.as_str()});
-        let mut reply = whole(self.status, Bytes::from(envelope.to_string()));
+        let mut reply = whole(self.status, Bytes::from(self.envelope(request_id)));
         let headers = reply.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(seconds) = self.retry_after {
@@ -159,6 +166,19 @@ impl Refusal {
         }
         reply
     }
+}
+
+/// The answer to bytes that are no request, as it goes out; the connection ends with it.
+pub(crate) fn malformed(gateway: &Gateway, status: StatusCode, message: &str) -> Vec<u8> {
+    gateway.metrics.request(CallClass::Refused, false, status);
+    let request_id = RequestId::random();
+    let envelope = Refusal::new(status, INVALID, message).envelope(&request_id);
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+         {X_REQUEST_ID}: {request_id}\r\nconnection: close\r\n\r\n{envelope}",
+        envelope.len()
+    )
+    .into_bytes()
 }
 
 /// An answer that is held whole.

@@ -22,6 +22,7 @@ use tokio::task::coop::unconstrained;
 use tokio::time::timeout;
 
 use super::dismissed;
+use super::framed::Framed;
 use super::guard::{Guarded, Patience, Requests, TOO_SLOW};
 use super::sending::{Answers, Sending};
 use crate::config::Limits;
@@ -67,7 +68,7 @@ pub(super) async fn serve(mut wire: Wire, peer: &Peer) {
         },
     };
     let (requests, answers) = (peer.requests.clone(), Answers::new(http2));
-    let io = TokioIo::new(Guarded::new(wire, ahead, !http2, requests.clone(), patience));
+    let guarded = Guarded::new(wire, ahead, !http2, requests.clone(), patience);
     let scene = RefCell::new(Arc::new(Scene::new(&peer.gateway, &peer.pool)));
     let (address, sending, stop) = (peer.address, answers.clone(), peer.stop.clone());
     let service = service_fn(move |request: Request<Incoming>| {
@@ -84,15 +85,16 @@ pub(super) async fn serve(mut wire: Wire, peer: &Peer) {
     });
     if http2 {
         tokio::select! {
-            () = serve_http2(io, service, limits, peer) => {}
+            () = serve_http2(TokioIo::new(guarded), service, limits, peer) => {}
             () = answers.cut_stalled(patience.write) => {}
         }
     } else {
-        serve_http1(io, service, limits, peer).await;
+        let framed = TokioIo::new(Framed::new(guarded, peer));
+        serve_http1(framed, service, limits, peer).await;
     }
 }
 
-async fn serve_http1<S>(io: TokioIo<Guarded>, service: S, limits: &Limits, peer: &Peer)
+async fn serve_http1<S>(io: TokioIo<Framed>, service: S, limits: &Limits, peer: &Peer)
 where
     S: hyper::service::Service<Request<Incoming>, Response = Response<Sending>, Error = Infallible>,
 {

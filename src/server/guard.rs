@@ -63,6 +63,11 @@ impl Requests {
         RequestUnderway(self.clone())
     }
 
+    /// How many heads were read, ever.
+    pub(super) fn begun(&self) -> usize {
+        self.0.begun.load(Ordering::Relaxed)
+    }
+
     fn any(&self) -> bool {
         self.0.running.load(Ordering::Acquire) > 0
     }
@@ -132,6 +137,15 @@ impl Guarded {
         }
     }
 
+    /// What the client sends, without a watch over how long it takes.
+    pub(super) fn poll_wire(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.wire).poll_read(cx, buffer)
+    }
+
     /// Waiting for bytes: of a head, of the next request, or, while one is on its way, of
     /// anything for as long as it takes.
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -157,7 +171,7 @@ impl Guarded {
     /// A request whose head is whole may be answered before anything waits for it: what is read
     /// from then on belongs to the next.
     fn notice_requests(&mut self) {
-        let heads = self.requests.0.begun.load(Ordering::Relaxed);
+        let heads = self.requests.begun();
         if heads != self.heads {
             self.heads = heads;
             self.head_begun = false;

@@ -11,7 +11,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::world::client::{TOKEN, raw};
-use crate::world::{DEPLOYMENT, World, world};
+use crate::world::{Call, DEPLOYMENT, World, call, world};
+
+const API: &str = "/api/v1/cloud";
+const PATIENCE: Duration = Duration::from_secs(5);
 
 #[tokio::test]
 async fn every_case_gets_its_answer_and_reaches_no_deployment() {
@@ -83,4 +86,31 @@ fn expanded(text: &str) -> Vec<u8> {
     }
     bytes.extend_from_slice(rest.as_bytes());
     bytes
+}
+
+#[tokio::test]
+async fn what_is_no_message_is_answered_in_its_turn_and_ends_the_connection() {
+    let world = world().await;
+    let get = |more: &str| {
+        format!(
+            "GET {API}/agents HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n{more}\r\n"
+        )
+    };
+    // Two good ones, then one that other servers may read as two, then a good one that is not read.
+    let bad = get("content-length: 5\r\ncontent-length: 6\r\n");
+    let sent = [get(""), get("x-request-id: second\r\n"), bad, get("x-request-id: last\r\n")];
+    let told = raw(world.proxy(), sent.concat().as_bytes(), PATIENCE).await;
+    let answers = told.split("HTTP/1.1 ").skip(1);
+    let statuses: Vec<_> = answers.filter_map(|answer| answer.get(..3)).collect();
+    assert_eq!(statuses, ["200", "200", "400"], "{told}");
+    assert!(told.contains("x-request-id: second\r\n") && !told.contains("x-request-id: last"));
+    let (head, body) = told.rsplit_once("\r\n\r\n").unwrap();
+    assert!(head.ends_with("connection: close"), "{head}");
+    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!(body["error"]["type"], "invalid_request_error");
+    let message = body["error"]["message"].as_str().unwrap();
+    assert!(message.contains("Content-Length"), "{message}");
+    let metrics = call(world.admin(), Call::get("/metrics")).await.text();
+    let counted = r#"changegate_requests_total{class="refused",kind="read",status="4xx"} 1"#;
+    assert!(metrics.contains(counted), "{metrics}");
 }

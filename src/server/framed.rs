@@ -1,0 +1,163 @@
+//! A client connection of HTTP/1.1 on which only well-formed messages come through: bytes that are
+//! none are answered here, after every request before them, and end the connection.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use super::connection::Peer;
+use super::framing::{Framing, Malformed};
+use super::guard::{Guarded, Requests};
+use crate::alarm::Alarm;
+use crate::gateway::{Gateway, malformed};
+
+/// How often it is looked whether the requests before are answered: the parser does not always ask
+/// again by itself.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// How long, and how many bytes, the client may go on sending after its answer: closed at once, a
+/// connection with bytes unread loses the answer (RFC 9112, 9.6).
+const LINGERS: Duration = Duration::from_millis(500);
+const LINGERING_READS_MAX: usize = 64;
+
+/// A connection whose bytes are looked at.
+pub(super) struct Framed {
+    guarded: Guarded,
+    framing: Framing,
+    requests: Requests,
+    gateway: Arc<Gateway>,
+    /// Bytes wait to be written.
+    writes: bool,
+    end: Option<Box<End>>,
+}
+
+/// What came after bytes that are no message.
+struct End {
+    malformed: Malformed,
+    /// What is still to be sent; none before it is the answer's turn.
+    answer: Option<Vec<u8>>,
+    closes_at: Option<Instant>,
+    reads: usize,
+    alarm: Alarm,
+}
+
+impl Framed {
+    pub(super) fn new(guarded: Guarded, peer: &Peer) -> Self {
+        Self {
+            guarded,
+            framing: Framing::default(),
+            requests: peer.requests.clone(),
+            gateway: Arc::clone(&peer.gateway),
+            writes: false,
+            end: None,
+        }
+    }
+
+    /// Whether every request that came has been answered.
+    fn is_at_rest(&self) -> bool {
+        self.requests.begun() == self.framing.heads()
+            && self.requests.resting_since().is_some()
+            && !self.writes
+    }
+
+    /// Leads the connection to its end.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let is_at_rest = self.is_at_rest();
+        let Some(end) = &mut self.end else { return Poll::Ready(Ok(())) };
+        let Malformed { in_body, fault, .. } = end.malformed;
+        let broken = io::Error::new(io::ErrorKind::InvalidData, fault.message());
+        if in_body {
+            // Its request is being answered: that its body is none is told there.
+            return Poll::Ready(Err(broken));
+        }
+        if end.answer.is_none() {
+            if !is_at_rest {
+                end.alarm.wake_within(LOOK_EVERY, cx);
+                return Poll::Pending;
+            }
+            let Some(status) = fault.status() else { return Poll::Ready(Ok(())) };
+            end.answer = Some(malformed(&self.gateway, status, fault.message()));
+        }
+        ready!(end.poll_farewell(&mut self.guarded, cx));
+        Poll::Ready(Err(broken))
+    }
+}
+
+impl End {
+    /// Sends the answer, and hears the client out for a moment.
+    fn poll_farewell(&mut self, guarded: &mut Guarded, cx: &mut Context<'_>) -> Poll<()> {
+        while let Some(answer) = self.answer.as_mut().filter(|answer| !answer.is_empty()) {
+            match ready!(Pin::new(&mut *guarded).poll_write(cx, answer)) {
+                Ok(written @ 1..) => drop(answer.drain(..written)),
+                _ => return Poll::Ready(()),
+            }
+        }
+        if self.closes_at.is_none() {
+            if ready!(Pin::new(&mut *guarded).poll_shutdown(cx)).is_err() {
+                return Poll::Ready(());
+            }
+            self.closes_at = Some(Instant::now() + LINGERS);
+        }
+        while self.reads < LINGERING_READS_MAX {
+            self.reads += 1;
+            let mut room = [0; 1024];
+            let mut unread = ReadBuf::new(&mut room);
+            match guarded.poll_wire(cx, &mut unread) {
+                Poll::Ready(Ok(())) if !unread.filled().is_empty() => {}
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => {
+                    let closes_at = self.closes_at.unwrap_or_else(Instant::now);
+                    return self.alarm.poll(closes_at, cx);
+                }
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+impl AsyncRead for Framed {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let framed = self.get_mut();
+        if framed.end.is_some() {
+            return framed.poll_end(cx);
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut framed.guarded).poll_read(cx, buffer))?;
+        let came = buffer.filled().get(before..).unwrap_or_default();
+        let Err(malformed) = framed.framing.watch(came) else { return Poll::Ready(Ok(())) };
+        buffer.set_filled(before + malformed.sound);
+        let (answer, closes_at, reads, alarm) = (None, None, 0, Alarm::default());
+        framed.end = Some(Box::new(End { malformed, answer, closes_at, reads, alarm }));
+        if malformed.sound > 0 { Poll::Ready(Ok(())) } else { framed.poll_end(cx) }
+    }
+}
+
+impl AsyncWrite for Framed {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let framed = self.get_mut();
+        let written = Pin::new(&mut framed.guarded).poll_write(cx, bytes);
+        framed.writes = written.is_pending();
+        written
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().guarded).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().guarded).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,237 @@
+//! The bytes of an HTTP/1.1 connection, read beside the parser: where a message begins and ends,
+//! they have to tell in one way only (RFC 9112). What other servers may read differently (a line
+//! that ends in a bare LF, two lengths, a length beside chunks, a folded field) is no message here,
+//! even where the parser would make one of it.
+
+mod chunks;
+mod head;
+
+use http::StatusCode;
+use memchr::memchr;
+
+use self::head::{Head, Length};
+
+/// The longest begun line that is kept until its end comes, in bytes: longer than any head that the
+/// parser takes.
+const LINE_BYTES_MAX: usize = 2 << 20;
+
+/// A connection's messages, one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Framing {
+    place: Place,
+    /// A line whose end has not come yet.
+    begun: Vec<u8>,
+    head: Head,
+    /// How many heads were whole.
+    heads: usize,
+}
+
+/// What comes next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Place {
+    /// A request line, after one empty line at most (RFC 9112, 2.2).
+    #[default]
+    Start,
+    /// A request line, now surely.
+    Request,
+    /// A field of the head, or its end.
+    Fields,
+    /// So many bytes of a body.
+    Body(u64),
+    /// A chunk's size.
+    ChunkSize,
+    /// So many bytes of a chunk.
+    Chunk(u64),
+    /// The end of a chunk's line.
+    ChunkEnd,
+    /// A field of the trailer section, or the message's end.
+    Trailers,
+    /// Nothing that is looked at: the parser has given up by now.
+    Beyond,
+}
+
+/// Bytes that are no message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Malformed {
+    /// How many of the bytes just read belong to what came before.
+    pub(super) sound: usize,
+    /// Whether it is a body that is none, of a request whose head was well-formed.
+    pub(super) in_body: bool,
+    pub(super) fault: Fault,
+}
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    LineEnd,
+    RequestLine,
+    Target,
+    Fragment,
+    Version,
+    /// No HTTP at all: there is nobody to answer.
+    Foreign,
+    Folded,
+    FieldName,
+    FieldValue,
+    Length,
+    Coding,
+    LengthAndCoding,
+    Chunk,
+    Trailer,
+}
+
+impl Fault {
+    /// How it is answered; none where there is nobody who would understand.
+    pub(super) const fn status(self) -> Option<StatusCode> {
+        match self {
+            Self::Foreign => None,
+            Self::Version => Some(StatusCode::HTTP_VERSION_NOT_SUPPORTED),
+            _ => Some(StatusCode::BAD_REQUEST),
+        }
+    }
+
+    /// What is wrong, and what would be right.
+    pub(super) const fn message(self) -> &'static str {
+        match self {
+            Self::LineEnd => "a line does not end in CR LF, or has a CR within: send CR LF",
+            Self::RequestLine => {
+                "the request line is none: send method, target and HTTP/1.1, one space between each"
+            }
+            Self::Target => "the target has characters that no URI has: percent-encode them",
+            Self::Fragment => "the target has a #fragment, which is never sent: remove it",
+            Self::Version => "this version of HTTP is not served here: send HTTP/1.1 or HTTP/2",
+            Self::Foreign => "this is not HTTP",
+            Self::Folded => "a field goes on in the next line: send each in one line",
+            Self::FieldName => {
+                "a header line is no `name: value`: send a name without spaces, and a colon"
+            }
+            Self::FieldValue => "a header's value has control characters: remove them",
+            Self::Length => "Content-Length is not one number of digits: send it once",
+            Self::Coding => {
+                "only Transfer-Encoding: chunked is taken, once and in HTTP/1.1: send nothing else"
+            }
+            Self::LengthAndCoding => {
+                "both Content-Length and Transfer-Encoding are sent: send one of them"
+            }
+            Self::Chunk => "a chunk of the body is none: send its size in hex digits, and CR LF",
+            Self::Trailer => "the trailer section has a field that belongs in the head: remove it",
+        }
+    }
+}
+
+impl Framing {
+    /// Whether what comes next is the beginning of a message.
+    pub(super) fn is_between_messages(&self) -> bool {
+        matches!(self.place, Place::Start) && self.begun.is_empty()
+    }
+
+    /// How many heads were whole.
+    pub(super) fn heads(&self) -> usize {
+        self.heads
+    }
+
+    /// Looks at the bytes that come next.
+    pub(super) fn watch(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+        let mut rest = bytes;
+        // Where in `bytes` the message begins that is being read.
+        let mut message = 0;
+        while !rest.is_empty() {
+            let here = bytes.len() - rest.len();
+            if self.is_between_messages() {
+                message = here;
+            }
+            match &mut self.place {
+                Place::Body(left) | Place::Chunk(left) => {
+                    let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
+                    *left -= taken as u64;
+                    rest = rest.get(taken..).unwrap_or_default();
+                    self.end_of_bytes();
+                }
+                Place::Beyond => return Ok(()),
+                _ => {
+                    let in_body = self.place.is_in_body();
+                    let sound = if in_body { here } else { message };
+                    rest = self.line(rest).map_err(|fault| Malformed { sound, in_body, fault })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a line, or the beginning of one; returns what follows.
+    fn line<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], Fault> {
+        let Some(end) = memchr(b'\n', bytes) else {
+            if self.begun.len() + bytes.len() > LINE_BYTES_MAX {
+                (self.place, self.begun) = (Place::Beyond, Vec::new());
+            } else {
+                self.begun.extend_from_slice(bytes);
+            }
+            return Ok(&[]);
+        };
+        let (line, rest) = (bytes.get(..end), bytes.get(end + 1..).unwrap_or_default());
+        let line = line.unwrap_or_default();
+        if self.begun.is_empty() {
+            self.whole_line(line)?;
+        } else {
+            let mut whole = std::mem::take(&mut self.begun);
+            whole.extend_from_slice(line);
+            self.whole_line(&whole)?;
+        }
+        Ok(rest)
+    }
+
+    /// A line without its LF.
+    fn whole_line(&mut self, line: &[u8]) -> Result<(), Fault> {
+        let Some((b'\r', line)) = line.split_last() else { return Err(Fault::LineEnd) };
+        self.place = match self.place {
+            Place::Start if line.is_empty() => Place::Request,
+            Place::Start | Place::Request => {
+                self.head = Head::begin(line)?;
+                Place::Fields
+            }
+            Place::Fields if line.is_empty() => {
+                let length = self.head.length()?;
+                self.heads += 1;
+                match length {
+                    Length::None | Length::Bytes(0) => Place::Start,
+                    Length::Bytes(bytes) => Place::Body(bytes),
+                    Length::Chunked => Place::ChunkSize,
+                }
+            }
+            Place::Fields => {
+                self.head.field(line)?;
+                Place::Fields
+            }
+            Place::ChunkSize => match chunks::size(line)? {
+                0 => Place::Trailers,
+                bytes => Place::Chunk(bytes),
+            },
+            Place::ChunkEnd if line.is_empty() => Place::ChunkSize,
+            Place::ChunkEnd => return Err(Fault::Chunk),
+            Place::Trailers if line.is_empty() => Place::Start,
+            Place::Trailers => {
+                chunks::trailer(line)?;
+                Place::Trailers
+            }
+            place @ (Place::Body(_) | Place::Chunk(_) | Place::Beyond) => place,
+        };
+        Ok(())
+    }
+
+    fn end_of_bytes(&mut self) {
+        match self.place {
+            Place::Body(0) => self.place = Place::Start,
+            Place::Chunk(0) => self.place = Place::ChunkEnd,
+            _ => {}
+        }
+    }
+}
+
+impl Place {
+    const fn is_in_body(self) -> bool {
+        matches!(self, Self::ChunkSize | Self::ChunkEnd | Self::Trailers)
+    }
+}
+
+#[cfg(test)]
+mod tests;
