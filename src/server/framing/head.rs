@@ -1,5 +1,7 @@
 //! A request's head, line by line.
 
+use memchr::{memchr, memrchr};
+
 use super::Fault;
 
 /// What a head has told of its message so far.
@@ -21,24 +23,24 @@ pub(super) enum Length {
 impl Head {
     /// The head that begins with this request line (RFC 9112, 3).
     pub(super) fn begin(line: &[u8]) -> Result<Self, Fault> {
-        if line.contains(&b'\r') {
-            return Err(Fault::LineEnd);
-        }
-        let mut words = line.split(|byte| *byte == b' ');
-        let (Some(method), Some(target), version, None) =
-            (words.next(), words.next(), words.next(), words.next())
-        else {
-            return Err(Fault::RequestLine);
-        };
-        let is_http_10 = match version {
-            Some(b"HTTP/1.1") => false,
-            Some(b"HTTP/1.0") => true,
-            Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor])
+        let read = Self::of_request_line(line);
+        read.map_err(|fault| if line.contains(&b'\r') { Fault::LineEnd } else { fault })
+    }
+
+    fn of_request_line(line: &[u8]) -> Result<Self, Fault> {
+        let (first, last) =
+            memchr(b' ', line).zip(memrchr(b' ', line)).ok_or(Fault::RequestLine)?;
+        let method = line.get(..first).unwrap_or_default();
+        let target = line.get(first + 1..last).ok_or(Fault::RequestLine)?;
+        let is_http_10 = match line.get(last + 1..).unwrap_or_default() {
+            b"HTTP/1.1" => false,
+            b"HTTP/1.0" => true,
+            [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
                 if major.is_ascii_digit() && minor.is_ascii_digit() =>
             {
                 return Err(Fault::Version);
             }
-            Some(version @ [_, ..]) if !version.to_ascii_uppercase().starts_with(b"HTTP") => {
+            version @ [_, ..] if !version.to_ascii_uppercase().starts_with(b"HTTP") => {
                 return Err(Fault::Foreign);
             }
             _ => return Err(Fault::RequestLine),
@@ -46,10 +48,10 @@ impl Head {
         if method.is_empty() || !method.iter().all(|byte| is_token(*byte)) || target.is_empty() {
             return Err(Fault::RequestLine);
         }
-        if !target.iter().all(u8::is_ascii_graphic) {
-            return Err(Fault::Target);
+        if any(target, |byte| !(b'!'..=b'~').contains(&byte)) {
+            return Err(if target.contains(&b' ') { Fault::RequestLine } else { Fault::Target });
         }
-        if target.contains(&b'#') {
+        if any(target, |byte| byte == b'#') {
             return Err(Fault::Fragment);
         }
         Ok(Self { is_http_10, length: None, is_chunked: false })
@@ -94,12 +96,7 @@ pub(super) fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
     let end = line.iter().position(|byte| !is_token(*byte)).unwrap_or(line.len());
     let (name, rest) = line.split_at(end);
     let ([_, ..], [b':', value @ ..]) = (name, rest) else { return Err(Fault::FieldName) };
-    // In numbers and to the end, without a branch, so that many bytes are looked at at once.
-    let is = |found: bool| u8::from(found);
-    let controls = value
-        .iter()
-        .fold(0, |found, byte| found | is(*byte < b' ') & is(*byte != b'\t') | is(*byte == 0x7f));
-    if controls > 0 {
+    if any(value, |byte| byte != b'\t' && (byte < b' ' || byte == 0x7f)) {
         return Err(if value.contains(&b'\r') { Fault::LineEnd } else { Fault::FieldValue });
     }
     Ok((name, value.trim_ascii()))
@@ -111,17 +108,35 @@ fn decimal(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(text).ok().filter(|_| digits)?.parse().ok()
 }
 
-/// Whether a byte may stand in a method or a field's name (RFC 9110, 5.6.2).
-const fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || SYMBOLS & (1_u128 << (byte & 0x7f)) != 0 && byte < 0x80
+/// Whether any of the bytes is such a one; all are looked at, without a branch, so that many are at
+/// once.
+fn any(bytes: &[u8], is: impl Fn(u8) -> bool) -> bool {
+    bytes.iter().fold(0, |found, byte| found | u8::from(is(*byte))) > 0
 }
 
-/// The bits of the symbols that a token may have.
-const SYMBOLS: u128 = {
-    let (mut symbols, mut bits) = (b"!#$%&'*+-.^_`|~".as_slice(), 0);
-    while let [first, rest @ ..] = symbols {
-        bits |= 1_u128 << *first;
-        symbols = rest;
+/// Whether a byte may stand in a method or a field's name (RFC 9110, 5.6.2).
+fn is_token(byte: u8) -> bool {
+    TOKEN.get(usize::from(byte)).copied().unwrap_or_default()
+}
+
+static TOKEN: [bool; 256] = {
+    let mut token = [false; 256];
+    let mut places = token.as_mut_slice();
+    let mut byte = 0_u8;
+    while let [place, rest @ ..] = places {
+        let symbols = b"!#$%&'*+-.^_`|~";
+        let mut left = symbols.as_slice();
+        while let [symbol, rest @ ..] = left {
+            if byte == *symbol {
+                *place = true;
+            }
+            left = rest;
+        }
+        if byte.is_ascii_alphanumeric() {
+            *place = true;
+        }
+        byte = byte.wrapping_add(1);
+        places = rest;
     }
-    bits
+    token
 };
