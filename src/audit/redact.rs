@@ -9,7 +9,7 @@ use std::sync::Arc;
 use memchr::memmem::Finder;
 use serde_json::Value;
 
-use self::credential::{TOKEN_BYTES_MIN, credential};
+use self::credential::{TOKEN_BYTES_MIN, announces, credential};
 use crate::deployment::Object;
 use crate::deployment::pointer::push_segment;
 use crate::key::{Key, Token};
@@ -201,7 +201,9 @@ impl Redactor {
         let separator = if text.contains('\n') {
             Some('\n')
         } else {
-            [';', ',', ' '].into_iter().find(|separator| {
+            // What is announced stands after a space, and may look like a variable there.
+            let separators: &[char] = if announces(text) { &[';', ','] } else { &[';', ',', ' '] };
+            separators.iter().copied().find(|separator| {
                 let mut pieces = text.split(*separator).map(str::trim);
                 text.contains(*separator)
                     && pieces.all(|piece| piece.is_empty() || variable(piece).is_some())
@@ -222,7 +224,7 @@ impl Redactor {
             return piece.to_owned();
         }
         let concealed = match variable(text) {
-            Some((name, value)) => format!("{name}={}", self.key.conceal(value)),
+            Some((name, value)) => format!("{}={}", self.scrub(name), self.key.conceal(value)),
             None => self.key.conceal(text),
         };
         let (lead, rest) = piece.split_at(piece.len() - piece.trim_start().len());

@@ -42,6 +42,11 @@ fn may_hold_one(text: &str) -> bool {
     beginnings > 0
 }
 
+/// Whether `text` holds the word that announces a token.
+pub(super) fn announces(text: &str) -> bool {
+    text.as_bytes().windows(6).any(|word| word.eq_ignore_ascii_case(b"bearer"))
+}
+
 /// Where the token is that `text` begins with or announces: its start and its length in bytes.
 fn token(text: &str) -> Option<(usize, usize)> {
     let long = |token: &str| {

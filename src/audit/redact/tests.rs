@@ -61,6 +61,7 @@ fn variables_are_concealed_one_by_one_and_what_is_between_them_stays() {
         ("A=x;y B=2", format!("A={} B={}", hidden("x;y"), hidden("2"))),
         ("A=one two", format!("A={}", hidden("one two"))),
         ("A=1\r\n\nB=a;C=d\n", format!("A={}\r\n\nB={}\n", hidden("1"), hidden("a;C=d"))),
+        ("A=Bearer c2VjcmV0=x", format!("A={}", hidden("Bearer c2VjcmV0=x"))),
         ("hunter2", hidden("hunter2")),
         ("c2VjcmV0==", hidden("c2VjcmV0==")),
         ("A=1\nc2VjcmV0=\n", format!("A={}\n{}\n", hidden("1"), hidden("c2VjcmV0="))),
@@ -70,6 +71,15 @@ fn variables_are_concealed_one_by_one_and_what_is_between_them_stays() {
         assert_eq!(value, json!({ "environment_variables": expected }), "{text:?}");
         assert_eq!(redacted, ["/patch/environment_variables"]);
     }
+}
+
+#[test]
+fn a_token_that_stands_as_the_name_of_a_variable_is_concealed() {
+    let redactor = redactor(&[]).knowing(&crate::key::Token::new("abcdEFGH1234"));
+    let mut value = json!({"environment_variables": "abcdEFGH1234=1;B=2"});
+    redactor.conceal(&mut value, "", &mut Vec::new());
+    let (name, one, two) = (hidden("abcdEFGH1234"), hidden("1"), hidden("2"));
+    assert_eq!(value["environment_variables"], format!("{name}={one};B={two}"));
 }
 
 #[test]
