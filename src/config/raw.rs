@@ -12,9 +12,13 @@ use toml::de::{DeTable, DeValue};
 
 use super::check::Complaint;
 use super::keys;
+use crate::deployment::excerpt::excerpt;
 
 /// What the names of variables start with.
 const PREFIX: &str = "CHANGEGATE_";
+
+/// The most characters of a complaint.
+const MESSAGE_CHARS_MAX: usize = 1_000;
 
 /// Variables that are read elsewhere: the path of the file itself, and the log's filter.
 const OTHER_VARIABLES: [&str; 2] = ["CHANGEGATE_CONFIG", "CHANGEGATE_LOG"];
@@ -100,6 +104,8 @@ impl Complaints {
             Place::Line(line) => (self.file.clone(), Some(*line), message.to_owned()),
             Place::Variable(name) => (ENVIRONMENT.into(), None, format!("{name}: {message}")),
         };
+        // It may repeat what was typed: names, paths.
+        let message = excerpt(&message, MESSAGE_CHARS_MAX);
         self.found.push(Complaint { file, line, warning, message });
     }
 }

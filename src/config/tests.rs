@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::check::{Checked, check};
+use super::check::{Checked, Complaint, check};
 use super::keys::{KEYS, Key};
 use super::*;
 
@@ -326,6 +326,21 @@ fn no_complaint_repeats_what_may_be_a_secret() {
     let checked = check_text(folder.path(), text, &[("CHANGEGATE_UPSTREAM__URL", "hunter2://")]);
     assert_eq!(checked.complaints.iter().filter(|c| !c.warning).count(), 4);
     assert!(!format!("{checked:?}").contains("hunter2"), "{checked:?}");
+}
+
+#[test]
+fn a_complaint_is_short_and_steers_no_terminal() {
+    let folder = folder();
+    let long = "x".repeat(100_000);
+    let text = format!(
+        "{MINIMAL}[policy]\nfile = \"\\u001b[2J\"\n[listen.tls]\ncert = '{long}'\nkey = '{long}'\n"
+    );
+    let environment = [("CHANGEGATE_L\u{1b}[2JIMITS", "1")];
+    let checked = check_text(folder.path(), &text, &environment);
+    assert_eq!(checked.complaints.len(), 3, "{:?}", checked.complaints);
+    for Complaint { message, .. } in checked.complaints {
+        assert!(message.len() < 2_000 && !message.contains('\u{1b}'), "{message:?}");
+    }
 }
 
 #[test]
