@@ -55,6 +55,8 @@ use self::reply::{Refusal, Reply};
 pub(crate) use self::reply::{ReplyBody, malformed};
 use self::room::Room;
 use self::route::Route;
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::route::trial;
 use self::tally::Tally;
 use self::turn::Turns;
 use self::underway::Exchanges;

@@ -31,6 +31,10 @@ pub mod simulator;
 mod cases;
 pub mod cli;
 
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod trial;
+
 /// Of every program of this package: calls allocate small things that live as long as they do.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

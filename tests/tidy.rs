@@ -30,7 +30,7 @@ fn files(folder: &str, extension: &str) -> Vec<(String, String)> {
 
 fn sources() -> Vec<(String, String)> {
     let mut all = files("src", "rs");
-    for folder in ["tests", "bench", "benches"] {
+    for folder in ["tests", "bench", "benches", "fuzz/fuzz_targets"] {
         all.extend(files(folder, "rs"));
     }
     all

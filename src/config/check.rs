@@ -65,15 +65,21 @@ impl fmt::Display for Complaint {
 /// variables.
 #[must_use]
 pub fn check(path: &Path, environment: &[(String, String)]) -> Checked {
-    let mut complaints = Complaints::about(path.to_owned());
-    let typed = match read_text(path) {
-        Ok(text) => Typed::read(&text, environment, &mut complaints),
+    match read_text(path) {
+        Ok(text) => check_text(path, &text, environment),
         Err(why) => {
+            let mut complaints = Complaints::about(path.to_owned());
             let message = format!("{why}: make the file, or name another one with --config");
             complaints.error(&Place::File, &message);
-            None
+            Checked { config: None, complaints: complaints.in_order() }
         }
-    };
+    }
+}
+
+/// Checks the text of the file at `path`, as [`check`] does.
+pub(crate) fn check_text(path: &Path, text: &str, environment: &[(String, String)]) -> Checked {
+    let mut complaints = Complaints::about(path.to_owned());
+    let typed = Typed::read(text, environment, &mut complaints);
     let folder = path.parent().map(Path::to_owned).unwrap_or_default();
     let config = typed.and_then(|typed| {
         let mut reader = Reader { typed, folder, complaints: &mut complaints };

@@ -1,5 +1,8 @@
 //! Which deployment operation a method and a raw path are, if any.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod trial;
+
 use http::Method;
 use percent_encoding::percent_decode_str;
 
