@@ -16,6 +16,7 @@ mod crash;
 mod demo;
 mod governed;
 mod http2;
+mod json;
 mod kept;
 mod lifecycle;
 mod limits;
