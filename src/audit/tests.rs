@@ -1,5 +1,7 @@
 mod durability;
+mod pages;
 mod questions;
+mod secrets;
 
 use std::path::{Path, PathBuf};
 

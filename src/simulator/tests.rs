@@ -1,6 +1,7 @@
 //! The simulator through its socket.
 
 mod deployments;
+mod predicted;
 
 use std::time::Duration;
 
