@@ -8,9 +8,16 @@ use super::ignorable::is_ignorable;
 /// How often a text is taken through the same steps at most. Real text settles within three rounds.
 const ROUNDS_MAX: usize = 8;
 
-/// Whether such a server may take `name` for `known`, which is of small letters.
+/// Whether such a server may take `name` for `known`, which is of small letters of ASCII.
 pub(crate) fn is_taken_for(name: &str, known: &str) -> bool {
-    name == known || folded(name) == known
+    name == known || folded_within(name, known.len()).is_some_and(|folded| folded == known)
+}
+
+/// A name folded; none where that has more than so many characters. However long a name is, no more
+/// of it than that is folded: no character that is seen folds to nothing.
+pub(crate) fn folded_within(name: &str, chars_max: usize) -> Option<String> {
+    let short: String = seen_in(name.chars()).take(chars_max + 1).collect();
+    Some(folded(&short)).filter(|folded| folded.chars().nth(chars_max).is_none())
 }
 
 /// Compatibility forms (NFKC) in their full case folding (Unicode 3.13), without white space and
@@ -26,7 +33,12 @@ pub(crate) fn folded(text: &str) -> String {
 
 /// The characters that are seen: neither white space nor ignorable.
 pub(crate) fn seen(text: impl Iterator<Item = char>) -> String {
-    text.filter(|c| !c.is_whitespace() && !is_ignorable(*c)).collect()
+    seen_in(text).collect()
+}
+
+/// As [`seen`], one after the other.
+pub(crate) fn seen_in(text: impl Iterator<Item = char>) -> impl Iterator<Item = char> {
+    text.filter(|c| !c.is_whitespace() && !is_ignorable(*c))
 }
 
 /// Takes a step until nothing changes, a bounded number of times.
@@ -63,5 +75,10 @@ mod tests {
             assert!(!is_taken_for(name, "metadata"), "{name:?}");
         }
         assert_eq!(folded("\u{17f}chedule"), "schedule");
+        assert_eq!(folded_within("S\u{200b}ched", 5).as_deref(), Some("sched"));
+        assert_eq!(folded_within("schedu", 5), None);
+        // One character that is eighteen of them.
+        assert_eq!(folded_within("\u{fdfa}", 5), None);
+        assert_eq!(folded_within(&"\u{fdfa}".repeat(1 << 20), 64), None);
     }
 }

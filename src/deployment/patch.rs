@@ -7,7 +7,7 @@ use serde_json::Value;
 use self::reader::{Keys, Reader};
 use super::Object;
 use super::excerpt::excerpt;
-use super::name::folded;
+use super::name::folded_within;
 use crate::provider::Provider;
 
 /// The deepest nesting that can be asked for. Reading recurses, so the stack sets a bound.
@@ -16,6 +16,12 @@ pub const DEPTH_MAX: usize = 128;
 /// The most metadata keys that one body may hold, nested ones included: far more than any provider
 /// takes, and few enough that judging each by its look holds nobody up.
 const METADATA_KEYS_MAX: usize = 1_000;
+
+/// The most members that a body may have: far more than there are fields.
+const MEMBERS_MAX: usize = 1_000;
+
+/// The longest key in `metadata`, in bytes: it is compared by its look, which takes time.
+const KEY_BYTES_MAX: usize = 1_024;
 
 /// Members by which some servers let a body say that it is another method's.
 const METHOD_MEMBERS: [&str; 2] = ["_method", "_httpmethod"];
@@ -52,6 +58,10 @@ pub fn parse(provider: &Provider, body: &[u8], depth_max: usize) -> Result<Patch
     let Value::Object(object) = read(body, Reader::new(depth_max, Keys::WithoutControls))? else {
         return Err(PatchError::whole("the body is no JSON object: send exactly one"));
     };
+    if object.len() > MEMBERS_MAX {
+        let message = format!("the body has more than {MEMBERS_MAX} members: send fewer");
+        return Err(PatchError::whole(message));
+    }
     if let Some(error) = object.keys().find_map(|name| misleading(provider, name)) {
         return Err(error);
     }
@@ -66,6 +76,15 @@ pub fn parse(provider: &Provider, body: &[u8], depth_max: usize) -> Result<Patch
             message: format!(
                 "`metadata` holds more than {METADATA_KEYS_MAX} keys, nested ones included: \
                  send fewer"
+            ),
+            param: Some("metadata".into()),
+        });
+    }
+    if let Some(key) = object.get("metadata").and_then(overlong_key) {
+        let shown = excerpt(key, NAME_CHARS_MAX);
+        return Err(PatchError {
+            message: format!(
+                "the key `{shown}` in `metadata` has more than {KEY_BYTES_MAX} bytes: shorten it"
             ),
             param: Some("metadata".into()),
         });
@@ -94,7 +113,7 @@ fn misleading(provider: &Provider, name: &str) -> Option<PatchError> {
     if is_field(name) {
         return None;
     }
-    let taken_for = folded(name);
+    let taken_for = folded_within(name, NAME_CHARS_MAX)?;
     let shown = excerpt(name, NAME_CHARS_MAX);
     let message = if METHOD_MEMBERS.contains(&taken_for.as_str()) {
         format!("`{shown}` would make this another method: remove it")
@@ -104,6 +123,19 @@ fn misleading(provider: &Provider, name: &str) -> Option<PatchError> {
         return None;
     };
     Some(PatchError { message, param: Some(shown) })
+}
+
+/// A key that is too long, at any level.
+fn overlong_key(value: &Value) -> Option<&str> {
+    match value {
+        Value::Object(members) => members.iter().find_map(|(key, value)| {
+            Some(key.as_str())
+                .filter(|key| key.len() > KEY_BYTES_MAX)
+                .or_else(|| overlong_key(value))
+        }),
+        Value::Array(elements) => elements.iter().find_map(overlong_key),
+        _ => None,
+    }
 }
 
 /// How many keys a value holds at all levels.

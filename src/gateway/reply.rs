@@ -11,7 +11,6 @@ use http_body::{Body, Frame, SizeHint};
 use serde_json::json;
 
 use super::Gateway;
-use super::headers::X_REQUEST_ID;
 use super::relay::Relay;
 use super::upload::next_piece;
 use crate::ids::RequestId;
@@ -141,18 +140,14 @@ impl Refusal {
         Self { may_be_applied: true, ..self }
     }
 
-    /// The provider's envelope.
-    fn envelope(&self, request_id: &RequestId) -> String {
-        let mut error = json!({"type": self.kind, "message": self.message});
-        if let (Some(param), Some(object)) = (&self.param, error.as_object_mut()) {
-            object.insert("param".to_owned(), param.as_str().into());
-        }
-        json!({"type": "error", "error": error, "request_id": request_id.as_str()}).to_string()
-    }
-
     /// The answer in the provider's envelope.
     pub(super) fn into_reply(self, request_id: &RequestId) -> Reply {
-        let mut reply = whole(self.status, Bytes::from(self.envelope(request_id)));
+        let mut error = json!({"type": self.kind, "message": self.message});
+        if let (Some(param), Some(object)) = (self.param, error.as_object_mut()) {
+            object.insert("param".to_owned(), param.into());
+        }
+        let envelope = json!({"type": "error", "error": error, "request_id": request_id.as_str()});
+        let mut reply = whole(self.status, Bytes::from(envelope.to_string()));
         let headers = reply.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(seconds) = self.retry_after {
@@ -168,17 +163,10 @@ impl Refusal {
     }
 }
 
-/// The answer to bytes that are no request, as it goes out; the connection ends with it.
-pub(crate) fn malformed(gateway: &Gateway, status: StatusCode, message: &str) -> Vec<u8> {
+/// The answer to bytes that are no request, as it goes out: bare, and the connection's end.
+pub(crate) fn malformed(gateway: &Gateway, status: StatusCode) -> Vec<u8> {
     gateway.metrics.request(CallClass::Refused, false, status);
-    let request_id = RequestId::random();
-    let envelope = Refusal::new(status, INVALID, message).envelope(&request_id);
-    format!(
-        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
-         {X_REQUEST_ID}: {request_id}\r\nconnection: close\r\n\r\n{envelope}",
-        envelope.len()
-    )
-    .into_bytes()
+    format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").into_bytes()
 }
 
 /// An answer that is held whole.

@@ -62,9 +62,7 @@ pub(super) fn classify(
         ));
     }
     if !concerns_deployments {
-        // What a path that is not plain text is decoded to, servers do not agree on.
-        let plain = target.path.is_ascii() && !target.path.contains('%');
-        return if plain { Ok(Route::Passthrough) } else { obscure_read(target) };
+        return if is_clear(target.path) { Ok(Route::Passthrough) } else { obscure_read(target) };
     }
     accept_query(target.query)?;
     let below: Option<Vec<&str>> = target
@@ -189,6 +187,15 @@ fn keys_of(query: Option<&str>) -> Vec<String> {
         folded(&decoded(&key)).replace(char::is_control, "")
     };
     query.split(['&', ';']).chain(decoded_first).map(key).collect()
+}
+
+/// Whether it is told what a path is decoded to: plain text. On anything else servers do not agree.
+fn is_clear(path: &str) -> bool {
+    let plain = |text: &str| {
+        let text = text.as_bytes();
+        text.iter().all(|byte| matches!(byte, b' '..=b'~') && *byte != b'%')
+    };
+    plain(path) || plain(&decoded(path))
 }
 
 /// Whether every server reads the path alike: `/`-separated segments of `[A-Za-z0-9_.-]`, none

@@ -217,7 +217,7 @@ mod tests {
         let long = "M".repeat(2_000);
         let mut patch =
             serde_json::json!({"schedule": {"timezone": long}, "metadata": {"a": long}});
-        patch["metadata"][&long] = serde_json::json!({"deep": long});
+        patch["metadata"]["M".repeat(1_020)] = serde_json::json!({"deep": long});
         let policy =
             "timezones.allowed = ['UTC', 'Asia/Shanghai']\nmetadata.forbidden_keys = ['*']";
         let decision = judged(policy, Omitted::Preserved, None, &patch);

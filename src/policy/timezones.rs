@@ -1,5 +1,7 @@
 //! The built-in rule on time zones.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 use unicode_normalization::UnicodeNormalization as _;
 
@@ -19,6 +21,9 @@ const ZONES_SHOWN_MAX: usize = 10;
 
 /// The most characters of a zone that a message shows.
 const ZONE_CHARS_MAX: usize = 64;
+
+/// The longest cron expression that is searched for zones, in bytes.
+const EXPRESSION_BYTES_MAX: usize = 4_096;
 
 /// `[timezones]`: a schedule's zone must be one of these, exactly.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,8 +74,17 @@ impl TimezoneRule {
                 found.push(self.violation(path, fault, Some(expression)));
                 continue;
             };
-            if let Some(zone) = zones_within(text).into_iter().find(|zone| !self.allows(zone)) {
-                let fault = not_allowed(&zone, "the zone inside schedule.expression");
+            if text.len() > EXPRESSION_BYTES_MAX {
+                let fault = format!(
+                    "schedule.expression is longer than {EXPRESSION_BYTES_MAX} bytes, so its zone \
+                     can't be told"
+                );
+                found.push(self.violation(path, &fault, Some(expression)));
+                continue;
+            }
+            let text = in_plain_width(text);
+            if let Some(zone) = zones_within(&text).find(|zone| !self.allows(zone)) {
+                let fault = not_allowed(zone, "the zone inside schedule.expression");
                 found.push(self.violation(path, &fault, Some(&zone.into())));
             }
         }
@@ -130,28 +144,44 @@ fn is_touched(before: Option<&Value>, schedule: &Value) -> bool {
     })
 }
 
-/// What stands behind every `TZ=` of a cron expression, `CRON_TZ=` included, in any case and width
-/// and with white space around the sign: the text up to the next white space.
-fn zones_within(expression: &str) -> Vec<String> {
-    if !expression.is_ascii() {
-        let words = expression.split_whitespace().map(|word| seen(word.nfkc()));
-        return zones_behind(&words.collect::<Vec<_>>().join(" "));
+/// An expression as a server reads it that goes by no character's width, nor by what is not seen.
+fn in_plain_width(expression: &str) -> Cow<'_, str> {
+    if expression.is_ascii() {
+        return Cow::Borrowed(expression);
     }
-    zones_behind(expression)
+    let words = expression.split_whitespace().map(|word| seen(word.nfkc()));
+    Cow::Owned(words.collect::<Vec<_>>().join(" "))
 }
 
-fn zones_behind(expression: &str) -> Vec<String> {
-    let folded = expression.to_ascii_lowercase();
-    let behind = folded.match_indices("tz").filter_map(|(at, tz)| {
-        let value = expression.get(at + tz.len()..)?.trim_start().strip_prefix('=')?;
-        Some(value.split_whitespace().next().unwrap_or_default().to_owned())
-    });
-    behind.collect()
+/// What stands behind every `TZ=` of a cron expression, `CRON_TZ=` included, in any case and with
+/// white space around the sign: the text up to the next white space.
+fn zones_within(expression: &str) -> impl Iterator<Item = &str> {
+    let bytes = expression.as_bytes();
+    let names = bytes.windows(2).enumerate().filter(|(_, name)| name.eq_ignore_ascii_case(b"tz"));
+    names.filter_map(|(at, name)| {
+        let value = expression.get(at + name.len()..)?.trim_start().strip_prefix('=')?;
+        Some(value.split_whitespace().next().unwrap_or_default())
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_expression_is_searched_within_bounds() {
+        let rule = TimezoneRule { allowed: vec!["UTC".to_owned()], enforcement: Enforcement::Deny };
+        let judged = |expression: String| {
+            rule.judge(
+                "/schedule",
+                &serde_json::json!({"expression": expression, "timezone": "UTC"}),
+            )
+        };
+        assert!(judged("TZ=UTC 0 2 * * *".to_owned()).is_empty());
+        assert!(judged("tz=".repeat(1_000)).first().unwrap().message.contains("zone inside"));
+        let long = judged("\u{fdfa}".repeat(1 << 20));
+        assert!(long.first().unwrap().message.contains("longer than 4096 bytes"), "{long:?}");
+    }
 
     #[test]
     fn every_zone_inside_an_expression_is_found() {
@@ -169,7 +199,8 @@ mod tests {
             ("TZ \"x\"", vec![]),
             ("é TZ=é", vec!["é"]),
         ] {
-            assert_eq!(zones_within(expression), zones, "{expression}");
+            let text = in_plain_width(expression);
+            assert_eq!(zones_within(&text).collect::<Vec<_>>(), zones, "{expression}");
         }
     }
 }

@@ -96,10 +96,19 @@ impl Worker {
             }
         }
         // Who waits in the kernel's queue was told that it is connected, and may have asked.
-        while let Ok((stream, peer)) = self.listener.accept() {
-            let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
-            let Ok(stream) = stream else { continue };
-            self.welcome(stream, peer, &pool, &mut connections, &mut guests);
+        for _ in 0..BACKLOG {
+            let taken = self.listener.accept().and_then(|(stream, peer)| {
+                stream.set_nonblocking(true)?;
+                Ok((TcpStream::from_std(stream)?, peer))
+            });
+            match taken {
+                Ok((stream, peer)) => {
+                    self.welcome(stream, peer, &pool, &mut connections, &mut guests);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                // It has gone away meanwhile; the next one may be there.
+                Err(_) => {}
+            }
         }
         // The kernel turns away whoever comes now; whoever is here may finish.
         drop((listener, self.listener));

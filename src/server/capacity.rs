@@ -21,6 +21,9 @@ use super::guard::Requests;
 /// been answered, may be about to ask.
 const RESTS_AT_LEAST: Duration = Duration::from_secs(1);
 
+/// How long nobody is looked for again where nobody was found: looking takes time.
+const LOOKS_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
 /// Of those that may make room, one in so many does at once: looking for them takes time.
 const AT_ONCE: usize = 64;
 
@@ -47,7 +50,11 @@ pub(super) struct Slot {
 
 /// One worker's connections.
 #[derive(Debug, Default)]
-pub(super) struct Guests(Vec<Guest>);
+pub(super) struct Guests {
+    all: Vec<Guest>,
+    /// When none was found that could make room.
+    in_vain_at: Option<Instant>,
+}
 
 #[derive(Debug)]
 struct Guest {
@@ -111,28 +118,35 @@ impl Drop for Slot {
 impl Guests {
     /// Knows of another connection.
     pub(super) fn welcome(&mut self, network: IpAddr, requests: Requests, task: AbortHandle) {
-        if self.0.len() == self.0.capacity() {
-            self.0.retain(|guest| !guest.task.is_finished());
+        if self.all.len() == self.all.capacity() {
+            self.all.retain(|guest| !guest.task.is_finished());
+            // As many may come again before all are looked through again.
+            self.all.reserve(self.all.len());
         }
-        self.0.push(Guest { network, requests, task });
+        self.all.push(Guest { network, requests, task });
     }
 
     /// Ends some connections on which nothing is asked, if there are any: those that have rested
     /// longest, of the network first that has the most.
     pub(super) fn make_room(&mut self, capacity: &Capacity) {
-        self.0.retain(|guest| !guest.task.is_finished());
-        let (largest, now) = (capacity.largest(), Instant::now());
+        let now = Instant::now();
+        if self.in_vain_at.is_some_and(|at| now.duration_since(at) < LOOKS_AGAIN_AFTER) {
+            return;
+        }
+        self.all.retain(|guest| !guest.task.is_finished());
+        let largest = capacity.largest();
         let resting = |guest: &Guest| {
             let rested = now.duration_since(guest.requests.resting_since()?);
             let of_largest = largest == Some(guest.network);
             (rested >= RESTS_AT_LEAST).then_some((of_largest, rested))
         };
         let mut candidates: Vec<_> =
-            self.0.iter().filter_map(|guest| Some((resting(guest)?, guest))).collect();
+            self.all.iter().filter_map(|guest| Some((resting(guest)?, guest))).collect();
         candidates.sort_unstable_by_key(|(rested, _)| Reverse(*rested));
         for (_, guest) in candidates.iter().take(candidates.len().div_ceil(AT_ONCE)) {
             guest.task.abort();
         }
+        self.in_vain_at = candidates.is_empty().then_some(now);
     }
 }
 

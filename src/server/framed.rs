@@ -16,9 +16,10 @@ use super::guard::{Guarded, Requests};
 use crate::alarm::Alarm;
 use crate::gateway::{Gateway, malformed};
 
-/// How often it is looked whether the requests before are answered: the parser does not always ask
-/// again by itself.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How soon, and at last how often, it is looked whether the requests before are answered: the
+/// parser does not always ask again by itself.
+const LOOK_AFTER: Duration = Duration::from_millis(20);
+const LOOK_EVERY_AT_MOST: Duration = Duration::from_secs(1);
 
 /// How long, and how many bytes, the client may go on sending after its answer: closed at once, a
 /// connection with bytes unread loses the answer (RFC 9112, 9.6).
@@ -31,8 +32,6 @@ pub(super) struct Framed {
     framing: Framing,
     requests: Requests,
     gateway: Arc<Gateway>,
-    /// Bytes wait to be written.
-    writes: bool,
     end: Option<Box<End>>,
 }
 
@@ -41,6 +40,7 @@ struct End {
     malformed: Malformed,
     /// What is still to be sent; none before it is the answer's turn.
     answer: Option<Vec<u8>>,
+    look_after: Duration,
     closes_at: Option<Instant>,
     reads: usize,
     alarm: Alarm,
@@ -53,16 +53,13 @@ impl Framed {
             framing: Framing::default(),
             requests: peer.requests.clone(),
             gateway: Arc::clone(&peer.gateway),
-            writes: false,
             end: None,
         }
     }
 
     /// Whether every request that came has been answered.
     fn is_at_rest(&self) -> bool {
-        self.requests.begun() == self.framing.heads()
-            && self.requests.resting_since().is_some()
-            && !self.writes
+        self.requests.begun() == self.framing.heads() && self.requests.resting_since().is_some()
     }
 
     /// Leads the connection to its end.
@@ -77,11 +74,13 @@ impl Framed {
         }
         if end.answer.is_none() {
             if !is_at_rest {
-                end.alarm.wake_within(LOOK_EVERY, cx);
+                end.alarm.wake_within(end.look_after, cx);
+                end.look_after = (end.look_after * 2).min(LOOK_EVERY_AT_MOST);
                 return Poll::Pending;
             }
             let Some(status) = fault.status() else { return Poll::Ready(Ok(())) };
-            end.answer = Some(malformed(&self.gateway, status, fault.message()));
+            tracing::debug!(reason = fault.message(), "what came is no message");
+            end.answer = Some(malformed(&self.gateway, status));
         }
         ready!(end.poll_farewell(&mut self.guarded, cx));
         Poll::Ready(Err(broken))
@@ -135,8 +134,14 @@ impl AsyncRead for Framed {
         let came = buffer.filled().get(before..).unwrap_or_default();
         let Err(malformed) = framed.framing.watch(came) else { return Poll::Ready(Ok(())) };
         buffer.set_filled(before + malformed.sound);
-        let (answer, closes_at, reads, alarm) = (None, None, 0, Alarm::default());
-        framed.end = Some(Box::new(End { malformed, answer, closes_at, reads, alarm }));
+        framed.end = Some(Box::new(End {
+            malformed,
+            answer: None,
+            look_after: LOOK_AFTER,
+            closes_at: None,
+            reads: 0,
+            alarm: Alarm::default(),
+        }));
         if malformed.sound > 0 { Poll::Ready(Ok(())) } else { framed.poll_end(cx) }
     }
 }
@@ -147,10 +152,7 @@ impl AsyncWrite for Framed {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let framed = self.get_mut();
-        let written = Pin::new(&mut framed.guarded).poll_write(cx, bytes);
-        framed.writes = written.is_pending();
-        written
+        Pin::new(&mut self.get_mut().guarded).poll_write(cx, bytes)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -158,6 +160,11 @@ impl AsyncWrite for Framed {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().guarded).poll_shutdown(cx)
+        let Self { guarded, end, .. } = self.get_mut();
+        match end {
+            // Its request was answered although its body is none: that, too, is to arrive.
+            Some(end) => end.poll_farewell(guarded, cx).map(Ok),
+            None => Pin::new(guarded).poll_shutdown(cx),
+        }
     }
 }

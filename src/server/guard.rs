@@ -6,7 +6,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -38,6 +38,8 @@ struct Counts {
     running: AtomicUsize,
     /// Whose heads were read, ever.
     begun: AtomicUsize,
+    /// The client is to take more before anything else can be sent.
+    writing: AtomicBool,
     opened_at: Instant,
     /// When the last one ended, in milliseconds from `opened_at`.
     ended_millis: AtomicU64,
@@ -52,6 +54,7 @@ impl Requests {
         Self(Arc::new(Counts {
             running: AtomicUsize::new(0),
             begun: AtomicUsize::new(0),
+            writing: AtomicBool::new(false),
             opened_at: Instant::now(),
             ended_millis: AtomicU64::new(0),
         }))
@@ -72,10 +75,18 @@ impl Requests {
         self.0.running.load(Ordering::Acquire) > 0
     }
 
-    /// Since when none is on its way; none where one is.
+    /// Since when none is on its way; none where one is, or an answer's end.
     pub(super) fn resting_since(&self) -> Option<Instant> {
         let since = Duration::from_millis(self.0.ended_millis.load(Ordering::Relaxed));
-        (!self.any()).then(|| self.0.opened_at + since)
+        let rests = !self.any() && !self.0.writing.load(Ordering::Relaxed);
+        rests.then(|| self.0.opened_at + since)
+    }
+
+    /// Whether the client is to take more before anything else can be sent.
+    fn write(&self, is_writing: bool) {
+        if self.0.writing.swap(is_writing, Ordering::Relaxed) && !is_writing {
+            self.rest();
+        }
     }
 
     /// A rest starts anew.
@@ -185,9 +196,11 @@ impl Guarded {
         write: impl FnOnce(Pin<&mut Wire>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if let Poll::Ready(written) = write(Pin::new(&mut self.wire), cx) {
+            self.requests.write(false);
             self.write_due = None;
             return Poll::Ready(written);
         }
+        self.requests.write(true);
         let due = *self.write_due.get_or_insert_with(|| Instant::now() + self.patience.write);
         ready!(self.writing.poll(due, cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_security::skeleton;
 
-use crate::deployment::name::{folded, seen, until_stable};
+use crate::deployment::name::{folded, seen, seen_in, until_stable};
 
 /// The forms of one text; texts that share one look alike. There are two since a character may
 /// look like another one than it folds to: `I` is an `i` when folded first and an `l` by its look,
@@ -54,11 +54,7 @@ impl Forms {
 
     /// The forms of each letter by itself, in the order in which marks belong.
     pub(super) fn of_letters(text: &str) -> impl Iterator<Item = Self> {
-        seen(text.nfd())
-            .chars()
-            .collect::<Vec<_>>()
-            .into_iter()
-            .map(|letter| Self::of(letter.encode_utf8(&mut [0; 4])))
+        seen_in(text.nfd()).map(|letter| Self::of(letter.encode_utf8(&mut [0; 4])))
     }
 }
 

@@ -94,10 +94,14 @@ impl KeyPattern {
                 .segments
                 .iter()
                 .zip(keys)
-                .all(|(segment, key)| segment.ways.lead(Forms::of_letters(key.text)));
+                .all(|(segment, key)| segment.ways.lead(key.letters().iter()));
         let spelled = || {
-            let path: Vec<&str> = keys.iter().map(|key| key.text).collect();
-            self.ways.lead(Forms::of_letters(&path.join(".")))
+            let dot = Forms::of(".");
+            let path = keys.iter().enumerate().flat_map(|(number, key)| {
+                let before = (number > 0).then_some(&dot);
+                before.into_iter().chain(key.letters())
+            });
+            self.ways.lead(path)
         };
         one_by_one || spelled()
     }
@@ -196,8 +200,7 @@ mod tests {
     use super::*;
 
     fn matches(pattern: &str, keys: &[&str]) -> bool {
-        let keys: Vec<Key<'_>> =
-            keys.iter().map(|text| Key { text, forms: Forms::of(text) }).collect();
+        let keys: Vec<Key<'_>> = keys.iter().map(|text| Key::new(text)).collect();
         KeyPattern::parse(pattern).unwrap().matches(&keys)
     }
 

@@ -1,7 +1,10 @@
 //! Every place inside the metadata, with the keys that lead to it.
 
+use std::cell::OnceCell;
+
 use serde_json::Value;
 
+use super::letters::LETTERS_MAX;
 use super::lookalike::Forms;
 use crate::deployment::pointer::below;
 
@@ -11,6 +14,18 @@ pub(super) struct Key<'v> {
     pub(super) text: &'v str,
     /// As it is compared.
     pub(super) forms: Forms,
+    letters: OnceCell<Vec<Forms>>,
+}
+
+impl<'v> Key<'v> {
+    pub(super) fn new(text: &'v str) -> Self {
+        Self { text, forms: Forms::of(text), letters: OnceCell::new() }
+    }
+
+    /// Its letters as they are compared one by one, no more of them than can matter.
+    pub(super) fn letters(&self) -> &[Forms] {
+        self.letters.get_or_init(|| Forms::of_letters(self.text).take(LETTERS_MAX + 1).collect())
+    }
 }
 
 /// A value inside the metadata.
@@ -46,7 +61,7 @@ fn descend<'v>(
     match value {
         Value::Object(members) => {
             for (text, value) in members {
-                keys.push(Key { text, forms: Forms::of(text) });
+                keys.push(Key::new(text));
                 below(pointer, text, |pointer| {
                     visit(&Place { keys: keys.as_slice(), pointer, value });
                     descend(keys, pointer, value, depth_max, visit);

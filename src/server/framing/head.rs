@@ -40,7 +40,10 @@ impl Head {
             {
                 return Err(Fault::Version);
             }
-            version @ [_, ..] if !version.to_ascii_uppercase().starts_with(b"HTTP") => {
+            version @ [_, ..]
+                if !version.to_ascii_uppercase().starts_with(b"HTTP")
+                    && !target.contains(&b' ') =>
+            {
                 return Err(Fault::Foreign);
             }
             _ => return Err(Fault::RequestLine),
