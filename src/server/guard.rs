@@ -123,6 +123,8 @@ pub(super) struct Guarded {
     write_due: Option<Instant>,
     /// How many heads were whole when this was last looked at.
     heads: usize,
+    /// The client has closed or broken the connection, which was held back once.
+    end_held_back: bool,
 }
 
 impl Guarded {
@@ -137,6 +139,7 @@ impl Guarded {
             wire,
             head_begun: !ahead.is_empty(),
             heads: 0,
+            end_held_back: false,
             ahead: Some(ahead).filter(|ahead| !ahead.is_empty()),
             requests,
             patience,
@@ -190,6 +193,19 @@ impl Guarded {
         }
     }
 
+    /// The first time that the end comes, it waits for one more turn of the connection's task.
+    ///
+    /// hyper reads on while a request is on its way. Where it comes upon the end in the same turn
+    /// in which the request came, it gives the request up before anybody has seen it: what a
+    /// client sends and does not wait for would be lost.
+    fn hold_end_back(&mut self, cx: &mut Context<'_>) -> bool {
+        let held_back = !std::mem::replace(&mut self.end_held_back, true);
+        if held_back {
+            cx.waker().wake_by_ref();
+        }
+        held_back
+    }
+
     fn poll_write_with<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -224,6 +240,10 @@ impl AsyncRead for Guarded {
         let before = buffer.filled().len();
         if let Poll::Ready(read) = Pin::new(&mut guarded.wire).poll_read(cx, buffer) {
             let came = buffer.filled().len() > before;
+            let is_end = read.is_err() || (!came && buffer.remaining() > 0);
+            if is_end && guarded.hold_end_back(cx) {
+                return Poll::Pending;
+            }
             if came && !guarded.requests.any() {
                 // A head's time runs from its first byte; further bytes do not extend it. In
                 // HTTP/2 there is no telling whose bytes they are: they end the rest.

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use crate::world::client::TOKEN;
 use crate::world::recorder::{Recorder, answer};
-use crate::world::{Call, DEPLOYMENT, Setup, World, call, world};
+use crate::world::{Call, DEPLOYMENT, Setup, World, call, eventually, world};
 
 const BASE: &str = "/api/v1/cloud/deployments";
 
@@ -140,6 +140,36 @@ async fn a_client_that_hangs_up_is_still_recorded() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("the change did not come to its end: {:?}", world.changes().await);
+}
+
+#[tokio::test]
+async fn a_client_that_closes_as_soon_as_all_is_sent_is_still_recorded() {
+    let world = world().await;
+    let mut open = Vec::new();
+    for n in 0..60 {
+        let body = json!({"name": format!("n{n}")}).to_string();
+        let call = format!(
+            "POST {BASE}/{DEPLOYMENT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        // Without a pause, so that the end is there when the gateway first looks.
+        let mut stream = std::net::TcpStream::connect(world.proxy()).unwrap();
+        std::io::Write::write_all(&mut stream, call.as_bytes()).unwrap();
+        match n % 3 {
+            0 => drop(stream),
+            1 => {
+                stream.shutdown(std::net::Shutdown::Write).unwrap();
+                open.push(stream);
+            }
+            _ => socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap(),
+        }
+    }
+    let applied = async || {
+        let page = world.ask("/api/v1/changes?outcome=applied&limit=100").await;
+        (page["data"].as_array().unwrap().len() == 60).then_some(())
+    };
+    eventually("a record of each", applied).await;
 }
 
 #[tokio::test]
