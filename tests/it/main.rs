@@ -14,6 +14,7 @@ mod bypass;
 mod cli;
 mod crash;
 mod demo;
+mod disk_faults;
 mod governed;
 mod http2;
 mod json;

@@ -2,6 +2,9 @@
 
 pub(crate) mod certificate;
 pub(crate) mod client;
+pub(crate) mod dice;
+pub(crate) mod disk;
+pub(crate) mod load;
 pub(crate) mod program;
 pub(crate) mod recorder;
 
@@ -269,4 +272,10 @@ pub(crate) async fn eventually<T>(what: &str, mut found: impl AsyncFnMut() -> Op
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("{what} did not come about");
+}
+
+/// Tells who sees a test fail, or asks for its output, what it can't tell otherwise.
+#[expect(clippy::print_stdout, reason = "tests print what repeats them")]
+pub(crate) fn say(line: &str) {
+    println!("{line}");
 }

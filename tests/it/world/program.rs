@@ -8,8 +8,11 @@ use std::sync::{Arc, Mutex};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use sqlx::ConnectOptions as _;
+use sqlx::sqlite::SqliteConnectOptions;
 use tempfile::TempDir;
 
+use super::disk::Disk;
 use super::{Call, POLICY, call, eventually};
 
 /// A folder with a configuration in it.
@@ -52,12 +55,30 @@ impl Folder {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_changegate"));
         command.args(arguments).arg("--config").arg(self.path().join("changegate.toml"));
+        // What these tests are told is none of the program's.
+        for name in ["SEED", "ROUNDS", "RECORDS"] {
+            command.env_remove(format!("CHANGEGATE_{name}"));
+        }
         command
     }
 
     /// Starts the gateway and waits until it serves.
     pub(crate) async fn serve(&self) -> Program {
-        let mut child = self.command(&["serve"]).stderr(Stdio::piped()).spawn().unwrap();
+        self.serve_as(self.command(&["serve"])).await
+    }
+
+    /// The same, on a disk that may fail.
+    pub(crate) async fn serve_on(&self, disk: Option<&Disk>) -> Program {
+        let mut command = self.command(&["serve"]);
+        if let Some(disk) = disk {
+            disk.put_under(&mut command);
+        }
+        self.serve_as(command).await
+    }
+
+    /// The same, by another command that leads to it.
+    pub(crate) async fn serve_as(&self, mut command: Command) -> Program {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let (lines, stderr) = (Arc::clone(&log), child.stderr.take().unwrap());
         std::thread::spawn(move || {
@@ -77,6 +98,29 @@ impl Folder {
         let serving = serving.await;
         let address = |key: &str| serving[key].as_str().unwrap().parse().unwrap();
         Program { proxy: address("proxy"), admin: address("admin"), child, log }
+    }
+
+    /// What the log holds, newest first; bodies and differences with `full`.
+    pub(crate) fn changes(&self, full: bool) -> Vec<Value> {
+        let mut list = self.command(&["audit", "list", "--json", "--all"]);
+        let list = list.args(full.then_some("--full")).output().unwrap();
+        assert!(list.status.success(), "{list:?}");
+        let text = String::from_utf8(list.stdout).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Checks a copy of the log, so that it is the gateway that has to recover the file itself.
+    pub(crate) async fn check_file(&self) {
+        let copy = tempfile::tempdir().unwrap();
+        let there = |name: &&&str| self.path().join(name).exists();
+        for name in ["log.db", "log.db-wal"].iter().filter(there) {
+            std::fs::copy(self.path().join(name), copy.path().join(name)).unwrap();
+        }
+        let options = SqliteConnectOptions::new().filename(copy.path().join("log.db"));
+        let mut connection = options.connect().await.unwrap();
+        let check = sqlx::query_scalar("PRAGMA integrity_check").fetch_one(&mut connection);
+        let verdict: String = check.await.unwrap();
+        assert_eq!(verdict, "ok");
     }
 }
 
@@ -98,6 +142,21 @@ impl Program {
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Waits until every change has its end.
+    pub(crate) async fn settle_down(&self) {
+        eventually("the end of every change", async || {
+            let pending = self.ask("/api/v1/changes?outcome=pending&limit=1").await;
+            pending["data"].as_array().unwrap().is_empty().then_some(())
+        })
+        .await;
+    }
+
+    /// The last that the program has said.
+    pub(crate) fn said(&self) -> String {
+        let log = self.log.lock().unwrap();
+        log[log.len().saturating_sub(400)..].join("\n")
     }
 
     /// Whether the program has said this.
