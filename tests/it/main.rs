@@ -24,6 +24,7 @@ mod limits;
 mod passthrough;
 mod refusals;
 mod settlement;
+mod simulation;
 mod store_faults;
 mod timeouts;
 mod tls;
