@@ -176,7 +176,11 @@ impl Writer {
                 self.tally.commits.fetch_add(1, Ordering::Relaxed);
                 self.tally.rows.fetch_add(u64::try_from(rows).unwrap_or(0), Ordering::Relaxed);
                 self.uncheckpointed += rows;
-                self.recover();
+                // It may have come to nothing, as does the end of a change whose intent was not
+                // written: that tells nothing of the disk.
+                if !self.is_healthy() {
+                    self.probe().await;
+                }
             }
             Err(fault) => {
                 self.fail(&fault);
@@ -230,6 +234,11 @@ impl Writer {
             }
             return;
         }
+        self.probe().await;
+    }
+
+    /// Finds out whether the store is back.
+    async fn probe(&mut self) {
         match self.store.probe(self.clock.now()).await {
             Ok(()) => self.recover(),
             Err(fault) => self.fail(&fault),
