@@ -34,7 +34,7 @@ use crate::world::program::{Folder, Program};
 use crate::world::{eventually, say};
 
 /// `CHANGEGATE_ROUNDS` makes it more.
-const ROUNDS: u64 = 12;
+const ROUNDS: u64 = 10;
 
 /// So many rounds on one log; then the next seed has a log of its own.
 const ROUNDS_OF_ONE_LOG: u64 = 12;
