@@ -84,8 +84,10 @@ pub(super) async fn serve(mut wire: Wire, peer: &Peer) {
         }
     });
     if http2 {
+        // Boxed: HTTP/2 takes much room, and a connection of HTTP/1.1 none of it.
+        let serving = Box::pin(serve_http2(TokioIo::new(guarded), service, limits, peer));
         tokio::select! {
-            () = serve_http2(TokioIo::new(guarded), service, limits, peer) => {}
+            () = serving => {}
             () = answers.cut_stalled(patience.write) => {}
         }
     } else {
