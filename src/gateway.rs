@@ -238,8 +238,12 @@ impl Visit {
     }
 }
 
-/// Answers one request.
-pub(crate) async fn answer(scene: Arc<Scene>, peer: IpAddr, request: Request<Incoming>) -> Reply {
+/// Answers one request. What needs no waiting is done at once, so that nothing of it is kept.
+pub(crate) fn answer(
+    scene: Arc<Scene>,
+    peer: IpAddr,
+    request: Request<Incoming>,
+) -> impl Future<Output = Reply> {
     let (mut head, body) = request.into_parts();
     let fields = Fields::of(&head.headers);
     let now = scene.gateway.clock.moment();
@@ -255,25 +259,28 @@ pub(crate) async fn answer(scene: Arc<Scene>, peer: IpAddr, request: Request<Inc
     let admitted = admit(&scene, &mut visit, &head, &fields, &body);
     let marks = fields.marks;
     headers::origin_form(&mut head.uri);
-    // Only what passes is kept in the connection's own memory; the rest takes more of it.
-    let (class, outcome) = match admitted {
-        Ok(Route::Passthrough) => {
-            (CallClass::Passthrough, pass(&scene, &visit, head, marks, body).await)
-        }
-        Ok(Route::ReadDeployment { deployment_id }) => {
-            let reading = observe::read(&scene, &visit, head, marks, &deployment_id);
-            (CallClass::Passthrough, Box::pin(reading).await)
-        }
-        Ok(Route::Governed { operation, deployment_id }) => {
-            let governed = govern(&scene, &visit, (head, marks), body, operation, deployment_id);
-            (CallClass::Governed, Box::pin(governed).await)
-        }
-        Err(refusal) => (CallClass::Refused, Err(refusal)),
-    };
-    let mut reply = outcome.unwrap_or_else(|refusal| refusal.into_reply(&visit.request_id));
-    scene.gateway.metrics.request(class, writes, reply.status());
-    decorate(&mut reply, &scene, &visit);
-    reply
+    async move {
+        // Only what passes is kept in the connection's own memory; the rest takes more of it.
+        let (class, outcome) = match admitted {
+            Ok(Route::Passthrough) => {
+                (CallClass::Passthrough, pass(&scene, &visit, head, marks, body).await)
+            }
+            Ok(Route::ReadDeployment { deployment_id }) => {
+                let reading = observe::read(&scene, &visit, head, marks, &deployment_id);
+                (CallClass::Passthrough, Box::pin(reading).await)
+            }
+            Ok(Route::Governed { operation, deployment_id }) => {
+                let governed =
+                    govern(&scene, &visit, (head, marks), body, operation, deployment_id);
+                (CallClass::Governed, Box::pin(governed).await)
+            }
+            Err(refusal) => (CallClass::Refused, Err(refusal)),
+        };
+        let mut reply = outcome.unwrap_or_else(|refusal| refusal.into_reply(&visit.request_id));
+        scene.gateway.metrics.request(class, writes, reply.status());
+        decorate(&mut reply, &scene, &visit);
+        reply
+    }
 }
 
 /// Reads a governed call's body; from there the exchange goes on whatever the client does.

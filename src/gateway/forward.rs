@@ -72,11 +72,11 @@ pub(super) async fn write(call: &Call, body: Bytes) -> Result<Answer, Unanswered
 /// Sends a request and reads the answer whole.
 pub(super) async fn exchange(
     call: &Call,
-    request: Request<RequestBody>,
+    mut request: Request<RequestBody>,
 ) -> Result<Answer, Unanswered> {
     let live = &call.scene.live;
     let patience = live.config.upstream.response_timeout.min(PATIENCE_MAX);
-    let sent = call.scene.pool.send(&live.dialer, request, None, patience).await;
+    let sent = call.scene.pool.send(&live.dialer, &mut request, None, patience).await;
     let answered = sent.map_err(|error| {
         tracing::warn!(
             request_id = %call.visit.request_id,

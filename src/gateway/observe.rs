@@ -33,7 +33,7 @@ pub(super) async fn read(
     *request.uri_mut() = head.uri;
     *request.headers_mut() = head.headers;
     let timeout = config.upstream.response_timeout;
-    let sent = scene.pool.send(&scene.live.dialer, request, None, timeout).await;
+    let sent = scene.pool.send(&scene.live.dialer, &mut request, None, timeout).await;
     let answered = sent.map_err(|error| no_answer(visit, &error))?;
     scene.learn(visit, answered.status());
     let length = hyper::body::Body::size_hint(answered.body()).exact();

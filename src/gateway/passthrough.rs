@@ -40,37 +40,39 @@ pub(crate) struct OtherWrite {
 }
 
 /// Passes a call on.
-pub(super) async fn pass(
+pub(super) fn pass(
     scene: &Scene,
     visit: &Visit,
     mut head: Parts,
     marks: Marks,
     body: Incoming,
-) -> Result<Reply, Refusal> {
+) -> impl Future<Output = Result<Reply, Refusal>> {
     let limits = &scene.live.config.limits;
     let (body, progress) = RequestBody::upload(body, limits.body_timeout);
     let mut write = OtherWrite::of(scene, visit, &head, progress.clone());
     headers::toward_upstream(&mut head.headers, marks, head.version, &visit.request_id);
     head.extensions.clear();
-    let request = Request::from_parts(head, body);
+    let mut request = Request::from_parts(head, body);
     let timeout = scene.live.config.upstream.response_timeout;
-    let upload = progress.clone();
-    let sent = scene.pool.send(&scene.live.dialer, request, progress, timeout).await;
-    let answered = match sent {
-        Ok(answered) => answered,
-        Err(error) => {
-            return Err(match upload {
-                Some(upload) if upload.is_stalled() => Refusal::too_slow(),
-                Some(upload) if upload.is_broken() => Refusal::form("the body broke off"),
-                _ => no_answer(visit, &error),
-            });
+    async move {
+        let upload = progress.clone();
+        let sent = scene.pool.send(&scene.live.dialer, &mut request, progress, timeout).await;
+        let answered = match sent {
+            Ok(answered) => answered,
+            Err(error) => {
+                return Err(match upload {
+                    Some(upload) if upload.is_stalled() => Refusal::too_slow(),
+                    Some(upload) if upload.is_broken() => Refusal::form("the body broke off"),
+                    _ => no_answer(visit, &error),
+                });
+            }
+        };
+        scene.learn(visit, answered.status());
+        if let Some(write) = &mut write {
+            write.status = Some(answered.status());
         }
-    };
-    scene.learn(visit, answered.status());
-    if let Some(write) = &mut write {
-        write.status = Some(answered.status());
+        Ok(relay(answered, write))
     }
-    Ok(relay(answered, write))
 }
 
 /// Upstream's answer, passed on as it comes.

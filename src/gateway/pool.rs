@@ -112,11 +112,12 @@ impl From<TrySendError<Request<RequestBody>>> for Failed {
 
 impl Pool {
     /// Sends a request in origin-form and waits for the answer's head, at most `response_timeout`
-    /// from the end of the request.
+    /// from the end of the request. A request is large: it stays where it is until it is sent, and
+    /// is taken from there.
     pub(super) async fn send(
         self: &Arc<Self>,
         dialer: &Arc<Dialer>,
-        mut request: Request<RequestBody>,
+        request: &mut Request<RequestBody>,
         progress: Option<Arc<Progress>>,
         response_timeout: Duration,
     ) -> Result<Answered, SendError> {
@@ -127,9 +128,9 @@ impl Pool {
             let patience = Patience::new(response_timeout, progress.clone());
             let kept = if last { None } else { self.pop(dialer).await };
             let sent = match kept {
-                Some(line) => self.send_alone(line, &mut request, patience).await,
+                Some(line) => self.send_alone(line, request, patience).await,
                 // Boxed: connecting takes room that a call on a kept connection need not have.
-                None => Box::pin(self.send_anew(dialer, &mut request, patience, last)).await,
+                None => Box::pin(self.send_anew(dialer, request, patience, last)).await,
             };
             match sent {
                 Ok(answered) if answered.status().is_informational() => {
@@ -141,13 +142,12 @@ impl Pool {
                 Err(Failed::Untouched(returned)) if last => {
                     return Err(SendError::Refused(returned.1));
                 }
-                Err(Failed::Untouched(returned)) => request = returned.0,
+                Err(Failed::Untouched(returned)) => *request = returned.0,
             }
         }
     }
 
-    /// Sends on a connection that has no other call. The request, which is large, stays where it is
-    /// until then, and is taken from there.
+    /// Sends on a connection that has no other call.
     async fn send_alone(
         self: &Arc<Self>,
         mut line: Line,
