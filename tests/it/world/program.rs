@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -144,11 +145,16 @@ impl Program {
         self.child.wait().unwrap();
     }
 
-    /// Waits until every change has its end.
+    /// Waits until every change has its end, and no other has begun for a moment: a call whose
+    /// client has gone may not be on record yet.
     pub(crate) async fn settle_down(&self) {
+        let newest = async || self.ask("/api/v1/changes?limit=1").await["data"][0]["id"].take();
         eventually("the end of every change", async || {
+            let former = newest().await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
             let pending = self.ask("/api/v1/changes?outcome=pending&limit=1").await;
-            pending["data"].as_array().unwrap().is_empty().then_some(())
+            let none = pending["data"].as_array().unwrap().is_empty();
+            (none && newest().await == former).then_some(())
         })
         .await;
     }
