@@ -11,7 +11,7 @@ mod upstream;
 mod value;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -57,6 +57,13 @@ pub struct Listen {
     pub tls: Option<TlsFiles>,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+}
+
+impl Listen {
+    /// Whether a proxy at that address is trusted, so that behind it there are many clients.
+    pub(crate) fn trusts(&self, ip: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|net| net.contains(&ip))
+    }
 }
 
 /// `[listen.tls]`: PEM files, checked to hold a certificate chain and its key.

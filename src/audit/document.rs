@@ -8,7 +8,7 @@ use std::io;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use zstd::zstd_safe::{
-    CCtx, CParameter, DCtx, compress_bound, get_error_name, get_frame_content_size,
+    CCtx, CParameter, DCtx, SafeResult, compress_bound, get_error_name, get_frame_content_size,
 };
 
 use crate::deployment::digest::canonical;
@@ -101,24 +101,25 @@ thread_local! {
 
 /// `text` as one zstd frame with a checksum: no digest stands beside it.
 pub(super) fn seal(text: &[u8]) -> io::Result<Vec<u8>> {
-    let mut body = Vec::with_capacity(compress_bound(text.len()));
-    PACKER
-        .with_borrow_mut(|packer| {
-            packer.set_parameter(CParameter::CompressionLevel(LEVEL))?;
-            packer.set_parameter(CParameter::ChecksumFlag(true))?;
-            packer.compress2(&mut body, text)
-        })
-        .map_err(zstd_error)?;
-    body.shrink_to_fit();
-    Ok(body)
+    packed(text, |packer, body| {
+        packer.set_parameter(CParameter::CompressionLevel(LEVEL))?;
+        packer.set_parameter(CParameter::ChecksumFlag(true))?;
+        packer.compress2(body, text)
+    })
 }
 
 /// `text` as one zstd frame that can be unpacked where `base`, which may be empty, is at hand.
 fn pack_against(base: &[u8], text: &[u8]) -> io::Result<Vec<u8>> {
+    packed(text, |packer, body| packer.compress_using_dict(body, text, base, LEVEL))
+}
+
+/// What `pack` makes of `text`.
+fn packed(
+    text: &[u8],
+    pack: impl FnOnce(&mut CCtx<'static>, &mut Vec<u8>) -> SafeResult,
+) -> io::Result<Vec<u8>> {
     let mut body = Vec::with_capacity(compress_bound(text.len()));
-    PACKER
-        .with_borrow_mut(|packer| packer.compress_using_dict(&mut body, text, base, LEVEL))
-        .map_err(zstd_error)?;
+    PACKER.with_borrow_mut(|packer| pack(packer, &mut body)).map_err(zstd_error)?;
     body.shrink_to_fit();
     Ok(body)
 }

@@ -89,10 +89,8 @@ impl Address {
     /// The client's address: the connection's, or, where that is a trusted proxy's, the last
     /// address in `X-Forwarded-For` that is none.
     pub(super) fn of(peer: IpAddr, headers: &HeaderMap, config: &Config) -> Self {
-        let trusted =
-            |ip: &IpAddr| config.listen.trusted_proxies.iter().any(|net| net.contains(ip));
         let peer = peer.to_canonical();
-        if config.listen.trusted_proxies.is_empty() || !trusted(&peer) {
+        if !config.listen.trusts(peer) {
             return Self(peer);
         }
         let mut nearest = peer;
@@ -100,7 +98,7 @@ impl Address {
             for hop in value.to_str().unwrap_or_default().rsplit(',') {
                 let Ok(ip) = hop.trim().parse::<IpAddr>() else { return Self(nearest) };
                 nearest = ip.to_canonical();
-                if !trusted(&nearest) {
+                if !config.listen.trusts(nearest) {
                     return Self(nearest);
                 }
             }

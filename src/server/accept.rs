@@ -159,10 +159,10 @@ impl Worker {
     ) {
         let config = &self.gateway.live().config;
         let ip = peer.ip().to_canonical();
-        // Behind a proxy that is trusted there are many clients.
-        let is_trusted = config.listen.trusted_proxies.iter().any(|net| net.contains(&ip));
-        let most = if is_trusted { usize::MAX } else { config.limits.connections_per_address };
-        let Some(slot) = self.capacity.occupy(network(ip), most) else {
+        let one = config.limits.connections_per_address;
+        let most = if config.listen.trusts(ip) { usize::MAX } else { one };
+        let network = network(ip);
+        let Some(slot) = self.capacity.occupy(network, most) else {
             self.gateway.metrics.connection_refused();
             return;
         };
@@ -175,7 +175,7 @@ impl Worker {
             stop: self.stop.clone(),
         };
         let task = connections.spawn(connect(stream, self.tls.clone(), peer, slot));
-        guests.welcome(network(ip), requests, task);
+        guests.welcome(network, requests, task);
     }
 }
 
