@@ -5,11 +5,13 @@
 
 mod chunks;
 mod head;
+mod known;
 
 use http::StatusCode;
 use memchr::memchr;
 
 use self::head::{Head, Length};
+use self::known::Known;
 
 /// The longest begun line that is kept until its end comes, in bytes: longer than any head that the
 /// parser takes.
@@ -24,6 +26,7 @@ pub(super) struct Framing {
     head: Head,
     /// How many heads were whole.
     heads: usize,
+    known: Known,
 }
 
 /// What comes next.
@@ -135,6 +138,8 @@ impl Framing {
         let mut rest = bytes;
         // Where in `bytes` the message begins that is being read.
         let mut message = 0;
+        // Where the fields begin of the head that is being read, if they do so here.
+        let mut fields = None;
         while !rest.is_empty() {
             let here = bytes.len() - rest.len();
             if self.is_between_messages() {
@@ -149,9 +154,30 @@ impl Framing {
                 }
                 Place::Beyond => return Ok(()),
                 _ => {
-                    let in_body = self.place.is_in_body();
+                    let was = self.place;
+                    let in_body = was.is_in_body();
                     let sound = if in_body { here } else { message };
-                    rest = self.line(rest).map_err(|fault| Malformed { sound, in_body, fault })?;
+                    let malformed = |fault| Malformed { sound, in_body, fault };
+                    let known = fields.filter(|start| *start == here);
+                    if let Some((head, after)) =
+                        known.and_then(|_| self.known.find(self.head, rest))
+                    {
+                        self.head = head;
+                        self.end_of_head().map_err(malformed)?;
+                        rest = after;
+                        continue;
+                    }
+                    rest = self.line(rest).map_err(malformed)?;
+                    let next = bytes.len() - rest.len();
+                    match (was, self.place) {
+                        (Place::Fields, Place::Fields) => {}
+                        (_, Place::Fields) => fields = Some(next),
+                        (Place::Fields, _) => {
+                            let section = fields.and_then(|start| bytes.get(start..next));
+                            self.known.learn(section.unwrap_or_default(), self.head);
+                        }
+                        _ => {}
+                    }
                 }
             }
         }
@@ -189,15 +215,7 @@ impl Framing {
                 self.head = Head::begin(line)?;
                 Place::Fields
             }
-            Place::Fields if line.is_empty() => {
-                let length = self.head.length()?;
-                self.heads += 1;
-                match length {
-                    Length::None | Length::Bytes(0) => Place::Start,
-                    Length::Bytes(bytes) => Place::Body(bytes),
-                    Length::Chunked => Place::ChunkSize,
-                }
-            }
+            Place::Fields if line.is_empty() => return self.end_of_head(),
             Place::Fields => {
                 self.head.field(line)?;
                 Place::Fields
@@ -215,6 +233,16 @@ impl Framing {
             }
             place @ (Place::Body(_) | Place::Chunk(_) | Place::Beyond) => place,
         };
+        Ok(())
+    }
+
+    fn end_of_head(&mut self) -> Result<(), Fault> {
+        self.place = match self.head.length()? {
+            Length::None | Length::Bytes(0) => Place::Start,
+            Length::Bytes(bytes) => Place::Body(bytes),
+            Length::Chunked => Place::ChunkSize,
+        };
+        self.heads += 1;
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use memchr::{memchr, memrchr};
 use super::Fault;
 
 /// What a head has told of its message so far.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Head {
     is_http_10: bool,
     length: Option<u64>,
@@ -58,6 +58,11 @@ impl Head {
             return Err(Fault::Fragment);
         }
         Ok(Self { is_http_10, length: None, is_chunked: false })
+    }
+
+    /// Whether both are of the same version of HTTP.
+    pub(super) const fn has_version_of(self, other: Self) -> bool {
+        self.is_http_10 == other.is_http_10
     }
 
     /// A field line (RFC 9112, 5).

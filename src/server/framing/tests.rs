@@ -65,3 +65,29 @@ fn a_line_without_end_is_left_to_the_parser() {
         assert!(framing.begun.len() <= LINE_BYTES_MAX);
     }
 }
+
+/// Every case after every whole one: what is known of one message changes nothing of the next.
+#[test]
+fn what_came_before_changes_no_verdict() {
+    let cases: Vec<_> = cases("framing").into_iter().map(|case| bytes(&case.parts[0])).collect();
+    let whole = |bytes: &Vec<u8>| verdict([bytes.as_slice()]).0 == "whole";
+    for (before, after) in cases
+        .iter()
+        .filter(|case| whole(case))
+        .flat_map(|before| cases.iter().map(move |after| (before.as_slice(), after.as_slice())))
+    {
+        let (alone, sound) = verdict([after]);
+        assert_eq!(verdict([before, after]), (alone, before.len() + sound), "{before:?} {after:?}");
+    }
+}
+
+#[test]
+fn fields_that_are_known_are_still_held_against_the_version() {
+    let message = |version: &str| {
+        format!("POST / {version}\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
+    };
+    let (new, old) = (message("HTTP/1.1"), message("HTTP/1.0"));
+    let (told, _) = verdict([new.as_bytes(), new.as_bytes(), old.as_bytes()]);
+    assert_eq!(told, "head Coding");
+    assert_eq!(verdict([new.as_bytes(), new.as_bytes()]).0, "whole");
+}
