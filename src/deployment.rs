@@ -10,6 +10,7 @@ pub(crate) mod name;
 pub mod patch;
 pub(crate) mod pointer;
 pub mod predict;
+mod text;
 
 use serde_json::{Map, Value};
 

@@ -33,6 +33,8 @@ const VARIABLES: &str = "environment_variables";
 pub struct Redactor {
     key: Key,
     provider: &'static Provider,
+    /// The [`initial`] of every secret member: most names have another.
+    initials: u32,
     pointers: Arc<Vec<Vec<String>>>,
     /// The caller's own, where there is one.
     own: Option<Own>,
@@ -65,7 +67,8 @@ impl Redactor {
     pub fn new(key: Key, provider: &'static Provider, pointers: &[String]) -> Self {
         let segments = |pointer: &String| pointer.split('/').skip(1).map(unescape).collect();
         let pointers = pointers.iter().map(segments).filter(|s: &Vec<_>| !s.is_empty()).collect();
-        Self { key, provider, pointers: Arc::new(pointers), own: None }
+        let initials = provider.secret_members.iter().fold(0, |all, name| all | initial(name));
+        Self { key, provider, initials, pointers: Arc::new(pointers), own: None }
     }
 
     /// This one, which also conceals `token` wherever it stands. One shorter than any real token
@@ -182,7 +185,8 @@ impl Redactor {
     }
 
     fn is_secret_member(&self, name: &str) -> bool {
-        self.provider.secret_members.iter().any(|secret| same_name(secret, name))
+        self.initials & initial(name) != 0
+            && self.provider.secret_members.iter().any(|secret| same_name(secret, name))
     }
 
     /// Whether `path` lies at or below something secret.
@@ -373,11 +377,18 @@ fn unescape(segment: &str) -> String {
 
 /// Whether two names differ in case, `_` and `-` only: `api_key`, `API-Key` and `apiKey` do.
 fn same_name(one: &str, other: &str) -> bool {
-    fn folded(name: &str) -> impl Iterator<Item = u8> {
-        let letters = name.bytes().filter(|byte| !matches!(byte, b'_' | b'-'));
-        letters.map(|byte| byte.to_ascii_lowercase())
-    }
-    folded(one).eq(folded(other))
+    letters(one).eq(letters(other))
+}
+
+/// What of a name is compared.
+fn letters(name: &str) -> impl Iterator<Item = u8> {
+    let letters = name.bytes().filter(|byte| !matches!(byte, b'_' | b'-'));
+    letters.map(|byte| byte.to_ascii_lowercase())
+}
+
+/// The first letter of a name as one bit; letters may share one.
+fn initial(name: &str) -> u32 {
+    letters(name).next().map_or(0, |letter| 1 << (letter % 32))
 }
 
 /// A string's own text, or any other value's canonical text.

@@ -1,9 +1,8 @@
 //! A deployment's canonical text, and the etag made of it.
 
-use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
 
-use super::pointer;
+use super::{pointer, text};
 use crate::ids::Hex;
 use crate::key::Key;
 use crate::provider::Provider;
@@ -11,8 +10,7 @@ use crate::provider::Provider;
 /// The one text of a value: members sorted by name, no white space.
 #[must_use]
 pub fn canonical(value: &Value) -> Vec<u8> {
-    // Writing a value into memory does not fail.
-    serde_json::to_vec(value).unwrap_or_default()
+    text::without(value, &[])
 }
 
 /// The deployment without what the server changes by itself.
@@ -28,37 +26,9 @@ pub fn without_computed(provider: &Provider, mut deployment: Value) -> Value {
 /// without its computed fields.
 #[must_use]
 pub fn etag(key: &Key, provider: &Provider, deployment: &Value) -> String {
-    let computed = provider.computed.iter().filter_map(|path| path.strip_prefix('/')).collect();
-    let lasting = Lasting { value: deployment, computed };
-    let text = serde_json::to_vec(&lasting).unwrap_or_default();
+    let text = text::without(deployment, provider.computed);
     let digest = key.digest("etag", &text);
     format!("\"{}\"", Hex(digest.get(..16).unwrap_or(&digest)))
-}
-
-/// Prints as [`without_computed`] does, without copying.
-struct Lasting<'a> {
-    value: &'a Value,
-    /// What of the computed pointers leads below here.
-    computed: Vec<&'a str>,
-}
-
-impl Serialize for Lasting<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Value::Object(members) = self.value else { return self.value.serialize(serializer) };
-        if self.computed.is_empty() {
-            return members.serialize(serializer);
-        }
-        let mut map = serializer.serialize_map(None)?;
-        for (name, value) in members {
-            let computed: Vec<&str> =
-                self.computed.iter().filter_map(|path| path.strip_prefix(name.as_str())).collect();
-            if !computed.contains(&"") {
-                let computed = computed.iter().filter_map(|rest| rest.strip_prefix('/')).collect();
-                map.serialize_entry(name, &Lasting { value, computed })?;
-            }
-        }
-        map.end()
-    }
 }
 
 #[cfg(test)]

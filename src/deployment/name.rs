@@ -10,7 +10,13 @@ const ROUNDS_MAX: usize = 8;
 
 /// Whether such a server may take `name` for `known`, which is of small letters of ASCII.
 pub(crate) fn is_taken_for(name: &str, known: &str) -> bool {
-    name == known || folded_within(name, known.len()).is_some_and(|folded| folded == known)
+    // Nearly all names are ASCII, of which nothing but case and white space is folded.
+    if name.is_ascii() {
+        let seen = name.bytes().filter(|byte| !char::from(*byte).is_whitespace());
+        return name.len() >= known.len()
+            && seen.map(|byte| byte.to_ascii_lowercase()).eq(known.bytes());
+    }
+    folded_within(name, known.len()).is_some_and(|folded| folded == known)
 }
 
 /// A name folded; none where that has more than so many characters. However long a name is, no more
@@ -71,7 +77,16 @@ mod tests {
         ] {
             assert!(is_taken_for(name, "metadata"), "{name:?}");
         }
-        for name in ["meta", "metadatum", "metadata2", "m\u{435}tadata", "meta_data", ""] {
+        for name in [
+            "meta",
+            "metadatum",
+            "me tadat",
+            "xmetadata",
+            "metadata2",
+            "m\u{435}tadata",
+            "meta_data",
+            "",
+        ] {
             assert!(!is_taken_for(name, "metadata"), "{name:?}");
         }
         assert_eq!(folded("\u{17f}chedule"), "schedule");

@@ -191,11 +191,14 @@ fn keys_of(query: Option<&str>) -> Vec<String> {
 
 /// Whether it is told what a path is decoded to: plain text. On anything else servers do not agree.
 fn is_clear(path: &str) -> bool {
-    let plain = |text: &str| {
-        let text = text.as_bytes();
-        text.iter().all(|byte| matches!(byte, b' '..=b'~') && *byte != b'%')
-    };
-    plain(path) || plain(&decoded(path))
+    is_plain_text(path) || is_plain_text(&decoded(path))
+}
+
+/// Whether a text is printable ASCII that decodes to itself.
+fn is_plain_text(text: &str) -> bool {
+    // In numbers and to the end, without a branch, so that many bytes are looked at at once.
+    let odd = |byte: u8| u8::from(!(b' '..=b'~').contains(&byte)) | u8::from(byte == b'%');
+    text.bytes().fold(0, |found, byte| found | odd(byte)) == 0
 }
 
 /// Whether every server reads the path alike: `/`-separated segments of `[A-Za-z0-9_.-]`, none
@@ -214,16 +217,29 @@ fn names_deployments(path: &str) -> bool {
     let is_it = |text: &str| {
         text.split(['/', '\\']).any(|segment| {
             let name = segment.split([';', '?', '#', '\0']).next().unwrap_or(segment).trim();
-            caseless::default_caseless_match_str(name, "deployments")
+            if name.is_ascii() {
+                name.eq_ignore_ascii_case("deployments")
+            } else {
+                caseless::default_caseless_match_str(name, "deployments")
+            }
         })
     };
-    // The common case first: nothing to undo, and no letter that could be a part of it.
-    if path.is_ascii() && !path.contains('%') {
-        let begins = |b: &[u8]| matches!(b.first(), Some(b'd' | b'D'));
-        let lower = |b: &[u8]| begins(b) && b.eq_ignore_ascii_case(b"deployments");
-        return path.as_bytes().windows("deployments".len()).any(lower) && is_it(path);
+    // The common case first: nothing to undo, and no letters that could be its first ones.
+    if is_plain_text(path) {
+        return may_hold_it(path) && is_it(path);
     }
     is_it(path) || is_it(&decoded(path))
+}
+
+/// Whether `dep` stands anywhere in a text.
+fn may_hold_it(text: &str) -> bool {
+    let is = |byte: u8, letter: u8| u8::from(byte | 0x20 == letter);
+    let bytes = text.as_bytes();
+    let triples = bytes.iter().zip(bytes.iter().skip(1)).zip(bytes.iter().skip(2));
+    let found = triples.fold(0, |found, ((one, two), three)| {
+        found | is(*one, b'd') & is(*two, b'e') & is(*three, b'p')
+    });
+    found > 0
 }
 
 /// Undoes percent-encoding until nothing changes, a bounded number of times.

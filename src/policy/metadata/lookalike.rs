@@ -29,7 +29,8 @@ impl Forms {
     /// The forms of a text of ASCII alone, as nearly all keys are, by those of its characters:
     /// none of them moves or joins another.
     fn of_ascii(text: &str) -> Option<Self> {
-        let mut forms = Self { folded: String::new(), looked: String::new() };
+        let room = || String::with_capacity(text.len());
+        let mut forms = Self { folded: room(), looked: room() };
         for byte in text.bytes() {
             let one = ASCII.get(usize::from(byte))?.as_ref()?;
             forms.folded.push_str(&one.folded);

@@ -80,9 +80,13 @@ impl KeyPattern {
             && self.segments.iter().zip(keys).all(|(segment, key)| {
                 key.forms.each().into_iter().any(|form| segment.matches(form))
             });
+        let spelled = || {
+            keys.iter().any(|key| key.is_dotted)
+                && (self.spelled(keys.iter().map(|key| key.forms.folded.as_str()))
+                    || self.spelled(keys.iter().map(|key| key.forms.looked.as_str())))
+        };
         one_by_one
-            || self.spelled(keys.iter().map(|key| key.forms.folded.as_str()))
-            || self.spelled(keys.iter().map(|key| key.forms.looked.as_str()))
+            || spelled()
             || ((self.varies || keys.iter().any(|key| key.forms.vary()))
                 && self.matches_by_letters(keys))
     }

@@ -14,12 +14,16 @@ pub(super) struct Key<'v> {
     pub(super) text: &'v str,
     /// As it is compared.
     pub(super) forms: Forms,
+    /// Whether it may spell a path.
+    pub(super) is_dotted: bool,
     letters: OnceCell<Vec<Forms>>,
 }
 
 impl<'v> Key<'v> {
     pub(super) fn new(text: &'v str) -> Self {
-        Self { text, forms: Forms::of(text), letters: OnceCell::new() }
+        let forms = Forms::of(text);
+        let is_dotted = forms.each().iter().any(|form| form.contains('.'));
+        Self { text, forms, is_dotted, letters: OnceCell::new() }
     }
 
     /// Its letters as they are compared one by one, no more of them than can matter.
