@@ -33,8 +33,8 @@ const VARIABLES: &str = "environment_variables";
 pub struct Redactor {
     key: Key,
     provider: &'static Provider,
-    /// The [`initial`] of every secret member: most names have another.
-    initials: u32,
+    /// The [`mark`] of every secret member: most names have another.
+    marks: u64,
     pointers: Arc<Vec<Vec<String>>>,
     /// The caller's own, where there is one.
     own: Option<Own>,
@@ -67,8 +67,8 @@ impl Redactor {
     pub fn new(key: Key, provider: &'static Provider, pointers: &[String]) -> Self {
         let segments = |pointer: &String| pointer.split('/').skip(1).map(unescape).collect();
         let pointers = pointers.iter().map(segments).filter(|s: &Vec<_>| !s.is_empty()).collect();
-        let initials = provider.secret_members.iter().fold(0, |all, name| all | initial(name));
-        Self { key, provider, initials, pointers: Arc::new(pointers), own: None }
+        let marks = provider.secret_members.iter().fold(0, |all, name| all | mark(name));
+        Self { key, provider, marks, pointers: Arc::new(pointers), own: None }
     }
 
     /// This one, which also conceals `token` wherever it stands. One shorter than any real token
@@ -185,7 +185,7 @@ impl Redactor {
     }
 
     fn is_secret_member(&self, name: &str) -> bool {
-        self.initials & initial(name) != 0
+        self.marks & mark(name) != 0
             && self.provider.secret_members.iter().any(|secret| same_name(secret, name))
     }
 
@@ -381,14 +381,16 @@ fn same_name(one: &str, other: &str) -> bool {
 }
 
 /// What of a name is compared.
-fn letters(name: &str) -> impl Iterator<Item = u8> {
+fn letters(name: &str) -> impl DoubleEndedIterator<Item = u8> {
     let letters = name.bytes().filter(|byte| !matches!(byte, b'_' | b'-'));
     letters.map(|byte| byte.to_ascii_lowercase())
 }
 
-/// The first letter of a name as one bit; letters may share one.
-fn initial(name: &str) -> u32 {
-    letters(name).next().map_or(0, |letter| 1 << (letter % 32))
+/// A bit that names of the same letters share, and few others: by the first and the last of them.
+fn mark(name: &str) -> u64 {
+    let last = letters(name).next_back().unwrap_or_default();
+    let first = letters(name).next().unwrap_or_default();
+    1 << ((first.wrapping_mul(5) ^ last) % 64)
 }
 
 /// A string's own text, or any other value's canonical text.

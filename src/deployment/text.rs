@@ -10,7 +10,7 @@ use super::Object;
 /// The room that a text is given at once, in bytes: enough for most deployments.
 const TEXT_BYTES: usize = 4096;
 
-/// How many bytes of a string are looked at together.
+/// How many bytes are looked at together of a string with something to escape.
 const TOGETHER: usize = 32;
 
 /// A value's text without white space, members sorted by name, and without those that `omitted`
@@ -48,7 +48,9 @@ fn print_members(members: &Object, omitted: &[&str], text: &mut Vec<u8>) {
     text.push(b'{');
     let start = text.len();
     for (name, value) in members {
-        if omitted.iter().any(|path| path == name && !name.contains('/')) {
+        let below = omitted.iter().filter_map(|path| path.strip_prefix(name.as_str()));
+        let below: Vec<&str> = below.filter(|_| !name.contains('/')).collect();
+        if below.contains(&"") {
             continue;
         }
         if text.len() > start {
@@ -56,9 +58,7 @@ fn print_members(members: &Object, omitted: &[&str], text: &mut Vec<u8>) {
         }
         print_string(name, text);
         text.push(b':');
-        let below = omitted.iter().filter_map(|path| path.split_once('/'));
-        let below: Vec<&str> =
-            below.filter(|(first, _)| first == name).map(|(_, rest)| rest).collect();
+        let below: Vec<&str> = below.iter().filter_map(|rest| rest.strip_prefix('/')).collect();
         print(value, &below, text);
     }
     text.push(b'}');
@@ -66,16 +66,24 @@ fn print_members(members: &Object, omitted: &[&str], text: &mut Vec<u8>) {
 
 fn print_string(string: &str, text: &mut Vec<u8>) {
     text.push(b'"');
-    for piece in string.as_bytes().chunks(TOGETHER) {
-        if piece.iter().fold(0, |found, byte| found | u8::from(is_escaped(*byte))) == 0 {
-            text.extend_from_slice(piece);
-        } else {
-            for byte in piece {
-                print_byte(*byte, text);
+    if is_plain(string.as_bytes()) {
+        text.extend_from_slice(string.as_bytes());
+    } else {
+        for piece in string.as_bytes().chunks(TOGETHER) {
+            if is_plain(piece) {
+                text.extend_from_slice(piece);
+            } else {
+                piece.iter().copied().for_each(|byte| print_byte(byte, text));
             }
         }
     }
     text.push(b'"');
+}
+
+/// Whether there is nothing to escape; all bytes are looked at, without a branch, so that many are
+/// at once.
+fn is_plain(bytes: &[u8]) -> bool {
+    bytes.iter().fold(0, |found, byte| found | u8::from(is_escaped(*byte))) == 0
 }
 
 /// What may not stand in a string as it is (RFC 8259, 7).
