@@ -248,7 +248,7 @@ pub(crate) fn answer(
     let fields = Fields::of(&head.headers);
     let now = scene.gateway.clock.moment();
     let mut visit = Visit {
-        request_id: headers::request_id(&head.headers, &fields),
+        request_id: headers::request_id(&head.headers, &fields, now.at),
         received_at: now.at,
         instant: now.instant,
         address: Address::of(peer, &head.headers, &scene.live.config),

@@ -17,7 +17,8 @@ const RESERVE_BYTES: usize = 4096;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChangeId([u8; 16]);
 
-/// Names one request: the client's own id where it is well-formed, else `req_` and 32 hex digits.
+/// Names one request: the client's own id where it is well-formed, else `req_` and 32 hex digits,
+/// of which the first 12 are as in a [`ChangeId`], so that an index of them grows at one end.
 /// It is kept as the header's value that it is sent as, both ways, so that a copy costs nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RequestId(HeaderValue);
@@ -38,12 +39,7 @@ impl ChangeId {
     /// A new id, made at `now`.
     #[must_use]
     pub fn new(now: Timestamp) -> Self {
-        let mut bytes: [u8; 16] = distinct();
-        let millis = u64::try_from(now.millis()).unwrap_or(0).to_be_bytes();
-        for (place, byte) in bytes.iter_mut().zip(millis.iter().skip(2)) {
-            *place = *byte;
-        }
-        Self(bytes)
+        Self(sorting(now))
     }
 
     /// The id as its 16 bytes, the form the store keeps.
@@ -64,12 +60,12 @@ impl RequestId {
     /// The most bytes a client's own request id may have to be kept.
     pub const BYTES_MAX: usize = 128;
 
-    /// A new, random id.
+    /// A new id, made at `now`.
     #[must_use]
-    pub fn random() -> Self {
+    pub fn new(now: Timestamp) -> Self {
         let mut text = Vec::with_capacity(36);
         text.extend_from_slice(b"req_");
-        text.extend(distinct::<16>().into_iter().flat_map(digits));
+        text.extend(sorting(now).into_iter().flat_map(digits));
         Self::of(text.into())
     }
 
@@ -221,6 +217,16 @@ pub fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
+/// 6 bytes of milliseconds, then random ones.
+fn sorting(now: Timestamp) -> [u8; 16] {
+    let mut bytes: [u8; 16] = distinct();
+    let millis = u64::try_from(now.millis()).unwrap_or(0).to_be_bytes();
+    for (place, byte) in bytes.iter_mut().zip(millis.iter().skip(2)) {
+        *place = *byte;
+    }
+    bytes
+}
+
 /// `N` random bytes that need not be secret, such as an id's: from what the thread has in reserve,
 /// so that an id costs no call to the operating system.
 fn distinct<const N: usize>() -> [u8; N] {
@@ -248,7 +254,8 @@ mod tests {
 
     #[test]
     fn made_ids_differ_across_refills_of_the_reserve() {
-        let ids: std::collections::HashSet<_> = (0..1_000).map(|_| RequestId::random()).collect();
+        let now = Timestamp::from_millis(1_000);
+        let ids: std::collections::HashSet<_> = (0..1_000).map(|_| RequestId::new(now)).collect();
         assert_eq!(ids.len(), 1_000);
         let shaped = |id: &RequestId| {
             id.as_str().strip_prefix("req_").and_then(unhex::<16>).is_some_and(|id| id != [0; 16])

@@ -89,7 +89,7 @@ impl World {
                 team: None,
             },
             client: Client { ip: "127.0.0.1".to_owned(), user_agent: None },
-            request_id: RequestId::random(),
+            request_id: RequestId::new(NOW),
             received_at: NOW,
             ruling: Ruling::Deny,
             violations: vec![violation.clone()],

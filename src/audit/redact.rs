@@ -2,6 +2,7 @@
 //! that a change of a secret is still seen as one. Pure.
 
 mod credential;
+mod name;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use memchr::memmem::Finder;
 use serde_json::Value;
 
 use self::credential::{TOKEN_BYTES_MIN, announces, credential};
+use self::name::{mark, same_name};
 use crate::deployment::Object;
 use crate::deployment::pointer::push_segment;
 use crate::key::{Key, Token};
@@ -373,24 +375,6 @@ fn fits(wanted: &str, name: &str) -> bool {
 /// A segment of a JSON Pointer as the name that it means (RFC 6901, 4).
 fn unescape(segment: &str) -> String {
     segment.replace("~1", "/").replace("~0", "~")
-}
-
-/// Whether two names differ in case, `_` and `-` only: `api_key`, `API-Key` and `apiKey` do.
-fn same_name(one: &str, other: &str) -> bool {
-    letters(one).eq(letters(other))
-}
-
-/// What of a name is compared.
-fn letters(name: &str) -> impl DoubleEndedIterator<Item = u8> {
-    let letters = name.bytes().filter(|byte| !matches!(byte, b'_' | b'-'));
-    letters.map(|byte| byte.to_ascii_lowercase())
-}
-
-/// A bit that names of the same letters share, and few others: by the first and the last of them.
-fn mark(name: &str) -> u64 {
-    let last = letters(name).next_back().unwrap_or_default();
-    let first = letters(name).next().unwrap_or_default();
-    1 << ((first.wrapping_mul(5) ^ last) % 64)
 }
 
 /// A string's own text, or any other value's canonical text.

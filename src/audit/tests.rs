@@ -58,7 +58,7 @@ fn intent(deployment_id: &str) -> Intent {
         deployment_id: Some(deployment_id.to_owned()),
         actor: Actor { fingerprint: Fingerprint::from_bytes([1; 8]), name: None, team: None },
         client: Client { ip: "127.0.0.1".to_owned(), user_agent: None },
-        request_id: RequestId::random(),
+        request_id: RequestId::new(received_at),
         received_at,
         ruling: Ruling::Allow,
         violations: Vec::new(),

@@ -9,6 +9,7 @@ use http::{Method, Uri, Version};
 pub(super) use self::fields::{Fields, Marks, Sole};
 use self::fields::{HOPS, Meaning, TELLTALES};
 use super::reply::Refusal;
+use crate::clock::Timestamp;
 use crate::ids::RequestId;
 
 mod fields;
@@ -167,8 +168,8 @@ fn accept_expectation(headers: &HeaderMap) -> Result<(), Refusal> {
 
 /// The client's own request id where it sent one, well-formed; else a new one. An id that repeats
 /// a part of the credential is not kept: request ids are logged.
-pub(super) fn request_id(headers: &HeaderMap, fields: &Fields<'_>) -> RequestId {
-    let Sole::One(only) = fields.request_id else { return RequestId::random() };
+pub(super) fn request_id(headers: &HeaderMap, fields: &Fields<'_>, now: Timestamp) -> RequestId {
+    let Sole::One(only) = fields.request_id else { return RequestId::new(now) };
     let kept = only.to_str().ok().and_then(RequestId::well_formed);
     let leaks = |id: &RequestId| {
         [&header::AUTHORIZATION, &HeaderName::from_static("x-api-key")]
@@ -179,7 +180,7 @@ pub(super) fn request_id(headers: &HeaderMap, fields: &Fields<'_>) -> RequestId 
     // Nor one that looks like anybody's token.
     let likely =
         |id: &RequestId| ["pt-", "sk-ant-"].iter().any(|start| id.as_str().contains(start));
-    kept.filter(|id| !leaks(id) && !likely(id)).unwrap_or_else(RequestId::random)
+    kept.filter(|id| !leaks(id) && !likely(id)).unwrap_or_else(|| RequestId::new(now))
 }
 
 /// Whether `id` holds a telling part of the credential in a header value such as `Bearer x`.

@@ -4,6 +4,7 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
 use super::problem::Problem;
+use crate::clock::Timestamp;
 use crate::ids::RequestId;
 use crate::provider::{Credential, Provider};
 
@@ -70,12 +71,16 @@ impl Dialect {
     }
 
     /// The id of a call, and the header that tells it to the client: Qoder takes the client's own.
-    pub(super) fn request_id(&self, headers: &HeaderMap) -> (&'static str, RequestId) {
+    pub(super) fn request_id(
+        &self,
+        headers: &HeaderMap,
+        now: Timestamp,
+    ) -> (&'static str, RequestId) {
         if let Some(header) = self.provider.request_id_header {
-            return (header, RequestId::random());
+            return (header, RequestId::new(now));
         }
         let own = headers.get("x-request-id").and_then(|value| value.to_str().ok());
-        let id = own.and_then(RequestId::well_formed).unwrap_or_else(RequestId::random);
+        let id = own.and_then(RequestId::well_formed).unwrap_or_else(|| RequestId::new(now));
         ("x-request-id", id)
     }
 

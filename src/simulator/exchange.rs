@@ -63,7 +63,8 @@ pub(super) async fn answer(
     if let Some(status) = mishaps.status(FaultKind::StatusAfter) {
         outcome = Err(fault_answer(status));
     }
-    let (header, request_id) = state.with(|world| world.dialect.request_id(&call.head.headers));
+    let (header, request_id) =
+        state.with(|world| world.dialect.request_id(&call.head.headers, world.clock.now()));
     let mut response = match outcome {
         Ok(Content::Events(events)) => stream(events, state.with(|world| world.clock.clone())),
         Ok(Content::Document(document)) => {

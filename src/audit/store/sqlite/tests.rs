@@ -24,7 +24,7 @@ fn opening(patch: &Value) -> Opening {
         deployment_id: Some("dep_1".to_owned()),
         actor: Actor { fingerprint: Fingerprint::from_bytes([1; 8]), name: None, team: None },
         client: Client { ip: "::1".to_owned(), user_agent: None },
-        request_id: RequestId::random(),
+        request_id: RequestId::new(NOW),
         received_at: NOW,
         ruling: Ruling::Allow,
         violations: Vec::new(),
