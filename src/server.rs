@@ -10,6 +10,7 @@ mod connection;
 mod framed;
 mod framing;
 mod guard;
+mod pace;
 mod reload;
 mod sending;
 mod tls;

@@ -21,8 +21,12 @@ pub(super) fn admit(
     fields: &Fields<'_>,
     body: &Incoming,
 ) -> Result<Route, Refusal> {
-    headers::accept_form(head, fields)?;
     let config = &scene.live.config;
+    // On HTTP/1.1, the parser has counted them.
+    if head.headers.len() > config.limits.header_count {
+        return Err(Refusal::too_many_fields(config.limits.header_count));
+    }
+    headers::accept_form(head, fields)?;
     let (key, last) = (&scene.gateway.key, &scene.last_caller);
     let caller = identify::identify(fields.credential, config, key, last);
     let caller = caller.inspect_err(|refusal| {

@@ -90,6 +90,14 @@ impl Refusal {
         )
     }
 
+    pub(super) fn too_many_fields(max: usize) -> Self {
+        Self::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            INVALID,
+            format!("more than {max} header fields are sent (limits.header_count)"),
+        )
+    }
+
     pub(super) fn media_type(message: impl Into<String>) -> Self {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID, message)
     }

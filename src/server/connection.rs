@@ -30,7 +30,7 @@ use crate::gateway::{Gateway, Pool, Scene, answer};
 use crate::wire::{ALPN_H2, Wire};
 
 /// What a client that speaks HTTP/2 sends first (RFC 9113, 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The most requests of one HTTP/2 connection at once.
 const STREAMS_MAX: u32 = 128;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use super::pace::{Noise, Pace};
 use crate::alarm::Alarm;
 use crate::wire::Wire;
 
@@ -111,8 +112,8 @@ pub(super) struct Guarded {
     ahead: Option<bytes::Bytes>,
     requests: Requests,
     patience: Patience,
-    /// Whether a request head is read as text, so that a late one can be answered.
-    http1: bool,
+    /// The frames of HTTP/2; none on HTTP/1.1, where a head is text and a late one is answered.
+    pace: Option<Pace>,
     reading: Alarm,
     writing: Alarm,
     /// Bytes of a head have come since the last request.
@@ -143,7 +144,7 @@ impl Guarded {
             ahead: Some(ahead).filter(|ahead| !ahead.is_empty()),
             requests,
             patience,
-            http1,
+            pace: (!http1).then(Pace::new),
             reading: Alarm::default(),
             writing: Alarm::default(),
             head_due: None,
@@ -163,13 +164,24 @@ impl Guarded {
     /// Waiting for bytes: of a head, of the next request, or, while one is on its way, of
     /// anything for as long as it takes.
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(pace) = &self.pace {
+            // Until a client of HTTP/2 has asked for something, nobody knows that it ever will; and
+            // within the fields of a request no other has its turn.
+            if self.heads == 0 || pace.is_in_fields() {
+                let due =
+                    *self.head_due.get_or_insert_with(|| Instant::now() + self.patience.header);
+                ready!(self.reading.poll(due, cx));
+                return Poll::Ready(Ok(()));
+            }
+            self.head_due = None;
+        }
         let Some(resting_since) = self.requests.resting_since() else {
             // hyper does not read again by itself once an answer is sent: the alarm sees to it
             // that somebody looks, in time, whether the connection rests.
             self.reading.wake_within(self.patience.idle, cx);
             return Poll::Pending;
         };
-        if self.http1 && self.head_begun {
+        if self.pace.is_none() && self.head_begun {
             let due = *self.head_due.get_or_insert_with(|| Instant::now() + self.patience.header);
             ready!(self.reading.poll(due, cx));
             // Best effort: the client that is too slow may not read either.
@@ -193,6 +205,15 @@ impl Guarded {
         }
     }
 
+    /// Looks at what came on HTTP/2. A client that floods is not heard any longer.
+    fn keep_pace(&mut self, came: &[u8]) -> io::Result<()> {
+        let Some(pace) = &mut self.pace else { return Ok(()) };
+        pace.watch(came).map_err(|noise: Noise| {
+            tracing::debug!(reason = %noise, "a connection is not heard any longer");
+            io::Error::new(io::ErrorKind::InvalidData, noise)
+        })
+    }
+
     /// The first time that the end comes, it waits for one more turn of the connection's task.
     ///
     /// hyper reads on while a request is on its way. Where it comes upon the end in the same turn
@@ -204,6 +225,18 @@ impl Guarded {
             cx.waker().wake_by_ref();
         }
         held_back
+    }
+
+    fn poll_write_bytes(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut Wire>, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let written = self.poll_write_with(cx, write);
+        if let (Poll::Ready(Ok(bytes)), Some(pace)) = (&written, &mut self.pace) {
+            pace.sent(*bytes);
+        }
+        written
     }
 
     fn poll_write_with<T>(
@@ -235,7 +268,7 @@ impl AsyncRead for Guarded {
             let taken = ahead.split_to(ahead.len().min(buffer.remaining()));
             buffer.put_slice(&taken);
             guarded.ahead = Some(ahead).filter(|ahead| !ahead.is_empty());
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(guarded.keep_pace(&taken));
         }
         let before = buffer.filled().len();
         if let Poll::Ready(read) = Pin::new(&mut guarded.wire).poll_read(cx, buffer) {
@@ -246,13 +279,14 @@ impl AsyncRead for Guarded {
             }
             if came && !guarded.requests.any() {
                 // A head's time runs from its first byte; further bytes do not extend it. In
-                // HTTP/2 there is no telling whose bytes they are: they end the rest.
+                // HTTP/2, whatever comes ends the rest.
                 guarded.head_begun = true;
-                if !guarded.http1 {
+                if guarded.pace.is_some() {
                     guarded.requests.rest();
                 }
             }
-            return Poll::Ready(read);
+            let came = buffer.filled().get(before..).unwrap_or_default();
+            return Poll::Ready(read.and_then(|()| guarded.keep_pace(came)));
         }
         guarded.poll_silence(cx)
     }
@@ -264,7 +298,7 @@ impl AsyncWrite for Guarded {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.get_mut().poll_write_with(cx, |wire, cx| wire.poll_write(cx, bytes))
+        self.get_mut().poll_write_bytes(cx, |wire, cx| wire.poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
@@ -272,7 +306,7 @@ impl AsyncWrite for Guarded {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.get_mut().poll_write_with(cx, |wire, cx| wire.poll_write_vectored(cx, slices))
+        self.get_mut().poll_write_bytes(cx, |wire, cx| wire.poll_write_vectored(cx, slices))
     }
 
     fn is_write_vectored(&self) -> bool {

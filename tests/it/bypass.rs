@@ -26,6 +26,7 @@ use tokio::time::timeout;
 use self::case::{Case, Fields, Names};
 use self::lenient::{Lenient, Seen, Write};
 use crate::world::certificate::Certificate;
+use crate::world::frames::preface;
 use crate::world::{Setup, World, fingerprint};
 
 /// How many cases are on their way at once.
@@ -266,7 +267,7 @@ async fn play_http2(
     way: Way,
 ) -> (String, Option<String>, String) {
     let scheme = if way.tls { "https" } else { "http" };
-    let mut bytes = frames::preface();
+    let mut bytes = preface();
     bytes.extend(frames::request(1, &case.http2(names, scheme)));
     bytes.extend(frames::request(3, &probe_fields(names, scheme)));
     // A server that has heard enough may close before the last byte; what it said counts.

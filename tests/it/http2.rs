@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::world::client::{TOKEN, http2, open, raw, read};
+use crate::world::frames::{self, HEADERS, RST_STREAM};
 use crate::world::recorder::{Recorder, answer};
 use crate::world::{Call, DEPLOYMENT, Setup, World, eventually, world};
 
@@ -145,9 +146,6 @@ async fn connection_specific_fields_make_a_request_malformed() {
     assert_eq!(upstream.received().len(), 1);
 }
 
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-
 /// A GET in HTTP/2 with one field more: every field is a literal without indexing (RFC 7541,
 /// 6.2.2), since clients that are polite do not send such fields.
 fn request_with(field: (&str, &str)) -> Vec<u8> {
@@ -168,30 +166,35 @@ fn request_of(method: &str, path: &str, field: (&str, &str), flags: u8) -> Vec<u
     ];
     let mut block = Vec::new();
     for (name, value) in fields {
-        block.push(0);
-        for text in [name, value] {
-            block.push(u8::try_from(text.len()).unwrap());
-            block.extend_from_slice(text.as_bytes());
-        }
+        frames::field(&mut block, name.as_bytes(), value.as_bytes());
     }
-    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
-    bytes.extend_from_slice(&[0, 0, u8::try_from(block.len()).unwrap()]);
-    bytes.extend_from_slice(&[HEADERS, flags, 0, 0, 0, 1]);
-    bytes.extend_from_slice(&block);
+    let mut bytes = frames::preface();
+    frames::frame(&mut bytes, HEADERS, flags, 1, &block);
     bytes
 }
 
 /// The type of the first frame on stream 1.
 async fn first_word(stream: &mut TcpStream) -> Option<u8> {
-    loop {
-        let mut head = [0; 9];
-        stream.read_exact(&mut head).await.ok()?;
-        let [a, b, c, kind, _, stream_id @ ..] = head;
-        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
-        stream.read_exact(&mut payload).await.ok()?;
-        if stream_id == [0, 0, 0, 1] {
-            return Some(kind);
+    while let Ok(Some(frame)) = frames::next(stream).await {
+        if frame.stream == 1 {
+            return Some(frame.kind);
         }
+    }
+    None
+}
+
+#[tokio::test]
+async fn more_fields_than_header_count_are_too_many() {
+    let world = Setup::new().config("[limits]\nheader_count = 20").start().await;
+    let mut sender = connect(&world).await;
+    for (fields, status) in [(19, 200), (20, 431)] {
+        // A credential is the first one.
+        let mut request = Call::get(&format!("{API}/agents")).http2(ORIGIN);
+        for _ in 0..fields {
+            request.headers_mut().append("x-many", "1".parse().unwrap());
+        }
+        let answer = read(sender.send_request(request).await.unwrap()).await;
+        assert_eq!(answer.status, status, "{}", answer.text());
     }
 }
 

@@ -12,9 +12,11 @@
 mod admin;
 mod bypass;
 mod cli;
+mod conformance;
 mod crash;
 mod demo;
 mod disk_faults;
+mod floods;
 mod governed;
 mod http2;
 mod json;

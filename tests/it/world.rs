@@ -4,6 +4,7 @@ pub(crate) mod certificate;
 pub(crate) mod client;
 pub(crate) mod dice;
 pub(crate) mod disk;
+pub(crate) mod frames;
 pub(crate) mod load;
 pub(crate) mod program;
 pub(crate) mod recorder;

@@ -1,18 +1,11 @@
-//! HTTP/2 by hand: client libraries do not send what is malformed. Every field is a literal
-//! without indexing (RFC 7541, 6.2.2) and without Huffman coding.
+//! A case as HTTP/2, and what is answered to it.
 
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::io::AsyncRead;
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const GOAWAY: u8 = 7;
-const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-
-/// The longest payload of a frame that every peer takes.
-const PAYLOAD_MAX: usize = 16_384;
+use crate::world::frames::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PAYLOAD_MAX, RST_STREAM, field,
+    frame, next,
+};
 
 /// What a server says on a stream.
 #[derive(Debug, Default)]
@@ -23,13 +16,8 @@ pub(super) struct Said {
     ended: bool,
 }
 
-/// The preface and empty settings.
-pub(super) fn preface() -> Vec<u8> {
-    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec()
-}
-
 /// A whole request on a stream.
-pub(super) fn request(stream: u8, fields: &super::case::Fields) -> Vec<u8> {
+pub(super) fn request(stream: u32, fields: &super::case::Fields) -> Vec<u8> {
     let mut bytes = Vec::new();
     let (bare, last) = (fields.body.is_empty(), fields.trailers.is_empty());
     head(&mut bytes, stream, &fields.head, bare && last);
@@ -44,14 +32,10 @@ pub(super) fn request(stream: u8, fields: &super::case::Fields) -> Vec<u8> {
     bytes
 }
 
-fn head(bytes: &mut Vec<u8>, stream: u8, fields: &[(Vec<u8>, Vec<u8>)], end: bool) {
+fn head(bytes: &mut Vec<u8>, stream: u32, fields: &[(Vec<u8>, Vec<u8>)], end: bool) {
     let mut block = Vec::new();
     for (name, value) in fields {
-        block.push(0);
-        for text in [name, value] {
-            length(&mut block, text.len());
-            block.extend_from_slice(text);
-        }
+        field(&mut block, name, value);
     }
     let mut kind = HEADERS;
     let mut parts = block.chunks(PAYLOAD_MAX).peekable();
@@ -63,60 +47,29 @@ fn head(bytes: &mut Vec<u8>, stream: u8, fields: &[(Vec<u8>, Vec<u8>)], end: boo
     }
 }
 
-/// A length in a prefix of 7 bits (RFC 7541, 5.1).
-fn length(block: &mut Vec<u8>, length: usize) {
-    let Some(mut rest) = length.checked_sub(127) else {
-        block.push(u8::try_from(length).unwrap());
-        return;
-    };
-    block.push(127);
-    while rest >= 128 {
-        block.push(u8::try_from(rest % 128 + 128).unwrap());
-        rest /= 128;
-    }
-    block.push(u8::try_from(rest).unwrap());
-}
-
-fn frame(bytes: &mut Vec<u8>, kind: u8, flags: u8, stream: u8, payload: &[u8]) {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    bytes.extend_from_slice(&length[1..]);
-    bytes.extend_from_slice(&[kind, flags, 0, 0, 0, stream]);
-    bytes.extend_from_slice(payload);
-}
-
 /// What is said on streams 1 and 3 until both have ended, or the connection.
 pub(super) async fn listen(wire: &mut (impl AsyncRead + Unpin)) -> [Said; 2] {
     let mut said = [Said::default(), Said::default()];
     while said.iter().any(|said| !said.ended) {
-        let Some((kind, flags, stream, payload)) = next(wire).await else { break };
-        let at = match (kind, stream) {
+        let Ok(Some(heard)) = next(wire).await else { break };
+        let at = match (heard.kind, heard.stream) {
             (GOAWAY, _) => break,
             (_, 1) => 0,
             (_, 3) => 1,
             _ => continue,
         };
         let said = &mut said[at];
-        match kind {
+        match heard.kind {
             HEADERS if said.status.is_none() => {
-                said.status = status(&payload).filter(|s| *s >= 200);
+                said.status = status(&heard.payload).filter(|s| *s >= 200);
             }
-            DATA => said.body.extend_from_slice(&payload),
+            DATA => said.body.extend_from_slice(&heard.payload),
             RST_STREAM => said.reset = true,
             _ => {}
         }
-        said.ended |=
-            kind == RST_STREAM || (matches!(kind, DATA | HEADERS) && flags & END_STREAM > 0);
+        said.ended |= heard.is(RST_STREAM) || heard.ends_stream();
     }
     said
-}
-
-async fn next(wire: &mut (impl AsyncRead + Unpin)) -> Option<(u8, u8, u8, Vec<u8>)> {
-    let mut head = [0; 9];
-    wire.read_exact(&mut head).await.ok()?;
-    let [a, b, c, kind, flags, _, _, _, stream] = head;
-    let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
-    wire.read_exact(&mut payload).await.ok()?;
-    Some((kind, flags, stream, payload))
 }
 
 /// The status that begins a block of fields: an entry of the static table, or three digits.

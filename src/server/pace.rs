@@ -1,0 +1,203 @@
+//! How much a client of HTTP/2 may send that is no request.
+//!
+//! Frames such as PING, SETTINGS, PRIORITY and WINDOW_UPDATE cost their sender next to nothing, and no
+//! bound on streams bounds them (RFC 9113, 10.5); requests that are reset as soon as they are sent
+//! cost upstream more than the client. Here the heads of frames are read beside the parser, and
+//! such a frame draws on a budget. Time fills it, and so does what the client is sent: who reads a
+//! long answer tells so with many small frames.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::connection::PREFACE;
+
+/// What is there at first, and at most: a burst.
+const BUDGET_MAX: u64 = 10_000;
+
+/// What a second adds.
+const PER_SECOND: u64 = 200;
+
+/// So many bytes to the client add one: less than a DATA frame that is worth two WINDOW_UPDATEs,
+/// more than the answer to a PING.
+const SENT_BYTES: u64 = 24;
+
+/// What a frame draws, and what a request that is given up does.
+const FRAME: u64 = 1;
+const RESET: u64 = 10;
+
+/// Types of frames and a flag (RFC 9113, 6).
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const CONTINUATION: u8 = 9;
+const END_HEADERS: u8 = 4;
+
+/// The frames of one connection.
+#[derive(Debug)]
+pub(super) struct Pace {
+    budget: u64,
+    filled_at: Instant,
+    /// The head of the next frame, as far as it has come.
+    head: [u8; 9],
+    head_bytes: usize,
+    /// How many bytes come before the next frame's head.
+    skip: usize,
+    /// No frame has come yet.
+    is_first: bool,
+    /// The fields of a request have begun to come, and have not ended.
+    in_fields: bool,
+    /// The last of their frames is the one being skipped.
+    ends_fields: bool,
+}
+
+/// Why a connection is not heard any longer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Noise {
+    #[error("the client sends more control frames than it has use for")]
+    Flood,
+    #[error("the client's first frame is no SETTINGS")]
+    Preface,
+}
+
+impl Pace {
+    pub(super) fn new() -> Self {
+        Self {
+            budget: BUDGET_MAX,
+            filled_at: Instant::now(),
+            head: [0; 9],
+            head_bytes: 0,
+            skip: PREFACE.len(),
+            is_first: true,
+            in_fields: false,
+            ends_fields: false,
+        }
+    }
+
+    /// Whether the fields of a request have begun to come, and have not ended.
+    pub(super) fn is_in_fields(&self) -> bool {
+        self.in_fields
+    }
+
+    /// So many bytes went to the client.
+    pub(super) fn sent(&mut self, bytes: usize) {
+        self.budget = (self.budget + bytes as u64 / SENT_BYTES).min(BUDGET_MAX);
+    }
+
+    /// Looks at the bytes that come next.
+    pub(super) fn watch(&mut self, mut bytes: &[u8]) -> Result<(), Noise> {
+        loop {
+            let skipped = self.skip.min(bytes.len());
+            self.skip -= skipped;
+            bytes = bytes.get(skipped..).unwrap_or_default();
+            if self.skip == 0 && self.ends_fields {
+                (self.in_fields, self.ends_fields) = (false, false);
+            }
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            let missing = self.head.get_mut(self.head_bytes..).unwrap_or_default();
+            let taken = missing.len().min(bytes.len());
+            let (came, rest) = bytes.split_at(taken);
+            missing.iter_mut().zip(came).for_each(|(place, byte)| *place = *byte);
+            (self.head_bytes, bytes) = (self.head_bytes + taken, rest);
+            if self.head_bytes == self.head.len() {
+                self.head_bytes = 0;
+                self.frame()?;
+            }
+        }
+    }
+
+    /// A frame whose head is whole.
+    fn frame(&mut self) -> Result<(), Noise> {
+        let [a, b, c, kind, flags, ..] = self.head;
+        self.skip = u32::from_be_bytes([0, a, b, c]) as usize;
+        if std::mem::take(&mut self.is_first) && kind != SETTINGS {
+            return Err(Noise::Preface);
+        }
+        match kind {
+            DATA => Ok(()),
+            HEADERS | CONTINUATION => {
+                self.in_fields = true;
+                self.ends_fields = flags & END_HEADERS > 0;
+                Ok(())
+            }
+            RST_STREAM => self.draw(RESET),
+            _ => self.draw(FRAME),
+        }
+    }
+
+    fn draw(&mut self, cost: u64) -> Result<(), Noise> {
+        if self.budget < cost {
+            let passed = self.filled_at.elapsed();
+            self.filled_at += passed;
+            self.budget = (self.budget + worth(passed)).min(BUDGET_MAX);
+        }
+        self.budget = self.budget.checked_sub(cost).ok_or(Noise::Flood)?;
+        Ok(())
+    }
+}
+
+/// What so much time adds.
+fn worth(passed: Duration) -> u64 {
+    let millis = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
+    millis.saturating_mul(PER_SECOND) / 1_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(payload.len()).unwrap();
+        [&[0, 0, length, kind, flags, 0, 0, 0, 1], payload].concat()
+    }
+
+    fn begun() -> Pace {
+        let mut pace = Pace::new();
+        pace.watch(PREFACE).unwrap();
+        pace.watch(&frame(SETTINGS, 0, &[])).unwrap();
+        pace
+    }
+
+    #[test]
+    fn fields_are_followed_however_they_are_cut() {
+        let mut pace = begun();
+        let fields = [frame(HEADERS, 0, b"abc"), frame(CONTINUATION, END_HEADERS, b"de")].concat();
+        for (byte, at) in fields.iter().zip(1..) {
+            pace.watch(&[*byte]).unwrap();
+            assert_eq!(pace.is_in_fields(), (9..fields.len()).contains(&at), "{at}");
+        }
+        pace.watch(&[fields.as_slice(), b"\0"].concat()).unwrap();
+        assert!(!pace.is_in_fields());
+    }
+
+    #[test]
+    fn control_frames_draw_on_what_was_sent_and_requests_on_nothing() {
+        let mut pace = begun();
+        let (ping, reset) = (frame(6, 0, &[0; 8]), frame(RST_STREAM, 0, &[0; 4]));
+        for _ in 0..2 * BUDGET_MAX {
+            pace.watch(&frame(HEADERS, END_HEADERS, b"a")).unwrap();
+            pace.watch(&frame(DATA, 0, b"a")).unwrap();
+            // As much as a small answer and its end.
+            pace.sent(240);
+            pace.watch(&reset).unwrap();
+        }
+        let mut pings = 0;
+        while pace.watch(&ping).is_ok() {
+            // Its own answer earns nothing.
+            pace.sent(17);
+            pings += 1;
+            assert!(pings <= 10 * BUDGET_MAX, "a flood is not noticed");
+        }
+        assert!(pings >= BUDGET_MAX - 2 * RESET, "{pings}");
+    }
+
+    #[test]
+    fn the_first_frame_is_settings() {
+        let mut pace = Pace::new();
+        pace.watch(PREFACE).unwrap();
+        assert!(matches!(pace.watch(&frame(6, 0, &[0; 8])), Err(Noise::Preface)));
+    }
+}
