@@ -168,10 +168,10 @@ impl Guarded {
             // Until a client of HTTP/2 has asked for something, nobody knows that it ever will; and
             // within the fields of a request no other has its turn.
             if self.heads == 0 || pace.is_in_fields() {
-                let due =
-                    *self.head_due.get_or_insert_with(|| Instant::now() + self.patience.header);
+                let due = Instant::now() + self.patience.header;
+                let due = *self.head_due.get_or_insert(due);
                 ready!(self.reading.poll(due, cx));
-                return Poll::Ready(Ok(()));
+                return self.poll_farewell(cx);
             }
             self.head_due = None;
         }
@@ -190,7 +190,16 @@ impl Guarded {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         ready!(self.reading.poll(resting_since + self.patience.idle, cx));
-        // The end of the stream, as if the client had closed: hyper then closes as well.
+        self.poll_farewell(cx)
+    }
+
+    /// The end of the stream, as if the client had closed: hyper then closes as well.
+    fn poll_farewell(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(pace) = self.pace.as_ref().filter(|_| self.requests.resting_since().is_some()) {
+            // Best effort, and between two frames, since nothing is on its way.
+            let _ = Pin::new(&mut self.wire).poll_write(cx, &pace.farewell());
+            let _ = Pin::new(&mut self.wire).poll_flush(cx);
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -278,12 +287,8 @@ impl AsyncRead for Guarded {
                 return Poll::Pending;
             }
             if came && !guarded.requests.any() {
-                // A head's time runs from its first byte; further bytes do not extend it. In
-                // HTTP/2, whatever comes ends the rest.
+                // A head's time runs from its first byte; further bytes do not extend it.
                 guarded.head_begun = true;
-                if guarded.pace.is_some() {
-                    guarded.requests.rest();
-                }
             }
             let came = buffer.filled().get(before..).unwrap_or_default();
             return Poll::Ready(read.and_then(|()| guarded.keep_pace(came)));

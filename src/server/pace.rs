@@ -31,6 +31,7 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const GOAWAY: u8 = 7;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 
@@ -50,6 +51,8 @@ pub(super) struct Pace {
     in_fields: bool,
     /// The last of their frames is the one being skipped.
     ends_fields: bool,
+    /// The stream of the latest request.
+    stream: [u8; 4],
 }
 
 /// Why a connection is not heard any longer.
@@ -72,7 +75,15 @@ impl Pace {
             is_first: true,
             in_fields: false,
             ends_fields: false,
+            stream: [0; 4],
         }
+    }
+
+    /// A GOAWAY frame that tells which requests were heard: whatever comes later can be sent again
+    /// elsewhere (RFC 9113, 6.8).
+    pub(super) fn farewell(&self) -> [u8; 17] {
+        let [a, b, c, d] = self.stream;
+        [0, 0, 8, GOAWAY, 0, 0, 0, 0, 0, a, b, c, d, 0, 0, 0, 0]
     }
 
     /// Whether the fields of a request have begun to come, and have not ended.
@@ -111,7 +122,7 @@ impl Pace {
 
     /// A frame whose head is whole.
     fn frame(&mut self) -> Result<(), Noise> {
-        let [a, b, c, kind, flags, ..] = self.head;
+        let [a, b, c, kind, flags, stream @ ..] = self.head;
         self.skip = u32::from_be_bytes([0, a, b, c]) as usize;
         if std::mem::take(&mut self.is_first) && kind != SETTINGS {
             return Err(Noise::Preface);
@@ -119,6 +130,8 @@ impl Pace {
         match kind {
             DATA => Ok(()),
             HEADERS | CONTINUATION => {
+                // A lower one has trailers.
+                self.stream = self.stream.max(stream);
                 self.in_fields = true;
                 self.ends_fields = flags & END_HEADERS > 0;
                 Ok(())
@@ -171,6 +184,7 @@ mod tests {
         }
         pace.watch(&[fields.as_slice(), b"\0"].concat()).unwrap();
         assert!(!pace.is_in_fields());
+        assert_eq!(pace.farewell()[9..], [0, 0, 0, 1, 0, 0, 0, 0]);
     }
 
     #[test]

@@ -117,6 +117,13 @@ async fn send_all(world: &World, (_, first, nth): &Flood, listens: bool) -> u32 
     sent
 }
 
+async fn connect(world: &World) -> Peer<TcpStream> {
+    let stream = TcpStream::connect(world.proxy()).await.unwrap();
+    // Small frames are to go out one by one.
+    stream.set_nodelay(true).unwrap();
+    Peer(stream)
+}
+
 async fn is_served(world: &World) -> bool {
     call(world.proxy(), Call::get(&format!("{API}/agents"))).await.status == 200
 }
@@ -138,7 +145,7 @@ async fn floods_end_their_connection_and_others_are_served() {
 #[tokio::test]
 async fn a_busy_client_is_no_flood() {
     let world = Setup::new().start().await;
-    let mut peer = Peer(TcpStream::connect(world.proxy()).await.unwrap());
+    let mut peer = connect(&world).await;
     peer.shake_hands(&[]).await;
     // As a careful client does: room is made for each frame anew, in both windows.
     for n in 0..4_000 {
@@ -172,7 +179,7 @@ async fn a_client_of_http2_that_asks_for_nothing_leaves_after_header_timeout() {
         ([preface(), asked.clone(), one(HEADERS, END_STREAM, 3, &get)].concat(), false),
         ([preface(), asked, one(HEADERS, WHOLE, 3, &get)[..20].to_vec()].concat(), false),
     ] {
-        let mut peer = Peer(TcpStream::connect(world.proxy()).await.unwrap());
+        let mut peer = connect(&world).await;
         peer.send(&said).await;
         if trickles {
             for _ in 0..40 {
@@ -186,9 +193,61 @@ async fn a_client_of_http2_that_asks_for_nothing_leaves_after_header_timeout() {
 }
 
 #[tokio::test]
+async fn pings_keep_no_connection_and_its_end_is_told() {
+    let setup = Setup::new().config("[limits]\nidle_timeout = 0.5");
+    let world = setup.start().await;
+    let mut peer = connect(&world).await;
+    peer.shake_hands(&[]).await;
+    peer.say(HEADERS, WHOLE, 5, &fields("GET", "/agents")).await;
+    let mut pings = 0;
+    let told = loop {
+        peer.say(PING, 0, 0, &[0; 8]).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        pings += 1;
+        assert!(pings < 500, "pings keep the connection");
+        let last =
+            peer.hear_until(|heard| matches!(heard, Heard::Frame(f) if f.is(PING) || f.is(GOAWAY)));
+        match last.await {
+            Heard::Frame(frame) if frame.is(PING) => {}
+            other => break other,
+        }
+    };
+    let Heard::Frame(told) = told else { panic!("{told:?}") };
+    assert_eq!(told.payload, [0, 0, 0, 5, 0, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn requests_that_are_given_up_once_begun_come_to_an_end() {
+    let world = Setup::new().start().await;
+    let mut peer = connect(&world).await;
+    peer.shake_hands(&[]).await;
+    let events = fields("GET", "/sessions/s/events/stream?interval_ms=60000");
+    let ended = async {
+        for n in 0..20_000 {
+            peer.send(
+                &[one(HEADERS, WHOLE, 2 * n + 1, &events), one(PING, 0, 0, &[0; 8])].concat(),
+            )
+            .await;
+            let pong = peer.hear_until(|heard| matches!(heard, Heard::Frame(f) if f.is(PING)));
+            if !matches!(pong.await, Heard::Frame(_)) {
+                return;
+            }
+            peer.say(RST_STREAM, 0, 2 * n + 1, &[0, 0, 0, 8]).await;
+        }
+        panic!("requests are begun and given up on and on");
+    };
+    let served = async {
+        for _ in 0..20 {
+            assert!(is_served(&world).await);
+        }
+    };
+    tokio::join!(ended, served);
+}
+
+#[tokio::test]
 async fn requests_whose_bodies_never_come_are_answered_and_forgotten() {
     let world = Setup::new().config("[limits]\nbody_timeout = 1").start().await;
-    let mut peer = Peer(TcpStream::connect(world.proxy()).await.unwrap());
+    let mut peer = connect(&world).await;
     peer.shake_hands(&[]).await;
     let governed = fields("POST", &format!("/deployments/{DEPLOYMENT}"));
     let streams = 120;
@@ -219,7 +278,7 @@ async fn an_answer_without_room_does_not_hold_upstream() {
             stream.write_all(head.as_bytes()).await.unwrap();
             while stream.write_all(&[0; 65_536]).await.is_ok() {}
         });
-        let mut peer = Peer(TcpStream::connect(world.proxy()).await.unwrap());
+        let mut peer = connect(&world).await;
         // A window of nothing.
         peer.shake_hands(&[0, 4, 0, 0, 0, 0]).await;
         peer.say(HEADERS, WHOLE, 1, &fields("GET", "/huge")).await;
@@ -242,7 +301,7 @@ async fn an_answer_without_room_does_not_hold_upstream() {
 #[tokio::test]
 async fn an_error_in_one_stream_leaves_the_others_alone() {
     let world = Setup::new().start().await;
-    let mut peer = Peer(TcpStream::connect(world.proxy()).await.unwrap());
+    let mut peer = connect(&world).await;
     peer.shake_hands(&[]).await;
     let events = fields("GET", "/sessions/s/events/stream?interval_ms=50&count=8");
     peer.say(HEADERS, WHOLE, 1, &events).await;
@@ -274,7 +333,7 @@ async fn an_error_in_one_stream_leaves_the_others_alone() {
 #[tokio::test]
 async fn a_governed_call_that_is_reset_at_once_is_recorded_or_not_sent() {
     let world = Setup::new().start().await;
-    let mut peer = Peer(TcpStream::connect(world.proxy()).await.unwrap());
+    let mut peer = connect(&world).await;
     peer.shake_hands(&[]).await;
     let update = fields("POST", &format!("/deployments/{DEPLOYMENT}"));
     let body = json!({"description": "left"}).to_string();
