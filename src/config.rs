@@ -156,7 +156,7 @@ pub struct Limits {
     pub header_count: usize,
     /// The deepest nesting of a governed body (default 64).
     pub json_depth: usize,
-    /// To a whole request head (default 10 s).
+    /// To a whole request head, and on HTTP/2 to the first request (default 10 s).
     pub header_timeout: Duration,
     /// Without progress of a request's body (default 30 s).
     pub body_timeout: Duration,

@@ -57,9 +57,7 @@ impl Answers {
     /// An answer that is looked after.
     pub(super) fn send(&self, body: ReplyBody, underway: RequestUnderway) -> Sending {
         let Some(answers) = &self.0 else { return Sending::Plain { body, _underway: underway } };
-        // Its head is handed over: a client without a window has to make room for what follows.
-        let handed_over = Some(Instant::now());
-        let state = State { body: Some((body, underway)), rest: Bytes::new(), handed_over };
+        let state = State { body: Some((body, underway)), rest: Bytes::new(), handed_over: None };
         let state = Arc::new(Mutex::new(state));
         let mut answers = lock(answers);
         if answers.len() == answers.capacity() {
