@@ -1,7 +1,7 @@
 //! How much a client of HTTP/2 may send that is no request.
 //!
-//! Frames such as PING, SETTINGS, PRIORITY and WINDOW_UPDATE cost their sender next to nothing, and no
-//! bound on streams bounds them (RFC 9113, 10.5); requests that are reset as soon as they are sent
+//! Frames such as PING, SETTINGS and PRIORITY cost their sender next to nothing, and no bound on
+//! streams bounds them (RFC 9113, 10.5); requests that are reset as soon as they are sent
 //! cost upstream more than the client. Here the heads of frames are read beside the parser, and
 //! such a frame draws on a budget. Time fills it, and so does what the client is sent: who reads a
 //! long answer tells so with many small frames.
@@ -18,8 +18,8 @@ const BUDGET_MAX: u64 = 10_000;
 /// What a second adds.
 const PER_SECOND: u64 = 200;
 
-/// So many bytes to the client add one: less than a DATA frame that is worth two WINDOW_UPDATEs,
-/// more than the answer to a PING.
+/// So many bytes to the client add one: more than the answer to a PING, and so few that a small
+/// DATA frame is worth making room for, in its stream and its connection.
 const SENT_BYTES: u64 = 24;
 
 /// What a frame draws, and what a request that is given up does.

@@ -238,7 +238,7 @@ fn is(expected: &str, heard: &Heard, first: bool) -> Option<bool> {
             frame.is(PING).then(|| frame.flags == ACK && frame.payload == hex(payload))
         }
         ["SETTINGS"] => frame.is(SETTINGS).then_some(true),
-        ["SETTINGS", "ACK"] => frame.is(SETTINGS).then(|| frame.flags == ACK),
+        ["SETTINGS", "ACK"] => frame.is(SETTINGS).then_some(frame.flags == ACK),
         ["first", "SETTINGS"] => Some(first && frame.is(SETTINGS) && frame.flags == 0),
         _ => panic!("{expected}"),
     }

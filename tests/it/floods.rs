@@ -276,19 +276,20 @@ async fn an_answer_without_room_does_not_hold_upstream() {
             let _ = stream.read(&mut [0; 4096]).await.unwrap();
             let head = "HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n";
             stream.write_all(head.as_bytes()).await.unwrap();
-            while stream.write_all(&[0; 65_536]).await.is_ok() {}
+            while stream.write_all(&[0; 16_384]).await.is_ok() {}
         });
         let mut peer = connect(&world).await;
         // A window of nothing.
         peer.shake_hands(&[0, 4, 0, 0, 0, 0]).await;
         peer.say(HEADERS, WHOLE, 1, &fields("GET", "/huge")).await;
+        // One byte more, time and again: no progress that is worth the name.
+        let more = one(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 1]);
+        let said = if grows { more } else { one(PING, 0, 0, &[0; 8]) };
         let growing = async {
-            while grows {
-                // One byte more, time and again: no progress that is worth the name.
-                peer.say(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 1]).await;
+            loop {
                 tokio::time::sleep(Duration::from_millis(50)).await;
+                peer.send(&said).await;
             }
-            std::future::pending::<()>().await;
         };
         let cut = tokio::time::timeout(Duration::from_secs(20), upstream);
         tokio::select! {

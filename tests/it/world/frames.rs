@@ -1,7 +1,6 @@
 //! HTTP/2 by hand: client libraries do not send what is malformed. Every field is a literal
 //! without indexing (RFC 7541, 6.2.2) and without Huffman coding.
 
-use std::io::ErrorKind;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -143,7 +142,7 @@ impl Frame {
         matches!(self.kind, DATA | HEADERS) && self.flags & END_STREAM > 0
     }
 
-    /// The error that RST_STREAM or GOAWAY tells.
+    /// The error that a reset or GOAWAY tells.
     pub(crate) fn code(&self) -> Option<u32> {
         let at = match self.kind {
             RST_STREAM => 0,
@@ -176,10 +175,7 @@ impl<W: AsyncRead + AsyncWrite + Unpin> Peer<W> {
             Ok(Ok(None)) => Heard::Closed,
             // Who ends TLS without a word of farewell between two records has closed all the same.
             Ok(Err(error)) if error.to_string().contains("close_notify") => Heard::Closed,
-            Ok(Err(error)) => {
-                debug_assert!(error.kind() != ErrorKind::WouldBlock);
-                Heard::Broken
-            }
+            Ok(Err(_)) => Heard::Broken,
             Err(_) => Heard::Silence,
         }
     }
