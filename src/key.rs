@@ -85,7 +85,7 @@ impl Key {
     /// Reads the key file.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
         let file = |source| KeyError::File { path: path.to_owned(), source };
-        let text = fs::read_to_string(path).map_err(file)?;
+        let text = crate::file::text(path).map_err(file)?;
         if exposed(&fs::metadata(path).map_err(file)?) {
             return Err(KeyError::Exposed { path: path.to_owned() });
         }

@@ -6,9 +6,11 @@
 
 mod alarm;
 pub mod clock;
+mod file;
 pub mod ids;
 pub mod key;
 pub mod telemetry;
+mod visible;
 mod wire;
 
 pub mod provider;

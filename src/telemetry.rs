@@ -1,7 +1,10 @@
 //! What the gateway says of itself: log lines and metrics.
 
+mod line;
+
 use std::collections::HashSet;
 use std::io::IsTerminal as _;
+use std::io::stderr;
 use std::sync::{Mutex, PoisonError};
 
 use http::StatusCode;
@@ -17,6 +20,7 @@ use tracing_subscriber::EnvFilter;
 use crate::audit::record::{Outcome, Ruling};
 use crate::audit::{Audit, Health};
 use crate::provider::Operation;
+use crate::visible::Lines;
 
 /// The most callers whose refusals are counted apart; the rest are counted together.
 const SUBJECTS_MAX: usize = 1_000;
@@ -29,13 +33,14 @@ const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 
 pub fn init(filter: Option<&str>) {
     let filter = EnvFilter::try_new(filter.unwrap_or("info"))
         .unwrap_or_else(|_unreadable| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let terminal = std::io::stderr().is_terminal();
+    let lines = tracing_subscriber::fmt().with_env_filter(filter);
     // Fails only where logging was started before, which is as good.
-    let _ = if terminal {
-        lines.with_target(false).try_init()
+    let _ = if stderr().is_terminal() {
+        // Colours are what may steer it: all the rest is plain.
+        lines.with_target(false).with_writer(stderr).fmt_fields(line::Fields).try_init()
     } else {
-        lines.json().flatten_event(true).try_init()
+        let writer = || Lines(stderr());
+        lines.with_writer(writer).json().flatten_event(true).try_init()
     };
 }
 

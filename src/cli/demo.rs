@@ -34,11 +34,12 @@ pub struct DemoArgs {
 pub fn run(arguments: &DemoArgs) -> Result<(), Failure> {
     telemetry::init(Some("warn"));
     serve::runtime()?.block_on(async {
-        let signals = serve::signals().map_err(|error| Failure::NotCarriedOut(error.into()))?;
+        let signals = serve::Signals::new();
+        let mut signals = signals.map_err(|error| Failure::NotCarriedOut(error.into()))?;
         let stage = Stage::set().await?;
         let told = tell(&stage, arguments.exit).await;
         if told.is_ok() && !arguments.exit {
-            signals.await;
+            signals.next().await;
         }
         stage.clear().await;
         told

@@ -1,4 +1,4 @@
-//! The only way to standard output and standard error.
+//! The only way to standard output and standard error, on which nothing steers a terminal.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -6,16 +6,18 @@ use std::io::{self, Write};
 use anyhow::Context as _;
 
 use super::Failure;
+use crate::visible;
 
 /// Prints one line of what was asked for. A reader that has gone away ends the command quietly.
 pub fn line(text: impl Display) -> Result<(), Failure> {
-    outcome(writeln!(io::stdout().lock(), "{text}"))
+    let text = text.to_string();
+    outcome(writeln!(io::stdout().lock(), "{}", visible::lines(&text)))
 }
 
 /// Prints one line for whoever sits at the terminal.
 pub fn error_line(text: &str) {
     // Where standard error is gone, there is nobody left to tell.
-    let _unheard = writeln!(io::stderr().lock(), "{text}");
+    let _unheard = writeln!(io::stderr().lock(), "{}", visible::lines(text));
 }
 
 fn outcome(written: io::Result<()>) -> Result<(), Failure> {

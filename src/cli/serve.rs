@@ -1,6 +1,9 @@
 //! `changegate serve`: runs the gateway until SIGTERM or SIGINT.
 
+use std::pin::pin;
+
 use anyhow::{Context as _, anyhow};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{ConfigFile, Environment, Failure, load_config};
 use crate::server::{Options, Server, Source};
@@ -20,8 +23,8 @@ pub fn run(arguments: &ServeArgs, environment: &Environment) -> Result<(), Failu
     telemetry::init(environment.named("CHANGEGATE_LOG"));
     let source = Source { path: path.to_owned(), environment: environment.variables().to_vec() };
     runtime()?.block_on(async {
-        let signals = signals().context("can't listen for signals");
-        let signals = signals.map_err(Failure::NotCarriedOut)?;
+        let signals = Signals::new().context("can't listen for signals");
+        let mut signals = signals.map_err(Failure::NotCarriedOut)?;
         let upstream = config.upstream.origin.to_string();
         let options = Options { source: Some(source), ..Options::default() };
         let server = Server::start(config, options)
@@ -34,10 +37,16 @@ pub fn run(arguments: &ServeArgs, environment: &Environment) -> Result<(), Failu
             version = env!("CARGO_PKG_VERSION"),
             "serving"
         );
-        signals.await;
+        signals.next().await;
         tracing::info!("draining");
-        server.shutdown().await;
-        Ok(())
+        let mut drained = pin!(server.shutdown());
+        loop {
+            tokio::select! {
+                () = &mut drained => return Ok(()),
+                // What has begun still has its time, so that no change is left unfinished.
+                () = signals.next() => tracing::warn!("draining already; SIGKILL ends at once"),
+            }
+        }
     })
 }
 
@@ -51,15 +60,23 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(Failure::NotCarriedOut)
 }
 
-/// Resolves at the first SIGTERM or SIGINT.
-pub(super) fn signals() -> std::io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
+/// SIGTERM and SIGINT, which end nothing by themselves from now on.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    pub(super) fn new() -> std::io::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Resolves at the next one of either.
+    pub(super) async fn next(&mut self) {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
-    })
+    }
 }

@@ -51,8 +51,8 @@ pub fn run(args: &SimulateArgs) -> Result<(), Failure> {
 }
 
 async fn simulate(args: &SimulateArgs) -> Result<(), Failure> {
-    let signals = serve::signals().context("can't listen for signals");
-    let signals = signals.map_err(Failure::NotCarriedOut)?;
+    let signals = serve::Signals::new().context("can't listen for signals");
+    let mut signals = signals.map_err(Failure::NotCarriedOut)?;
     let simulator = Simulator::start(Options {
         listen: args.listen,
         provider: args.provider,
@@ -63,7 +63,7 @@ async fn simulate(args: &SimulateArgs) -> Result<(), Failure> {
     .with_context(|| format!("can't listen on {}: choose another --listen", args.listen))
     .map_err(Failure::NotCarriedOut)?;
     print::line(greeting(args, simulator.address()).trim_end())?;
-    signals.await;
+    signals.next().await;
     simulator.shutdown().await;
     Ok(())
 }

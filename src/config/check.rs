@@ -1,8 +1,6 @@
 //! What was typed → the checked [`Config`], or every complaint at once.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,11 +13,9 @@ use super::raw::{Complaints, Node, Place, Typed, Value};
 use super::upstream;
 use super::value::{Meant, address, choice, count, duration, flag, size, text};
 use super::{AuditConfig, Budget, Config, Limits, Listen, RateLimit, TlsFiles, keys};
+use crate::file;
 use crate::policy::{self, Policy};
 use crate::provider::Provider;
-
-/// The longest configuration or policy file that is read.
-const FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// One thing that is wrong or doubtful, with its place and its fix.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -380,15 +376,7 @@ fn network(node: &Node) -> Meant<IpNet> {
     node.text().and_then(parse).ok_or_else(|| fix.to_owned())
 }
 
-/// Reads a file whole, a bounded one.
+/// Reads a file whole.
 fn read_text(path: &Path) -> Result<String, String> {
-    let shown = path.display();
-    let mut text = String::new();
-    File::open(path)
-        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text))
-        .map_err(|error| format!("can't read {shown} ({error})"))?;
-    if u64::try_from(text.len()).is_ok_and(|bytes| bytes > FILE_BYTES_MAX) {
-        return Err(format!("{shown} is longer than {FILE_BYTES_MAX} bytes"));
-    }
-    Ok(text)
+    file::text(path).map_err(|error| format!("can't read {} ({error})", path.display()))
 }

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::{self, PemObject as _};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem;
 use rustls::sign::CertifiedKey;
 
 use super::raw::Node;
 use super::value::Meant;
+use crate::file;
 use crate::key::{Key, KeyError};
 
 /// Which half of a certificate and its key is at fault, and how to mend it.
@@ -22,7 +23,7 @@ pub(super) enum BadPair {
 pub(super) fn certificate_with_key(cert: &Path, key: &Path) -> Result<(), BadPair> {
     let chain = certificates(cert).map_err(BadPair::Cert)?;
     let shown = key.display();
-    let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| {
+    let secret = file::private_key(key).map_err(|error| {
         let why = said(&error);
         BadPair::Key(format!("{shown} gives no private key ({why}): name a readable PEM file"))
     })?;
@@ -44,10 +45,8 @@ pub(super) fn certificate_with_key(cert: &Path, key: &Path) -> Result<(), BadPai
 
 /// The certificates of a PEM file, at least one.
 pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let shown = path.display();
-    let none = pem::Error::NoItemsFound;
-    read.and_then(|chain| if chain.is_empty() { Err(none) } else { Ok(chain) }).map_err(|error| {
+    file::certificates(path).map_err(|error| {
+        let shown = path.display();
         format!("{shown} gives no certificate ({}): name a readable PEM file", said(&error))
     })
 }

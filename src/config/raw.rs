@@ -20,6 +20,9 @@ const PREFIX: &str = "CHANGEGATE_";
 /// The most characters of a complaint.
 const MESSAGE_CHARS_MAX: usize = 1_000;
 
+/// The most complaints that are told at once: nobody reads more, and the first are mended first.
+const COMPLAINTS_MAX: usize = 100;
+
 /// Variables that are read elsewhere: the path of the file itself, and the log's filter.
 const OTHER_VARIABLES: [&str; 2] = ["CHANGEGATE_CONFIG", "CHANGEGATE_LOG"];
 
@@ -87,7 +90,8 @@ impl Complaints {
     }
 
     /// Takes a complaint about another file.
-    pub(super) fn add_whole(&mut self, complaint: Complaint) {
+    pub(super) fn add_whole(&mut self, mut complaint: Complaint) {
+        complaint.message = excerpt(&complaint.message, MESSAGE_CHARS_MAX);
         self.found.push(complaint);
     }
 
@@ -95,6 +99,13 @@ impl Complaints {
     pub(super) fn in_order(mut self) -> Vec<Complaint> {
         let environment = PathBuf::from(ENVIRONMENT);
         self.found.sort_by_key(|c| (c.file == environment, c.file != self.file, c.line));
+        let more = self.found.split_off(self.found.len().min(COMPLAINTS_MAX));
+        if !more.is_empty() {
+            // What forbids the configuration is not lost among what only warns.
+            let warning = more.iter().all(|complaint| complaint.warning);
+            let message = format!("and {} more like these: mend them first", more.len());
+            self.found.push(Complaint { file: self.file, line: None, warning, message });
+        }
         self.found
     }
 
@@ -122,15 +133,17 @@ impl Typed {
         complaints: &mut Complaints,
     ) -> Option<Self> {
         let (table, errors) = DeTable::parse_recoverable(text);
+        let ends: Vec<usize> = memchr::memchr_iter(b'\n', text.as_bytes()).collect();
+        let line_of = |offset| Place::Line(ends.partition_point(|end| *end < offset) + 1);
         for error in &errors {
-            let place = error.span().map_or(Place::File, |span| line_of(text, span.start));
+            let place = error.span().map_or(Place::File, |span| line_of(span.start));
             complaints.error(&place, &format!("not TOML: {}", error.message()));
         }
         if !errors.is_empty() {
             return None;
         }
         let mut typed = Self::default();
-        typed.take_all("", fields(table.into_inner(), &|start| line_of(text, start)), complaints);
+        typed.take_all("", fields(table.into_inner(), &line_of), complaints);
         typed.take_environment(environment, complaints);
         Some(typed)
     }
@@ -309,11 +322,6 @@ fn fields(table: DeTable<'_>, place_of: &dyn Fn(usize) -> Place) -> BTreeMap<Str
         (name.into_owned(), Node::of_toml(value.into_inner(), place, place_of))
     };
     table.into_iter().map(field).collect()
-}
-
-fn line_of(text: &str, offset: usize) -> Place {
-    let before = text.as_bytes().iter().take(offset);
-    Place::Line(before.filter(|byte| **byte == b'\n').count() + 1)
 }
 
 fn join(section: &str, name: &str) -> String {

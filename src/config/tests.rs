@@ -317,6 +317,31 @@ fn a_file_that_cannot_be_read_is_the_only_complaint() {
 }
 
 #[test]
+fn a_file_that_never_ends_is_not_read_to_its_end() {
+    let folder = folder();
+    let text = format!(
+        "{MINIMAL}ca_file = '/dev/zero'\n[policy]\nfile = '/dev/zero'\n\
+         [audit]\nkey_file = '/dev/zero'\n[listen.tls]\ncert = '/dev/zero'\nkey = '/dev/zero'\n"
+    );
+    let checked = check_text(folder.path(), &text, &[]);
+    assert_eq!(checked.complaints.len(), 4, "{:?}", checked.complaints);
+    for Complaint { message, .. } in checked.complaints {
+        assert!(message.contains("longer than 4194304 bytes"), "{message}");
+    }
+}
+
+#[test]
+fn of_very_many_complaints_the_first_are_told() {
+    let folder = folder();
+    let many = (0..20_000).fold(MINIMAL.to_owned(), |text, n| text + &format!("[x{n}]\n"));
+    let checked = check_text(folder.path(), &many, &[]);
+    assert!(checked.config.is_none());
+    let last = checked.complaints.last().unwrap();
+    assert_eq!(checked.complaints.len(), 101);
+    assert!(!last.warning && last.message.starts_with("and 199"), "{last}");
+}
+
+#[test]
 fn no_complaint_repeats_what_may_be_a_secret() {
     let folder = folder();
     let text = "[upstream]\nprovider = 'qoder'\nurl = 'https://me:hunter2@host'\n\

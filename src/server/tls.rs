@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{CipherSuite, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::TlsFiles;
+use crate::file;
 use crate::wire::{ALPN_H2, ALPN_HTTP_1_1};
 
 /// The suites preferred to all others (RFC 8446, B.4; RFC 5289, 3.2).
@@ -31,10 +30,8 @@ pub enum TlsError {
 /// Offers HTTP/2 and HTTP/1.1 by ALPN, over TLS 1.2 and 1.3.
 pub(super) fn acceptor(files: Option<&TlsFiles>) -> Result<Option<TlsAcceptor>, TlsError> {
     let Some(files) = files else { return Ok(None) };
-    let chain = CertificateDer::pem_file_iter(&files.cert)
-        .and_then(Iterator::collect)
-        .map_err(TlsError::File)?;
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(TlsError::File)?;
+    let chain = file::certificates(&files.cert).map_err(TlsError::File)?;
+    let key = file::private_key(&files.key).map_err(TlsError::File)?;
     let mut provider = rustls::crypto::aws_lc_rs::default_provider();
     // AES-128 and SHA-256 first, of what a client offers: processors do both by themselves, but few
     // do SHA-384, which is a fifth of a handshake.

@@ -129,6 +129,42 @@ fn assert_log(folder: &Path, applied: &str, denied: &str, shown: &Value) {
 }
 
 #[tokio::test]
+async fn what_clients_wrote_steers_no_terminal() {
+    let world = world().await;
+    let hostile =
+        "n\r\n\u{1b}]0;t\u{7}\u{1b}[2J\u{9b}2J\u{7f}\u{202e}\u{2066}\u{200b}\u{2028}\u{e0041}";
+    let answer = world.update(&json!({"name": hostile, "metadata": {"a\u{202e}b": hostile}})).await;
+    let zone = json!({"type": "cron", "expression": "0 9 * * *", "timezone": hostile});
+    let denied = world.update(&json!({"schedule": zone})).await;
+    assert_eq!((answer.status.as_u16(), denied.status.as_u16()), (200, 403));
+    let applied = answer.header("changegate-change").unwrap();
+    let denied = denied.header("changegate-change").unwrap();
+    for arguments in [
+        vec!["audit", "list"],
+        vec!["audit", "list", "--full"],
+        vec!["audit", "list", "--full", "--json"],
+        vec!["audit", "list", "--events"],
+        vec!["audit", "show", applied],
+        vec!["audit", "show", denied],
+        vec!["audit", "show", applied, "--json"],
+        vec!["audit", "history", DEPLOYMENT],
+        vec!["audit", "history", DEPLOYMENT, "--json", "--full"],
+        vec!["audit", "show", hostile],
+        vec!["audit", "list", "--since", hostile],
+        vec!["audit", "history", hostile],
+        vec!["check", "--config", hostile],
+    ] {
+        let ran = in_world(&world, &arguments);
+        let steers =
+            |c: &char| c.is_control() && *c != '\n' || !c.is_ascii() && hostile.contains(*c);
+        let said = ran.out + &ran.err;
+        assert_eq!(said.chars().find(steers), None, "{arguments:?}: {said:?}");
+    }
+    let shown = in_world(&world, &["audit", "show", applied, "--json"]);
+    assert_eq!(json_lines(&shown.out)[0]["after"]["name"], hostile, "it means the same");
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_told_by_the_code() {
     let world = world().await;
     let unknown = format!("chg_{}", "0".repeat(32));

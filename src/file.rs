@@ -1,0 +1,57 @@
+//! Small files, read whole and within a bound: what never ends, such as `/dev/zero`, is told apart
+//! from a file.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use rustls::pki_types::pem::{self, PemObject as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// The longest file that is read, in bytes: of the configuration, the policy, certificates, keys.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// A file's text.
+pub(crate) fn text(path: &Path) -> io::Result<String> {
+    let no_text = |_bytes| io::Error::new(io::ErrorKind::InvalidData, "it is no text in UTF-8");
+    String::from_utf8(bytes(path)?).map_err(no_text)
+}
+
+/// The certificates of a PEM file, at least one.
+pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, pem::Error> {
+    let bytes = bytes(path).map_err(pem::Error::Io)?;
+    let all = CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>()?;
+    if all.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(all) }
+}
+
+/// The private key of a PEM file.
+pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, pem::Error> {
+    PrivateKeyDer::from_pem_slice(&bytes(path).map_err(pem::Error::Io)?)
+}
+
+fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    // One more than may be, so that what is too long shows.
+    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > FILE_BYTES_MAX) {
+        let message = format!("it is longer than {FILE_BYTES_MAX} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_long_is_told_from_what_fits() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        let longest = vec![b'a'; usize::try_from(FILE_BYTES_MAX).unwrap()];
+        std::fs::write(&path, &longest).unwrap();
+        assert_eq!(text(&path).unwrap().as_bytes(), longest);
+        std::fs::write(&path, [longest, vec![b'a']].concat()).unwrap();
+        assert_eq!(text(&path).unwrap_err().to_string(), "it is longer than 4194304 bytes");
+    }
+}

@@ -1,0 +1,92 @@
+//! Foreign text where people read it: in log lines, on a terminal. It came from clients, from
+//! upstream or from a file: it must neither steer a terminal nor pass for another text.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::io;
+
+/// `text` with everything escaped that has no shape of its own.
+pub(crate) fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        if steers(c) {
+            // Writing to a `String` never fails.
+            let _never = write!(plain, "{}", c.escape_default());
+        } else {
+            plain.push(c);
+        }
+    }
+    plain
+}
+
+/// Whole lines, some of them JSON, with everything escaped that has no shape of its own, as JSON
+/// escapes it (RFC 8259, 7): what is JSON still means the same.
+pub(crate) fn lines(text: &str) -> Cow<'_, str> {
+    let hides = |c: char| steers(c) && !matches!(c, '\n' | '\t');
+    if !text.chars().any(hides) {
+        return text.into();
+    }
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if hides(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a `String` never fails.
+                let _never = write!(shown, "\\u{unit:04x}");
+            }
+        } else {
+            shown.push(c);
+        }
+    }
+    shown.into()
+}
+
+/// Control characters, line and paragraph separators, and what turns or hides text (UAX #9).
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{feff}' | '\u{200b}'..='\u{200f}')
+        || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}')
+        || matches!(c, '\u{e0000}'..='\u{e007f}')
+}
+
+/// Writes whole [`lines`], each call some of them.
+#[derive(Debug)]
+pub(crate) struct Lines<W>(pub(crate) W);
+
+impl<W: io::Write> io::Write for Lines<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write_all(lines(&String::from_utf8_lossy(bytes)).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_steers_the_terminal() {
+        for (text, expected) in [
+            ("夜间任务 ok", "夜间任务 ok"),
+            ("a\u{1b}[31mb", "a\\u{1b}[31mb"),
+            ("a\nb", "a\\nb"),
+            ("\u{202e}cba", "\\u{202e}cba"),
+            ("\u{9b}2J", "\\u{9b}2J"),
+        ] {
+            assert_eq!(plain(text), expected);
+        }
+    }
+
+    #[test]
+    fn lines_of_json_mean_the_same_when_nothing_in_them_is_hidden() {
+        let text = "夜\u{9b}2J\u{7f}\u{202e}\u{e0041}\u{200d}\t\n";
+        let line = serde_json::to_string(text).unwrap();
+        let shown = lines(&line);
+        assert_eq!(shown, r#""夜\u009b2J\u007f\u202e\udb40\udc41\u200d\t\n""#);
+        assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), text);
+        assert!(matches!(lines("as it is\n"), Cow::Borrowed(_)));
+    }
+}
