@@ -2,24 +2,25 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::HeaderValue;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::ServerName;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::{TlsConnector, TlsStream};
 
 use super::line::Line;
 use super::shared::STREAMS_MAX;
 use super::upload::RequestBody;
 use crate::config::{Origin, Upstream};
+use crate::file;
 use crate::wire::{ALPN_H2, ALPN_HTTP_1_1, Wire};
 
 /// How long the next address waits for the former (RFC 8305, 5: Connection Attempt Delay).
@@ -40,14 +41,34 @@ pub(crate) struct Dialer {
     connect_timeout: Duration,
     /// Whether upstream chose HTTP/1.1 where it could have HTTP/2.
     http1_only: AtomicBool,
-    /// The address that answered last, tried first.
-    preferred: Mutex<Option<SocketAddr>>,
+    favour: Mutex<Favour>,
+    /// How often an address fell into doubt.
+    doubts: AtomicU32,
+}
+
+/// In which order the addresses of upstream's name are tried. None is ever left out: what is dead
+/// now may be the only one that lives later.
+#[derive(Clone, Copy, Debug, Default)]
+struct Favour {
+    /// The one that took a connection last.
+    first: Option<SocketAddr>,
+    /// The one that failed last.
+    last: Option<SocketAddr>,
+    /// Whether there is more than one to choose from.
+    choice: bool,
 }
 
 /// A fresh connection.
 pub(super) enum Dialed {
     Http1(Line),
-    Http2(http2::SendRequest<RequestBody>),
+    Http2(http2::SendRequest<RequestBody>, FarEnd),
+}
+
+/// Which address a connection leads to, and since when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FarEnd {
+    address: SocketAddr,
+    doubts: u32,
 }
 
 /// No connection came about: nothing was sent.
@@ -89,7 +110,8 @@ impl Dialer {
             tls,
             connect_timeout: upstream.connect_timeout,
             http1_only: AtomicBool::new(false),
-            preferred: Mutex::default(),
+            favour: Mutex::default(),
+            doubts: AtomicU32::new(0),
         })
     }
 
@@ -115,13 +137,25 @@ impl Dialer {
 
     /// Connects within `connect_timeout`, all addresses together.
     pub(super) async fn dial(self: &Arc<Self>) -> Result<Dialed, DialError> {
-        tokio::time::timeout(self.connect_timeout, self.connect())
-            .await
-            .unwrap_or(Err(DialError::Timeout))
+        let due = Instant::now() + self.connect_timeout;
+        let named = timeout_at(due, self.addresses()).await.unwrap_or(Err(DialError::Timeout))?;
+        let taken = timeout_at(due, self.any_of(named)).await.unwrap_or(Err(DialError::Timeout));
+        let (stream, address) = taken?;
+        let ready = timeout_at(due, self.over(stream, address)).await;
+        let ready = ready.unwrap_or(Err(DialError::Timeout));
+        match ready {
+            Ok(_) => self.favour().first = Some(address),
+            Err(_) => self.doubt(address),
+        }
+        ready
     }
 
-    async fn connect(self: &Arc<Self>) -> Result<Dialed, DialError> {
-        let stream = self.any_address().await?;
+    /// Speaks TLS and HTTP, as far as upstream does.
+    async fn over(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        address: SocketAddr,
+    ) -> Result<Dialed, DialError> {
         // Fails only where the socket is dead already, which the next write will tell.
         let _ = stream.set_nodelay(true);
         let wire = match &self.tls {
@@ -133,22 +167,34 @@ impl Dialer {
         };
         let http2 = wire.alpn() == Some(ALPN_H2);
         self.http1_only.store(!http2, Ordering::Relaxed);
+        let far_end = FarEnd { address, doubts: self.doubts.load(Ordering::Relaxed) };
         if http2 {
-            return http2_over(wire).await;
+            return Ok(Dialed::Http2(http2_over(wire).await?, far_end));
         }
-        Line::over(wire, self).await.map(Dialed::Http1).map_err(DialError::Handshake)
+        let line = Line::over(wire, self, far_end).await;
+        line.map(Dialed::Http1).map_err(DialError::Handshake)
+    }
+
+    /// What upstream's name stands for now.
+    async fn addresses(&self) -> Result<Vec<SocketAddr>, DialError> {
+        let named = tokio::net::lookup_host((self.origin.host.as_str(), self.origin.port));
+        Ok(named.await.map_err(DialError::Resolve)?.take(ADDRESSES_MAX).collect())
     }
 
     /// The first address that answers; the next is tried when one fails or is slow.
-    async fn any_address(&self) -> Result<TcpStream, DialError> {
-        let mut addresses: Vec<SocketAddr> =
-            tokio::net::lookup_host((self.origin.host.as_str(), self.origin.port))
-                .await
-                .map_err(DialError::Resolve)?
-                .take(ADDRESSES_MAX)
-                .collect();
-        let preferred = *self.preferred.lock().unwrap_or_else(PoisonError::into_inner);
-        addresses.sort_by_key(|address| Some(*address) != preferred);
+    async fn any_of(
+        &self,
+        mut addresses: Vec<SocketAddr>,
+    ) -> Result<(TcpStream, SocketAddr), DialError> {
+        let favour = {
+            let mut favour = self.favour();
+            favour.choice = addresses.len() > 1;
+            *favour
+        };
+        addresses.sort_by_key(|address| favour.rank(*address));
+        // All of them get their try, also where little time is allowed.
+        let count = u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+        let next_after = NEXT_ADDRESS_AFTER.min(self.connect_timeout / count);
         let mut waiting = addresses.into_iter();
         let mut attempts = JoinSet::new();
         let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
@@ -158,24 +204,50 @@ impl Dialer {
             } else if attempts.is_empty() {
                 return Err(DialError::Connect(last));
             }
-            let patience =
-                if waiting.len() > 0 { NEXT_ADDRESS_AFTER } else { self.connect_timeout };
-            match tokio::time::timeout(patience, attempts.join_next()).await {
-                Ok(Some(Ok((address, Ok(stream))))) => {
-                    let mut preferred =
-                        self.preferred.lock().unwrap_or_else(PoisonError::into_inner);
-                    *preferred = Some(address);
-                    return Ok(stream);
-                }
+            let patience = if waiting.len() > 0 { next_after } else { self.connect_timeout };
+            match timeout(patience, attempts.join_next()).await {
+                Ok(Some(Ok((address, Ok(stream))))) => return Ok((stream, address)),
                 Ok(Some(Ok((_, Err(error))))) => last = error,
                 // An attempt is never aborted while it is waited for; a slow one goes on.
                 Ok(Some(Err(_)) | None) | Err(_) => {}
             }
         }
     }
+
+    /// A connection took a request and brought nothing: the address is tried last from now on, and
+    /// where there are others, no call gets a connection that was made before.
+    pub(super) fn doubt_of(&self, far_end: FarEnd) {
+        if self.trusts(far_end) {
+            self.doubt(far_end.address);
+        }
+    }
+
+    fn doubt(&self, address: SocketAddr) {
+        let mut favour = self.favour();
+        if favour.choice {
+            favour.first = favour.first.filter(|first| *first != address);
+            favour.last = Some(address);
+            self.doubts.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether no address has fallen into doubt since a connection was made.
+    pub(super) fn trusts(&self, far_end: FarEnd) -> bool {
+        far_end.doubts == self.doubts.load(Ordering::Relaxed)
+    }
+
+    fn favour(&self) -> MutexGuard<'_, Favour> {
+        self.favour.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-async fn http2_over(wire: Wire) -> Result<Dialed, DialError> {
+impl Favour {
+    fn rank(&self, address: SocketAddr) -> u8 {
+        if self.first == Some(address) { 0 } else { 1 + u8::from(self.last == Some(address)) }
+    }
+}
+
+async fn http2_over(wire: Wire) -> Result<http2::SendRequest<RequestBody>, DialError> {
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .keep_alive_interval(Duration::from_secs(20))
@@ -185,7 +257,7 @@ async fn http2_over(wire: Wire) -> Result<Dialed, DialError> {
         .await
         .map_err(DialError::Handshake)?;
     tokio::spawn(connection);
-    Ok(Dialed::Http2(sender))
+    Ok(sender)
 }
 
 /// Trusts the system's certificate authorities, and those of `ca_file` beside them.
@@ -197,10 +269,8 @@ fn connector(upstream: &Upstream) -> Result<(TlsConnector, ServerName<'static>),
     }
     roots.add_parsable_certificates(system.certs);
     if let Some(file) = &upstream.ca_file {
-        let certificates =
-            rustls::pki_types::CertificateDer::pem_file_iter(file).map_err(TrustError::File)?;
-        for certificate in certificates {
-            roots.add(certificate.map_err(TrustError::File)?).map_err(TrustError::Certificate)?;
+        for certificate in file::certificates(file).map_err(TrustError::File)? {
+            roots.add(certificate).map_err(TrustError::Certificate)?;
         }
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -219,3 +289,6 @@ impl std::fmt::Debug for Dialer {
         write!(f, "Dialer({})", self.origin.authority())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,7 @@ use hyper_util::rt::TokioIo;
 use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, timeout};
 
-use super::dial::Dialer;
+use super::dial::{Dialer, FarEnd};
 use super::upload::{Progress, RequestBody};
 use crate::alarm::Alarm;
 use crate::wire::Wire;
@@ -56,6 +56,7 @@ pub(super) struct Line {
     connection: Option<Box<http1::Connection<TokioIo<Wire>, RequestBody>>>,
     /// Whose line it is.
     pub(super) dialer: Arc<Dialer>,
+    pub(super) far_end: FarEnd,
     alarm: Alarm,
     /// How often the pool had been swept when the line was given back.
     pub(super) kept_at_sweep: u64,
@@ -97,7 +98,11 @@ impl std::fmt::Debug for Line {
 
 impl Line {
     /// A line over `wire`.
-    pub(super) async fn over(wire: Wire, dialer: &Arc<Dialer>) -> Result<Self, hyper::Error> {
+    pub(super) async fn over(
+        wire: Wire,
+        dialer: &Arc<Dialer>,
+        far_end: FarEnd,
+    ) -> Result<Self, hyper::Error> {
         let (sender, connection) = http1::Builder::new()
             // Most messages are small: one copy of them costs less than two places to write from.
             .writev(false)
@@ -106,7 +111,7 @@ impl Line {
             .await?;
         let connection = Some(Box::new(connection));
         let (dialer, alarm) = (Arc::clone(dialer), Alarm::default());
-        Ok(Self { sender, connection, dialer, alarm, kept_at_sweep: 0 })
+        Ok(Self { sender, connection, dialer, far_end, alarm, kept_at_sweep: 0 })
     }
 
     /// Lets the connection do what it can do now.

@@ -155,7 +155,12 @@ impl Pool {
         mut patience: Patience,
     ) -> Result<Answered, Failed> {
         let answer = pin!(line.ask(request));
-        let response = line.hear(answer, &mut patience).await??;
+        let heard = line.hear(answer, &mut patience).await;
+        // A client that holds up its own request says nothing of upstream.
+        if heard.is_err() && patience.upload().is_none_or(|upload| upload.is_finished()) {
+            line.dialer.doubt_of(line.far_end);
+        }
+        let response = heard??;
         let way = if response.status().is_informational() {
             // It speaks another protocol now: no call gets it again.
             Way::Free
@@ -223,7 +228,7 @@ impl Pool {
     async fn dialed(&self, dialer: &Arc<Dialer>, shared: &mut Shared) -> Result<Lease, DialError> {
         Ok(match dialer.dial().await? {
             Dialed::Http1(line) => Lease::Http1(line),
-            Dialed::Http2(sender) => Lease::Http2(shared.add(sender, dialer)),
+            Dialed::Http2(sender, far_end) => Lease::Http2(shared.add(sender, far_end, dialer)),
         })
     }
 
@@ -233,7 +238,8 @@ impl Pool {
             let last = self.idle().pop();
             let mut line = last?;
             let fresh = self.sweeps.load(Ordering::Relaxed) - line.kept_at_sweep < IDLE_SWEEPS_MAX;
-            if fresh && Arc::ptr_eq(&line.dialer, dialer) && line.is_ready().await {
+            let useful = fresh && Arc::ptr_eq(&line.dialer, dialer) && dialer.trusts(line.far_end);
+            if useful && line.is_ready().await {
                 return Some(line);
             }
         }
@@ -278,7 +284,12 @@ async fn send_shared(
         match timeout_at(patience.due(), sent.as_mut()).await {
             Ok(sent) => break sent?,
             Err(_elapsed) if patience.extend() => {}
-            Err(_elapsed) => return Err(Late.into()),
+            Err(_elapsed) => {
+                if patience.upload().is_none_or(|upload| upload.is_finished()) {
+                    dialer.doubt_of(place.far_end);
+                }
+                return Err(Late.into());
+            }
         }
     };
     Ok(response.map(|incoming| AnswerBody::new(incoming, Way::Place { _held: place })))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hyper::client::conn::http2;
 
-use super::dial::Dialer;
+use super::dial::{Dialer, FarEnd};
 use super::upload::RequestBody;
 
 /// The most calls on one connection: fewer than the hundred that RFC 9113 (6.5.2) asks servers to
@@ -25,6 +25,7 @@ pub(super) struct Shared {
 struct Connection {
     sender: http2::SendRequest<RequestBody>,
     dialer: Arc<Dialer>,
+    far_end: FarEnd,
     /// Held by every call on the connection, and by this.
     calls: Arc<()>,
 }
@@ -32,14 +33,17 @@ struct Connection {
 /// One call's place on a connection, until it is dropped.
 pub(super) struct Place {
     pub(super) sender: http2::SendRequest<RequestBody>,
+    pub(super) far_end: FarEnd,
     _counted: Arc<()>,
 }
 
 impl Shared {
     /// A place on a connection that has room; none where another connection is needed.
     pub(super) fn place(&mut self, dialer: &Arc<Dialer>) -> Option<Place> {
-        self.connections
-            .retain(|known| Arc::ptr_eq(&known.dialer, dialer) && !known.sender.is_closed());
+        self.connections.retain(|known| {
+            let useful = Arc::ptr_eq(&known.dialer, dialer) && dialer.trusts(known.far_end);
+            useful && !known.sender.is_closed()
+        });
         let full = self.connections.len() >= CONNECTIONS_MAX;
         let least_busy = self.connections.iter().min_by_key(|known| known.busy())?;
         (full || least_busy.busy() < STREAMS_MAX as usize).then(|| least_busy.place())
@@ -49,9 +53,11 @@ impl Shared {
     pub(super) fn add(
         &mut self,
         sender: http2::SendRequest<RequestBody>,
+        far_end: FarEnd,
         dialer: &Arc<Dialer>,
     ) -> Place {
-        let connection = Connection { sender, dialer: Arc::clone(dialer), calls: Arc::default() };
+        let (dialer, calls) = (Arc::clone(dialer), Arc::default());
+        let connection = Connection { sender, dialer, far_end, calls };
         let place = connection.place();
         self.connections.push(connection);
         place
@@ -69,6 +75,7 @@ impl Connection {
     }
 
     fn place(&self) -> Place {
-        Place { sender: self.sender.clone(), _counted: Arc::clone(&self.calls) }
+        let (sender, counted) = (self.sender.clone(), Arc::clone(&self.calls));
+        Place { sender, far_end: self.far_end, _counted: counted }
     }
 }
