@@ -192,7 +192,10 @@ async fn every_answer_is_hardened() {
         for line in [
             "cache-control: no-store",
             "x-content-type-options: nosniff",
-            "content-security-policy: default-src 'none'",
+            "content-security-policy: default-src 'none'; base-uri 'none'; form-action 'none'; \
+             frame-ancestors 'none'",
+            "referrer-policy: no-referrer",
+            "cross-origin-resource-policy: same-origin",
             "x-frame-options: deny",
         ] {
             assert!(head.contains(line), "{target}: {head}");

@@ -215,6 +215,8 @@ fn strip_hop_by_hop(headers: &mut HeaderMap, marks: Marks) {
     }
     if marks.any(Marks::TRANSFER_ENCODING) {
         headers.remove(header::TRANSFER_ENCODING);
+        // An answer may have both, and then this one is not true (RFC 9112, 6.3).
+        headers.remove(header::CONTENT_LENGTH);
     }
     if marks.any(Marks::HOP) {
         for name in HOPS {

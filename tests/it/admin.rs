@@ -242,7 +242,12 @@ async fn probes_need_no_token_and_every_answer_is_hardened() {
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
         assert_eq!(answer.header("cache-control"), Some("no-store"), "{path}");
         assert_eq!(answer.header("x-frame-options"), Some("DENY"), "{path}");
-        assert_eq!(answer.header("content-security-policy"), Some("default-src 'none'"), "{path}");
+        let policy = answer.header("content-security-policy").unwrap();
+        for part in ["default-src 'none'", "frame-ancestors 'none'"] {
+            assert!(policy.contains(part), "{path}: {policy}");
+        }
+        assert_eq!(answer.header("referrer-policy"), Some("no-referrer"), "{path}");
+        assert_eq!(answer.header("cross-origin-resource-policy"), Some("same-origin"), "{path}");
     }
     let described = call(world.admin(), Call::get("/openapi.json")).await.json();
     let paths: Vec<_> = described["paths"].as_object().unwrap().keys().cloned().collect();

@@ -10,6 +10,7 @@
 )]
 
 mod admin;
+mod admin_routes;
 mod bypass;
 mod cli;
 mod conformance;
@@ -18,9 +19,11 @@ mod demo;
 mod disk_faults;
 mod floods;
 mod governed;
+mod graceful;
 mod http2;
 mod json;
 mod kept;
+mod leftovers;
 mod lifecycle;
 mod limits;
 mod passthrough;
