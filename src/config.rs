@@ -162,6 +162,8 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// Without progress of an answer to the client (default 30 s).
     pub write_timeout: Duration,
+    /// Waiting for a client to send or take 4 KiB, all waits together (default 20 s).
+    pub pace_timeout: Duration,
     /// Of a connection without a request (default 75 s).
     pub idle_timeout: Duration,
     /// The most client connections (default 10,000).

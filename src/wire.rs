@@ -28,6 +28,17 @@ impl Wire {
             Self::Tls(stream) => stream.get_ref().1.alpn_protocol(),
         }
     }
+
+    /// Lets go, once it is dropped, of all that the other side has not taken: the kernel would go
+    /// on offering it to who takes nothing, at the cost of its memory.
+    pub(crate) fn forsake(&self) {
+        let stream = match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        };
+        // Best effort: a connection that is broken already has nothing to offer.
+        let _ = stream.set_zero_linger();
+    }
 }
 
 impl AsyncRead for Wire {

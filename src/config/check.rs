@@ -336,6 +336,7 @@ impl Reader<'_> {
             header_timeout: time(self, "limits.header_timeout"),
             body_timeout: time(self, "limits.body_timeout"),
             write_timeout: time(self, "limits.write_timeout"),
+            pace_timeout: time(self, "limits.pace_timeout"),
             idle_timeout: time(self, "limits.idle_timeout"),
             connections: self.value("limits.connections", count(1..=1_000_000)),
             connections_per_address: self

@@ -21,7 +21,7 @@ const fn bare(path: &'static str) -> Key {
 }
 
 /// All keys, in the reference file's order.
-pub(super) const KEYS: [Key; 44] = [
+pub(super) const KEYS: [Key; 45] = [
     with("listen.proxy", "'127.0.0.1:8080'"),
     with("listen.admin", "'127.0.0.1:8081'"),
     with("listen.trusted_proxies", "[]"),
@@ -51,6 +51,7 @@ pub(super) const KEYS: [Key; 44] = [
     with("limits.header_timeout", "'10s'"),
     with("limits.body_timeout", "'30s'"),
     with("limits.write_timeout", "'30s'"),
+    with("limits.pace_timeout", "'20s'"),
     with("limits.idle_timeout", "'75s'"),
     with("limits.connections", "10000"),
     with("limits.connections_per_address", "1000000"),

@@ -130,6 +130,7 @@ fn what_is_not_written_is_as_documented() {
             header_timeout: seconds(10),
             body_timeout: seconds(30),
             write_timeout: seconds(30),
+            pace_timeout: seconds(20),
             idle_timeout: seconds(75),
             connections: 10_000,
             connections_per_address: 1_000_000,

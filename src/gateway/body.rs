@@ -16,11 +16,21 @@ use crate::config::Limits;
 use crate::deployment::patch::{self, Patch};
 use crate::ids::Hex;
 use crate::key::Key;
+use crate::pace::Pace;
 use crate::provider::{Operation, Provider};
 
 /// The most of a refused body that is read, in bytes, and for how long.
 const DISCARDED_BYTES_MAX: usize = 64 << 20;
 const DISCARDING_MAX: Duration = Duration::from_secs(5);
+
+/// How long a body is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// For each part of it.
+    silence: Duration,
+    /// For each share of it, see [`Pace`].
+    pace: Duration,
+}
 
 /// A body that was judged, and its bytes, which are what is forwarded.
 #[derive(Clone, Debug)]
@@ -34,6 +44,13 @@ pub(super) struct Judged {
 pub(super) struct Unfit {
     pub(super) refusal: Refusal,
     pub(super) body: RefusedBody,
+}
+
+impl Patience {
+    /// With a server, whose pace is its own: each part is waited for.
+    pub(super) const fn of_upstream(silence: Duration) -> Self {
+        Self { silence, pace: Duration::MAX }
+    }
 }
 
 /// Why reading ended early.
@@ -76,9 +93,8 @@ pub(super) async fn receive(
     if let Err(refusal) = fits {
         return unread(refusal, announced);
     }
-    let bytes = match collect(incoming, version, limits.body_bytes, limits.body_timeout, Some(held))
-        .await
-    {
+    let patience = Patience { silence: limits.body_timeout, pace: limits.pace_timeout };
+    let bytes = match collect(incoming, version, limits.body_bytes, patience, Some(held)).await {
         Ok(bytes) => bytes,
         Err(ReadError::TooLong { read }) => {
             return unread(Refusal::too_large(limits.body_bytes), read);
@@ -157,13 +173,12 @@ fn accepts_parameter(parameter: &str) -> bool {
     parameter.trim().is_empty() || (charset && value.eq_ignore_ascii_case("utf-8"))
 }
 
-/// Reads a body whole: at most `bytes_max`, waiting at most `patience` for each part of it, in the
-/// room that is held for it.
+/// Reads a body whole: at most `bytes_max`, with `patience`, in the room that is held for it.
 pub(super) async fn collect<B>(
     incoming: &mut B,
     version: Version,
     bytes_max: usize,
-    patience: Duration,
+    patience: Patience,
     mut held: Option<&mut Held>,
 ) -> Result<Bytes, ReadError>
 where
@@ -171,9 +186,11 @@ where
 {
     let mut parts = BytesMut::new();
     let mut only = None;
-    while let Some(frame) =
-        timeout(patience, incoming.frame()).await.map_err(|_elapsed| ReadError::Slow)?
-    {
+    let mut pace = Pace::default();
+    loop {
+        pace.wait();
+        let frame = timeout(patience.silence, incoming.frame()).await;
+        let Some(frame) = frame.map_err(|_elapsed| ReadError::Slow)? else { break };
         let Ok(data) = frame.map_err(ReadError::Broken)?.into_data() else { continue };
         let read = parts.len() + only.as_ref().map_or(0, Bytes::len) + data.len();
         if read > bytes_max {
@@ -181,6 +198,9 @@ where
         }
         if held.as_mut().is_some_and(|held| !held.grow(data.len())) {
             return Err(ReadError::NoRoom);
+        }
+        if pace.advance(data.len(), patience.pace).is_err() && !incoming.is_end_stream() {
+            return Err(ReadError::Slow);
         }
         // One part, as most bodies are, is kept as it came.
         match only.take() {

@@ -8,7 +8,7 @@ use http::{Request, StatusCode, Version};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::body::{ReadError, collect};
+use super::body::{Patience, ReadError, collect};
 use super::call::Call;
 use super::headers;
 use super::passthrough::{IDENTITY, target};
@@ -91,6 +91,7 @@ pub(super) async fn exchange(
     })?;
     let (parts, mut incoming) = answered.into_parts();
     call.scene.learn(&call.visit, parts.status);
+    let patience = Patience::of_upstream(patience);
     let reading =
         collect(&mut incoming, parts.version, live.config.limits.answer_bytes, patience, None);
     // All of it within a bound too: an upstream that drips would hold the turn for hours.

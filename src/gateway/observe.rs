@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, header};
 
-use super::body::{ReadError, collect};
+use super::body::{Patience, ReadError, collect};
 use super::forward::Answer;
 use super::headers::Marks;
 use super::passthrough::{IDENTITY, no_answer};
@@ -41,8 +41,9 @@ pub(super) async fn read(
         return Ok(passthrough::relay(answered, None));
     }
     let (parts, mut incoming) = answered.into_parts();
+    let patience = Patience::of_upstream(timeout);
     let body =
-        collect(&mut incoming, parts.version, config.limits.answer_bytes, timeout, None).await;
+        collect(&mut incoming, parts.version, config.limits.answer_bytes, patience, None).await;
     let body: Bytes = body.map_err(|error| match error {
         ReadError::Slow | ReadError::NoRoom => {
             Refusal::gateway_timeout("upstream's answer did not come in time")

@@ -48,7 +48,7 @@ pub(super) fn pass(
     body: Incoming,
 ) -> impl Future<Output = Result<Reply, Refusal>> {
     let limits = &scene.live.config.limits;
-    let (body, progress) = RequestBody::upload(body, limits.body_timeout);
+    let (body, progress) = RequestBody::upload(body, limits);
     let mut write = OtherWrite::of(scene, visit, &head, progress.clone());
     headers::toward_upstream(&mut head.headers, marks, head.version, &visit.request_id);
     head.extensions.clear();

@@ -158,6 +158,8 @@ impl Refusal {
         let mut reply = whole(self.status, Bytes::from(envelope.to_string()));
         let headers = reply.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        // What a browser shows of it is text that a caller may have chosen.
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -9,9 +9,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use super::headers::without_orders;
+use crate::alarm::Alarm;
+use crate::config::Limits;
+use crate::pace::Pace;
 
 /// The most of a body held whole that is handed on at once, in bytes: a connection copies it behind
 /// the head, and keeps room for the largest that it has copied.
@@ -33,8 +36,10 @@ pub(crate) enum RequestBody {
 #[derive(Debug)]
 pub(crate) struct Upload {
     incoming: Incoming,
-    patience: Duration,
-    deadline: Option<Pin<Box<Sleep>>>,
+    silence_max: Duration,
+    pace_max: Duration,
+    pace: Pace,
+    alarm: Alarm,
     progress: Arc<Progress>,
 }
 
@@ -60,7 +65,7 @@ pub(crate) enum UploadError {
 
 impl RequestBody {
     /// The client's body, and how far it has come; nothing to follow where there is none.
-    pub(super) fn upload(incoming: Incoming, patience: Duration) -> (Self, Option<Arc<Progress>>) {
+    pub(super) fn upload(incoming: Incoming, limits: &Limits) -> (Self, Option<Arc<Progress>>) {
         if incoming.is_end_stream() {
             return (Self::Empty, None);
         }
@@ -73,7 +78,14 @@ impl RequestBody {
             broken: AtomicBool::new(false),
         });
         let shared = Arc::clone(&progress);
-        let upload = Upload { incoming, patience, deadline: None, progress: shared };
+        let upload = Upload {
+            incoming,
+            silence_max: limits.body_timeout,
+            pace_max: limits.pace_timeout,
+            pace: Pace::default(),
+            alarm: Alarm::default(),
+            progress: shared,
+        };
         (Self::Upload(Box::new(upload)), Some(progress))
     }
 }
@@ -98,7 +110,7 @@ impl Progress {
         self.finished.load(Ordering::Acquire)
     }
 
-    /// Whether the client made no progress for too long.
+    /// Whether the client made no progress for too long, or too little.
     pub(super) fn is_stalled(&self) -> bool {
         self.stalled.load(Ordering::Acquire)
     }
@@ -120,23 +132,27 @@ impl Progress {
 }
 
 impl Upload {
+    fn stalled(&self) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        self.progress.stalled.store(true, Ordering::Release);
+        Poll::Ready(Some(Err(UploadError::Stalled)))
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
-            let patience = self.patience;
-            let deadline =
-                self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
-            ready!(deadline.as_mut().poll(cx));
-            self.progress.stalled.store(true, Ordering::Release);
-            return Poll::Ready(Some(Err(UploadError::Stalled)));
+            let due = self.pace.wait() + self.silence_max;
+            ready!(self.alarm.poll(due, cx));
+            return self.stalled();
         };
-        self.deadline = None;
         self.progress.touch();
         match frame {
             Some(Ok(frame)) => {
-                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-                self.progress.bytes.fetch_add(length, Ordering::Relaxed);
+                let moved = frame.data_ref().map_or(0, Bytes::len);
+                self.progress.bytes.fetch_add(moved as u64, Ordering::Relaxed);
+                let in_time = self.pace.advance(moved, self.pace_max);
                 if self.incoming.is_end_stream() {
                     self.progress.finished.store(true, Ordering::Release);
+                } else if in_time.is_err() {
+                    return self.stalled();
                 }
                 Poll::Ready(Some(Ok(match frame.into_trailers() {
                     Ok(trailers) => Frame::trailers(without_orders(trailers)),

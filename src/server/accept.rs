@@ -23,6 +23,10 @@ use crate::wire::Wire;
 /// How many connections the kernel holds before they are accepted.
 const BACKLOG: i32 = 1024;
 
+/// How much of what was written to a client the kernel holds beside what is on its way, in bytes.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES_MAX: u32 = 128 * 1024;
+
 /// How long accepting rests after an error such as too many open files.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
 
@@ -56,12 +60,31 @@ pub(super) fn bind(
         socket.set_reuse_port(true)?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
+        #[cfg(target_os = "linux")]
+        keep_little_unsent(&socket)?;
         socket.listen(BACKLOG)?;
         let listener = TcpListener::from(socket);
         address = listener.local_addr()?;
         listeners.push(listener);
     }
     Ok((address, listeners))
+}
+
+/// Has the kernel say, of the connections of a listener, that there is room for more once little of
+/// what it holds is still to be sent: else it would take megabytes for a client that takes nothing,
+/// and who takes them slowly would seem to take nothing for minutes.
+#[cfg(target_os = "linux")]
+fn keep_little_unsent(listener: &Socket) -> io::Result<()> {
+    listener.set_tcp_notsent_lowat(UNSENT_BYTES_MAX)
+}
+
+/// Has the kernel give a connection up whose client takes nothing for so long of what it holds for
+/// it: an answer that fits in there whole is no longer watched here. It does so without a word, so
+/// what is still watched comes first.
+#[cfg(target_os = "linux")]
+fn give_up_after(stream: &TcpStream, patience: Duration) {
+    let _ = socket2::SockRef::from(stream)
+        .set_tcp_user_timeout(Some(patience + Duration::from_secs(1)));
 }
 
 impl Worker {
@@ -182,6 +205,8 @@ impl Worker {
 async fn connect(stream: TcpStream, tls: Option<TlsAcceptor>, peer: Peer, slot: Slot) {
     let _counted = peer.gateway.metrics.connection();
     let _ = stream.set_nodelay(true);
+    #[cfg(target_os = "linux")]
+    give_up_after(&stream, peer.gateway.live().config.limits.write_timeout);
     if let Some(wire) = secure(stream, tls, &peer).await {
         connection::serve(wire, &peer).await;
     }

@@ -1,6 +1,6 @@
 //! How many client connections there may be: a bound on all, and one on those of one address.
-//! Where all places are taken, connections on which nothing is asked make room, of the address
-//! first that has the most.
+//! Where all places are taken, connections on which nothing is asked make room, and then those whose
+//! request waits for nobody but its client; of the address first that has the most.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -20,6 +20,9 @@ use super::guard::Requests;
 /// How long a connection rests before it may have to make room: who has just connected, or has just
 /// been answered, may be about to ask.
 const RESTS_AT_LEAST: Duration = Duration::from_secs(1);
+
+/// How long a request is kept waiting by its client before its connection may have to make room.
+const HELD_UP_AT_LEAST: Duration = Duration::from_secs(2);
 
 /// How long nobody is looked for again where nobody was found: looking takes time.
 const LOOKS_AGAIN_AFTER: Duration = Duration::from_millis(100);
@@ -126,8 +129,9 @@ impl Guests {
         self.all.push(Guest { network, requests, task });
     }
 
-    /// Ends some connections on which nothing is asked, if there are any: those that have rested
-    /// longest, of the network first that has the most.
+    /// Ends some connections on which nothing is asked, if there are any, else some whose request
+    /// waits for nobody but its client: of the network first that has the most, and those first that
+    /// have done so longest.
     pub(super) fn make_room(&mut self, capacity: &Capacity) {
         let now = Instant::now();
         if self.in_vain_at.is_some_and(|at| now.duration_since(at) < LOOKS_AGAIN_AFTER) {
@@ -135,14 +139,17 @@ impl Guests {
         }
         self.all.retain(|guest| !guest.task.is_finished());
         let largest = capacity.largest();
-        let resting = |guest: &Guest| {
-            let rested = now.duration_since(guest.requests.resting_since()?);
-            let of_largest = largest == Some(guest.network);
-            (rested >= RESTS_AT_LEAST).then_some((of_largest, rested))
+        let dispensable = |guest: &Guest| {
+            let resting_since = guest.requests.resting_since();
+            let rests = resting_since.is_some();
+            let since = resting_since.or_else(|| guest.requests.held_up_since())?;
+            let at_least = if rests { RESTS_AT_LEAST } else { HELD_UP_AT_LEAST };
+            let waited = now.duration_since(since);
+            (waited >= at_least).then_some((rests, largest == Some(guest.network), waited))
         };
         let mut candidates: Vec<_> =
-            self.all.iter().filter_map(|guest| Some((resting(guest)?, guest))).collect();
-        candidates.sort_unstable_by_key(|(rested, _)| Reverse(*rested));
+            self.all.iter().filter_map(|guest| Some((dispensable(guest)?, guest))).collect();
+        candidates.sort_unstable_by_key(|(dispensable, _)| Reverse(*dispensable));
         for (_, guest) in candidates.iter().take(candidates.len().div_ceil(AT_ONCE)) {
             guest.task.abort();
         }

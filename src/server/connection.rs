@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Poll, ready};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Request, Response, header};
@@ -31,6 +32,10 @@ use crate::wire::{ALPN_H2, Wire};
 
 /// What a client that speaks HTTP/2 sends first (RFC 9113, 3.4).
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How long a new connection may say nothing, its handshake included: who has not asked anything
+/// yet gets less time than who rests between two requests.
+const FIRST_WORD_MAX: Duration = Duration::from_secs(15);
 
 /// The most requests of one HTTP/2 connection at once.
 const STREAMS_MAX: u32 = 128;
@@ -59,14 +64,9 @@ pub(super) async fn serve(mut wire: Wire, peer: &Peer) {
         header: limits.header_timeout,
         idle: limits.idle_timeout,
         write: limits.write_timeout,
+        pace: limits.pace_timeout,
     };
-    let (ahead, http2) = match wire.alpn() {
-        Some(protocol) => (Bytes::new(), protocol == ALPN_H2),
-        None => match sniff(&mut wire, patience, peer).await {
-            Some(sniffed) => sniffed,
-            None => return,
-        },
-    };
+    let Some((ahead, http2)) = sniff(&mut wire, patience, peer).await else { return };
     let (requests, answers) = (peer.requests.clone(), Answers::new(http2));
     let guarded = Guarded::new(wire, ahead, !http2, requests.clone(), patience);
     let scene = RefCell::new(Arc::new(Scene::new(&peer.gateway, &peer.pool)));
@@ -158,15 +158,20 @@ where
     }
 }
 
-/// Reads just enough to tell HTTP/2 with prior knowledge (RFC 9113, 3.3) from HTTP/1.1: what was
-/// read, and whether it is HTTP/2. None where that is not told in time, or where nothing was said
-/// by the end of the server.
+/// Reads the first bytes, enough to tell HTTP/2 with prior knowledge (RFC 9113, 3.3) from HTTP/1.1
+/// where ALPN has not: what was read, and whether it is HTTP/2. None where that is not told in time,
+/// or where nothing was said by the end of the server.
 async fn sniff(wire: &mut Wire, patience: Patience, peer: &Peer) -> Option<(Bytes, bool)> {
+    let agreed = wire.alpn().map(|protocol| protocol == ALPN_H2);
+    let silence = patience.idle.min(FIRST_WORD_MAX.saturating_sub(peer.requests.age()));
     let first = tokio::select! {
-        first = timeout(patience.idle, glance(wire)) => first,
+        first = timeout(silence, glance(wire)) => first,
         () = dismissed(peer.stop.clone()) => return None,
     };
     let mut read = first.ok()?.ok()?;
+    if agreed == Some(false) && !read.is_empty() {
+        return Some((read.freeze(), false));
+    }
     let told = async {
         while !read.is_empty() && read.len() < PREFACE.len() && PREFACE.starts_with(&read) {
             let more = glance(wire).await.ok().filter(|more| !more.is_empty())?;
@@ -175,7 +180,11 @@ async fn sniff(wire: &mut Wire, patience: Patience, peer: &Peer) -> Option<(Byte
         (!read.is_empty()).then(|| read.starts_with(PREFACE))
     };
     if let Ok(http2) = timeout(patience.header, told).await {
-        return Some((read.freeze(), http2?));
+        // Whoever agreed on HTTP/2 and speaks something else is told so in HTTP/2.
+        return Some((read.freeze(), http2? || agreed.is_some()));
+    }
+    if agreed.is_some() {
+        return None;
     }
     // What begins as a preface may as well be a slow POST.
     let _ = timeout(patience.write, wire.write_all(TOO_SLOW)).await;

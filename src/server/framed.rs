@@ -15,6 +15,7 @@ use super::framing::{Framing, Malformed};
 use super::guard::{Guarded, Requests};
 use crate::alarm::Alarm;
 use crate::gateway::{Gateway, malformed};
+use crate::pace::SHARE_BYTES;
 
 /// How soon, and at last how often, it is looked whether the requests before are answered: the
 /// parser does not always ask again by itself.
@@ -30,6 +31,8 @@ const LINGERING_READS_MAX: usize = 64;
 pub(super) struct Framed {
     guarded: Guarded,
     framing: Framing,
+    /// How much of a body has come since it was first waited for; none where it is not.
+    awaited: Option<usize>,
     requests: Requests,
     gateway: Arc<Gateway>,
     end: Option<Box<End>>,
@@ -51,6 +54,7 @@ impl Framed {
         Self {
             guarded,
             framing: Framing::default(),
+            awaited: None,
             requests: peer.requests.clone(),
             gateway: Arc::clone(&peer.gateway),
             end: None,
@@ -60,6 +64,24 @@ impl Framed {
     /// Whether every request that came has been answered.
     fn is_at_rest(&self) -> bool {
         self.requests.begun() == self.framing.heads() && self.requests.resting_since().is_some()
+    }
+
+    /// Nothing has come: within a body, the client keeps its request waiting until it has brought
+    /// its share.
+    fn note_wait(&mut self) {
+        if self.awaited.is_none() && self.framing.is_within_body() {
+            self.awaited = Some(0);
+            self.requests.hold_up(true);
+        }
+    }
+
+    fn note_bytes(&mut self, came: usize) {
+        let Some(bytes) = &mut self.awaited else { return };
+        *bytes += came;
+        if *bytes >= SHARE_BYTES || !self.framing.is_within_body() {
+            self.awaited = None;
+            self.requests.hold_up(false);
+        }
     }
 
     /// Leads the connection to its end.
@@ -130,9 +152,14 @@ impl AsyncRead for Framed {
             return framed.poll_end(cx);
         }
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut framed.guarded).poll_read(cx, buffer))?;
+        if Pin::new(&mut framed.guarded).poll_read(cx, buffer)?.is_pending() {
+            framed.note_wait();
+            return Poll::Pending;
+        }
         let came = buffer.filled().get(before..).unwrap_or_default();
-        let Err(malformed) = framed.framing.watch(came) else { return Poll::Ready(Ok(())) };
+        let watched = framed.framing.watch(came);
+        framed.note_bytes(came.len());
+        let Err(malformed) = watched else { return Poll::Ready(Ok(())) };
         buffer.set_filled(before + malformed.sound);
         framed.end = Some(Box::new(End {
             malformed,

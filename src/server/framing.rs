@@ -128,6 +128,11 @@ impl Framing {
         matches!(self.place, Place::Start) && self.begun.is_empty()
     }
 
+    /// Whether what comes next is of a body.
+    pub(super) fn is_within_body(&self) -> bool {
+        self.place.is_in_body() || matches!(self.place, Place::Body(_) | Place::Chunk(_))
+    }
+
     /// How many heads were whole.
     pub(super) fn heads(&self) -> usize {
         self.heads

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::pace::{Noise, Pace};
 use crate::alarm::Alarm;
+use crate::pace::Pace as Waits;
 use crate::wire::Wire;
 
 /// What a client gets whose request head takes too long.
@@ -27,6 +28,8 @@ pub(super) struct Patience {
     pub(super) header: Duration,
     pub(super) idle: Duration,
     pub(super) write: Duration,
+    /// For each share of an answer, see [`Pace`].
+    pub(super) pace: Duration,
 }
 
 /// The requests of a connection.
@@ -44,6 +47,8 @@ struct Counts {
     opened_at: Instant,
     /// When the last one ended, in milliseconds from `opened_at`.
     ended_millis: AtomicU64,
+    /// Since when one of them waits for the client, likewise; zero where none does.
+    held_up_millis: AtomicU64,
 }
 
 /// One request on its way, until it is dropped.
@@ -58,6 +63,7 @@ impl Requests {
             writing: AtomicBool::new(false),
             opened_at: Instant::now(),
             ended_millis: AtomicU64::new(0),
+            held_up_millis: AtomicU64::new(0),
         }))
     }
 
@@ -83,6 +89,24 @@ impl Requests {
         rests.then(|| self.0.opened_at + since)
     }
 
+    /// How long ago the connection was opened.
+    pub(super) fn age(&self) -> Duration {
+        self.0.opened_at.elapsed()
+    }
+
+    /// Since when the client has kept one of them waiting: for the rest of its body, or to be
+    /// taken. None where it does not.
+    pub(super) fn held_up_since(&self) -> Option<Instant> {
+        let since = self.0.held_up_millis.load(Ordering::Relaxed);
+        (since > 0).then(|| self.0.opened_at + Duration::from_millis(since))
+    }
+
+    /// The client keeps one of them waiting from now on, or no longer.
+    pub(super) fn hold_up(&self, is_held_up: bool) {
+        let since = if is_held_up { self.0.millis().max(1) } else { 0 };
+        self.0.held_up_millis.store(since, Ordering::Relaxed);
+    }
+
     /// Whether the client is to take more before anything else can be sent.
     fn write(&self, is_writing: bool) {
         if self.0.writing.swap(is_writing, Ordering::Relaxed) && !is_writing {
@@ -92,8 +116,14 @@ impl Requests {
 
     /// A rest starts anew.
     fn rest(&self) {
-        let millis = u64::try_from(self.0.opened_at.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.0.ended_millis.store(millis, Ordering::Relaxed);
+        self.0.ended_millis.store(self.0.millis(), Ordering::Relaxed);
+    }
+}
+
+impl Counts {
+    /// From the connection's opening until now.
+    fn millis(&self) -> u64 {
+        u64::try_from(self.opened_at.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }
 
@@ -120,8 +150,8 @@ pub(super) struct Guarded {
     head_begun: bool,
     /// When the rest of that head has to be there; none where nothing waited for it yet.
     head_due: Option<Instant>,
-    /// When the client has to take more; none where it takes what comes.
-    write_due: Option<Instant>,
+    /// How the client takes what waits for it; none where it takes what comes.
+    taking: Option<Waits>,
     /// How many heads were whole when this was last looked at.
     heads: usize,
     /// The client has closed or broken the connection, which was held back once.
@@ -148,7 +178,7 @@ impl Guarded {
             reading: Alarm::default(),
             writing: Alarm::default(),
             head_due: None,
-            write_due: None,
+            taking: None,
         }
     }
 
@@ -241,26 +271,48 @@ impl Guarded {
         cx: &mut Context<'_>,
         write: impl FnOnce(Pin<&mut Wire>, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        let written = self.poll_write_with(cx, write);
+        let written = self.poll_write_with(cx, write, |taken| Some(*taken));
         if let (Poll::Ready(Ok(bytes)), Some(pace)) = (&written, &mut self.pace) {
             pace.sent(*bytes);
         }
         written
     }
 
+    /// Hands something over, watching how long the client takes to take it. `moved` tells how much
+    /// it took; none where it took all that there was.
     fn poll_write_with<T>(
         &mut self,
         cx: &mut Context<'_>,
         write: impl FnOnce(Pin<&mut Wire>, &mut Context<'_>) -> Poll<io::Result<T>>,
+        moved: impl FnOnce(&T) -> Option<usize>,
     ) -> Poll<io::Result<T>> {
         if let Poll::Ready(written) = write(Pin::new(&mut self.wire), cx) {
+            let Some(taking) = &mut self.taking else { return Poll::Ready(written) };
             self.requests.write(false);
-            self.write_due = None;
+            match written.as_ref().ok().and_then(moved) {
+                Some(bytes) if taking.advance(bytes, self.patience.pace).is_err() => {
+                    return self.forsake();
+                }
+                Some(_) => {}
+                None => {
+                    self.requests.hold_up(false);
+                    self.taking = None;
+                }
+            }
             return Poll::Ready(written);
         }
+        if self.taking.is_none() {
+            self.requests.hold_up(true);
+        }
         self.requests.write(true);
-        let due = *self.write_due.get_or_insert_with(|| Instant::now() + self.patience.write);
+        let due = self.taking.get_or_insert_default().wait() + self.patience.write;
         ready!(self.writing.poll(due, cx));
+        self.forsake()
+    }
+
+    /// Gives up a client that does not take its answer.
+    fn forsake<T>(&self) -> Poll<io::Result<T>> {
+        self.wire.forsake();
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -319,10 +371,10 @@ impl AsyncWrite for Guarded {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().poll_write_with(cx, Wire::poll_flush)
+        self.get_mut().poll_write_with(cx, Wire::poll_flush, |()| None)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().poll_write_with(cx, Wire::poll_shutdown)
+        self.get_mut().poll_write_with(cx, Wire::poll_shutdown, |()| None)
     }
 }

@@ -9,6 +9,7 @@
     reason = "a test that meets what it does not expect fails, and says where"
 )]
 
+mod abuse;
 mod admin;
 mod admin_routes;
 mod bypass;
