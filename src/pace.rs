@@ -82,8 +82,8 @@ mod tests {
 
     #[test]
     fn one_long_silence_leaves_time_to_go_on() {
-        let mut pace = Pace::default();
-        pace.since = Instant::now().checked_sub(Duration::from_secs(29));
+        let since = Instant::now().checked_sub(Duration::from_secs(29));
+        let mut pace = Pace { since, ..Pace::default() };
         assert_eq!(pace.advance(1460, PATIENCE), Ok(()));
         assert_eq!(pace.waited, PATIENCE / 2);
     }

@@ -1,6 +1,6 @@
 //! How many client connections there may be: a bound on all, and one on those of one address.
-//! Where all places are taken, connections on which nothing is asked make room, and then those whose
-//! request waits for nobody but its client; of the address first that has the most.
+//! Where all places are taken, connections on which nothing is asked make room, and then those
+//! whose request waits for nobody but its client; of the address first that has the most.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -30,7 +30,8 @@ const LOOKS_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// Of those that may make room, one in so many does at once: looking for them takes time.
 const AT_ONCE: usize = 64;
 
-/// The open files that are no client's: the log, the listeners, the admin API's connections.
+/// The open files that are no client's: the log, the listeners, the admin API's connections. Where
+/// few files are allowed at all, five in eight of them.
 const FILES_BESIDE: u64 = 400;
 
 /// The client connections of all workers together.
@@ -130,8 +131,8 @@ impl Guests {
     }
 
     /// Ends some connections on which nothing is asked, if there are any, else some whose request
-    /// waits for nobody but its client: of the network first that has the most, and those first that
-    /// have done so longest.
+    /// waits for nobody but its client: of the network first that has the most, and those first
+    /// that have done so longest.
     pub(super) fn make_room(&mut self, capacity: &Capacity) {
         let now = Instant::now();
         if self.in_vain_at.is_some_and(|at| now.duration_since(at) < LOOKS_AGAIN_AFTER) {
@@ -166,6 +167,7 @@ pub(super) fn most_by_files() -> usize {
         Ok(()) => limit.maximum,
         Err(_) => limit.current,
     };
-    let connections = files.unwrap_or(u64::MAX).saturating_sub(FILES_BESIDE) / 2;
+    let files = files.unwrap_or(u64::MAX);
+    let connections = files.saturating_sub(FILES_BESIDE.min(files / 8 * 5)) / 2;
     usize::try_from(connections).unwrap_or(usize::MAX).max(1)
 }

@@ -159,8 +159,8 @@ where
 }
 
 /// Reads the first bytes, enough to tell HTTP/2 with prior knowledge (RFC 9113, 3.3) from HTTP/1.1
-/// where ALPN has not: what was read, and whether it is HTTP/2. None where that is not told in time,
-/// or where nothing was said by the end of the server.
+/// where ALPN has not: what was read, and whether it is HTTP/2. None where that is not told in
+/// time, or where nothing was said by the end of the server.
 async fn sniff(wire: &mut Wire, patience: Patience, peer: &Peer) -> Option<(Bytes, bool)> {
     let agreed = wire.alpn().map(|protocol| protocol == ALPN_H2);
     let silence = patience.idle.min(FIRST_WORD_MAX.saturating_sub(peer.requests.age()));

@@ -250,8 +250,8 @@ async fn over_the_cap_who_keeps_requests_waiting_makes_room() {
 async fn held_connections_keep_nobody_waiting() {
     let most: usize =
         std::env::var("CHANGEGATE_HELD").map_or(200, |text| text.parse().expect("a number"));
-    let limits = format!("[limits]\nconnections = {most}");
-    let world = Setup::new().config(&limits).start().await;
+    let config = format!("[rate_limit]\nenabled = false\n[limits]\nconnections = {most}");
+    let world = Setup::new().config(&config).start().await;
     let post = |path: &str| format!("{}{{", head("POST", path, "content-length: 100\r\n"));
     let kinds = [
         String::new(),
@@ -318,4 +318,16 @@ async fn a_flood_of_made_up_tokens_holds_up_no_good_one() {
     // Nor one that has not been seen before and that an operator vouches for.
     assert_eq!(call(world.proxy(), get("pt-listed")).await.status, 200);
     assert_eq!(upstream.received().len(), refused + 10);
+}
+
+#[tokio::test]
+async fn no_browser_guesses_what_the_gateways_own_answers_are() {
+    let upstream = Recorder::start(|_| answer(200, "{}")).await;
+    let world = Setup::new().upstream(&upstream.url).start().await;
+    let get = Call::get(&format!("{API}/agents"));
+    let guessed = "x-content-type-options";
+    let own = call(world.proxy(), get.clone().without("authorization")).await;
+    assert_eq!((own.status.as_u16(), own.header(guessed)), (401, Some("nosniff")));
+    // Upstream's are as they come.
+    assert_eq!(call(world.proxy(), get).await.header(guessed), None);
 }
