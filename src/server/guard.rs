@@ -271,6 +271,7 @@ impl Guarded {
         cx: &mut Context<'_>,
         write: impl FnOnce(Pin<&mut Wire>, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_held(cx))?;
         let written = self.poll_write_with(cx, write, |taken| Some(*taken));
         if let (Poll::Ready(Ok(bytes)), Some(pace)) = (&written, &mut self.pace) {
             pace.sent(*bytes);
@@ -308,6 +309,15 @@ impl Guarded {
         let due = self.taking.get_or_insert_default().wait() + self.patience.write;
         ready!(self.writing.poll(due, cx));
         self.forsake()
+    }
+
+    /// Before a client is handed more that has kept us waiting: what a TLS session still holds for
+    /// it. The session takes more than the client does, which would look like progress.
+    fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.taking.is_none() || matches!(self.wire, Wire::Plain(_)) {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_write_with(cx, Wire::poll_flush, |()| None)
     }
 
     /// Gives up a client that does not take its answer.
