@@ -9,9 +9,9 @@ pub mod clock;
 mod file;
 pub mod ids;
 pub mod key;
-mod pace;
 pub mod telemetry;
 mod visible;
+mod waits;
 mod wire;
 
 pub mod provider;

@@ -16,8 +16,8 @@ use crate::config::Limits;
 use crate::deployment::patch::{self, Patch};
 use crate::ids::Hex;
 use crate::key::Key;
-use crate::pace::Pace;
 use crate::provider::{Operation, Provider};
+use crate::waits::Waits;
 
 /// The most of a refused body that is read, in bytes, and for how long.
 const DISCARDED_BYTES_MAX: usize = 64 << 20;
@@ -28,7 +28,7 @@ const DISCARDING_MAX: Duration = Duration::from_secs(5);
 pub(super) struct Patience {
     /// For each part of it.
     silence: Duration,
-    /// For each share of it, see [`Pace`].
+    /// For each share of it, see [`Waits`].
     pace: Duration,
 }
 
@@ -186,9 +186,9 @@ where
 {
     let mut parts = BytesMut::new();
     let mut only = None;
-    let mut pace = Pace::default();
+    let mut waits = Waits::default();
     loop {
-        pace.wait();
+        waits.wait();
         let frame = timeout(patience.silence, incoming.frame()).await;
         let Some(frame) = frame.map_err(|_elapsed| ReadError::Slow)? else { break };
         let Ok(data) = frame.map_err(ReadError::Broken)?.into_data() else { continue };
@@ -199,7 +199,7 @@ where
         if held.as_mut().is_some_and(|held| !held.grow(data.len())) {
             return Err(ReadError::NoRoom);
         }
-        if pace.advance(data.len(), patience.pace).is_err() && !incoming.is_end_stream() {
+        if waits.advance(data.len(), patience.pace).is_err() && !incoming.is_end_stream() {
             return Err(ReadError::Slow);
         }
         // One part, as most bodies are, is kept as it came.

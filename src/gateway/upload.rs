@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::headers::without_orders;
 use crate::alarm::Alarm;
 use crate::config::Limits;
-use crate::pace::Pace;
+use crate::waits::Waits;
 
 /// The most of a body held whole that is handed on at once, in bytes: a connection copies it behind
 /// the head, and keeps room for the largest that it has copied.
@@ -38,7 +38,7 @@ pub(crate) struct Upload {
     incoming: Incoming,
     silence_max: Duration,
     pace_max: Duration,
-    pace: Pace,
+    waits: Waits,
     alarm: Alarm,
     progress: Arc<Progress>,
 }
@@ -82,7 +82,7 @@ impl RequestBody {
             incoming,
             silence_max: limits.body_timeout,
             pace_max: limits.pace_timeout,
-            pace: Pace::default(),
+            waits: Waits::default(),
             alarm: Alarm::default(),
             progress: shared,
         };
@@ -139,7 +139,7 @@ impl Upload {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
-            let due = self.pace.wait() + self.silence_max;
+            let due = self.waits.wait() + self.silence_max;
             ready!(self.alarm.poll(due, cx));
             return self.stalled();
         };
@@ -148,7 +148,7 @@ impl Upload {
             Some(Ok(frame)) => {
                 let moved = frame.data_ref().map_or(0, Bytes::len);
                 self.progress.bytes.fetch_add(moved as u64, Ordering::Relaxed);
-                let in_time = self.pace.advance(moved, self.pace_max);
+                let in_time = self.waits.advance(moved, self.pace_max);
                 if self.incoming.is_end_stream() {
                     self.progress.finished.store(true, Ordering::Release);
                 } else if in_time.is_err() {

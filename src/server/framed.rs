@@ -15,7 +15,7 @@ use super::framing::{Framing, Malformed};
 use super::guard::{Guarded, Requests};
 use crate::alarm::Alarm;
 use crate::gateway::{Gateway, malformed};
-use crate::pace::SHARE_BYTES;
+use crate::waits::SHARE_BYTES;
 
 /// How soon, and at last how often, it is looked whether the requests before are answered: the
 /// parser does not always ask again by itself.

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::pace::{Noise, Pace};
 use crate::alarm::Alarm;
-use crate::pace::Pace as Waits;
+use crate::waits::Waits;
 use crate::wire::Wire;
 
 /// What a client gets whose request head takes too long.
@@ -28,7 +28,7 @@ pub(super) struct Patience {
     pub(super) header: Duration,
     pub(super) idle: Duration,
     pub(super) write: Duration,
-    /// For each share of an answer, see [`Pace`].
+    /// For each share of an answer, see [`Waits`].
     pub(super) pace: Duration,
 }
 

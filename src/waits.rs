@@ -14,7 +14,7 @@ pub(crate) const SHARE_BYTES: usize = 4 * 1024;
 
 /// How long a client has been waited for since it last moved its share.
 #[derive(Debug, Default)]
-pub(crate) struct Pace {
+pub(crate) struct Waits {
     /// In the waits that are over.
     waited: Duration,
     /// Since when, in the wait that goes on.
@@ -26,7 +26,7 @@ pub(crate) struct Pace {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooSlow;
 
-impl Pace {
+impl Waits {
     /// The client is waited for: since when, this time.
     pub(crate) fn wait(&mut self) -> Instant {
         *self.since.get_or_insert_with(Instant::now)
@@ -58,11 +58,11 @@ mod tests {
     /// When a client that moves `bytes` after each silence of `seconds` is found too slow, in
     /// seconds; none where it may go on for an hour.
     fn cut_after(bytes: usize, seconds: u64) -> Option<u64> {
-        let mut pace = Pace::default();
+        let mut waits = Waits::default();
         (1..=3600 / seconds).find_map(|times| {
-            pace.since = Instant::now().checked_sub(Duration::from_secs(seconds));
-            assert!(pace.since.is_some(), "the machine runs for long enough");
-            pace.advance(bytes, PATIENCE).is_err().then_some(times * seconds)
+            waits.since = Instant::now().checked_sub(Duration::from_secs(seconds));
+            assert!(waits.since.is_some(), "the machine runs for long enough");
+            waits.advance(bytes, PATIENCE).is_err().then_some(times * seconds)
         })
     }
 
@@ -83,17 +83,17 @@ mod tests {
     #[test]
     fn one_long_silence_leaves_time_to_go_on() {
         let since = Instant::now().checked_sub(Duration::from_secs(29));
-        let mut pace = Pace { since, ..Pace::default() };
-        assert_eq!(pace.advance(1460, PATIENCE), Ok(()));
-        assert_eq!(pace.waited, PATIENCE / 2);
+        let mut waits = Waits { since, ..Waits::default() };
+        assert_eq!(waits.advance(1460, PATIENCE), Ok(()));
+        assert_eq!(waits.waited, PATIENCE / 2);
     }
 
     #[test]
     fn who_is_never_waited_for_is_not_counted() {
-        let mut pace = Pace::default();
+        let mut waits = Waits::default();
         for _ in 0..100 {
-            assert_eq!(pace.advance(1, Duration::ZERO), Ok(()));
+            assert_eq!(waits.advance(1, Duration::ZERO), Ok(()));
         }
-        assert_eq!(pace.bytes, 0);
+        assert_eq!(waits.bytes, 0);
     }
 }
