@@ -10,7 +10,7 @@ mod known;
 use http::StatusCode;
 use memchr::memchr;
 
-use self::head::{Head, Length};
+use self::head::{Head, Length, METHOD_BYTES_MAX};
 use self::known::Known;
 
 /// The longest begun line that is kept until its end comes, in bytes: longer than any head that the
@@ -109,7 +109,7 @@ impl Fault {
                 "a header line is no `name: value`: send a name without spaces, and a colon"
             }
             Self::FieldValue => "a header's value has control characters: remove them",
-            Self::Length => "Content-Length is not one number of digits: send it once",
+            Self::Length => "Content-Length is not one number without zeros in front: send it once",
             Self::Coding => {
                 "only Transfer-Encoding: chunked is taken, once and in HTTP/1.1: send nothing else"
             }
@@ -196,6 +196,7 @@ impl Framing {
                 (self.place, self.begun) = (Place::Beyond, Vec::new());
             } else {
                 self.begun.extend_from_slice(bytes);
+                self.expect_method()?;
             }
             return Ok(&[]);
         };
@@ -209,6 +210,14 @@ impl Framing {
             self.whole_line(&whole)?;
         }
         Ok(rest)
+    }
+
+    /// Looks whether a request line that goes on begins with a method at least.
+    fn expect_method(&self) -> Result<(), Fault> {
+        let is_request = matches!(self.place, Place::Start | Place::Request);
+        let method = self.begun.get(..=METHOD_BYTES_MAX).filter(|_| is_request);
+        let is_endless = method.is_some_and(|method| memchr(b' ', method).is_none());
+        if is_endless { Err(Fault::RequestLine) } else { Ok(()) }
     }
 
     /// A line without its LF.

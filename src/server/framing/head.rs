@@ -4,6 +4,9 @@ use memchr::{memchr, memrchr};
 
 use super::Fault;
 
+/// The longest method, in bytes: no one that is known has a tenth of it.
+pub(super) const METHOD_BYTES_MAX: usize = 256;
+
 /// What a head has told of its message so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Head {
@@ -48,7 +51,8 @@ impl Head {
             }
             _ => return Err(Fault::RequestLine),
         };
-        if method.is_empty() || !method.iter().all(|byte| is_token(*byte)) || target.is_empty() {
+        let is_method = (1..=METHOD_BYTES_MAX).contains(&method.len());
+        if !is_method || !method.iter().all(|byte| is_token(*byte)) || target.is_empty() {
             return Err(Fault::RequestLine);
         }
         if any(target, |byte| !(b'!'..=b'~').contains(&byte)) {
@@ -110,9 +114,9 @@ pub(super) fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
     Ok((name, value.trim_ascii()))
 }
 
-/// Digits and nothing else.
+/// Digits and nothing else; none in front that some would take for a sign of octal ones.
 fn decimal(text: &[u8]) -> Option<u64> {
-    let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    let digits = text.iter().all(u8::is_ascii_digit) && !matches!(text, [] | [b'0', _, ..]);
     std::str::from_utf8(text).ok().filter(|_| digits)?.parse().ok()
 }
 
@@ -123,7 +127,7 @@ fn any(bytes: &[u8], is: impl Fn(u8) -> bool) -> bool {
 }
 
 /// Whether a byte may stand in a method or a field's name (RFC 9110, 5.6.2).
-fn is_token(byte: u8) -> bool {
+pub(super) fn is_token(byte: u8) -> bool {
     TOKEN.get(usize::from(byte)).copied().unwrap_or_default()
 }
 
