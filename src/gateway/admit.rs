@@ -26,7 +26,7 @@ pub(super) fn admit(
     if head.headers.len() > config.limits.header_count {
         return Err(Refusal::too_many_fields(config.limits.header_count));
     }
-    headers::accept_form(head, fields)?;
+    headers::accept_form(head, fields).map_err(|refusal| refusal.closing(head.version))?;
     let (key, last) = (&scene.gateway.key, &scene.last_caller);
     let caller = identify::identify(fields.credential, config, key, last);
     let caller = caller.inspect_err(|refusal| {
@@ -45,6 +45,10 @@ pub(super) fn admit(
     let route = route::classify(config.upstream.provider, &config.upstream.allow_writes, target)
         .inspect_err(|refusal| note_refused_write(scene, visit, target, refusal))?;
     let governed = matches!(route, Route::Governed { .. });
+    // A governed call's type is judged with its body.
+    if let Some(name) = fields.repeated.filter(|name| !governed || *name != "content-type") {
+        return Err(Refusal::form(format!("more than one {name} header: send exactly one")));
+    }
     if !governed && !listed && config.actors.deny_unknown {
         return Err(Refusal::permission(stranger_message(visit)));
     }

@@ -93,9 +93,13 @@ fn accept_names(headers: &HeaderMap, fields: &Fields<'_>) -> Result<(), Refusal>
                  method and path that you mean"
             )));
         }
+        Some((_, Meaning::Length)) => {
+            return Err(Refusal::form("Content-Length begins with a zero: send the number alone"));
+        }
         Some(_) => {
             return Err(Refusal::form(
-                "a header name has characters outside A-Z a-z 0-9 and -: rename or remove it",
+                "a header name has characters outside A-Z a-z 0-9 and -, or is nearly that of a \
+                 body's length: rename or remove it",
             ));
         }
     }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::{Response, StatusCode};
+use http::{Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use serde_json::json;
 
@@ -26,6 +26,8 @@ pub(super) struct Refusal {
     pub(super) retry_after: Option<u64>,
     /// The change may have been applied: a client must not send it again by itself.
     pub(super) may_be_applied: bool,
+    /// The connection ends with it.
+    closes: bool,
 }
 
 /// The body of an answer.
@@ -43,7 +45,8 @@ const INVALID: &str = "invalid_request_error";
 impl Refusal {
     fn new(status: StatusCode, kind: &'static str, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { status, kind, message, param: None, retry_after: None, may_be_applied: false }
+        let (param, retry_after) = (None, None);
+        Self { status, kind, message, param, retry_after, may_be_applied: false, closes: false }
     }
 
     pub(super) fn form(message: impl Into<String>) -> Self {
@@ -148,6 +151,12 @@ impl Refusal {
         Self { may_be_applied: true, ..self }
     }
 
+    /// Who takes a message of HTTP/1.1 for another one may take what follows it for others, too.
+    pub(super) fn closing(self, version: Version) -> Self {
+        let closes = version < Version::HTTP_2 && self.status == StatusCode::BAD_REQUEST;
+        Self { closes, ..self }
+    }
+
     /// The answer in the provider's envelope.
     pub(super) fn into_reply(self, request_id: &RequestId) -> Reply {
         let mut error = json!({"type": self.kind, "message": self.message});
@@ -165,6 +174,9 @@ impl Refusal {
         }
         if self.may_be_applied {
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
+        }
+        if self.closes {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

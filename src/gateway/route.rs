@@ -54,6 +54,12 @@ pub(super) fn classify(
         return Err(Refusal::uri_too_long(TARGET_BYTES_MAX));
     }
     let reads = [Method::GET, Method::HEAD].contains(target.method);
+    if reads && target.has_body {
+        return Err(Refusal::form(
+            "a GET or HEAD takes no body here, for some servers would take it for another request: \
+             remove it",
+        ));
+    }
     let concerns_deployments = names_deployments(target.path);
     if (!reads || concerns_deployments) && !is_canonical(target.path) {
         return Err(Refusal::form(
@@ -71,7 +77,7 @@ pub(super) fn classify(
         .and_then(|rest| rest.strip_prefix('/'))
         .map(|rest| rest.split('/').collect());
     if reads {
-        return read_route(target, below.as_deref());
+        return Ok(read_route(target, below.as_deref()));
     }
     accept_fields(provider, target.query)?;
     governed_route(target.method, below.as_deref())
@@ -135,22 +141,21 @@ fn allowed_route(
 
 /// A read whose path some server may decode to one below `/deployments`: it has to stay a read.
 fn obscure_read(target: Target<'_>) -> Result<Route, Refusal> {
-    if target.has_body {
-        return Err(Refusal::form("a GET or HEAD with an encoded path takes no body: remove it"));
+    if !is_well_encoded(target.path) {
+        return Err(Refusal::form(
+            "the path has a \\, a % that encodes nothing, or %00: percent-encode what it means",
+        ));
     }
     accept_query(target.query)?;
     Ok(Route::Passthrough)
 }
 
-fn read_route(target: Target<'_>, below: Option<&[&str]>) -> Result<Route, Refusal> {
-    if target.has_body {
-        return Err(Refusal::form("a GET or HEAD below /deployments takes no body: remove it"));
-    }
+fn read_route(target: Target<'_>, below: Option<&[&str]>) -> Route {
     match below {
         Some(["deployments", id]) if target.method == Method::GET && id.len() <= ID_BYTES_MAX => {
-            Ok(Route::ReadDeployment { deployment_id: (*id).to_owned() })
+            Route::ReadDeployment { deployment_id: (*id).to_owned() }
         }
-        _ => Ok(Route::Passthrough),
+        _ => Route::Passthrough,
     }
 }
 
@@ -194,11 +199,23 @@ fn is_clear(path: &str) -> bool {
     is_plain_text(path) || is_plain_text(&decoded(path))
 }
 
-/// Whether a text is printable ASCII that decodes to itself.
+/// Whether a text is printable ASCII that decodes to itself, and no slash but `/` in it.
 fn is_plain_text(text: &str) -> bool {
     // In numbers and to the end, without a branch, so that many bytes are looked at at once.
-    let odd = |byte: u8| u8::from(!(b' '..=b'~').contains(&byte)) | u8::from(byte == b'%');
+    let odd = |byte: u8| {
+        u8::from(!(b' '..=b'~').contains(&byte)) | u8::from(byte == b'%') | u8::from(byte == b'\\')
+    };
     text.bytes().fold(0, |found, byte| found | odd(byte)) == 0
+}
+
+/// Whether all servers take the path: some refuse what encodes nothing, or a NUL, and some read a
+/// backslash as a slash.
+fn is_well_encoded(path: &str) -> bool {
+    let encodes = |code: &str| {
+        let digits = code.get(..2).filter(|digits| *digits != "00");
+        digits.is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))
+    };
+    !path.contains('\\') && path.split('%').skip(1).all(encodes)
 }
 
 /// Whether every server reads the path alike: `/`-separated segments of `[A-Za-z0-9_.-]`, none

@@ -64,21 +64,29 @@ pub(super) const HOPS: [&str; 7] = [
 
 /// Frequent fields that mean nothing to the gateway here; known, so that their names need not be
 /// looked at letter by letter.
-const PLAIN: [&str; 14] = [
+const PLAIN: [&str; 8] = [
     "accept",
     "accept-encoding",
     "accept-language",
     "cache-control",
     "content-encoding",
-    "content-length",
+    "if-match",
+    "vary",
+    "via",
+];
+
+/// Fields that are no lists (RFC 9110, 5.3): of two, servers take the first, the last, both as one
+/// text, or none.
+const SINGLE: [&str; 9] = [
+    "content-location",
+    "content-range",
     "content-type",
     "date",
     "etag",
-    "if-match",
+    "max-forwards",
+    "referer",
     "server",
     "user-agent",
-    "vary",
-    "via",
 ];
 
 /// What is to be done about fields that a header holds.
@@ -128,6 +136,9 @@ pub(super) enum Meaning {
     Host,
     Credential(Credential),
     RequestId,
+    Length,
+    /// Of which there is one at most; its bit among them.
+    Single(u16),
     /// Would make a request another one.
     Override,
     /// Not a name that every server reads alike.
@@ -143,12 +154,14 @@ pub(crate) struct Fields<'a> {
     pub(crate) request_id: Sole<&'a HeaderValue>,
     /// The first name for which a request is refused, and what it is.
     pub(super) unfit: Option<(&'a str, Meaning)>,
+    /// A field that is there more than once, and must not be.
+    pub(crate) repeated: Option<&'a str>,
 }
 
 impl<'a> Fields<'a> {
     /// Looks through `headers`.
     pub(crate) fn of(headers: &'a HeaderMap) -> Self {
-        let mut fields = Self::default();
+        let (mut fields, mut single) = (Self::default(), 0);
         for (name, value) in headers {
             match meaning(name.as_str()) {
                 Meaning::Plain => {}
@@ -162,6 +175,18 @@ impl<'a> Fields<'a> {
                 Meaning::Host => fields.host.add(value),
                 Meaning::Credential(kind) => fields.credential.add((kind, value)),
                 Meaning::RequestId => fields.request_id.add(value),
+                // HTTP/2 brings those, too, which some servers take for octal numbers.
+                Meaning::Length => {
+                    if let [b'0', _, ..] = value.as_bytes() {
+                        fields.unfit.get_or_insert((name.as_str(), Meaning::Length));
+                    }
+                }
+                Meaning::Single(bit) => {
+                    if single & bit != 0 {
+                        fields.repeated = Some(name.as_str());
+                    }
+                    single |= bit;
+                }
                 unfit @ (Meaning::Override | Meaning::Odd) => {
                     fields.unfit.get_or_insert((name.as_str(), unfit));
                 }
@@ -179,6 +204,7 @@ static KNOWN: LazyLock<[Vec<(&str, Meaning)>; PLACES]> = LazyLock::new(|| {
         ("authorization", Meaning::Credential(Credential::Bearer)),
         ("x-api-key", Meaning::Credential(Credential::ApiKey)),
         ("x-request-id", Meaning::RequestId),
+        ("content-length", Meaning::Length),
         ("connection", Meaning::Connection),
         marked("te", Marks::TE),
         marked("transfer-encoding", Marks::TRANSFER_ENCODING),
@@ -190,6 +216,7 @@ static KNOWN: LazyLock<[Vec<(&str, Meaning)>; PLACES]> = LazyLock::new(|| {
     let known = single
         .into_iter()
         .chain(PLAIN.map(|name| (name, Meaning::Plain)))
+        .chain(SINGLE.into_iter().zip(0..).map(|(name, bit)| (name, Meaning::Single(1 << bit))))
         .chain(HOPS.map(|name| marked(name, Marks::HOP)))
         .chain(TELLTALES.map(|name| marked(name, Marks::TELLTALE)))
         .chain(OVERRIDES.map(|name| (name, Meaning::Override)));
@@ -215,7 +242,13 @@ fn meaning(name: &str) -> Meaning {
         return *meaning;
     }
     let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    if plain { Meaning::Plain } else { Meaning::Odd }
+    if plain && !is_nearly_framing(name) { Meaning::Plain } else { Meaning::Odd }
+}
+
+/// Whether a name differs in dashes alone from one that tells a body's length.
+fn is_nearly_framing(name: &str) -> bool {
+    let letters = || name.bytes().filter(|byte| *byte != b'-');
+    letters().eq(*b"transferencoding") || letters().eq(*b"contentlength")
 }
 
 /// Whether a field of that name means nothing to the gateway and can be read in one way alone.
@@ -237,7 +270,11 @@ mod tests {
             ("x-forwarded-uri", Meaning::Override),
             ("keep-alive", Meaning::Marked(Marks::HOP)),
             ("x-anything-2", Meaning::Plain),
+            ("content-location", Meaning::Single(1)),
             ("x_anything", Meaning::Odd),
+            ("transfer---encoding", Meaning::Odd),
+            ("contentlength", Meaning::Odd),
+            ("content-lengths", Meaning::Plain),
             ("a-name-that-is-longer-than-all-that-are-known", Meaning::Plain),
             ("a.name-that-is-longer-than-all-that-are-known", Meaning::Odd),
         ] {
