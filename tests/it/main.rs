@@ -21,6 +21,7 @@ mod disk_faults;
 mod floods;
 mod governed;
 mod graceful;
+mod http1;
 mod http2;
 mod json;
 mod kept;
