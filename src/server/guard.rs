@@ -335,6 +335,10 @@ impl AsyncRead for Guarded {
     ) -> Poll<io::Result<()>> {
         let guarded = self.get_mut();
         guarded.notice_requests();
+        if guarded.pace.as_mut().is_some_and(Pace::ends_turn) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         if let Some(mut ahead) = guarded.ahead.take() {
             let taken = ahead.split_to(ahead.len().min(buffer.remaining()));
             buffer.put_slice(&taken);

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::connection::PREFACE;
 
 /// What is there at first, and at most: a burst.
-const BUDGET_MAX: u64 = 10_000;
+const BUDGET_MAX: u64 = 2_000;
 
 /// What a second adds.
 const PER_SECOND: u64 = 200;
@@ -26,13 +26,28 @@ const SENT_BYTES: u64 = 24;
 const FRAME: u64 = 1;
 const RESET: u64 = 10;
 
+/// How much of a connection is heard before others have their turn: frames, and what fields they
+/// bring.
+const TURN: usize = 128;
+const FIELD_BYTES: usize = 64;
+
+/// The fewest bytes that a piece of a body has, but for the last.
+const DATA_BYTES_MIN: usize = 32;
+
+/// The answers to PING and to SETTINGS, in bytes: they earn nothing.
+const PING_ACK_BYTES: usize = 17;
+const SETTINGS_ACK_BYTES: usize = 9;
+
 /// Types of frames and a flag (RFC 9113, 6).
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const CONTINUATION: u8 = 9;
+const ACK: u8 = 1;
+const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
 /// The frames of one connection.
@@ -40,6 +55,10 @@ const END_HEADERS: u8 = 4;
 pub(super) struct Pace {
     budget: u64,
     filled_at: Instant,
+    /// How many bytes of answers to frames are still to come.
+    owed: usize,
+    /// What was heard in this turn.
+    heard: usize,
     /// The head of the next frame, as far as it has come.
     head: [u8; 9],
     head_bytes: usize,
@@ -69,6 +88,8 @@ impl Pace {
         Self {
             budget: BUDGET_MAX,
             filled_at: Instant::now(),
+            owed: 0,
+            heard: 0,
             head: [0; 9],
             head_bytes: 0,
             skip: PREFACE.len(),
@@ -93,7 +114,19 @@ impl Pace {
 
     /// So many bytes went to the client.
     pub(super) fn sent(&mut self, bytes: usize) {
-        self.budget = (self.budget + bytes as u64 / SENT_BYTES).min(BUDGET_MAX);
+        let acknowledged = bytes.min(self.owed);
+        self.owed -= acknowledged;
+        let earned = (bytes - acknowledged) as u64 / SENT_BYTES;
+        self.budget = (self.budget + earned).min(BUDGET_MAX);
+    }
+
+    /// Whether enough was heard for now; the next turn begins.
+    pub(super) fn ends_turn(&mut self) -> bool {
+        let ends = self.heard >= TURN;
+        if ends {
+            self.heard = 0;
+        }
+        ends
     }
 
     /// Looks at the bytes that come next.
@@ -127,9 +160,20 @@ impl Pace {
         if std::mem::take(&mut self.is_first) && kind != SETTINGS {
             return Err(Noise::Preface);
         }
+        self.heard += 1;
+        if flags & ACK == 0 {
+            self.owed += match kind {
+                PING => PING_ACK_BYTES,
+                SETTINGS => SETTINGS_ACK_BYTES,
+                _ => 0,
+            };
+        }
         match kind {
+            // As long as the body goes on, so small a piece of it is no use.
+            DATA if self.skip < DATA_BYTES_MIN && flags & END_STREAM == 0 => self.draw(FRAME),
             DATA => Ok(()),
             HEADERS | CONTINUATION => {
+                self.heard += self.skip / FIELD_BYTES;
                 // A lower one has trailers.
                 self.stream = self.stream.max(stream);
                 self.in_fields = true;
@@ -193,19 +237,20 @@ mod tests {
         let (ping, reset) = (frame(6, 0, &[0; 8]), frame(RST_STREAM, 0, &[0; 4]));
         for _ in 0..2 * BUDGET_MAX {
             pace.watch(&frame(HEADERS, END_HEADERS, b"a")).unwrap();
-            pace.watch(&frame(DATA, 0, b"a")).unwrap();
+            pace.watch(&frame(DATA, 0, &[0; DATA_BYTES_MIN])).unwrap();
+            pace.watch(&frame(DATA, END_STREAM, b"a")).unwrap();
             // As much as a small answer and its end.
             pace.sent(240);
             pace.watch(&reset).unwrap();
         }
         let mut pings = 0;
-        while pace.watch(&ping).is_ok() {
-            // Its own answer earns nothing.
-            pace.sent(17);
-            pings += 1;
-            assert!(pings <= 10 * BUDGET_MAX, "a flood is not noticed");
+        while pace.watch(&ping.repeat(10)).is_ok() {
+            // Their own answers earn nothing.
+            pace.sent(10 * PING_ACK_BYTES);
+            pings += 10;
+            assert!(pings <= BUDGET_MAX + 10, "a flood is not noticed");
         }
-        assert!(pings >= BUDGET_MAX - 2 * RESET, "{pings}");
+        assert!(pings >= BUDGET_MAX - 3 * RESET, "{pings}");
     }
 
     #[test]
