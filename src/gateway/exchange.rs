@@ -76,16 +76,20 @@ async fn lead(call: &Call, judged: &Judged) -> Result<Reply, Stop> {
 
     let sent = forward::write(call, judged.bytes.clone()).await;
     let after = see_after(call, &sent).await.map(Arc::new);
-    let completion = compare(call, &sent, before.as_deref(), &prediction, after.as_ref());
-    let outcome = completion.outcome;
+    let tag = after.as_deref().and_then(|after| tag(call, &sent, after));
+    let outcome = outcome_of(&sent);
+    let seen = after.clone().filter(|_| outcome == Outcome::Unknown);
+    // The record has it to itself then, and need not copy it to conceal its secrets.
+    let completion = compare(call, &sent, before.as_deref(), &prediction, after);
+    drop((before, prediction));
     let finished = ticket.finish(completion, call.scene.live.config.audit.finish_timeout).await;
 
-    if let (Outcome::Unknown, Some(id), Some(seen)) = (outcome, &call.deployment_id, &after) {
+    if let (Outcome::Unknown, Some(id), Some(seen)) = (outcome, &call.deployment_id, &seen) {
         let look = Look { by: call.change, is_over: !may_be_at_work(&sent) };
         call.scene.gateway.audit.settle(id, seen, look).await;
     }
     tell(call, ruling, outcome, finished);
-    Ok(reply(call, sent, ruling, &warnings, finished, after.as_deref()))
+    Ok(reply(call, sent, ruling, &warnings, finished, tag.as_deref()))
 }
 
 async fn take_turn(call: &Call) -> Result<Option<Turn>, Stop> {
@@ -151,15 +155,16 @@ fn compare(
     sent: &Result<Answer, Unanswered>,
     before: Option<&Value>,
     prediction: &Prediction,
-    after: Option<&Arc<Value>>,
+    after: Option<Arc<Value>>,
 ) -> Completion {
     let provider = call.scene.live.config.upstream.provider;
     let outcome = outcome_of(sent);
-    let effect = after
+    let shown = after.as_deref();
+    let effect = shown
         .filter(|_| outcome == Outcome::Applied)
         .map(|after| diff::effect(provider, call.operation, before, prediction, after));
-    let created =
-        after.and_then(|after| id_of(after)).filter(|_| call.operation == Operation::Create);
+    let created = shown.and_then(id_of).filter(|_| call.operation == Operation::Create);
+    let deployment_id = created.map(str::to_owned);
     let upstream = match sent {
         Ok(answer) => Some(answer.told()),
         Err(Unanswered::NotSent(_)) => None,
@@ -169,8 +174,8 @@ fn compare(
         completed_at: call.scene.gateway.clock.now(),
         outcome,
         upstream,
-        deployment_id: created.map(str::to_owned),
-        after: after.cloned(),
+        deployment_id,
+        after,
         effect,
     }
 }
@@ -199,9 +204,8 @@ fn reply(
     ruling: Ruling,
     warnings: &[String],
     finished: Finished,
-    after: Option<&Value>,
+    tag: Option<&str>,
 ) -> Reply {
-    let applied = outcome_of(&sent) == Outcome::Applied;
     let mut reply = match sent {
         Ok(answer) => answer.into_reply(),
         Err(unanswered) => unanswered.refusal().into_reply(&call.visit.request_id),
@@ -212,13 +216,18 @@ fn reply(
     for text in warnings.iter().chain(&late) {
         append(&mut reply, "warning", &format!("299 changegate \"{}\"", quotable(text)));
     }
-    if let Some(after) = after.filter(|_| applied && call.operation != Operation::Run) {
-        let gateway = &call.scene.gateway;
-        let tag = etag(&gateway.key, call.scene.live.config.upstream.provider, after);
+    if let Some(tag) = tag {
         reply.headers_mut().remove("etag");
-        append(&mut reply, "etag", &tag);
+        append(&mut reply, "etag", tag);
     }
     reply
+}
+
+/// The entity tag of what an applied call has made of the deployment.
+fn tag(call: &Call, sent: &Result<Answer, Unanswered>, after: &Value) -> Option<String> {
+    let shown = outcome_of(sent) == Outcome::Applied && call.operation != Operation::Run;
+    let provider = call.scene.live.config.upstream.provider;
+    shown.then(|| etag(&call.scene.gateway.key, provider, after))
 }
 
 /// Names the change whose record is durable, and what was decided.
