@@ -1,5 +1,6 @@
 //! Connections to upstream: every address of its name tried, TLS, HTTP/1.1 or HTTP/2 by ALPN.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -33,6 +34,9 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 /// The most addresses of a name that are tried.
 const ADDRESSES_MAX: usize = 16;
 
+/// The most addresses of which a doubt is remembered.
+const DOUBTED_MAX: usize = 64;
+
 /// Makes connections to one upstream.
 pub(crate) struct Dialer {
     origin: Origin,
@@ -48,12 +52,14 @@ pub(crate) struct Dialer {
 
 /// In which order the addresses of upstream's name are tried. None is ever left out: what is dead
 /// now may be the only one that lives later.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct Favour {
     /// The one that took a connection last.
     first: Option<SocketAddr>,
     /// The one that failed last.
     last: Option<SocketAddr>,
+    /// The number of each one's last doubt.
+    doubted: HashMap<SocketAddr, u32>,
     /// Whether there is more than one to choose from.
     choice: bool,
 }
@@ -186,12 +192,11 @@ impl Dialer {
         &self,
         mut addresses: Vec<SocketAddr>,
     ) -> Result<(TcpStream, SocketAddr), DialError> {
-        let favour = {
+        {
             let mut favour = self.favour();
             favour.choice = addresses.len() > 1;
-            *favour
-        };
-        addresses.sort_by_key(|address| favour.rank(*address));
+            addresses.sort_by_key(|address| favour.rank(*address));
+        }
         // All of them get their try, also where little time is allowed.
         let count = u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
         let next_after = NEXT_ADDRESS_AFTER.min(self.connect_timeout / count);
@@ -215,7 +220,7 @@ impl Dialer {
     }
 
     /// A connection took a request and brought nothing: the address is tried last from now on, and
-    /// where there are others, no call gets a connection that was made before.
+    /// where there are others, no call gets a connection to it that was made before.
     pub(super) fn doubt_of(&self, far_end: FarEnd) {
         if self.trusts(far_end) {
             self.doubt(far_end.address);
@@ -227,13 +232,22 @@ impl Dialer {
         if favour.choice {
             favour.first = favour.first.filter(|first| *first != address);
             favour.last = Some(address);
-            self.doubts.fetch_add(1, Ordering::Relaxed);
+            let number = self.doubts.fetch_add(1, Ordering::Relaxed) + 1;
+            if favour.doubted.len() >= DOUBTED_MAX {
+                favour.doubted.clear();
+            }
+            favour.doubted.insert(address, number);
         }
     }
 
-    /// Whether no address has fallen into doubt since a connection was made.
+    /// Whether a connection's address has not fallen into doubt since it was made.
     pub(super) fn trusts(&self, far_end: FarEnd) -> bool {
-        far_end.doubts == self.doubts.load(Ordering::Relaxed)
+        if far_end.doubts == self.doubts.load(Ordering::Relaxed) {
+            return true;
+        }
+        let favour = self.favour();
+        // What is not remembered was doubted long ago, or never.
+        favour.doubted.get(&far_end.address).is_none_or(|number| *number <= far_end.doubts)
     }
 
     fn favour(&self) -> MutexGuard<'_, Favour> {

@@ -24,8 +24,14 @@ use crate::wire::Wire;
 const BACKLOG: i32 = 1024;
 
 /// How much of what was written to a client the kernel holds beside what is on its way, in bytes.
+/// Half of it has to go before the kernel says that anything went: so much has a client to take
+/// within `limits.write_timeout`.
 #[cfg(target_os = "linux")]
-const UNSENT_BYTES_MAX: u32 = 128 * 1024;
+const UNSENT_BYTES_MAX: u32 = 32 * 1024;
+
+/// How much of what was written to a client under TLS waits for room in the kernel, in bytes. What
+/// goes of it is not seen before all has gone.
+const SEALED_BYTES_MAX: usize = 16 * 1024;
 
 /// How long accepting rests after an error such as too many open files.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
@@ -65,7 +71,7 @@ pub(super) fn bind(
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         #[cfg(target_os = "linux")]
-        keep_little_unsent(&socket)?;
+        keep_little_unsent(&socket);
         socket.listen(BACKLOG)?;
         let listener = TcpListener::from(socket);
         address = listener.local_addr()?;
@@ -78,17 +84,9 @@ pub(super) fn bind(
 /// what it holds is still to be sent: else it would take megabytes for a client that takes nothing,
 /// and who takes them slowly would seem to take nothing for minutes.
 #[cfg(target_os = "linux")]
-fn keep_little_unsent(listener: &Socket) -> io::Result<()> {
-    listener.set_tcp_notsent_lowat(UNSENT_BYTES_MAX)
-}
-
-/// Has the kernel give a connection up whose client takes nothing for so long of what it holds for
-/// it: an answer that fits in there whole is no longer watched here. It does so without a word, so
-/// what is still watched comes first.
-#[cfg(target_os = "linux")]
-fn give_up_after(stream: &TcpStream, patience: Duration) {
-    let _ = socket2::SockRef::from(stream)
-        .set_tcp_user_timeout(Some(patience + Duration::from_secs(1)));
+fn keep_little_unsent(listener: &Socket) {
+    // Best effort: where the kernel refuses, slow clients only seem slower than they are.
+    let _ = listener.set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
 }
 
 impl Worker {
@@ -212,8 +210,6 @@ impl Worker {
 async fn connect(stream: TcpStream, tls: Option<TlsAcceptor>, peer: Peer, slot: Slot) {
     let _counted = peer.gateway.metrics.connection();
     let _ = stream.set_nodelay(true);
-    #[cfg(target_os = "linux")]
-    give_up_after(&stream, peer.gateway.live().config.limits.write_timeout);
     if let Some(wire) = secure(stream, tls, &peer).await {
         connection::serve(wire, &peer).await;
     }
@@ -226,7 +222,10 @@ async fn secure(stream: TcpStream, tls: Option<TlsAcceptor>, peer: &Peer) -> Opt
     let patience = peer.gateway.live().config.limits.header_timeout;
     // Boxed: a handshake takes much room, and a connection in clear none of it.
     match tokio::time::timeout(patience, Box::pin(tls.accept(stream))).await {
-        Ok(Ok(stream)) => Some(Wire::Tls(Box::new(TlsStream::Server(stream)))),
+        Ok(Ok(mut stream)) => {
+            stream.get_mut().1.set_buffer_limit(Some(SEALED_BYTES_MAX));
+            Some(Wire::Tls(Box::new(TlsStream::Server(stream))))
+        }
         Ok(Err(error)) => {
             tracing::debug!(%error, "a TLS handshake failed");
             None

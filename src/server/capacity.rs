@@ -150,6 +150,9 @@ impl Guests {
         };
         let mut candidates: Vec<_> =
             self.all.iter().filter_map(|guest| Some((dispensable(guest)?, guest))).collect();
+        if candidates.iter().any(|((rests, ..), _)| *rests) {
+            candidates.retain(|((rests, ..), _)| *rests);
+        }
         candidates.sort_unstable_by_key(|(dispensable, _)| Reverse(*dispensable));
         for (_, guest) in candidates.iter().take(candidates.len().div_ceil(AT_ONCE)) {
             guest.task.abort();

@@ -69,7 +69,8 @@ impl Framed {
     /// Nothing has come: within a body, the client keeps its request waiting until it has brought
     /// its share.
     fn note_wait(&mut self) {
-        if self.awaited.is_none() && self.framing.is_within_body() {
+        let begun = self.requests.begun() == self.framing.heads();
+        if self.awaited.is_none() && begun && self.framing.is_within_body() {
             self.awaited = Some(0);
             self.requests.hold_up(true);
         }

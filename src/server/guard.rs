@@ -225,6 +225,10 @@ impl Guarded {
 
     /// The end of the stream, as if the client had closed: hyper then closes as well.
     fn poll_farewell(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // What has just been read may hold a request that nobody has seen yet.
+        if self.pace.is_some() && self.hold_end_back(cx) {
+            return Poll::Pending;
+        }
         if let Some(pace) = self.pace.as_ref().filter(|_| self.requests.resting_since().is_some()) {
             // Best effort, and between two frames, since nothing is on its way.
             let _ = Pin::new(&mut self.wire).poll_write(cx, &pace.farewell());
@@ -356,6 +360,7 @@ impl AsyncRead for Guarded {
                 // A head's time runs from its first byte; further bytes do not extend it.
                 guarded.head_begun = true;
             }
+            guarded.end_held_back &= !came;
             let came = buffer.filled().get(before..).unwrap_or_default();
             return Poll::Ready(read.and_then(|()| guarded.keep_pace(came)));
         }

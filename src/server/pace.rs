@@ -186,10 +186,10 @@ impl Pace {
     }
 
     fn draw(&mut self, cost: u64) -> Result<(), Noise> {
-        if self.budget < cost {
-            let passed = self.filled_at.elapsed();
-            self.filled_at += passed;
-            self.budget = (self.budget + worth(passed)).min(BUDGET_MAX);
+        let added = worth(self.filled_at.elapsed());
+        if added > 0 {
+            self.filled_at = Instant::now();
+            self.budget = (self.budget + added).min(BUDGET_MAX);
         }
         self.budget = self.budget.checked_sub(cost).ok_or(Noise::Flood)?;
         Ok(())

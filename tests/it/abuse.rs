@@ -226,6 +226,28 @@ async fn who_takes_an_answer_with_a_straw_keeps_its_connection_and_no_more() {
     }
 }
 
+/// Who reads all the time is alive, however little there is room for, and whatever the kernel makes
+/// of it.
+#[tokio::test]
+async fn who_takes_an_answer_slowly_but_steadily_gets_all_of_it() {
+    const BYTES: usize = 200_000;
+    let limits = "[limits]\nwrite_timeout = 2\nidle_timeout = 600";
+    let world = Setup::new().upstream(sends(BYTES).await).config(limits).start().await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(8192).unwrap();
+    let mut stream = socket.connect(world.proxy()).await.unwrap();
+    stream.write_all(head("GET", "/huge", "connection: close\r\n").as_bytes()).await.unwrap();
+    let (mut taken, mut room) = (0, [0; 2048]);
+    loop {
+        tokio::time::sleep(Duration::from_millis(40)).await;
+        match stream.read(&mut room).await.expect("no cut") {
+            0 => break,
+            read => taken += read,
+        }
+    }
+    assert!(taken > BYTES, "{taken}");
+}
+
 #[tokio::test]
 async fn over_the_cap_who_keeps_requests_waiting_makes_room() {
     let upstream = sends(1 << 30).await;

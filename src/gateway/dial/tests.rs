@@ -57,6 +57,8 @@ async fn an_address_that_takes_connections_and_answers_none_is_left_for_the_othe
     assert!(dialer.trusts(kept));
     dialer.doubt_of(kept);
     assert!(!dialer.trusts(kept), "no call gets a connection that was made before");
+    assert!(dialer.trusts(FarEnd { address: two, doubts: 0 }), "those to the other stay");
+    assert!(dialer.trusts(FarEnd { address: one, doubts: 1 }), "and those made since");
     assert_eq!(connected(&dialer, &both).await, Some(two));
     // Other calls on the same connections end later, and mean the same.
     dialer.doubt_of(kept);
