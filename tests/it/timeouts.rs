@@ -1,5 +1,6 @@
 //! Patience: what is slow is cut, what is slow but alive is not.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use changegate::simulator::Fault;
@@ -7,8 +8,10 @@ use http_body_util::BodyExt as _;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
 use crate::world::client::{TOKEN, http1, http2, open, raw, read};
+use crate::world::frames::{END_HEADERS, END_STREAM, GOAWAY, HEADERS, Heard, Peer, field, frame};
 use crate::world::{Call, DEPLOYMENT, Setup, World, call, eventually};
 
 const API: &str = "/api/v1/cloud";
@@ -283,4 +286,50 @@ async fn response_timeout_runs_to_the_head_only() {
     let answer = world.update(&json!({"name": "slow"})).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(world.change_of(&answer).await["effect"], "exact");
+}
+
+/// What became of a request of HTTP/2 that was sent `after` its connection came about.
+async fn outcome(proxy: SocketAddr, after: Duration) -> &'static str {
+    let stream = TcpStream::connect(proxy).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    let mut peer = Peer(stream);
+    peer.shake_hands(&[]).await;
+    let (mut block, mut bytes) = (Vec::new(), Vec::new());
+    for (name, value) in [
+        (":method", "GET"),
+        (":scheme", "http"),
+        (":path", "/api/v1/cloud/agents"),
+        (":authority", "x"),
+        ("authorization", &format!("Bearer {TOKEN}")),
+    ] {
+        field(&mut block, name.as_bytes(), value.as_bytes());
+    }
+    frame(&mut bytes, HEADERS, END_HEADERS | END_STREAM, 1, &block);
+    tokio::time::sleep(after).await;
+    peer.send(&bytes).await;
+    let mut heard = None;
+    loop {
+        match peer.hear().await {
+            Heard::Frame(frame) if frame.is(GOAWAY) => {
+                let last = frame.payload.get(3).copied();
+                heard = heard.or(last);
+            }
+            Heard::Frame(frame) if frame.stream == 1 && frame.ends_stream() => return "answered",
+            Heard::Frame(_) => {}
+            _ if heard == Some(1) => return "lost, although it was heard",
+            _ => return "not heard",
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_request_is_lost_to_the_end_of_the_wait_for_it() {
+    let config = "[rate_limit]\nenabled = false\n[limits]\nheader_timeout = 1";
+    let world = Setup::new().config(config).start().await;
+    let mut calls = JoinSet::new();
+    for n in 0..100 {
+        calls.spawn(outcome(world.proxy(), Duration::from_micros(990_000 + n * 200)));
+    }
+    let outcomes = calls.join_all().await;
+    assert!(!outcomes.iter().any(|outcome| outcome.starts_with("lost")), "{outcomes:?}");
 }
