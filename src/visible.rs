@@ -22,6 +22,11 @@ pub(crate) fn plain(text: &str) -> String {
 /// Whole lines, some of them JSON, with everything escaped that has no shape of its own, as JSON
 /// escapes it (RFC 8259, 7): what is JSON still means the same.
 pub(crate) fn lines(text: &str) -> Cow<'_, str> {
+    // Most lines are of ASCII that shows; all bytes are looked at, so that many are at once.
+    let odd = |byte: u8| u8::from(byte != b'\n') & u8::from(!(b' '..=b'~').contains(&byte));
+    if text.bytes().fold(0, |found, byte| found | odd(byte)) == 0 {
+        return text.into();
+    }
     let hides = |c: char| steers(c) && !matches!(c, '\n' | '\t');
     if !text.chars().any(hides) {
         return text.into();

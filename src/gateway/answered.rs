@@ -22,9 +22,9 @@ pub(crate) struct AnswerBody {
 /// What an answer comes on.
 pub(super) enum Way {
     /// A line, which goes back to its pool once the answer was read whole.
-    Line(Line, Arc<Pool>),
+    Line(Box<Line>, Arc<Pool>),
     /// A place on a shared connection.
-    Place { _held: Place },
+    Place { _held: Box<Place> },
     /// Nothing any more, or what goes on by itself.
     Free,
 }

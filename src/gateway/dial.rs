@@ -66,7 +66,7 @@ struct Favour {
 
 /// A fresh connection.
 pub(super) enum Dialed {
-    Http1(Line),
+    Http1(Box<Line>),
     Http2(http2::SendRequest<RequestBody>, FarEnd),
 }
 

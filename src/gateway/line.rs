@@ -102,7 +102,7 @@ impl Line {
         wire: Wire,
         dialer: &Arc<Dialer>,
         far_end: FarEnd,
-    ) -> Result<Self, hyper::Error> {
+    ) -> Result<Box<Self>, hyper::Error> {
         let (sender, connection) = http1::Builder::new()
             // Most messages are small: one copy of them costs less than two places to write from.
             .writev(false)
@@ -111,7 +111,7 @@ impl Line {
             .await?;
         let connection = Some(Box::new(connection));
         let (dialer, alarm) = (Arc::clone(dialer), Alarm::default());
-        Ok(Self { sender, connection, dialer, far_end, alarm, kept_at_sweep: 0 })
+        Ok(Box::new(Self { sender, connection, dialer, far_end, alarm, kept_at_sweep: 0 }))
     }
 
     /// Lets the connection do what it can do now.

@@ -36,13 +36,16 @@ const TRIES_MAX: usize = 4;
 /// One worker's connections to upstream.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
-    idle: Mutex<Vec<Line>>,
+    idle: Mutex<Kept>,
     shared: tokio::sync::Mutex<Shared>,
     sweeps: AtomicU64,
 }
 
+/// Lines that wait for their next call. Boxed: a line moves with each call's answer, many times.
+type Kept = Vec<Box<Line>>;
+
 enum Lease {
-    Http1(Line),
+    Http1(Box<Line>),
     Http2(Place),
 }
 
@@ -150,7 +153,7 @@ impl Pool {
     /// Sends on a connection that has no other call.
     async fn send_alone(
         self: &Arc<Self>,
-        mut line: Line,
+        mut line: Box<Line>,
         request: &mut Request<RequestBody>,
         mut patience: Patience,
     ) -> Result<Answered, Failed> {
@@ -233,7 +236,7 @@ impl Pool {
     }
 
     /// The connection used last: the others may then grow old together.
-    async fn pop(&self, dialer: &Arc<Dialer>) -> Option<Line> {
+    async fn pop(&self, dialer: &Arc<Dialer>) -> Option<Box<Line>> {
         loop {
             let last = self.idle().pop();
             let mut line = last?;
@@ -246,7 +249,7 @@ impl Pool {
     }
 
     /// Takes back a connection whose call is over.
-    pub(super) fn give_back(&self, mut line: Line) {
+    pub(super) fn give_back(&self, mut line: Box<Line>) {
         line.kept_at_sweep = self.sweeps.load(Ordering::Relaxed);
         let mut idle = self.idle();
         if line.is_open() && idle.len() < IDLE_MAX {
@@ -264,7 +267,7 @@ impl Pool {
         });
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Line>> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Kept> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -292,7 +295,7 @@ async fn send_shared(
             }
         }
     };
-    Ok(response.map(|incoming| AnswerBody::new(incoming, Way::Place { _held: place })))
+    Ok(response.map(|incoming| AnswerBody::new(incoming, Way::Place { _held: Box::new(place) })))
 }
 
 /// HTTP/2 names the scheme and the authority beside the path.
