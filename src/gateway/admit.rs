@@ -42,8 +42,13 @@ pub(super) fn admit(
         query: head.uri.query(),
         has_body: !body.is_end_stream(),
     };
-    let route = route::classify(config.upstream.provider, &config.upstream.allow_writes, target)
-        .inspect_err(|refusal| note_refused_write(scene, visit, target, refusal))?;
+    let route =
+        route::classify(config.upstream.provider, &config.upstream.allow_writes, target)
+            .inspect_err(|refusal| note_refused_write(scene, visit, target, refusal))
+            // Who sends a body with a read may have meant it for the next request.
+            .map_err(|refusal| {
+                if is_read_with_body(target) { refusal.closing(head.version) } else { refusal }
+            })?;
     let governed = matches!(route, Route::Governed { .. });
     // A governed call's type is judged with its body.
     if let Some(name) = fields.repeated.filter(|name| !governed || *name != "content-type") {
@@ -89,6 +94,10 @@ fn limit(
         }
     }
     Ok(())
+}
+
+fn is_read_with_body(target: Target<'_>) -> bool {
+    target.has_body && Kind::of(target.method) == Kind::Read
 }
 
 /// A write that aims at deployments and is refused for its target leaves an event.
