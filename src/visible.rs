@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io;
 
+use crate::scan::any;
+
 /// `text` with everything escaped that has no shape of its own.
 pub(crate) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
@@ -22,9 +24,8 @@ pub(crate) fn plain(text: &str) -> String {
 /// Whole lines, some of them JSON, with everything escaped that has no shape of its own, as JSON
 /// escapes it (RFC 8259, 7): what is JSON still means the same.
 pub(crate) fn lines(text: &str) -> Cow<'_, str> {
-    // Most lines are of ASCII that shows; all bytes are looked at, so that many are at once.
-    let odd = |byte: u8| u8::from(byte != b'\n') & u8::from(!(b' '..=b'~').contains(&byte));
-    if text.bytes().fold(0, |found, byte| found | odd(byte)) == 0 {
+    // Most lines are of ASCII that shows.
+    if !any(text.as_bytes(), |byte| byte != b'\n' && !(b' '..=b'~').contains(&byte)) {
         return text.into();
     }
     let hides = |c: char| steers(c) && !matches!(c, '\n' | '\t');

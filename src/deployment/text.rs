@@ -6,6 +6,7 @@ use std::io::Write as _;
 use serde_json::Value;
 
 use super::Object;
+use crate::scan::any;
 
 /// The room that a text is given at once, in bytes: enough for most deployments.
 const TEXT_BYTES: usize = 4096;
@@ -80,10 +81,9 @@ fn print_string(string: &str, text: &mut Vec<u8>) {
     text.push(b'"');
 }
 
-/// Whether there is nothing to escape; all bytes are looked at, without a branch, so that many are
-/// at once.
+/// Whether there is nothing to escape.
 fn is_plain(bytes: &[u8]) -> bool {
-    bytes.iter().fold(0, |found, byte| found | u8::from(is_escaped(*byte))) == 0
+    !any(bytes, is_escaped)
 }
 
 /// What may not stand in a string as it is (RFC 8259, 7).

@@ -10,6 +10,7 @@ use super::reply::Refusal;
 use crate::config::AllowedWrite;
 use crate::deployment::name::folded;
 use crate::provider::{Operation, Provider};
+use crate::scan::{any, any_three};
 
 /// The longest request target taken, in bytes.
 const TARGET_BYTES_MAX: usize = 16 * 1024;
@@ -201,11 +202,8 @@ fn is_clear(path: &str) -> bool {
 
 /// Whether a text is printable ASCII that decodes to itself, and no slash but `/` in it.
 fn is_plain_text(text: &str) -> bool {
-    // In numbers and to the end, without a branch, so that many bytes are looked at at once.
-    let odd = |byte: u8| {
-        u8::from(!(b' '..=b'~').contains(&byte)) | u8::from(byte == b'%') | u8::from(byte == b'\\')
-    };
-    text.bytes().fold(0, |found, byte| found | odd(byte)) == 0
+    let odd = |byte: u8| !(b' '..=b'~').contains(&byte) || byte == b'%' || byte == b'\\';
+    !any(text.as_bytes(), odd)
 }
 
 /// Whether all servers take the path: some refuse what encodes nothing, or a NUL, and some read a
@@ -250,13 +248,8 @@ fn names_deployments(path: &str) -> bool {
 
 /// Whether `dep` stands anywhere in a text.
 fn may_hold_it(text: &str) -> bool {
-    let is = |byte: u8, letter: u8| u8::from(byte | 0x20 == letter);
-    let bytes = text.as_bytes();
-    let triples = bytes.iter().zip(bytes.iter().skip(1)).zip(bytes.iter().skip(2));
-    let found = triples.fold(0, |found, ((one, two), three)| {
-        found | is(*one, b'd') & is(*two, b'e') & is(*three, b'p')
-    });
-    found > 0
+    let is = |byte: u8, letter: u8| byte | 0x20 == letter;
+    any_three(text.as_bytes(), |one, two, three| is(one, b'd') && is(two, b'e') && is(three, b'p'))
 }
 
 /// Undoes percent-encoding until nothing changes, a bounded number of times.

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::scan::any_three;
+
 /// How the tokens of the known providers begin.
 const TOKEN_PREFIXES: [&str; 2] = ["pt-", "sk-ant-"];
 
@@ -29,17 +31,12 @@ pub(super) fn credential(text: &str) -> Option<Range<usize>> {
 /// Whether a token's beginning stands anywhere in `text`, be it in the midst of a word: nearly
 /// all texts are done with here.
 fn may_hold_one(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    let triples = bytes.iter().zip(bytes.iter().skip(1)).zip(bytes.iter().skip(2));
-    // In numbers and to the end, without a branch, so that many bytes are compared at once.
-    let is = |byte: u8, wanted: u8| u8::from(byte == wanted);
-    let beginnings = triples.fold(0, |found, ((one, two), three)| {
-        let pt = is(*one, b'p') & is(*two, b't') & is(*three, b'-');
-        let sk = is(*one, b's') & is(*two, b'k') & is(*three, b'-');
-        let bea = is(*one | 0x20, b'b') & is(*two | 0x20, b'e') & is(*three | 0x20, b'a');
-        found | pt | sk | bea
-    });
-    beginnings > 0
+    any_three(text.as_bytes(), |one, two, three| {
+        let pt = one == b'p' && two == b't' && three == b'-';
+        let sk = one == b's' && two == b'k' && three == b'-';
+        let bea = one | 0x20 == b'b' && two | 0x20 == b'e' && three | 0x20 == b'a';
+        pt || sk || bea
+    })
 }
 
 /// Whether `text` holds the word that announces a token.

@@ -3,6 +3,7 @@
 use memchr::{memchr, memrchr};
 
 use super::Fault;
+use crate::scan::any;
 
 /// The longest method, in bytes: no one that is known has a tenth of it.
 pub(super) const METHOD_BYTES_MAX: usize = 256;
@@ -118,12 +119,6 @@ pub(super) fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
 fn decimal(text: &[u8]) -> Option<u64> {
     let digits = text.iter().all(u8::is_ascii_digit) && !matches!(text, [] | [b'0', _, ..]);
     std::str::from_utf8(text).ok().filter(|_| digits)?.parse().ok()
-}
-
-/// Whether any of the bytes is such a one; all are looked at, without a branch, so that many are at
-/// once.
-fn any(bytes: &[u8], is: impl Fn(u8) -> bool) -> bool {
-    bytes.iter().fold(0, |found, byte| found | u8::from(is(*byte))) > 0
 }
 
 /// Whether a byte may stand in a method or a field's name (RFC 9110, 5.6.2).
