@@ -157,7 +157,8 @@ impl Audit {
         let reader = Reader::beside_the_writer(&settings.database);
         let unsettled = settle::unsettled(&reader).await.map_err(unusable)?;
         let latest = Arc::<Latest>::default();
-        let (queues, writer) = writer::start(store, lock, clock.clone(), Arc::clone(&latest));
+        let (queues, writer) = writer::start(store, lock, clock.clone(), Arc::clone(&latest))
+            .map_err(|error| unusable(error.into()))?;
         queues.note(Event {
             at: now,
             kind: EventKind::Start,

@@ -9,10 +9,13 @@
 //!                                      +-----------------------------------------+
 //! ```
 
+use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
@@ -63,13 +66,14 @@ struct Writer {
     _lock: Lock,
 }
 
-/// Starts the writer, and tells how it is reached and waited for.
+/// Starts the writer, and tells how it is reached and waited for. It has a thread of its own: no
+/// one's question makes it wait, and each answer of SQLite's thread wakes this one and no other.
 pub(super) fn start(
     store: Writes,
     lock: Lock,
     clock: Clock,
     latest: Arc<Latest>,
-) -> (Queues, JoinHandle<()>) {
+) -> io::Result<(Queues, JoinHandle<()>)> {
     let (queues, ends) = Queues::new();
     let writer = Writer {
         store,
@@ -84,7 +88,17 @@ pub(super) fn start(
         drained: false,
         _lock: lock,
     };
-    (queues, tokio::spawn(writer.run()))
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let (running, ended) = oneshot::channel::<Infallible>();
+    let task = runtime.spawn(async move {
+        // Dropped when the writer has come to its end, or was ended.
+        let _running = running;
+        writer.run().await;
+    });
+    std::thread::Builder::new()
+        .name("changegate-log".to_owned())
+        .spawn(move || drop(runtime.block_on(ended)))?;
+    Ok((queues, task))
 }
 
 impl Writer {

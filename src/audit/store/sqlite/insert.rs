@@ -12,27 +12,31 @@ use crate::audit::document::Snapshot;
 use crate::audit::record::{Event, Settlement};
 
 static DEPLOYMENTS: LazyLock<Bulk> = LazyLock::new(|| {
-    Bulk::new("INSERT INTO deployments (id) VALUES", "(?)", "ON CONFLICT DO NOTHING")
+    let head = "INSERT INTO deployments (id) SELECT column1 FROM (VALUES";
+    Bulk::new(head, 1, ") WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING")
 });
 
 static TERMS: LazyLock<Bulk> = LazyLock::new(|| {
-    let head = "INSERT INTO terms (provider, policy_digest) VALUES";
-    Bulk::new(head, "(?, ?)", "ON CONFLICT DO NOTHING")
+    let head = "INSERT INTO terms (provider, policy_digest) SELECT column1, column2 FROM (VALUES";
+    Bulk::new(head, 2, ") WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING")
 });
 
 static SNAPSHOTS: LazyLock<Bulk> = LazyLock::new(|| {
-    let head = "INSERT INTO snapshots (number, digest, base, depth, body) VALUES";
-    Bulk::new(head, "(?, ?, ?, ?, ?)", "")
+    let head = "INSERT INTO snapshots (number, digest, base, depth, body) \
+        SELECT column1, column2, column3, column4, column5 FROM (VALUES";
+    Bulk::new(head, 5, ") WHERE column1 IS NOT NULL")
 });
 
 static CHANGES: LazyLock<Bulk> = LazyLock::new(|| {
     let head = "INSERT INTO changes (id, terms, operation, deployment, actor_fingerprint, \
         actor_name, actor_team, client_ip, user_agent, request_id, received_at, decision, \
-        violations, standing, patch, before, body_bytes, body_digest, redacted) VALUES";
-    let row = "(?, (SELECT number FROM terms WHERE provider = ? AND policy_digest = ?), \
-        ?, (SELECT number FROM deployments WHERE id = ?), \
-        ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-    Bulk::new(head, row, "")
+        violations, standing, patch, before, body_bytes, body_digest, redacted) \
+        SELECT column1, \
+        (SELECT number FROM terms WHERE provider = column2 AND policy_digest = column3), \
+        column4, (SELECT number FROM deployments WHERE id = column5), column6, column7, column8, \
+        column9, column10, column11, column12, column13, column14, column15, column16, column17, \
+        column18, column19, column20 FROM (VALUES";
+    Bulk::new(head, 20, ") WHERE column1 IS NOT NULL")
 });
 
 /// Adds nothing where the change has ended before: a retry may come after a commit that was not
@@ -44,18 +48,20 @@ static ENDS: LazyLock<Bulk> = LazyLock::new(|| {
         e.column8, e.column9, e.column10 FROM (VALUES";
     let tail = ") e CROSS JOIN changes c ON c.id = e.column1 WHERE true \
         ON CONFLICT (seq) DO NOTHING";
-    Bulk::new(head, "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", tail)
+    Bulk::new(head, 10, tail)
 });
 
 static EVENTS: LazyLock<Bulk> = LazyLock::new(|| {
     let head = "INSERT INTO events (at, kind, actor_fingerprint, actor_name, actor_team, \
-        client_ip, request_id, detail) VALUES";
-    Bulk::new(head, "(?, ?, ?, ?, ?, ?, ?, ?)", "")
+        client_ip, request_id, detail) \
+        SELECT column1, column2, column3, column4, column5, column6, column7, column8 FROM (VALUES";
+    Bulk::new(head, 8, ") WHERE column1 IS NOT NULL")
 });
 
 static SETTLEMENTS: LazyLock<Bulk> = LazyLock::new(|| {
-    let head = "INSERT INTO settlements (seq, told_by, at, applied) VALUES";
-    Bulk::new(head, "(?, ?, ?, ?)", "ON CONFLICT (seq) DO NOTHING")
+    let head = "INSERT INTO settlements (seq, told_by, at, applied) \
+        SELECT column1, column2, column3, column4 FROM (VALUES";
+    Bulk::new(head, 4, ") WHERE column1 IS NOT NULL ON CONFLICT (seq) DO NOTHING")
 });
 
 const MADE: &str = "UPDATE changes SET deployment = (SELECT number FROM deployments WHERE id = ?) \
