@@ -3,6 +3,7 @@
 
 mod credential;
 mod name;
+mod pass;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -12,8 +13,7 @@ use serde_json::Value;
 
 use self::credential::{TOKEN_BYTES_MIN, announces, credential};
 use self::name::{mark, same_name};
-use crate::deployment::Object;
-use crate::deployment::pointer::push_segment;
+use self::pass::{At, Pass, narrowed};
 use crate::key::{Key, Token};
 use crate::policy::Violation;
 use crate::provider::Provider;
@@ -26,9 +26,6 @@ const VARIABLES_MAX: usize = 1_000;
 
 /// The most bytes of a variable's name.
 const NAME_BYTES_MAX: usize = 128;
-
-/// The secret member whose text is a list of variables.
-const VARIABLES: &str = "environment_variables";
 
 /// Conceals secrets under one key.
 #[derive(Clone, Debug)]
@@ -53,13 +50,6 @@ impl std::fmt::Debug for Own {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Own({:?})", self.token)
     }
-}
-
-/// One pass through one document.
-struct Pass<'a> {
-    redactor: &'a Redactor,
-    path: String,
-    redacted: &'a mut Vec<String>,
 }
 
 impl Redactor {
@@ -87,7 +77,7 @@ impl Redactor {
     /// Conceals every secret inside `value`, and adds to `redacted` where, below `prefix`.
     pub fn conceal(&self, value: &mut Value, prefix: &str, redacted: &mut Vec<String>) {
         let below: Vec<&[String]> = self.pointers.iter().map(Vec::as_slice).collect();
-        Pass { redactor: self, path: prefix.to_owned(), redacted }.value(value, &below);
+        Pass { redactor: self, prefix, redacted }.value(value, &below, At::Document);
     }
 
     /// `document` with every secret concealed; itself where it holds none. Adds to `redacted`
@@ -177,9 +167,8 @@ impl Redactor {
                     .split('/')
                     .skip(1)
                     .fold(all, |below: Vec<_>, name| narrowed(&below, &unescape(name)));
-                let mut redacted = Vec::new();
-                let path = String::new();
-                Pass { redactor: self, path, redacted: &mut redacted }.value(actual, &below);
+                let mut pass = Pass { redactor: self, prefix: "", redacted: &mut Vec::new() };
+                pass.value(actual, &below, At::Document);
             }
         }
         self.scrub_in_place(&mut violation.message);
@@ -237,135 +226,6 @@ impl Redactor {
         let (_text, tail) = rest.split_at(text.len());
         format!("{lead}{concealed}{tail}")
     }
-}
-
-impl Pass<'_> {
-    /// Conceals inside `value`. `below` holds what remains of the configured pointers that lead
-    /// here; where nothing remains of one, it means this very value.
-    fn value(&mut self, value: &mut Value, below: &[&[String]]) {
-        if below.iter().any(|remaining| remaining.is_empty()) {
-            return self.whole(value);
-        }
-        match value {
-            Value::Object(members) => self.members(members, below),
-            Value::Array(items) => {
-                for (index, item) in items.iter_mut().enumerate() {
-                    let name = index.to_string();
-                    self.at(&name, |pass| pass.value(item, &narrowed(below, &name)));
-                }
-            }
-            Value::String(text) => {
-                if let Cow::Owned(clean) = self.redactor.scrub(text) {
-                    *text = clean;
-                    self.list();
-                }
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
-        }
-    }
-
-    fn members(&mut self, members: &mut Object, below: &[&[String]]) {
-        let redactor = self.redactor;
-        self.names(members);
-        for (name, value) in members {
-            self.at(name, |pass| {
-                if !redactor.is_secret_member(name) {
-                    pass.value(value, &narrowed(below, name));
-                } else if same_name(name, VARIABLES) {
-                    pass.variables(value);
-                } else {
-                    pass.whole(value);
-                }
-            });
-        }
-    }
-
-    /// Conceals credentials that stand where a member's name should.
-    fn names(&mut self, members: &mut Object) {
-        let redactor = self.redactor;
-        if members.keys().all(|name| redactor.is_plain(name)) {
-            return;
-        }
-        for (name, value) in std::mem::take(members) {
-            let clean = redactor.scrub(&name);
-            if matches!(clean, Cow::Owned(_)) {
-                self.at(&clean, Self::list);
-            }
-            members.insert(clean.into_owned(), value);
-        }
-    }
-
-    /// Variables as text, as an object from name to value, or as a list of either `KEY=VALUE` or
-    /// `{name, value}`.
-    fn variables(&mut self, value: &mut Value) {
-        match value {
-            Value::String(text) => {
-                *text = self.redactor.variables(text);
-                self.list();
-            }
-            Value::Object(members) => {
-                self.names(members);
-                for (name, value) in members {
-                    self.at(name, |pass| pass.whole(value));
-                }
-            }
-            Value::Array(items) => {
-                for (index, item) in items.iter_mut().enumerate() {
-                    self.at(&index.to_string(), |pass| pass.listed_variable(item));
-                }
-            }
-            _ => self.whole(value),
-        }
-    }
-
-    fn listed_variable(&mut self, item: &mut Value) {
-        match item {
-            Value::String(text) => {
-                *text = self.redactor.variable(text);
-                self.list();
-            }
-            Value::Object(members) => {
-                self.names(members);
-                for (name, value) in members {
-                    let is_name = matches!(name.as_str(), "name" | "key");
-                    self.at(name, |pass| match value {
-                        Value::String(_) if is_name => pass.value(value, &[]),
-                        _ => pass.whole(value),
-                    });
-                }
-            }
-            _ => self.whole(item),
-        }
-    }
-
-    /// Conceals a value as one. Null stays: it says that there is nothing.
-    fn whole(&mut self, value: &mut Value) {
-        if !value.is_null() {
-            *value = self.redactor.key.conceal(&text_of(value)).into();
-            self.list();
-        }
-    }
-
-    fn at(&mut self, name: &str, inside: impl FnOnce(&mut Self)) {
-        let parent_bytes = self.path.len();
-        push_segment(&mut self.path, name);
-        inside(self);
-        self.path.truncate(parent_bytes);
-    }
-
-    fn list(&mut self) {
-        if self.redacted.len() < POINTERS_MAX {
-            self.redacted.push(self.path.clone());
-        }
-    }
-}
-
-/// What remains of the pointers that lead into the member `name`.
-fn narrowed<'p>(below: &[&'p [String]], name: &str) -> Vec<&'p [String]> {
-    let remaining = |pointer: &&'p [String]| {
-        pointer.split_first().filter(|(first, _)| fits(first, name)).map(|(_, rest)| rest)
-    };
-    below.iter().filter_map(remaining).collect()
 }
 
 fn fits(wanted: &str, name: &str) -> bool {

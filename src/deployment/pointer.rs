@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::scan::any;
+
 /// The pointer to the member or element `key` of what `path` names.
 pub(crate) fn child(path: &str, key: &str) -> String {
     let mut path = path.to_owned();
@@ -54,7 +56,7 @@ pub(crate) fn remove(document: &mut Value, pointer: &str) {
 
 /// Whether a key and the segment that names it are the same text.
 fn is_plain(key: &str) -> bool {
-    !key.bytes().any(|byte| matches!(byte, b'~' | b'/'))
+    !any(key.as_bytes(), |byte| byte == b'~' || byte == b'/')
 }
 
 #[cfg(test)]

@@ -29,12 +29,16 @@ impl Forms {
     /// The forms of a text of ASCII alone, as nearly all keys are, by those of its characters:
     /// none of them moves or joins another.
     fn of_ascii(text: &str) -> Option<Self> {
-        let room = || String::with_capacity(text.len());
-        let mut forms = Self { folded: room(), looked: room() };
+        let table = &*ASCII;
+        // An `m` looks like two letters.
+        let mut forms = Self {
+            folded: String::with_capacity(text.len()),
+            looked: String::with_capacity(2 * text.len()),
+        };
         for byte in text.bytes() {
-            let one = ASCII.get(usize::from(byte))?.as_ref()?;
-            forms.folded.push_str(&one.folded);
-            forms.looked.push_str(&one.looked);
+            let one = table.get(usize::from(byte))?.as_ref()?;
+            one.folded.into_iter().for_each(|c| forms.folded.push(c));
+            one.looked.into_iter().flatten().for_each(|c| forms.looked.push(c));
         }
         Some(forms)
     }
@@ -59,13 +63,27 @@ impl Forms {
     }
 }
 
+/// The forms of a character where they are as short as nearly all of them are.
+#[derive(Clone, Copy)]
+struct Short {
+    folded: Option<char>,
+    looked: [Option<char>; 2],
+}
+
 /// The forms of every ASCII character whose forms are of ASCII too.
-static ASCII: LazyLock<Vec<Option<Forms>>> = LazyLock::new(|| {
+static ASCII: LazyLock<Vec<Option<Short>>> = LazyLock::new(|| {
     let forms = (0..128_u8).map(|byte| Forms::of_any(char::from(byte).encode_utf8(&mut [0; 4])));
-    forms
-        .map(|forms| Some(forms).filter(|forms| forms.each().iter().all(|f| f.is_ascii())))
-        .collect()
+    forms.map(Short::of).collect()
 });
+
+impl Short {
+    fn of(forms: Forms) -> Option<Self> {
+        let (mut folded, mut looked) = (forms.folded.chars(), forms.looked.chars());
+        let short = Self { folded: folded.next(), looked: [looked.next(), looked.next()] };
+        let whole = folded.next().is_none() && looked.next().is_none();
+        (whole && forms.each().iter().all(|form| form.is_ascii())).then_some(short)
+    }
+}
 
 /// Folds and takes the skeleton, until it stays as it is.
 fn settled(text: String) -> String {
