@@ -14,6 +14,7 @@ use serde_json::Value;
 use self::credential::{TOKEN_BYTES_MIN, announces, credential};
 use self::name::{mark, same_name};
 use self::pass::{At, Pass, narrowed};
+use crate::deployment::pointer::unescaped;
 use crate::key::{Key, Token};
 use crate::policy::Violation;
 use crate::provider::Provider;
@@ -57,7 +58,9 @@ impl Redactor {
     /// 6901) below a deployment, in which `*` stands for any one segment.
     #[must_use]
     pub fn new(key: Key, provider: &'static Provider, pointers: &[String]) -> Self {
-        let segments = |pointer: &String| pointer.split('/').skip(1).map(unescape).collect();
+        let segments = |pointer: &String| {
+            pointer.split('/').skip(1).map(|s| unescaped(s).into_owned()).collect()
+        };
         let pointers = pointers.iter().map(segments).filter(|s: &Vec<_>| !s.is_empty()).collect();
         let marks = provider.secret_members.iter().fold(0, |all, name| all | mark(name));
         Self { key, provider, marks, pointers: Arc::new(pointers), own: None }
@@ -166,7 +169,7 @@ impl Redactor {
                     .path
                     .split('/')
                     .skip(1)
-                    .fold(all, |below: Vec<_>, name| narrowed(&below, &unescape(name)));
+                    .fold(all, |below: Vec<_>, name| narrowed(&below, &unescaped(name)));
                 let mut pass = Pass { redactor: self, prefix: "", redacted: &mut Vec::new() };
                 pass.value(actual, &below, At::Document);
             }
@@ -182,7 +185,7 @@ impl Redactor {
 
     /// Whether `path` lies at or below something secret.
     fn is_secret_at(&self, path: &str) -> bool {
-        let path: Vec<String> = path.split('/').skip(1).map(unescape).collect();
+        let path: Vec<Cow<'_, str>> = path.split('/').skip(1).map(unescaped).collect();
         path.iter().any(|name| self.is_secret_member(name))
             || self.pointers.iter().any(|pointer| {
                 pointer.len() <= path.len()
@@ -230,11 +233,6 @@ impl Redactor {
 
 fn fits(wanted: &str, name: &str) -> bool {
     wanted == "*" || wanted == name
-}
-
-/// A segment of a JSON Pointer as the name that it means (RFC 6901, 4).
-fn unescape(segment: &str) -> String {
-    segment.replace("~1", "/").replace("~0", "~")
 }
 
 /// A string's own text, or any other value's canonical text.

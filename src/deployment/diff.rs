@@ -9,6 +9,7 @@ use serde_json::Value;
 
 pub use self::compare::{effect, settle};
 use super::Object;
+use super::members::Members;
 use super::pointer::{below, covers};
 use crate::provider::{Operation, Provider};
 
@@ -145,9 +146,22 @@ fn each_difference(before: &Value, after: &Value, visit: &mut Visit<'_>) {
     walk(&mut String::new(), Some(before), Some(after), visit);
 }
 
-/// Visits the members of two objects by name, both at once: they are sorted.
-fn each_member(from: &Object, to: &Object, visit: &mut Visit<'_>) {
-    let (mut from, mut to) = (from.iter().peekable(), to.iter().peekable());
+/// Visits every place where the members of a document differ from those of another.
+fn each_difference_of_members(before: &Members<'_>, after: &Object, visit: &mut Visit<'_>) {
+    walk_members(&mut String::new(), before.iter(), named(after), visit);
+}
+
+fn named(object: &Object) -> impl Iterator<Item = (&str, &Value)> {
+    object.iter().map(|(name, value)| (name.as_str(), value))
+}
+
+/// Visits members of two objects by name, both at once: they are sorted.
+fn each_member<'v>(
+    from: impl Iterator<Item = (&'v str, &'v Value)>,
+    to: impl Iterator<Item = (&'v str, &'v Value)>,
+    visit: &mut Visit<'_>,
+) {
+    let (mut from, mut to) = (from.peekable(), to.peekable());
     loop {
         let order = match (from.peek(), to.peek()) {
             (Some((one, _)), Some((other, _))) => one.cmp(other),
@@ -166,12 +180,7 @@ fn each_member(from: &Object, to: &Object, visit: &mut Visit<'_>) {
 fn walk(path: &mut String, from: Option<&Value>, to: Option<&Value>, visit: &mut Visit<'_>) {
     match (from, to) {
         (Some(Value::Object(from)), Some(Value::Object(to))) => {
-            each_member(from, to, &mut |key, from, to| {
-                // Most members are the same: their places need no name.
-                if !from.zip(to).is_some_and(|(from, to)| same(from, to)) {
-                    below(path, key, |path| walk(path, from, to, visit));
-                }
-            });
+            walk_members(path, named(from), named(to), visit);
         }
         (Some(Value::Array(from)), Some(Value::Array(to))) if from.len() == to.len() => {
             for (index, (from, to)) in from.iter().zip(to).enumerate() {
@@ -186,6 +195,20 @@ fn walk(path: &mut String, from: Option<&Value>, to: Option<&Value>, visit: &mut
         (None, None) => {}
         (from, to) => visit(path, from, to),
     }
+}
+
+fn walk_members<'v>(
+    path: &mut String,
+    from: impl Iterator<Item = (&'v str, &'v Value)>,
+    to: impl Iterator<Item = (&'v str, &'v Value)>,
+    visit: &mut Visit<'_>,
+) {
+    each_member(from, to, &mut |key, from, to| {
+        // Most members are the same: their places need no name.
+        if !from.zip(to).is_some_and(|(from, to)| same(from, to)) {
+            below(path, key, |path| walk(path, from, to, visit));
+        }
+    });
 }
 
 /// An integer and a double are the same where the double's exact value is that integer.

@@ -1,5 +1,7 @@
 //! JSON Pointers (RFC 6901): names of places inside a document.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use crate::scan::any;
@@ -46,12 +48,16 @@ pub(crate) fn covers(above: &str, path: &str) -> bool {
 pub(crate) fn remove(document: &mut Value, pointer: &str) {
     let Some((parent, key)) = pointer.rsplit_once('/') else { return };
     if let Some(object) = document.pointer_mut(parent).and_then(Value::as_object_mut) {
-        if is_plain(key) {
-            object.remove(key);
-        } else {
-            object.remove(&key.replace("~1", "/").replace("~0", "~"));
-        }
+        object.remove(&*unescaped(key));
     }
+}
+
+/// The key that a segment names (RFC 6901, 4).
+pub(crate) fn unescaped(segment: &str) -> Cow<'_, str> {
+    if is_plain(segment) {
+        return Cow::Borrowed(segment);
+    }
+    Cow::Owned(segment.replace("~1", "/").replace("~0", "~"))
 }
 
 /// Whether a key and the segment that names it are the same text.

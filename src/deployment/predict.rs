@@ -1,19 +1,23 @@
 //! What a deployment will be if upstream does what is asked: by field table, not by merge-patch.
 
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
 
 use super::Object;
+use super::members::Members;
 use super::patch::Patch;
 use super::pointer::{self, child, covers};
 use crate::provider::{Operation, Provider, Update};
 
-/// The predicted deployment, under every reading of the call that a provider may hold.
+/// The predicted deployment, under every reading of the call that a provider may hold, told by
+/// what stood before and what is asked.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Prediction {
+pub struct Prediction<'a> {
     /// One to four, all different; the first is the documented reading. More than one only where
     /// the reading of a nested metadata value (replace or merge), of PUT (omitted = removed) or of
     /// a body on an action (ignored or taken as an update) is open.
-    pub readings: Vec<Value>,
+    pub readings: Vec<Members<'a>>,
     /// JSON Pointers of what can't be told beforehand (a re-pinned `agent.version`, say).
     pub open: Vec<String>,
 }
@@ -38,25 +42,26 @@ enum Nested {
 
 /// Predicts what `operation` makes of `before` (none on create).
 #[must_use]
-pub fn predict(
+pub fn predict<'a>(
     provider: &Provider,
     operation: Operation,
     omitted: Omitted,
-    before: Option<&Value>,
-    patch: &Patch,
-) -> Prediction {
-    let nothing = Object::new();
-    let before = before.and_then(Value::as_object).unwrap_or(&nothing);
+    before: Option<&'a Value>,
+    patch: &'a Patch,
+) -> Prediction<'a> {
+    let before = before.map(Members::of).unwrap_or_default();
     let readings = match operation {
-        Operation::Create => vec![apply(provider, &nothing, patch, Nested::Replaced)],
-        Operation::Update => updated(provider, omitted, before, patch),
+        Operation::Create => {
+            vec![apply(provider, &Members::default(), patch, Nested::Replaced)]
+        }
+        Operation::Update => updated(provider, omitted, &before, patch),
         Operation::Archive | Operation::Pause | Operation::Unpause | Operation::Run => {
-            acted(provider, operation, before, patch)
+            acted(provider, operation, &before, patch)
         }
     };
     let open = open(provider, operation, patch, readings.first());
-    let mut distinct: Vec<Value> = Vec::new();
-    for reading in readings.into_iter().map(Value::Object) {
+    let mut distinct: Vec<Members<'_>> = Vec::new();
+    for reading in readings {
         if !distinct.contains(&reading) {
             distinct.push(reading);
         }
@@ -64,14 +69,19 @@ pub fn predict(
     Prediction { readings: distinct, open }
 }
 
-fn updated(provider: &Provider, omitted: Omitted, before: &Object, patch: &Patch) -> Vec<Object> {
+fn updated<'a>(
+    provider: &Provider,
+    omitted: Omitted,
+    before: &Members<'a>,
+    patch: &'a Patch,
+) -> Vec<Members<'a>> {
     let mut readings = vec![apply(provider, before, patch, Nested::Replaced)];
     if nests(provider, patch) {
         readings.push(apply(provider, before, patch, Nested::Merged));
     }
     if omitted == Omitted::Open {
         let mut kept = before.clone();
-        kept.retain(|name, _| provider.update_of(name) == Update::Computed);
+        kept.retain(|name| provider.update_of(name) == Update::Computed);
         readings.push(apply(provider, &kept, patch, Nested::Replaced));
     }
     readings
@@ -88,7 +98,12 @@ fn nests(provider: &Provider, patch: &Patch) -> bool {
 
 /// An action takes no body. A lenient server might take one as an update all the same, so that
 /// reading is predicted too and the policy sees it.
-fn acted(provider: &Provider, operation: Operation, before: &Object, patch: &Patch) -> Vec<Object> {
+fn acted<'a>(
+    provider: &Provider,
+    operation: Operation,
+    before: &Members<'a>,
+    patch: &'a Patch,
+) -> Vec<Members<'a>> {
     let mut readings = vec![before.clone()];
     if !patch.object.is_empty() {
         readings.extend(updated(provider, Omitted::Preserved, before, patch));
@@ -99,13 +114,18 @@ fn acted(provider: &Provider, operation: Operation, before: &Object, patch: &Pat
             Operation::Unpause => ("active", Value::Null),
             _ => continue,
         };
-        reading.insert("status".into(), status.into());
-        reading.insert("paused_reason".into(), reason);
+        reading.set("status", Cow::Owned(status.into()));
+        reading.set("paused_reason", Cow::Owned(reason));
     }
     readings
 }
 
-fn apply(provider: &Provider, before: &Object, patch: &Patch, nested: Nested) -> Object {
+fn apply<'a>(
+    provider: &Provider,
+    before: &Members<'a>,
+    patch: &'a Patch,
+    nested: Nested,
+) -> Members<'a> {
     let mut after = before.clone();
     for (name, asked) in &patch.object {
         let asked = without_computed_children(provider, name, asked);
@@ -114,12 +134,12 @@ fn apply(provider: &Provider, before: &Object, patch: &Patch, nested: Nested) ->
             Update::Computed => continue,
             // The API refuses to clear these, so there is nothing to predict but what stands.
             Update::Required | Update::AgentReference if asked.is_null() => continue,
-            Update::Replace if asked.is_null() => cleared(standing),
+            Update::Replace if asked.is_null() => Cow::Owned(cleared(standing)),
             Update::Replace | Update::Required => asked,
-            Update::AgentReference => agent(asked),
-            Update::PerKey => per_key(standing, asked, nested),
+            Update::AgentReference => Cow::Owned(agent(asked.into_owned())),
+            Update::PerKey => Cow::Owned(per_key(standing, asked.into_owned(), nested)),
         };
-        after.insert(name.clone(), value);
+        after.set(name, value);
     }
     after
 }
@@ -176,13 +196,18 @@ fn merge(target: &mut Value, patch: Value) {
     }
 }
 
-/// What a client sends for a server-computed place inside a field is not predicted.
-fn without_computed_children(provider: &Provider, name: &str, asked: &Value) -> Value {
-    let mut asked = asked.clone();
+/// The field without the places inside it that the server computes: what a client sends for them
+/// is not predicted, nor what stands there judged.
+pub(crate) fn without_computed_children<'a>(
+    provider: &Provider,
+    name: &str,
+    asked: &'a Value,
+) -> Cow<'a, Value> {
+    let mut asked = Cow::Borrowed(asked);
     let field = child("", name);
     for inside in provider.computed.iter().filter_map(|path| path.strip_prefix(field.as_str())) {
-        if inside.starts_with('/') {
-            pointer::remove(&mut asked, inside);
+        if inside.starts_with('/') && asked.pointer(inside).is_some() {
+            pointer::remove(asked.to_mut(), inside);
         }
     }
     asked
@@ -192,7 +217,7 @@ fn open(
     provider: &Provider,
     operation: Operation,
     patch: &Patch,
-    documented: Option<&Object>,
+    documented: Option<&Members<'_>>,
 ) -> Vec<String> {
     let mut open: Vec<String> = Vec::new();
     for (name, asked) in &patch.object {
@@ -205,7 +230,7 @@ fn open(
         }
     }
     if operation == Operation::Create {
-        let unnamed = |name: &&str| documented.is_none_or(|object| !object.contains_key(*name));
+        let unnamed = |name: &&str| documented.is_none_or(|object| object.get(name).is_none());
         let fields = provider.fields.iter().map(|field| field.name);
         open.extend(fields.filter(unnamed).map(|name| child("", name)));
     }
@@ -236,15 +261,16 @@ mod tests {
             };
             let operation = Operation::named(input["operation"].as_str().unwrap()).unwrap();
             let object = input.get("patch").and_then(Value::as_object).cloned();
+            let patch = Patch { object: object.unwrap_or_default() };
             let prediction = predict(
                 Provider::named(input["provider"].as_str().unwrap_or("qoder-cn")).unwrap(),
                 operation,
                 omitted,
                 input.get("before"),
-                &Patch { object: object.unwrap_or_default() },
+                &patch,
             );
             let mut found: Vec<String> =
-                prediction.readings.iter().map(ToString::to_string).collect();
+                prediction.readings.iter().map(|reading| reading.to_value().to_string()).collect();
             found.push(format!("open {}", prediction.open.join(" ")).trim_end().to_owned());
             assert_eq!(found.join("\n"), *expected, "{}", case.title);
         }

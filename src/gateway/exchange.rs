@@ -81,7 +81,8 @@ async fn lead(call: &Call, judged: &Judged) -> Result<Reply, Stop> {
     let seen = after.clone().filter(|_| outcome == Outcome::Unknown);
     // The record has it to itself then, and need not copy it to conceal its secrets.
     let completion = compare(call, &sent, before.as_deref(), &prediction, after);
-    drop((before, prediction));
+    drop(prediction);
+    drop(before);
     let finished = ticket.finish(completion, call.scene.live.config.audit.finish_timeout).await;
 
     if let (Outcome::Unknown, Some(id), Some(seen)) = (outcome, &call.deployment_id, &seen) {
@@ -154,7 +155,7 @@ fn compare(
     call: &Call,
     sent: &Result<Answer, Unanswered>,
     before: Option<&Value>,
-    prediction: &Prediction,
+    prediction: &Prediction<'_>,
     after: Option<Arc<Value>>,
 ) -> Completion {
     let provider = call.scene.live.config.upstream.provider;

@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::timezones::named;
 use super::{Enforcement, Policy, Violation};
-use crate::deployment::Object;
-use crate::deployment::digest::without_computed;
+use crate::deployment::members::Members;
+use crate::deployment::name::is_taken_for;
 use crate::deployment::patch::Patch;
-use crate::deployment::predict::Prediction;
+use crate::deployment::predict::{Prediction, without_computed_children};
 use crate::provider::Provider;
 
 /// What is judged.
@@ -23,7 +22,7 @@ pub struct Subject<'a> {
     /// What the call asks for.
     pub patch: &'a Patch,
     /// What the deployment would be, under every reading.
-    pub prediction: &'a Prediction,
+    pub prediction: &'a Prediction<'a>,
 }
 
 /// What the policy says of a change.
@@ -71,10 +70,11 @@ impl Decision {
 /// Judges a change by every rule, under every reading of it. Both lists are sorted by path.
 #[must_use]
 pub fn decide(policy: &Policy, subject: &Subject<'_>) -> Decision {
-    let judged = |document: &Value| judged(subject.provider, document);
-    let before = subject.before.map(judged).unwrap_or_default();
+    let before = subject.before.map(Members::of).unwrap_or_default();
+    let before = judged(subject.provider, &before);
     let mut findings = Findings::default();
-    for reading in subject.prediction.readings.iter().map(judged) {
+    for reading in &subject.prediction.readings {
+        let reading = judged(subject.provider, reading);
         if let Some(rule) = &policy.timezones {
             rule.check(&before, &reading, &mut findings);
         }
@@ -86,12 +86,12 @@ pub fn decide(policy: &Policy, subject: &Subject<'_>) -> Decision {
 }
 
 /// The members of a deployment that the rules look at, without what the server changes by itself.
-fn judged(provider: &Provider, deployment: &Value) -> Value {
-    let object = deployment.as_object();
-    let looked_at = ["schedule", "metadata"].into_iter().filter_map(|name| Some((object?, name)));
-    let members = looked_at.flat_map(|(object, name)| named(object, name));
-    let members: Object = members.map(|(name, value)| (name.clone(), value.clone())).collect();
-    without_computed(provider, members.into())
+fn judged<'m>(provider: &Provider, deployment: &'m Members<'_>) -> Members<'m> {
+    let looked_at = ["schedule", "metadata"];
+    let members = deployment
+        .iter()
+        .filter(|(name, _value)| looked_at.iter().any(|known| is_taken_for(name, known)));
+    members.map(|(name, value)| (name, without_computed_children(provider, name, value))).collect()
 }
 
 /// What the rules have found so far, each rule and place once.

@@ -10,10 +10,11 @@ use serde_json::Value;
 pub use self::pattern::{KeyPattern, KeyShape, PatternError};
 use self::places::{Place, each_place};
 use super::decide::Findings;
-use super::timezones::named;
 use super::{Enforcement, Violation};
 use crate::deployment::diff::same;
 use crate::deployment::excerpt::excerpt;
+use crate::deployment::members::Members;
+use crate::deployment::name::is_taken_for;
 use crate::deployment::pointer::child;
 
 /// The most characters of a key's path that a message shows.
@@ -34,7 +35,12 @@ pub struct MetadataRule {
 
 impl MetadataRule {
     /// Notes every key of `reading` that breaks the rule, and every protected key that differs.
-    pub(super) fn check(&self, before: &Value, reading: &Value, findings: &mut Findings) {
+    pub(super) fn check(
+        &self,
+        before: &Members<'_>,
+        reading: &Members<'_>,
+        findings: &mut Findings,
+    ) {
         for (pointer, metadata) in metadata_of(reading) {
             self.check_set(before, &pointer, metadata, findings);
         }
@@ -46,7 +52,13 @@ impl MetadataRule {
     }
 
     /// What the reading has that it may not have.
-    fn check_set(&self, before: &Value, pointer: &str, metadata: &Value, findings: &mut Findings) {
+    fn check_set(
+        &self,
+        before: &Members<'_>,
+        pointer: &str,
+        metadata: &Value,
+        findings: &mut Findings,
+    ) {
         let patterns = self.forbidden_keys.iter().chain(&self.protected_keys);
         let shaped = usize::from(self.key_pattern.is_some());
         let depth_max = patterns.map(KeyPattern::depth).max().unwrap_or(0).max(shaped);
@@ -77,7 +89,13 @@ impl MetadataRule {
     }
 
     /// What was protected before and is not the same in the reading.
-    fn check_kept(&self, reading: &Value, pointer: &str, metadata: &Value, found: &mut Findings) {
+    fn check_kept(
+        &self,
+        reading: &Members<'_>,
+        pointer: &str,
+        metadata: &Value,
+        found: &mut Findings,
+    ) {
         let depth_max = self.protected_keys.iter().map(KeyPattern::depth).max().unwrap_or(0);
         each_place(pointer, metadata, depth_max, &mut |place| {
             let Some(pattern) = matching(&self.protected_keys, place) else { return };
@@ -110,8 +128,8 @@ impl MetadataRule {
 }
 
 /// The members that a server may take for the metadata, each with its JSON Pointer.
-fn metadata_of(deployment: &Value) -> impl Iterator<Item = (String, &Value)> {
-    let members = deployment.as_object().into_iter().flat_map(|object| named(object, "metadata"));
+fn metadata_of<'m>(deployment: &'m Members<'_>) -> impl Iterator<Item = (String, &'m Value)> {
+    let members = deployment.iter().filter(|(name, _value)| is_taken_for(name, "metadata"));
     members.map(|(name, metadata)| (child("", name), metadata))
 }
 

@@ -10,6 +10,7 @@ use super::{Enforcement, Violation};
 use crate::deployment::Object;
 use crate::deployment::diff::same;
 use crate::deployment::excerpt::excerpt;
+use crate::deployment::members::Members;
 use crate::deployment::name::{is_taken_for, seen};
 use crate::deployment::pointer::child;
 
@@ -36,8 +37,14 @@ pub struct TimezoneRule {
 
 impl TimezoneRule {
     /// Notes every zone of `reading` that is not allowed, and every schedule that has none.
-    pub(super) fn check(&self, before: &Value, reading: &Value, findings: &mut Findings) {
-        for (name, schedule) in reading.as_object().into_iter().flat_map(|o| named(o, "schedule")) {
+    pub(super) fn check(
+        &self,
+        before: &Members<'_>,
+        reading: &Members<'_>,
+        findings: &mut Findings,
+    ) {
+        let schedules = reading.iter().filter(|(name, _value)| is_taken_for(name, "schedule"));
+        for (name, schedule) in schedules {
             if schedule.is_null() {
                 continue;
             }
@@ -114,7 +121,7 @@ impl TimezoneRule {
 
 /// The members that a server may take for `name`: some read names without regard to case or width.
 /// A zone that only such a server sees must be allowed too.
-pub(super) fn named<'a>(
+fn named<'a>(
     object: &'a Object,
     name: &'static str,
 ) -> impl Iterator<Item = (&'a String, &'a Value)> {

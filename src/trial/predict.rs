@@ -7,6 +7,7 @@ use crate::deployment::diff::{
     Difference, DifferenceOp, Effect, changed, diff, effect, same, settle,
 };
 use crate::deployment::digest::{etag, without_computed};
+use crate::deployment::members::Members;
 use crate::deployment::patch::Patch;
 use crate::deployment::pointer;
 use crate::deployment::predict::{Omitted, Prediction, predict as predicted};
@@ -97,7 +98,7 @@ impl Case {
         assert!((1..=4).contains(&readings.len()), "{readings:?}");
         for (place, reading) in readings.iter().enumerate() {
             assert!(!readings.iter().take(place).any(|former| former == reading), "{readings:?}");
-            self.assert_reading(reading);
+            self.assert_reading(&reading.to_value());
             self.assert_compares(&prediction, reading);
         }
         // Whatever came, comparing it comes to an end.
@@ -122,8 +123,8 @@ impl Case {
     }
 
     /// What came as it was predicted is exactly that, and is no sign that nothing was done.
-    fn assert_compares(&self, prediction: &Prediction, reading: &Value) {
-        let mut after = reading.clone();
+    fn assert_compares(&self, prediction: &Prediction<'_>, reading: &Members<'_>) {
+        let mut after = reading.to_value();
         if self.operation == Operation::Archive {
             let members = after.as_object_mut().expect("a reading is an object");
             members.insert("archived_at".to_owned(), "2026-01-01T00:00:00Z".into());

@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use super::{Applied, Effect, computed_by, each_difference, same};
+use super::{Applied, Effect, computed_by, each_difference, each_difference_of_members, same};
 use crate::deployment::Object;
+use crate::deployment::members::Members;
 use crate::deployment::pointer::{self, covers};
 use crate::deployment::predict::Prediction;
 use crate::provider::{Operation, Provider};
@@ -16,7 +17,7 @@ pub fn effect(
     provider: &Provider,
     operation: Operation,
     before: Option<&Value>,
-    prediction: &Prediction,
+    prediction: &Prediction<'_>,
     after: &Value,
 ) -> Effect {
     let lens = Lens { provider, operation, open: &prediction.open };
@@ -30,7 +31,8 @@ pub fn effect(
     }
     let before = lens.view(before.unwrap_or(&Value::Null));
     let after = lens.view(after);
-    let readings: Vec<Value> = prediction.readings.iter().map(|r| lens.view(r)).collect();
+    let readings: Vec<Value> =
+        prediction.readings.iter().map(|r| lens.view(&r.to_value())).collect();
     if archived && readings.iter().any(|reading| same(reading, &after)) {
         return Effect::Exact;
     }
@@ -51,7 +53,7 @@ pub fn settle(
     provider: &Provider,
     operation: Operation,
     before: Option<&Value>,
-    prediction: &Prediction,
+    prediction: &Prediction<'_>,
     snapshot: &Value,
 ) -> Applied {
     match operation {
@@ -70,7 +72,7 @@ pub fn settle(
         })
     };
     let mut untouched = true;
-    for reading in prediction.readings.iter().map(|reading| lens.view(reading)) {
+    for reading in prediction.readings.iter().map(|reading| lens.view(&reading.to_value())) {
         let paths = differing(&before, &reading);
         if !paths.is_empty() && as_in(&reading, &paths) {
             return Some(true);
@@ -89,9 +91,10 @@ struct Lens<'a> {
 
 impl Lens<'_> {
     /// Whether every place where two documents differ is one that is not compared.
-    fn hides_all(&self, one: &Value, other: &Value) -> bool {
+    fn hides_all(&self, one: &Members<'_>, other: &Value) -> bool {
+        let Value::Object(other) = other else { return false };
         let mut all = true;
-        each_difference(one, other, &mut |path, _, _| {
+        each_difference_of_members(one, other, &mut |path, _, _| {
             let open = self.open.iter().map(String::as_str);
             let mut hidden = computed_by(self.provider, self.operation).chain(open);
             all &= hidden.any(|above| covers(above, path));
@@ -115,8 +118,9 @@ impl Lens<'_> {
     }
 }
 
-fn created(lens: &Lens<'_>, prediction: &Prediction, after: &Value) -> Effect {
-    let Some(Value::Object(asked)) = prediction.readings.first().map(|first| lens.view(first))
+fn created(lens: &Lens<'_>, prediction: &Prediction<'_>, after: &Value) -> Effect {
+    let Some(Value::Object(asked)) =
+        prediction.readings.first().map(|first| lens.view(&first.to_value()))
     else {
         return Effect::Exact;
     };
@@ -218,7 +222,7 @@ mod tests {
             let patch = Patch { object: object.unwrap_or_default() };
             let prediction = predict(provider, operation, Omitted::Open, before, &patch);
             for reading in &prediction.readings {
-                let mut after = reading.clone();
+                let mut after = reading.to_value();
                 if operation == Operation::Archive {
                     after["archived_at"] = "2026-01-01T00:00:00Z".into();
                 }

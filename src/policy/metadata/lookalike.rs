@@ -73,11 +73,11 @@ struct Short {
 /// The forms of every ASCII character whose forms are of ASCII too.
 static ASCII: LazyLock<Vec<Option<Short>>> = LazyLock::new(|| {
     let forms = (0..128_u8).map(|byte| Forms::of_any(char::from(byte).encode_utf8(&mut [0; 4])));
-    forms.map(Short::of).collect()
+    forms.map(|forms| Short::of(&forms)).collect()
 });
 
 impl Short {
-    fn of(forms: Forms) -> Option<Self> {
+    fn of(forms: &Forms) -> Option<Self> {
         let (mut folded, mut looked) = (forms.folded.chars(), forms.looked.chars());
         let short = Self { folded: folded.next(), looked: [looked.next(), looked.next()] };
         let whole = folded.next().is_none() && looked.next().is_none();
