@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::pointer::unescaped;
+use super::pointer::{find, unescaped};
 
 /// The members of a deployment, sorted by name, each where it stands or made anew.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -37,7 +37,7 @@ impl<'a> Members<'a> {
         let path = pointer.strip_prefix('/')?;
         let name = path.split('/').next().unwrap_or(path);
         let below = path.get(name.len()..)?;
-        self.get(&unescaped(name))?.pointer(below)
+        find(self.get(&unescaped(name))?, below)
     }
 
     /// The deployment that has these members.

@@ -44,10 +44,41 @@ pub(crate) fn covers(above: &str, path: &str) -> bool {
     path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
+/// What `pointer` names below `value`. It finds what [`Value::pointer`] finds, which copies every
+/// segment to unescape it.
+pub(crate) fn find<'v>(value: &'v Value, pointer: &str) -> Option<&'v Value> {
+    segments(pointer)?.try_fold(value, |value, segment| match value {
+        Value::Object(members) => members.get(&*unescaped(segment)),
+        Value::Array(items) => items.get(index(segment)?),
+        _ => None,
+    })
+}
+
+/// The same, to be altered.
+fn find_mut<'v>(value: &'v mut Value, pointer: &str) -> Option<&'v mut Value> {
+    segments(pointer)?.try_fold(value, |value, segment| match value {
+        Value::Object(members) => members.get_mut(&*unescaped(segment)),
+        Value::Array(items) => items.get_mut(index(segment)?),
+        _ => None,
+    })
+}
+
+/// The segments of a pointer, still escaped; none where it is no pointer.
+fn segments(pointer: &str) -> Option<impl Iterator<Item = &str>> {
+    let is_pointer = pointer.is_empty() || pointer.starts_with('/');
+    is_pointer.then(|| pointer.split('/').skip(1))
+}
+
+/// The element that a segment names: a number without leading zeros.
+fn index(segment: &str) -> Option<usize> {
+    let is_spelt_so = segment == "0" || segment.starts_with(|c: char| matches!(c, '1'..='9'));
+    segment.parse().ok().filter(|_| is_spelt_so)
+}
+
 /// Takes the member that `pointer` names out of its object, if it is there.
 pub(crate) fn remove(document: &mut Value, pointer: &str) {
     let Some((parent, key)) = pointer.rsplit_once('/') else { return };
-    if let Some(object) = document.pointer_mut(parent).and_then(Value::as_object_mut) {
+    if let Some(object) = find_mut(document, parent).and_then(Value::as_object_mut) {
         object.remove(&*unescaped(key));
     }
 }
@@ -81,6 +112,35 @@ mod tests {
         assert_eq!(document.pointer(&pointer), Some(&json!(1)));
         remove(&mut document, &pointer);
         assert_eq!(document, json!({"a": {"d": 2}}));
+    }
+
+    #[test]
+    fn what_is_found_is_what_serde_json_finds() {
+        let mut document = json!({"a": [0, {"b": 1}], "c~/": {"": [[2]]}, "0": 3, "": 4});
+        for pointer in [
+            "",
+            "/",
+            "/a",
+            "/a/0",
+            "/a/1/b",
+            "/a/01",
+            "/a/+1",
+            "/a/-",
+            "/a/2",
+            "/a/0/b",
+            "/c~0~1",
+            "/c~0~1//0/0",
+            "/0",
+            "a",
+            "/a/",
+            "//",
+            "/a/18446744073709551616",
+            "/c~1~0",
+        ] {
+            assert_eq!(find(&document, pointer), document.pointer(pointer), "{pointer}");
+            let altered = document.pointer_mut(pointer).cloned();
+            assert_eq!(find_mut(&mut document, pointer).cloned(), altered, "{pointer}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Object;
 use super::members::Members;
 use super::patch::Patch;
-use super::pointer::{self, child, covers};
+use super::pointer::{self, child, covers, find};
 use crate::provider::{Operation, Provider, Update};
 
 /// The predicted deployment, under every reading of the call that a provider may hold, told by
@@ -206,7 +206,7 @@ pub(crate) fn without_computed_children<'a>(
     let mut asked = Cow::Borrowed(asked);
     let field = child("", name);
     for inside in provider.computed.iter().filter_map(|path| path.strip_prefix(field.as_str())) {
-        if inside.starts_with('/') && asked.pointer(inside).is_some() {
+        if inside.starts_with('/') && find(&asked, inside).is_some() {
             pointer::remove(asked.to_mut(), inside);
         }
     }

@@ -66,6 +66,7 @@ fn print_members(members: &Object, omitted: &[&str], text: &mut Vec<u8>) {
 }
 
 fn print_string(string: &str, text: &mut Vec<u8>) {
+    text.reserve(string.len() + 2);
     text.push(b'"');
     if is_plain(string.as_bytes()) {
         text.extend_from_slice(string.as_bytes());

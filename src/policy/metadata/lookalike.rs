@@ -30,14 +30,14 @@ impl Forms {
     /// none of them moves or joins another.
     fn of_ascii(text: &str) -> Option<Self> {
         let table = &*ASCII;
-        // An `m` looks like two letters.
+        // An `m` looks like two letters; else a form is as long as its text.
         let mut forms = Self {
             folded: String::with_capacity(text.len()),
             looked: String::with_capacity(2 * text.len()),
         };
         for byte in text.bytes() {
             let one = table.get(usize::from(byte))?.as_ref()?;
-            one.folded.into_iter().for_each(|c| forms.folded.push(c));
+            one.folded.into_iter().flatten().for_each(|c| forms.folded.push(c));
             one.looked.into_iter().flatten().for_each(|c| forms.looked.push(c));
         }
         Some(forms)
@@ -66,7 +66,7 @@ impl Forms {
 /// The forms of a character where they are as short as nearly all of them are.
 #[derive(Clone, Copy)]
 struct Short {
-    folded: Option<char>,
+    folded: [Option<char>; 2],
     looked: [Option<char>; 2],
 }
 
@@ -79,7 +79,8 @@ static ASCII: LazyLock<Vec<Option<Short>>> = LazyLock::new(|| {
 impl Short {
     fn of(forms: &Forms) -> Option<Self> {
         let (mut folded, mut looked) = (forms.folded.chars(), forms.looked.chars());
-        let short = Self { folded: folded.next(), looked: [looked.next(), looked.next()] };
+        let short =
+            Self { folded: [folded.next(), folded.next()], looked: [looked.next(), looked.next()] };
         let whole = folded.next().is_none() && looked.next().is_none();
         (whole && forms.each().iter().all(|form| form.is_ascii())).then_some(short)
     }
@@ -118,7 +119,7 @@ mod tests {
                 assert_eq!(Forms::of(&pair), Forms::of_any(&pair), "{pair:?}");
             }
         }
-        assert!(Forms::of_ascii("owner_override-9.x").is_some());
+        assert!(Forms::of_ascii("owner_override-9.x MAX_CONCURRENT").is_some());
     }
 
     #[test]
