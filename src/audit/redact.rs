@@ -8,7 +8,7 @@ mod pass;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use memchr::memmem::Finder;
+use memchr::memmem::{self, Finder};
 use serde_json::Value;
 
 use self::credential::{TOKEN_BYTES_MIN, announces, credential};
@@ -128,6 +128,14 @@ impl Redactor {
             }
             None => self.scrub_likely(text),
         }
+    }
+
+    /// `text` as one that also knows `token` scrubs it.
+    #[must_use]
+    pub fn scrub_knowing(&self, text: &str, token: &Token) -> String {
+        let holds_it = memmem::find(text.as_bytes(), token.expose().as_bytes()).is_some();
+        let knowing = holds_it.then(|| self.knowing(token));
+        knowing.as_ref().unwrap_or(self).scrub(text).into_owned()
     }
 
     /// `text` with everything concealed that looks like a credential.

@@ -128,7 +128,7 @@ fn apply<'a>(
 ) -> Members<'a> {
     let mut after = before.clone();
     for (name, asked) in &patch.object {
-        let asked = without_computed_children(provider, name, asked);
+        let asked = without_computed_below(provider, &child("", name), asked);
         let standing = before.get(name);
         let value = match provider.update_of(name) {
             Update::Computed => continue,
@@ -196,21 +196,20 @@ fn merge(target: &mut Value, patch: Value) {
     }
 }
 
-/// The field without the places inside it that the server computes: what a client sends for them
-/// is not predicted, nor what stands there judged.
-pub(crate) fn without_computed_children<'a>(
+/// The value at `place`, a JSON Pointer, without what the server computes below it: what a client
+/// sends there is not predicted, nor what stands there judged.
+pub(crate) fn without_computed_below<'v>(
     provider: &Provider,
-    name: &str,
-    asked: &'a Value,
-) -> Cow<'a, Value> {
-    let mut asked = Cow::Borrowed(asked);
-    let field = child("", name);
-    for inside in provider.computed.iter().filter_map(|path| path.strip_prefix(field.as_str())) {
-        if inside.starts_with('/') && find(&asked, inside).is_some() {
-            pointer::remove(asked.to_mut(), inside);
+    place: &str,
+    value: &'v Value,
+) -> Cow<'v, Value> {
+    let mut value = Cow::Borrowed(value);
+    for inside in provider.computed.iter().filter_map(|path| path.strip_prefix(place)) {
+        if inside.starts_with('/') && find(&value, inside).is_some() {
+            pointer::remove(value.to_mut(), inside);
         }
     }
-    asked
+    value
 }
 
 fn open(

@@ -7,9 +7,8 @@ use serde_json::Value;
 
 use super::{Enforcement, Policy, Violation};
 use crate::deployment::members::Members;
-use crate::deployment::name::is_taken_for;
 use crate::deployment::patch::Patch;
-use crate::deployment::predict::{Prediction, without_computed_children};
+use crate::deployment::predict::Prediction;
 use crate::provider::Provider;
 
 /// What is judged.
@@ -71,27 +70,16 @@ impl Decision {
 #[must_use]
 pub fn decide(policy: &Policy, subject: &Subject<'_>) -> Decision {
     let before = subject.before.map(Members::of).unwrap_or_default();
-    let before = judged(subject.provider, &before);
     let mut findings = Findings::default();
     for reading in &subject.prediction.readings {
-        let reading = judged(subject.provider, reading);
         if let Some(rule) = &policy.timezones {
-            rule.check(&before, &reading, &mut findings);
+            rule.check(&before, reading, &mut findings);
         }
         if let Some(rule) = &policy.metadata {
-            rule.check(&before, &reading, &mut findings);
+            rule.check(subject.provider, &before, reading, &mut findings);
         }
     }
     findings.decision()
-}
-
-/// The members of a deployment that the rules look at, without what the server changes by itself.
-fn judged<'m>(provider: &Provider, deployment: &'m Members<'_>) -> Members<'m> {
-    let looked_at = ["schedule", "metadata"];
-    let members = deployment
-        .iter()
-        .filter(|(name, _value)| looked_at.iter().any(|known| is_taken_for(name, known)));
-    members.map(|(name, value)| (name, without_computed_children(provider, name, value))).collect()
 }
 
 /// What the rules have found so far, each rule and place once.

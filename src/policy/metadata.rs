@@ -5,6 +5,8 @@ mod lookalike;
 mod pattern;
 mod places;
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 pub use self::pattern::{KeyPattern, KeyShape, PatternError};
@@ -16,6 +18,8 @@ use crate::deployment::excerpt::excerpt;
 use crate::deployment::members::Members;
 use crate::deployment::name::is_taken_for;
 use crate::deployment::pointer::child;
+use crate::deployment::predict::without_computed_below;
+use crate::provider::Provider;
 
 /// The most characters of a key's path that a message shows.
 const PATH_CHARS_MAX: usize = 128;
@@ -35,18 +39,20 @@ pub struct MetadataRule {
 
 impl MetadataRule {
     /// Notes every key of `reading` that breaks the rule, and every protected key that differs.
+    /// What the provider computes is not looked at.
     pub(super) fn check(
         &self,
+        provider: &Provider,
         before: &Members<'_>,
         reading: &Members<'_>,
         findings: &mut Findings,
     ) {
         for (pointer, metadata) in metadata_of(reading) {
-            self.check_set(before, &pointer, metadata, findings);
+            self.check_set((provider, before), &pointer, metadata, findings);
         }
         if !self.protected_keys.is_empty() {
             for (pointer, metadata) in metadata_of(before) {
-                self.check_kept(reading, &pointer, metadata, findings);
+                self.check_kept((provider, reading), &pointer, metadata, findings);
             }
         }
     }
@@ -54,7 +60,7 @@ impl MetadataRule {
     /// What the reading has that it may not have.
     fn check_set(
         &self,
-        before: &Members<'_>,
+        (provider, before): (&Provider, &Members<'_>),
         pointer: &str,
         metadata: &Value,
         findings: &mut Findings,
@@ -62,28 +68,30 @@ impl MetadataRule {
         let patterns = self.forbidden_keys.iter().chain(&self.protected_keys);
         let shaped = usize::from(self.key_pattern.is_some());
         let depth_max = patterns.map(KeyPattern::depth).max().unwrap_or(0).max(shaped);
-        each_place(pointer, metadata, depth_max, &mut |place| {
+        each_place(pointer, metadata, depth_max, provider.computed, &mut |place| {
             // Looked up where a rule is broken only: nearly no place breaks one.
             let standing = || before.pointer(place.pointer);
-            let touched = || !standing().is_some_and(|standing| same(standing, place.value));
+            let lasting = |value| without_computed_below(provider, place.pointer, value);
+            let value = || lasting(place.value);
+            let touched = || !standing().is_some_and(|standing| same(&lasting(standing), &value()));
             if let Some(pattern) = matching(&self.forbidden_keys, place) {
                 let fault = format!("is forbidden by `{pattern}`: leave it out, or delete it");
                 let violation = self.violation("forbidden_keys", place, &fault);
-                findings.add(touched(), with_value(violation, place.value));
+                findings.add(touched(), with_value(violation, value()));
             }
             if let Some(pattern) = matching(&self.protected_keys, place)
                 && standing().is_none()
             {
                 let fault = format!("is protected by `{pattern}` and can't be set: leave it out");
                 let violation = self.violation("protected_keys", place, &fault);
-                findings.add(true, with_value(violation, place.value));
+                findings.add(true, with_value(violation, value()));
             }
             if let (Some(shape), [key]) = (&self.key_pattern, place.keys)
                 && !shape.fits(key.text)
             {
                 let fault = format!("does not fit the pattern `{shape}`: rename the key");
                 let violation = self.violation("key_pattern", place, &fault);
-                findings.add(touched(), with_value(violation, place.value));
+                findings.add(touched(), with_value(violation, value()));
             }
         });
     }
@@ -91,16 +99,18 @@ impl MetadataRule {
     /// What was protected before and is not the same in the reading.
     fn check_kept(
         &self,
-        reading: &Members<'_>,
+        (provider, reading): (&Provider, &Members<'_>),
         pointer: &str,
         metadata: &Value,
         found: &mut Findings,
     ) {
         let depth_max = self.protected_keys.iter().map(KeyPattern::depth).max().unwrap_or(0);
-        each_place(pointer, metadata, depth_max, &mut |place| {
+        each_place(pointer, metadata, depth_max, provider.computed, &mut |place| {
             let Some(pattern) = matching(&self.protected_keys, place) else { return };
-            let predicted = reading.pointer(place.pointer);
-            if predicted.is_some_and(|predicted| same(predicted, place.value)) {
+            let lasting = |value| without_computed_below(provider, place.pointer, value);
+            let predicted = reading.pointer(place.pointer).map(lasting);
+            if predicted.as_deref().is_some_and(|predicted| same(predicted, &lasting(place.value)))
+            {
                 return;
             }
             let done = if predicted.is_some() { "changed" } else { "deleted" };
@@ -109,7 +119,7 @@ impl MetadataRule {
                  again where its parent is replaced"
             );
             let mut violation = self.violation("protected_keys", place, &fault);
-            violation.actual = predicted.cloned();
+            violation.actual = predicted.map(Cow::into_owned);
             found.add(true, violation);
         });
     }
@@ -137,7 +147,7 @@ fn matching<'p>(patterns: &'p [KeyPattern], place: &Place<'_, '_>) -> Option<&'p
     patterns.iter().find(|pattern| pattern.matches(place.keys))
 }
 
-fn with_value(mut violation: Violation, value: &Value) -> Violation {
-    violation.actual = Some(value.clone());
+fn with_value(mut violation: Violation, value: Cow<'_, Value>) -> Violation {
+    violation.actual = Some(value.into_owned());
     violation
 }

@@ -30,17 +30,15 @@ impl Forms {
     /// none of them moves or joins another.
     fn of_ascii(text: &str) -> Option<Self> {
         let table = &*ASCII;
-        // An `m` looks like two letters; else a form is as long as its text.
-        let mut forms = Self {
-            folded: String::with_capacity(text.len()),
-            looked: String::with_capacity(2 * text.len()),
-        };
+        let room = || Vec::with_capacity(2 * text.len());
+        let (mut folded, mut looked) = (room(), room());
         for byte in text.bytes() {
             let one = table.get(usize::from(byte))?.as_ref()?;
-            one.folded.into_iter().flatten().for_each(|c| forms.folded.push(c));
-            one.looked.into_iter().flatten().for_each(|c| forms.looked.push(c));
+            one.folded.iter().flatten().for_each(|letter| folded.push(*letter));
+            one.looked.iter().flatten().for_each(|letter| looked.push(*letter));
         }
-        Some(forms)
+        let [folded, looked] = [folded, looked].map(|form| String::from_utf8(form).ok());
+        Some(Self { folded: folded?, looked: looked? })
     }
 
     fn of_any(text: &str) -> Self {
@@ -63,11 +61,12 @@ impl Forms {
     }
 }
 
-/// The forms of a character where they are as short as nearly all of them are.
+/// The forms of a character where they are as short as nearly all of them are: an `m` looks like
+/// two letters.
 #[derive(Clone, Copy)]
 struct Short {
-    folded: [Option<char>; 2],
-    looked: [Option<char>; 2],
+    folded: [Option<u8>; 2],
+    looked: [Option<u8>; 2],
 }
 
 /// The forms of every ASCII character whose forms are of ASCII too.
@@ -78,11 +77,12 @@ static ASCII: LazyLock<Vec<Option<Short>>> = LazyLock::new(|| {
 
 impl Short {
     fn of(forms: &Forms) -> Option<Self> {
-        let (mut folded, mut looked) = (forms.folded.chars(), forms.looked.chars());
-        let short =
-            Self { folded: [folded.next(), folded.next()], looked: [looked.next(), looked.next()] };
-        let whole = folded.next().is_none() && looked.next().is_none();
-        (whole && forms.each().iter().all(|form| form.is_ascii())).then_some(short)
+        let short = |form: &str| {
+            let mut letters = form.bytes();
+            let short = [letters.next(), letters.next()];
+            (form.is_ascii() && letters.next().is_none()).then_some(short)
+        };
+        Some(Self { folded: short(&forms.folded)?, looked: short(&forms.looked)? })
     }
 }
 

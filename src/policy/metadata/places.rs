@@ -42,22 +42,32 @@ pub(super) struct Place<'a, 'v> {
     pub(super) value: &'v Value,
 }
 
-/// Visits every value under a key, at most `depth_max` keys deep.
+/// Visits every value under a key, at most `depth_max` keys deep, but for what lies at one of the
+/// pointers in `computed`.
 pub(super) fn each_place<'v>(
     pointer: &str,
     metadata: &'v Value,
     depth_max: usize,
+    computed: &[&str],
     visit: &mut dyn FnMut(&Place<'_, 'v>),
 ) {
-    descend(&mut Vec::new(), &mut pointer.to_owned(), metadata, depth_max, visit);
+    let mut visit = |place: &Place<'_, 'v>| {
+        let is_visited = !computed.contains(&place.pointer);
+        if is_visited {
+            visit(place);
+        }
+        is_visited
+    };
+    descend(&mut Vec::new(), &mut pointer.to_owned(), metadata, depth_max, &mut visit);
 }
 
+/// Goes below a value where `visit` says so.
 fn descend<'v>(
     keys: &mut Vec<Key<'v>>,
     pointer: &mut String,
     value: &'v Value,
     depth_max: usize,
-    visit: &mut dyn FnMut(&Place<'_, 'v>),
+    visit: &mut dyn FnMut(&Place<'_, 'v>) -> bool,
 ) {
     if keys.len() >= depth_max {
         return;
@@ -67,8 +77,9 @@ fn descend<'v>(
             for (text, value) in members {
                 keys.push(Key::new(text));
                 below(pointer, text, |pointer| {
-                    visit(&Place { keys: keys.as_slice(), pointer, value });
-                    descend(keys, pointer, value, depth_max, visit);
+                    if visit(&Place { keys: keys.as_slice(), pointer, value }) {
+                        descend(keys, pointer, value, depth_max, visit);
+                    }
                 });
                 keys.pop();
             }
