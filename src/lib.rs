@@ -11,6 +11,7 @@ pub mod ids;
 pub mod key;
 mod scan;
 pub mod telemetry;
+mod threads;
 mod visible;
 mod waits;
 mod wire;

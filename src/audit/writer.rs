@@ -26,6 +26,7 @@ use super::latest::Latest;
 use super::queue::{Ends, Queued, Queues, Tally};
 use super::store::{Fault, Lock, Writes};
 use crate::clock::Clock;
+use crate::threads::spawn;
 
 /// The most commands in one transaction, and the most endings beside them.
 const BATCH_MAX: usize = 256;
@@ -95,9 +96,7 @@ pub(super) fn start(
         let _running = running;
         writer.run().await;
     });
-    std::thread::Builder::new()
-        .name("changegate-log".to_owned())
-        .spawn(move || drop(runtime.block_on(ended)))?;
+    spawn("changegate-log", runtime, |runtime| drop(runtime.block_on(ended)))?;
     Ok((queues, task))
 }
 
@@ -176,6 +175,9 @@ impl Writer {
         match self.store.write(&entries).await {
             Ok(answers) => {
                 let rows = answers.iter().filter(|answer| answer.is_ok()).count();
+                // Counted first: who is told may ask for the count.
+                self.tally.commits.fetch_add(1, Ordering::Relaxed);
+                self.tally.rows.fetch_add(u64::try_from(rows).unwrap_or(0), Ordering::Relaxed);
                 for (queued, answer) in batch.into_iter().zip(answers) {
                     match &answer {
                         Ok(written) => remember(&self.latest, &queued.entry, *written),
@@ -187,8 +189,6 @@ impl Writer {
                     }
                     queued.tell(answer);
                 }
-                self.tally.commits.fetch_add(1, Ordering::Relaxed);
-                self.tally.rows.fetch_add(u64::try_from(rows).unwrap_or(0), Ordering::Relaxed);
                 self.uncheckpointed += rows;
                 // It may have come to nothing, as does the end of a change whose intent was not
                 // written: that tells nothing of the disk.

@@ -50,7 +50,7 @@ pub fn run(arguments: &ServeArgs, environment: &Environment) -> Result<(), Failu
     })
 }
 
-/// The runtime of the log, the admin listener and the chores; workers bring their own.
+/// The runtime of the admin listener and the chores; workers and the log's writer bring their own.
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

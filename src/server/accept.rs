@@ -18,6 +18,7 @@ use super::connection::{self, Peer};
 use super::guard::Requests;
 use super::stopped;
 use crate::gateway::{Gateway, Pool, SWEEP_EVERY, network};
+use crate::threads::spawn;
 use crate::wire::Wire;
 
 /// How many connections the kernel holds before they are accepted.
@@ -100,9 +101,7 @@ impl Worker {
             let _entered = runtime.enter();
             tokio::net::TcpListener::from_std(self.listener.try_clone()?)?
         };
-        std::thread::Builder::new()
-            .name("changegate-worker".to_owned())
-            .spawn(move || runtime.block_on(self.work(listener)))
+        spawn("changegate-worker", runtime, |runtime| runtime.block_on(self.work(listener)))
     }
 
     async fn work(self, listener: tokio::net::TcpListener) {

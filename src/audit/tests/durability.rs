@@ -90,22 +90,22 @@ async fn closing_waits_for_what_is_open() {
     assert_eq!(finished, Finished::Durable);
 }
 
-/// Gives up on opening after one more turn of the writer each time, so that some intents are
-/// never written and others are on disk before anyone hears of it.
+/// Gives up on opening at once or when the intent is on disk, before hearing of it.
 #[tokio::test]
 async fn an_intent_that_nobody_waits_for_never_stays_pending() {
     let world = World::new();
     let audit = world.start().await;
-    for turns in 0..30 {
+    for n in 0..30 {
+        let commits = audit.counters().commits;
         let mut opening = Box::pin(audit.open(intent("dep_1")));
         poll_fn(|context| Poll::Ready(opening.as_mut().poll(context).is_ready())).await;
-        for _ in 0..turns {
+        while n % 2 == 1 && audit.counters().commits == commits {
             tokio::task::yield_now().await;
         }
     }
     audit.close(LONG).await;
     let left = changes(audit.reader(), &Filter::default()).await;
-    assert!(left.len() < 30);
+    assert!((10..=30).contains(&left.len()), "{}", left.len());
     assert!(left.iter().all(|change| change.outcome == Outcome::Failed));
 }
 
@@ -177,9 +177,12 @@ async fn events_beyond_the_queue_are_counted() {
         request_id: None,
         detail: json!({"path": "/x?key=pt-0123456789abcdef"}),
     };
-    (0..9_000).for_each(|_n| audit.note(event.clone()));
-    let dropped = audit.counters().events_dropped;
-    assert!(dropped > 0);
+    let dropped = || Some(audit.counters().events_dropped).filter(|dropped| *dropped > 0);
+    let dropped = (0..1_000_000).find_map(|_n| {
+        audit.note(event.clone());
+        dropped()
+    });
+    let dropped = dropped.expect("a queue without end");
     audit.close(LONG).await;
     let told = events(audit.reader(), EventKind::Dropped).await;
     let told: u64 = told.iter().map(|event| event.detail["count"].as_u64().unwrap()).sum();
