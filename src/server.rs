@@ -1,9 +1,9 @@
 //! A running gateway: its listeners, its workers, and its end.
 //!
 //! Each worker is a thread with a current-thread runtime, its own listening socket
-//! (`SO_REUSEPORT`) and its own connections to upstream, so that a call crosses no threads but those
-//! to the log, whose writer has one too. The admin listener and the clock's chores live on the
-//! runtime that started the server.
+//! (`SO_REUSEPORT`) and its own connections to upstream, so that a call crosses no threads but
+//! those to the log, whose writer has one too. The admin listener and the clock's chores live on
+//! the runtime that started the server.
 
 mod accept;
 mod capacity;
