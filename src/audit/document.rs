@@ -13,8 +13,8 @@ use zstd::zstd_safe::{
 
 use crate::deployment::digest::canonical;
 
-/// The zstd level: it costs a fraction of the default's time, for a few per cent more bytes. Level 1
-/// saves one byte of a hundred against it, and clears a table twice as large for each document.
+/// The zstd level: it costs a fraction of the default's time, for a few per cent more bytes. Level
+/// 1 saves one byte in a hundred, and clears a table twice as large for each document.
 const LEVEL: i32 = -1;
 
 /// The most snapshots that one may be built on, one upon the other; the tables say so too.
