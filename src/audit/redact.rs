@@ -14,7 +14,7 @@ use serde_json::Value;
 use self::credential::{TOKEN_BYTES_MIN, announces, credential};
 use self::name::{mark, same_name};
 use self::pass::{At, Pass, narrowed};
-use crate::deployment::pointer::unescaped;
+use crate::deployment::pointer::keys;
 use crate::key::{Key, Token};
 use crate::policy::Violation;
 use crate::provider::Provider;
@@ -58,9 +58,7 @@ impl Redactor {
     /// 6901) below a deployment, in which `*` stands for any one segment.
     #[must_use]
     pub fn new(key: Key, provider: &'static Provider, pointers: &[String]) -> Self {
-        let segments = |pointer: &String| {
-            pointer.split('/').skip(1).map(|s| unescaped(s).into_owned()).collect()
-        };
+        let segments = |pointer: &String| keys(pointer).map(Cow::into_owned).collect();
         let pointers = pointers.iter().map(segments).filter(|s: &Vec<_>| !s.is_empty()).collect();
         let marks = provider.secret_members.iter().fold(0, |all, name| all | mark(name));
         Self { key, provider, marks, pointers: Arc::new(pointers), own: None }
@@ -173,11 +171,8 @@ impl Redactor {
             } else {
                 // The value stands below the violation's path, and so do the pointers into it.
                 let all = self.pointers.iter().map(Vec::as_slice).collect();
-                let below = violation
-                    .path
-                    .split('/')
-                    .skip(1)
-                    .fold(all, |below: Vec<_>, name| narrowed(&below, &unescaped(name)));
+                let below =
+                    keys(&violation.path).fold(all, |below: Vec<_>, name| narrowed(&below, &name));
                 let mut pass = Pass { redactor: self, prefix: "", redacted: &mut Vec::new() };
                 pass.value(actual, &below, At::Document);
             }
@@ -193,7 +188,7 @@ impl Redactor {
 
     /// Whether `path` lies at or below something secret.
     fn is_secret_at(&self, path: &str) -> bool {
-        let path: Vec<Cow<'_, str>> = path.split('/').skip(1).map(unescaped).collect();
+        let path: Vec<Cow<'_, str>> = keys(path).collect();
         path.iter().any(|name| self.is_secret_member(name))
             || self.pointers.iter().any(|pointer| {
                 pointer.len() <= path.len()

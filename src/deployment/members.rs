@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::name::is_taken_for;
 use super::pointer::{find, unescaped};
 
 /// The members of a deployment, sorted by name, each where it stands or made anew.
@@ -31,12 +32,16 @@ impl<'a> Members<'a> {
         self.0.iter().map(|(name, value)| (*name, &**value))
     }
 
+    /// Those that a server may take for `known`: some read names without regard to case or width.
+    pub(crate) fn taken_for(&self, known: &str) -> impl Iterator<Item = (&str, &Value)> {
+        self.iter().filter(move |(name, _value)| is_taken_for(name, known))
+    }
+
     /// What a JSON Pointer (RFC 6901) names; none for the document itself.
     #[must_use]
     pub fn pointer(&self, pointer: &str) -> Option<&Value> {
         let path = pointer.strip_prefix('/')?;
-        let name = path.split('/').next().unwrap_or(path);
-        let below = path.get(name.len()..)?;
+        let (name, below) = path.split_at(path.find('/').unwrap_or(path.len()));
         find(self.get(&unescaped(name))?, below)
     }
 
@@ -54,12 +59,6 @@ impl<'a> Members<'a> {
     /// Keeps what `kept` says by its name.
     pub(super) fn retain(&mut self, mut kept: impl FnMut(&str) -> bool) {
         self.0.retain(|name, _value| kept(name));
-    }
-}
-
-impl<'a> FromIterator<(&'a str, Cow<'a, Value>)> for Members<'a> {
-    fn from_iter<I: IntoIterator<Item = (&'a str, Cow<'a, Value>)>>(members: I) -> Self {
-        Self(members.into_iter().collect())
     }
 }
 

@@ -47,32 +47,37 @@ pub(crate) fn covers(above: &str, path: &str) -> bool {
 /// What `pointer` names below `value`. It finds what [`Value::pointer`] finds, which copies every
 /// segment to unescape it.
 pub(crate) fn find<'v>(value: &'v Value, pointer: &str) -> Option<&'v Value> {
-    segments(pointer)?.try_fold(value, |value, segment| match value {
-        Value::Object(members) => members.get(&*unescaped(segment)),
-        Value::Array(items) => items.get(index(segment)?),
+    keys_of(pointer)?.try_fold(value, |value, key| match value {
+        Value::Object(members) => members.get(&*key),
+        Value::Array(items) => items.get(index(&key)?),
         _ => None,
     })
 }
 
 /// The same, to be altered.
 fn find_mut<'v>(value: &'v mut Value, pointer: &str) -> Option<&'v mut Value> {
-    segments(pointer)?.try_fold(value, |value, segment| match value {
-        Value::Object(members) => members.get_mut(&*unescaped(segment)),
-        Value::Array(items) => items.get_mut(index(segment)?),
+    keys_of(pointer)?.try_fold(value, |value, key| match value {
+        Value::Object(members) => members.get_mut(&*key),
+        Value::Array(items) => items.get_mut(index(&key)?),
         _ => None,
     })
 }
 
-/// The segments of a pointer, still escaped; none where it is no pointer.
-fn segments(pointer: &str) -> Option<impl Iterator<Item = &str>> {
-    let is_pointer = pointer.is_empty() || pointer.starts_with('/');
-    is_pointer.then(|| pointer.split('/').skip(1))
+/// The keys that a pointer leads through, one after the other.
+pub(crate) fn keys(pointer: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    pointer.split('/').skip(1).map(unescaped)
 }
 
-/// The element that a segment names: a number without leading zeros.
-fn index(segment: &str) -> Option<usize> {
-    let is_spelt_so = segment == "0" || segment.starts_with(|c: char| matches!(c, '1'..='9'));
-    segment.parse().ok().filter(|_| is_spelt_so)
+/// The same; none where it is no pointer.
+fn keys_of(pointer: &str) -> Option<impl Iterator<Item = Cow<'_, str>>> {
+    let is_pointer = pointer.is_empty() || pointer.starts_with('/');
+    is_pointer.then(|| keys(pointer))
+}
+
+/// The element that a key names: a number without leading zeros.
+fn index(key: &str) -> Option<usize> {
+    let is_spelt_so = key == "0" || key.starts_with(|c: char| matches!(c, '1'..='9'));
+    key.parse().ok().filter(|_| is_spelt_so)
 }
 
 /// Takes the member that `pointer` names out of its object, if it is there.

@@ -16,7 +16,6 @@ use super::{Enforcement, Violation};
 use crate::deployment::diff::same;
 use crate::deployment::excerpt::excerpt;
 use crate::deployment::members::Members;
-use crate::deployment::name::is_taken_for;
 use crate::deployment::pointer::child;
 use crate::deployment::predict::without_computed_below;
 use crate::provider::Provider;
@@ -48,11 +47,11 @@ impl MetadataRule {
         findings: &mut Findings,
     ) {
         for (pointer, metadata) in metadata_of(reading) {
-            self.check_set((provider, before), &pointer, metadata, findings);
+            self.check_set(provider, before, &pointer, metadata, findings);
         }
         if !self.protected_keys.is_empty() {
             for (pointer, metadata) in metadata_of(before) {
-                self.check_kept((provider, reading), &pointer, metadata, findings);
+                self.check_kept(provider, reading, &pointer, metadata, findings);
             }
         }
     }
@@ -60,7 +59,8 @@ impl MetadataRule {
     /// What the reading has that it may not have.
     fn check_set(
         &self,
-        (provider, before): (&Provider, &Members<'_>),
+        provider: &Provider,
+        before: &Members<'_>,
         pointer: &str,
         metadata: &Value,
         findings: &mut Findings,
@@ -99,7 +99,8 @@ impl MetadataRule {
     /// What was protected before and is not the same in the reading.
     fn check_kept(
         &self,
-        (provider, reading): (&Provider, &Members<'_>),
+        provider: &Provider,
+        reading: &Members<'_>,
         pointer: &str,
         metadata: &Value,
         found: &mut Findings,
@@ -139,8 +140,7 @@ impl MetadataRule {
 
 /// The members that a server may take for the metadata, each with its JSON Pointer.
 fn metadata_of<'m>(deployment: &'m Members<'_>) -> impl Iterator<Item = (String, &'m Value)> {
-    let members = deployment.iter().filter(|(name, _value)| is_taken_for(name, "metadata"));
-    members.map(|(name, metadata)| (child("", name), metadata))
+    deployment.taken_for("metadata").map(|(name, metadata)| (child("", name), metadata))
 }
 
 fn matching<'p>(patterns: &'p [KeyPattern], place: &Place<'_, '_>) -> Option<&'p KeyPattern> {

@@ -43,8 +43,7 @@ impl TimezoneRule {
         reading: &Members<'_>,
         findings: &mut Findings,
     ) {
-        let schedules = reading.iter().filter(|(name, _value)| is_taken_for(name, "schedule"));
-        for (name, schedule) in schedules {
+        for (name, schedule) in reading.taken_for("schedule") {
             if schedule.is_null() {
                 continue;
             }

@@ -3,7 +3,6 @@
 use serde_json::Value;
 
 use super::{Applied, Effect, computed_by, each_difference, each_difference_of_members, same};
-use crate::deployment::Object;
 use crate::deployment::members::Members;
 use crate::deployment::pointer::{self, covers};
 use crate::deployment::predict::Prediction;
@@ -29,10 +28,9 @@ pub fn effect(
     if archived && prediction.readings.iter().any(|reading| lens.hides_all(reading, after)) {
         return Effect::Exact;
     }
-    let before = lens.view(before.unwrap_or(&Value::Null));
-    let after = lens.view(after);
-    let readings: Vec<Value> =
-        prediction.readings.iter().map(|r| lens.view(&r.to_value())).collect();
+    let before = lens.view(&before.map(Members::of).unwrap_or_default());
+    let after = lens.view(&Members::of(after));
+    let readings: Vec<Value> = prediction.readings.iter().map(|r| lens.view(r)).collect();
     if archived && readings.iter().any(|reading| same(reading, &after)) {
         return Effect::Exact;
     }
@@ -63,8 +61,8 @@ pub fn settle(
         Operation::Update | Operation::Pause | Operation::Unpause => {}
     }
     let lens = Lens { provider, operation, open: &prediction.open };
-    let before = lens.view(before?);
-    let snapshot = lens.view(snapshot);
+    let before = lens.view(&Members::of(before?));
+    let snapshot = lens.view(&Members::of(snapshot));
     let as_in = |document: &Value, paths: &[String]| {
         paths.iter().all(|path| match (document.pointer(path), snapshot.pointer(path)) {
             (Some(one), Some(other)) => same(one, other),
@@ -72,7 +70,7 @@ pub fn settle(
         })
     };
     let mut untouched = true;
-    for reading in prediction.readings.iter().map(|reading| lens.view(&reading.to_value())) {
+    for reading in prediction.readings.iter().map(|reading| lens.view(reading)) {
         let paths = differing(&before, &reading);
         if !paths.is_empty() && as_in(&reading, &paths) {
             return Some(true);
@@ -102,11 +100,8 @@ impl Lens<'_> {
         all
     }
 
-    fn view(&self, document: &Value) -> Value {
-        let mut view = match document {
-            Value::Object(object) => object.clone().into(),
-            _ => Value::Object(Object::new()),
-        };
+    fn view(&self, document: &Members<'_>) -> Value {
+        let mut view = document.to_value();
         let open = self.open.iter().map(String::as_str);
         for path in computed_by(self.provider, self.operation).chain(open) {
             pointer::remove(&mut view, path);
@@ -119,12 +114,11 @@ impl Lens<'_> {
 }
 
 fn created(lens: &Lens<'_>, prediction: &Prediction<'_>, after: &Value) -> Effect {
-    let Some(Value::Object(asked)) =
-        prediction.readings.first().map(|first| lens.view(&first.to_value()))
+    let Some(Value::Object(asked)) = prediction.readings.first().map(|first| lens.view(first))
     else {
         return Effect::Exact;
     };
-    let after = lens.view(after);
+    let after = lens.view(&Members::of(after));
     let missed = asked.iter().filter(|(name, value)| !holds(after.get(*name), value)).count();
     match missed {
         0 => Effect::Exact,

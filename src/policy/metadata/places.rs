@@ -51,23 +51,16 @@ pub(super) fn each_place<'v>(
     computed: &[&str],
     visit: &mut dyn FnMut(&Place<'_, 'v>),
 ) {
-    let mut visit = |place: &Place<'_, 'v>| {
-        let is_visited = !computed.contains(&place.pointer);
-        if is_visited {
-            visit(place);
-        }
-        is_visited
-    };
-    descend(&mut Vec::new(), &mut pointer.to_owned(), metadata, depth_max, &mut visit);
+    descend(&mut Vec::new(), &mut pointer.to_owned(), metadata, depth_max, computed, visit);
 }
 
-/// Goes below a value where `visit` says so.
 fn descend<'v>(
     keys: &mut Vec<Key<'v>>,
     pointer: &mut String,
     value: &'v Value,
     depth_max: usize,
-    visit: &mut dyn FnMut(&Place<'_, 'v>) -> bool,
+    computed: &[&str],
+    visit: &mut dyn FnMut(&Place<'_, 'v>),
 ) {
     if keys.len() >= depth_max {
         return;
@@ -77,8 +70,9 @@ fn descend<'v>(
             for (text, value) in members {
                 keys.push(Key::new(text));
                 below(pointer, text, |pointer| {
-                    if visit(&Place { keys: keys.as_slice(), pointer, value }) {
-                        descend(keys, pointer, value, depth_max, visit);
+                    if !computed.contains(&pointer.as_str()) {
+                        visit(&Place { keys: keys.as_slice(), pointer, value });
+                        descend(keys, pointer, value, depth_max, computed, visit);
                     }
                 });
                 keys.pop();
@@ -87,7 +81,7 @@ fn descend<'v>(
         Value::Array(elements) => {
             for (index, value) in elements.iter().enumerate() {
                 below(pointer, &index.to_string(), |pointer| {
-                    descend(keys, pointer, value, depth_max, visit);
+                    descend(keys, pointer, value, depth_max, computed, visit);
                 });
             }
         }

@@ -12,18 +12,18 @@ use crate::audit::document::Snapshot;
 use crate::audit::record::{Event, Settlement};
 
 static DEPLOYMENTS: LazyLock<Bulk> = LazyLock::new(|| {
-    let head = "INSERT INTO deployments (id) SELECT column1 FROM (VALUES";
+    let head = "INSERT INTO deployments (id) SELECT * FROM (VALUES";
     Bulk::new(head, 1, ") WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING")
 });
 
 static TERMS: LazyLock<Bulk> = LazyLock::new(|| {
-    let head = "INSERT INTO terms (provider, policy_digest) SELECT column1, column2 FROM (VALUES";
+    let head = "INSERT INTO terms (provider, policy_digest) SELECT * FROM (VALUES";
     Bulk::new(head, 2, ") WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING")
 });
 
 static SNAPSHOTS: LazyLock<Bulk> = LazyLock::new(|| {
     let head = "INSERT INTO snapshots (number, digest, base, depth, body) \
-        SELECT column1, column2, column3, column4, column5 FROM (VALUES";
+        SELECT * FROM (VALUES";
     Bulk::new(head, 5, ") WHERE column1 IS NOT NULL")
 });
 
@@ -54,13 +54,13 @@ static ENDS: LazyLock<Bulk> = LazyLock::new(|| {
 static EVENTS: LazyLock<Bulk> = LazyLock::new(|| {
     let head = "INSERT INTO events (at, kind, actor_fingerprint, actor_name, actor_team, \
         client_ip, request_id, detail) \
-        SELECT column1, column2, column3, column4, column5, column6, column7, column8 FROM (VALUES";
+        SELECT * FROM (VALUES";
     Bulk::new(head, 8, ") WHERE column1 IS NOT NULL")
 });
 
 static SETTLEMENTS: LazyLock<Bulk> = LazyLock::new(|| {
     let head = "INSERT INTO settlements (seq, told_by, at, applied) \
-        SELECT column1, column2, column3, column4 FROM (VALUES";
+        SELECT * FROM (VALUES";
     Bulk::new(head, 4, ") WHERE column1 IS NOT NULL ON CONFLICT (seq) DO NOTHING")
 });
 
