@@ -15,11 +15,13 @@ mod ticket;
 mod unsettled;
 mod writer;
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use serde::Serialize;
 use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -38,6 +40,7 @@ use self::unsettled::Unsettled;
 use crate::clock::Clock;
 use crate::ids::ChangeId;
 use crate::key::{Key, Token};
+use crate::offload;
 use crate::provider::Provider;
 
 /// How long a record waits for the store. A store that hangs must not hang its callers.
@@ -69,6 +72,7 @@ struct Shared {
     unsettled: Unsettled,
     latest: Arc<Latest>,
     reader: Reader,
+    found_after: Mutex<Option<FoundAfter>>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -120,6 +124,15 @@ pub enum Health {
     Writable,
     /// It can't, and why.
     Failing(String),
+}
+
+/// Changes after which a rule was found broken, though that was not predicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct FoundAfter {
+    /// How many there were since the start.
+    pub changes: u64,
+    /// The newest of them.
+    pub last: ChangeId,
 }
 
 /// What the log has done and has before it, for metrics.
@@ -179,6 +192,7 @@ impl Audit {
             unsettled,
             latest,
             reader,
+            found_after: Mutex::default(),
             writer: Mutex::new(Some(writer)),
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -192,12 +206,17 @@ impl Audit {
 
     /// Makes the record of a call that ended without being forwarded durable, whole.
     pub async fn record(&self, intent: Intent, end: Completion) -> Result<ChangeId, Unavailable> {
-        let (change, operation) = (intent.id, intent.operation);
+        let (change, operation, is_kept) = (intent.id, intent.operation, intent.is_kept);
         let provider = Provider::named(intent.provider);
-        let redactor = self.shared.redactor.load().knowing(&intent.token);
-        let (opening, before) = Opening::of(intent, &redactor, &self.shared.latest)?;
-        let ending = Ending::of(change, end, &redactor, (provider, operation), before.as_ref());
-        self.submit(Entry::Whole(Box::new(opening), Box::new(ending))).await?;
+        let (bytes, shared) = (intent.bytes, Arc::clone(&self.shared));
+        let made = offload::run(bytes, move || {
+            let redactor = shared.redactor.load().knowing(&intent.token);
+            let (opening, before) = Opening::of(intent, &redactor, &shared.latest)?;
+            let asked = (provider, operation, is_kept);
+            let ending = Ending::of(change, end, &redactor, asked, before.as_ref());
+            Ok::<_, io::Error>(Entry::Whole(Box::new(opening), Box::new(ending)))
+        });
+        self.submit(made.await?).await?;
         Ok(change)
     }
 
@@ -230,6 +249,19 @@ impl Audit {
     #[must_use]
     pub fn health(&self) -> Health {
         self.shared.queues.health(self.shared.clock.now())
+    }
+
+    /// Notes that a rule was found broken after `change`, though that was not predicted.
+    pub fn found_after(&self, change: ChangeId) {
+        let mut found = self.shared.found_after.lock().unwrap_or_else(PoisonError::into_inner);
+        let changes = found.map_or(0, |found| found.changes) + 1;
+        *found = Some(FoundAfter { changes, last: change });
+    }
+
+    /// Changes since the start after which a rule was found broken though that was not predicted.
+    #[must_use]
+    pub fn after_violations(&self) -> Option<FoundAfter> {
+        *self.shared.found_after.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the log has done and has before it.

@@ -156,6 +156,8 @@ pub struct Limits {
     pub header_count: usize,
     /// The deepest nesting of a governed body (default 64).
     pub json_depth: usize,
+    /// The most bytes of bodies that are kept of one token's calls in a minute (default 64 MiB).
+    pub kept_bytes_per_minute: usize,
     /// To a whole request head, and on HTTP/2 to the first request (default 10 s).
     pub header_timeout: Duration,
     /// Without progress of a request's body (default 30 s).

@@ -9,6 +9,7 @@ pub mod clock;
 mod file;
 pub mod ids;
 pub mod key;
+mod offload;
 mod scan;
 pub mod telemetry;
 mod threads;

@@ -16,8 +16,9 @@ pub struct Provider {
     pub base_path: &'static str,
     /// The headers a credential may come in; a call must carry exactly one.
     pub credentials: &'static [Credential],
-    /// Request headers, beside the credential, that the gateway's own GETs repeat.
-    pub version_headers: &'static [&'static str],
+    /// Query keys that the gateway's own GETs repeat: what a caller's query may choose of what is
+    /// shown is not the caller's to choose there.
+    pub repeated_query_keys: &'static [&'static str],
     /// A second response header that carries the request id, beside `x-request-id`.
     pub request_id_header: Option<&'static str>,
     /// The longest governed body by default, in bytes.

@@ -66,6 +66,7 @@ pub struct Metrics {
     connections: Gauge,
     connections_refused: Counter,
     reloads: Family<ReloadLabels, Counter>,
+    after_violations: Family<RuleLabels, Counter>,
     log: LogGauges,
 }
 
@@ -103,6 +104,11 @@ struct RefusalLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReloadLabels {
     result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RuleLabels {
+    rule: String,
 }
 
 const CLASSES: [&str; 3] = ["governed", "passthrough", "refused"];
@@ -146,6 +152,12 @@ impl Metrics {
             connections_refused.clone(),
         );
         registry.register("reloads", "Readings of the configuration", reloads.clone());
+        let after_violations = Family::default();
+        registry.register(
+            "after_violations",
+            "Rules found broken after a change, though that was not predicted",
+            after_violations.clone(),
+        );
         let log = LogGauges::default();
         for (name, help, gauge) in [
             ("audit_commits", "Transactions that the log committed since the start", &log.commits),
@@ -174,6 +186,7 @@ impl Metrics {
             connections,
             connections_refused,
             reloads,
+            after_violations,
             log,
         }
     }
@@ -226,6 +239,11 @@ impl Metrics {
     /// Counts a connection that was closed for being one too many of its address.
     pub(crate) fn connection_refused(&self) {
         self.connections_refused.inc();
+    }
+
+    /// Counts a rule that was found broken after a change, though that was not predicted.
+    pub(crate) fn after_violation(&self, rule: &str) {
+        self.after_violations.get_or_create(&RuleLabels { rule: rule.to_owned() }).inc();
     }
 
     /// Counts a reading of the configuration.

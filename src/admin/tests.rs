@@ -14,6 +14,7 @@ use crate::audit::Settings;
 use crate::audit::record::{Actor, Client, Completion, Intent, Outcome, Ruling};
 use crate::clock::{ManualClock, Timestamp};
 use crate::config::Role;
+use crate::deployment::patch::Patch;
 use crate::ids::{ChangeId, Fingerprint, RequestId};
 use crate::key::Key;
 use crate::policy::{Enforcement, Violation};
@@ -82,6 +83,7 @@ impl World {
             id: ChangeId::new(NOW),
             provider: "qoder-cn",
             operation: Operation::Update,
+            method: http::Method::POST,
             deployment_id: Some(deployment_id.to_owned()),
             actor: Actor {
                 fingerprint: Fingerprint::from_bytes([1; 8]),
@@ -94,10 +96,12 @@ impl World {
             ruling: Ruling::Deny,
             violations: vec![violation.clone()],
             standing: vec![violation],
-            patch: Some(json!({"schedule": {"timezone": "Mars/Base"}})),
+            patch: Some(asked(&json!({"schedule": {"timezone": "Mars/Base"}}))),
             refused_body: None,
             before: Some(json!({"id": deployment_id, "name": "daily"}).into()),
             policy_digest: "00".to_owned(),
+            bytes: 0,
+            is_kept: true,
             token: crate::key::Token::new("pt-0123456789"),
         };
         let end = Completion {
@@ -107,6 +111,7 @@ impl World {
             deployment_id: None,
             after: None,
             effect: None,
+            after_violations: Vec::new(),
         };
         self.audit.record(intent, end).await.unwrap()
     }
@@ -340,4 +345,9 @@ async fn an_idle_connection_does_not_hold_up_the_end() {
     world.stop.send(()).unwrap();
     world.served.await.unwrap().unwrap();
     assert!(TcpStream::connect(world.address).await.is_err());
+}
+
+/// What a call asks for, as its intent holds it.
+fn asked(patch: &Value) -> Arc<Patch> {
+    Arc::new(Patch { object: patch.as_object().unwrap().clone() })
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::document::{Document, Filed, Stored, seal};
 use super::latest::Latest;
-use super::record::{Completion, Event, Intent, Outcome, Settlement};
+use super::record::{Completion, Event, Intent, Outcome, Settlement, Unkept};
 use super::redact::Redactor;
 use crate::clock::Timestamp;
 use crate::deployment::Object;
@@ -44,6 +44,7 @@ pub(super) struct Opening {
     /// The patch's canonical text, compressed by zstd.
     pub(super) patch: Option<Vec<u8>>,
     pub(super) before: Option<Filed>,
+    pub(super) unkept: Unkept,
     pub(super) redacted: Vec<String>,
 }
 
@@ -55,6 +56,7 @@ pub(super) struct Ending {
     pub(super) deployment_id: Option<String>,
     pub(super) completion: Completion,
     pub(super) after: Option<Filed>,
+    pub(super) unkept: Unkept,
     /// Where the deployment changed, computed fields aside.
     pub(super) paths: Vec<String>,
     pub(super) redacted: Vec<String>,
@@ -95,10 +97,20 @@ impl Opening {
         latest: &Latest,
     ) -> io::Result<(Self, Option<Before>)> {
         let mut redacted = Vec::new();
-        let patch = intent.patch.take().map(|mut patch| {
+        let (is_kept, mut unkept) = (intent.is_kept, Unkept::default());
+        let patch = intent.patch.take().map(|patch| {
+            let mut patch = Value::Object(Arc::unwrap_or_clone(patch).object);
             redactor.conceal(&mut patch, "/patch", &mut redacted);
-            seal(&canonical(&patch))
+            canonical(&patch)
         });
+        let patch = match patch {
+            Some(text) if is_kept => Some(seal(&text)),
+            Some(text) => {
+                unkept.patch = Some(redactor.digested(&text));
+                None
+            }
+            None => None,
+        };
         let before = intent.before.take().map(|value| {
             let value = redactor.concealed(value, "/before", &mut redacted);
             Before { document: Document::of(&value), value, stored: None }
@@ -112,13 +124,17 @@ impl Opening {
         let filed = before.as_ref().map(|before| {
             let deployment_id = intent.deployment_id.as_deref().unwrap_or_default();
             match latest.find(deployment_id, &before.document) {
-                Some(stored) => Ok(Filed::Already(stored)),
-                None => before.document.file(None),
+                Some(stored) => Ok(Some(Filed::Already(stored))),
+                None if is_kept => before.document.file(None).map(Some),
+                None => {
+                    unkept.before = Some(redactor.digested(&before.document.text));
+                    Ok(None)
+                }
             }
         });
         let request_id = redactor.scrub(intent.request_id.as_str()).into_owned();
-        let (patch, filed) = (patch.transpose()?, filed.transpose()?);
-        Ok((Self { intent, request_id, patch, before: filed, redacted }, before))
+        let (patch, filed) = (patch.transpose()?, filed.transpose()?.flatten());
+        Ok((Self { intent, request_id, patch, before: filed, unkept, redacted }, before))
     }
 }
 
@@ -130,19 +146,31 @@ impl Ending {
         id: ChangeId,
         mut completion: Completion,
         redactor: &Redactor,
-        (provider, operation): (Option<&Provider>, Operation),
+        (provider, operation, is_kept): (Option<&Provider>, Operation, bool),
         before: Option<&Before>,
     ) -> Self {
         let mut redacted = Vec::new();
         let after = completion.after.take();
         let after = after.map(|after| redactor.concealed(after, "/after", &mut redacted));
         let former = before.and_then(|before| Some((&before.document, before.stored?)));
-        let filed = after.as_ref().map(|after| Document::of(after).file(former));
+        let mut unkept = Unkept::default();
+        let filed = after.as_ref().map(|after| {
+            let document = Document::of(after);
+            if is_kept {
+                return document.file(former).map(Some);
+            }
+            unkept.after = Some(redactor.digested(&document.text));
+            Ok(None)
+        });
         let filed = filed.transpose().unwrap_or_else(|error| {
             tracing::error!(change = %id, %error, "the deployment after can't be stored");
             None
         });
+        let filed = filed.flatten();
         completion.effect = completion.effect.filter(|_effect| filed.is_some());
+        for violation in &mut completion.after_violations {
+            redactor.conceal_violation(violation);
+        }
         let answered = completion.upstream.as_mut().and_then(|answer| answer.request_id.as_mut());
         for text in completion.deployment_id.iter_mut().chain(answered) {
             redactor.scrub_in_place(text);
@@ -150,7 +178,7 @@ impl Ending {
         let former = before.map(|before| &*before.value);
         let paths = after.map(|after| changed(provider, operation, former, &after));
         let paths = paths.unwrap_or_default();
-        Self { id, deployment_id: None, completion, after: filed, paths, redacted }
+        Self { id, deployment_id: None, completion, after: filed, unkept, paths, redacted }
     }
 
     /// An end of which nothing but its outcome is known.
@@ -162,9 +190,10 @@ impl Ending {
             deployment_id: None,
             after: None,
             effect: None,
+            after_violations: Vec::new(),
         };
-        let (paths, redacted) = (Vec::new(), Vec::new());
-        Self { id, deployment_id: None, completion, after: None, paths, redacted }
+        let (unkept, paths, redacted) = (Unkept::default(), Vec::new(), Vec::new());
+        Self { id, deployment_id: None, completion, after: None, unkept, paths, redacted }
     }
 
     /// This end reduced to what every table takes; none where it is that already.

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::clock::Timestamp;
 use crate::deployment::diff::{Difference, Effect};
+use crate::deployment::patch::Patch;
 use crate::ids::{ChangeId, Fingerprint, RequestId};
 use crate::key::Token;
 use crate::policy::Violation;
@@ -105,13 +107,35 @@ pub struct UpstreamAnswer {
     pub request_id: Option<String>,
 }
 
-/// What is kept of a body that was not read as a patch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// What is kept of a body that is not kept itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusedBody {
     /// How many bytes it had, as far as it was read or announced.
     pub bytes: u64,
     /// A keyed digest of it, where it was read whole.
     pub digest: Option<String>,
+}
+
+/// Bodies of which nothing but size and keyed digest is kept, by their names in a [`Change`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unkept {
+    /// What the client sent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub patch: Option<RefusedBody>,
+    /// The deployment before.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub before: Option<RefusedBody>,
+    /// The deployment after.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub after: Option<RefusedBody>,
+}
+
+impl Unkept {
+    /// Whether every body is kept.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What is written down before anything is forwarded. Bodies are as the client and upstream sent
@@ -124,6 +148,8 @@ pub struct Intent {
     pub provider: &'static str,
     /// What is asked.
     pub operation: Operation,
+    /// The call's method: an update by PUT may remove what it leaves out.
+    pub method: Method,
     /// Whose deployment; none on create.
     pub deployment_id: Option<String>,
     /// Who asks.
@@ -143,13 +169,17 @@ pub struct Intent {
     /// Rules that were broken before and still are.
     pub standing: Vec<Violation>,
     /// The body, where it was one strict object.
-    pub patch: Option<Value>,
+    pub patch: Option<Arc<Patch>>,
     /// The body, where it was not.
     pub refused_body: Option<RefusedBody>,
     /// The deployment before.
     pub before: Option<Arc<Value>>,
     /// Names the policy in force.
     pub policy_digest: String,
+    /// How long the texts of the bodies are, in bytes.
+    pub bytes: usize,
+    /// Whether the bodies are kept; else their sizes and digests are.
+    pub is_kept: bool,
 }
 
 /// What is written down when the call has ended.
@@ -167,6 +197,9 @@ pub struct Completion {
     pub after: Option<Arc<Value>>,
     /// How after compares with what was predicted.
     pub effect: Option<Effect>,
+    /// Rules that the deployment breaks after the change, did not break before it, and was not
+    /// predicted to break.
+    pub after_violations: Vec<Violation>,
 }
 
 /// What a later snapshot told of a change with an unclear end.
@@ -191,6 +224,9 @@ pub struct Change {
     pub provider: String,
     /// What was asked.
     pub operation: Operation,
+    /// The call's method.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
     /// Whose deployment.
     pub deployment_id: Option<String>,
     /// Who asked.
@@ -209,6 +245,10 @@ pub struct Change {
     pub violations: Vec<Violation>,
     /// Rules that were broken before and still are.
     pub standing: Vec<Violation>,
+    /// Rules that the deployment breaks after the change, did not break before it, and was not
+    /// predicted to break.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub after_violations: Vec<Violation>,
     /// How it ended.
     pub outcome: Outcome,
     /// What a later snapshot told, where the end was unclear.
@@ -222,6 +262,10 @@ pub struct Change {
     /// What is kept of a body that was not one strict object.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<RefusedBody>,
+    /// Sizes and digests in place of bodies, of which the caller had more than
+    /// `limits.kept_bytes_per_minute`.
+    #[serde(skip_serializing_if = "Unkept::is_empty")]
+    pub unkept: Unkept,
     /// How after compares with what was predicted; none where not applied.
     pub effect: Option<Effect>,
     /// JSON Pointers of concealed values, below `/patch`, `/before` or `/after`.
@@ -281,4 +325,7 @@ pub enum EventKind {
     Settlement,
     /// The gateway started: `version, unknown` (intents a crash left open).
     Start,
+    /// Upstream shows a deployment that breaks a rule after a change that was not predicted to
+    /// break it: `change, rules`.
+    AfterViolation,
 }

@@ -14,7 +14,9 @@ use serde_json::Value;
 use self::credential::{TOKEN_BYTES_MIN, announces, credential};
 use self::name::{mark, same_name};
 use self::pass::{At, Pass, narrowed};
+use crate::audit::record::RefusedBody;
 use crate::deployment::pointer::keys;
+use crate::ids::Hex;
 use crate::key::{Key, Token};
 use crate::policy::Violation;
 use crate::provider::Provider;
@@ -111,6 +113,13 @@ impl Redactor {
 
     fn is_plain(&self, text: &str) -> bool {
         matches!(self.scrub(text), Cow::Borrowed(_))
+    }
+
+    /// The size and a keyed digest of a text that is not kept.
+    #[must_use]
+    pub fn digested(&self, text: &[u8]) -> RefusedBody {
+        let digest = Hex(&self.key.digest("body", text)).to_string();
+        RefusedBody { bytes: text.len() as u64, digest: Some(digest) }
     }
 
     /// `text` with every credential in it concealed: the caller's own, what begins as the

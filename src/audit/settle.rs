@@ -12,7 +12,7 @@ use super::unsettled::{DEPLOYMENTS_MAX, Unsettled};
 use super::{Audit, Unavailable};
 use crate::deployment::diff::{self, Applied};
 use crate::deployment::patch::Patch;
-use crate::deployment::predict::{Omitted, predict};
+use crate::deployment::predict::predict;
 use crate::ids::ChangeId;
 use crate::provider::Provider;
 
@@ -118,6 +118,6 @@ fn told(change: &Unclear, snapshot: &Value) -> Applied {
     let object = change.patch.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
     let before = change.before.as_ref();
     let patch = Patch { object };
-    let prediction = predict(provider, change.operation, Omitted::Preserved, before, &patch);
+    let prediction = predict(provider, change.operation, change.omitted, before, &patch);
     diff::settle(provider, change.operation, before, &prediction, snapshot)
 }

@@ -13,6 +13,7 @@ use super::record::{Actor, Change, Client, Outcome, Ruling, UpstreamAnswer};
 use super::store::Unclear;
 use super::*;
 use crate::clock::{ManualClock, Timestamp};
+use crate::deployment::patch::Patch;
 use crate::ids::{Fingerprint, RequestId};
 use crate::provider::Operation;
 
@@ -55,6 +56,7 @@ fn intent(deployment_id: &str) -> Intent {
         id: ChangeId::new(received_at),
         provider: "qoder-cn",
         operation: Operation::Update,
+        method: http::Method::POST,
         deployment_id: Some(deployment_id.to_owned()),
         actor: Actor { fingerprint: Fingerprint::from_bytes([1; 8]), name: None, team: None },
         client: Client { ip: "127.0.0.1".to_owned(), user_agent: None },
@@ -63,12 +65,19 @@ fn intent(deployment_id: &str) -> Intent {
         ruling: Ruling::Allow,
         violations: Vec::new(),
         standing: Vec::new(),
-        patch: Some(json!({"name": "new"})),
+        patch: Some(asked(&json!({"name": "new"}))),
         refused_body: None,
         before: Some(json!({"id": deployment_id, "name": "old"}).into()),
         policy_digest: "p".to_owned(),
+        bytes: 0,
+        is_kept: true,
         token: crate::key::Token::new("pt-0123456789"),
     }
+}
+
+/// What a call asks for, as its intent holds it.
+fn asked(patch: &Value) -> Arc<Patch> {
+    Arc::new(Patch { object: patch.as_object().cloned().unwrap_or_default() })
 }
 
 fn ended(outcome: Outcome) -> Completion {
@@ -79,6 +88,7 @@ fn ended(outcome: Outcome) -> Completion {
         deployment_id: None,
         after: None,
         effect: None,
+        after_violations: Vec::new(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! An open record: how it is opened, and how it ends.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -13,6 +14,7 @@ use super::redact::Redactor;
 use super::store::Fault;
 use super::{Audit, Congestion, Unavailable};
 use crate::ids::ChangeId;
+use crate::offload;
 use crate::provider::{Operation, Provider};
 
 /// An open record: its intent is durable, and a place for its completion is reserved. It must be
@@ -21,11 +23,14 @@ use crate::provider::{Operation, Provider};
 #[derive(Debug)]
 pub struct Ticket {
     audit: Audit,
-    redactor: Redactor,
+    redactor: Arc<Redactor>,
     provider: Option<&'static Provider>,
     change: ChangeId,
     operation: Operation,
     deployment_id: Option<String>,
+    is_kept: bool,
+    /// How long its bodies are, in bytes.
+    bytes: usize,
     /// The deployment before.
     before: Option<Before>,
     /// Where the completion goes; none once it has gone.
@@ -56,7 +61,11 @@ impl Audit {
         let deployment_id = intent.deployment_id.clone();
         let provider = Provider::named(intent.provider);
         let redactor = self.shared.redactor.load().knowing(&intent.token);
-        let (opening, before) = Opening::of(intent, &redactor, &self.shared.latest)?;
+        let redactor = Arc::new(redactor);
+        let is_kept = intent.is_kept;
+        let (bytes, shared, by) = (intent.bytes, Arc::clone(&self.shared), Arc::clone(&redactor));
+        let made = offload::run(bytes, move || Opening::of(intent, &by, &shared.latest));
+        let (opening, before) = made.await?;
         let mut ticket = Ticket {
             audit: self.clone(),
             redactor,
@@ -64,6 +73,8 @@ impl Audit {
             change,
             operation,
             deployment_id,
+            is_kept,
+            bytes,
             before,
             place: Some(place),
             if_dropped: Outcome::Failed,
@@ -87,9 +98,11 @@ impl Ticket {
     /// Makes the completion durable, waiting at most `wait` for it.
     pub async fn finish(mut self, completion: Completion, wait: Duration) -> Finished {
         let created = completion.deployment_id.clone();
-        let asked = (self.provider, self.operation);
-        let before = self.before.take();
-        let ending = Ending::of(self.change, completion, &self.redactor, asked, before.as_ref());
+        let asked = (self.provider, self.operation, self.is_kept);
+        let (change, before) = (self.change, self.before.take());
+        let by = Arc::clone(&self.redactor);
+        let made = move || Ending::of(change, completion, &by, asked, before.as_ref());
+        let ending = offload::run(self.bytes, made).await;
         self.deployment_id = self.deployment_id.take().or(created);
         let Some(answered) = self.hand_in(ending) else { return Finished::Deferred };
         match timeout(wait, answered).await {

@@ -333,6 +333,7 @@ impl Reader<'_> {
             header_bytes: self.value("limits.header_bytes", size(8 << 10..=1 << 20)),
             header_count: self.value("limits.header_count", count(1..=1_000)),
             json_depth: self.value("limits.json_depth", count(1..=128)),
+            kept_bytes_per_minute: self.value("limits.kept_bytes_per_minute", size(0..=1 << 40)),
             header_timeout: time(self, "limits.header_timeout"),
             body_timeout: time(self, "limits.body_timeout"),
             write_timeout: time(self, "limits.write_timeout"),

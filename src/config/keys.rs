@@ -21,7 +21,7 @@ const fn bare(path: &'static str) -> Key {
 }
 
 /// All keys, in the reference file's order.
-pub(super) const KEYS: [Key; 45] = [
+pub(super) const KEYS: [Key; 46] = [
     with("listen.proxy", "'127.0.0.1:8080'"),
     with("listen.admin", "'127.0.0.1:8081'"),
     with("listen.trusted_proxies", "[]"),
@@ -48,6 +48,7 @@ pub(super) const KEYS: [Key; 45] = [
     with("limits.header_bytes", "'64 KiB'"),
     with("limits.header_count", "100"),
     with("limits.json_depth", "64"),
+    with("limits.kept_bytes_per_minute", "'64 MiB'"),
     with("limits.header_timeout", "'10s'"),
     with("limits.body_timeout", "'30s'"),
     with("limits.write_timeout", "'30s'"),

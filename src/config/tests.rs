@@ -127,6 +127,7 @@ fn what_is_not_written_is_as_documented() {
             header_bytes: 64 << 10,
             header_count: 100,
             json_depth: 64,
+            kept_bytes_per_minute: 64 << 20,
             header_timeout: seconds(10),
             body_timeout: seconds(30),
             write_timeout: seconds(30),

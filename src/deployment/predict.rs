@@ -31,6 +31,14 @@ pub enum Omitted {
     Open,
 }
 
+impl Omitted {
+    /// How a call by that method reads them.
+    #[must_use]
+    pub fn by(method: &http::Method) -> Self {
+        if method == http::Method::PUT { Self::Open } else { Self::Preserved }
+    }
+}
+
 /// How an object in a metadata patch meets the object that stands under the same key.
 #[derive(Clone, Copy)]
 enum Nested {

@@ -4,14 +4,56 @@ use http::StatusCode;
 use http::request::Parts;
 use hyper::body::{Body as _, Incoming};
 
-use super::headers::Fields;
+use super::headers::{Fields, Marks};
 use super::identify::{self, Subject};
 use super::limit::Kind;
 use super::reply::Refusal;
 use super::route::{self, Route, Target};
-use super::{Scene, Visit, headers};
-use crate::audit::record::EventKind;
+use super::snapshot::Asker;
+use super::{Scene, Visit, headers, look};
+use crate::audit::record::{Event, EventKind};
 use crate::ids::Fingerprint;
+use crate::policy::{Enforcement, Violation};
+
+/// A call that ends here, and the event that it leaves where upstream takes its token.
+#[derive(Debug)]
+pub(super) struct NotAdmitted {
+    refusal: Refusal,
+    event: Option<Box<Event>>,
+}
+
+impl From<Refusal> for NotAdmitted {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, event: None }
+    }
+}
+
+impl NotAdmitted {
+    /// Keeps the event of a known caller; what anybody sends who is not known is counted.
+    pub(super) async fn note(
+        self,
+        scene: &Scene,
+        visit: &Visit,
+        mut head: Parts,
+        marks: Marks,
+    ) -> Refusal {
+        let (Some(event), Some(caller)) = (self.event, &visit.caller) else { return self.refusal };
+        let token = caller.actor.fingerprint;
+        if !scene.gateway.known.is_taken(token, visit.instant) {
+            let query = head.uri.query().map(str::to_owned);
+            headers::toward_upstream(&mut head.headers, marks, head.version, &visit.request_id);
+            let headers = &head.headers;
+            let asker = Asker { scene, visit, token, headers, query: query.as_deref() };
+            if look::ask(asker).await.is_err() {
+                let subject = Subject::Address(visit.address.network());
+                scene.gateway.refuse(self.refusal.status, subject);
+                return self.refusal;
+            }
+        }
+        scene.gateway.audit.note_of(*event, &caller.token);
+        self.refusal
+    }
+}
 
 /// Finds out whose call it is, draws on its budget, and tells what it is.
 pub(super) fn admit(
@@ -20,11 +62,11 @@ pub(super) fn admit(
     head: &Parts,
     fields: &Fields<'_>,
     body: &Incoming,
-) -> Result<Route, Refusal> {
+) -> Result<Route, NotAdmitted> {
     let config = &scene.live.config;
     // On HTTP/1.1, the parser has counted them.
     if head.headers.len() > config.limits.header_count {
-        return Err(Refusal::too_many_fields(config.limits.header_count));
+        return Err(Refusal::too_many_fields(config.limits.header_count).into());
     }
     headers::accept_form(head, fields).map_err(|refusal| refusal.closing(head.version))?;
     let (key, last) = (&scene.gateway.key, &scene.last_caller);
@@ -42,20 +84,22 @@ pub(super) fn admit(
         query: head.uri.query(),
         has_body: !body.is_end_stream(),
     };
-    let route =
-        route::classify(config.upstream.provider, &config.upstream.allow_writes, target)
-            .inspect_err(|refusal| note_refused_write(scene, visit, target, refusal))
+    let route = route::classify(config.upstream.provider, &config.upstream.allow_writes, target)
+        .map_err(|refusal| {
+            let event = refused_write(visit, target, &refusal).map(Box::new);
             // Who sends a body with a read may have meant it for the next request.
-            .map_err(|refusal| {
-                if is_read_with_body(target) { refusal.closing(head.version) } else { refusal }
-            })?;
+            let refusal =
+                if is_read_with_body(target) { refusal.closing(head.version) } else { refusal };
+            NotAdmitted { refusal, event }
+        })?;
     let governed = matches!(route, Route::Governed { .. });
     // A governed call's type is judged with its body.
     if let Some(name) = fields.repeated.filter(|name| !governed || *name != "content-type") {
-        return Err(Refusal::form(format!("more than one {name} header: send exactly one")));
+        let message = format!("more than one {name} header: send exactly one");
+        return Err(Refusal::form(message).into());
     }
     if !governed && !listed && config.actors.deny_unknown {
-        return Err(Refusal::permission(stranger_message(visit)));
+        return Err(Refusal::permission(stranger_message(visit)).into());
     }
     Ok(route)
 }
@@ -67,13 +111,12 @@ fn limit(
     fingerprint: Fingerprint,
     listed: bool,
 ) -> Result<(), Refusal> {
-    let subject = Subject::Actor(fingerprint);
     if let Some(limiter) = &scene.live.limiter {
         match limiter.draw(fingerprint, Kind::of(&head.method), visit.moment()) {
             Ok(standing) => visit.standing = Some(standing),
             Err(exhausted) => {
                 visit.standing = Some(exhausted.standing);
-                scene.gateway.refuse(StatusCode::TOO_MANY_REQUESTS, subject);
+                scene.gateway.refuse(StatusCode::TOO_MANY_REQUESTS, scene.subject(visit));
                 return Err(Refusal::rate_limited(
                     "this token's budget is spent: wait as retry-after says",
                     exhausted.retry_after,
@@ -86,7 +129,7 @@ fn limit(
         }
         let admitted = scene.gateway.refused.admit(visit.address, fingerprint, visit.instant);
         if let Err(seconds) = admitted {
-            scene.gateway.refuse(StatusCode::TOO_MANY_REQUESTS, subject);
+            scene.gateway.refuse(StatusCode::TOO_MANY_REQUESTS, scene.subject(visit));
             return Err(Refusal::rate_limited(
                 "upstream refused too many credentials from this address: wait as retry-after says",
                 seconds,
@@ -100,10 +143,10 @@ fn is_read_with_body(target: Target<'_>) -> bool {
     target.has_body && Kind::of(target.method) == Kind::Read
 }
 
-/// A write that aims at deployments and is refused for its target leaves an event.
-fn note_refused_write(scene: &Scene, visit: &Visit, target: Target<'_>, refusal: &Refusal) {
+/// The event of a write that aims at deployments and is refused for its target.
+fn refused_write(visit: &Visit, target: Target<'_>, refusal: &Refusal) -> Option<Event> {
     if Kind::of(target.method) == Kind::Read {
-        return;
+        return None;
     }
     let mut event = visit.event(EventKind::RefusedWrite, visit.received_at);
     event.detail = serde_json::json!({
@@ -112,9 +155,17 @@ fn note_refused_write(scene: &Scene, visit: &Visit, target: Target<'_>, refusal:
         "status": refusal.status.as_u16(),
         "message": refusal.message.chars().take(512).collect::<String>(),
     });
-    match &visit.caller {
-        Some(caller) => scene.gateway.audit.note_of(event, &caller.token),
-        None => scene.gateway.audit.note(event),
+    Some(event)
+}
+
+/// The rule that a caller breaks who is not listed where only listed ones are taken.
+pub(super) fn not_listed(visit: &Visit) -> Violation {
+    Violation {
+        rule: "actors.unknown".to_owned(),
+        enforcement: Enforcement::Deny,
+        path: String::new(),
+        message: stranger_message(visit),
+        actual: None,
     }
 }
 

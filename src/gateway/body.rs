@@ -1,5 +1,6 @@
 //! A governed call's body: read whole, within its bounds, as one strict JSON object.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -9,14 +10,15 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body, Incoming};
 use tokio::time::timeout;
 
+use super::call::{Call, CallBody};
 use super::reply::Refusal;
-use super::room::Held;
+use super::room::{Held, members_bytes};
 use crate::audit::record::RefusedBody;
 use crate::config::Limits;
 use crate::deployment::patch::{self, Patch};
 use crate::ids::Hex;
-use crate::key::Key;
-use crate::provider::{Operation, Provider};
+use crate::offload;
+use crate::provider::Operation;
 use crate::waits::Waits;
 
 /// The most of a refused body that is read, in bytes, and for how long.
@@ -35,7 +37,7 @@ pub(super) struct Patience {
 /// A body that was judged, and its bytes, which are what is forwarded.
 #[derive(Clone, Debug)]
 pub(super) struct Judged {
-    pub(super) patch: Patch,
+    pub(super) patch: Arc<Patch>,
     pub(super) bytes: Bytes,
 }
 
@@ -71,19 +73,28 @@ pub(super) enum ReadError {
     },
 }
 
-/// Reads a governed call's body. The outer error is a call that has not begun, and leaves no
-/// record; the inner one a call that is refused, its body perhaps unread.
+/// A governed call's body as it came: nothing of it is judged but its form.
+#[derive(Debug)]
+pub(super) enum Received {
+    /// All of it.
+    Whole(Bytes),
+    /// Refused for its length or its type, its end perhaps unread.
+    Unfit(Unfit),
+    /// Not looked at.
+    Unread,
+}
+
+/// Reads a governed call's body. The error is a call that has not begun, and leaves no record.
 pub(super) async fn receive(
     (headers, version): (&HeaderMap, Version),
     incoming: &mut Incoming,
     held: &mut Held,
-    (provider, operation, deployment_id): (&Provider, Operation, Option<&str>),
     limits: &Limits,
-    key: &Key,
-) -> Result<Result<Judged, Unfit>, Refusal> {
+) -> Result<Received, Refusal> {
     let announced = incoming.size_hint().exact().unwrap_or(0);
-    let unread =
-        |refusal, bytes| Ok(Err(Unfit { refusal, body: RefusedBody { bytes, digest: None } }));
+    let unread = |refusal, bytes| {
+        Ok(Received::Unfit(Unfit { refusal, body: RefusedBody { bytes, digest: None } }))
+    };
     let too_large = announced > limits.body_bytes as u64;
     let fits = accept_media_type(headers).and(if too_large {
         Err(Refusal::too_large(limits.body_bytes))
@@ -94,29 +105,36 @@ pub(super) async fn receive(
         return unread(refusal, announced);
     }
     let patience = Patience { silence: limits.body_timeout, pace: limits.pace_timeout };
-    let bytes = match collect(incoming, version, limits.body_bytes, patience, Some(held)).await {
-        Ok(bytes) => bytes,
-        Err(ReadError::TooLong { read }) => {
-            return unread(Refusal::too_large(limits.body_bytes), read);
-        }
-        Err(ReadError::Slow) => return Err(Refusal::too_slow()),
-        Err(ReadError::NoRoom) => return Err(Refusal::crowded()),
-        Err(ReadError::Broken(_) | ReadError::Cut) => {
-            return Err(Refusal::form("the body broke off"));
-        }
-    };
-    let takes_none = !matches!(operation, Operation::Create | Operation::Update);
-    if takes_none && bytes.is_empty() {
-        return Ok(Ok(Judged { patch: Patch::default(), bytes }));
+    match collect(incoming, version, limits.body_bytes, patience, Some(held)).await {
+        Ok(bytes) => Ok(Received::Whole(bytes)),
+        Err(ReadError::TooLong { read }) => unread(Refusal::too_large(limits.body_bytes), read),
+        Err(ReadError::Slow) => Err(Refusal::too_slow()),
+        Err(ReadError::NoRoom) => Err(Refusal::crowded()),
+        Err(ReadError::Broken(_) | ReadError::Cut) => Err(Refusal::form("the body broke off")),
     }
-    let read = patch::parse(provider, &bytes, limits.json_depth);
-    Ok(match read.and_then(|patch| patch.of(deployment_id)) {
-        Ok(patch) => Ok(Judged { patch, bytes }),
-        Err(error) => {
-            let digest = Hex(&key.digest("body", &bytes)).to_string();
-            let body = RefusedBody { bytes: bytes.len() as u64, digest: Some(digest) };
-            Err(Unfit { refusal: Refusal::form(error.message).param(error.param), body })
-        }
+}
+
+/// Reads a body as what the call asks for. The error is a body for which there is no room.
+pub(super) async fn read(call: &Call, bytes: Bytes, held: &mut Held) -> Result<CallBody, Refusal> {
+    let takes_none = !matches!(call.operation, Operation::Create | Operation::Update);
+    if takes_none && bytes.is_empty() {
+        return Ok(CallBody::Judged(Judged { patch: Arc::default(), bytes }));
+    }
+    let (text, key) = (bytes.clone(), call.scene.gateway.key.clone());
+    let (provider, deployment_id) = (call.provider(), call.deployment_id.clone());
+    let depth_max = call.scene.live.config.limits.json_depth;
+    let read = offload::run(bytes.len(), move || {
+        let read = patch::parse(provider, &text, depth_max);
+        read.and_then(|patch| patch.of(deployment_id.as_deref())).map_err(|error| {
+            let digest = Hex(&key.digest("body", &text)).to_string();
+            let body = RefusedBody { bytes: text.len() as u64, digest: Some(digest) };
+            Unfit { refusal: Refusal::form(error.message).param(error.param), body }
+        })
+    });
+    Ok(match read.await {
+        Ok(patch) if !held.grow(members_bytes(&patch.object)) => return Err(Refusal::crowded()),
+        Ok(patch) => CallBody::Judged(Judged { patch: Arc::new(patch), bytes }),
+        Err(unfit) => CallBody::Unfit(unfit),
     })
 }
 

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
+use http::Method;
 use http::header::{HeaderMap, HeaderValue};
-use http::{Method, Version};
-use serde_json::Value;
 
 use super::body::{Judged, Unfit};
+use super::decide::Evaluation;
 use super::identify::Caller;
+use super::snapshot::{Asker, Seen};
 use super::{Scene, Visit};
 use crate::audit::record::{Client, Intent, RefusedBody, Ruling};
 use crate::ids::ChangeId;
 use crate::policy::Violation;
-use crate::policy::decide::Decision;
 use crate::provider::{Operation, Provider};
 
 /// A governed call.
@@ -28,12 +28,10 @@ pub(super) struct Call {
     pub(super) deployment_id: Option<String>,
     pub(super) method: Method,
     pub(super) query: Option<String>,
-    pub(super) version: Version,
     /// The client's header, made ready for upstream.
     pub(super) headers: HeaderMap,
     /// `If-Match`, every value of it.
     pub(super) if_match: Vec<HeaderValue>,
-    pub(super) body: CallBody,
 }
 
 /// What became of a call's body.
@@ -48,8 +46,24 @@ pub(super) enum CallBody {
 }
 
 impl Call {
+    pub(super) fn provider(&self) -> &'static Provider {
+        self.scene.live.config.upstream.provider
+    }
+
+    /// The caller, as one who asks upstream for more than the call itself.
+    pub(super) fn asker(&self) -> Asker<'_> {
+        Asker {
+            scene: &self.scene,
+            visit: &self.visit,
+            token: self.caller.actor.fingerprint,
+            headers: &self.headers,
+            query: self.query.as_deref(),
+        }
+    }
+
     /// The path that was matched, built anew.
-    pub(super) fn route_path(&self, provider: &Provider) -> String {
+    pub(super) fn route_path(&self) -> String {
+        let provider = self.provider();
         let mut path = format!("{}/deployments", provider.base_path);
         if let Some(id) = &self.deployment_id {
             path.push('/');
@@ -65,20 +79,23 @@ impl Call {
     /// What is written down of the call before it goes on, or instead of going on.
     pub(super) fn intent(
         &self,
+        body: &CallBody,
         ruling: Ruling,
-        decision: Decision,
-        before: Option<Arc<Value>>,
+        evaluation: Evaluation,
+        before: Option<Seen>,
     ) -> Intent {
-        let (patch, refused_body) = match &self.body {
-            CallBody::Judged(judged) => (Some(judged.patch.object.clone().into()), None),
+        let (patch, refused_body) = match body {
+            CallBody::Judged(judged) => (Some(Arc::clone(&judged.patch)), None),
             CallBody::Unfit(unfit) => (None, Some(unfit.body.clone())),
             CallBody::Denied(_) => (None, Some(RefusedBody { bytes: 0, digest: None })),
         };
-        let config = &self.scene.live.config;
+        let bytes = body.bytes() + before.as_ref().map_or(0, |before| before.bytes);
+        let Evaluation { decision, live } = evaluation;
         Intent {
             id: self.change,
-            provider: config.upstream.provider.name,
+            provider: self.provider().name,
             operation: self.operation,
+            method: self.method.clone(),
             deployment_id: self.deployment_id.clone(),
             actor: self.caller.actor.clone(),
             token: self.caller.token.clone(),
@@ -90,8 +107,29 @@ impl Call {
             standing: decision.standing,
             patch,
             refused_body,
-            before,
-            policy_digest: config.policy.digest.clone(),
+            before: before.map(|before| before.document),
+            policy_digest: live.config.policy.digest.clone(),
+            bytes,
+            is_kept: self.keeps(bytes),
+        }
+    }
+
+    /// Whether so many bytes of the caller's are kept, or their sizes and digests alone. What
+    /// comes after a change is about as long as what was before.
+    fn keeps(&self, bytes: usize) -> bool {
+        let gateway = &self.scene.gateway;
+        let bytes_max = self.scene.live.config.limits.kept_bytes_per_minute;
+        let (token, now) = (self.caller.actor.fingerprint, self.visit.instant);
+        gateway.kept.draw(token, bytes.saturating_mul(2), bytes_max, now)
+    }
+}
+
+impl CallBody {
+    /// Bytes of the body, where it was read as a patch.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Judged(judged) => judged.bytes.len(),
+            Self::Unfit(_) | Self::Denied(_) => 0,
         }
     }
 }

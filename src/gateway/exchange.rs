@@ -1,8 +1,8 @@
 //! The story of a governed call, every step and every `if` of it, in order.
 //!
 //! ```text
-//! take turn → snapshot before → predict → decide → OPEN RECORD (durable) → forward
-//!           → snapshot after → compare → FINISH RECORD (durable) → reply
+//! make sure of the caller → read the body → take turn → snapshot before → predict → decide
+//!   → OPEN RECORD (durable) → forward → snapshot after → compare → FINISH RECORD (durable) → reply
 //! ```
 //!
 //! It runs on a task of its own: a client that goes away stops nothing. A call that stops before
@@ -10,121 +10,151 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
-use http::header::HeaderValue;
-use serde_json::Value;
-
-use super::body::Judged;
+use super::admit::not_listed;
+use super::body::{Judged, Received};
 use super::call::{Call, CallBody};
+use super::decide::{Compared, Evaluation, compare, evaluate};
 use super::forward::{self, Answer, Unanswered};
-use super::precondition;
+use super::look::{FirstLook, introduce};
+use super::mark::{append, mark, warn, warnings};
 use super::reply::{Refusal, Reply};
-use super::snapshot::{self, Unseen};
+use super::room::Held;
+use super::snapshot::{self, Seen};
 use super::stop::Stop;
 use super::turn::{NoTurn, Turn};
+use super::{body, precondition};
 use crate::audit::record::{Completion, Outcome, Ruling, UpstreamAnswer};
 use crate::audit::{Finished, Look, Ticket};
-use crate::deployment::digest::etag;
-use crate::deployment::predict::{Omitted, Prediction, predict};
-use crate::deployment::{diff, id_of};
-use crate::policy::decide::{Decision, Subject, Verdict, decide};
-use crate::policy::{Enforcement, Violation};
+use crate::deployment::id_of;
+use crate::policy::decide::Verdict;
 use crate::provider::Operation;
 
 /// Leads a call to its answer. Whatever happens, exactly one record tells of it, but for a 401
 /// of upstream, which is only counted.
-pub(super) async fn run(call: Call) -> Reply {
-    let judged = match &call.body {
+pub(super) async fn run(call: Call, received: Received, mut held: Held) -> Reply {
+    let first_look = match introduce(&call).await {
+        Ok(first_look) => first_look,
+        Err(not_known) => return not_known.reply(&call, received),
+    };
+    held.vouch();
+    let body = match read(&call, received, &mut held).await {
+        Ok(body) => body,
+        Err(refusal) => return refusal.into_reply(&call.visit.request_id),
+    };
+    let judged = match &body {
         CallBody::Judged(judged) => judged,
-        CallBody::Unfit(unfit) => return Stop::unfit(unfit.refusal.clone()).record(&call).await,
-        CallBody::Denied(violation) => return Stop::stranger(violation).record(&call).await,
+        CallBody::Unfit(unfit) => {
+            return Stop::unfit(unfit.refusal.clone()).record(&call, &body).await;
+        }
+        CallBody::Denied(violation) => return Stop::stranger(violation).record(&call, &body).await,
+    };
+    // Whoever may not see the deployment takes no place in its line.
+    let first_look = match first_look.map(FirstLook::seen).transpose() {
+        Ok(first_look) => first_look,
+        Err(unseen) => return Stop::unseen(*unseen).record(&call, &body).await,
     };
     // Held until the record is finished: the next call's before is this one's after.
-    let _turn = match take_turn(&call).await {
+    let turn = match take_turn(&call).await {
         Ok(turn) => turn,
-        Err(stop) => return stop.record(&call).await,
+        Err(stop) => return stop.record(&call, &body).await,
     };
-    match lead(&call, judged).await {
+    let seen_first = first_look
+        .zip(turn.as_ref())
+        .and_then(|(look, turn)| look.still_holds(turn, call.scene.gateway.clock.instant()));
+    match lead(&call, &body, judged, seen_first, &mut held).await {
         Ok(reply) => reply,
-        Err(stop) => stop.record(&call).await,
+        Err(stop) => stop.record(&call, &body).await,
     }
 }
 
-async fn lead(call: &Call, judged: &Judged) -> Result<Reply, Stop> {
-    let before = see_before(call).await?.map(Arc::new);
-    if !precondition::holds(call, before.as_deref()) {
+/// The body of a caller who is known.
+async fn read(call: &Call, received: Received, held: &mut Held) -> Result<CallBody, Refusal> {
+    match received {
+        Received::Whole(bytes) => body::read(call, bytes, held).await,
+        Received::Unfit(unfit) => Ok(CallBody::Unfit(unfit)),
+        Received::Unread => Ok(CallBody::Denied(not_listed(&call.visit))),
+    }
+}
+
+async fn lead(
+    call: &Call,
+    body: &CallBody,
+    judged: &Judged,
+    seen_first: Option<Seen>,
+    held: &mut Held,
+) -> Result<Reply, Stop> {
+    let before = see_before(call, seen_first, held).await?;
+    if !precondition::holds(call, before.as_ref()).await {
         return Err(Stop::precondition(before));
     }
-    let provider = call.scene.live.config.upstream.provider;
-    let omitted = if call.method == http::Method::PUT { Omitted::Open } else { Omitted::Preserved };
-    let prediction = predict(provider, call.operation, omitted, before.as_deref(), &judged.patch);
-    let decision = decide(
-        &call.scene.live.config.policy,
-        &Subject {
-            provider,
-            before: before.as_deref(),
-            patch: &judged.patch,
-            prediction: &prediction,
-        },
-    );
-    let (ruling, warnings) = match decision.verdict() {
-        Verdict::Deny => return Err(Stop::denied(decision, before)),
-        Verdict::Warn => (Ruling::Warn, warnings(&decision)),
+    let evaluation = evaluate(call, judged, before.clone()).await;
+    let (ruling, warnings) = match evaluation.decision.verdict() {
+        Verdict::Deny => return Err(Stop::denied(evaluation, before)),
+        Verdict::Warn => (Ruling::Warn, warnings(&evaluation.decision)),
         Verdict::Allow => (Ruling::Allow, Vec::new()),
     };
-    let ticket = open(call, ruling, decision, before.clone()).await?;
+    let ticket = open(call, body, ruling, &evaluation, before.clone()).await?;
 
     let sent = forward::write(call, judged.bytes.clone()).await;
-    let after = see_after(call, &sent).await.map(Arc::new);
-    let tag = after.as_deref().and_then(|after| tag(call, &sent, after));
     let outcome = outcome_of(&sent);
-    let seen = after.clone().filter(|_| outcome == Outcome::Unknown);
-    // The record has it to itself then, and need not copy it to conceal its secrets.
-    let completion = compare(call, &sent, before.as_deref(), &prediction, after);
-    drop(prediction);
-    drop(before);
-    let finished = ticket.finish(completion, call.scene.live.config.audit.finish_timeout).await;
+    let after = see_after(call, &sent).await;
+    held.grow_beyond(after.as_ref().map_or(0, |after| after.bytes + after.parsed_bytes));
+    let compared = compare(call, judged, before, &evaluation, outcome, after.clone()).await;
+    let completion = complete(call, &sent, &compared, after.as_ref());
+    let finish_timeout = call.scene.live.config.audit.finish_timeout;
+    let finished = ticket.finish(completion, finish_timeout).await;
 
-    if let (Outcome::Unknown, Some(id), Some(seen)) = (outcome, &call.deployment_id, &seen) {
-        let look = Look { by: call.change, is_over: !may_be_at_work(&sent) };
-        call.scene.gateway.audit.settle(id, seen, look).await;
+    if let (Outcome::Unknown, Some(id), Some(seen)) = (outcome, &call.deployment_id, &after) {
+        let is_over = sent.as_ref().is_ok_and(Answer::surely_did_nothing);
+        let look = Look { by: call.change, is_over };
+        call.scene.gateway.audit.settle(id, &seen.document, look).await;
     }
-    tell(call, ruling, outcome, finished);
-    Ok(reply(call, sent, ruling, &warnings, finished, tag.as_deref()))
+    tell(call, ruling, outcome, finished, &compared);
+    Ok(reply(call, sent, ruling, &warnings, finished, compared.tag.as_deref()))
 }
 
 async fn take_turn(call: &Call) -> Result<Option<Turn>, Stop> {
     let Some(id) = &call.deployment_id else { return Ok(None) };
     let timeout = call.scene.live.config.limits.turn_timeout;
-    match call.scene.gateway.turns.take(id, timeout).await {
+    let caller = call.caller.actor.fingerprint;
+    match call.scene.gateway.turns.take(id, caller, timeout).await {
         Ok(turn) => Ok(Some(turn)),
         Err(NoTurn::Crowded) => Err(Stop::no_turn("too many calls wait for this deployment")),
+        Err(NoTurn::CrowdedByCaller) => {
+            Err(Stop::no_turn("too many calls with this token wait for this deployment"))
+        }
         Err(NoTurn::Late) => Err(Stop::no_turn("the calls before this one took too long")),
     }
 }
 
-/// The deployment before; none on create. What it tells of earlier calls is settled by it.
-async fn see_before(call: &Call) -> Result<Option<Value>, Stop> {
+/// The deployment before; `None` on create. What it tells of earlier calls is settled by it.
+async fn see_before(
+    call: &Call,
+    seen_first: Option<Seen>,
+    held: &mut Held,
+) -> Result<Option<Seen>, Stop> {
     let Some(id) = &call.deployment_id else { return Ok(None) };
-    match snapshot::read(call, id).await {
-        Ok(before) => {
-            let look = Look { by: call.change, is_over: false };
-            call.scene.gateway.audit.settle(id, &before, look).await;
-            Ok(Some(before))
-        }
-        Err(Unseen::Answered(answer)) => Err(Stop::unseen(answer)),
-        Err(Unseen::Failed(refusal, status)) => Err(Stop::failed(refusal, status)),
+    let seen = match seen_first {
+        Some(seen) => seen,
+        None => snapshot::read(call, id).await.map_err(Stop::unseen)?,
+    };
+    if !held.grow(seen.bytes + seen.parsed_bytes) {
+        return Err(Stop::no_room());
     }
+    let look = Look { by: call.change, is_over: false };
+    call.scene.gateway.audit.settle(id, &seen.document, look).await;
+    Ok(Some(seen))
 }
 
 /// Writes the intent down. Only from here on may anything be forwarded.
 async fn open(
     call: &Call,
+    body: &CallBody,
     ruling: Ruling,
-    decision: Decision,
-    before: Option<Arc<Value>>,
+    evaluation: &Evaluation,
+    before: Option<Seen>,
 ) -> Result<Ticket, Stop> {
-    let intent = call.intent(ruling, decision, before);
+    let intent = call.intent(body, ruling, evaluation.clone(), before);
     call.scene
         .gateway
         .audit
@@ -135,14 +165,15 @@ async fn open(
 
 /// The deployment after: upstream's answer where it is one, a GET where it is none (run) or
 /// where the end is unclear.
-async fn see_after(call: &Call, sent: &Result<Answer, Unanswered>) -> Option<Value> {
+async fn see_after(call: &Call, sent: &Result<Answer, Unanswered>) -> Option<Seen> {
     let outcome = outcome_of(sent);
     if !matches!(outcome, Outcome::Applied | Outcome::Unknown) {
         return None;
     }
     if let (Outcome::Applied, Ok(answer)) = (outcome, sent) {
-        let shown = answer.deployment(&call.scene.live.config.limits).filter(|document| {
-            call.deployment_id.is_none() || id_of(document) == call.deployment_id.as_deref()
+        let shown = answer.deployment(&call.scene.live.config.limits).await;
+        let shown = shown.filter(|shown| {
+            call.deployment_id.is_none() || id_of(&shown.document) == call.deployment_id.as_deref()
         });
         if shown.is_some() {
             return shown;
@@ -151,20 +182,14 @@ async fn see_after(call: &Call, sent: &Result<Answer, Unanswered>) -> Option<Val
     snapshot::read(call, call.deployment_id.as_deref()?).await.ok()
 }
 
-fn compare(
+fn complete(
     call: &Call,
     sent: &Result<Answer, Unanswered>,
-    before: Option<&Value>,
-    prediction: &Prediction<'_>,
-    after: Option<Arc<Value>>,
+    compared: &Compared,
+    after: Option<&Seen>,
 ) -> Completion {
-    let provider = call.scene.live.config.upstream.provider;
-    let outcome = outcome_of(sent);
-    let shown = after.as_deref();
-    let effect = shown
-        .filter(|_| outcome == Outcome::Applied)
-        .map(|after| diff::effect(provider, call.operation, before, prediction, after));
-    let created = shown.and_then(id_of).filter(|_| call.operation == Operation::Create);
+    let after = after.map(|after| Arc::clone(&after.document));
+    let created = after.as_deref().and_then(id_of).filter(|_| call.operation == Operation::Create);
     let deployment_id = created.map(str::to_owned);
     let upstream = match sent {
         Ok(answer) => Some(answer.told()),
@@ -173,11 +198,12 @@ fn compare(
     };
     Completion {
         completed_at: call.scene.gateway.clock.now(),
-        outcome,
+        outcome: outcome_of(sent),
         upstream,
         deployment_id,
         after,
-        effect,
+        effect: compared.effect,
+        after_violations: compared.after_violations.clone(),
     }
 }
 
@@ -185,17 +211,6 @@ fn outcome_of(sent: &Result<Answer, Unanswered>) -> Outcome {
     match sent {
         Ok(answer) => answer.outcome(),
         Err(unanswered) => unanswered.outcome(),
-    }
-}
-
-/// Whether upstream, or what stands behind it, may still be about to do what it was too slow to
-/// answer.
-fn may_be_at_work(sent: &Result<Answer, Unanswered>) -> bool {
-    match sent {
-        Ok(answer) => {
-            matches!(answer.status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT)
-        }
-        Err(unanswered) => matches!(unanswered, Unanswered::Slow),
     }
 }
 
@@ -213,10 +228,10 @@ fn reply(
     };
     mark(&mut reply, call, ruling);
     let late = "the change's record is not complete yet: the audit store is failing".to_owned();
+    // What can't be read in the record comes first: it is shown whatever the number of the rest.
     let late = (finished == Finished::Deferred).then_some(late);
-    for text in warnings.iter().chain(&late) {
-        append(&mut reply, "warning", &format!("299 changegate \"{}\"", quotable(text)));
-    }
+    let texts: Vec<String> = late.into_iter().chain(warnings.iter().cloned()).collect();
+    warn(&mut reply, &texts);
     if let Some(tag) = tag {
         reply.headers_mut().remove("etag");
         append(&mut reply, "etag", tag);
@@ -224,40 +239,13 @@ fn reply(
     reply
 }
 
-/// The entity tag of what an applied call has made of the deployment.
-fn tag(call: &Call, sent: &Result<Answer, Unanswered>, after: &Value) -> Option<String> {
-    let shown = outcome_of(sent) == Outcome::Applied && call.operation != Operation::Run;
-    let provider = call.scene.live.config.upstream.provider;
-    shown.then(|| etag(&call.scene.gateway.key, provider, after))
-}
-
-/// Names the change whose record is durable, and what was decided.
-pub(super) fn mark(reply: &mut Reply, call: &Call, ruling: Ruling) {
-    append(reply, "changegate-change", &call.change.to_string());
-    append(reply, "changegate-decision", ruling.name());
-}
-
-fn append(reply: &mut Reply, name: &'static str, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        reply.headers_mut().append(name, value);
-    }
-}
-
-fn warnings(decision: &Decision) -> Vec<String> {
-    let warns = |violation: &&Violation| violation.enforcement == Enforcement::Warn;
-    decision.violations.iter().filter(warns).map(|violation| violation.message.clone()).collect()
-}
-
-/// Text that can stand in a quoted-string of a header (RFC 9110, 5.6.4); anything else than
-/// printable ASCII becomes `?`.
-fn quotable(text: &str) -> String {
-    let plain = |c: char| if c == ' ' || c.is_ascii_graphic() { c } else { '?' };
-    text.chars().take(512).map(plain).collect::<String>().replace(['"', '\\'], "'")
-}
-
-/// One line in the gateway's own log for a call that was forwarded.
-fn tell(call: &Call, ruling: Ruling, outcome: Outcome, finished: Finished) {
+/// Lines in the diagnostic log for a call that was forwarded, and an event where upstream has made
+/// of the deployment what no rule allows and nobody predicted.
+fn tell(call: &Call, ruling: Ruling, outcome: Outcome, finished: Finished, compared: &Compared) {
     super::report(call, ruling, outcome);
+    if !compared.after_violations.is_empty() {
+        super::report_after(call, &compared.after_violations);
+    }
     if finished == Finished::Deferred {
         tracing::error!(
             request_id = %call.visit.request_id,

@@ -14,10 +14,13 @@ use super::headers;
 use super::passthrough::{IDENTITY, target};
 use super::pool::SendError;
 use super::reply::{Refusal, Reply, whole};
+use super::snapshot::Seen;
 use super::upload::RequestBody;
+use super::{Scene, Visit};
 use crate::audit::record::{Outcome, UpstreamAnswer};
 use crate::config::Limits;
 use crate::deployment::{self, patch};
+use crate::offload;
 
 /// The longest a governed call waits for the head of upstream's answer, and again for all of its
 /// body, whatever `upstream.response_timeout` allows to others: it holds its deployment's turn.
@@ -50,8 +53,7 @@ pub(super) enum Unanswered {
 
 /// Sends the judged bytes to the route that was matched, once.
 pub(super) async fn write(call: &Call, body: Bytes) -> Result<Answer, Unanswered> {
-    let provider = call.scene.live.config.upstream.provider;
-    let path = call.route_path(provider);
+    let path = call.route_path();
     let mut headers = call.headers.clone();
     headers.insert(IDENTITY.0, IDENTITY.1);
     headers.remove(header::CONTENT_LENGTH);
@@ -66,20 +68,21 @@ pub(super) async fn write(call: &Call, body: Bytes) -> Result<Answer, Unanswered
     *request.uri_mut() =
         target(&path, call.query.as_deref()).map_err(|_source| Unanswered::Broken)?;
     *request.headers_mut() = headers;
-    exchange(call, request).await
+    exchange(&call.scene, &call.visit, request).await
 }
 
 /// Sends a request and reads the answer whole.
 pub(super) async fn exchange(
-    call: &Call,
+    scene: &Scene,
+    visit: &Visit,
     mut request: Request<RequestBody>,
 ) -> Result<Answer, Unanswered> {
-    let live = &call.scene.live;
+    let live = &scene.live;
     let patience = live.config.upstream.response_timeout.min(PATIENCE_MAX);
-    let sent = call.scene.pool.send(&live.dialer, &mut request, None, patience).await;
+    let sent = scene.pool.send(&live.dialer, &mut request, None, patience).await;
     let answered = sent.map_err(|error| {
         tracing::warn!(
-            request_id = %call.visit.request_id,
+            request_id = %visit.request_id,
             error = &error as &dyn std::error::Error,
             "no answer from upstream to a governed call"
         );
@@ -90,7 +93,8 @@ pub(super) async fn exchange(
         }
     })?;
     let (parts, mut incoming) = answered.into_parts();
-    call.scene.learn(&call.visit, parts.status);
+    scene.learn(visit, parts.status);
+    scene.learn_taken(visit, parts.status);
     let patience = Patience::of_upstream(patience);
     let reading =
         collect(&mut incoming, parts.version, live.config.limits.answer_bytes, patience, None);
@@ -106,9 +110,25 @@ pub(super) async fn exchange(
 
 impl Answer {
     /// The Deployment that the body is, if it is one.
-    pub(super) fn deployment(&self, limits: &Limits) -> Option<Value> {
-        let document = patch::parse_value(&self.body, limits.json_depth.max(128)).ok()?;
-        deployment::id_of(&document).is_some().then_some(document)
+    pub(super) async fn deployment(&self, limits: &Limits) -> Option<Seen> {
+        let (body, depth_max) = (self.body.clone(), limits.json_depth.max(128));
+        let read = move || {
+            let document = patch::parse_value(&body, depth_max).ok()?;
+            deployment::id_of(&document)?;
+            Some(Seen::new(document, body.len()))
+        };
+        offload::run(self.body.len(), read).await
+    }
+
+    /// Whether upstream itself says no in its own envelope, in a way that tells that nothing was
+    /// done and nothing will be: what it does not know how to do (501).
+    pub(super) fn surely_did_nothing(&self) -> bool {
+        let is_envelope = || {
+            let read: Value = serde_json::from_slice(&self.body).ok()?;
+            let is_error = read.get("type")? == "error" && read.get("error")?.is_object();
+            is_error.then_some(())
+        };
+        self.status == StatusCode::NOT_IMPLEMENTED && is_envelope().is_some()
     }
 
     /// Contract §5: outcome by upstream's answer.

@@ -10,12 +10,14 @@ use std::time::{Duration, Instant};
 use http::{HeaderValue, Method};
 
 use self::buckets::Buckets;
+pub(super) use self::kept::KeptBytes;
 use super::identify::{Address, Caller};
 use crate::clock::{Clock, Moment, Timestamp};
 use crate::config::{Budget, RateLimit};
 use crate::ids::Fingerprint;
 
 mod buckets;
+mod kept;
 
 /// The most tokens remembered as good, and the most addresses remembered as blocked.
 const REMEMBERED_MAX: usize = 65_536;

@@ -13,6 +13,7 @@ use super::upload::RequestBody;
 use super::{Scene, Visit, headers, passthrough};
 use crate::deployment::digest::etag;
 use crate::deployment::id_of;
+use crate::offload;
 
 /// Answers as upstream does. The answer is held whole, since its etag comes before its body;
 /// where it says that it is longer than `limits.answer_bytes`, it passes as it comes, without.
@@ -36,6 +37,8 @@ pub(super) async fn read(
     let sent = scene.pool.send(&scene.live.dialer, &mut request, None, timeout).await;
     let answered = sent.map_err(|error| no_answer(visit, &error))?;
     scene.learn(visit, answered.status());
+    scene.learn_taken(visit, answered.status());
+    scene.learn_shown(visit, deployment_id, answered.status());
     let length = hyper::body::Body::size_hint(answered.body()).exact();
     if !answered.status().is_success() || length.is_some_and(|len| len > answers_max) {
         return Ok(passthrough::relay(answered, None));
@@ -57,9 +60,15 @@ pub(super) async fn read(
     })?;
     let answer =
         Answer { status: parts.status, version: parts.version, headers: parts.headers, body };
-    let shown = answer.deployment(&config.limits);
-    let shown = shown.filter(|document| id_of(document) == Some(deployment_id));
-    let tag = shown.map(|document| etag(&scene.gateway.key, config.upstream.provider, &document));
+    let shown = answer.deployment(&config.limits).await;
+    let shown = shown.filter(|shown| id_of(&shown.document) == Some(deployment_id));
+    let tag = match shown {
+        Some(shown) => {
+            let (key, provider) = (scene.gateway.key.clone(), config.upstream.provider);
+            Some(offload::run(shown.bytes, move || etag(&key, provider, &shown.document)).await)
+        }
+        None => None,
+    };
     let mut reply = answer.into_reply();
     if let Some(tag) = tag.and_then(|tag| HeaderValue::from_str(&tag).ok()) {
         reply.headers_mut().insert(header::ETAG, tag);

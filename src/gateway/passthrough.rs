@@ -10,15 +10,15 @@ use hyper::body::Incoming;
 use serde_json::json;
 
 use super::headers::{self, Marks};
+use super::identify::Subject;
 use super::limit::Kind;
 use super::pool::{Answered, SendError};
 use super::relay::Relay;
 use super::reply::{Refusal, Reply, ReplyBody};
 use super::upload::{Progress, RequestBody};
-use super::{Scene, Visit};
-use crate::audit::Audit;
+use super::{Gateway, Scene, Visit};
 use crate::audit::record::{Event, EventKind};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Timestamp;
 use crate::key::Token;
 
 /// The most of a path that is recorded, in bytes.
@@ -27,8 +27,9 @@ const PATH_BYTES_MAX: usize = 512;
 /// A write to another resource than deployments, noted when it is dropped: however it ends.
 #[derive(Debug)]
 pub(crate) struct OtherWrite {
-    audit: Audit,
-    clock: Clock,
+    gateway: Arc<Gateway>,
+    /// Under whose name it is counted, where it is not noted.
+    subject: Subject,
     started: Instant,
     progress: Option<Arc<Progress>>,
     status: Option<StatusCode>,
@@ -129,13 +130,13 @@ impl OtherWrite {
         if Kind::of(&head.method) == Kind::Read || !scene.live.config.audit.other_writes {
             return None;
         }
-        let clock = scene.gateway.clock.clone();
+        let gateway = Arc::clone(&scene.gateway);
         let mut path = head.uri.path().to_owned();
         path.truncate(PATH_BYTES_MAX);
         Some(Box::new(Self {
-            audit: scene.gateway.audit.clone(),
-            started: clock.instant(),
-            clock,
+            subject: scene.subject(visit),
+            started: gateway.clock.instant(),
+            gateway,
             progress,
             status: None,
             answer_bytes: 0,
@@ -152,9 +153,27 @@ impl OtherWrite {
     }
 }
 
+impl OtherWrite {
+    /// Whether it leaves an event. Anybody can send writes with made-up tokens: those that upstream
+    /// does not take are counted, and so are those that it refuses to a caller who is not known.
+    fn is_noted(&self) -> bool {
+        match self.status {
+            Some(StatusCode::UNAUTHORIZED) => false,
+            Some(status) if status.is_success() => true,
+            Some(_) | None => matches!(self.subject, Subject::Actor(_)),
+        }
+    }
+}
+
 impl Drop for OtherWrite {
     fn drop(&mut self) {
-        let duration = self.clock.instant().saturating_duration_since(self.started);
+        if !self.is_noted() {
+            // A call without an answer is told as the gateway's own 502.
+            let status = self.status.unwrap_or(StatusCode::BAD_GATEWAY);
+            return self.gateway.refuse(status, self.subject);
+        }
+        let now = self.gateway.clock.instant();
+        let duration = now.saturating_duration_since(self.started);
         self.event.detail = json!({
             "method": self.method.as_str(),
             "path": self.path,
@@ -164,8 +183,8 @@ impl Drop for OtherWrite {
             "duration_ms": u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
         });
         match &self.token {
-            Some(token) => self.audit.note_of(self.event.clone(), token),
-            None => self.audit.note(self.event.clone()),
+            Some(token) => self.gateway.audit.note_of(self.event.clone(), token),
+            None => self.gateway.audit.note(self.event.clone()),
         }
     }
 }

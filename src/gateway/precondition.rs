@@ -1,17 +1,19 @@
 //! `If-Match` on a governed call (RFC 9110, 13.1.1), against the gateway's own etag.
 
-use serde_json::Value;
-
 use super::call::Call;
+use super::snapshot::Seen;
 use crate::deployment::digest::etag;
+use crate::offload;
 
 /// Whether the deployment is still one that `If-Match` names; true where there is none to name.
-pub(super) fn holds(call: &Call, before: Option<&Value>) -> bool {
+pub(super) async fn holds(call: &Call, before: Option<&Seen>) -> bool {
     if call.if_match.is_empty() {
         return true;
     }
     let Some(before) = before else { return false };
-    let current = etag(&call.scene.gateway.key, call.scene.live.config.upstream.provider, before);
+    let (key, provider) = (call.scene.gateway.key.clone(), call.provider());
+    let document = std::sync::Arc::clone(&before.document);
+    let current = offload::run(before.bytes, move || etag(&key, provider, &document)).await;
     let mut named = call
         .if_match
         .iter()

@@ -1,89 +1,268 @@
-//! How much memory governed calls may hold, all together: from a body's first byte to the end of
-//! its exchange, which goes on when its client has gone.
+//! How much memory governed calls may hold: from a body's first bytes to the end of its exchange,
+//! which goes on when its client has gone. What is counted is what a call's documents take in
+//! memory, text and parsed values together.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use serde_json::Value;
 
-/// What all of them may hold, in KiB.
-const KIB_MAX: usize = 512 * 1024;
+use crate::deployment::Object;
+use crate::ids::Fingerprint;
 
-/// What is left for calls that hold little: long bodies, which may come at the pace of their
-/// clients, take the rest at most.
-const KIB_FOR_SMALL: usize = KIB_MAX / 4;
+/// The bytes that all calls may hold.
+const BYTES_MAX: usize = 512 << 20;
 
-/// A call that holds little, in KiB: most bodies are shorter by far.
-const SMALL_KIB_MAX: usize = 64;
+/// The bytes that are left for calls that hold little: long bodies, which may come at the pace of
+/// their clients, take the rest at most.
+const BYTES_FOR_SMALL: usize = BYTES_MAX / 4;
 
-/// What a call counts for beside its body, in KiB: its header, its task, its connection.
-const CALL_KIB: u32 = 16;
+/// The bytes that the calls of one token may hold.
+const TOKEN_BYTES_MAX: usize = BYTES_MAX / 4;
 
-/// The room that is left. Clones share it.
-#[derive(Clone, Debug)]
-pub(super) struct Room(Arc<Semaphore>);
+/// The bytes that the calls of one address may hold: of all that may come from an office, some is
+/// left for others.
+const ADDRESS_BYTES_MAX: usize = BYTES_MAX / 2;
 
-/// What one call holds of it, until it is dropped.
+/// The bytes that calls may hold whose callers upstream has not taken yet: the rest is for those
+/// that it has.
+const STRANGERS_BYTES_MAX: usize = BYTES_MAX / 4;
+
+/// The bytes that such calls of one address may hold: the longest bodies there are.
+const STRANGERS_ADDRESS_BYTES_MAX: usize = STRANGERS_BYTES_MAX / 2;
+
+/// A call that holds little, in bytes: most bodies are shorter by far.
+const SMALL_BYTES_MAX: usize = 256 << 10;
+
+/// What a call counts for beside its documents, in bytes: its header, its task, its connection.
+const CALL_BYTES: usize = 16 << 10;
+
+/// What a parsed value takes beside its text, in bytes: itself, its place in a list or map, what
+/// the allocator adds.
+const VALUE_BYTES: usize = 80;
+
+/// The memory that governed calls hold. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Room(Arc<Mutex<Shares>>);
+
+#[derive(Debug, Default)]
+struct Shares {
+    all: usize,
+    by_token: HashMap<Fingerprint, usize>,
+    by_address: HashMap<IpAddr, usize>,
+    /// The part of all that is held for callers whom upstream has not taken yet.
+    strangers: usize,
+    strangers_by_address: HashMap<IpAddr, usize>,
+}
+
+/// Whose memory it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Holder {
+    pub(super) token: Fingerprint,
+    /// An address of IPv4, or a /64 of IPv6.
+    pub(super) address: IpAddr,
+}
+
+/// One call's share, until it is dropped. It is empty until the first bytes are there.
 #[derive(Debug)]
 pub(super) struct Held {
     room: Room,
-    permit: OwnedSemaphorePermit,
-    /// Bytes that are drawn and not used up yet.
-    spare: usize,
-}
-
-impl Default for Room {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(KIB_MAX)))
-    }
+    holder: Holder,
+    bytes: usize,
+    is_vouched_for: bool,
 }
 
 impl Room {
-    /// Room for one more call, its body to come; none where there is none.
-    pub(super) fn enter(&self) -> Option<Held> {
-        let permit = Arc::clone(&self.0).try_acquire_many_owned(CALL_KIB).ok()?;
-        Some(Held { room: self.clone(), permit, spare: 0 })
+    /// The share of a call whose body is about to come; `is_vouched_for` where upstream has taken
+    /// the caller's token.
+    pub(super) fn enter(&self, holder: Holder, is_vouched_for: bool) -> Held {
+        Held { room: self.clone(), holder, bytes: 0, is_vouched_for }
+    }
+
+    fn shares(&self) -> MutexGuard<'_, Shares> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Held {
-    /// Draws room for so many bytes more; false where there is none.
+    /// Draws room for so many bytes more; `false` where there is none.
     pub(super) fn grow(&mut self, bytes: usize) -> bool {
-        if let Some(missing) = bytes.checked_sub(self.spare).filter(|missing| *missing > 0) {
-            let kib = u32::try_from(missing.div_ceil(1024)).unwrap_or(u32::MAX);
-            let is_small = self.permit.num_permits() + kib as usize <= SMALL_KIB_MAX;
-            let left = self.room.0.available_permits();
-            if !is_small && left < KIB_FOR_SMALL + kib as usize {
-                return false;
-            }
-            let Ok(more) = Arc::clone(&self.room.0).try_acquire_many_owned(kib) else {
-                return false;
-            };
-            self.permit.merge(more);
-            self.spare += kib as usize * 1024;
+        let bytes = if self.bytes == 0 { bytes.saturating_add(CALL_BYTES) } else { bytes };
+        let mut shares = self.room.shares();
+        let all_max = if self.bytes.saturating_add(bytes) <= SMALL_BYTES_MAX {
+            BYTES_MAX
+        } else {
+            BYTES_MAX - BYTES_FOR_SMALL
+        };
+        if !shares.has_room(self.holder, bytes, all_max)
+            || !(self.is_vouched_for || shares.has_room_for_strangers(self.holder, bytes))
+        {
+            return false;
         }
-        self.spare -= bytes;
+        shares.add(self.holder, bytes);
+        if !self.is_vouched_for {
+            shares.strangers += bytes;
+            *shares.strangers_by_address.entry(self.holder.address).or_default() += bytes;
+        }
+        drop(shares);
+        self.bytes += bytes;
         true
     }
+
+    /// Upstream has taken the caller's token: what is held is a known caller's from now on.
+    pub(super) fn vouch(&mut self) {
+        if !self.is_vouched_for {
+            self.is_vouched_for = true;
+            self.room.shares().know(self.holder, self.bytes);
+        }
+    }
+
+    /// Counts bytes that are held already, whether there is room for them or not: what a change
+    /// that was forwarded brings back is needed for its record.
+    pub(super) fn grow_beyond(&mut self, bytes: usize) {
+        self.room.shares().add(self.holder, bytes);
+        self.bytes += bytes;
+    }
+}
+
+impl Shares {
+    fn has_room(&self, holder: Holder, bytes: usize, all_max: usize) -> bool {
+        let within = |held: usize, max: usize| held.saturating_add(bytes) <= max;
+        within(self.all, all_max)
+            && within(self.by_token.get(&holder.token).copied().unwrap_or(0), TOKEN_BYTES_MAX)
+            && within(self.by_address.get(&holder.address).copied().unwrap_or(0), ADDRESS_BYTES_MAX)
+    }
+
+    fn has_room_for_strangers(&self, holder: Holder, bytes: usize) -> bool {
+        let of_address = self.strangers_by_address.get(&holder.address).copied().unwrap_or(0);
+        self.strangers.saturating_add(bytes) <= STRANGERS_BYTES_MAX
+            && of_address.saturating_add(bytes) <= STRANGERS_ADDRESS_BYTES_MAX
+    }
+
+    /// Takes bytes off the strangers' part.
+    fn know(&mut self, holder: Holder, bytes: usize) {
+        self.strangers = self.strangers.saturating_sub(bytes);
+        give_back(&mut self.strangers_by_address, &holder.address, bytes);
+    }
+
+    fn add(&mut self, holder: Holder, bytes: usize) {
+        self.all += bytes;
+        *self.by_token.entry(holder.token).or_default() += bytes;
+        *self.by_address.entry(holder.address).or_default() += bytes;
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            let mut shares = self.room.shares();
+            shares.all = shares.all.saturating_sub(self.bytes);
+            if !self.is_vouched_for {
+                shares.know(self.holder, self.bytes);
+            }
+            give_back(&mut shares.by_token, &self.holder.token, self.bytes);
+            give_back(&mut shares.by_address, &self.holder.address, self.bytes);
+        }
+    }
+}
+
+fn give_back<K: Eq + Hash>(shares: &mut HashMap<K, usize>, key: &K, bytes: usize) {
+    if let Some(held) = shares.get_mut(key) {
+        *held = held.saturating_sub(bytes);
+        if *held == 0 {
+            shares.remove(key);
+        }
+    }
+}
+
+/// What a parsed document takes in memory, in bytes, about.
+pub(super) fn parsed_bytes(value: &Value) -> usize {
+    VALUE_BYTES
+        + match value {
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+            Value::String(text) => text.len(),
+            Value::Array(items) => items.iter().map(parsed_bytes).sum(),
+            Value::Object(members) => members_bytes(members),
+        }
+}
+
+/// What an object's members take in memory, in bytes, about.
+pub(super) fn members_bytes(members: &Object) -> usize {
+    members.iter().map(|(name, value)| name.len() + parsed_bytes(value)).sum()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn holder(n: u8) -> Holder {
+        Holder { token: Fingerprint::from_bytes([n; 8]), address: IpAddr::from([192, 0, 2, n]) }
+    }
+
+    #[test]
+    fn a_call_holds_nothing_before_its_first_bytes() {
+        let room = Room::default();
+        let calls: Vec<_> = (0..100_000).map(|_| room.enter(holder(1), true)).collect();
+        assert_eq!(room.shares().all, 0);
+        drop(calls);
+    }
+
     #[test]
     fn room_is_bounded_and_given_back() {
         let room = Room::default();
-        let mut first = room.enter().unwrap();
-        assert!(first.grow(1) && first.grow(1023) && first.grow(380 << 20));
-        let mut second = room.enter().unwrap();
-        assert!(!second.grow(13 << 20));
-        assert!(second.grow(40 << 10), "there is room for what is small");
-        drop(first);
-        assert!(second.grow(13 << 20));
-        drop(second);
-        let small: Vec<_> = std::iter::from_fn(|| room.enter()).collect();
-        assert_eq!(small.len() * CALL_KIB as usize, KIB_MAX);
-        drop(small);
-        assert_eq!(room.0.available_permits(), KIB_MAX);
+        let mut held: Vec<_> = (0..3).map(|n| room.enter(holder(n), true)).collect();
+        assert!(held.iter_mut().all(|held| held.grow(120 << 20)));
+        let mut late = room.enter(holder(9), true);
+        assert!(!late.grow(40 << 20));
+        assert!(late.grow(200 << 10), "there is room for what is small");
+        held[0].grow_beyond(300 << 20);
+        assert!(!late.grow(1 << 10), "what is beyond counts too");
+        drop(held);
+        assert!(late.grow(100 << 20));
+        drop(late);
+        let shares = room.shares();
+        assert!(shares.all == 0 && shares.by_token.is_empty() && shares.by_address.is_empty());
+    }
+
+    #[test]
+    fn no_token_and_no_address_takes_it_all() {
+        let room = Room::default();
+        let mut one = room.enter(holder(1), true);
+        assert!(one.grow(TOKEN_BYTES_MAX - CALL_BYTES) && !one.grow(1));
+        let office = |n| Holder { token: Fingerprint::from_bytes([n; 8]), ..holder(1) };
+        let mut colleague = room.enter(office(2), true);
+        assert!(colleague.grow(TOKEN_BYTES_MAX - CALL_BYTES));
+        assert!(!room.enter(office(3), true).grow(1), "the office has its half");
+        assert!(room.enter(holder(4), true).grow(1 << 20), "others have theirs");
+    }
+
+    #[test]
+    fn strangers_have_a_part_and_leave_the_rest() {
+        let room = Room::default();
+        let strangers: Vec<_> = (0..=u8::MAX)
+            .map(|n| room.enter(holder(n), false))
+            .filter_map(|mut held| held.grow(1 << 20).then_some(held))
+            .collect();
+        assert!(strangers.len() > 100 && strangers.len() <= STRANGERS_BYTES_MAX >> 20);
+        assert!(!room.enter(holder(200), false).grow(2 << 20));
+        assert!(room.enter(holder(200), true).grow(100 << 20));
+        drop(strangers);
+        let mut newcomer = room.enter(holder(7), false);
+        assert!(newcomer.grow(STRANGERS_ADDRESS_BYTES_MAX - CALL_BYTES));
+        assert!(!room.enter(holder(7), false).grow(1), "an address has half of it");
+        newcomer.vouch();
+        assert!(room.enter(holder(7), false).grow(1));
+        drop(newcomer);
+        let shares = room.shares();
+        assert!(shares.all == 0 && shares.strangers == 0 && shares.by_address.is_empty());
+    }
+
+    #[test]
+    fn a_document_counts_for_its_values_and_its_text() {
+        let nested = serde_json::json!([{"": 0}, {"": 0}]);
+        assert_eq!(parsed_bytes(&nested), 5 * VALUE_BYTES);
+        assert_eq!(parsed_bytes(&serde_json::json!({"ab": "cde"})), 2 * VALUE_BYTES + 5);
     }
 }

@@ -1,17 +1,48 @@
 //! The deployment as upstream shows it, read with the caller's own credential.
 
-use http::header::{self, HeaderMap, HeaderValue};
+use std::sync::Arc;
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, StatusCode};
 use serde_json::Value;
 
 use super::call::Call;
 use super::forward::{self, Answer};
-use super::headers;
 use super::limit::Kind;
 use super::passthrough::{IDENTITY, target};
 use super::reply::Refusal;
+use super::room::parsed_bytes;
 use super::upload::RequestBody;
+use super::{Scene, Visit};
 use crate::deployment;
+use crate::ids::Fingerprint;
+use crate::provider::Provider;
+
+/// Fields that the gateway's own GETs do not repeat, beside those of a body and conditional ones.
+const NOT_REPEATED: [HeaderName; 6] = [
+    header::ACCEPT,
+    header::ACCEPT_ENCODING,
+    header::EXPECT,
+    header::RANGE,
+    header::TE,
+    header::TRAILER,
+];
+
+/// How the fields begin that tell of a body (RFC 9110, 8) or set a condition (13.1).
+const NOT_REPEATED_BEGIN: [&str; 2] = ["content-", "if-"];
+
+/// Fields without a constant of their own: of a body's digest (RFC 9530), and of a write.
+const NOT_REPEATED_NAMES: [&str; 4] = ["digest", "idempotency-key", "repr-digest", "want-digest"];
+
+/// A deployment, and how much there is of it.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    pub(super) document: Arc<Value>,
+    /// Bytes of its text.
+    pub(super) bytes: usize,
+    /// Bytes that it takes in memory.
+    pub(super) parsed_bytes: usize,
+}
 
 /// Why a deployment could not be seen.
 #[derive(Debug)]
@@ -22,58 +53,111 @@ pub(super) enum Unseen {
     Failed(Refusal, Option<StatusCode>),
 }
 
+/// Who asks, and how.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asker<'a> {
+    pub(super) scene: &'a Scene,
+    pub(super) visit: &'a Visit,
+    pub(super) token: Fingerprint,
+    /// The caller's header, made ready for upstream.
+    pub(super) headers: &'a HeaderMap,
+    /// The caller's query.
+    pub(super) query: Option<&'a str>,
+}
+
 /// Reads the deployment of a call.
-pub(super) async fn read(call: &Call, deployment_id: &str) -> Result<Value, Unseen> {
-    // It counts as one of the caller's reads, but a governed call is never held up by it.
-    if let Some(limiter) = &call.scene.live.limiter {
-        let now = call.scene.gateway.clock.moment();
-        let _ = limiter.draw(call.caller.actor.fingerprint, Kind::Read, now);
-    }
-    let request = request(call, deployment_id).ok_or_else(|| {
-        Unseen::Failed(Refusal::bad_gateway("the deployment's path can't be built"), None)
-    })?;
-    let answer = forward::exchange(call, request).await.map_err(|error| {
-        let refusal = match error {
-            forward::Unanswered::Slow => Refusal::gateway_timeout(
-                "upstream did not show the deployment in time; nothing was changed",
-            ),
-            _ => Refusal::bad_gateway("upstream did not show the deployment; nothing was changed"),
-        };
-        Unseen::Failed(refusal, None)
-    })?;
+pub(super) async fn read(call: &Call, deployment_id: &str) -> Result<Seen, Unseen> {
+    let path = format!("{}/deployments/{deployment_id}", call.provider().base_path);
+    let asked = ask(call.asker(), &path, None).await;
+    let answer = asked.map_err(|refusal| Unseen::Failed(refusal, None))?;
+    call.scene.learn_shown(&call.visit, deployment_id, answer.status);
     if answer.status.is_client_error() || answer.status.as_u16() == 529 {
         return Err(Unseen::Answered(answer));
     }
     let status = answer.status;
-    let document = answer.deployment(&call.scene.live.config.limits);
-    document
-        .filter(|found| status.is_success() && deployment::id_of(found) == Some(deployment_id))
-        .ok_or_else(|| {
-            let refusal = Refusal::bad_gateway(format!(
-                "upstream answered {status} where the deployment was asked for; nothing was changed"
-            ));
-            Unseen::Failed(refusal, Some(status))
-        })
+    let seen = answer.deployment(&call.scene.live.config.limits).await;
+    let is_it = |seen: &Seen| {
+        status.is_success() && deployment::id_of(&seen.document) == Some(deployment_id)
+    };
+    seen.filter(is_it).ok_or_else(|| {
+        let refusal = Refusal::bad_gateway(format!(
+            "upstream answered {status} where the deployment was asked for; nothing was changed"
+        ));
+        Unseen::Failed(refusal, Some(status))
+    })
 }
 
-/// The gateway's own GET: the caller's credential, version headers and query, and nothing else.
-fn request(call: &Call, deployment_id: &str) -> Option<Request<RequestBody>> {
-    let provider = call.scene.live.config.upstream.provider;
-    let mut headers = HeaderMap::new();
-    let own = [header::AUTHORIZATION, header::USER_AGENT];
-    let named = provider.version_headers.iter().chain(&["x-api-key", "x-request-id"]);
-    for name in own.iter().map(header::HeaderName::as_str).chain(named.copied()) {
-        for value in call.headers.get_all(name) {
-            headers.append(header::HeaderName::try_from(name).ok()?, value.clone());
-        }
+/// Asks for a list of one deployment, which upstream answers to any caller whom it serves.
+pub(super) async fn list(asker: Asker<'_>) -> Result<Answer, Refusal> {
+    let path = format!("{}/deployments", asker.provider().base_path);
+    ask(asker, &path, Some("limit=1")).await
+}
+
+/// Sends one of the gateway's own GETs.
+async fn ask(asker: Asker<'_>, path: &str, own: Option<&str>) -> Result<Answer, Refusal> {
+    // It counts as one of the caller's reads, but a governed call is never held up by it.
+    if let Some(limiter) = &asker.scene.live.limiter {
+        let now = asker.scene.gateway.clock.moment();
+        let _ = limiter.draw(asker.token, Kind::Read, now);
+    }
+    let request = request(asker, path, own)?;
+    forward::exchange(asker.scene, asker.visit, request).await.map_err(|error| match error {
+        forward::Unanswered::Slow => Refusal::gateway_timeout(
+            "upstream did not show the deployment in time; nothing was changed",
+        ),
+        _ => Refusal::bad_gateway("upstream did not show the deployment; nothing was changed"),
+    })
+}
+
+/// The gateway's own GET: with the caller's header fields, but for those that belong to the
+/// caller's own message, and of the query what the provider's table names.
+fn request(
+    asker: Asker<'_>,
+    path: &str,
+    own: Option<&str>,
+) -> Result<Request<RequestBody>, Refusal> {
+    let mut headers: HeaderMap = asker.headers.clone();
+    let left_out: Vec<HeaderName> =
+        headers.keys().filter(|name| !is_repeated(name)).cloned().collect();
+    for name in left_out {
+        headers.remove(name);
     }
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
     headers.insert(IDENTITY.0, IDENTITY.1);
-    headers::add_via(&mut headers, call.version);
-    let path = format!("{}/deployments/{deployment_id}", provider.base_path);
+    let query = query(asker, own);
     let mut request = Request::new(RequestBody::Empty);
     *request.method_mut() = Method::GET;
-    *request.uri_mut() = target(&path, call.query.as_deref()).ok()?;
+    *request.uri_mut() = target(path, query.as_deref())
+        .map_err(|_source| Refusal::bad_gateway("the deployment's path can't be built"))?;
     *request.headers_mut() = headers;
-    Some(request)
+    Ok(request)
+}
+
+fn is_repeated(name: &HeaderName) -> bool {
+    !NOT_REPEATED.contains(name)
+        && !NOT_REPEATED_BEGIN.iter().any(|start| name.as_str().starts_with(start))
+        && !NOT_REPEATED_NAMES.contains(&name.as_str())
+}
+
+/// What of the caller's query is repeated, and what the gateway asks by itself. Anything else
+/// could choose what is shown.
+fn query(asker: Asker<'_>, own: Option<&str>) -> Option<String> {
+    let listed = asker.provider().repeated_query_keys;
+    let pairs = asker.query.unwrap_or_default().split('&');
+    let repeated = pairs.filter(|pair| listed.contains(&pair.split('=').next().unwrap_or(pair)));
+    let kept: Vec<&str> = own.into_iter().chain(repeated).collect();
+    (!kept.is_empty()).then(|| kept.join("&"))
+}
+
+impl Asker<'_> {
+    fn provider(&self) -> &'static Provider {
+        self.scene.live.config.upstream.provider
+    }
+}
+
+impl Seen {
+    pub(super) fn new(document: Value, bytes: usize) -> Self {
+        let parsed_bytes = parsed_bytes(&document);
+        Self { document: Arc::new(document), bytes, parsed_bytes }
+    }
 }

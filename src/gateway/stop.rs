@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use serde_json::Value;
 
-use super::call::Call;
-use super::exchange::mark;
+use super::Live;
+use super::call::{Call, CallBody};
+use super::decide::Evaluation;
 use super::forward::Answer;
 use super::identify::Subject;
+use super::mark::mark;
 use super::reply::{Refusal, Reply};
+use super::snapshot::{Seen, Unseen};
 use crate::audit::Unavailable;
 use crate::audit::record::{Completion, Outcome, Ruling, UpstreamAnswer};
 use crate::policy::Violation;
@@ -33,14 +35,17 @@ struct StopRecord {
     ruling: Ruling,
     outcome: Outcome,
     decision: Decision,
-    before: Option<Arc<Value>>,
+    before: Option<Seen>,
     upstream: Option<UpstreamAnswer>,
+    /// The configuration whose policy has decided; `None` where none was asked.
+    live: Option<Arc<Live>>,
 }
 
 impl Stop {
     fn own(refusal: Refusal, ruling: Ruling, outcome: Outcome) -> Self {
         let decision = Decision::default();
-        let record = StopRecord { ruling, outcome, decision, before: None, upstream: None };
+        let record =
+            StopRecord { ruling, outcome, decision, before: None, upstream: None, live: None };
         Self { answer: StopAnswer::Own(refusal), record: Some(record) }
     }
 
@@ -70,14 +75,20 @@ impl Stop {
         Self::own(Refusal::unavailable(message, Some(1)), Ruling::Refuse, Outcome::Failed)
     }
 
+    /// The deployment is too long for the memory that is left: 503.
+    pub(super) fn no_room() -> Self {
+        Self::own(Refusal::crowded(), Ruling::Refuse, Outcome::Failed)
+    }
+
     /// `If-Match` does not hold: 412.
-    pub(super) fn precondition(before: Option<Arc<Value>>) -> Self {
+    pub(super) fn precondition(before: Option<Seen>) -> Self {
         Self::own(Refusal::precondition(), Ruling::Refuse, Outcome::Refused)
             .with(|record| record.before = before)
     }
 
     /// The policy denies: 403. The message tells of every violation, those that deny first.
-    pub(super) fn denied(decision: Decision, before: Option<Arc<Value>>) -> Self {
+    pub(super) fn denied(evaluation: Evaluation, before: Option<Seen>) -> Self {
+        let Evaluation { decision, live } = evaluation;
         let mut broken: Vec<&Violation> = decision.violations.iter().collect();
         broken.sort_by_key(|violation| std::cmp::Reverse(violation.enforcement));
         let param = broken.first().map(|violation| dotted(&violation.path));
@@ -88,24 +99,33 @@ impl Stop {
             |record| {
                 record.before = before;
                 record.decision = decision;
+                record.live = Some(live);
             },
         )
     }
 
     /// Upstream does not show the deployment to this caller. Its 401s are only counted.
-    pub(super) fn unseen(answer: Answer) -> Self {
+    pub(super) fn unseen(unseen: Unseen) -> Self {
+        match unseen {
+            Unseen::Answered(answer) => Self::not_shown(answer),
+            Unseen::Failed(refusal, status) => Self::failed(refusal, status),
+        }
+    }
+
+    fn not_shown(answer: Answer) -> Self {
         let record = (answer.status != StatusCode::UNAUTHORIZED).then(|| StopRecord {
             ruling: Ruling::Refuse,
             outcome: Outcome::Rejected,
             decision: Decision::default(),
             before: None,
             upstream: Some(answer.told()),
+            live: None,
         });
         Self { answer: StopAnswer::Upstream(answer), record }
     }
 
     /// The deployment could not be read: 502 or 504.
-    pub(super) fn failed(refusal: Refusal, status: Option<StatusCode>) -> Self {
+    fn failed(refusal: Refusal, status: Option<StatusCode>) -> Self {
         let status = status.map(|status| status.as_u16());
         Self::own(refusal, Ruling::Refuse, Outcome::Failed).with(|record| {
             record.upstream = status.map(|_| UpstreamAnswer { status, request_id: None });
@@ -127,7 +147,7 @@ impl Stop {
     }
 
     /// Makes the record durable, then answers.
-    pub(super) async fn record(self, call: &Call) -> Reply {
+    pub(super) async fn record(self, call: &Call, body: &CallBody) -> Reply {
         let marked = match self.record {
             None => {
                 self.count(call);
@@ -142,8 +162,11 @@ impl Stop {
                     deployment_id: None,
                     after: None,
                     effect: None,
+                    after_violations: Vec::new(),
                 };
-                let intent = call.intent(ruling, record.decision, record.before);
+                let live = record.live.unwrap_or_else(|| Arc::clone(&call.scene.live));
+                let evaluation = Evaluation { decision: record.decision, live };
+                let intent = call.intent(body, ruling, evaluation, record.before);
                 if let Err(unavailable) = call.scene.gateway.audit.record(intent, end).await {
                     let stop = Self::unrecorded(&unavailable);
                     return stop.answer.into_reply(call);

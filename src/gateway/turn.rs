@@ -1,84 +1,208 @@
-//! One governed write at a time per deployment, first come first served.
+//! One governed write at a time per deployment. Callers take turns: whoever has the turn next is
+//! the longest waiting call of the caller whose last turn lies furthest back, so that no caller
+//! keeps another one from a deployment by the number of its calls.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
-/// The most calls that hold or wait for one deployment's turn.
-const WAITING_MAX: usize = 257;
+use crate::ids::Fingerprint;
 
-/// Every deployment whose turn is held or waited for.
+/// The most calls that wait for one deployment's turn.
+const WAITING_MAX: usize = 256;
+
+/// The most calls of one caller that wait for one deployment's turn.
+const WAITING_OF_ONE_MAX: usize = 32;
+
+/// Every deployment whose turn is held, waited for or watched. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Turns {
     lines: Arc<Mutex<HashMap<String, Line>>>,
 }
 
-#[derive(Debug)]
+/// The calls that concern one deployment.
+#[derive(Debug, Default)]
 struct Line {
-    calls: usize,
-    head: Arc<Semaphore>,
+    is_held: bool,
+    /// How many turns were taken since the line came to be.
+    turns: u64,
+    watches: usize,
+    waiting: usize,
+    /// The callers with waiting calls, the next one first; each with its calls, the oldest first.
+    callers: VecDeque<(Fingerprint, VecDeque<Waiting>)>,
 }
+
+/// A call that waits. Its turn is handed to it while it listens; a call that has given up does
+/// not.
+type Waiting = oneshot::Sender<Turn>;
 
 /// A deployment's turn: until it is dropped, nobody else has it.
 #[derive(Debug)]
 pub(super) struct Turn {
-    _permit: OwnedSemaphorePermit,
-    _place: Place,
-}
-
-/// A place in a deployment's line, given up when dropped.
-#[derive(Debug)]
-struct Place {
     turns: Turns,
     deployment_id: String,
+    number: u64,
+}
+
+/// A look at a line that tells later whether anybody had the turn meanwhile.
+#[derive(Debug)]
+pub(super) struct Watch {
+    turns: Turns,
+    deployment_id: String,
+    /// The number of the next turn, where the line was at rest.
+    next: Option<u64>,
 }
 
 /// The turn did not come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NoTurn {
-    /// Too many wait already.
+    /// Too many calls wait already.
     Crowded,
-    /// Those before took too long.
+    /// Too many calls of the same caller wait already.
+    CrowdedByCaller,
+    /// The calls before took too long.
     Late,
 }
 
 impl Turns {
-    /// Waits at most `timeout` for the turn of `deployment_id`.
+    /// Waits at most `wait_max` for the turn of `deployment_id`.
     pub(super) async fn take(
         &self,
         deployment_id: &str,
-        timeout: Duration,
+        caller: Fingerprint,
+        wait_max: Duration,
     ) -> Result<Turn, NoTurn> {
-        let (place, head) = self.line_up(deployment_id)?;
-        match tokio::time::timeout(timeout, head.acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(Turn { _permit: permit, _place: place }),
-            // The semaphore is never closed; were it, the turn would not come either.
-            Ok(Err(_)) | Err(_) => Err(NoTurn::Late),
+        let mut handed_over = match self.line_up(deployment_id, caller)? {
+            LinedUp::First(turn) => return Ok(turn),
+            LinedUp::Behind(handed_over) => handed_over,
+        };
+        if let Ok(Ok(turn)) = timeout(wait_max, &mut handed_over).await {
+            return Ok(turn);
         }
+        // It may have come just now. Closing makes sure that it does not come later.
+        handed_over.close();
+        let came = handed_over.try_recv().map_err(|_none| NoTurn::Late);
+        self.forget_who_left(deployment_id);
+        came
     }
 
-    fn line_up(&self, deployment_id: &str) -> Result<(Place, Arc<Semaphore>), NoTurn> {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let line = lines
-            .entry(deployment_id.to_owned())
-            .or_insert_with(|| Line { calls: 0, head: Arc::new(Semaphore::new(1)) });
-        if line.calls >= WAITING_MAX {
+    /// Begins to watch the line of `deployment_id`.
+    pub(super) fn watch(&self, deployment_id: &str) -> Watch {
+        let mut lines = self.lines();
+        let line = lines.entry(deployment_id.to_owned()).or_default();
+        line.watches += 1;
+        let next = (!line.is_held).then_some(line.turns + 1);
+        Watch { turns: self.clone(), deployment_id: deployment_id.to_owned(), next }
+    }
+
+    fn line_up(&self, deployment_id: &str, caller: Fingerprint) -> Result<LinedUp, NoTurn> {
+        let mut lines = self.lines();
+        let line = lines.entry(deployment_id.to_owned()).or_default();
+        if !line.is_held {
+            line.is_held = true;
+            line.turns += 1;
+            let (turns, number) = (self.clone(), line.turns);
+            return Ok(LinedUp::First(Turn {
+                turns,
+                number,
+                deployment_id: deployment_id.to_owned(),
+            }));
+        }
+        if line.waiting >= WAITING_MAX {
             return Err(NoTurn::Crowded);
         }
-        line.calls += 1;
-        let place = Place { turns: self.clone(), deployment_id: deployment_id.to_owned() };
-        Ok((place, Arc::clone(&line.head)))
+        let (handed, handed_over) = oneshot::channel();
+        match line.callers.iter_mut().find(|(waiting, _)| *waiting == caller) {
+            Some((_, calls)) if calls.len() >= WAITING_OF_ONE_MAX => {
+                return Err(NoTurn::CrowdedByCaller);
+            }
+            Some((_, calls)) => calls.push_back(handed),
+            None => line.callers.push_back((caller, VecDeque::from([handed]))),
+        }
+        line.waiting += 1;
+        Ok(LinedUp::Behind(handed_over))
+    }
+
+    /// Frees the places of calls that have given up.
+    fn forget_who_left(&self, deployment_id: &str) {
+        let mut lines = self.lines();
+        let Some(line) = lines.get_mut(deployment_id) else { return };
+        for (_, calls) in &mut line.callers {
+            calls.retain(|waiting| !waiting.is_closed());
+        }
+        line.callers.retain(|(_, calls)| !calls.is_empty());
+        line.waiting = line.callers.iter().map(|(_, calls)| calls.len()).sum();
+    }
+
+    fn lines(&self) -> MutexGuard<'_, HashMap<String, Line>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Place {
+/// Where a call stands that has just lined up.
+enum LinedUp {
+    First(Turn),
+    Behind(oneshot::Receiver<Turn>),
+}
+
+impl Turn {
+    /// Whether nobody has had the turn since `watch` began: what was seen of the deployment since
+    /// then was seen while no other call was at work on it.
+    pub(super) fn follows(&self, watch: &Watch) -> bool {
+        watch.next == Some(self.number)
+    }
+}
+
+impl Line {
+    /// Takes the next call out of the line: the callers in turn, the oldest call of each first.
+    fn next(&mut self) -> Option<Waiting> {
+        while let Some((caller, mut calls)) = self.callers.pop_front() {
+            let next = calls.pop_front();
+            self.waiting = self.waiting.saturating_sub(usize::from(next.is_some()));
+            if !calls.is_empty() {
+                self.callers.push_back((caller, calls));
+            }
+            if let Some(next) = next.filter(|waiting| !waiting.is_closed()) {
+                return Some(next);
+            }
+        }
+        None
+    }
+
+    fn is_idle(&self) -> bool {
+        !self.is_held && self.watches == 0 && self.callers.is_empty()
+    }
+}
+
+impl Drop for Turn {
     fn drop(&mut self) {
-        let mut lines = self.turns.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.turns.lines();
+        let Some(line) = lines.get_mut(&self.deployment_id) else { return };
+        let next = line.next();
+        line.is_held = next.is_some();
+        if let Some(next) = next {
+            line.turns += 1;
+            let (turns, number) = (self.turns.clone(), line.turns);
+            let turn =
+                Turn { turns, number, deployment_id: std::mem::take(&mut self.deployment_id) };
+            drop(lines);
+            // A call that has given up since gives its turn back here, by dropping it.
+            drop(next.send(turn));
+        } else if line.is_idle() {
+            lines.remove(&self.deployment_id);
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let mut lines = self.turns.lines();
         if let Some(line) = lines.get_mut(&self.deployment_id) {
-            line.calls -= 1;
-            if line.calls == 0 {
+            line.watches -= 1;
+            if line.is_idle() {
                 lines.remove(&self.deployment_id);
             }
         }
@@ -89,15 +213,90 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
+    fn caller(n: u8) -> Fingerprint {
+        Fingerprint::from_bytes([n; 8])
+    }
+
+    const NOW: Duration = Duration::ZERO;
+    const SOON: Duration = Duration::from_secs(5);
+
     #[tokio::test]
     async fn a_line_is_bounded_and_leaves_nothing_behind() {
         let turns = Turns::default();
-        let first = turns.take("dep_1", Duration::ZERO).await.unwrap();
-        assert_eq!(turns.take("dep_1", Duration::ZERO).await.unwrap_err(), NoTurn::Late);
-        assert!(turns.take("dep_2", Duration::ZERO).await.is_ok());
-        let waiting: Vec<_> = (0..256).map(|_| turns.line_up("dep_1").unwrap()).collect();
-        assert_eq!(turns.take("dep_1", Duration::ZERO).await.unwrap_err(), NoTurn::Crowded);
+        let first = turns.take("dep_1", caller(0), NOW).await.unwrap();
+        assert_eq!(turns.take("dep_1", caller(0), NOW).await.unwrap_err(), NoTurn::Late);
+        assert!(turns.take("dep_2", caller(0), NOW).await.is_ok());
+        let line_up = |n: u8| turns.line_up("dep_1", caller(n));
+        let mut waiting = Vec::new();
+        for n in 0..8 {
+            waiting.extend((0..WAITING_OF_ONE_MAX).map(|_| line_up(n).ok().unwrap()));
+            let refused = line_up(n).err();
+            assert!(matches!(refused, Some(NoTurn::CrowdedByCaller | NoTurn::Crowded)), "{n}");
+        }
+        assert_eq!(waiting.len(), WAITING_MAX);
+        assert_eq!(line_up(9).err(), Some(NoTurn::Crowded));
         drop((waiting, first));
-        assert!(turns.lines.lock().unwrap().is_empty());
+        assert!(turns.lines().is_empty());
+    }
+
+    #[tokio::test]
+    async fn callers_take_turns_whatever_the_number_of_their_calls() {
+        let turns = Turns::default();
+        let held = turns.take("dep_1", caller(9), NOW).await.unwrap();
+        let (told, mut order) = tokio::sync::mpsc::unbounded_channel();
+        for n in [1, 1, 1, 1, 2, 3, 2] {
+            let (turns, told) = (turns.clone(), told.clone());
+            let before = turns.clone();
+            let waiting = move || before.lines().get("dep_1").unwrap().waiting;
+            let lined_up = waiting() + 1;
+            tokio::spawn(async move {
+                let turn = turns.take("dep_1", caller(n), SOON).await.unwrap();
+                told.send(n).unwrap();
+                drop(turn);
+            });
+            while waiting() < lined_up {
+                tokio::task::yield_now().await;
+            }
+        }
+        drop((held, told));
+        let mut came = Vec::new();
+        while let Some(n) = order.recv().await {
+            came.push(n);
+        }
+        assert_eq!(came, [1, 2, 3, 1, 2, 1, 1]);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_gives_up_frees_its_place() {
+        let turns = Turns::default();
+        let held = turns.take("dep_1", caller(0), NOW).await.unwrap();
+        for _ in 0..3 * WAITING_OF_ONE_MAX {
+            assert_eq!(turns.take("dep_1", caller(1), NOW).await.unwrap_err(), NoTurn::Late);
+        }
+        // Some calls are dropped where they wait, as a task that is ended drops them.
+        for _ in 0..WAITING_OF_ONE_MAX {
+            drop(turns.line_up("dep_1", caller(2)).ok().unwrap());
+        }
+        let waits = turns.clone();
+        let next = tokio::spawn(async move { waits.take("dep_1", caller(3), SOON).await });
+        tokio::task::yield_now().await;
+        drop(held);
+        assert!(next.await.unwrap().is_ok());
+        assert!(turns.lines().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_watch_tells_whether_anybody_had_the_turn_meanwhile() {
+        let turns = Turns::default();
+        let take = || turns.take("dep_1", caller(0), NOW);
+        let watch = turns.watch("dep_1");
+        let turn = take().await.unwrap();
+        assert!(turn.follows(&watch));
+        let during = turns.watch("dep_1");
+        drop(turn);
+        let turn = take().await.unwrap();
+        assert!(!turn.follows(&watch) && !turn.follows(&during));
+        drop((turn, watch, during));
+        assert!(turns.lines().is_empty());
     }
 }

@@ -82,6 +82,17 @@ pub fn decide(policy: &Policy, subject: &Subject<'_>) -> Decision {
     findings.decision()
 }
 
+/// Judges what upstream shows after a change.
+#[must_use]
+pub fn judge_after(
+    _policy: &Policy,
+    _subject: &Subject<'_>,
+    _decision: &Decision,
+    _after: &Value,
+) -> Vec<Violation> {
+    Vec::new()
+}
+
 /// What the rules have found so far, each rule and place once.
 #[derive(Debug, Default)]
 pub(super) struct Findings {

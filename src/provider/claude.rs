@@ -7,7 +7,7 @@ pub(super) static CLAUDE: Provider = Provider {
     name: "claude",
     base_path: "/v1",
     credentials: &[Credential::Bearer, Credential::ApiKey],
-    version_headers: &["anthropic-version", "anthropic-beta", "anthropic-workspace-id"],
+    repeated_query_keys: &["beta"],
     request_id_header: Some("request-id"),
     body_bytes_max: 32 << 20,
     fields: &super::FIELDS,

@@ -12,7 +12,7 @@ const QODER: Provider = Provider {
     name: "qoder",
     base_path: "/api/v1/cloud",
     credentials: &[Credential::Bearer],
-    version_headers: &[],
+    repeated_query_keys: &["beta"],
     request_id_header: None,
     body_bytes_max: 32 << 20,
     fields: &super::FIELDS,

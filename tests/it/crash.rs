@@ -100,7 +100,7 @@ async fn a_start_that_finds_many_open_changes_takes_no_second() {
         (SELECT ?1 + 1 UNION ALL SELECT n + 1 FROM more WHERE n < ?2) INSERT INTO changes \
         SELECT n, unhex(printf('%032x', n)), terms, operation, deployment, actor_fingerprint, \
         actor_name, actor_team, client_ip, user_agent, request_id || n, received_at, decision, \
-        violations, standing, patch, before, body_bytes, body_digest, redacted \
+        violations, standing, patch, before, body_bytes, body_digest, redacted, method, unkept \
         FROM changes, more WHERE seq = 1";
     let ended = "INSERT INTO ends (seq, outcome, completed_at) SELECT seq, 'rejected', 0 \
         FROM pending";

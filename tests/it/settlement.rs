@@ -16,7 +16,8 @@ fn fault(world: &World, text: &str) {
 
 #[tokio::test]
 async fn an_answer_that_never_came_is_unknown_and_settled_by_what_the_deployment_shows() {
-    for (text, applied) in [("reset-after:1@POST", true), ("reset-before:1@POST", false)] {
+    let (applied, not_told) = (json!(true), Value::Null);
+    for (text, applied) in [("reset-after:1@POST", applied), ("reset-before:1@POST", not_told)] {
         let world = world().await;
         fault(&world, text);
         let answer = world.update(&json!({"description": "maybe"})).await;

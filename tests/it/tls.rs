@@ -180,7 +180,7 @@ async fn a_certificate_that_is_not_trusted_is_a_502_and_nothing_is_sent() {
         assert!(get.json()["error"]["message"].as_str().unwrap().contains("nothing was sent"));
         let write = world.update(&json!({"name": "x"})).await;
         assert_eq!(write.status, 502);
-        assert_eq!(world.change_of(&write).await["outcome"], "failed");
+        assert!(world.changes().await.is_empty(), "nobody knows whose token it is");
         assert_eq!(seen.http1.load(Ordering::Relaxed) + seen.http2.load(Ordering::Relaxed), 0);
     }
 }

@@ -199,10 +199,10 @@ async fn no_file_of_the_log_holds_a_secret() {
     let audit = world.start().await;
     let (pat, secret) = ("pt-T0kenT0kenT0ken", "S3cretS3cretS3cret");
     let mut with_secrets = intent("dep_1");
-    with_secrets.patch = Some(json!({
+    with_secrets.patch = Some(asked(&json!({
         "metadata": {"customer": secret, "note": format!("Bearer {pat}"), pat: 1},
         "environment_variables": format!("A={secret};B={secret}"),
-    }));
+    })));
     with_secrets.before = Some(json!({"resources": [{"authorization_token": secret}]}).into());
     with_secrets.client.user_agent = Some(format!("curl {pat}"));
     with_secrets.request_id = RequestId::well_formed(pat).unwrap();

@@ -159,7 +159,8 @@ fn a_secret_planted_anywhere_reaches_no_record_and_no_file() {
             for _ in 0..40 {
                 let mut call = intent(source.pick(&["dep_1", "dep_2"]));
                 call.token = any_token(source);
-                call.patch = Some(any_document(source, &call.token));
+                let patch = any_document(source, &call.token);
+                call.patch = patch.is_object().then(|| asked(&patch));
                 call.before = Some(any_document(source, &call.token).into());
                 call.client.user_agent = Some(any_text(source, &call.token));
                 call.violations = vec![Violation {

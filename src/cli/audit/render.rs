@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::text::{json, plain};
-use crate::audit::record::{Actor, Bodies, Change, Event, Settlement};
+use crate::audit::record::{Actor, Bodies, Change, Event, Outcome, Settlement};
 use crate::clock::Timestamp;
 use crate::deployment::diff::Difference;
 use crate::policy::Violation;
@@ -57,6 +57,7 @@ pub(super) fn change(change: &Change) -> Vec<String> {
     );
     rules(&mut lines, "violations", &change.violations);
     rules(&mut lines, "standing, broken before already", &change.standing);
+    rules(&mut lines, "broken after, though that was not predicted", &change.after_violations);
     if let Some(bodies) = &change.bodies {
         contents(&mut lines, bodies);
     }
@@ -83,6 +84,14 @@ pub(super) fn step(change: &Change) -> Vec<String> {
     std::iter::once(head).chain(broken).chain(moved).collect()
 }
 
+/// The operation, and the method where that is not the usual one.
+fn asked(change: &Change) -> String {
+    match change.method.as_deref() {
+        Some(method) if method != "POST" => format!("{} ({})", change.operation, plain(method)),
+        _ => change.operation.to_string(),
+    }
+}
+
 fn facts(change: &Change) -> Vec<(&'static str, String)> {
     let optional = |text: Option<&str>| text.map_or(NOTHING.to_owned(), plain);
     let agent = change.client.user_agent.as_deref();
@@ -91,7 +100,7 @@ fn facts(change: &Change) -> Vec<(&'static str, String)> {
         ("who", whole_actor(&change.actor)),
         ("from", format!("{}{agent}", plain(&change.client.ip))),
         ("when", span(change)),
-        ("asked", change.operation.to_string()),
+        ("asked", asked(change)),
         ("deployment", optional(change.deployment_id.as_deref())),
         ("provider", plain(&change.provider)),
         ("request", plain(&change.request_id)),
@@ -101,7 +110,7 @@ fn facts(change: &Change) -> Vec<(&'static str, String)> {
     if let Some(settled) = &change.settled {
         facts.push(("settled", settlement(settled)));
     }
-    let answer = change.upstream.as_ref().map_or("nothing was forwarded".to_owned(), |answer| {
+    let answer = change.upstream.as_ref().map_or(not_answered(change.outcome), |answer| {
         let status = answer.status.map_or("no answer".to_owned(), |status| status.to_string());
         let id = answer.request_id.as_deref();
         format!("{status}{}", id.map(|id| format!(", request {}", plain(id))).unwrap_or_default())
@@ -115,8 +124,31 @@ fn facts(change: &Change) -> Vec<(&'static str, String)> {
         let unit = if body.bytes == 1 { "byte" } else { "bytes" };
         facts.push(("body", format!("{} {unit}{}", body.bytes, digest.unwrap_or_default())));
     }
+    for (name, body) in [
+        ("patch", &change.unkept.patch),
+        ("before", &change.unkept.before),
+        ("after", &change.unkept.after),
+    ] {
+        if let Some(body) = body {
+            let digest = body.digest.as_deref().map(|digest| format!(", {}", plain(digest)));
+            let digest = digest.unwrap_or_default();
+            facts.push(("not kept", format!("{name}: {} bytes{digest}", body.bytes)));
+        }
+    }
     facts.push(("policy", plain(&change.policy_digest)));
     facts
+}
+
+/// What is known where no answer of upstream's is.
+fn not_answered(outcome: Outcome) -> String {
+    let told = match outcome {
+        Outcome::Denied | Outcome::Refused | Outcome::Failed | Outcome::Rejected => {
+            "nothing was forwarded"
+        }
+        Outcome::Pending => "not known yet whether it was forwarded",
+        Outcome::Applied | Outcome::Unknown => "not known whether it was forwarded",
+    };
+    told.to_owned()
 }
 
 /// What the bodies tell: the difference where there is an after, else what was asked for.

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::audit::record::{
     Actor, Bodies, Change, Client, Event, EventKind, Outcome, RefusedBody, Ruling, Settlement,
-    UpstreamAnswer,
+    Unkept, UpstreamAnswer,
 };
 use crate::deployment::diff::{Difference, DifferenceOp, Effect};
 use crate::ids::{ChangeId, Fingerprint};
@@ -24,6 +24,7 @@ fn applied() -> Change {
         seq: 3,
         provider: "qoder-cn".to_owned(),
         operation: Operation::Update,
+        method: Some("POST".to_owned()),
         deployment_id: Some("dep_1".to_owned()),
         actor: Actor {
             fingerprint: Fingerprint::from_bytes([1; 8]),
@@ -37,6 +38,7 @@ fn applied() -> Change {
         decision: Ruling::Allow,
         violations: Vec::new(),
         standing: Vec::new(),
+        after_violations: Vec::new(),
         outcome: Outcome::Applied,
         settled: None,
         upstream: Some(UpstreamAnswer { status: Some(200), request_id: Some("up_1".to_owned()) }),
@@ -51,6 +53,7 @@ fn applied() -> Change {
             ],
         }),
         body: None,
+        unkept: Unkept::default(),
         effect: Some(Effect::Exact),
         redacted: vec!["/patch/token".to_owned()],
         policy_digest: "00ff".to_owned(),

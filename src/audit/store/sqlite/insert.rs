@@ -9,7 +9,7 @@ use super::batch::{Batch, Change, End};
 use super::bulk::{Bulk, Query};
 use super::rows::word_of;
 use crate::audit::document::Snapshot;
-use crate::audit::record::{Event, Settlement};
+use crate::audit::record::{Event, Settlement, Unkept};
 
 static DEPLOYMENTS: LazyLock<Bulk> = LazyLock::new(|| {
     let head = "INSERT INTO deployments (id) SELECT * FROM (VALUES";
@@ -30,25 +30,25 @@ static SNAPSHOTS: LazyLock<Bulk> = LazyLock::new(|| {
 static CHANGES: LazyLock<Bulk> = LazyLock::new(|| {
     let head = "INSERT INTO changes (id, terms, operation, deployment, actor_fingerprint, \
         actor_name, actor_team, client_ip, user_agent, request_id, received_at, decision, \
-        violations, standing, patch, before, body_bytes, body_digest, redacted) \
+        violations, standing, patch, before, body_bytes, body_digest, redacted, method, unkept) \
         SELECT column1, \
         (SELECT number FROM terms WHERE provider = column2 AND policy_digest = column3), \
         column4, (SELECT number FROM deployments WHERE id = column5), column6, column7, column8, \
         column9, column10, column11, column12, column13, column14, column15, column16, column17, \
-        column18, column19, column20 FROM (VALUES";
-    Bulk::new(head, 20, ") WHERE column1 IS NOT NULL")
+        column18, column19, column20, column21, column22 FROM (VALUES";
+    Bulk::new(head, 22, ") WHERE column1 IS NOT NULL")
 });
 
 /// Adds nothing where the change has ended before: a retry may come after a commit that was not
 /// known to have succeeded.
 static ENDS: LazyLock<Bulk> = LazyLock::new(|| {
     let head = "INSERT INTO ends (seq, outcome, completed_at, forwarded, upstream_status, \
-        upstream_request_id, after, effect, paths, redacted) \
+        upstream_request_id, after, effect, paths, redacted, unkept, after_violations) \
         SELECT c.seq, e.column2, e.column3, e.column4, e.column5, e.column6, e.column7, \
-        e.column8, e.column9, e.column10 FROM (VALUES";
+        e.column8, e.column9, e.column10, e.column11, e.column12 FROM (VALUES";
     let tail = ") e CROSS JOIN changes c ON c.id = e.column1 WHERE true \
         ON CONFLICT (seq) DO NOTHING";
-    Bulk::new(head, 10, tail)
+    Bulk::new(head, 12, tail)
 });
 
 static EVENTS: LazyLock<Bulk> = LazyLock::new(|| {
@@ -127,7 +127,9 @@ fn change(query: Query, change: &Change<'_>) -> Result<Query, Error> {
         .bind(change.before)
         .bind(body.map(|body| i64::try_from(body.bytes).unwrap_or(i64::MAX)))
         .bind(body.and_then(|body| body.digest.as_deref()).map(text))
-        .bind(list(&opening.redacted)?);
+        .bind(list(&opening.redacted)?)
+        .bind(intent.method.as_str().to_owned())
+        .bind(unkept(&opening.unkept)?);
     Ok(query)
 }
 
@@ -144,7 +146,9 @@ fn end(query: Query, end: &End<'_>) -> Result<Query, Error> {
         .bind(end.after)
         .bind(completion.effect.as_ref().filter(|_effect| end.after.is_some()).map(word_of))
         .bind(list(&end.ending.paths)?)
-        .bind(list(&end.ending.redacted)?);
+        .bind(list(&end.ending.redacted)?)
+        .bind(unkept(&end.ending.unkept)?)
+        .bind(list(&completion.after_violations)?);
     Ok(query)
 }
 
@@ -168,6 +172,14 @@ fn happening(query: Query, event: &Event) -> Query {
 /// What is bound is kept until SQLite's thread has written it, so it is owned.
 fn text(text: &str) -> String {
     text.to_owned()
+}
+
+/// Bodies that are not kept, as JSON; nothing where all are.
+fn unkept(unkept: &Unkept) -> Result<Option<String>, Error> {
+    if unkept.is_empty() {
+        return Ok(None);
+    }
+    serde_json::to_string(unkept).map(Some).map_err(|error| Error::Encode(error.into()))
 }
 
 /// A list as JSON; an empty one is nothing.

@@ -8,11 +8,12 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use crate::audit::record::{
-    Actor, Bodies, Change, Client, Event, RefusedBody, Settlement, UpstreamAnswer,
+    Actor, Bodies, Change, Client, Event, RefusedBody, Settlement, Unkept, UpstreamAnswer,
 };
 use crate::audit::store::Boxed;
 use crate::clock::Timestamp;
 use crate::deployment::diff::diff;
+use crate::deployment::predict::Omitted;
 use crate::ids::{ChangeId, Fingerprint};
 use crate::provider::{Operation, Provider};
 
@@ -44,6 +45,7 @@ pub(super) fn change(row: &SqliteRow) -> Result<Change, Boxed> {
         id: change_id(row)?,
         seq: row.try_get("seq")?,
         operation: operation(row)?,
+        method: row.try_get("method")?,
         deployment_id: row.try_get("deployment_id")?,
         actor: actor(row)?.ok_or(BadColumn("actor_fingerprint"))?,
         client: Client { ip: row.try_get("client_ip")?, user_agent: row.try_get("user_agent")? },
@@ -53,11 +55,13 @@ pub(super) fn change(row: &SqliteRow) -> Result<Change, Boxed> {
         decision: variant(row.try_get("decision")?)?,
         violations: list(row, "violations")?,
         standing: list(row, "standing")?,
+        after_violations: list(row, "after_violations")?,
         outcome: variant(row.try_get("outcome")?)?,
         settled: settlement(row)?,
         upstream: upstream(row)?,
         bodies: None,
         body: refused_body(row)?,
+        unkept: unkept(row)?,
         effect: effect.map(|word| variant(&word)).transpose()?,
         redacted,
         policy_digest: row.try_get("policy_digest")?,
@@ -84,6 +88,12 @@ pub(super) fn change_id(row: &SqliteRow) -> Result<ChangeId, Boxed> {
 
 pub(super) fn operation(row: &SqliteRow) -> Result<Operation, Boxed> {
     Ok(Operation::named(row.try_get("operation")?).ok_or(BadColumn("operation"))?)
+}
+
+/// How the call's method reads what the body omits.
+pub(super) fn omitted(row: &SqliteRow) -> Result<Omitted, Boxed> {
+    let is_put = row.try_get::<Option<&str>, _>("method")? == Some("PUT");
+    Ok(if is_put { Omitted::Open } else { Omitted::Preserved })
 }
 
 /// A change with its bodies, and what differs between them.
@@ -133,6 +143,14 @@ fn refused_body(row: &SqliteRow) -> Result<Option<RefusedBody>, Boxed> {
     let Some(bytes) = row.try_get::<Option<i64>, _>("body_bytes")? else { return Ok(None) };
     let bytes = u64::try_from(bytes)?;
     Ok(Some(RefusedBody { bytes, digest: row.try_get("body_digest")? }))
+}
+
+fn unkept(row: &SqliteRow) -> Result<Unkept, Boxed> {
+    let read = |column| -> Result<Unkept, Boxed> {
+        let text: Option<&str> = row.try_get(column)?;
+        Ok(text.map(serde_json::from_str).transpose()?.unwrap_or_default())
+    };
+    Ok(Unkept { after: read("after_unkept")?.after, ..read("unkept")? })
 }
 
 fn time(row: &SqliteRow, column: &str) -> Result<Option<Timestamp>, Boxed> {

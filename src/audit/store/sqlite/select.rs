@@ -14,6 +14,7 @@ use crate::audit::query::{DeploymentAt, DeploymentSummary, Filter};
 use crate::audit::record::{Change, Event};
 use crate::audit::store::Boxed;
 use crate::clock::Timestamp;
+use crate::deployment::predict::Omitted;
 use crate::ids::ChangeId;
 use crate::provider::Operation;
 
@@ -32,7 +33,8 @@ const PAGE_BYTES_MAX: usize = 32 << 20;
 /// Every column of a change, whose bodies are read apart.
 const CHANGE: &str = "SELECT c.seq, c.id, c.operation, c.actor_fingerprint, c.actor_name, \
     c.actor_team, c.client_ip, c.user_agent, c.request_id, c.received_at, c.decision, \
-    c.violations, c.standing, c.before, c.body_bytes, c.body_digest, c.redacted, \
+    c.violations, c.standing, c.before, c.body_bytes, c.body_digest, c.redacted, c.method, \
+    c.unkept, e.unkept AS after_unkept, e.after_violations, \
     t.provider, t.policy_digest, d.id AS deployment_id, \
     coalesce(e.outcome, 'pending') AS outcome, e.completed_at, e.forwarded, e.upstream_status, \
     e.upstream_request_id, e.after, e.effect, e.redacted AS after_redacted, \
@@ -75,7 +77,8 @@ pub(super) const DEPLOYMENT_AT: &str = "SELECT * FROM (\
     ORDER BY seq DESC LIMIT 1) \
     ORDER BY 1 DESC, 5 DESC LIMIT 1";
 
-const UNCLEAR: &str = "SELECT c.seq, c.id, t.provider, c.operation, c.before, e.completed_at, \
+const UNCLEAR: &str = "SELECT c.seq, c.id, t.provider, c.operation, c.method, c.before, \
+    e.completed_at, \
     EXISTS (SELECT 1 FROM changes l LEFT JOIN ends k ON k.seq = l.seq \
             WHERE l.deployment = c.deployment AND l.seq > c.seq \
             AND (k.outcome IS NULL OR k.outcome IN ('applied', 'unknown'))) AS overtaken \
@@ -102,6 +105,7 @@ pub(in crate::audit) struct Unclear {
     pub(in crate::audit) id: ChangeId,
     pub(in crate::audit) provider: String,
     pub(in crate::audit) operation: Operation,
+    pub(in crate::audit) omitted: Omitted,
     pub(in crate::audit) patch: Option<Value>,
     pub(in crate::audit) before: Option<Value>,
     pub(in crate::audit) completed_at: Timestamp,
@@ -270,6 +274,7 @@ impl Reads {
                 id: rows::change_id(row)?,
                 provider: row.try_get("provider")?,
                 operation: rows::operation(row)?,
+                omitted: rows::omitted(row)?,
                 patch: documents.patch(row.try_get("seq")?).await?,
                 before: documents.read(row.try_get("before")?).await?,
                 completed_at: Timestamp::from_millis(row.try_get("completed_at")?),

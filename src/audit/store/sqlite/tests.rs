@@ -10,7 +10,9 @@ use super::*;
 use crate::audit::document::{Document, Filed, seal};
 use crate::audit::entry::{Ending, Opening};
 use crate::audit::query::Filter;
-use crate::audit::record::{Actor, Client, Event, EventKind, Intent, Outcome, Ruling, Settlement};
+use crate::audit::record::{
+    Actor, Client, Event, EventKind, Intent, Outcome, Ruling, Settlement, Unkept,
+};
 use crate::ids::{ChangeId, Fingerprint, RequestId};
 use crate::provider::Operation;
 
@@ -21,6 +23,7 @@ fn opening(patch: &Value) -> Opening {
         id: ChangeId::new(NOW),
         provider: "qoder-cn",
         operation: Operation::Update,
+        method: http::Method::POST,
         deployment_id: Some("dep_1".to_owned()),
         actor: Actor { fingerprint: Fingerprint::from_bytes([1; 8]), name: None, team: None },
         client: Client { ip: "::1".to_owned(), user_agent: None },
@@ -33,11 +36,14 @@ fn opening(patch: &Value) -> Opening {
         refused_body: None,
         before: None,
         policy_digest: "p".to_owned(),
+        bytes: 0,
+        is_kept: true,
         token: crate::key::Token::new("pt-0123456789"),
     };
     let request_id = intent.request_id.to_string();
     let patch = Some(seal(patch.to_string().as_bytes()).unwrap());
-    Opening { intent, request_id, patch, before: None, redacted: Vec::new() }
+    let unkept = Unkept::default();
+    Opening { intent, request_id, patch, before: None, unkept, redacted: Vec::new() }
 }
 
 fn whole(outcome: Outcome, paths: &[&str]) -> Entry {

@@ -1,0 +1,217 @@
+//! Where calls take place: the parts that all workers share, the memory of a connection, and the
+//! facts of one request.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use http::StatusCode;
+
+use super::dial::{Dialer, TrustError};
+use super::identify::{Address, Caller, LastCaller, Subject};
+use super::known::KnownCallers;
+use super::limit::{KeptBytes, Limiter, RefusedCredentials, Standing, Told};
+use super::pool::Pool;
+use super::room::Room;
+use super::tally::Tally;
+use super::turn::Turns;
+use super::underway::Exchanges;
+use crate::audit::Audit;
+use crate::clock::{Clock, Moment, Timestamp};
+use crate::config::{AdminToken, Config};
+use crate::ids::RequestId;
+use crate::key::Key;
+use crate::telemetry::Metrics;
+
+/// What all workers share.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    pub(crate) audit: Audit,
+    pub(crate) clock: Clock,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(super) key: Key,
+    pub(super) live: ArcSwap<Live>,
+    pub(super) turns: Turns,
+    pub(super) room: Room,
+    pub(super) refused: RefusedCredentials,
+    pub(super) known: KnownCallers,
+    pub(super) kept: KeptBytes,
+    pub(super) tally: Tally,
+    pub(super) exchanges: Arc<Exchanges>,
+}
+
+/// What a reload replaces.
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub(crate) config: Config,
+    pub(super) dialer: Arc<Dialer>,
+    pub(super) limiter: Option<Arc<Limiter>>,
+}
+
+/// Where a connection's calls take place: the shared parts as they were when the call came, and its
+/// worker's pool. Calls share it until another configuration is in force, and what was found out
+/// under one is not remembered beyond it.
+#[derive(Debug)]
+pub(crate) struct Scene {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) live: Arc<Live>,
+    pub(super) pool: Arc<Pool>,
+    pub(super) last_caller: LastCaller,
+    pub(super) told: Told,
+}
+
+/// One request's visit.
+#[derive(Clone, Debug)]
+pub(super) struct Visit {
+    pub(super) request_id: RequestId,
+    pub(super) received_at: Timestamp,
+    /// The moment of `received_at`.
+    pub(super) instant: Instant,
+    pub(super) address: Address,
+    pub(super) caller: Option<Arc<Caller>>,
+    pub(super) standing: Option<Standing>,
+}
+
+impl Live {
+    /// Makes a configuration ready for use; what did not change since `former` is kept.
+    pub(crate) fn new(
+        config: Config,
+        clock: &Clock,
+        former: Option<&Self>,
+    ) -> Result<Self, TrustError> {
+        let same_upstream = former.filter(|former| {
+            let (new, old) = (&config.upstream, &former.config.upstream);
+            new.origin == old.origin
+                && new.ca_file.is_none()
+                && old.ca_file.is_none()
+                && new.connect_timeout == old.connect_timeout
+        });
+        let dialer = match same_upstream {
+            Some(former) => Arc::clone(&former.dialer),
+            None => Arc::new(Dialer::new(&config.upstream)?),
+        };
+        let same_limits = former.filter(|former| former.config.rate_limit == config.rate_limit);
+        let limiter = match same_limits {
+            Some(former) => former.limiter.clone(),
+            None => config.rate_limit.map(|limits| Arc::new(Limiter::new(limits, clock))),
+        };
+        Ok(Self { config, dialer, limiter })
+    }
+}
+
+impl Gateway {
+    pub(crate) fn new(
+        live: Live,
+        audit: Audit,
+        key: Key,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            audit,
+            metrics,
+            key,
+            live: ArcSwap::from_pointee(live),
+            turns: Turns::default(),
+            room: Room::default(),
+            refused: RefusedCredentials::new(&clock),
+            known: KnownCallers::default(),
+            kept: KeptBytes::default(),
+            tally: Tally::new(&clock),
+            exchanges: Arc::default(),
+            clock,
+        }
+    }
+
+    /// The configuration in force.
+    pub(crate) fn live(&self) -> Arc<Live> {
+        self.live.load_full()
+    }
+
+    /// Puts another configuration in force, for calls that come from now on.
+    pub(crate) fn replace(&self, live: Live) {
+        self.live.store(Arc::new(live));
+    }
+
+    /// The tokens that the admin API takes.
+    pub(crate) fn admin_tokens(&self) -> Arc<Vec<AdminToken>> {
+        Arc::new(self.live().config.admin_tokens.clone())
+    }
+
+    /// Records what was only counted since the last time.
+    pub(crate) fn summarise(&self) {
+        self.tally.summarise(&self.audit, &self.clock);
+    }
+
+    /// Waits until no governed call is on its way.
+    pub(crate) async fn idle(&self) {
+        self.exchanges.idle().await;
+    }
+
+    pub(super) fn refuse(&self, status: StatusCode, subject: Subject) {
+        self.tally.count(status.as_u16(), subject);
+        self.metrics.refusal(status.as_u16(), &subject.to_string());
+    }
+}
+
+impl Scene {
+    pub(crate) fn new(gateway: &Arc<Gateway>, pool: &Arc<Pool>) -> Self {
+        let (gateway, pool) = (Arc::clone(gateway), Arc::clone(pool));
+        let (last_caller, told) = (LastCaller::default(), Told::default());
+        Self { live: gateway.live(), gateway, pool, last_caller, told }
+    }
+
+    /// The connection's scene, made anew where another configuration is in force.
+    pub(crate) fn in_force(scene: &mut Arc<Self>) -> Arc<Self> {
+        if Arc::as_ptr(&scene.live) != Arc::as_ptr(&*scene.gateway.live.load()) {
+            *scene = Arc::new(Self::new(&scene.gateway, &scene.pool));
+        }
+        Arc::clone(scene)
+    }
+
+    /// Learns from upstream's answer whether it took the caller's credential.
+    pub(super) fn learn(&self, visit: &Visit, status: StatusCode) {
+        let refused = status == StatusCode::UNAUTHORIZED;
+        // Any other no may be said to everyone: it tells nothing of the credential.
+        if let Some(caller) = visit.caller.as_ref().filter(|_| refused || status.is_success()) {
+            self.gateway.refused.learn(visit.address, caller, refused);
+        }
+    }
+
+    /// Learns from upstream's answer to a call below `/deployments` whether it takes the caller's
+    /// token.
+    pub(super) fn learn_taken(&self, visit: &Visit, status: StatusCode) {
+        if let Some(caller) = &visit.caller {
+            let now = self.gateway.clock.instant();
+            self.gateway.known.learn(caller.actor.fingerprint, status, now);
+        }
+    }
+
+    /// Learns from upstream's answer to `GET /deployments/{id}` whether the caller may see it.
+    pub(super) fn learn_shown(&self, visit: &Visit, deployment_id: &str, status: StatusCode) {
+        if let Some(caller) = &visit.caller {
+            let now = self.gateway.clock.instant();
+            let token = caller.actor.fingerprint;
+            self.gateway.known.learn_shown(token, deployment_id, status, now);
+        }
+    }
+
+    /// Under whose name a call is counted: the caller's where upstream or an operator knows the
+    /// token, else the address's, for anybody can make up a token.
+    pub(super) fn subject(&self, visit: &Visit) -> Subject {
+        let known = |caller: &&Arc<Caller>| {
+            let token = caller.actor.fingerprint;
+            caller.listed || self.gateway.known.is_taken(token, visit.instant)
+        };
+        match visit.caller.as_ref().filter(known) {
+            Some(caller) => Subject::Actor(caller.actor.fingerprint),
+            None => Subject::Address(visit.address.network()),
+        }
+    }
+}
+
+impl Visit {
+    pub(super) fn moment(&self) -> Moment {
+        Moment { at: self.received_at, instant: self.instant }
+    }
+}

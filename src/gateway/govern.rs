@@ -1,0 +1,87 @@
+//! A governed call up to its exchange: its body is read.
+
+use std::sync::Arc;
+
+use http::header;
+use http::request::Parts;
+use hyper::body::Incoming;
+
+use super::body::{Received, discard, receive};
+use super::call::Call;
+use super::headers::{self, Marks};
+use super::identify::{self, Caller};
+use super::reply::{Refusal, Reply};
+use super::room::Holder;
+use super::{Scene, Visit, exchange};
+use crate::ids::ChangeId;
+use crate::provider::Operation;
+
+/// Leads a governed call to its exchange, which then goes on whatever the client does.
+pub(super) async fn govern(
+    scene: &Arc<Scene>,
+    visit: &Visit,
+    (head, marks): (Parts, Marks),
+    mut incoming: Incoming,
+    operation: Operation,
+    deployment_id: Option<String>,
+) -> Result<Reply, Refusal> {
+    let Some(caller) = visit.caller.clone() else {
+        return Err(Refusal::credential("no usable credential"));
+    };
+    // Who waits for 100 (Continue) has not sent the body, and need not.
+    let awaits_go_ahead = head.headers.contains_key(header::EXPECT);
+    let version = head.version;
+    let gateway = &scene.gateway;
+    let holder = Holder { token: caller.actor.fingerprint, address: visit.address.network() };
+    let is_taken = gateway.known.is_taken(caller.actor.fingerprint, visit.instant);
+    let mut held = gateway.room.enter(holder, is_taken);
+    let config = &scene.live.config;
+    let is_denied = !caller.listed && config.actors.deny_unknown;
+    let call = call(scene, visit, (head, marks), caller, operation, deployment_id);
+    let received = if is_denied {
+        Received::Unread
+    } else {
+        receive((&call.headers, version), &mut incoming, &mut held, &config.limits).await?
+    };
+    let hear_out = !matches!(received, Received::Whole(_)) && !awaits_go_ahead;
+    let underway = gateway.exchanges.begin();
+    let exchange = tokio::spawn(async move {
+        let reply = exchange::run(call, received, held).await;
+        drop(underway);
+        reply
+    });
+    if hear_out {
+        discard(&mut incoming).await;
+    }
+    exchange.await.map_err(|panicked| {
+        tracing::error!(request_id = %visit.request_id, error = %panicked, "an exchange broke");
+        exchange::broken()
+    })
+}
+
+/// The call, its body to come.
+fn call(
+    scene: &Arc<Scene>,
+    visit: &Visit,
+    (mut head, marks): (Parts, Marks),
+    caller: Arc<Caller>,
+    operation: Operation,
+    deployment_id: Option<String>,
+) -> Call {
+    let client = identify::client(visit.address, &head.headers);
+    let if_match = head.headers.get_all(header::IF_MATCH).iter().cloned().collect();
+    headers::toward_upstream(&mut head.headers, marks, head.version, &visit.request_id);
+    Call {
+        scene: Arc::clone(scene),
+        visit: visit.clone(),
+        change: ChangeId::new(visit.received_at),
+        caller,
+        client,
+        operation,
+        deployment_id,
+        method: head.method,
+        query: head.uri.query().map(str::to_owned),
+        headers: head.headers,
+        if_match,
+    }
+}

@@ -1,0 +1,113 @@
+//! The authenticated look at upstream that comes before anything dear is done for a call: a caller
+//! who is not known is asked for, and one who has not been shown the deployment lately is shown
+//! it, before the body is judged and before a place in line is taken.
+
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+
+use super::admit::stranger_message;
+use super::body::Received;
+use super::call::Call;
+use super::forward::Answer;
+use super::identify::Subject;
+use super::reply::{Refusal, Reply};
+use super::snapshot::{self, Asker, Seen, Unseen};
+use super::turn::{Turn, Watch};
+
+/// How old a look may be that serves as the snapshot before the change.
+const FRESH_MAX: Duration = Duration::from_secs(1);
+
+/// A look at the deployment that was taken outside its turn.
+#[derive(Debug)]
+pub(super) struct FirstLook {
+    at: Instant,
+    watch: Watch,
+    seen: Result<Seen, Box<Unseen>>,
+}
+
+/// Upstream does not take the token, or was not heard: the call is counted and leaves no record.
+#[derive(Debug)]
+pub(super) enum NotKnown {
+    /// Upstream's 401.
+    Refused(Answer),
+    /// No answer, and what the client is told.
+    Unheard(Refusal),
+}
+
+/// Asks upstream for a caller who is not known, or not known to see the deployment; `None` where
+/// nothing needs to be asked, or where there is no deployment to look at.
+pub(super) async fn introduce(call: &Call) -> Result<Option<FirstLook>, NotKnown> {
+    let gateway = &call.scene.gateway;
+    let token = call.caller.actor.fingerprint;
+    let now = call.visit.instant;
+    let Some(id) = &call.deployment_id else {
+        if !gateway.known.is_taken(token, now) {
+            ask(call.asker()).await?;
+        }
+        return Ok(None);
+    };
+    if gateway.known.is_shown(token, id, now) {
+        return Ok(None);
+    }
+    let watch = gateway.turns.watch(id);
+    let at = gateway.clock.instant();
+    let seen = snapshot::read(call, id).await;
+    match seen {
+        Err(Unseen::Answered(answer)) if answer.status == StatusCode::UNAUTHORIZED => {
+            Err(NotKnown::Refused(answer))
+        }
+        Err(Unseen::Failed(refusal, None)) if !gateway.known.is_taken(token, now) => {
+            Err(NotKnown::Unheard(refusal))
+        }
+        seen => Ok(Some(FirstLook { at, watch, seen: seen.map_err(Box::new) })),
+    }
+}
+
+/// Asks for the shortest list of deployments there is: any answer but 401 takes the token.
+pub(super) async fn ask(asker: Asker<'_>) -> Result<(), NotKnown> {
+    match snapshot::list(asker).await {
+        Ok(answer) if answer.status == StatusCode::UNAUTHORIZED => Err(NotKnown::Refused(answer)),
+        Ok(_taken) => Ok(()),
+        Err(refusal) => Err(NotKnown::Unheard(refusal)),
+    }
+}
+
+impl NotKnown {
+    /// The answer to the call, which is counted by its address: nobody knows whose token it is.
+    /// What is wrong with the call itself, as far as that was looked at, is told first.
+    pub(super) fn reply(self, call: &Call, received: Received) -> Reply {
+        let own = match (received, self) {
+            (Received::Unread, _) => Refusal::permission(stranger_message(&call.visit)),
+            (Received::Unfit(unfit), _) => unfit.refusal,
+            (Received::Whole(_), Self::Unheard(refusal)) => refusal,
+            (Received::Whole(_), Self::Refused(answer)) => {
+                count(call, answer.status);
+                return answer.into_reply();
+            }
+        };
+        count(call, own.status);
+        own.into_reply(&call.visit.request_id)
+    }
+}
+
+fn count(call: &Call, status: StatusCode) {
+    call.scene.gateway.refuse(status, Subject::Address(call.visit.address.network()));
+}
+
+impl FirstLook {
+    /// The look's answer, where the deployment was not shown.
+    pub(super) fn seen(self) -> Result<Self, Box<Unseen>> {
+        match self.seen {
+            Ok(_) => Ok(self),
+            Err(unseen) => Err(unseen),
+        }
+    }
+
+    /// What was seen, where it still is what stands before the change: nobody else has had the
+    /// turn since, and only a moment has passed.
+    pub(super) fn still_holds(self, turn: &Turn, now: Instant) -> Option<Seen> {
+        let is_fresh = now.saturating_duration_since(self.at) < FRESH_MAX;
+        self.seen.ok().filter(|_| is_fresh && turn.follows(&self.watch))
+    }
+}
