@@ -112,7 +112,7 @@ fn run(command: Command, environment: &Environment) -> Result<(), Failure> {
 /// Reads the configuration that a command works with. Every complaint goes to standard error; an
 /// error among them is a [`Failure::Usage`].
 pub fn load_config(path: &Path, environment: &Environment) -> Result<Config, Failure> {
-    let Checked { config, complaints } = check_config(path, &environment.0);
+    let Checked { config, complaints, .. } = check_config(path, &environment.0);
     for complaint in &complaints {
         print::error_line(&complaint.to_string());
     }

@@ -5,12 +5,13 @@ mod files;
 mod keys;
 mod people;
 mod raw;
+mod rules;
 #[cfg(test)]
 mod tests;
 mod upstream;
 mod value;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -42,8 +43,31 @@ pub struct Config {
     pub admin_tokens: Vec<AdminToken>,
     /// `redact.pointers`: JSON Pointers (RFC 6901) below a deployment.
     pub redact: Vec<String>,
+    /// What was typed, key by key, as text: what tells two configurations apart.
+    pub typed: BTreeMap<&'static str, String>,
     /// Files that were read to make this: a change of theirs is a reason to read again.
     pub files: Vec<PathBuf>,
+}
+
+impl Config {
+    /// The keys, as dotted paths, that mean something else than in `former`, and the sections of
+    /// the policy.
+    #[must_use]
+    pub fn differing_keys(&self, former: &Self) -> Vec<String> {
+        let all = self.typed.keys().chain(former.typed.keys());
+        let mut keys: BTreeSet<String> = all
+            .filter(|key| self.typed.get(*key) != former.typed.get(*key))
+            .map(|key| (*key).to_owned())
+            .collect();
+        let (new, old) = (&self.policy, &former.policy);
+        let sections = [
+            ("policy.timezones", new.timezones == old.timezones),
+            ("policy.metadata", new.metadata == old.metadata),
+        ];
+        let differing = sections.into_iter().filter(|(_, same)| !same);
+        keys.extend(differing.map(|(name, _)| name.to_owned()));
+        keys.into_iter().collect()
+    }
 }
 
 /// `[listen]`.

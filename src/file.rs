@@ -29,7 +29,8 @@ pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, pem::Er
     PrivateKeyDer::from_pem_slice(&bytes(path).map_err(pem::Error::Io)?)
 }
 
-fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+/// A file's bytes.
+pub(crate) fn bytes(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // One more than may be, so that what is too long shows.
     File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;

@@ -50,7 +50,7 @@ use self::context::Visit;
 pub(crate) use self::context::{Gateway, Live, Scene};
 pub(crate) use self::dial::TrustError;
 use self::govern::govern;
-use self::headers::{Fields, X_REQUEST_ID};
+use self::headers::{Called, Fields, X_REQUEST_ID};
 use self::identify::Address;
 pub(crate) use self::identify::network;
 use self::limit::Kind;
@@ -89,6 +89,7 @@ pub(crate) fn answer(
         received_at: now.at,
         instant: now.instant,
         address: Address::of(peer, &head.headers, &scene.live.config),
+        called: Called::of(&head, &fields, peer, &scene.live.config),
         caller: None,
         standing: None,
     };

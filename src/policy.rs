@@ -22,6 +22,14 @@ pub struct Policy {
     pub digest: String,
 }
 
+impl Policy {
+    /// Whether there is no rule at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.timezones.is_none() && self.metadata.is_none()
+    }
+}
+
 /// What a violated rule does to the call, the mildest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -10,11 +10,11 @@ use ipnet::IpNet;
 use super::files::{self, sqlite};
 use super::people;
 use super::raw::{Complaints, Node, Place, Typed, Value};
+use super::rules;
 use super::upstream;
 use super::value::{Meant, address, choice, count, duration, flag, size, text};
 use super::{AuditConfig, Budget, Config, Limits, Listen, RateLimit, TlsFiles, keys};
 use crate::file;
-use crate::policy::{self, Policy};
 use crate::provider::Provider;
 
 /// One thing that is wrong or doubtful, with its place and its fix.
@@ -37,6 +37,8 @@ pub struct Checked {
     pub config: Option<Config>,
     /// Everything found, in the order of the files' lines.
     pub complaints: Vec<Complaint>,
+    /// The files that were looked at, whether they could be read or not.
+    pub files: Vec<PathBuf>,
 }
 
 impl Complaint {
@@ -67,7 +69,8 @@ pub fn check(path: &Path, environment: &[(String, String)]) -> Checked {
             let mut complaints = Complaints::about(path.to_owned());
             let message = format!("{why}: make the file, or name another one with --config");
             complaints.error(&Place::File, &message);
-            Checked { config: None, complaints: complaints.in_order() }
+            let files = vec![path.to_owned()];
+            Checked { config: None, complaints: complaints.in_order(), files }
         }
     }
 }
@@ -77,13 +80,14 @@ pub(crate) fn check_text(path: &Path, text: &str, environment: &[(String, String
     let mut complaints = Complaints::about(path.to_owned());
     let typed = Typed::read(text, environment, &mut complaints);
     let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+    let mut files = vec![path.to_owned()];
     let config = typed.and_then(|typed| {
         let mut reader = Reader { typed, folder, complaints: &mut complaints };
-        reader.config(path)
+        reader.config(&mut files)
     });
     let complaints = complaints.in_order();
     let forbidden = complaints.iter().any(|complaint| !complaint.warning);
-    Checked { config: config.filter(|_| !forbidden), complaints }
+    Checked { config: config.filter(|_| !forbidden), complaints, files }
 }
 
 /// Turns what was typed into what it means, key by key. A value that can't be read is complained
@@ -109,6 +113,11 @@ impl Reader<'_> {
     ) -> Option<Placed<T>> {
         let node = self.typed.remove(path)?;
         self.meant(path, &node, meaning)
+    }
+
+    /// Where a key was typed.
+    pub(super) fn place(&self, path: &str) -> Option<&Place> {
+        self.typed.place(path)
     }
 
     /// The value of a key that has a default.
@@ -178,11 +187,11 @@ impl Reader<'_> {
         self.complaints.error(&node.place, &format!("`{path}`{shown}: {fix}"));
     }
 
-    fn config(&mut self, path: &Path) -> Option<Config> {
-        let mut files = vec![path.to_owned()];
-        let listen = self.listen(&mut files);
-        let upstream = upstream::read(self, &mut files);
-        let policy = self.policy(&mut files);
+    fn config(&mut self, files: &mut Vec<PathBuf>) -> Option<Config> {
+        let typed = self.typed.texts();
+        let listen = self.listen(files);
+        let upstream = upstream::read(self, files);
+        let policy = rules::read(self, files);
         let rate_limit = self.rate_limit();
         let audit = self.audit();
         let limits = self.limits(upstream.as_ref().map(|upstream| upstream.provider));
@@ -199,7 +208,8 @@ impl Reader<'_> {
             actors,
             admin_tokens,
             redact: redact.into_iter().map(|(pointer, _)| pointer).collect(),
-            files,
+            typed,
+            files: files.clone(),
         })
     }
 
@@ -250,32 +260,6 @@ impl Reader<'_> {
         }
         files.extend([cert.clone(), key.clone()]);
         Some(TlsFiles { cert, key })
-    }
-
-    fn policy(&mut self, files: &mut Vec<PathBuf>) -> Option<Policy> {
-        if self.typed.place("policy.file").is_none() {
-            let message = "no `policy.file`: every change is recorded and none is forbidden";
-            self.complaints.warn(&Place::File, message);
-            return Some(Policy::default());
-        }
-        let (path, place) = self.path("policy.file")?;
-        files.push(path.clone());
-        let loaded = match read_text(&path) {
-            Ok(text) => policy::load::load(&text),
-            Err(why) => {
-                self.complaints
-                    .error(&place, &format!("`policy.file`: {why}: name a readable file"));
-                return None;
-            }
-        };
-        let complaint = |error: policy::load::LoadError| Complaint {
-            file: path.clone(),
-            line: error.line,
-            warning: false,
-            message: error.message,
-        };
-        let complain = |error| self.complaints.add_whole(complaint(error));
-        loaded.map_err(|errors| errors.into_iter().for_each(complain)).ok()
     }
 
     fn rate_limit(&mut self) -> Option<RateLimit> {
@@ -379,6 +363,6 @@ fn network(node: &Node) -> Meant<IpNet> {
 }
 
 /// Reads a file whole.
-fn read_text(path: &Path) -> Result<String, String> {
+pub(super) fn read_text(path: &Path) -> Result<String, String> {
     file::text(path).map_err(|error| format!("can't read {} ({error})", path.display()))
 }

@@ -154,6 +154,16 @@ impl Typed {
         self.values.remove(path).or_else(default)
     }
 
+    /// The text of what holds, typed or by default, key by key: two configurations are told apart
+    /// by it.
+    pub(super) fn texts(&self) -> BTreeMap<&'static str, String> {
+        let defaults = keys::KEYS
+            .iter()
+            .filter_map(|key| Some((key.path, Node::of_text(key.default?, &Place::File)?.whole())));
+        let typed = self.values.iter().map(|(path, node)| (*path, node.whole()));
+        defaults.chain(typed).collect()
+    }
+
     /// Where a key was typed.
     pub(super) fn place(&self, path: &str) -> Option<&Place> {
         self.values.get(path).map(|node| &node.place)
@@ -274,6 +284,19 @@ impl Node {
         match &self.value {
             Value::Text(text) => Some(text),
             _ => self.variable.as_deref(),
+        }
+    }
+
+    /// The value as text, whole, wherever it was typed.
+    fn whole(&self) -> String {
+        match &self.value {
+            Value::Text(text) => format!("{text:?}"),
+            Value::Array(items) => items.iter().map(|item| item.whole() + ",").collect(),
+            Value::Table(fields) => {
+                let field = |(name, node): (&String, &Self)| format!("{name:?}={},", node.whole());
+                fields.iter().map(field).collect()
+            }
+            _ => self.shown(),
         }
     }
 

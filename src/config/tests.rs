@@ -214,7 +214,10 @@ fn every_key_can_be_overridden_by_its_variable() {
     let text = format!("{MINIMAL}[listen.tls]\ncert = 'tls/cert.pem'\nkey = 'tls/key.pem'\n");
     fs::copy(folder.path().join("tls/cert.pem"), folder.path().join("tls/c2.pem")).unwrap();
     fs::copy(folder.path().join("tls/key.pem"), folder.path().join("tls/k2.pem")).unwrap();
-    let base = format!("{:?}", config_of(folder.path(), &text, &[]));
+    // What was typed differs by itself.
+    let mut base = config_of(folder.path(), &text, &[]);
+    base.typed.clear();
+    let base = format!("{base:?}");
     let token = format!("[{{name = 'a', role = 'admin', sha256 = '{DIGEST}'}}]");
     let own = [
         ("listen.proxy", "[::1]:9000"),
@@ -240,7 +243,8 @@ fn every_key_can_be_overridden_by_its_variable() {
     for Key { path, .. } in KEYS.into_iter().filter(|key| !key.path.contains("[]")) {
         let value = own.iter().find(|(key, _)| *key == path).map_or("7", |(_, value)| value);
         let variable = format!("CHANGEGATE_{}", path.to_uppercase().replace('.', "__"));
-        let config = config_of(folder.path(), &text, &[(&variable, value)]);
+        let mut config = config_of(folder.path(), &text, &[(&variable, value)]);
+        config.typed.clear();
         assert_ne!(format!("{config:?}"), base, "{variable}");
     }
 }
@@ -263,7 +267,7 @@ fn the_variable_of_a_key_wins_over_that_of_its_section() {
 #[test]
 fn names_in_variables_need_no_quotes_even_where_they_look_like_numbers() {
     let folder = folder();
-    fs::write(folder.path().join("42"), "").unwrap();
+    fs::write(folder.path().join("42"), "timezones.allowed = ['UTC']").unwrap();
     let config = config_of(folder.path(), MINIMAL, &[("CHANGEGATE_POLICY__FILE", "42")]);
     assert_eq!(config.files.last(), Some(&folder.path().join("42")));
 }

@@ -7,6 +7,7 @@ use http::header::{HeaderMap, HeaderValue};
 
 use super::body::{Judged, Unfit};
 use super::decide::Evaluation;
+use super::headers::Ends;
 use super::identify::Caller;
 use super::snapshot::{Asker, Seen};
 use super::{Scene, Visit};
@@ -48,6 +49,11 @@ pub(super) enum CallBody {
 impl Call {
     pub(super) fn provider(&self) -> &'static Provider {
         self.scene.live.config.upstream.provider
+    }
+
+    /// Where upstream is, and how the client called the gateway.
+    pub(super) fn ends(&self) -> Ends<'_> {
+        self.scene.ends(&self.visit)
     }
 
     /// The caller, as one who asks upstream for more than the call itself.

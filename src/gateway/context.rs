@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use http::StatusCode;
 
 use super::dial::{Dialer, TrustError};
+use super::headers::{Called, Ends};
 use super::identify::{Address, Caller, LastCaller, Subject};
 use super::known::KnownCallers;
 use super::limit::{KeptBytes, Limiter, RefusedCredentials, Standing, Told};
@@ -68,6 +69,7 @@ pub(super) struct Visit {
     /// The moment of `received_at`.
     pub(super) instant: Instant,
     pub(super) address: Address,
+    pub(super) called: Called,
     pub(super) caller: Option<Arc<Caller>>,
     pub(super) standing: Option<Standing>,
 }
@@ -194,6 +196,11 @@ impl Scene {
             let token = caller.actor.fingerprint;
             self.gateway.known.learn_shown(token, deployment_id, status, now);
         }
+    }
+
+    /// Where upstream is, and how the client called the gateway.
+    pub(super) fn ends<'a>(&'a self, visit: &'a Visit) -> Ends<'a> {
+        Ends { upstream: &self.live.config.upstream.origin, called: &visit.called }
     }
 
     /// Under whose name a call is counted: the caller's where upstream or an operator knows the

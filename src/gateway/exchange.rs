@@ -223,7 +223,7 @@ fn reply(
     tag: Option<&str>,
 ) -> Reply {
     let mut reply = match sent {
-        Ok(answer) => answer.into_reply(),
+        Ok(answer) => answer.into_reply(call.ends()),
         Err(unanswered) => unanswered.refusal().into_reply(&call.visit.request_id),
     };
     mark(&mut reply, call, ruling);

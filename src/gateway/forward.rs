@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::body::{Patience, ReadError, collect};
 use super::call::Call;
-use super::headers;
+use super::headers::{self, Ends};
 use super::passthrough::{IDENTITY, target};
 use super::pool::SendError;
 use super::reply::{Refusal, Reply, whole};
@@ -153,10 +153,10 @@ impl Answer {
     }
 
     /// The answer as the client gets it: status and body byte for byte.
-    pub(super) fn into_reply(self) -> Reply {
+    pub(super) fn into_reply(self, ends: Ends<'_>) -> Reply {
         let mut reply = whole(self.status, self.body);
         let mut headers = self.headers;
-        headers::toward_client(&mut headers, self.version);
+        headers::toward_client(&mut headers, self.version, ends);
         headers.remove(header::CONTENT_LENGTH);
         headers.remove(header::TRAILER);
         *reply.headers_mut() = headers;

@@ -8,11 +8,13 @@ use http::{Method, Uri, Version};
 
 pub(super) use self::fields::{Fields, Marks, Sole};
 use self::fields::{HOPS, Meaning, TELLTALES};
+pub(super) use self::redirect::{Called, Ends};
 use super::reply::Refusal;
 use crate::clock::Timestamp;
 use crate::ids::RequestId;
 
 mod fields;
+mod redirect;
 
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -276,9 +278,14 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// Makes upstream's header the one that the client gets; upstream does not speak in our name.
-pub(super) fn toward_client(headers: &mut HeaderMap, version: Version) {
+pub(super) fn toward_client(headers: &mut HeaderMap, version: Version, ends: Ends<'_>) {
     let marks = Fields::of(headers).marks;
     strip_hop_by_hop(headers, marks);
+    if marks.any(Marks::LEADS) {
+        // It names another server than this one for the same origin (RFC 7838).
+        headers.remove(header::ALT_SVC);
+        redirect::lead_here(headers, ends);
+    }
     if marks.any(Marks::OURS) {
         headers.remove("changegate-change");
         headers.remove("changegate-decision");

@@ -96,7 +96,11 @@ impl Address {
         let mut nearest = peer;
         for value in headers.get_all("x-forwarded-for").iter().rev() {
             for hop in value.to_str().unwrap_or_default().rsplit(',') {
-                let Ok(ip) = hop.trim().parse::<IpAddr>() else { return Self(nearest) };
+                // An empty element of a list is none (RFC 9110, 5.6.1).
+                if hop.trim().is_empty() {
+                    continue;
+                }
+                let Some(ip) = forwarded_ip(hop) else { return Self(nearest) };
                 nearest = ip.to_canonical();
                 if !config.listen.trusts(nearest) {
                     return Self(nearest);
@@ -110,6 +114,29 @@ impl Address {
     pub(super) fn network(self) -> IpAddr {
         network(self.0)
     }
+}
+
+/// The address in an element of `X-Forwarded-For`, in any form that proxies write: with a port or
+/// without, in brackets, in quotes (RFC 7239, 6), with a zone. `None` where it names no address,
+/// as `unknown` does.
+fn forwarded_ip(element: &str) -> Option<IpAddr> {
+    let text = element.trim().trim_matches('"').trim();
+    let unbracketed = match text.strip_prefix('[') {
+        Some(inner) => inner.split_once(']').filter(|(_, port)| is_port(port))?.0,
+        None => text,
+    };
+    let without_zone = unbracketed.split('%').next().unwrap_or(unbracketed);
+    without_zone.parse().ok().or_else(|| {
+        // An address of IPv6 has more than one colon, and takes a port in brackets alone.
+        let (host, port) = unbracketed.split_once(':')?;
+        let ip: std::net::Ipv4Addr = host.parse().ok()?;
+        is_port(&format!(":{port}")).then_some(IpAddr::V4(ip))
+    })
+}
+
+/// Whether a text is empty, or a colon and a number.
+fn is_port(text: &str) -> bool {
+    text.is_empty() || text.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok())
 }
 
 /// What one client can own: an address of IPv4, a /64 of IPv6.
@@ -234,6 +261,35 @@ mod tests {
                 other[place] ^= 1;
                 assert!(!alike(part, &other), "{length} {place}");
             }
+        }
+    }
+
+    #[test]
+    fn an_address_is_read_in_every_form_that_proxies_write() {
+        for (element, expected) in [
+            ("203.0.113.9", Some("203.0.113.9")),
+            (" 203.0.113.9:51008 ", Some("203.0.113.9")),
+            ("\"203.0.113.9:51008\"", Some("203.0.113.9")),
+            ("2001:db8::9", Some("2001:db8::9")),
+            ("[2001:db8::9]", Some("2001:db8::9")),
+            ("[2001:db8::9]:51008", Some("2001:db8::9")),
+            ("\"[2001:db8::9]:51008\"", Some("2001:db8::9")),
+            ("fe80::1%eth0", Some("fe80::1")),
+            ("[fe80::1%25eth0]:80", Some("fe80::1")),
+            ("::ffff:203.0.113.9", Some("203.0.113.9")),
+            ("unknown", None),
+            ("_hidden", None),
+            ("203.0.113.9:", None),
+            ("203.0.113.9:x", None),
+            ("203.0.113.9:65536", None),
+            ("[2001:db8::9", None),
+            ("[2001:db8::9]x", None),
+            ("[203.0.113.9]:80", Some("203.0.113.9")),
+            ("203.0.113", None),
+            ("", None),
+        ] {
+            let found = forwarded_ip(element).map(|ip| ip.to_canonical().to_string());
+            assert_eq!(found.as_deref(), expected, "{element:?}");
         }
     }
 

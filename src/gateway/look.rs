@@ -83,7 +83,7 @@ impl NotKnown {
             (Received::Whole(_), Self::Unheard(refusal)) => refusal,
             (Received::Whole(_), Self::Refused(answer)) => {
                 count(call, answer.status);
-                return answer.into_reply();
+                return answer.into_reply(call.ends());
             }
         };
         count(call, own.status);

@@ -41,7 +41,7 @@ pub(super) async fn read(
     scene.learn_shown(visit, deployment_id, answered.status());
     let length = hyper::body::Body::size_hint(answered.body()).exact();
     if !answered.status().is_success() || length.is_some_and(|len| len > answers_max) {
-        return Ok(passthrough::relay(answered, None));
+        return Ok(passthrough::relay(answered, None, scene.ends(visit)));
     }
     let (parts, mut incoming) = answered.into_parts();
     let patience = Patience::of_upstream(timeout);
@@ -69,7 +69,7 @@ pub(super) async fn read(
         }
         None => None,
     };
-    let mut reply = answer.into_reply();
+    let mut reply = answer.into_reply(scene.ends(visit));
     if let Some(tag) = tag.and_then(|tag| HeaderValue::from_str(&tag).ok()) {
         reply.headers_mut().insert(header::ETAG, tag);
     }

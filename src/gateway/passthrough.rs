@@ -9,7 +9,7 @@ use http::{HeaderValue, Method, Request, StatusCode, Uri, Version, header};
 use hyper::body::Incoming;
 use serde_json::json;
 
-use super::headers::{self, Marks};
+use super::headers::{self, Ends, Marks};
 use super::identify::Subject;
 use super::limit::Kind;
 use super::pool::{Answered, SendError};
@@ -72,15 +72,19 @@ pub(super) fn pass(
         if let Some(write) = &mut write {
             write.status = Some(answered.status());
         }
-        Ok(relay(answered, write))
+        Ok(relay(answered, write, scene.ends(visit)))
     }
 }
 
 /// Upstream's answer, passed on as it comes.
-pub(super) fn relay(mut answered: Answered, write: Option<Box<OtherWrite>>) -> Reply {
+pub(super) fn relay(
+    mut answered: Answered,
+    write: Option<Box<OtherWrite>>,
+    ends: Ends<'_>,
+) -> Reply {
     let received = std::mem::replace(answered.version_mut(), Version::HTTP_11);
     answered.extensions_mut().clear();
-    headers::toward_client(answered.headers_mut(), received);
+    headers::toward_client(answered.headers_mut(), received, ends);
     answered.map(|body| ReplyBody::Relay(Relay::new(body, write)))
 }
 

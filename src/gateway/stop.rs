@@ -187,7 +187,7 @@ impl StopAnswer {
     fn into_reply(self, call: &Call) -> Reply {
         match self {
             Self::Own(refusal) => refusal.into_reply(&call.visit.request_id),
-            Self::Upstream(answer) => answer.into_reply(),
+            Self::Upstream(answer) => answer.into_reply(call.ends()),
         }
     }
 }

@@ -1,26 +1,41 @@
 //! Reads the configuration again on SIGHUP and when one of its files changes.
+//!
+//! A file may be caught while it is being written, and the beginning of a policy is a weaker
+//! policy. So what changed is taken only where two looks at the files, a second apart, see the same
+//! bytes. Files are compared by their bytes alone: their lengths, times and places tell too little
+//! where links are swapped, or where copies keep their times.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 use tokio::signal::unix::{Signal, SignalKind};
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 
 use super::Source;
 use crate::audit::record::{Event, EventKind};
 use crate::config::Config;
-use crate::config::check::check;
+use crate::config::check::{Checked, check};
+use crate::file;
 use crate::gateway::{Gateway, Live};
 
 /// How often files are looked at. Looking, rather than being told by the kernel, also sees files
 /// that are links swapped as a whole, as Kubernetes mounts them.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// What tells that a file changed: its length and time of change, none where it is not there.
-type Look = Vec<Option<(u64, Option<SystemTime>)>>;
+/// The looks after which files that are never twice the same are told of.
+const UNSETTLED_LOOKS: u32 = 10;
+
+/// The most complaints that the record of a failed reload holds.
+const COMPLAINTS_KEPT: usize = 10;
+
+/// The digests of files; `None` for one that can't be read.
+type Look = BTreeMap<PathBuf, Option<[u8; 32]>>;
 
 /// Watches until the server stops. SIGHUP is heard from now on, not only once this is first
 /// polled: until then it would end the program.
@@ -32,30 +47,104 @@ pub(super) fn watch(
     let hangups = hangups().inspect_err(|error| {
         tracing::warn!(%error, "SIGHUP can't be heard: only file changes reload");
     });
-    follow(gateway, source, stop, hangups.ok())
+    let files = gateway.live().config.files.clone();
+    // What was read at the start may have changed since: the first look is what it is held against
+    // only where that is the configuration in force.
+    let watch = Watch { gateway, source, taken: Look::new(), files, candidate: None, unsettled: 0 };
+    watch.follow(stop, hangups.ok())
 }
 
-async fn follow(
+struct Watch {
     gateway: Arc<Gateway>,
     source: Source,
-    stop: watch::Receiver<bool>,
-    mut hangups: Option<Signal>,
-) {
-    let mut stopped = pin!(super::stopped(stop));
-    let mut files = gateway.live().config.files.clone();
-    let mut seen = look(&files).await;
-    loop {
-        let told = tokio::select! {
-            () = &mut stopped => return,
-            () = hangup(&mut hangups) => true,
-            () = tokio::time::sleep(LOOK_EVERY) => false,
-        };
-        let now = look(&files).await;
-        if told || now != seen {
-            reload(&gateway, &source).await;
-            files.clone_from(&gateway.live().config.files);
-            seen = look(&files).await;
+    /// The files as they were when they were taken, or refused, last.
+    taken: Look,
+    /// The files that the configuration in force was read from.
+    files: Vec<PathBuf>,
+    /// What the last look saw, where that is not what was taken.
+    candidate: Option<Look>,
+    /// How many looks in a row have seen something new.
+    unsettled: u32,
+}
+
+/// A configuration and the bytes that it was read from.
+struct Read {
+    checked: Checked,
+    look: Look,
+}
+
+impl Watch {
+    async fn follow(mut self, stop: watch::Receiver<bool>, mut hangups: Option<Signal>) {
+        let mut stopped = pin!(super::stopped(stop));
+        self.taken = look(self.files.clone()).await;
+        let mut told = self.is_stale().await;
+        loop {
+            tokio::select! {
+                () = &mut stopped => return,
+                () = hangup(&mut hangups) => told = true,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            if told || look(self.files.clone()).await != self.taken {
+                told = !self.consider().await && told;
+            } else {
+                (self.candidate, self.unsettled) = (None, 0);
+            }
         }
+    }
+
+    /// Whether the files say something else already than what is in force: they may have changed
+    /// between the start and the first look.
+    async fn is_stale(&self) -> bool {
+        let Some(read) = self.read().await else { return true };
+        let live = self.gateway.live();
+        read.checked.config.is_none_or(|config| {
+            config.policy.digest != live.config.policy.digest
+                || !config.differing_keys(&live.config).is_empty()
+        })
+    }
+
+    /// Looks at files that have changed, and takes them where the last look has seen the same.
+    async fn consider(&mut self) -> bool {
+        let Some(read) = self.read().await else {
+            self.candidate = None;
+            self.wait_on();
+            return false;
+        };
+        if self.candidate.as_ref() != Some(&read.look) {
+            self.candidate = Some(read.look);
+            self.wait_on();
+            return false;
+        }
+        let changed = read.look.iter().filter(|(file, now)| self.taken.get(*file) != Some(*now));
+        let changed: Vec<PathBuf> = changed.map(|(file, _)| file.clone()).collect();
+        self.taken = read.look;
+        (self.candidate, self.unsettled) = (None, 0);
+        reload(&self.gateway, read.checked, &changed);
+        self.files.clone_from(&self.gateway.live().config.files);
+        // Files of a configuration that was refused are watched too, for they are to be fixed.
+        let refused = self.taken.keys().filter(|file| !self.files.contains(file));
+        let refused: Vec<PathBuf> = refused.cloned().collect();
+        self.files.extend(refused);
+        true
+    }
+
+    fn wait_on(&mut self) {
+        self.unsettled += 1;
+        if self.unsettled == UNSETTLED_LOOKS {
+            tracing::warn!("the configuration's files change all the time: none of it is taken");
+        }
+    }
+
+    /// Reads the configuration; `None` where its files change meanwhile.
+    async fn read(&self) -> Option<Read> {
+        let before = look(self.files.clone()).await;
+        let (path, environment) = (self.source.path.clone(), self.source.environment.clone());
+        let checked = spawn_blocking(move || check(&path, &environment)).await.ok()?;
+        let mut files = self.files.clone();
+        files.extend(checked.files.iter().cloned());
+        let look = look(files).await;
+        let is_same = before.iter().all(|(file, then)| look.get(file) == Some(then));
+        is_same.then_some(Read { checked, look })
     }
 }
 
@@ -72,46 +161,61 @@ async fn hangup(hangups: &mut Option<Signal>) {
     }
 }
 
-async fn look(files: &[PathBuf]) -> Look {
-    let mut looks = Vec::with_capacity(files.len());
-    for file in files {
-        let found = tokio::fs::metadata(file).await.ok();
-        looks.push(found.map(|found| (found.len(), found.modified().ok())));
-    }
-    looks
+/// Looks at files.
+async fn look(files: Vec<PathBuf>) -> Look {
+    let looking = spawn_blocking(move || {
+        let digest = |file: &PathBuf| Some(Sha256::digest(file::bytes(file).ok()?).into());
+        files.into_iter().map(|file| (file.clone(), digest(&file))).collect()
+    });
+    looking.await.unwrap_or_default()
 }
 
-/// Puts the new configuration in force, or keeps the old one and says why.
-async fn reload(gateway: &Gateway, source: &Source) {
-    let (path, environment) = (source.path.clone(), source.environment.clone());
-    let checked = tokio::task::spawn_blocking(move || check(&path, &environment)).await;
-    let Ok(checked) = checked else { return };
+/// Puts the new configuration in force, or keeps the old one and says why. `changed` names the
+/// files that were read anew.
+fn reload(gateway: &Gateway, checked: Checked, changed: &[PathBuf]) {
     for complaint in &checked.complaints {
         tracing::warn!(%complaint, "while reloading");
     }
+    let former = gateway.live();
     let outcome = match checked.config {
         Some(config) => put_in_force(gateway, config),
-        None => Err("the configuration is not valid; the former one stays in force".to_owned()),
+        None => {
+            let first = checked.complaints.iter().find(|complaint| !complaint.warning);
+            let first = first.map(ToString::to_string).unwrap_or_default();
+            Err(format!("the configuration is not valid, the former one stays in force: {first}"))
+        }
     };
-    let policy_digest = gateway.live().config.policy.digest.clone();
+    let now = gateway.live();
+    let policy_digest = now.config.policy.digest.clone();
     gateway.metrics.reload(outcome.is_ok());
-    let detail = match outcome {
+    let files: Vec<String> = changed.iter().map(|file| file.display().to_string()).collect();
+    let mut detail = Map::new();
+    let mut add = |name: &str, value: Value| detail.insert(name.to_owned(), value);
+    add("policy_digest", json!(policy_digest));
+    add("files", json!(files));
+    match outcome {
         Ok(()) => {
-            tracing::info!(policy_digest, "configuration and policy were read again");
-            json!({"policy_digest": policy_digest})
+            let keys = now.config.differing_keys(&former.config);
+            tracing::info!(policy_digest, ?keys, "configuration and policy were read again");
+            add("former_policy_digest", json!(former.config.policy.digest));
+            add("changed", json!(keys));
         }
         Err(error) => {
             tracing::error!(error, "reload failed");
-            json!({"policy_digest": policy_digest, "error": error})
+            let errors = checked.complaints.iter().filter(|complaint| !complaint.warning);
+            let errors: Vec<String> =
+                errors.take(COMPLAINTS_KEPT).map(ToString::to_string).collect();
+            add("error", json!(error));
+            add("complaints", json!(errors));
         }
-    };
+    }
     gateway.audit.note(Event {
         at: gateway.clock.now(),
         kind: EventKind::Reload,
         actor: None,
         client_ip: None,
         request_id: None,
-        detail,
+        detail: detail.into(),
     });
 }
 

@@ -105,6 +105,8 @@ impl Marks {
     pub(crate) const OURS: Self = Self(1 << 7);
     /// `Connection` says more than whether the connection is kept: it may name fields.
     pub(crate) const CONNECTION_NAMES: Self = Self(1 << 8);
+    /// In an answer: a URL that a client may follow, or the name of another server.
+    pub(crate) const LEADS: Self = Self(1 << 9);
 
     /// Whether a field of that kind is there.
     pub(crate) const fn any(self, kind: Self) -> bool {
@@ -186,6 +188,9 @@ impl<'a> Fields<'a> {
                         fields.repeated = Some(name.as_str());
                     }
                     single |= bit;
+                    if bit == CONTENT_LOCATION {
+                        fields.marks.0 |= Marks::LEADS.0;
+                    }
                 }
                 unfit @ (Meaning::Override | Meaning::Odd) => {
                     fields.unfit.get_or_insert((name.as_str(), unfit));
@@ -212,6 +217,10 @@ static KNOWN: LazyLock<[Vec<(&str, Meaning)>; PLACES]> = LazyLock::new(|| {
         marked("cookie", Marks::COOKIE),
         marked("changegate-change", Marks::OURS),
         marked("changegate-decision", Marks::OURS),
+        marked("location", Marks::LEADS),
+        marked("link", Marks::LEADS),
+        marked("refresh", Marks::LEADS),
+        marked("alt-svc", Marks::LEADS),
     ];
     let known = single
         .into_iter()
@@ -228,6 +237,9 @@ static KNOWN: LazyLock<[Vec<(&str, Meaning)>; PLACES]> = LazyLock::new(|| {
     }
     places
 });
+
+/// The bit of `Content-Location` among [`SINGLE`].
+const CONTENT_LOCATION: u16 = 1;
 
 const PLACES: usize = 32 * 16;
 

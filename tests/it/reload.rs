@@ -1,0 +1,144 @@
+//! Files that change under a running gateway: which version comes into force, and what is said.
+
+use std::os::unix::fs::symlink;
+use std::time::{Duration, SystemTime};
+
+use changegate::clock::Clock;
+use changegate::simulator::{Options, Simulator};
+use serde_json::{Value, json};
+
+use crate::world::program::{Folder, Program};
+use crate::world::{Call, DEPLOYMENT, call, eventually};
+
+const DENY: &str = "[metadata]\nforbidden_keys = ['tier']\nenforcement = 'deny'\n";
+const WARN: &str = "[metadata]\nforbidden_keys = ['tier']\nenforcement = 'warn'\n";
+
+/// The longest that a version on disk may wait.
+const WITHIN: Duration = Duration::from_secs(5);
+
+async fn started(policy: &str) -> (Simulator, Folder, Program) {
+    let simulator = Simulator::start(Options::default()).unwrap();
+    let folder = Folder::new(simulator.address(), "");
+    folder.write("policy.toml", policy);
+    let program = folder.serve().await;
+    (simulator, folder, program)
+}
+
+/// Whether the policy in force lets a `tier` be set.
+async fn allows(program: &Program) -> bool {
+    let path = format!("/api/v1/cloud/deployments/{DEPLOYMENT}");
+    // Another value each time: what stands already is no change.
+    let tier = Clock::System.now().to_string();
+    let update = Call::post(&path).json(&json!({"metadata": {"tier": tier}}));
+    let status = call(program.proxy, update).await.status.as_u16();
+    assert!(status == 200 || status == 403, "{status}");
+    status == 200
+}
+
+async fn comes_into_force(program: &Program, allowing: bool) {
+    let began = Clock::System.instant();
+    eventually("the new version", async || (allows(program).await == allowing).then_some(())).await;
+    assert!(began.elapsed() < WITHIN, "{:?}", began.elapsed());
+}
+
+async fn stays_denied(program: &Program, how_long: Duration) {
+    let began = Clock::System.instant();
+    while began.elapsed() < how_long {
+        assert!(!allows(program).await, "after {:?}", began.elapsed());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_policy_that_is_caught_while_it_is_written_is_not_taken() {
+    let (_simulator, folder, program) = started(DENY).await;
+    // A section that was written first, and the rest a moment later.
+    for half in ["", "# to come\n", "[timezones]\nallowed = ['Asia/Shanghai', 'UTC']\n"] {
+        folder.write("policy.toml", half);
+        stays_denied(&program, Duration::from_millis(700)).await;
+        folder.write("policy.toml", DENY);
+        stays_denied(&program, Duration::from_millis(1_300)).await;
+    }
+    // One that stays empty is refused, and the former one stays in force.
+    folder.write("policy.toml", "");
+    let refused = async || {
+        let events = program.events("reload", 0).await;
+        let errors = events.iter().filter_map(|event| event["detail"]["error"].as_str());
+        errors.map(|error| error.contains("no rule")).next()
+    };
+    assert!(eventually("a refusal", refused).await);
+    assert!(!allows(&program).await);
+}
+
+#[tokio::test]
+async fn a_file_that_is_never_twice_the_same_is_not_taken() {
+    let (_simulator, folder, program) = started(DENY).await;
+    for n in 0..12 {
+        folder.write("policy.toml", &format!("{WARN}# {n}\n"));
+        stays_denied(&program, Duration::from_millis(300)).await;
+    }
+    comes_into_force(&program, true).await;
+}
+
+#[tokio::test]
+async fn every_version_on_disk_comes_into_force_whatever_its_length_time_or_links() {
+    assert_eq!(DENY.len(), WARN.len());
+    let (_simulator, folder, program) = started(WARN).await;
+    let file = |name: &str| folder.path().join(name);
+    for (name, text) in [("warn.toml", WARN), ("deny.toml", DENY)] {
+        folder.write(name, text);
+        let of_old = std::fs::File::options().append(true).open(file(name)).unwrap();
+        of_old.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1)).unwrap();
+    }
+    for (target, allowing) in [("deny.toml", false), ("warn.toml", true)] {
+        symlink(target, file("next")).unwrap();
+        std::fs::rename(file("next"), file("policy.toml")).unwrap();
+        comes_into_force(&program, allowing).await;
+    }
+    // A second version right behind the first one, again and again.
+    for n in 0..3 {
+        std::fs::remove_file(file("policy.toml")).unwrap();
+        folder.write("policy.toml", &format!("{WARN}# {n}\n"));
+        tokio::time::sleep(Duration::from_millis(1_000 + 35 * n)).await;
+        folder.write("policy.toml", &format!("{DENY}# {n}\n"));
+        comes_into_force(&program, false).await;
+        folder.write("policy.toml", WARN);
+        comes_into_force(&program, true).await;
+    }
+}
+
+#[tokio::test]
+async fn a_configuration_that_is_cut_off_lets_nobody_in() {
+    let simulator = Simulator::start(Options::default()).unwrap();
+    let end = "[actors]\nunknown = 'deny'\n[[actor]]\nfingerprint = 'pat_0000000000000000'\n\
+        name = 'nobody'\n";
+    let folder = Folder::new(simulator.address(), end);
+    let program = folder.serve().await;
+    let whole = std::fs::read_to_string(folder.path().join("changegate.toml")).unwrap();
+    let cut = whole.strip_suffix(end).unwrap();
+    folder.write("changegate.toml", cut);
+    stays_denied(&program, Duration::from_millis(700)).await;
+    folder.write("changegate.toml", &whole);
+    stays_denied(&program, Duration::from_millis(1_500)).await;
+}
+
+#[tokio::test]
+async fn the_event_of_a_reload_names_what_changed() {
+    let (_simulator, folder, program) = started(DENY).await;
+    let path = folder.path().join("changegate.toml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    let more = "limits.turn_timeout = '7s'\nupstream.allow_writes = ['DELETE /deployments/{id}']\n";
+    folder.write("changegate.toml", &format!("{more}{config}"));
+    folder.write("policy.toml", WARN);
+    let events = program.events("reload", 1).await;
+    let detail: &Value = &events[0]["detail"];
+    let expected = ["limits.turn_timeout", "policy.metadata", "upstream.allow_writes"];
+    assert_eq!(detail["changed"], json!(expected), "{detail}");
+    assert_ne!(detail["policy_digest"], detail["former_policy_digest"]);
+
+    folder.write("policy.toml", "[metadata]\nforbidden_keys = 7\nnonsense = 1\n");
+    let events = program.events("reload", 2).await;
+    let detail: &Value = &events[0]["detail"];
+    assert!(detail["error"].as_str().unwrap().contains("policy.toml:2"), "{detail}");
+    assert_eq!(detail["complaints"].as_array().unwrap().len(), 2, "{detail}");
+}
