@@ -63,7 +63,7 @@ pub(super) async fn deployments(
     uri: Uri,
 ) -> Answer<Page<DeploymentSummary>> {
     let asked = Asked::read(&uri, |key| PAGE.contains(&key))?;
-    let page = in_time(state.audit.reader().deployments(asked.page()?)).await?;
+    let page = in_time(state.audit.reader().deployments(asked.page()?, true)).await?;
     Ok(Json(page))
 }
 
