@@ -177,11 +177,17 @@ impl Server {
     ) {
         let gateway = &self.gateway;
         let (tokens, counted) = (Arc::clone(gateway), Arc::clone(gateway));
+        let patient = Arc::clone(gateway);
         let state = AdminState {
             audit: gateway.audit.clone(),
             tokens: Arc::new(move || tokens.admin_tokens()),
             metrics_text: Arc::new(move || counted.metrics.encode(&counted.audit)),
             clock: gateway.clock.clone(),
+            tls: None,
+            patience: Arc::new(move || {
+                let limits = &patient.live().config.limits;
+                admin::Patience { write: limits.write_timeout, pace: limits.pace_timeout }
+            }),
         };
         let admin_stopped = stopped(stop.clone());
         self.chores.spawn(async move {

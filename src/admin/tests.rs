@@ -59,6 +59,11 @@ impl World {
             tokens: Arc::new(move || Arc::clone(&tokens)),
             metrics_text: Arc::new(|| "# EOF\n".to_owned()),
             clock,
+            tls: None,
+            patience: Arc::new(|| Patience {
+                write: Duration::from_secs(30),
+                pace: Duration::from_secs(20),
+            }),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -233,7 +233,7 @@ fn difference(change: &Change, before: Option<&Value>, after: Option<&Value>) ->
 impl Filter {
     /// Whether changes may have to be looked through one by one: nothing that is asked for here
     /// beside these has an index.
-    pub(super) fn scans(&self) -> bool {
+    pub(crate) fn scans(&self) -> bool {
         let rest = Self {
             deployment_id: None,
             actor: None,
