@@ -10,6 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind};
 use tokio::sync::watch;
 
 use super::Source;
+use super::tls::{self, Certificates};
 use crate::audit::record::{Event, EventKind};
 use crate::config::Config;
 use crate::config::check::check;
@@ -26,17 +27,19 @@ type Look = Vec<Option<(u64, Option<SystemTime>)>>;
 /// polled: until then it would end the program.
 pub(super) fn watch(
     gateway: Arc<Gateway>,
+    certificates: Certificates,
     source: Source,
     stop: watch::Receiver<bool>,
 ) -> impl Future<Output = ()> {
     let hangups = hangups().inspect_err(|error| {
         tracing::warn!(%error, "SIGHUP can't be heard: only file changes reload");
     });
-    follow(gateway, source, stop, hangups.ok())
+    follow(gateway, certificates, source, stop, hangups.ok())
 }
 
 async fn follow(
     gateway: Arc<Gateway>,
+    certificates: Certificates,
     source: Source,
     stop: watch::Receiver<bool>,
     mut hangups: Option<Signal>,
@@ -52,7 +55,7 @@ async fn follow(
         };
         let now = look(&files).await;
         if told || now != seen {
-            reload(&gateway, &source).await;
+            reload(&gateway, &certificates, &source).await;
             files.clone_from(&gateway.live().config.files);
             seen = look(&files).await;
         }
@@ -82,7 +85,7 @@ async fn look(files: &[PathBuf]) -> Look {
 }
 
 /// Puts the new configuration in force, or keeps the old one and says why.
-async fn reload(gateway: &Gateway, source: &Source) {
+async fn reload(gateway: &Gateway, certificates: &Certificates, source: &Source) {
     let (path, environment) = (source.path.clone(), source.environment.clone());
     let checked = tokio::task::spawn_blocking(move || check(&path, &environment)).await;
     let Ok(checked) = checked else { return };
@@ -90,7 +93,7 @@ async fn reload(gateway: &Gateway, source: &Source) {
         tracing::warn!(%complaint, "while reloading");
     }
     let outcome = match checked.config {
-        Some(config) => put_in_force(gateway, config),
+        Some(config) => put_in_force(gateway, certificates, config),
         None => Err("the configuration is not valid; the former one stays in force".to_owned()),
     };
     let policy_digest = gateway.live().config.policy.digest.clone();
@@ -115,9 +118,14 @@ async fn reload(gateway: &Gateway, source: &Source) {
     });
 }
 
-fn put_in_force(gateway: &Gateway, mut config: Config) -> Result<(), String> {
+fn put_in_force(
+    gateway: &Gateway,
+    certificates: &Certificates,
+    mut config: Config,
+) -> Result<(), String> {
     let former = gateway.live();
-    keep(&mut config.listen, &former.config.listen, "listen");
+    let typed = config.listen.clone();
+    keep(&mut config.listen, &tls::with_files_of(&former.config.listen, &typed), "listen");
     keep(&mut config.audit.database, &former.config.audit.database, "audit.database");
     keep(&mut config.audit.key_file, &former.config.audit.key_file, "audit.key_file");
     // The new file may be safe only together with an address that it can't bring in force.
@@ -128,6 +136,10 @@ fn put_in_force(gateway: &Gateway, mut config: Config) -> Result<(), String> {
     }
     let (provider, redact) = (config.upstream.provider, config.redact.clone());
     let live = Live::new(config, &gateway.clock, Some(&former)).map_err(|error| {
+        tracing::error!(error = &error as &dyn std::error::Error, "while reloading");
+        error.to_string()
+    })?;
+    certificates.replace(&typed).map_err(|error| {
         tracing::error!(error = &error as &dyn std::error::Error, "while reloading");
         error.to_string()
     })?;
