@@ -118,6 +118,14 @@ pub async fn serve(
     state: AdminState,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let terms = serve::Terms { tls: state.tls.clone(), patience: Arc::clone(&state.patience) };
-    serve::serve(listener, router(Api::new(state)), terms, shutdown).await
+    serve_by(listener, Api::new(state), shutdown).await
+}
+
+async fn serve_by(
+    listener: TcpListener,
+    api: Api,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let (tls, patience) = (api.state.tls.clone(), Arc::clone(&api.state.patience));
+    serve::serve(listener, router(api), serve::Terms { tls, patience }, shutdown).await
 }

@@ -81,13 +81,12 @@ fn element(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// The time at the start of `der`, and what follows it.
 fn time(der: &[u8]) -> Option<(Timestamp, &[u8])> {
-    let (text, rest, century) = match element(GENERALIZED_TIME, der) {
-        Some((text, rest)) => (text, rest, ""),
-        None => {
-            let (text, rest) = element(UTC_TIME, der)?;
-            // Two digits from 50 are of the last century (RFC 5280, 4.1.2.5.1).
-            (text, rest, if text.first()? >= &b'5' { "19" } else { "20" })
-        }
+    let (text, rest, century) = if let Some((text, rest)) = element(GENERALIZED_TIME, der) {
+        (text, rest, "")
+    } else {
+        let (text, rest) = element(UTC_TIME, der)?;
+        // Two digits from 50 are of the last century (RFC 5280, 4.1.2.5.1).
+        (text, rest, if text.first()? >= &b'5' { "19" } else { "20" })
     };
     let text = format!("{century}{}", str::from_utf8(text).ok()?);
     let digits = text.strip_suffix('Z').filter(|digits| digits.len() == 14 && digits.is_ascii())?;

@@ -68,7 +68,8 @@ impl Listen {
     }
 }
 
-/// `[listen.tls]` or `[listen.admin_tls]`: PEM files, checked to hold a certificate chain and its key.
+/// `[listen.tls]` or `[listen.admin_tls]`: PEM files, checked to hold a certificate chain and its
+/// key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
     /// The certificate chain.

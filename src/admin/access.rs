@@ -15,7 +15,7 @@ use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
 use super::answer::{Problem, harden};
 use super::body::Counted;
 use super::places::Presence;
-use super::share::Share;
+use super::share::{Identity, Share};
 use super::{AdminState, Api, ROUTES};
 use crate::config::{AdminToken, Role};
 
@@ -51,8 +51,8 @@ async fn admit(api: &Api, mut request: Request, next: Next) -> Result<Response, 
     Ok(answer.map(|body| Body::new(Counted { body, _until_sent: (question, answering) })))
 }
 
-/// The role of who asks, and the digest of their token; none where none is asked for.
-fn role(state: &AdminState, request: &Request) -> Result<(Role, Option<[u8; 32]>), Problem> {
+/// The role of who asks, and who that is.
+fn role(state: &AdminState, request: &Request) -> Result<(Role, Identity), Problem> {
     let tokens = (state.tokens)();
     if tokens.is_empty() {
         return local(request.uri(), request.headers()).map(|()| (Role::Auditor, None));

@@ -77,7 +77,7 @@ pub(super) async fn serve(
     }
 }
 
-/// The connection under TLS, where that is configured; none where the handshake fails.
+/// The connection under TLS, where that is configured; `None` where the handshake fails.
 async fn secure(stream: TcpStream, tls: Option<TlsAcceptor>) -> Option<Wire> {
     let Some(tls) = tls else { return Some(Wire::Plain(stream)) };
     // Boxed: a handshake takes much room, and a connection in clear none of it.
@@ -101,12 +101,12 @@ struct Watched {
     wire: Wire,
     patience: Patience,
     writing: Alarm,
-    /// How the client takes what waits for it; none where it takes what comes.
+    /// How the client takes what waits for it; `None` where it takes what comes.
     taking: Option<Waits>,
 }
 
 impl Watched {
-    /// Hands something over. `moved` tells how much the client took; none where it took all.
+    /// Hands something over. `moved` tells how much the client took; `None` where it took all.
     fn poll_write_with<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -117,7 +117,7 @@ impl Watched {
             let Some(taking) = &mut self.taking else { return Poll::Ready(written) };
             match written.as_ref().ok().and_then(moved) {
                 Some(bytes) if taking.advance(bytes, self.patience.pace).is_err() => {
-                    return self.give_up();
+                    return given_up();
                 }
                 Some(_) => {}
                 None => self.taking = None,
@@ -126,7 +126,7 @@ impl Watched {
         }
         let due = self.taking.get_or_insert_default().wait() + self.patience.write;
         ready!(self.writing.poll(due, cx));
-        self.give_up()
+        given_up()
     }
 
     fn poll_write_bytes(
@@ -140,10 +140,11 @@ impl Watched {
         }
         self.poll_write_with(cx, write, |taken| Some(*taken))
     }
+}
 
-    fn give_up<T>(&self) -> Poll<io::Result<T>> {
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-    }
+/// The end of a client that does not take its answer.
+fn given_up<T>() -> Poll<io::Result<T>> {
+    Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
 }
 
 impl Drop for Watched {

@@ -80,15 +80,16 @@ impl Places {
 impl Taken {
     fn make_room(&mut self, network: IpAddr) {
         let own = self.guests.values().filter(|guest| guest.network == network).count();
-        let leaves = if own >= PER_NETWORK_MAX {
-            self.longest_open(|guest| guest.network == network)
-        } else if self.guests.len() >= CONNECTIONS_MAX {
+        let mut leaves = None;
+        if own >= PER_NETWORK_MAX {
+            leaves = self.longest_open(|guest| guest.network == network);
+        }
+        if leaves.is_none() && self.guests.len() >= CONNECTIONS_MAX {
             let largest = self.largest();
-            self.longest_open(|guest| Some(guest.network) == largest)
-                .or_else(|| self.longest_open(|_any| true))
-        } else {
-            None
-        };
+            leaves = self
+                .longest_open(|guest| Some(guest.network) == largest)
+                .or_else(|| self.longest_open(|_any| true));
+        }
         let guest = leaves.and_then(|number| self.guests.remove(&number));
         if let Some(task) = guest.and_then(|guest| guest.task) {
             task.abort();

@@ -18,9 +18,11 @@ const READING_EACH_MAX: usize = 3;
 #[derive(Clone, Debug)]
 pub(super) struct Askers {
     all: Arc<Semaphore>,
-    /// By the digest of their token; none where none is asked for.
-    shares: Arc<Mutex<HashMap<Option<[u8; 32]>, Arc<Share>>>>,
+    shares: Arc<Mutex<HashMap<Identity, Arc<Share>>>>,
 }
+
+/// The digest of an asker's token; `None` where none is asked for.
+pub(super) type Identity = Option<[u8; 32]>;
 
 /// What one asker has on its way. Who waits here stands in no queue for what all share, so that
 /// there is one of each there at a time.
@@ -49,8 +51,8 @@ impl Default for Askers {
 }
 
 impl Askers {
-    /// The share of an asker, by the digest of its token.
-    pub(super) fn share(&self, asker: Option<[u8; 32]>) -> Arc<Share> {
+    /// The share of an asker.
+    pub(super) fn share(&self, asker: Identity) -> Arc<Share> {
         let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(share) = shares.get(&asker) {
             return Arc::clone(share);
@@ -60,7 +62,7 @@ impl Askers {
         Arc::clone(shares.entry(asker).or_default())
     }
 
-    /// A question of an asker; none where too many are on their way.
+    /// A question of an asker; `None` where too many are on their way.
     pub(super) fn question(&self, share: &Share) -> Option<Question> {
         let own = Arc::clone(&share.questions).try_acquire_owned().ok()?;
         let all = Arc::clone(&self.all).try_acquire_owned().ok()?;

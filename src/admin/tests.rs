@@ -25,6 +25,7 @@ const NOW: Timestamp = Timestamp::from_millis(1_781_427_491_123);
 struct World {
     _folder: TempDir,
     audit: Audit,
+    budget: AnswerBudget,
     address: SocketAddr,
     stop: oneshot::Sender<()>,
     served: JoinHandle<io::Result<()>>,
@@ -68,14 +69,21 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
-        let served = tokio::spawn(serve(listener, state, async {
+        let api = Api::new(state);
+        let budget = api.budget.clone();
+        let served = tokio::spawn(serve_by(listener, api, async {
             let _told = stopped.await;
         }));
-        Self { _folder: folder, audit, address, stop, served }
+        Self { _folder: folder, audit, budget, address, stop, served }
     }
 
     /// Records a change that the policy denied.
     async fn denied(&self, deployment_id: &str) -> ChangeId {
+        let before = json!({"id": deployment_id, "name": "daily"});
+        self.denied_of(deployment_id, before).await
+    }
+
+    async fn denied_of(&self, deployment_id: &str, before: Value) -> ChangeId {
         let violation = Violation {
             rule: "timezones".to_owned(),
             enforcement: Enforcement::Deny,
@@ -101,7 +109,7 @@ impl World {
             standing: vec![violation],
             patch: Some(json!({"schedule": {"timezone": "Mars/Base"}})),
             refused_body: None,
-            before: Some(json!({"id": deployment_id, "name": "daily"}).into()),
+            before: Some(before.into()),
             policy_digest: "00".to_owned(),
             token: crate::key::Token::new("pt-0123456789"),
         };
@@ -345,4 +353,34 @@ async fn an_idle_connection_does_not_hold_up_the_end() {
     world.stop.send(()).unwrap();
     world.served.await.unwrap().unwrap();
     assert!(TcpStream::connect(world.address).await.is_err());
+}
+
+#[tokio::test]
+async fn readers_of_a_large_change_hold_a_bounded_memory_and_give_it_back() {
+    const READERS: usize = 24;
+    let world = World::new(&[]).await;
+    let large = json!({"id": "dep_1", "description": "x".repeat(9 << 20)});
+    let id = world.denied_of("dep_1", large).await;
+    let head = format!("GET /api/v1/changes/{id} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    let (mut shown, mut refused) = (Vec::new(), 0);
+    for _ in 0..READERS {
+        let mut reader = TcpStream::connect(world.address).await.unwrap();
+        reader.write_all(head.as_bytes()).await.unwrap();
+        // The status, and no more of it.
+        let mut first = [0; 12];
+        reader.read_exact(&mut first).await.unwrap();
+        match &first {
+            b"HTTP/1.1 200" => shown.push(reader),
+            b"HTTP/1.1 503" => refused += 1,
+            other => panic!("{other:?}"),
+        }
+        assert!(world.budget.held_kib() <= 64 << 10);
+    }
+    // Seven fit, and one may go beyond.
+    assert_eq!((shown.len(), refused), (8, READERS - 8));
+    drop(shown);
+    while world.budget.held_kib() > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.ask(&format!("/api/v1/changes/{id}")).await.status, 200);
 }

@@ -46,7 +46,7 @@ pub(super) async fn page(
     write(&mut writer, b"{\"data\":[")?;
     for change in page.data {
         if let Some(seq) = last {
-            if source.texts.bytes() > PAGE_BYTES_MAX {
+            if source.texts.read_bytes() > PAGE_BYTES_MAX {
                 next_cursor = Some(Cursor { seq, until: None }.to_string());
                 has_more = true;
                 break;

@@ -199,7 +199,7 @@ impl Texts {
 
     /// The bytes of all that was read so far.
     #[must_use]
-    pub fn bytes(&self) -> usize {
+    pub fn read_bytes(&self) -> usize {
         self.0.read_bytes
     }
 }

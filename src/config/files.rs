@@ -53,11 +53,10 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
     })
 }
 
-/// Why a certificate of a PEM file does not hold at `now`, and how to fix it; `None` where all hold.
+/// Why a certificate of a PEM file does not hold at `now`, and how to fix it; `None` where all do.
 pub(crate) fn lapsed(path: &Path, now: Timestamp) -> Option<String> {
     let all = file::certificates(path).ok()?;
-    let validities = all.iter().filter_map(|der| Validity::of(der));
-    let lapse = validities.filter_map(|validity| validity.lapse(now)).next()?;
+    let lapse = all.iter().find_map(|der| Validity::of(der)?.lapse(now))?;
     let subject = if all.len() > 1 { "holds a certificate that " } else { "" };
     let fix = match lapse {
         Lapse::Expired(_) => "renew it",

@@ -11,8 +11,10 @@
 
 mod abuse;
 mod admin;
+mod admin_load;
 mod admin_routes;
 mod bypass;
+mod certificates;
 mod cli;
 mod conformance;
 mod crash;
