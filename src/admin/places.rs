@@ -3,7 +3,6 @@
 //! has the most, so that a probe has its answer long before its turn to go comes; a question that
 //! was allowed keeps its connection to the end of its answer.
 
-use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -85,9 +84,10 @@ impl Taken {
             leaves = self.longest_open(|guest| guest.network == network);
         }
         if leaves.is_none() && self.guests.len() >= CONNECTIONS_MAX {
-            let largest = self.largest();
+            let counts = self.counts();
+            let most = counts.values().max();
             leaves = self
-                .longest_open(|guest| Some(guest.network) == largest)
+                .longest_open(|guest| counts.get(&guest.network) == most)
                 .or_else(|| self.longest_open(|_any| true));
         }
         let guest = leaves.and_then(|number| self.guests.remove(&number));
@@ -101,14 +101,13 @@ impl Taken {
         can_go.map(|(number, _)| *number).min()
     }
 
-    /// The network with the most connections.
-    fn largest(&self) -> Option<IpAddr> {
-        let mut counts: HashMap<IpAddr, usize> = HashMap::new();
+    /// How many connections each network has.
+    fn counts(&self) -> HashMap<IpAddr, usize> {
+        let mut counts = HashMap::new();
         for guest in self.guests.values() {
             *counts.entry(guest.network).or_default() += 1;
         }
-        let largest = counts.into_iter().max_by_key(|(network, count)| (*count, Reverse(*network)));
-        largest.map(|(network, _)| network)
+        counts
     }
 }
 
@@ -178,21 +177,28 @@ mod tests {
     }
 
     #[test]
-    fn of_all_the_address_with_the_most_makes_room_and_who_just_came_stays() {
+    fn of_all_the_address_with_the_most_makes_room() {
         let places = Places::default();
-        let mut held: Vec<_> = (0..CONNECTIONS_MAX)
-            .map(|n| places.take(network(if n % 4 == 0 { 1 } else { u8::try_from(n).unwrap() })))
-            .collect();
-        for _ in 0..1_000 {
-            held.push(places.take(network(250)));
-            let newest = held.last().unwrap().number();
-            assert!(open(&places).contains(&newest));
-            assert!(open(&places).len() <= CONNECTIONS_MAX);
-        }
-        // Those who have one connection each keep it.
-        assert!(
-            held.iter().take(CONNECTIONS_MAX).any(|place| open(&places).contains(&place.number))
-        );
+        let alone: Vec<_> = (1..=100).map(|n| places.take(network(n))).collect();
+        let many: Vec<_> = (0..1_000).map(|_| places.take(network(250))).collect();
+        let open = open(&places);
+        assert_eq!(open.len(), 100 + PER_NETWORK_MAX);
+        assert!(alone.iter().all(|place| open.contains(&place.number)));
+        assert!(open.contains(&many.last().unwrap().number));
+    }
+
+    #[test]
+    fn of_many_addresses_with_one_each_who_just_came_stays() {
+        let places = Places::default();
+        let each = |n: u32| IpAddr::from(n.to_be_bytes());
+        let _others: Vec<_> = (1_000..3_000).map(|n| places.take(each(n))).collect();
+        // The lowest address of all, and the highest.
+        let probes = [places.take(each(1)), places.take(each(u32::MAX))];
+        let later = u32::try_from(CONNECTIONS_MAX).unwrap() - 2;
+        let _later: Vec<_> = (3_000..3_000 + later).map(|n| places.take(each(n))).collect();
+        let open = open(&places);
+        assert_eq!(open.len(), CONNECTIONS_MAX);
+        assert!(probes.iter().all(|place| open.contains(&place.number)));
     }
 
     #[test]

@@ -174,6 +174,11 @@ fn the_description_names_every_filter_and_leads_nowhere_wrong() {
     });
     let expected = filter::FILTERS.into_iter().chain(["limit", "cursor"]);
     assert!(named.eq(expected));
+    for parameter in description["components"]["parameters"].as_object().unwrap().values() {
+        let schema = &parameter["schema"];
+        let bounded = schema["type"] != "string" || schema["enum"].is_array();
+        assert!(bounded || schema["minLength"] == 1, "{parameter}");
+    }
     for reference in OPENAPI.split("\"$ref\": \"#").skip(1) {
         let pointer = reference.split('"').next().unwrap();
         assert!(description.pointer(pointer).is_some(), "{pointer}");
