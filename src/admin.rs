@@ -6,11 +6,17 @@
 mod access;
 mod answer;
 mod api;
+mod body;
+mod connection;
 pub mod filter;
+mod places;
 mod probes;
 mod serve;
+mod share;
 #[cfg(test)]
 mod tests;
+mod view;
+mod whole;
 
 use std::io;
 use std::sync::Arc;
@@ -19,7 +25,12 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
 
+use self::body::AnswerBudget;
+pub use self::connection::Patience;
+use self::share::Askers;
 use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::config::AdminToken;
@@ -38,6 +49,26 @@ pub struct AdminState {
     pub metrics_text: Arc<dyn Fn() -> String + Send + Sync>,
     /// For times that are given relative to now.
     pub clock: Clock,
+    /// TLS with the certificate that holds now; none where the listener speaks plain HTTP.
+    pub tls: Option<Acceptor>,
+    /// How long clients may take now to take their answers.
+    pub patience: PatienceNow,
+}
+
+/// Gives the acceptor that holds now: a reload may change its certificate.
+pub type Acceptor = Arc<dyn Fn() -> TlsAcceptor + Send + Sync>;
+
+/// Gives the patience that holds now.
+pub type PatienceNow = Arc<dyn Fn() -> Patience + Send + Sync>;
+
+/// What answers are made with, and within which bounds. Clones share it.
+#[derive(Clone)]
+struct Api {
+    state: AdminState,
+    askers: Askers,
+    budget: AnswerBudget,
+    /// Held by who reads bodies: one change may take hundreds of megabytes until it is written.
+    bodies: Arc<Semaphore>,
 }
 
 /// One path and who answers it.
@@ -45,7 +76,7 @@ struct Route {
     path: &'static str,
     /// Whether it is answered without a token.
     open: bool,
-    answered: fn() -> MethodRouter<AdminState>,
+    answered: fn() -> MethodRouter<Api>,
 }
 
 /// Every path there is; the API's description names the same ones.
@@ -63,15 +94,22 @@ const ROUTES: [Route; 10] = [
 ];
 
 /// The whole API.
-pub fn router(state: AdminState) -> Router {
+fn router(api: Api) -> Router {
     let routes = ROUTES
         .iter()
         .fold(Router::new(), |router, route| router.route(route.path, (route.answered)()));
     routes
         .fallback(answer::no_such_path)
         .method_not_allowed_fallback(answer::only_reads)
-        .layer(from_fn_with_state(state.clone(), access::guard))
-        .with_state(state)
+        .layer(from_fn_with_state(api.clone(), access::guard))
+        .with_state(api)
+}
+
+impl Api {
+    fn new(state: AdminState) -> Self {
+        let bodies = Arc::new(Semaphore::new(1));
+        Self { state, askers: Askers::default(), budget: AnswerBudget::default(), bodies }
+    }
 }
 
 /// Answers on `listener` until `shutdown`, and then, for a bounded time, what was begun.
@@ -80,5 +118,14 @@ pub async fn serve(
     state: AdminState,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    serve::serve(listener, router(state), shutdown).await
+    serve_by(listener, Api::new(state), shutdown).await
+}
+
+async fn serve_by(
+    listener: TcpListener,
+    api: Api,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let (tls, patience) = (api.state.tls.clone(), Arc::clone(&api.state.patience));
+    serve::serve(listener, router(api), serve::Terms { tls, patience }, shutdown).await
 }

@@ -1,7 +1,7 @@
 //! The checked configuration: everything in it can be used as it is.
 
 pub mod check;
-mod files;
+pub(crate) mod files;
 mod keys;
 mod people;
 mod raw;
@@ -79,6 +79,8 @@ pub struct Listen {
     pub admin: SocketAddr,
     /// `[listen.tls]`, for the proxy listener.
     pub tls: Option<TlsFiles>,
+    /// `[listen.admin_tls]`, for the admin listener.
+    pub admin_tls: Option<TlsFiles>,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
 }
@@ -90,7 +92,8 @@ impl Listen {
     }
 }
 
-/// `[listen.tls]`: PEM files, checked to hold a certificate chain and its key.
+/// `[listen.tls]` or `[listen.admin_tls]`: PEM files, checked to hold a certificate chain and its
+/// key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
     /// The certificate chain.

@@ -5,6 +5,7 @@
 //! `gateway::exchange`. The modules in reading order:
 
 mod alarm;
+mod certificate;
 pub mod clock;
 mod file;
 pub mod ids;

@@ -92,9 +92,9 @@ pub enum ServeError {
     /// Upstream's certificate authorities or name can't be used.
     #[error("can't prepare the connections to upstream")]
     Trust(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// `[listen.tls]` can't be used.
-    #[error("can't use the certificate of [listen.tls]")]
-    Tls(#[source] tls::TlsError),
+    /// `[listen.tls]` or `[listen.admin_tls]` can't be used.
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
     /// A worker can't be started.
     #[error("can't start a worker thread")]
     Worker(#[source] io::Error),
@@ -134,7 +134,8 @@ impl Server {
         let workers = options.workers.unwrap_or_else(|| {
             std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
         });
-        let tls = tls::acceptor(listen.tls.as_ref()).map_err(ServeError::Tls)?;
+        let certificates = tls::Certificates::load(listen)?;
+        tls::warn_of_lapsed(&live.config, gateway.clock.now());
         let failed = |what, address| move |source| ServeError::Listen { what, address, source };
         let (proxy, listeners) =
             accept::bind(listen.proxy, workers).map_err(failed("listen.proxy", listen.proxy))?;
@@ -158,30 +159,40 @@ impl Server {
             let worker = accept::Worker {
                 gateway: Arc::clone(&server.gateway),
                 listener,
-                tls: tls.clone(),
+                tls: certificates.proxy().cloned(),
                 capacity: capacity.clone(),
                 most_by_files,
                 stop: stop.clone(),
             };
             server.workers.push(worker.start().map_err(ServeError::Worker)?);
         }
-        server.start_chores(admin_listener, options.source, &stop);
+        server.start_chores(admin_listener, certificates, options.source, &stop);
         Ok(server)
     }
 
     fn start_chores(
         &mut self,
         admin: tokio::net::TcpListener,
+        certificates: tls::Certificates,
         source: Option<Source>,
         stop: &watch::Receiver<bool>,
     ) {
         let gateway = &self.gateway;
         let (tokens, counted) = (Arc::clone(gateway), Arc::clone(gateway));
+        let patient = Arc::clone(gateway);
         let state = AdminState {
             audit: gateway.audit.clone(),
             tokens: Arc::new(move || tokens.admin_tokens()),
             metrics_text: Arc::new(move || counted.metrics.encode(&counted.audit)),
             clock: gateway.clock.clone(),
+            tls: certificates
+                .admin()
+                .cloned()
+                .map(|certificate| -> admin::Acceptor { Arc::new(move || certificate.acceptor()) }),
+            patience: Arc::new(move || {
+                let limits = &patient.live().config.limits;
+                admin::Patience { write: limits.write_timeout, pace: limits.pace_timeout }
+            }),
         };
         let admin_stopped = stopped(stop.clone());
         self.chores.spawn(async move {
@@ -201,7 +212,12 @@ impl Server {
             }
         });
         if let Some(source) = source {
-            self.chores.spawn(reload::watch(Arc::clone(gateway), source, stop.clone()));
+            self.chores.spawn(reload::watch(
+                Arc::clone(gateway),
+                certificates,
+                source,
+                stop.clone(),
+            ));
         }
     }
 

@@ -1,6 +1,9 @@
 //! Who may ask. Without configured tokens the listener is on loopback only (the configuration's
 //! check sees to it), and then what must be kept out is a web page in the operator's browser.
 
+use std::sync::Arc;
+
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Uri, header};
@@ -10,36 +13,53 @@ use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
 
 use super::answer::{Problem, harden};
-use super::{AdminState, ROUTES};
+use super::body::Counted;
+use super::places::Presence;
+use super::share::{Identity, Share};
+use super::{AdminState, Api, ROUTES};
 use crate::config::{AdminToken, Role};
 
-/// Lets a call through with its [`Role`] as an extension, or answers it.
-pub(super) async fn guard(
-    State(state): State<AdminState>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+/// Who asks: what their role lets them see, and what they have on their way.
+#[derive(Clone, Debug)]
+pub(super) struct Asker {
+    pub(super) role: Role,
+    pub(super) share: Arc<Share>,
+}
+
+/// Lets a call through with its [`Asker`] as an extension, or answers it.
+pub(super) async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let open = ROUTES.iter().any(|route| route.open && route.path == path);
-    let role = if open { Ok(None) } else { role(&state, &request).map(Some) };
-    let mut answer = match role {
-        Ok(role) => {
-            role.and_then(|role| request.extensions_mut().insert(role));
-            next.run(request).await
-        }
-        Err(problem) => problem.into_response(),
+    let mut answer = if open {
+        next.run(request).await
+    } else {
+        admit(&api, request, next).await.unwrap_or_else(Problem::into_response)
     };
     harden(&mut answer);
     answer
 }
 
-fn role(state: &AdminState, request: &Request) -> Result<Role, Problem> {
+/// Answers a question of somebody who may ask. Until the answer is sent it is counted, and its
+/// connection need not make room for others.
+async fn admit(api: &Api, mut request: Request, next: Next) -> Result<Response, Problem> {
+    let (role, asker) = role(&api.state, &request)?;
+    let share = api.askers.share(asker);
+    let question = api.askers.question(&share).ok_or_else(Problem::too_many_questions)?;
+    let answering = request.extensions().get::<Presence>().map(Presence::begin);
+    request.extensions_mut().insert(Asker { role, share });
+    let answer = next.run(request).await;
+    Ok(answer.map(|body| Body::new(Counted { body, _until_sent: (question, answering) })))
+}
+
+/// The role of who asks, and who that is.
+fn role(state: &AdminState, request: &Request) -> Result<(Role, Identity), Problem> {
     let tokens = (state.tokens)();
     if tokens.is_empty() {
-        return local(request.uri(), request.headers()).map(|()| Role::Auditor);
+        return local(request.uri(), request.headers()).map(|()| (Role::Auditor, None));
     }
     let token = bearer(request.headers()).ok_or_else(Problem::no_token)?;
-    holder(&tokens, token).map(|token| token.role).ok_or_else(Problem::no_token)
+    let holder = holder(&tokens, token).ok_or_else(Problem::no_token)?;
+    Ok((holder.role, Some(holder.sha256)))
 }
 
 /// The one bearer token (RFC 6750, 2.1).

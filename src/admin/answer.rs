@@ -25,11 +25,16 @@ pub(super) struct Problem {
     kind: &'static str,
     message: String,
     param: Option<String>,
+    /// After how many seconds asking again may help.
+    retry_after: Option<u16>,
 }
+
+/// After how many seconds a question may be asked again that found no room.
+const RETRY_AFTER: u16 = 2;
 
 impl Problem {
     fn new(status: StatusCode, kind: &'static str, message: impl Into<String>) -> Self {
-        Self { status, kind, message: message.into(), param: None }
+        Self { status, kind, message: message.into(), param: None, retry_after: None }
     }
 
     pub(super) fn invalid(param: &str, message: impl Into<String>) -> Self {
@@ -59,7 +64,28 @@ impl Problem {
              or ask on the command line, which waits (changegate audit)",
             longest.as_secs()
         );
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "api_error", message)
+        Self::later(message)
+    }
+
+    pub(super) fn too_many_questions() -> Self {
+        Self::later("too many questions are on their way: ask again when they are answered")
+    }
+
+    pub(super) fn no_room() -> Self {
+        Self::later(
+            "the answers that are on their way leave no room for this one: ask again later, \
+             or for less at once",
+        )
+    }
+
+    pub(super) fn store_fails(error: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::error!(error, "a question failed");
+        Self::later("the audit store does not answer: try again later, and see /readyz")
+    }
+
+    fn later(message: impl Into<String>) -> Self {
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "api_error", message);
+        Self { retry_after: Some(RETRY_AFTER), ..problem }
     }
 
     pub(super) fn not_found(message: impl Into<String>) -> Self {
@@ -78,11 +104,7 @@ impl From<QueryError> for Problem {
         let message = error.to_string();
         match error {
             QueryError::BadCursor => Self::invalid("cursor", message),
-            QueryError::Missing { .. } | QueryError::Store(_) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "a question failed");
-                let message = "the audit store does not answer: try again later, and see /readyz";
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "api_error", message)
-            }
+            QueryError::Missing { .. } | QueryError::Store(_) => Self::store_fails(&error),
         }
     }
 }
@@ -100,6 +122,9 @@ impl IntoResponse for Problem {
         let headers = answer.headers_mut();
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if self.status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));

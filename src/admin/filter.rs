@@ -66,6 +66,7 @@ pub fn filter<'a>(
         since,
         until,
         q: text("q")?.map(search).transpose()?,
+        q_in_ids: false,
     })
 }
 

@@ -6,7 +6,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::{AdminState, OPENAPI};
+use super::{Api, OPENAPI};
 use crate::audit::Health;
 
 /// As `prometheus-client` writes them.
@@ -16,9 +16,12 @@ pub(super) async fn alive() -> Json<Value> {
     Json(json!({"status": "ok"}))
 }
 
-pub(super) async fn ready(State(state): State<AdminState>) -> Response {
-    match state.audit.health() {
-        Health::Writable => Json(json!({"status": "ok"})).into_response(),
+pub(super) async fn ready(State(api): State<Api>) -> Response {
+    match api.state.audit.health() {
+        Health::Writable => match api.state.audit.after_violations() {
+            None => Json(json!({"status": "ok"})).into_response(),
+            Some(found) => Json(json!({"status": "ok", "after_violations": found})).into_response(),
+        },
         Health::Failing(reason) => {
             let body = json!({"status": "failing", "reason": reason});
             (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
@@ -26,8 +29,8 @@ pub(super) async fn ready(State(state): State<AdminState>) -> Response {
     }
 }
 
-pub(super) async fn metrics(State(state): State<AdminState>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, OPEN_METRICS)], (state.metrics_text)())
+pub(super) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, OPEN_METRICS)], (api.state.metrics_text)())
 }
 
 pub(super) async fn description() -> impl IntoResponse {

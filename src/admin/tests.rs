@@ -26,6 +26,7 @@ const NOW: Timestamp = Timestamp::from_millis(1_781_427_491_123);
 struct World {
     _folder: TempDir,
     audit: Audit,
+    budget: AnswerBudget,
     address: SocketAddr,
     stop: oneshot::Sender<()>,
     served: JoinHandle<io::Result<()>>,
@@ -60,18 +61,30 @@ impl World {
             tokens: Arc::new(move || Arc::clone(&tokens)),
             metrics_text: Arc::new(|| "# EOF\n".to_owned()),
             clock,
+            tls: None,
+            patience: Arc::new(|| Patience {
+                write: Duration::from_secs(30),
+                pace: Duration::from_secs(20),
+            }),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
-        let served = tokio::spawn(serve(listener, state, async {
+        let api = Api::new(state);
+        let budget = api.budget.clone();
+        let served = tokio::spawn(serve_by(listener, api, async {
             let _told = stopped.await;
         }));
-        Self { _folder: folder, audit, address, stop, served }
+        Self { _folder: folder, audit, budget, address, stop, served }
     }
 
     /// Records a change that the policy denied.
     async fn denied(&self, deployment_id: &str) -> ChangeId {
+        let before = json!({"id": deployment_id, "name": "daily"});
+        self.denied_of(deployment_id, before).await
+    }
+
+    async fn denied_of(&self, deployment_id: &str, before: Value) -> ChangeId {
         let violation = Violation {
             rule: "timezones".to_owned(),
             enforcement: Enforcement::Deny,
@@ -79,6 +92,8 @@ impl World {
             message: "use UTC".to_owned(),
             actual: Some(json!("Mars/Base")),
         };
+        let patch = json!({"schedule": {"timezone": "Mars/Base"}});
+        let object = patch.as_object().unwrap().clone();
         let intent = Intent {
             id: ChangeId::new(NOW),
             provider: "qoder-cn",
@@ -96,9 +111,9 @@ impl World {
             ruling: Ruling::Deny,
             violations: vec![violation.clone()],
             standing: vec![violation],
-            patch: Some(asked(&json!({"schedule": {"timezone": "Mars/Base"}}))),
+            patch: Some(Arc::new(Patch { object })),
             refused_body: None,
-            before: Some(json!({"id": deployment_id, "name": "daily"}).into()),
+            before: Some(before.into()),
             policy_digest: "00".to_owned(),
             bytes: 0,
             is_kept: true,
@@ -166,6 +181,11 @@ fn the_description_names_every_filter_and_leads_nowhere_wrong() {
     });
     let expected = filter::FILTERS.into_iter().chain(["limit", "cursor"]);
     assert!(named.eq(expected));
+    for parameter in description["components"]["parameters"].as_object().unwrap().values() {
+        let schema = &parameter["schema"];
+        let bounded = schema["type"] != "string" || schema["enum"].is_array();
+        assert!(bounded || schema["minLength"] == 1, "{parameter}");
+    }
     for reference in OPENAPI.split("\"$ref\": \"#").skip(1) {
         let pointer = reference.split('"').next().unwrap();
         assert!(description.pointer(pointer).is_some(), "{pointer}");
@@ -347,7 +367,32 @@ async fn an_idle_connection_does_not_hold_up_the_end() {
     assert!(TcpStream::connect(world.address).await.is_err());
 }
 
-/// What a call asks for, as its intent holds it.
-fn asked(patch: &Value) -> Arc<Patch> {
-    Arc::new(Patch { object: patch.as_object().unwrap().clone() })
+#[tokio::test]
+async fn readers_of_a_large_change_hold_a_bounded_memory_and_give_it_back() {
+    const READERS: usize = 24;
+    let world = World::new(&[]).await;
+    let large = json!({"id": "dep_1", "description": "x".repeat(9 << 20)});
+    let id = world.denied_of("dep_1", large).await;
+    let head = format!("GET /api/v1/changes/{id} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    let (mut shown, mut refused) = (Vec::new(), 0);
+    for _ in 0..READERS {
+        let mut reader = TcpStream::connect(world.address).await.unwrap();
+        reader.write_all(head.as_bytes()).await.unwrap();
+        // The status, and no more of it.
+        let mut first = [0; 12];
+        reader.read_exact(&mut first).await.unwrap();
+        match &first {
+            b"HTTP/1.1 200" => shown.push(reader),
+            b"HTTP/1.1 503" => refused += 1,
+            other => panic!("{other:?}"),
+        }
+        assert!(world.budget.held_kib() <= 64 << 10);
+    }
+    // Seven fit, and one may go beyond.
+    assert_eq!((shown.len(), refused), (8, READERS - 8));
+    drop(shown);
+    while world.budget.held_kib() > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.ask(&format!("/api/v1/changes/{id}")).await.status, 200);
 }

@@ -2,15 +2,17 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value;
 
-use super::record::{Change, Event, Outcome, Ruling};
-use super::store::{Boxed, Reads, Unclear};
+use super::record::{Bodies, Change, Event, Outcome, Ruling};
+use super::store::{Boxed, Documents, Reads, Unclear, parse};
 use crate::clock::Timestamp;
+use crate::deployment::diff::{Difference, diff};
 use crate::ids::{ChangeId, Fingerprint, Hex, unhex};
-use crate::provider::Operation;
+use crate::provider::{Operation, Provider};
 
 /// The most items of one page.
 pub const LIMIT_MAX: u16 = 1_000;
@@ -52,6 +54,9 @@ pub struct Filter {
     /// This text, case-insensitive, in ids, names, user agent, violation messages or changed
     /// paths.
     pub q: Option<String>,
+    /// Whether `q` is looked for in ids and the names of actors alone: everything else is, or
+    /// repeats, what is inside a deployment.
+    pub q_in_ids: bool,
 }
 
 /// How an actor is asked for.
@@ -108,6 +113,23 @@ pub struct DeploymentSummary {
     /// The newest change.
     pub last_change: ChangeId,
 }
+
+/// JSON text as the log holds it, shared.
+pub(crate) type Text = Arc<Vec<u8>>;
+
+/// The bodies of a change as JSON text.
+#[derive(Debug)]
+pub struct BodyTexts {
+    /// What the client sent.
+    pub patch: Option<Text>,
+    /// The deployment before.
+    pub before: Option<Text>,
+    /// The deployment after.
+    pub after: Option<Text>,
+}
+
+/// Reads the bodies of changes. Neighbours share what they have in common.
+pub struct Texts(Documents);
 
 /// A deployment as the log last saw it at a moment.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -169,6 +191,65 @@ impl fmt::Display for Cursor {
     }
 }
 
+impl Texts {
+    /// The bodies of `change`.
+    pub async fn of(&mut self, change: &Change) -> Result<BodyTexts, QueryError> {
+        self.0.bodies(change.seq).await.map_err(QueryError::Store)
+    }
+
+    /// The bytes of all that was read so far.
+    #[must_use]
+    pub fn read_bytes(&self) -> usize {
+        self.0.read_bytes
+    }
+}
+
+impl BodyTexts {
+    /// Where the deployments before and after `change` differ.
+    pub fn diff(&self, change: &Change) -> Result<Vec<Difference>, serde_json::Error> {
+        let (before, after) = (value(self.before.as_ref())?, value(self.after.as_ref())?);
+        Ok(difference(change, before.as_ref(), after.as_ref()))
+    }
+
+    /// The bodies of `change` as values.
+    pub(super) fn values(&self, change: &Change) -> Result<Bodies, serde_json::Error> {
+        let (before, after) = (value(self.before.as_ref())?, value(self.after.as_ref())?);
+        let diff = difference(change, before.as_ref(), after.as_ref());
+        Ok(Bodies { patch: value(self.patch.as_ref())?, before, after, diff })
+    }
+}
+
+fn value(text: Option<&Text>) -> Result<Option<Value>, serde_json::Error> {
+    text.map(|text| parse(text)).transpose()
+}
+
+fn difference(change: &Change, before: Option<&Value>, after: Option<&Value>) -> Vec<Difference> {
+    let provider = Provider::named(&change.provider);
+    let compared = provider.zip(after);
+    let compare = |(provider, after)| diff(provider, change.operation, before, Some(after));
+    compared.map(compare).unwrap_or_default()
+}
+
+impl Filter {
+    /// Whether changes may have to be looked through one by one: nothing that is asked for here
+    /// beside these has an index.
+    pub(crate) fn scans(&self) -> bool {
+        let rest = Self {
+            deployment_id: None,
+            actor: None,
+            team: None,
+            decision: None,
+            outcome: None,
+            request_id: None,
+            since: None,
+            until: None,
+            q_in_ids: false,
+            ..self.clone()
+        };
+        rest != Self::default()
+    }
+}
+
 impl PageRequest {
     /// The place before which the page begins: that of the cursor, or the end of the log.
     fn before(self) -> i64 {
@@ -216,8 +297,8 @@ impl Reader {
         Self { reads: Reads::of(database) }
     }
 
-    /// Changes, newest first, with their bodies where `bodies`. Where those are large, a page has
-    /// fewer than were asked for.
+    /// Changes, newest first, with their bodies where `bodies`. Where they are large, a page has
+    /// fewer than were asked for. A question that is dropped is interrupted, as all are.
     pub async fn changes(
         &self,
         filter: &Filter,
@@ -237,15 +318,26 @@ impl Reader {
         self.reads.change(id).await.map_err(QueryError::Store)
     }
 
+    /// One change without its bodies.
+    pub async fn bare_change(&self, id: ChangeId) -> Result<Option<Change>, QueryError> {
+        self.reads.bare_change(id).await.map_err(QueryError::Store)
+    }
+
+    /// The bodies of changes, as the log holds them, to be read one after another.
+    pub async fn texts(&self) -> Result<Texts, QueryError> {
+        Ok(Texts(self.reads.documents().await.map_err(QueryError::Store)?))
+    }
+
     /// Every deployment that a change is recorded of, the newest changed first; on later pages as
-    /// it was when the first was asked for.
+    /// it was when the first was asked for. Their names are read where `names`.
     pub async fn deployments(
         &self,
         page: PageRequest,
+        names: bool,
     ) -> Result<Page<DeploymentSummary>, QueryError> {
         let limit = page.limit(LIMIT_MAX);
-        let until = page.until();
-        let found = self.reads.deployments(page.before(), until, i64::from(limit) + 1).await;
+        let (until, most) = (page.until(), i64::from(limit) + 1);
+        let found = self.reads.deployments(page.before(), until, most, names).await;
         let found = found.map_err(QueryError::Store)?;
         let until = until.or(found.first().map(|(newest, _deployment)| *newest));
         Ok(Page::cut(found, limit, until))

@@ -8,7 +8,7 @@ use std::sync::Arc;
 pub(super) use self::lock::{Lock, LockError};
 #[cfg(test)]
 pub(super) use self::sqlite::interfere;
-pub(super) use self::sqlite::{Reads, Unclear, Writes};
+pub(super) use self::sqlite::{Documents, Reads, Unclear, Writes, parse};
 
 /// Any error on the way of a question.
 pub(super) type Boxed = Box<dyn std::error::Error + Send + Sync>;

@@ -14,6 +14,7 @@ use super::rules;
 use super::upstream;
 use super::value::{Meant, address, choice, count, duration, flag, size, text};
 use super::{AuditConfig, Budget, Config, Limits, Listen, RateLimit, TlsFiles, keys};
+use crate::clock::Clock;
 use crate::file;
 use crate::provider::Provider;
 
@@ -217,7 +218,8 @@ impl Reader<'_> {
         let proxy = self.read("listen.proxy", address);
         let admin = self.read("listen.admin", address);
         let trusted_proxies = self.each("listen.trusted_proxies", network);
-        let tls = self.tls(files);
+        let tls = self.tls("listen.tls", files);
+        let admin_tls = self.tls("listen.admin_tls", files);
         let (admin, place) = admin?;
         if !self.typed.has_items("admin.token") && !admin.ip().to_canonical().is_loopback() {
             let message = format!(
@@ -234,29 +236,33 @@ impl Reader<'_> {
             self.complaints.error(&place, &message);
         }
         let trusted_proxies = trusted_proxies.into_iter().map(|(network, _)| network).collect();
-        Some(Listen { proxy, admin, tls, trusted_proxies })
+        Some(Listen { proxy, admin, tls, admin_tls, trusted_proxies })
     }
 
-    fn tls(&mut self, files: &mut Vec<PathBuf>) -> Option<TlsFiles> {
-        let home = self.typed.home("listen.tls.cert");
-        let places = ["listen.tls.cert", "listen.tls.key"].map(|path| self.typed.place(path));
-        match places {
+    fn tls(&mut self, section: &str, files: &mut Vec<PathBuf>) -> Option<TlsFiles> {
+        let [cert, key] = ["cert", "key"].map(|name| format!("{section}.{name}"));
+        let home = self.typed.home(&cert);
+        match [&cert, &key].map(|path| self.typed.place(path)) {
             [Some(_), Some(_)] => {}
             [None, None] if home == Place::File => return None,
             [cert, key] => {
                 let place = cert.or(key).cloned().unwrap_or(home);
-                let message = "[listen.tls] needs both `cert` and `key`: name two PEM files";
-                self.complaints.error(&place, message);
+                let message =
+                    format!("[{section}] needs both `cert` and `key`: name two PEM files");
+                self.complaints.error(&place, &message);
             }
         }
-        let (cert, key) = (self.path("listen.tls.cert"), self.path("listen.tls.key"));
+        let (cert, key) = (self.path(&cert), self.path(&key));
         let ((cert, cert_place), (key, key_place)) = (cert?, key?);
         if let Err(bad) = files::certificate_with_key(&cert, &key) {
             let (place, path, message) = match bad {
-                files::BadPair::Cert(message) => (cert_place, "cert", message),
-                files::BadPair::Key(message) => (key_place, "key", message),
+                files::BadPair::Cert(message) => (&cert_place, "cert", message),
+                files::BadPair::Key(message) => (&key_place, "key", message),
             };
-            self.complaints.error(&place, &format!("`listen.tls.{path}`: {message}"));
+            self.complaints.error(place, &format!("`{section}.{path}`: {message}"));
+        }
+        if let Some(message) = files::lapsed(&cert, Clock::System.now()) {
+            self.complaints.warn(&cert_place, &format!("`{section}.cert`: {message}"));
         }
         files.extend([cert.clone(), key.clone()]);
         Some(TlsFiles { cert, key })

@@ -9,6 +9,8 @@ use rustls::sign::CertifiedKey;
 
 use super::raw::Node;
 use super::value::Meant;
+use crate::certificate::{Lapse, Validity};
+use crate::clock::Timestamp;
 use crate::file;
 use crate::key::{Key, KeyError};
 
@@ -49,6 +51,18 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
         let shown = path.display();
         format!("{shown} gives no certificate ({}): name a readable PEM file", said(&error))
     })
+}
+
+/// Why a certificate of a PEM file does not hold at `now`, and how to fix it; `None` where all do.
+pub(crate) fn lapsed(path: &Path, now: Timestamp) -> Option<String> {
+    let all = file::certificates(path).ok()?;
+    let lapse = all.iter().find_map(|der| Validity::of(der)?.lapse(now))?;
+    let subject = if all.len() > 1 { "holds a certificate that " } else { "" };
+    let fix = match lapse {
+        Lapse::Expired(_) => "renew it",
+        Lapse::NotYet(_) => "use another until then, or set the clock right",
+    };
+    Some(format!("{} {subject}{lapse}: {fix}", path.display()))
 }
 
 /// The path in `sqlite://PATH`.

@@ -21,12 +21,14 @@ const fn bare(path: &'static str) -> Key {
 }
 
 /// All keys, in the reference file's order.
-pub(super) const KEYS: [Key; 46] = [
+pub(super) const KEYS: [Key; 48] = [
     with("listen.proxy", "'127.0.0.1:8080'"),
     with("listen.admin", "'127.0.0.1:8081'"),
     with("listen.trusted_proxies", "[]"),
     bare("listen.tls.cert"),
     bare("listen.tls.key"),
+    bare("listen.admin_tls.cert"),
+    bare("listen.admin_tls.key"),
     bare("upstream.provider"),
     bare("upstream.url"),
     bare("upstream.ca_file"),

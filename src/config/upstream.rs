@@ -11,6 +11,7 @@ use super::files;
 use super::raw::Node;
 use super::value::{Meant, duration, text};
 use super::{AllowedWrite, Origin, Upstream};
+use crate::clock::Clock;
 use crate::provider::{Operation, Provider};
 
 /// The segment below which deployments lie.
@@ -24,6 +25,9 @@ pub(super) fn read(reader: &mut Reader<'_>, files: &mut Vec<PathBuf>) -> Option<
     if let Some((path, place)) = &ca_file {
         if let Err(message) = files::certificates(path) {
             reader.complaints.error(place, &format!("`upstream.ca_file`: {message}"));
+        }
+        if let Some(message) = files::lapsed(path, Clock::System.now()) {
+            reader.complaints.warn(place, &format!("`upstream.ca_file`: {message}"));
         }
         files.push(path.clone());
     }

@@ -17,6 +17,7 @@ use super::capacity::{Capacity, Guests, Slot};
 use super::connection::{self, Peer};
 use super::guard::Requests;
 use super::stopped;
+use super::tls::Certificate;
 use crate::gateway::{Gateway, Pool, SWEEP_EVERY, network};
 use crate::threads::spawn;
 use crate::wire::Wire;
@@ -48,7 +49,7 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 pub(super) struct Worker {
     pub(super) gateway: Arc<Gateway>,
     pub(super) listener: TcpListener,
-    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) tls: Option<Certificate>,
     pub(super) capacity: Capacity,
     /// The most client connections that the open files are enough for.
     pub(super) most_by_files: usize,
@@ -201,8 +202,15 @@ impl Worker {
             requests: requests.clone(),
             stop: self.stop.clone(),
         };
-        let task = connections.spawn(connect(stream, self.tls.clone(), peer, slot));
+        let task = connections.spawn(connect(stream, self.acceptor(), peer, slot));
         guests.welcome(network, requests, task);
+    }
+}
+
+impl Worker {
+    /// What a handshake that begins now shows.
+    fn acceptor(&self) -> Option<TlsAcceptor> {
+        self.tls.as_ref().map(Certificate::acceptor)
     }
 }
 

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use super::Source;
+use super::tls::{self, Certificates};
 use crate::audit::record::{Event, EventKind};
 use crate::config::Config;
 use crate::config::check::{Checked, check};
@@ -41,6 +42,7 @@ type Look = BTreeMap<PathBuf, Option<[u8; 32]>>;
 /// polled: until then it would end the program.
 pub(super) fn watch(
     gateway: Arc<Gateway>,
+    certificates: Certificates,
     source: Source,
     stop: watch::Receiver<bool>,
 ) -> impl Future<Output = ()> {
@@ -50,12 +52,14 @@ pub(super) fn watch(
     let files = gateway.live().config.files.clone();
     // What was read at the start may have changed since: the first look is what it is held against
     // only where that is the configuration in force.
-    let watch = Watch { gateway, source, taken: Look::new(), files, candidate: None, unsettled: 0 };
+    let (taken, candidate, unsettled) = (Look::new(), None, 0);
+    let watch = Watch { gateway, certificates, source, taken, files, candidate, unsettled };
     watch.follow(stop, hangups.ok())
 }
 
 struct Watch {
     gateway: Arc<Gateway>,
+    certificates: Certificates,
     source: Source,
     /// The files as they were when they were taken, or refused, last.
     taken: Look,
@@ -119,7 +123,7 @@ impl Watch {
         let changed: Vec<PathBuf> = changed.map(|(file, _)| file.clone()).collect();
         self.taken = read.look;
         (self.candidate, self.unsettled) = (None, 0);
-        reload(&self.gateway, read.checked, &changed);
+        reload(&self.gateway, &self.certificates, read.checked, &changed);
         self.files.clone_from(&self.gateway.live().config.files);
         // Files of a configuration that was refused are watched too, for they are to be fixed.
         let refused = self.taken.keys().filter(|file| !self.files.contains(file));
@@ -172,18 +176,17 @@ async fn look(files: Vec<PathBuf>) -> Look {
 
 /// Puts the new configuration in force, or keeps the old one and says why. `changed` names the
 /// files that were read anew.
-fn reload(gateway: &Gateway, checked: Checked, changed: &[PathBuf]) {
+fn reload(gateway: &Gateway, certificates: &Certificates, checked: Checked, changed: &[PathBuf]) {
     for complaint in &checked.complaints {
         tracing::warn!(%complaint, "while reloading");
     }
     let former = gateway.live();
-    let outcome = match checked.config {
-        Some(config) => put_in_force(gateway, config),
-        None => {
-            let first = checked.complaints.iter().find(|complaint| !complaint.warning);
-            let first = first.map(ToString::to_string).unwrap_or_default();
-            Err(format!("the configuration is not valid, the former one stays in force: {first}"))
-        }
+    let errors = || checked.complaints.iter().filter(|complaint| !complaint.warning);
+    let outcome = if let Some(config) = checked.config {
+        put_in_force(gateway, certificates, config)
+    } else {
+        let first = errors().next().map(ToString::to_string).unwrap_or_default();
+        Err(format!("the configuration is not valid, the former one stays in force: {first}"))
     };
     let now = gateway.live();
     let policy_digest = now.config.policy.digest.clone();
@@ -202,9 +205,8 @@ fn reload(gateway: &Gateway, checked: Checked, changed: &[PathBuf]) {
         }
         Err(error) => {
             tracing::error!(error, "reload failed");
-            let errors = checked.complaints.iter().filter(|complaint| !complaint.warning);
             let errors: Vec<String> =
-                errors.take(COMPLAINTS_KEPT).map(ToString::to_string).collect();
+                errors().take(COMPLAINTS_KEPT).map(ToString::to_string).collect();
             add("error", json!(error));
             add("complaints", json!(errors));
         }
@@ -219,9 +221,14 @@ fn reload(gateway: &Gateway, checked: Checked, changed: &[PathBuf]) {
     });
 }
 
-fn put_in_force(gateway: &Gateway, mut config: Config) -> Result<(), String> {
+fn put_in_force(
+    gateway: &Gateway,
+    certificates: &Certificates,
+    mut config: Config,
+) -> Result<(), String> {
     let former = gateway.live();
-    keep(&mut config.listen, &former.config.listen, "listen");
+    let typed = config.listen.clone();
+    keep(&mut config.listen, &tls::with_files_of(&former.config.listen, &typed), "listen");
     keep(&mut config.audit.database, &former.config.audit.database, "audit.database");
     keep(&mut config.audit.key_file, &former.config.audit.key_file, "audit.key_file");
     // The new file may be safe only together with an address that it can't bring in force.
@@ -232,6 +239,10 @@ fn put_in_force(gateway: &Gateway, mut config: Config) -> Result<(), String> {
     }
     let (provider, redact) = (config.upstream.provider, config.redact.clone());
     let live = Live::new(config, &gateway.clock, Some(&former)).map_err(|error| {
+        tracing::error!(error = &error as &dyn std::error::Error, "while reloading");
+        error.to_string()
+    })?;
+    certificates.replace(&typed).map_err(|error| {
         tracing::error!(error = &error as &dyn std::error::Error, "while reloading");
         error.to_string()
     })?;

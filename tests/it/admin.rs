@@ -216,6 +216,32 @@ async fn each_role_sees_what_it_may() {
         assert_eq!(seen["before"]["id"], DEPLOYMENT, "{role}");
         assert_eq!(asked(&world, role, &at).await.status, 200, "{role}");
     }
+    world.update(&json!({"metadata": {"owner_override": "x"}})).await;
+    world.update(&json!({"name": "hidden", "metadata": {"hidden": "x"}})).await;
+    for (path, status) in [
+        ("/api/v1/changes?path=/metadata".to_owned(), 200),
+        ("/api/v1/changes?path=/metadata/hidden".to_owned(), 403),
+        ("/api/v1/changes?q=hidden".to_owned(), 200),
+        ("/api/v1/changes?q=Paris".to_owned(), 200),
+        ("/api/v1/changes".to_owned(), 200),
+        ("/api/v1/deployments".to_owned(), 200),
+        ("/api/v1/events".to_owned(), 200),
+        (format!("{history}?q=hidden"), 200),
+        (format!("{history}?path=/metadata/hidden"), 403),
+        (history.clone(), 200),
+    ] {
+        let seen = asked(&world, "viewer", &path).await;
+        assert_eq!(seen.status, status, "{path}: {}", seen.text());
+        for inside in ["hidden", "owner_override", "Paris", "\"redacted\""] {
+            assert!(!seen.text().contains(inside), "{path}: {inside}: {}", seen.text());
+        }
+        if path.contains("q=") {
+            assert_eq!(seen.json()["data"], json!([]), "{path}");
+        }
+        assert_eq!(asked(&world, "auditor", &path).await.status, 200, "{path}");
+    }
+    let found = asked(&world, "auditor", "/api/v1/changes?q=hidden").await.json();
+    assert_eq!(found["data"].as_array().unwrap().len(), 1);
     for refused in [Call::get(&whole).without("authorization"), Call::get(&whole).token("wrong")] {
         let refused = call(world.admin(), refused).await;
         assert_eq!(refused.status, 401);

@@ -11,10 +11,13 @@
 
 mod abuse;
 mod admin;
+mod admin_load;
 mod admin_routes;
 mod bypass;
+mod certificates;
 mod cli;
 mod conformance;
+mod cost;
 mod crash;
 mod demo;
 mod disk_faults;

@@ -1,5 +1,6 @@
 //! The log in one SQLite file: how it is opened, written and given up on.
 
+mod asking;
 mod batch;
 mod bulk;
 mod documents;
@@ -18,6 +19,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _, SqliteConnection};
 
 use self::batch::{Batch, Names};
+pub(in crate::audit) use self::documents::{Documents, parse};
 pub(in crate::audit) use self::select::{Reads, Unclear};
 use super::{Boxed, Fault};
 use crate::audit::entry::{Entry, Written};

@@ -24,7 +24,7 @@ async fn pages_joined_are_the_whole_list_while_it_grows() {
     assert_eq!(joined, whole.iter().map(|change| change.seq).collect::<Vec<_>>());
 
     let page = PageRequest { limit: 3, cursor: None };
-    let first = audit.reader().deployments(page).await.unwrap();
+    let first = audit.reader().deployments(page, true).await.unwrap();
     assert_eq!(first.data[0].id, "dep_new");
     assert_eq!(first.data[0].changes, 7);
     assert_eq!(first.data[1].name.as_deref(), Some("old"));
@@ -34,7 +34,7 @@ async fn pages_joined_are_the_whole_list_while_it_grows() {
     }
     let page =
         PageRequest { limit: 9, cursor: first.next_cursor.map(|c| Cursor::parse(&c).unwrap()) };
-    let rest = audit.reader().deployments(page).await.unwrap();
+    let rest = audit.reader().deployments(page, true).await.unwrap();
     assert!(!rest.has_more);
     let walked = first.data.iter().chain(&rest.data);
     let walked: Vec<_> = walked.map(|found| (found.id.as_str(), found.changes)).collect();

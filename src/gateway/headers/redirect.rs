@@ -44,10 +44,10 @@ impl Called {
         };
         let called = Self { scheme, host };
         let told = fields.marks.any(Marks::TELLTALE) && config.listen.trusts(peer.to_canonical());
-        if told { called.as_told(&head.headers) } else { called }
+        if told { called.told_by(&head.headers) } else { called }
     }
 
-    fn as_told(self, headers: &HeaderMap) -> Self {
+    fn told_by(self, headers: &HeaderMap) -> Self {
         let last = |name: &str| {
             let value = headers.get_all(name).iter().next_back()?.to_str().ok()?;
             value.rsplit(',').next().map(str::trim)

@@ -45,7 +45,7 @@ pub(super) fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &Filter) {
         query.push(") = ").push_bind(below).push(")");
     }
     if let Some(text) = &filter.q {
-        push_search(query, &format!("%{}%", escaped(text)));
+        push_search(query, &format!("%{}%", escaped(text)), filter.q_in_ids);
     }
 }
 
@@ -84,8 +84,8 @@ fn push_outcome(query: &mut QueryBuilder<Sqlite>, wanted: Option<Outcome>) {
 }
 
 /// Looks for `like` in everything that a person may remember of a change.
-fn push_search(query: &mut QueryBuilder<Sqlite>, like: &str) {
-    let texts = [
+fn push_search(query: &mut QueryBuilder<Sqlite>, like: &str, in_ids: bool) {
+    let ids = [
         "'chg_' || lower(hex(c.id))",
         "d.id",
         "c.request_id",
@@ -93,16 +93,16 @@ fn push_search(query: &mut QueryBuilder<Sqlite>, like: &str) {
         "'pat_' || lower(hex(c.actor_fingerprint))",
         "c.actor_name",
         "c.actor_team",
-        "c.user_agent",
     ];
     query.push(" AND (");
-    for text in texts {
+    for text in ids.into_iter().chain((!in_ids).then_some("c.user_agent")) {
         query.push(text).push(" LIKE ").push_bind(like.to_owned()).push(" ESCAPE '\\' OR ");
     }
-    for list in [
+    let lists = [
         "json_each(c.violations) v WHERE json_extract(v.value, '$.message')",
         "json_each(e.paths) v WHERE v.value",
-    ] {
+    ];
+    for list in lists.into_iter().filter(|_list| !in_ids) {
         query.push("EXISTS (SELECT 1 FROM ").push(list).push(" LIKE ");
         query.push_bind(like.to_owned()).push(" ESCAPE '\\') OR ");
     }

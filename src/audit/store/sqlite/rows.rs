@@ -8,14 +8,13 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use crate::audit::record::{
-    Actor, Bodies, Change, Client, Event, RefusedBody, Settlement, Unkept, UpstreamAnswer,
+    Actor, Change, Client, Event, RefusedBody, Settlement, Unkept, UpstreamAnswer,
 };
 use crate::audit::store::Boxed;
 use crate::clock::Timestamp;
-use crate::deployment::diff::diff;
 use crate::deployment::predict::Omitted;
 use crate::ids::{ChangeId, Fingerprint};
-use crate::provider::{Operation, Provider};
+use crate::provider::Operation;
 
 /// A column that does not hold what the schema promises.
 #[derive(Debug, thiserror::Error)]
@@ -96,20 +95,13 @@ pub(super) fn omitted(row: &SqliteRow) -> Result<Omitted, Boxed> {
     Ok(if is_put { Omitted::Open } else { Omitted::Preserved })
 }
 
-/// A change with its bodies, and what differs between them.
-pub(super) fn with_bodies(
-    change: Change,
-    patch: Option<Value>,
-    before: Option<Value>,
-    after: Option<Value>,
-) -> Change {
-    let diff = match (Provider::named(&change.provider), &after) {
-        (Some(provider), Some(after)) => {
-            diff(provider, change.operation, before.as_ref(), Some(after))
-        }
-        _not_comparable => Vec::new(),
-    };
-    Change { bodies: Some(Bodies { patch, before, after, diff }), ..change }
+/// The bytes of a change's lists, of which each may be long.
+pub(super) fn list_bytes(row: &SqliteRow) -> Result<usize, Boxed> {
+    let mut bytes = 0;
+    for column in ["violations", "standing", "after_violations", "redacted", "after_redacted"] {
+        bytes += row.try_get::<Option<&str>, _>(column)?.map_or(0, str::len);
+    }
+    Ok(bytes)
 }
 
 fn actor(row: &SqliteRow) -> Result<Option<Actor>, Boxed> {

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
 use serde_json::Value;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteRow};
 use sqlx::{ConnectOptions as _, QueryBuilder, Row as _, SqlitePool};
 
-use super::documents::Documents;
+use super::asking::Asking;
+use super::documents::{Documents, parse};
 use super::filter::{push_filter, push_match};
 use super::{BUSY_TIMEOUT, rows};
 use crate::audit::query::{DeploymentAt, DeploymentSummary, Filter};
@@ -21,6 +23,9 @@ use crate::provider::Operation;
 /// How many questions of operators are answered at once, each on a thread of its own.
 const CONNECTIONS_MAX: u32 = 4;
 
+/// How many questions are answered at once, beside those, that may look through the whole log.
+const SCANS_MAX: u32 = 2;
+
 /// How long a question waits for its turn.
 const TURN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -29,6 +34,10 @@ const UNCLEAR_MAX: i64 = 100;
 
 /// The bytes of text after which a page of changes with bodies ends: each may be megabytes.
 const PAGE_BYTES_MAX: usize = 32 << 20;
+
+/// The bytes of lists after which a page of changes without bodies ends: each change may have
+/// hundreds of findings and concealed places.
+const LISTS_BYTES_MAX: usize = 8 << 20;
 
 /// Every column of a change, whose bodies are read apart.
 const CHANGE: &str = "SELECT c.seq, c.id, c.operation, c.actor_fingerprint, c.actor_name, \
@@ -92,8 +101,11 @@ const UNSETTLED: &str = "SELECT d.id AS deployment_id, count(*) AS changes FROM 
 /// A few connections that only read.
 #[derive(Clone, Debug)]
 pub(in crate::audit) struct Reads {
-    /// For operators, whose questions may look through the whole log.
+    /// For operators.
     pool: SqlitePool,
+    /// For those of their questions that may look through the whole log, so that others are
+    /// answered meanwhile.
+    scans: SqlitePool,
     /// For governed calls, which ask while others wait for their turn.
     calls: SqlitePool,
 }
@@ -136,7 +148,7 @@ impl Reads {
 
     fn with(database: &Path, immutable: bool) -> Self {
         let pool = |connections_max| pool(database, immutable, connections_max);
-        Self { pool: pool(CONNECTIONS_MAX), calls: pool(1) }
+        Self { pool: pool(CONNECTIONS_MAX), scans: pool(SCANS_MAX), calls: pool(1) }
     }
 
     async fn probe(&self) -> Result<(), Boxed> {
@@ -154,7 +166,7 @@ impl Reads {
     }
 
     /// Up to `limit` changes before the place `before`, the newest first, and whether there are
-    /// more. With their bodies they may be fewer.
+    /// more. Where they are long, or shown with their bodies, they may be fewer.
     pub(in crate::audit) async fn changes(
         &self,
         filter: &Filter,
@@ -166,53 +178,80 @@ impl Reads {
         query.push(" WHERE c.seq < ").push_bind(before);
         push_filter(&mut query, filter);
         query.push(" ORDER BY c.seq DESC LIMIT ").push_bind(i64::from(limit) + 1);
-        let found = query.build().fetch_all(&self.pool).await?;
-        let mut documents = Documents::of(&self.pool);
-        let mut changes = Vec::with_capacity(found.len());
-        for row in found.iter().take(usize::from(limit)) {
-            if documents.read_bytes > PAGE_BYTES_MAX {
-                break;
+        let pool = if filter.scans() { &self.scans } else { &self.pool };
+        let mut asking = Asking::on(pool).await?;
+        let (mut changes, mut has_more) = (Vec::new(), false);
+        {
+            let mut found = query.build().fetch(&mut *asking);
+            let mut bytes = 0;
+            while let Some(row) = found.try_next().await? {
+                has_more = changes.len() == usize::from(limit) || bytes > LISTS_BYTES_MAX;
+                if has_more {
+                    break;
+                }
+                bytes += rows::list_bytes(&row)?;
+                changes.push(rows::change(&row)?);
             }
-            let change = rows::change(row)?;
-            changes.push(if bodies {
-                with_bodies(change, row, &mut documents).await?
-            } else {
-                change
-            });
         }
-        let has_more = changes.len() < found.len();
+        if bodies {
+            let mut documents = Documents::by(asking);
+            for (number, change) in changes.iter_mut().enumerate() {
+                if documents.read_bytes > PAGE_BYTES_MAX {
+                    changes.truncate(number);
+                    return Ok((changes, true));
+                }
+                with_bodies(change, &mut documents).await?;
+            }
+        }
         Ok((changes, has_more))
     }
 
     /// One change with its bodies.
     pub(in crate::audit) async fn change(&self, id: ChangeId) -> Result<Option<Change>, Boxed> {
+        let Some(mut change) = self.bare_change(id).await? else { return Ok(None) };
+        with_bodies(&mut change, &mut self.documents().await?).await?;
+        Ok(Some(change))
+    }
+
+    /// One change without its bodies.
+    pub(in crate::audit) async fn bare_change(
+        &self,
+        id: ChangeId,
+    ) -> Result<Option<Change>, Boxed> {
         let mut query = QueryBuilder::new(CHANGE);
         query.push(" WHERE c.id = ").push_bind(id.as_bytes().to_vec()).push(" LIMIT 1");
-        let Some(row) = query.build().fetch_optional(&self.pool).await? else { return Ok(None) };
-        let mut documents = Documents::of(&self.pool);
-        with_bodies(rows::change(&row)?, &row, &mut documents).await.map(Some)
+        let mut asking = Asking::on(&self.pool).await?;
+        let row = query.build().fetch_optional(&mut *asking).await?;
+        row.as_ref().map(rows::change).transpose()
+    }
+
+    /// The documents of the log, for one question.
+    pub(in crate::audit) async fn documents(&self) -> Result<Documents, Boxed> {
+        Ok(Documents::by(Asking::on(&self.pool).await?))
     }
 
     /// Deployments whose newest change is before the place `before`, with that place. What lies
-    /// beyond `until` is left out.
+    /// beyond `until` is left out; names are, but for `names`.
     pub(in crate::audit) async fn deployments(
         &self,
         before: i64,
         until: Option<i64>,
         limit: i64,
+        names: bool,
     ) -> Result<Vec<(i64, DeploymentSummary)>, Boxed> {
         let until = until.unwrap_or(i64::MAX);
         let query = sqlx::query(DEPLOYMENTS).bind(before).bind(limit).bind(until);
-        let found = query.fetch_all(&self.pool).await?;
-        let mut documents = Documents::of(&self.pool);
+        let mut asking = Asking::on(&self.pool).await?;
+        let found = query.fetch_all(&mut *asking).await?;
+        let mut documents = Documents::by(asking);
         let mut summaries = Vec::with_capacity(found.len());
         for row in &found {
             let id: String = row.try_get("deployment_id")?;
-            let newest = documents.read(row.try_get("snapshot")?).await;
-            let newest = newest.or_else(|error| damaged(error, &id))?;
-            let name = newest.as_ref().and_then(|document| document.get("name"));
+            let newest = if names { row.try_get("snapshot")? } else { None };
+            let name = documents.text(newest).await.and_then(|text| name_in(text.as_deref()));
+            let name = name.or_else(|error| damaged(error, &id))?;
             let summary = DeploymentSummary {
-                name: name.and_then(Value::as_str).map(str::to_owned),
+                name,
                 id,
                 changes: row.try_get("changes")?,
                 last_changed_at: Timestamp::from_millis(row.try_get("received_at")?),
@@ -230,8 +269,9 @@ impl Reads {
         time: Timestamp,
     ) -> Result<Option<DeploymentAt>, Boxed> {
         let query = sqlx::query(DEPLOYMENT_AT).bind(deployment_id).bind(time.millis());
-        let Some(row) = query.fetch_optional(&self.pool).await? else { return Ok(None) };
-        let document = Documents::of(&self.pool).read(row.try_get("snapshot")?).await?;
+        let mut asking = Asking::on(&self.pool).await?;
+        let Some(row) = query.fetch_optional(&mut *asking).await? else { return Ok(None) };
+        let document = Documents::by(asking).read(row.try_get("snapshot")?).await?;
         let seen_at = Timestamp::from_millis(row.try_get("seen_at")?);
         let change = rows::change_id(&row)?;
         let deployment_id = deployment_id.to_owned();
@@ -257,7 +297,8 @@ impl Reads {
         push_match(&mut query, " AND at >= ", since.map(Timestamp::millis));
         push_match(&mut query, " AND at < ", until.map(Timestamp::millis));
         query.push(" ORDER BY seq DESC LIMIT ").push_bind(limit);
-        query.build().fetch_all(&self.pool).await?.iter().map(rows::event).collect()
+        let mut asking = Asking::on(&self.pool).await?;
+        query.build().fetch_all(&mut *asking).await?.iter().map(rows::event).collect()
     }
 
     /// The unclear changes of a deployment, the oldest first.
@@ -266,9 +307,11 @@ impl Reads {
         deployment_id: &str,
     ) -> Result<Vec<Unclear>, Boxed> {
         let query = sqlx::query(UNCLEAR).bind(deployment_id).bind(UNCLEAR_MAX);
-        let mut documents = Documents::of(&self.calls);
+        let mut asking = Asking::on(&self.calls).await?;
+        let found = query.fetch_all(&mut *asking).await?;
+        let mut documents = Documents::by(asking);
         let mut unclear = Vec::new();
-        for row in &query.fetch_all(&self.calls).await? {
+        for row in &found {
             unclear.push(Unclear {
                 seq: row.try_get("seq")?,
                 id: rows::change_id(row)?,
@@ -310,9 +353,21 @@ fn pool(database: &Path, immutable: bool, connections_max: u32) -> SqlitePool {
         .connect_lazy_with(options)
 }
 
+/// The name in a deployment's text. The rest of it may be megabytes, and is passed over.
+fn name_in(text: Option<&Vec<u8>>) -> Result<Option<String>, Boxed> {
+    let Some(text) = text else { return Ok(None) };
+    let newest: Newest = parse(text)?;
+    Ok(newest.name.as_ref().and_then(Value::as_str).map(str::to_owned))
+}
+
+#[derive(serde::Deserialize)]
+struct Newest {
+    name: Option<Value>,
+}
+
 /// A document that can't be told is told of in the gateway's own log; where the store itself does
 /// not answer, nothing is told.
-fn damaged(error: Boxed, deployment: &str) -> Result<Option<Value>, Boxed> {
+fn damaged(error: Boxed, deployment: &str) -> Result<Option<String>, Boxed> {
     if error.is::<sqlx::Error>() {
         return Err(error);
     }
@@ -320,13 +375,8 @@ fn damaged(error: Boxed, deployment: &str) -> Result<Option<Value>, Boxed> {
     Ok(None)
 }
 
-async fn with_bodies(
-    change: Change,
-    row: &SqliteRow,
-    documents: &mut Documents<'_>,
-) -> Result<Change, Boxed> {
-    let patch = documents.patch(change.seq).await?;
-    let before = documents.read(row.try_get("before")?).await?;
-    let after = documents.read(row.try_get("after")?).await?;
-    Ok(rows::with_bodies(change, patch, before, after))
+async fn with_bodies(change: &mut Change, documents: &mut Documents) -> Result<(), Boxed> {
+    let texts = documents.bodies(change.seq).await?;
+    change.bodies = Some(texts.values(change)?);
+    Ok(())
 }

@@ -95,7 +95,7 @@ async fn a_damaged_snapshot_takes_away_one_name_and_no_page() {
     let damage = "DROP TRIGGER snapshots_stay; UPDATE snapshots SET digest = zeroblob(32) \
         WHERE number = 1";
     interfere(&database, damage).await.unwrap();
-    let found = Reads::of(&database).deployments(i64::MAX, None, 9).await.unwrap();
+    let found = Reads::of(&database).deployments(i64::MAX, None, 9, true).await.unwrap();
     let found: Vec<_> = found.iter().map(|(_, one)| (&*one.id, one.name.as_deref())).collect();
     assert_eq!(found, [("dep_2", Some("two")), ("dep_1", None)]);
 }

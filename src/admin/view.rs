@@ -1,0 +1,313 @@
+//! The part of a record that a role may see. An auditor sees all of it. A viewer sees that
+//! something changed, when, by whom and what came of it, and nothing of what is inside a
+//! deployment.
+//!
+//! What a viewer sees is listed here, member by member: one that a record gains later is hidden
+//! until it is listed as well.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::answer::Problem;
+use crate::audit::query::{DeploymentSummary, Filter, Page};
+use crate::audit::record::{Change, Event};
+use crate::config::Role;
+
+/// Members of a [`Change`] that a viewer sees as they are.
+const CHANGE: [&str; 19] = [
+    "id",
+    "seq",
+    "provider",
+    "upstream_name",
+    "operation",
+    "method",
+    "deployment_id",
+    "actor",
+    "client",
+    "request_id",
+    "received_at",
+    "completed_at",
+    "decision",
+    "outcome",
+    "settled",
+    "upstream",
+    "effect",
+    "policy_digest",
+    "node",
+];
+
+/// Members of a [`Change`] that list violated rules.
+const VIOLATIONS: [&str; 3] = ["violations", "standing", "after_violations"];
+
+/// Members of a violation that a viewer sees as they are.
+const VIOLATION: [&str; 2] = ["rule", "enforcement"];
+
+/// Members of a [`Change`] of which a viewer sees some members.
+const PARTS: [(&str, &[&str]); 2] = [("body", &["bytes"]), ("reason", &["status", "type"])];
+
+/// Members of an [`Event`] that a viewer sees as they are.
+const EVENT: [&str; 5] = ["at", "kind", "actor", "client_ip", "request_id"];
+
+/// Members of an event's detail that a viewer sees as they are.
+const DETAIL: [&str; 23] = [
+    "method",
+    "path",
+    "status",
+    "message",
+    "request_bytes",
+    "response_bytes",
+    "duration_ms",
+    "since",
+    "until",
+    "count",
+    "refusals",
+    "policy_digest",
+    "error",
+    "change",
+    "deployment_id",
+    "applied",
+    "by",
+    "version",
+    "unknown",
+    "key",
+    "former_key",
+    "key_id",
+    "changed",
+];
+
+/// The kinds of event whose `path` is that of a request, and whose `message` is of the gateway's
+/// own answer.
+const REQUESTS: [&str; 2] = ["other_write", "refused_write"];
+
+/// The filters that ask for a place inside a deployment.
+const PLACES: [&str; 2] = ["path", "asked_path"];
+
+/// Members of a [`DeploymentSummary`] that a viewer sees as they are.
+const DEPLOYMENT: [&str; 4] = ["id", "changes", "last_changed_at", "last_change"];
+
+/// The text of each rule's violations, as a viewer sees it: their own quote keys and values.
+const MESSAGES: [(&str, &str); 4] = [
+    ("timezones", "the schedule's time zone is none of the allowed ones"),
+    ("metadata.forbidden_keys", "a metadata key is forbidden"),
+    ("metadata.protected_keys", "a protected metadata key is set, changed or deleted"),
+    ("metadata.key_pattern", "a metadata key does not fit the pattern"),
+];
+
+/// A record that a role sees a part of.
+pub(super) trait Viewed: Serialize {
+    /// The part that a viewer sees of the record's members.
+    fn viewed(members: Map<String, Value>) -> Map<String, Value>;
+}
+
+/// A record as a role sees it.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum Seen<T> {
+    /// All of it.
+    Whole(T),
+    /// The part for a viewer.
+    Part(Map<String, Value>),
+}
+
+/// `record` as `role` sees it.
+pub(super) fn seen<T: Viewed>(record: T, role: Role) -> Seen<T> {
+    if role >= Role::Auditor {
+        return Seen::Whole(record);
+    }
+    // What is no object, or can't be written, shows nothing.
+    let members = match serde_json::to_value(&record) {
+        Ok(Value::Object(members)) => members,
+        _nothing => Map::new(),
+    };
+    Seen::Part(T::viewed(members))
+}
+
+/// A page of records as `role` sees them.
+pub(super) fn page<T: Viewed>(page: Page<T>, role: Role) -> Page<Seen<T>> {
+    let Page { data, next_cursor, has_more } = page;
+    let data = data.into_iter().map(|record| seen(record, role)).collect();
+    Page { data, next_cursor, has_more }
+}
+
+/// Holds that `role` may ask so, where `given` gives each filter's text by its name; a viewer's
+/// search is kept to what a viewer sees.
+pub(super) fn allowed<'a>(
+    filter: Filter,
+    role: Role,
+    given: impl Fn(&str) -> Option<&'a str>,
+) -> Result<Filter, Problem> {
+    if role >= Role::Auditor {
+        return Ok(filter);
+    }
+    if PLACES.iter().filter_map(|name| given(name)).any(is_deep) {
+        return Err(Problem::forbidden(
+            "a viewer's token does not tell what is inside a deployment's members: \
+             ask for a member as a whole, such as path=/metadata, or use an auditor's",
+        ));
+    }
+    Ok(Filter { q_in_ids: true, ..filter })
+}
+
+/// Whether a pointer leads further than to a member of a deployment.
+fn is_deep(pointer: &str) -> bool {
+    pointer.matches('/').count() > 1
+}
+
+impl Viewed for Change {
+    fn viewed(mut members: Map<String, Value>) -> Map<String, Value> {
+        let mut view = kept(&mut members, &CHANGE);
+        for name in VIOLATIONS {
+            if let Some(Value::Array(all)) = members.remove(name) {
+                view.insert(name.to_owned(), all.into_iter().map(violation).collect());
+            }
+        }
+        for (name, parts) in PARTS {
+            if let Some(Value::Object(mut whole)) = members.remove(name) {
+                view.insert(name.to_owned(), kept(&mut whole, parts).into());
+            }
+        }
+        view
+    }
+}
+
+impl Viewed for Event {
+    fn viewed(mut members: Map<String, Value>) -> Map<String, Value> {
+        let mut view = kept(&mut members, &EVENT);
+        if let Some(Value::Object(mut detail)) = members.remove("detail") {
+            let kind = view.get("kind").and_then(Value::as_str);
+            if !kind.is_some_and(|kind| REQUESTS.contains(&kind)) {
+                for name in ["path", "message"] {
+                    detail.remove(name);
+                }
+            }
+            view.insert("detail".to_owned(), kept(&mut detail, &DETAIL).into());
+        }
+        view
+    }
+}
+
+impl Viewed for DeploymentSummary {
+    fn viewed(mut members: Map<String, Value>) -> Map<String, Value> {
+        let mut view = kept(&mut members, &DEPLOYMENT);
+        view.insert("name".to_owned(), Value::Null);
+        view
+    }
+}
+
+/// The named ones of `members`.
+fn kept(members: &mut Map<String, Value>, names: &[&str]) -> Map<String, Value> {
+    let take = |name: &&str| Some(((*name).to_owned(), members.remove(*name)?));
+    names.iter().filter_map(take).collect()
+}
+
+/// A violation without keys and values: the rule, and the deployment's member that breaks it.
+fn violation(whole: Value) -> Value {
+    let Value::Object(mut members) = whole else { return Value::Null };
+    let path = members.remove("path");
+    let mut view = kept(&mut members, &VIOLATION);
+    let member = path.as_ref().and_then(Value::as_str).and_then(|path| path.split('/').nth(1));
+    view.insert("path".to_owned(), member.map_or_else(String::new, |m| format!("/{m}")).into());
+    let rule = view.get("rule").and_then(Value::as_str);
+    let message = MESSAGES.iter().find(|(name, _)| rule == Some(name));
+    let message = message.map_or("the rule is broken", |(_, message)| message);
+    view.insert("message".to_owned(), message.into());
+    view.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Every member there is or that the contract names, with what must not be seen as `SECRET`.
+    fn change() -> Value {
+        let broken = json!([{
+            "rule": "metadata.forbidden_keys", "enforcement": "deny",
+            "path": "/metadata/SECRET~1KEY/x", "message": "the key SECRET", "actual": "SECRET",
+        }, {"rule": "r", "enforcement": "warn", "path": "", "message": "SECRET", "actual": 1}]);
+        json!({
+            "id": "chg_1", "seq": 7, "provider": "qoder-cn", "upstream_name": "main",
+            "operation": "update", "method": "PUT", "deployment_id": "dep_1",
+            "actor": {"fingerprint": "pat_1", "name": "n", "team": "t"},
+            "client": {"ip": "::1", "user_agent": "curl", "retry": 1}, "request_id": "r",
+            "received_at": "t", "completed_at": "t", "decision": "deny", "outcome": "denied",
+            "settled": {"by": "answer", "at": "t", "applied": true},
+            "upstream": {"status": 200, "request_id": "u", "call": "read"}, "effect": "other",
+            "policy_digest": "p", "node": "n1", "unkept": {"digest": "SECRET"},
+            "violations": broken.clone(), "standing": broken.clone(), "after_violations": broken,
+            "body": {"bytes": 5, "digest": "SECRET"},
+            "reason": {"status": 400, "type": "invalid_request_error", "message": "SECRET"},
+            "patch": "SECRET", "before": "SECRET", "after": "SECRET", "diff": ["SECRET"],
+            "redacted": ["/patch/metadata/SECRET"], "paths": ["/metadata/SECRET"],
+            "whatever_comes_next": "SECRET",
+        })
+    }
+
+    fn viewed<T: Viewed>(record: Value) -> Value {
+        let Value::Object(members) = record else { panic!("a record is an object") };
+        T::viewed(members).into()
+    }
+
+    #[test]
+    fn a_viewer_sees_of_a_change_what_is_listed_and_nothing_of_bodies() {
+        let view = viewed::<Change>(change());
+        assert!(!view.to_string().contains("SECRET"), "{view}");
+        for name in CHANGE {
+            assert_eq!(view[name], change()[name], "{name}");
+        }
+        assert_eq!(view["body"], json!({"bytes": 5}));
+        assert_eq!(view["reason"], json!({"status": 400, "type": "invalid_request_error"}));
+        for name in VIOLATIONS {
+            assert_eq!(
+                view[name][0],
+                json!({
+                    "rule": "metadata.forbidden_keys", "enforcement": "deny", "path": "/metadata",
+                    "message": "a metadata key is forbidden",
+                })
+            );
+            assert_eq!(view[name][1]["path"], "");
+        }
+    }
+
+    #[test]
+    fn a_viewer_sees_of_events_and_deployments_what_is_listed() {
+        let event = json!({
+            "at": "t", "kind": "reload", "actor": null, "client_ip": "::1", "request_id": "r",
+            "detail": {
+                "status": 403, "policy_digest": "p", "violations": ["SECRET"],
+                "path": "/metadata/SECRET", "message": "SECRET",
+                "after_violations": ["SECRET"], "name": "SECRET", "anything": {"else": "SECRET"},
+            },
+        });
+        let view = viewed::<Event>(event);
+        assert!(!view.to_string().contains("SECRET"), "{view}");
+        assert_eq!(view["detail"], json!({"status": 403, "policy_digest": "p"}));
+        let summary = json!({
+            "id": "dep_1", "name": "SECRET", "changes": 3, "last_changed_at": "t",
+            "last_change": "chg_1", "tags": ["SECRET"],
+        });
+        let view = viewed::<DeploymentSummary>(summary);
+        assert!(!view.to_string().contains("SECRET"), "{view}");
+        assert_eq!((&view["changes"], &view["name"]), (&json!(3), &Value::Null));
+    }
+
+    #[test]
+    fn a_viewer_asks_for_members_as_a_whole() {
+        let asked = |name: &'static str, path: &'static str, role| {
+            allowed(Filter::default(), role, move |key| (key == name).then_some(path))
+        };
+        for (path, role, expected) in [
+            ("/metadata", Role::Viewer, true),
+            ("/metadata/key", Role::Viewer, false),
+            ("/metadata/", Role::Viewer, false),
+            ("/metadata/key", Role::Auditor, true),
+        ] {
+            for name in PLACES {
+                assert_eq!(asked(name, path, role).is_ok(), expected, "{name}={path}");
+            }
+        }
+        assert!(asked("q", "x/y/z", Role::Viewer).unwrap().q_in_ids);
+        assert!(!asked("q", "x", Role::Admin).unwrap().q_in_ids);
+    }
+}
