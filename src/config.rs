@@ -1,6 +1,7 @@
 //! The checked configuration: everything in it can be used as it is.
 
 pub mod check;
+mod exposure;
 pub(crate) mod files;
 mod keys;
 mod people;

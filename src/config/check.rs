@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::exposure::{self, Places};
 use super::files::{self, sqlite};
 use super::people;
 use super::raw::{Complaints, Node, Place, Typed, Value};
@@ -189,7 +190,7 @@ impl Reader<'_> {
     }
 
     fn config(&mut self, files: &mut Vec<PathBuf>) -> Option<Config> {
-        let typed = self.typed.texts();
+        let (typed, places) = (self.typed.texts(), Places::of(&self.typed));
         let listen = self.listen(files);
         let upstream = upstream::read(self, files);
         let policy = rules::read(self, files);
@@ -199,7 +200,7 @@ impl Reader<'_> {
         let actors = people::actors(self);
         let admin_tokens = people::admin_tokens(self);
         let redact = self.each("redact.pointers", pointer);
-        Some(Config {
+        let config = Config {
             listen: listen?,
             upstream: upstream?,
             policy: policy?,
@@ -211,7 +212,9 @@ impl Reader<'_> {
             redact: redact.into_iter().map(|(pointer, _)| pointer).collect(),
             typed,
             files: files.clone(),
-        })
+        };
+        exposure::warn(&config, &places, self.complaints);
+        Some(config)
     }
 
     fn listen(&mut self, files: &mut Vec<PathBuf>) -> Option<Listen> {
