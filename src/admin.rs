@@ -38,6 +38,8 @@ pub struct AdminState {
     pub metrics_text: Arc<dyn Fn() -> String + Send + Sync>,
     /// For times that are given relative to now.
     pub clock: Clock,
+    /// Says which vital task has ended, where one has.
+    pub ended: Arc<dyn Fn() -> Option<String> + Send + Sync>,
 }
 
 /// One path and who answers it.

@@ -276,6 +276,11 @@ impl Audit {
         &self.shared.reader
     }
 
+    /// Resolves once the log's writer has ended, or takes nothing any more.
+    pub async fn writer_ended(&self) {
+        self.shared.queues.commands.closed().await;
+    }
+
     /// Takes no new record, and waits until what is open has ended and everything queued is
     /// durable, at most `wait`.
     pub async fn close(&self, wait: Duration) {

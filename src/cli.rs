@@ -18,6 +18,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::Config;
 use crate::config::check::{Checked, check as check_config};
+use crate::telemetry;
+use crate::visible::chain;
 
 /// An audit-logging reverse proxy that governs changes to scheduled AI agents.
 #[derive(Debug, Parser)]
@@ -86,15 +88,18 @@ pub fn main(
             return ExitCode::from(if usage.use_stderr() { 2 } else { 0 });
         }
     };
-    match Environment::new(variables).and_then(|environment| run(line.command, &environment)) {
+    let done = Environment::new(variables).and_then(|environment| run(line.command, &environment));
+    let code = match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if let Some(error) = failure.error() {
-                print::error_line(&format!("error: {error:#}"));
+                print::error_line(&format!("error: {}", chain(error.as_ref())));
             }
             failure.code().into()
         }
-    }
+    };
+    telemetry::flush();
+    code
 }
 
 fn run(command: Command, environment: &Environment) -> Result<(), Failure> {

@@ -14,6 +14,7 @@ mod guard;
 mod pace;
 mod reload;
 mod sending;
+mod tasks;
 mod tls;
 
 use std::io;
@@ -25,6 +26,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+pub use self::tasks::TaskEnded;
+use self::tasks::Vital;
 use crate::admin::{self, AdminState};
 use crate::audit::{self, Audit, StartError};
 use crate::clock::Clock;
@@ -66,6 +69,7 @@ pub struct Server {
     admin: SocketAddr,
     gateway: Arc<Gateway>,
     stopping: watch::Sender<bool>,
+    vital: Vital,
     workers: Vec<std::thread::JoinHandle<()>>,
     chores: JoinSet<()>,
 }
@@ -144,8 +148,9 @@ impl Server {
         let admin = admin_listener.local_addr().map_err(failed("listen.admin", listen.admin))?;
 
         let (stopping, stop) = watch::channel(false);
-        let mut server =
-            Self { proxy, admin, gateway, stopping, workers: Vec::new(), chores: JoinSet::new() };
+        let vital = Vital::new(stop.clone());
+        let (workers, chores) = (Vec::new(), JoinSet::new());
+        let mut server = Self { proxy, admin, gateway, stopping, vital, workers, chores };
         let (capacity, most_by_files) = (capacity::Capacity::default(), capacity::most_by_files());
         if most_by_files < live.config.limits.connections {
             tracing::warn!(
@@ -162,6 +167,7 @@ impl Server {
                 capacity: capacity.clone(),
                 most_by_files,
                 stop: stop.clone(),
+                _running: server.vital.running("a worker thread"),
             };
             server.workers.push(worker.start().map_err(ServeError::Worker)?);
         }
@@ -177,21 +183,27 @@ impl Server {
     ) {
         let gateway = &self.gateway;
         let (tokens, counted) = (Arc::clone(gateway), Arc::clone(gateway));
+        let vital = self.vital.clone();
         let state = AdminState {
             audit: gateway.audit.clone(),
             tokens: Arc::new(move || tokens.admin_tokens()),
             metrics_text: Arc::new(move || counted.metrics.encode(&counted.audit)),
             clock: gateway.clock.clone(),
+            ended: Arc::new(move || vital.ended().map(|ended| ended.to_string())),
         };
         let admin_stopped = stopped(stop.clone());
+        let running = self.vital.running("the admin listener");
         self.chores.spawn(async move {
+            let _running = running;
             if let Err(error) = admin::serve(admin, state, admin_stopped).await {
                 tracing::error!(error = &error as &dyn std::error::Error, "the admin API ended");
             }
         });
         let summaries = Arc::clone(gateway);
         let summaries_stopped = stopped(stop.clone());
+        let running = self.vital.running("the task that records summaries");
         self.chores.spawn(async move {
+            let _running = running;
             tokio::pin!(summaries_stopped);
             loop {
                 tokio::select! {
@@ -201,8 +213,22 @@ impl Server {
             }
         });
         if let Some(source) = source {
-            self.chores.spawn(reload::watch(Arc::clone(gateway), source, stop.clone()));
+            let watched = reload::watch(Arc::clone(gateway), source, stop.clone());
+            let running = self.vital.running("the watch over the configuration");
+            self.chores.spawn(async move {
+                let _running = running;
+                watched.await;
+            });
         }
+        let (log, log_stopped) = (gateway.audit.clone(), stopped(stop.clone()));
+        let running = self.vital.running("the audit log's writer");
+        self.chores.spawn(async move {
+            let _running = running;
+            tokio::select! {
+                () = log.writer_ended() => {}
+                () = log_stopped => {}
+            }
+        });
     }
 
     /// Where clients connect.
@@ -215,6 +241,12 @@ impl Server {
     #[must_use]
     pub fn admin_address(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// Resolves once a task without which the gateway is none has ended by itself: the server is to
+    /// be stopped then.
+    pub async fn failed(&self) -> TaskEnded {
+        self.vital.failed().await
     }
 
     /// Takes no more calls, lets those that have begun come to their end, at most

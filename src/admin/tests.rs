@@ -60,6 +60,7 @@ impl World {
             tokens: Arc::new(move || Arc::clone(&tokens)),
             metrics_text: Arc::new(|| "# EOF\n".to_owned()),
             clock,
+            ended: Arc::new(|| None),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

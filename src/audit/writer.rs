@@ -27,6 +27,7 @@ use super::queue::{Ends, Queued, Queues, Tally};
 use super::store::{Fault, Lock, Writes};
 use crate::clock::Clock;
 use crate::threads::spawn;
+use crate::visible::chain;
 
 /// The most commands in one transaction, and the most endings beside them.
 const BATCH_MAX: usize = 256;
@@ -302,10 +303,4 @@ fn remember(latest: &Latest, entry: &Entry, written: Written) {
         }
         Entry::Settling(..) | Entry::Happening(_) => {}
     }
-}
-
-/// An error and its sources, as one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let sources = std::iter::successors(error.source(), |source| source.source());
-    sources.fold(error.to_string(), |line, source| format!("{line}: {source}"))
 }

@@ -17,6 +17,7 @@ mod cli;
 mod conformance;
 mod crash;
 mod demo;
+mod diagnostics;
 mod disk_faults;
 mod floods;
 mod governed;
