@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod check;
 pub mod demo;
+pub mod key;
 pub mod openapi;
 pub mod print;
 pub mod serve;
@@ -42,6 +43,9 @@ enum Command {
     /// Works on personal access tokens.
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Works on the key that the log's fingerprints and digests are made under.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// Asks the log who changed what.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -109,6 +113,7 @@ fn run(command: Command, environment: &Environment) -> Result<(), Failure> {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Check(arguments) => check::run(&arguments, environment),
         Command::Token(command) => token::run(&command, environment),
+        Command::Key(command) => key::run(&command, environment),
         Command::Audit(command) => audit::run(&command, environment),
         Command::Openapi => openapi::run(),
     }

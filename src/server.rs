@@ -33,7 +33,6 @@ use crate::audit::{self, Audit, StartError};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::gateway::{Gateway, Live, TrustError};
-use crate::key::{Key, KeyError};
 use crate::telemetry::Metrics;
 
 /// How often what was only counted is recorded.
@@ -87,9 +86,9 @@ pub enum ServeError {
         /// What the operating system said.
         source: io::Error,
     },
-    /// The key file can't be used.
+    /// The key file can't be used, or the log was written under another key.
     #[error(transparent)]
-    Key(#[from] KeyError),
+    Key(#[from] audit::keys::KeyError),
     /// The log can't be used.
     #[error(transparent)]
     Audit(#[from] StartError),
@@ -114,7 +113,8 @@ impl Server {
     /// Starts everything that `config` asks for; returns once calls are taken.
     pub async fn start(config: Config, options: Options) -> Result<Self, ServeError> {
         let clock = options.clock.clone();
-        let key = Key::load_or_create(&config.audit.key_file)?;
+        let (database, key_file) = (&config.audit.database, &config.audit.key_file);
+        let key = audit::keys::load_or_create(database, key_file).await?.key;
         let settings = audit::Settings {
             database: config.audit.database.clone(),
             provider: config.upstream.provider,

@@ -78,7 +78,7 @@ impl From<QueryError> for Problem {
         let message = error.to_string();
         match error {
             QueryError::BadCursor => Self::invalid("cursor", message),
-            QueryError::Missing { .. } | QueryError::Store(_) => {
+            QueryError::Missing { .. } | QueryError::Foreign { .. } | QueryError::Store(_) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "a question failed");
                 let message = "the audit store does not answer: try again later, and see /readyz";
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "api_error", message)
