@@ -30,13 +30,13 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use self::entry::{Ending, Entry, Opening, Written};
+use self::keys::KeyError;
 use self::latest::Latest;
 use self::query::Reader;
 use self::queue::{Queued, Queues};
 use self::record::{Completion, Event, EventKind, Intent};
 use self::redact::Redactor;
 pub use self::settle::Look;
-use self::keys::KeyError;
 use self::store::{Boxed, Fault, Lock, LockError, Preparation, Writes};
 pub use self::ticket::{Finished, Ticket};
 use self::unsettled::Unsettled;
@@ -293,6 +293,13 @@ impl Audit {
     /// Resolves once the log's writer has ended, or takes nothing any more.
     pub async fn writer_ended(&self) {
         self.shared.queues.commands.closed().await;
+    }
+
+    /// Ends the writer as a bug of its own would: for tests.
+    #[cfg(test)]
+    pub(crate) fn break_writer(&self) {
+        let writer = self.shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.as_ref().unwrap().abort();
     }
 
     /// Takes no new record, and waits until what is open has ended and everything queued is

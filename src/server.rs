@@ -249,6 +249,12 @@ impl Server {
         self.vital.failed().await
     }
 
+    /// Ends the audit log's writer as a bug of its own would: for tests.
+    #[cfg(test)]
+    pub(crate) fn break_writer(&self) {
+        self.gateway.audit.break_writer();
+    }
+
     /// Takes no more calls, lets those that have begun come to their end, at most
     /// `limits.drain_timeout`, and closes the log.
     pub async fn shutdown(mut self) {

@@ -19,10 +19,10 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tracing_subscriber::EnvFilter;
 
+pub(crate) use self::sink::{flush, say};
 use crate::audit::record::{Outcome, Ruling};
 use crate::audit::{Audit, Health};
 use crate::provider::Operation;
-pub(crate) use self::sink::{flush, say};
 
 /// The most callers whose refusals are counted apart; the rest are counted together.
 const SUBJECTS_MAX: usize = 1_000;

@@ -201,12 +201,7 @@ impl From<key::KeyError> for RotateError {
     }
 }
 
-fn fit(
-    database: &Path,
-    key_file: Option<&Path>,
-    found: Found,
-    key: KeyId,
-) -> Result<(), KeyError> {
+fn fit(database: &Path, key_file: Option<&Path>, found: Found, key: KeyId) -> Result<(), KeyError> {
     let Some(expected) = found.key.filter(|expected| *expected != key && found.has_rows) else {
         return Ok(());
     };

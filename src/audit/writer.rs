@@ -168,10 +168,11 @@ impl Writer {
         batch.extend(std::iter::from_fn(|| self.ends.commands.try_recv().ok()).take(BATCH_MAX));
         batch.retain(Queued::is_wanted);
         if let Some(fault) = &self.fault {
-            let (endings, commands) = batch.into_iter().partition(Queued::is_an_end);
-            batch = endings;
-            let refused: Vec<Queued> = commands;
-            refused.into_iter().for_each(|queued| queued.tell(Err(fault.clone())));
+            let refused: Vec<Queued>;
+            (batch, refused) = batch.into_iter().partition(Queued::is_an_end);
+            for queued in refused {
+                queued.tell(Err(fault.clone()));
+            }
         }
         // Events are the first to wait while the store fails: their queue may overflow.
         if self.is_healthy() {

@@ -117,3 +117,37 @@ impl Signals {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+
+    use super::*;
+    use crate::config::check::check;
+
+    #[tokio::test]
+    async fn a_gateway_that_lacks_a_vital_task_ends_with_3() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("changegate.toml");
+        let text = "listen.proxy = '127.0.0.1:0'\nlisten.admin = '127.0.0.1:0'\n\
+            upstream.provider = 'qoder'\nupstream.url = 'http://127.0.0.1:1'\n";
+        std::fs::write(&path, text).unwrap();
+        let config = check(&path, &[]).config.unwrap();
+        let server = Server::start(config, Options::default()).await.unwrap();
+        let mut signals = Signals::new().unwrap();
+        server.break_writer();
+        let failure = stay(&server, &mut signals).await.unwrap_err();
+        assert_eq!(failure.code(), 3);
+        let reason = failure.error().unwrap().to_string();
+        assert!(reason.contains("the audit log's writer has ended"), "{reason}");
+
+        let mut probe = TcpStream::connect(server.admin_address()).await.unwrap();
+        let asked = "GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n";
+        probe.write_all(asked.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        probe.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("writer"), "{answer}");
+        end_early(server).await;
+    }
+}

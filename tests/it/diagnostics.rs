@@ -65,7 +65,7 @@ fn serve_into(folder: &Folder, error: impl Into<std::process::Stdio>) -> Command
 /// A pipe that is full to its last byte.
 fn full_pipe() -> (PipeReader, PipeWriter) {
     let (reader, mut writer) = pipe().unwrap();
-    writer.write_all(&[b'\n'; PIPE_BYTES]).unwrap();
+    writer.write_all(&vec![b'\n'; PIPE_BYTES]).unwrap();
     (reader, writer)
 }
 

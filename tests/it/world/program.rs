@@ -181,6 +181,11 @@ impl Program {
         log[log.len().saturating_sub(400)..].join("\n")
     }
 
+    /// How many lines of the program hold this.
+    pub(crate) fn said_times(&self, text: &str) -> usize {
+        self.log.lock().unwrap().iter().filter(|line| line.contains(text)).count()
+    }
+
     /// Whether the program has said this.
     pub(crate) fn has_said(&self, text: &str) -> bool {
         self.log.lock().unwrap().iter().any(|line| line.contains(text))

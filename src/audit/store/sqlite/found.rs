@@ -95,7 +95,8 @@ async fn read(connection: &mut SqliteConnection) -> Result<Option<Found>, sqlx::
         ("events", "SELECT EXISTS (SELECT 1 FROM events)"),
     ] {
         if has_table(connection, table).await? {
-            found.has_rows |= sqlx::query_scalar::<_, bool>(row).fetch_one(&mut *connection).await?;
+            found.has_rows |=
+                sqlx::query_scalar::<_, bool>(row).fetch_one(&mut *connection).await?;
         }
     }
     if has_table(connection, "keys").await? {
