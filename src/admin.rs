@@ -53,6 +53,8 @@ pub struct AdminState {
     pub tls: Option<Acceptor>,
     /// How long clients may take now to take their answers.
     pub patience: PatienceNow,
+    /// Says which vital task has ended, where one has.
+    pub ended: Arc<dyn Fn() -> Option<String> + Send + Sync>,
 }
 
 /// Gives the acceptor that holds now: a reload may change its certificate.

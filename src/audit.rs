@@ -4,6 +4,7 @@
 
 mod document;
 mod entry;
+pub mod keys;
 mod latest;
 pub mod query;
 mod queue;
@@ -15,8 +16,9 @@ mod ticket;
 mod unsettled;
 mod writer;
 
+use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,16 +30,17 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use self::entry::{Ending, Entry, Opening, Written};
+use self::keys::KeyError;
 use self::latest::Latest;
 use self::query::Reader;
 use self::queue::{Queued, Queues};
 use self::record::{Completion, Event, EventKind, Intent};
 use self::redact::Redactor;
 pub use self::settle::Look;
-use self::store::{Boxed, Fault, Lock, LockError, Writes};
+use self::store::{Boxed, Fault, Lock, LockError, Preparation, Writes};
 pub use self::ticket::{Finished, Ticket};
 use self::unsettled::Unsettled;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::ids::ChangeId;
 use crate::key::{Key, Token};
 use crate::offload;
@@ -74,6 +77,8 @@ struct Shared {
     reader: Reader,
     found_after: Mutex<Option<FoundAfter>>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    /// Open for as long as the reader: see [`Lock::descriptor`].
+    _descriptor: Arc<File>,
 }
 
 /// The log can't take a record now.
@@ -107,6 +112,9 @@ pub enum StartError {
         /// What the lock file says of the holder.
         holder: String,
     },
+    /// It is that of another key, or no log at all.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// It can't be opened, read or migrated.
     #[error("can't use the audit database {database}")]
     Store {
@@ -154,31 +162,36 @@ pub struct Counters {
 
 impl Audit {
     /// Takes the log for this process (one gateway a log), migrates it, marks intents that a
-    /// crash left open as `unknown`, and starts the one writer.
+    /// crash left open as `unknown`, and starts the one writer. Where the log can be read and not
+    /// written, such as on a full disk, it starts all the same, and the rest is made up for.
     pub async fn start(settings: Settings, key: Key, clock: Clock) -> Result<Self, StartError> {
-        let database = settings.database.display().to_string();
         let now = clock.now();
-        let lock = Lock::take(&settings.database, now).map_err(|error| match error {
-            LockError::Held(holder) => StartError::Held { database: database.clone(), holder },
-            LockError::Io(error) => {
-                StartError::Store { database: database.clone(), source: error.into() }
-            }
-        })?;
-        let unusable = |source: Boxed| StartError::Store { database: database.clone(), source };
-        let mut store = Writes::open(&settings.database).await.map_err(unusable)?;
-        let swept = store.sweep(now).await.map_err(unusable)?;
+        let lock = take(&settings.database, now)?;
+        keys::hold(&settings.database, key.id()).await?;
+        let unusable = |source: Boxed| {
+            let database = settings.database.display().to_string();
+            StartError::Store { database, source }
+        };
+        let preparation = Preparation { key: Some(key.id()), at: now };
+        let opened = Writes::open(&settings.database, &lock, preparation).await;
+        let (store, fault) = opened.map_err(unusable)?;
+        let swept = fault.is_none().then(|| store.swept());
         let reader = Reader::beside_the_writer(&settings.database);
-        let unsettled = settle::unsettled(&reader).await.map_err(unusable)?;
-        let latest = Arc::<Latest>::default();
-        let (queues, writer) = writer::start(store, lock, clock.clone(), Arc::clone(&latest))
-            .map_err(|error| unusable(error.into()))?;
+        let unsettled = match fault {
+            None => settle::unsettled(&reader).await.map_err(unusable)?,
+            Some(_) => Unsettled::unread(),
+        };
+        let (latest, descriptor) = (Arc::<Latest>::default(), lock.descriptor());
+        let started = writer::start((store, fault), lock, clock.clone(), Arc::clone(&latest));
+        let (queues, writer) = started.map_err(|error| unusable(error.into()))?;
+        let version = env!("CARGO_PKG_VERSION");
         queues.note(Event {
             at: now,
             kind: EventKind::Start,
             actor: None,
             client_ip: None,
             request_id: None,
-            detail: json!({"version": env!("CARGO_PKG_VERSION"), "unknown": swept}),
+            detail: json!({"version": version, "unknown": swept, "key": key.id().to_string()}),
         });
         let shared = Shared {
             redactor: ArcSwap::from_pointee(Redactor::new(
@@ -194,6 +207,7 @@ impl Audit {
             reader,
             found_after: Mutex::default(),
             writer: Mutex::new(Some(writer)),
+            _descriptor: descriptor,
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -276,6 +290,18 @@ impl Audit {
         &self.shared.reader
     }
 
+    /// Resolves once the log's writer has ended, or takes nothing any more.
+    pub async fn writer_ended(&self) {
+        self.shared.queues.commands.closed().await;
+    }
+
+    /// Ends the writer as a bug of its own would: for tests.
+    #[cfg(test)]
+    pub(crate) fn break_writer(&self) {
+        let writer = self.shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.as_ref().unwrap().abort();
+    }
+
     /// Takes no new record, and waits until what is open has ended and everything queued is
     /// durable, at most `wait`.
     pub async fn close(&self, wait: Duration) {
@@ -302,6 +328,15 @@ impl Audit {
         };
         timeout(ANSWER_WAIT, written).await.map_err(|_elapsed| Congestion::Late)?
     }
+}
+
+/// Takes the lock of a log.
+fn take(database: &Path, now: Timestamp) -> Result<Lock, StartError> {
+    let name = || database.display().to_string();
+    Lock::take(database, now).map_err(|error| match error {
+        LockError::Held(holder) => StartError::Held { database: name(), holder },
+        LockError::Io(error) => StartError::Store { database: name(), source: error.into() },
+    })
 }
 
 impl From<Congestion> for Unavailable {

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod check;
 pub mod demo;
+pub mod key;
 pub mod openapi;
 pub mod print;
 pub mod serve;
@@ -18,6 +19,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::Config;
 use crate::config::check::{Checked, check as check_config};
+use crate::telemetry;
+use crate::visible::chain;
 
 /// An audit-logging reverse proxy that governs changes to scheduled AI agents.
 #[derive(Debug, Parser)]
@@ -40,6 +43,9 @@ enum Command {
     /// Works on personal access tokens.
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Works on the key that the log's fingerprints and digests are made under.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// Asks the log who changed what.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -86,15 +92,18 @@ pub fn main(
             return ExitCode::from(if usage.use_stderr() { 2 } else { 0 });
         }
     };
-    match Environment::new(variables).and_then(|environment| run(line.command, &environment)) {
+    let done = Environment::new(variables).and_then(|environment| run(line.command, &environment));
+    let code = match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if let Some(error) = failure.error() {
-                print::error_line(&format!("error: {error:#}"));
+                print::error_line(&format!("error: {}", chain(error.as_ref())));
             }
             failure.code().into()
         }
-    }
+    };
+    telemetry::flush();
+    code
 }
 
 fn run(command: Command, environment: &Environment) -> Result<(), Failure> {
@@ -104,6 +113,7 @@ fn run(command: Command, environment: &Environment) -> Result<(), Failure> {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Check(arguments) => check::run(&arguments, environment),
         Command::Token(command) => token::run(&command, environment),
+        Command::Key(command) => key::run(&command, environment),
         Command::Audit(command) => audit::run(&command, environment),
         Command::Openapi => openapi::run(),
     }

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,6 +18,30 @@ use crate::ids::{Fingerprint, Hex, random, unhex};
 #[derive(Clone)]
 pub struct Key {
     keyed: Hmac<Sha256>,
+}
+
+/// Names a key without telling anything of it: `key_` and 16 hex digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyId([u8; 8]);
+
+impl KeyId {
+    /// The id from the form the store keeps.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 8]) -> Self {
+        Self(bytes)
+    }
+
+    /// The id as its 8 bytes, the form the store keeps.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for KeyId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "key_{}", Hex(&self.0))
+    }
 }
 
 /// A personal access token in memory: it prints as nothing but its being one.
@@ -103,14 +128,16 @@ impl Key {
         }
     }
 
+    /// The key's name: a digest of nothing but a label.
+    #[must_use]
+    pub fn id(&self) -> KeyId {
+        KeyId(first(&self.digest("key id", b"")))
+    }
+
     /// The fingerprint of a personal access token.
     #[must_use]
     pub fn fingerprint(&self, token: &[u8]) -> Fingerprint {
-        let mut first = [0; 8];
-        for (place, byte) in first.iter_mut().zip(self.digest("pat", token)) {
-            *place = byte;
-        }
-        Fingerprint::from_bytes(first)
+        Fingerprint::from_bytes(first(&self.digest("pat", token)))
     }
 
     /// What is stored in a secret's place: `hmac-sha256:` and 32 hex digits.
@@ -131,10 +158,77 @@ impl Key {
     }
 }
 
+/// A new key beside the file whose place it will take.
+#[derive(Debug)]
+pub struct Staged {
+    path: PathBuf,
+    beside: PathBuf,
+    key: Key,
+}
+
+impl Staged {
+    /// The one that lies beside this key file, since its change was broken off.
+    #[must_use]
+    pub fn find(path: &Path) -> Option<Self> {
+        let beside = extended(path, "new");
+        let key = Key::load(&beside).ok()?;
+        Some(Self { path: path.to_owned(), beside, key })
+    }
+
+    /// Makes one, for whoever owns the file `like`: root may do this for a service.
+    pub fn make(path: &Path, like: &Path) -> Result<Self, KeyError> {
+        let beside = extended(path, "new");
+        let made = match fs::remove_file(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _gone => write(&beside, random()),
+        };
+        let synced = made.and_then(|file| {
+            let owner = fs::metadata(like)?;
+            // Only root may give a file away, and nobody else has to.
+            let _kept = fchown(&file, Some(owner.uid()), Some(owner.gid()));
+            file.sync_all()?;
+            sync_folder(path)
+        });
+        synced.map_err(|source| KeyError::File { path: beside.clone(), source })?;
+        Ok(Self { path: path.to_owned(), key: Key::load(&beside)?, beside })
+    }
+
+    /// The key's name.
+    #[must_use]
+    pub fn id(&self) -> KeyId {
+        self.key.id()
+    }
+
+    /// Puts it in its place in one step. The key `former`, if it lies there, is kept beside, and its
+    /// file told.
+    pub fn put_in_place(self, former: Option<KeyId>) -> Result<Option<PathBuf>, KeyError> {
+        let kept = former.map(|former| extended(&self.path, &former.to_string()));
+        let linked = match &kept {
+            Some(kept) => match fs::hard_link(&self.path, kept) {
+                // By the same change, broken off before.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+                linked => linked,
+            },
+            None => Ok(()),
+        };
+        let placed = linked
+            .and_then(|()| sync_folder(&self.path))
+            .and_then(|()| fs::rename(&self.beside, &self.path))
+            .and_then(|()| sync_folder(&self.path));
+        placed.map_err(|source| KeyError::File { path: self.path, source })?;
+        Ok(kept)
+    }
+}
+
 impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Key(…)")
     }
+}
+
+/// The first 8 bytes of a digest.
+fn first(digest: &[u8; 32]) -> [u8; 8] {
+    digest.first_chunk().copied().unwrap_or_default()
 }
 
 /// Writes the key beside its place and links it there, so that no reader ever sees half a key and
@@ -143,22 +237,35 @@ fn create(path: &Path, secret: [u8; 32]) -> io::Result<()> {
     if path.exists() {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}", Hex(&random::<4>())));
-    let beside = PathBuf::from(beside);
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&beside)?;
-    let written = writeln!(file, "{}", Hex(&secret)).and_then(|()| file.sync_all());
+    let beside = extended(path, &Hex(&random::<4>()).to_string());
+    let written = write(&beside, secret).and_then(|file| file.sync_all());
     let linked = written.and_then(|()| fs::hard_link(&beside, path));
     fs::remove_file(&beside)?;
     linked?;
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        fs::File::open(folder)?.sync_all()?;
+    sync_folder(path)
+}
+
+/// Writes a key to a file that is not there yet, and that only this user may read.
+fn write(path: &Path, secret: [u8; 32]) -> io::Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    let mut file = options.open(path)?;
+    writeln!(file, "{}", Hex(&secret))?;
+    Ok(file)
+}
+
+/// Has the names in a file's folder on disk.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => fs::File::open(folder)?.sync_all(),
+        None => fs::File::open(".")?.sync_all(),
     }
-    Ok(())
+}
+
+fn extended(path: &Path, end: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(format!(".{end}"));
+    PathBuf::from(path)
 }
 
 #[cfg(unix)]

@@ -14,6 +14,7 @@ mod guard;
 mod pace;
 mod reload;
 mod sending;
+mod tasks;
 mod tls;
 
 use std::io;
@@ -25,12 +26,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+pub use self::tasks::TaskEnded;
+use self::tasks::Vital;
 use crate::admin::{self, AdminState};
 use crate::audit::{self, Audit, StartError};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::gateway::{Gateway, Live, TrustError};
-use crate::key::{Key, KeyError};
 use crate::telemetry::Metrics;
 
 /// How often what was only counted is recorded.
@@ -66,6 +68,7 @@ pub struct Server {
     admin: SocketAddr,
     gateway: Arc<Gateway>,
     stopping: watch::Sender<bool>,
+    vital: Vital,
     workers: Vec<std::thread::JoinHandle<()>>,
     chores: JoinSet<()>,
 }
@@ -83,9 +86,9 @@ pub enum ServeError {
         /// What the operating system said.
         source: io::Error,
     },
-    /// The key file can't be used.
+    /// The key file can't be used, or the log was written under another key.
     #[error(transparent)]
-    Key(#[from] KeyError),
+    Key(#[from] audit::keys::KeyError),
     /// The log can't be used.
     #[error(transparent)]
     Audit(#[from] StartError),
@@ -110,7 +113,8 @@ impl Server {
     /// Starts everything that `config` asks for; returns once calls are taken.
     pub async fn start(config: Config, options: Options) -> Result<Self, ServeError> {
         let clock = options.clock.clone();
-        let key = Key::load_or_create(&config.audit.key_file)?;
+        let (database, key_file) = (&config.audit.database, &config.audit.key_file);
+        let key = audit::keys::load_or_create(database, key_file).await?.key;
         let settings = audit::Settings {
             database: config.audit.database.clone(),
             provider: config.upstream.provider,
@@ -145,8 +149,9 @@ impl Server {
         let admin = admin_listener.local_addr().map_err(failed("listen.admin", listen.admin))?;
 
         let (stopping, stop) = watch::channel(false);
-        let mut server =
-            Self { proxy, admin, gateway, stopping, workers: Vec::new(), chores: JoinSet::new() };
+        let vital = Vital::new(stop.clone());
+        let (workers, chores) = (Vec::new(), JoinSet::new());
+        let mut server = Self { proxy, admin, gateway, stopping, vital, workers, chores };
         let (capacity, most_by_files) = (capacity::Capacity::default(), capacity::most_by_files());
         if most_by_files < live.config.limits.connections {
             tracing::warn!(
@@ -163,6 +168,7 @@ impl Server {
                 capacity: capacity.clone(),
                 most_by_files,
                 stop: stop.clone(),
+                _running: server.vital.running("a worker thread"),
             };
             server.workers.push(worker.start().map_err(ServeError::Worker)?);
         }
@@ -180,6 +186,7 @@ impl Server {
         let gateway = &self.gateway;
         let (tokens, counted) = (Arc::clone(gateway), Arc::clone(gateway));
         let patient = Arc::clone(gateway);
+        let vital = self.vital.clone();
         let state = AdminState {
             audit: gateway.audit.clone(),
             tokens: Arc::new(move || tokens.admin_tokens()),
@@ -193,16 +200,21 @@ impl Server {
                 let limits = &patient.live().config.limits;
                 admin::Patience { write: limits.write_timeout, pace: limits.pace_timeout }
             }),
+            ended: Arc::new(move || vital.ended().map(|ended| ended.to_string())),
         };
         let admin_stopped = stopped(stop.clone());
+        let running = self.vital.running("the admin listener");
         self.chores.spawn(async move {
+            let _running = running;
             if let Err(error) = admin::serve(admin, state, admin_stopped).await {
                 tracing::error!(error = &error as &dyn std::error::Error, "the admin API ended");
             }
         });
         let summaries = Arc::clone(gateway);
         let summaries_stopped = stopped(stop.clone());
+        let running = self.vital.running("the task that records summaries");
         self.chores.spawn(async move {
+            let _running = running;
             tokio::pin!(summaries_stopped);
             loop {
                 tokio::select! {
@@ -212,13 +224,22 @@ impl Server {
             }
         });
         if let Some(source) = source {
-            self.chores.spawn(reload::watch(
-                Arc::clone(gateway),
-                certificates,
-                source,
-                stop.clone(),
-            ));
+            let watched = reload::watch(Arc::clone(gateway), certificates, source, stop.clone());
+            let running = self.vital.running("the watch over the configuration");
+            self.chores.spawn(async move {
+                let _running = running;
+                watched.await;
+            });
         }
+        let (log, log_stopped) = (gateway.audit.clone(), stopped(stop.clone()));
+        let running = self.vital.running("the audit log's writer");
+        self.chores.spawn(async move {
+            let _running = running;
+            tokio::select! {
+                () = log.writer_ended() => {}
+                () = log_stopped => {}
+            }
+        });
     }
 
     /// Where clients connect.
@@ -231,6 +252,18 @@ impl Server {
     #[must_use]
     pub fn admin_address(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// Resolves once a task without which the gateway is none has ended by itself: the server is to
+    /// be stopped then.
+    pub async fn failed(&self) -> TaskEnded {
+        self.vital.failed().await
+    }
+
+    /// Ends the audit log's writer as a bug of its own would: for tests.
+    #[cfg(test)]
+    pub(crate) fn break_writer(&self) {
+        self.gateway.audit.break_writer();
     }
 
     /// Takes no more calls, lets those that have begun come to their end, at most

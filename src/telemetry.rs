@@ -1,11 +1,13 @@
 //! What the gateway says of itself: log lines and metrics.
 
 mod line;
+mod sink;
 
 use std::collections::HashSet;
-use std::io::IsTerminal as _;
-use std::io::stderr;
-use std::sync::{Mutex, PoisonError};
+use std::io::{IsTerminal as _, stderr};
+use std::panic;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
 use http::StatusCode;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -17,10 +19,10 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tracing_subscriber::EnvFilter;
 
+pub(crate) use self::sink::{flush, say};
 use crate::audit::record::{Outcome, Ruling};
 use crate::audit::{Audit, Health};
 use crate::provider::Operation;
-use crate::visible::Lines;
 
 /// The most callers whose refusals are counted apart; the rest are counted together.
 const SUBJECTS_MAX: usize = 1_000;
@@ -29,19 +31,33 @@ const SUBJECTS_MAX: usize = 1_000;
 const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
 
 /// Starts logging to standard error: for people on a terminal, as JSON otherwise. `filter` is in
-/// the syntax of `tracing_subscriber::EnvFilter`; by default `info`.
+/// the syntax of `tracing_subscriber::EnvFilter`; by default `info`. From then on nothing waits
+/// for standard error, and nothing fails with it: see [`sink`].
 pub fn init(filter: Option<&str>) {
     let filter = EnvFilter::try_new(filter.unwrap_or("info"))
         .unwrap_or_else(|_unreadable| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter);
+    let sink = sink::start();
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false);
     // Fails only where logging was started before, which is as good.
     let _ = if stderr().is_terminal() {
         // Colours are what may steer it: all the rest is plain.
-        lines.with_target(false).with_writer(stderr).fmt_fields(line::Fields).try_init()
+        let writer = move || sink::Coloured(Arc::clone(&sink));
+        lines.with_target(false).with_writer(writer).fmt_fields(line::Fields).try_init()
     } else {
-        let writer = || Lines(stderr());
+        let writer = move || sink::Lines(Arc::clone(&sink));
         lines.with_writer(writer).json().flatten_event(true).try_init()
     };
+    panic::set_hook(Box::new(tell_of_panic));
+}
+
+/// Logs a panic. The standard library's own hook prints to standard error, waits for it, and
+/// panics where that fails.
+fn tell_of_panic(panic: &panic::PanicHookInfo<'_>) {
+    let thread = thread::current();
+    let thread = thread.name().unwrap_or("unnamed");
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    let panic = panic.payload_as_str().unwrap_or("without a message");
+    tracing::error!(panic, place, thread, "a thread has panicked: a bug, please report it");
 }
 
 /// What became of a call at the gateway's door.
@@ -152,6 +168,11 @@ impl Metrics {
             connections_refused.clone(),
         );
         registry.register("reloads", "Readings of the configuration", reloads.clone());
+        registry.register(
+            "log_lines_dropped",
+            "Log lines that could not be written, or for which there was no room",
+            sink::dropped(),
+        );
         let after_violations = Family::default();
         registry.register(
             "after_violations",

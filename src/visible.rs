@@ -2,8 +2,8 @@
 //! upstream or from a file: it must neither steer a terminal nor pass for another text.
 
 use std::borrow::Cow;
+use std::error::Error;
 use std::fmt::Write as _;
-use std::io;
 
 use crate::scan::any;
 
@@ -54,19 +54,17 @@ fn steers(c: char) -> bool {
         || matches!(c, '\u{e0000}'..='\u{e007f}')
 }
 
-/// Writes whole [`lines`], each call some of them.
-#[derive(Debug)]
-pub(crate) struct Lines<W>(pub(crate) W);
-
-impl<W: io::Write> io::Write for Lines<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write_all(lines(&String::from_utf8_lossy(bytes)).as_bytes())?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
-    }
+/// An error and its sources, as one text. What a source only says again is left out.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let sources = std::iter::successors(error.source(), |&source| source.source());
+    sources.fold(error.to_string(), |mut told, source| {
+        let source = source.to_string();
+        if !told.ends_with(&source) {
+            told.push_str(": ");
+            told.push_str(&source);
+        }
+        told
+    })
 }
 
 #[cfg(test)]
@@ -84,6 +82,20 @@ mod tests {
         ] {
             assert_eq!(plain(text), expected);
         }
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Told(&'static str, #[source] Option<Box<Told>>);
+
+    #[test]
+    fn a_chain_says_nothing_twice() {
+        let told = |text, source: Option<Told>| Told(text, source.map(Box::new));
+        let full = || told("(code: 13) disk is full", None);
+        let database = told("the database said: (code: 13) disk is full", Some(full()));
+        let chained = chain(&told("not written", Some(database)));
+        assert_eq!(chained, "not written: the database said: (code: 13) disk is full");
+        assert_eq!(chain(&told("a", Some(full()))), "a: (code: 13) disk is full");
     }
 
     #[test]

@@ -104,7 +104,9 @@ impl From<QueryError> for Problem {
         let message = error.to_string();
         match error {
             QueryError::BadCursor => Self::invalid("cursor", message),
-            QueryError::Missing { .. } | QueryError::Store(_) => Self::store_fails(&error),
+            QueryError::Missing { .. } | QueryError::Foreign { .. } | QueryError::Store(_) => {
+                Self::store_fails(&error)
+            }
         }
     }
 }

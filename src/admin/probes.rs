@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Api, OPENAPI};
 use crate::audit::Health;
@@ -12,8 +12,14 @@ use crate::audit::Health;
 /// As `prometheus-client` writes them.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-pub(super) async fn alive() -> Json<Value> {
-    Json(json!({"status": "ok"}))
+pub(super) async fn alive(State(api): State<Api>) -> Response {
+    match (api.state.ended)() {
+        None => Json(json!({"status": "ok"})).into_response(),
+        Some(reason) => {
+            let body = json!({"status": "failing", "reason": reason});
+            (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
+        }
+    }
 }
 
 pub(super) async fn ready(State(api): State<Api>) -> Response {

@@ -66,6 +66,7 @@ impl World {
                 write: Duration::from_secs(30),
                 pace: Duration::from_secs(20),
             }),
+            ended: Arc::new(|| None),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

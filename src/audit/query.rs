@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::record::{Bodies, Change, Event, Outcome, Ruling};
-use super::store::{Boxed, Documents, Reads, Unclear, parse};
+use super::store::{Beside, Boxed, Documents, FindError, Reads, Unclear, find, parse};
 use crate::clock::Timestamp;
 use crate::deployment::diff::{Difference, diff};
 use crate::ids::{ChangeId, Fingerprint, Hex, unhex};
@@ -158,6 +158,12 @@ pub enum QueryError {
         /// Where it was looked for.
         database: String,
     },
+    /// It is the database of another program.
+    #[error("{database} is not an audit log: name that of the gateway in audit.database")]
+    Foreign {
+        /// The database.
+        database: String,
+    },
     /// The store did not answer.
     #[error("can't read the audit database")]
     Store(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -287,6 +293,10 @@ impl Reader {
     pub async fn open(database: &Path) -> Result<Self, QueryError> {
         if !database.exists() {
             return Err(QueryError::Missing { database: database.display().to_string() });
+        }
+        // What else is wrong with it, the first question tells.
+        if let Err(FindError::Foreign) = find(database, Beside::Anyone).await {
+            return Err(QueryError::Foreign { database: database.display().to_string() });
         }
         let reads = Reads::open(database).await.map_err(QueryError::Store)?;
         Ok(Self { reads })

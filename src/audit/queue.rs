@@ -83,7 +83,12 @@ impl Queued {
     /// Whether it is to be written: what nobody waits for any more will not be forwarded either.
     pub(super) fn is_wanted(&self) -> bool {
         let awaited = self.answer.as_ref().is_none_or(|answer| !answer.is_closed());
-        awaited || matches!(self.entry, Entry::Ending(_))
+        awaited || self.is_an_end()
+    }
+
+    /// Whether it is the end of a change, which is never given up.
+    pub(super) fn is_an_end(&self) -> bool {
+        matches!(self.entry, Entry::Ending(_))
     }
 
     /// Whether it is about a change: somebody waits for it.

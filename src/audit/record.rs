@@ -323,8 +323,11 @@ pub enum EventKind {
     Reload,
     /// An unclear change was settled: `change, applied, by`.
     Settlement,
-    /// The gateway started: `version, unknown` (intents a crash left open).
+    /// The gateway started: `version, unknown` (intents a crash left open; null where the log could
+    /// not be written yet), `key`.
     Start,
+    /// Another key is in force from a change on: `from, to, first_seq`.
+    KeyRotation,
     /// Upstream shows a deployment that breaks a rule after a change that was not predicted to
     /// break it: `change, rules`.
     AfterViolation,

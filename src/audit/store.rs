@@ -8,7 +8,9 @@ use std::sync::Arc;
 pub(super) use self::lock::{Lock, LockError};
 #[cfg(test)]
 pub(super) use self::sqlite::interfere;
-pub(super) use self::sqlite::{Documents, Reads, Unclear, Writes, parse};
+pub(super) use self::sqlite::{
+    Beside, Documents, FindError, Found, Preparation, Reads, Unclear, Writes, find, parse,
+};
 
 /// Any error on the way of a question.
 pub(super) type Boxed = Box<dyn std::error::Error + Send + Sync>;
@@ -51,6 +53,17 @@ impl Fault {
         let refused = matches!(sqlite::primary_code(&error), Some(18..=20))
             || matches!(error, sqlx::Error::Encode(_));
         if refused { Self::Refused(Arc::new(error)) } else { Self::broken(error) }
+    }
+
+    /// Whether it may pass by itself: `SQLITE_BUSY`, `SQLITE_IOERR`, `SQLITE_FULL` or
+    /// `SQLITE_CANTOPEN`, for the companion files are opened as well.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Refused(error) | Self::Broken(error) | Self::Unsure(error) => {
+                matches!(sqlite::primary_code(error), Some(5 | 10 | 13 | 14))
+            }
+            Self::Moved | Self::Damaged(_) => false,
+        }
     }
 
     /// Whether the connection may still be trusted.

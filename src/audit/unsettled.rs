@@ -20,6 +20,12 @@ struct Known {
 }
 
 impl Unsettled {
+    /// What is known where the log could not be read: nothing.
+    pub(super) fn unread() -> Self {
+        let known = Known { beyond: true, ..Known::default() };
+        Self { known: Mutex::new(known) }
+    }
+
     /// Counts `changes` more unclear changes of a deployment.
     pub(super) fn add(&self, deployment_id: &str, changes: usize) {
         let mut known = self.known();

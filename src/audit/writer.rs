@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::Health;
 use super::document::{Filed, Stored};
@@ -27,6 +27,7 @@ use super::queue::{Ends, Queued, Queues, Tally};
 use super::store::{Fault, Lock, Writes};
 use crate::clock::Clock;
 use crate::threads::spawn;
+use crate::visible::chain;
 
 /// The most commands in one transaction, and the most endings beside them.
 const BATCH_MAX: usize = 256;
@@ -44,8 +45,9 @@ const MOMENT: Duration = Duration::from_millis(1);
 /// what failed, or tidies up.
 const REST: Duration = Duration::from_millis(200);
 
-/// The most rows between two checkpoints.
-const UNCHECKPOINTED_MAX: usize = 2_000;
+/// How long a store that failed must be found in order before it counts as writable: a disk that
+/// is all but full takes one batch and not the next.
+const STEADY_AFTER: Duration = Duration::from_secs(1);
 
 /// The task itself.
 struct Writer {
@@ -56,7 +58,12 @@ struct Writer {
     latest: Arc<Latest>,
     /// Endings that the store did not take: at most about [`BATCH_MAX`].
     kept: Vec<Queued>,
-    uncheckpointed: usize,
+    /// Why the store does not count as writable.
+    fault: Option<Fault>,
+    /// Since when it has been found in order again.
+    steady_since: Option<Instant>,
+    /// Whether anything was committed since the last checkpoint.
+    is_dirty: bool,
     /// How many rows the last transaction had, events aside.
     last_rows: usize,
     /// No command is taken any more.
@@ -67,28 +74,34 @@ struct Writer {
     _lock: Lock,
 }
 
-/// Starts the writer, and tells how it is reached and waited for. It has a thread of its own: no
+/// Starts the writer of a store that has this fault, if any, and tells how it is reached and
+/// waited for. It has a thread of its own: no
 /// one's question makes it wait, and each answer of SQLite's thread wakes this one and no other.
 pub(super) fn start(
-    store: Writes,
+    (store, fault): (Writes, Option<Fault>),
     lock: Lock,
     clock: Clock,
     latest: Arc<Latest>,
 ) -> io::Result<(Queues, JoinHandle<()>)> {
     let (queues, ends) = Queues::new();
-    let writer = Writer {
+    let mut writer = Writer {
         store,
         ends,
         tally: queues.tally(),
         clock,
         latest,
         kept: Vec::new(),
-        uncheckpointed: 0,
+        fault: None,
+        steady_since: None,
+        is_dirty: false,
         last_rows: 0,
         closed: false,
         drained: false,
         _lock: lock,
     };
+    if let Some(fault) = fault {
+        writer.fail(fault);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let (running, ended) = oneshot::channel::<Infallible>();
     let task = runtime.spawn(async move {
@@ -154,6 +167,13 @@ impl Writer {
         batch.extend(std::iter::from_fn(|| self.ends.endings.try_recv().ok()).take(endings_max));
         batch.extend(std::iter::from_fn(|| self.ends.commands.try_recv().ok()).take(BATCH_MAX));
         batch.retain(Queued::is_wanted);
+        if let Some(fault) = &self.fault {
+            let refused: Vec<Queued>;
+            (batch, refused) = batch.into_iter().partition(Queued::is_an_end);
+            for queued in refused {
+                queued.tell(Err(fault.clone()));
+            }
+        }
         // Events are the first to wait while the store fails: their queue may overflow.
         if self.is_healthy() {
             let mut events = Vec::new();
@@ -189,24 +209,19 @@ impl Writer {
                     }
                     queued.tell(answer);
                 }
-                self.uncheckpointed += rows;
-                // It may have come to nothing, as does the end of a change whose intent was not
-                // written: that tells nothing of the disk.
-                if !self.is_healthy() {
-                    self.probe().await;
+                self.is_dirty = true;
+                if let Err(fault) = self.store.trim().await {
+                    self.fail(fault);
                 }
             }
             Err(fault) => {
-                self.fail(&fault);
                 for queued in batch {
                     self.take_back(queued, &fault);
                 }
+                self.fail(fault);
             }
         }
         self.tally.kept.store(u64::try_from(self.kept.len()).unwrap_or(0), Ordering::Relaxed);
-        if self.uncheckpointed >= UNCHECKPOINTED_MAX {
-            self.checkpoint().await;
-        }
     }
 
     /// After the tables have refused an entry on its own: of an end, at least the outcome is
@@ -241,10 +256,10 @@ impl Writer {
     /// Uses a time without work: finds out whether the store is back, or tidies up.
     async fn rest(&mut self) {
         if self.is_healthy() {
-            if self.uncheckpointed > 0 {
-                self.checkpoint().await;
-            } else if let Err(fault) = self.store.look() {
-                self.fail(&fault);
+            let was_dirty = std::mem::take(&mut self.is_dirty);
+            let tidied = if was_dirty { self.store.checkpoint().await } else { self.store.look() };
+            if let Err(fault) = tidied {
+                self.fail(fault);
             }
             return;
         }
@@ -255,29 +270,29 @@ impl Writer {
     async fn probe(&mut self) {
         match self.store.probe(self.clock.now()).await {
             Ok(()) => self.recover(),
-            Err(fault) => self.fail(&fault),
-        }
-    }
-
-    async fn checkpoint(&mut self) {
-        self.uncheckpointed = 0;
-        if let Err(fault) = self.store.checkpoint().await {
-            self.fail(&fault);
+            Err(fault) => self.fail(fault),
         }
     }
 
     fn is_healthy(&self) -> bool {
-        *self.ends.health.borrow() == Health::Writable
+        self.fault.is_none()
     }
 
-    fn recover(&self) {
-        if self.ends.health.send_replace(Health::Writable) != Health::Writable {
+    /// After a probe that went well.
+    fn recover(&mut self) {
+        let now = Instant::now();
+        let since = *self.steady_since.get_or_insert(now);
+        if now.duration_since(since) >= STEADY_AFTER {
+            self.fault = None;
+            self.ends.health.send_replace(Health::Writable);
             tracing::info!("the audit database can be written again");
         }
     }
 
-    fn fail(&self, fault: &Fault) {
-        let reason = chain(fault);
+    fn fail(&mut self, fault: Fault) {
+        self.steady_since = None;
+        let reason = chain(&fault);
+        self.fault = Some(fault);
         let failing = Health::Failing(reason.clone());
         if self.ends.health.send_replace(failing) == Health::Writable {
             tracing::error!(error = reason, "the audit database can't be written");
@@ -302,10 +317,4 @@ fn remember(latest: &Latest, entry: &Entry, written: Written) {
         }
         Entry::Settling(..) | Entry::Happening(_) => {}
     }
-}
-
-/// An error and its sources, as one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let sources = std::iter::successors(error.source(), |source| source.source());
-    sources.fold(error.to_string(), |line, source| format!("{line}: {source}"))
 }

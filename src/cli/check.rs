@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
 use serde_json::json;
 
 use super::{ConfigFile, Environment, Failure, print};
+use crate::audit::keys;
 use crate::config::Config;
 use crate::config::check::{Complaint, check};
+use crate::visible::chain;
 
 /// The arguments of `check`.
 #[derive(Debug, clap::Args)]
@@ -22,7 +24,10 @@ pub struct CheckArgs {
 /// Prints every complaint, and for people one line about what would be run.
 pub fn run(arguments: &CheckArgs, environment: &Environment) -> Result<(), Failure> {
     let path = arguments.file.path(environment);
-    let checked = check(path, environment.variables());
+    let mut checked = check(path, environment.variables());
+    if let Some(config) = &checked.config {
+        checked.complaints.extend(key_warning(path, config)?);
+    }
     let mut printed = Ok(());
     for complaint in &checked.complaints {
         if arguments.json {
@@ -35,6 +40,20 @@ pub fn run(arguments: &CheckArgs, environment: &Environment) -> Result<(), Failu
     let config = checked.config.ok_or_else(|| invalid(path, &checked.complaints))?;
     printed?;
     if arguments.json { Ok(()) } else { print::line(summary(path, &config)) }
+}
+
+/// What is wrong with the key of the log, which only a start would find.
+fn key_warning(path: &Path, config: &Config) -> Result<Option<Complaint>, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("can't start").map_err(Failure::NotCarriedOut)?;
+    let (database, key_file) = (&config.audit.database, &config.audit.key_file);
+    let wrong = runtime.block_on(keys::check(database, key_file)).err();
+    Ok(wrong.map(|wrong| Complaint {
+        file: path.to_owned(),
+        line: None,
+        warning: true,
+        message: chain(&wrong),
+    }))
 }
 
 /// The failure of a configuration that has errors.

@@ -33,13 +33,12 @@ pub struct DemoArgs {
 /// Plays the story; then stays up, so that it can be gone on with by hand, until SIGINT.
 pub fn run(arguments: &DemoArgs) -> Result<(), Failure> {
     telemetry::init(Some("warn"));
-    serve::runtime()?.block_on(async {
-        let signals = serve::Signals::new();
-        let mut signals = signals.map_err(|error| Failure::NotCarriedOut(error.into()))?;
+    serve::carry_out(async {
+        let mut signals = serve::Signals::new()?;
         let stage = Stage::set().await?;
-        let told = tell(&stage, arguments.exit).await;
+        let mut told = tell(&stage, arguments.exit).await;
         if told.is_ok() && !arguments.exit {
-            signals.next().await;
+            told = serve::stay(&stage.server, &mut signals).await;
         }
         stage.clear().await;
         told

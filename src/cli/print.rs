@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use anyhow::Context as _;
 
 use super::Failure;
-use crate::visible;
+use crate::{telemetry, visible};
 
 /// Prints one line of what was asked for. A reader that has gone away ends the command quietly.
 pub fn line(text: impl Display) -> Result<(), Failure> {
@@ -16,8 +16,12 @@ pub fn line(text: impl Display) -> Result<(), Failure> {
 
 /// Prints one line for whoever sits at the terminal.
 pub fn error_line(text: &str) {
-    // Where standard error is gone, there is nobody left to tell.
-    let _unheard = writeln!(io::stderr().lock(), "{}", visible::lines(text));
+    let text = visible::lines(text);
+    // Where logging was started, nothing waits for standard error. Where that is gone, there is
+    // nobody left to tell.
+    if !telemetry::say(&text) {
+        let _unheard = writeln!(io::stderr().lock(), "{text}");
+    }
 }
 
 fn outcome(written: io::Result<()>) -> Result<(), Failure> {

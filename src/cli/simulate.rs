@@ -47,12 +47,11 @@ pub struct SimulateArgs {
 
 /// Runs the simulator until SIGINT or SIGTERM.
 pub fn run(args: &SimulateArgs) -> Result<(), Failure> {
-    serve::runtime()?.block_on(simulate(args))
+    serve::carry_out(simulate(args))
 }
 
 async fn simulate(args: &SimulateArgs) -> Result<(), Failure> {
-    let signals = serve::Signals::new().context("can't listen for signals");
-    let mut signals = signals.map_err(Failure::NotCarriedOut)?;
+    let mut signals = serve::Signals::new()?;
     let simulator = Simulator::start(Options {
         listen: args.listen,
         provider: args.provider,

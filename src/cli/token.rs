@@ -6,7 +6,7 @@ use anyhow::{Context as _, anyhow};
 use serde_json::json;
 
 use super::{ConfigFile, Environment, Failure, load_config, print};
-use crate::key::Key;
+use crate::audit::keys;
 
 /// The longest token that is read, in bytes.
 const TOKEN_BYTES_MAX: usize = 4096;
@@ -37,10 +37,18 @@ pub fn run(command: &TokenCommand, environment: &Environment) -> Result<(), Fail
         print::error_line("Type or paste the token, then Enter and Ctrl-D:");
     }
     let token = read_token(stdin.lock())?;
-    let key = Key::load_or_create(&config.audit.key_file)
-        .context("no fingerprint can be made")
-        .map_err(Failure::NotCarriedOut)?;
-    let fingerprint = key.fingerprint(&token);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("can't start").map_err(Failure::NotCarriedOut)?;
+    let (database, key_file) = (&config.audit.database, &config.audit.key_file);
+    let found = runtime.block_on(keys::load_or_create(database, key_file));
+    let found = found.context("no fingerprint can be made").map_err(Failure::NotCarriedOut)?;
+    if found.is_new {
+        print::error_line(&format!(
+            "{} is a new key, made just now: the gateway must use the same one",
+            key_file.display()
+        ));
+    }
+    let fingerprint = found.key.fingerprint(&token);
     if arguments.json {
         print::line(json!({ "fingerprint": fingerprint }))
     } else {

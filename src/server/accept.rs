@@ -17,6 +17,7 @@ use super::capacity::{Capacity, Guests, Slot};
 use super::connection::{self, Peer};
 use super::guard::Requests;
 use super::stopped;
+use super::tasks::Running;
 use super::tls::Certificate;
 use crate::gateway::{Gateway, Pool, SWEEP_EVERY, network};
 use crate::threads::spawn;
@@ -54,6 +55,7 @@ pub(super) struct Worker {
     /// The most client connections that the open files are enough for.
     pub(super) most_by_files: usize,
     pub(super) stop: watch::Receiver<bool>,
+    pub(super) _running: Running,
 }
 
 /// Binds one socket for each worker to the same address. Sockets that share an address would

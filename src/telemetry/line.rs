@@ -3,14 +3,13 @@
 
 use std::error::Error;
 use std::fmt::{self, Debug};
-use std::iter;
 
 use tracing::field::{Field, Visit};
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::Writer;
 
-use crate::visible::plain;
+use crate::visible::{chain, plain};
 
 /// The message, then `name=value` of every other field.
 #[derive(Debug)]
@@ -52,9 +51,7 @@ impl Visit for Line<'_> {
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
-        let chain = iter::successors(Some(value), |&error| error.source());
-        let told: Vec<_> = chain.map(ToString::to_string).collect();
-        self.put(field, &told.join(": "));
+        self.put(field, &chain(value));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {

@@ -5,35 +5,33 @@ mod batch;
 mod bulk;
 mod documents;
 mod filter;
+mod found;
 mod insert;
+mod keys;
 mod rows;
 mod select;
+mod space;
 
-use std::fs::OpenOptions;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _, SqliteConnection};
 
 use self::batch::{Batch, Names};
 pub(in crate::audit) use self::documents::{Documents, parse};
+pub(in crate::audit) use self::found::{Beside, FindError, Found, find};
 pub(in crate::audit) use self::select::{Reads, Unclear};
-use super::{Boxed, Fault};
+use self::space::{WAL_BYTES_KEPT, WAL_PAGES_MAX};
+use super::lock::{FileId, file_id};
+use super::{Boxed, Fault, Lock};
 use crate::audit::entry::{Entry, Written};
 use crate::clock::Timestamp;
+use crate::key::KeyId;
 
 /// How long a statement waits for a lock that another process holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// The pages of write-ahead log after which SQLite itself checkpoints inside a commit. The
-/// writer checkpoints sooner, between batches; this only bounds the file.
-const WAL_PAGES_MAX: &str = "16384";
-
-/// The bytes that the write-ahead log is cut to after a checkpoint.
-const WAL_BYTES_KEPT: &str = "67108864";
 
 /// The one connection that writes.
 #[derive(Debug)]
@@ -48,32 +46,79 @@ pub(in crate::audit) struct Writes {
     /// Where the next snapshot goes.
     next: i64,
     names: Names,
+    /// What is still to be done before anything is written.
+    preparation: Option<Preparation>,
+    /// How many changes a crash had left open.
+    swept: u64,
+    /// How long the write-ahead log was when it was last tried to cut it.
+    trimmed_at: u64,
+}
+
+/// What a start has to do in a log: to bring its tables up to date, to end as `unknown` what a
+/// crash left open, and to record the key that is in force.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::audit) struct Preparation {
+    /// `None` leaves the one that is on record.
+    pub(in crate::audit) key: Option<KeyId>,
+    pub(in crate::audit) at: Timestamp,
 }
 
 /// What became of a batch's entries, each on its own.
 type Answers = Vec<Result<Written, Fault>>;
 
 impl Writes {
-    /// Opens the database, makes it where there is none, and brings its tables up to date.
-    pub(in crate::audit) async fn open(database: &Path) -> Result<Self, Boxed> {
-        create(database)?;
-        let mut connection = options(database).connect().await?;
-        migrator().run(&mut connection).await?;
-        let next = next_snapshot(&mut connection).await?;
-        let (file, connection) = (file_id(database)?, Some(connection));
-        let (database, names) = (database.to_owned(), Names::default());
-        Ok(Self { database, connection, file, suspect: false, next, names })
+    /// Opens the database that `lock` is of and prepares it. Where that fails in a way that may
+    /// pass, such as for want of room, it is made up for as soon as it can be, and the fault is
+    /// told.
+    pub(in crate::audit) async fn open(
+        database: &Path,
+        lock: &Lock,
+        preparation: Preparation,
+    ) -> Result<(Self, Option<Fault>), Boxed> {
+        let mut store = Self {
+            database: database.to_owned(),
+            connection: None,
+            file: lock.file_id()?,
+            suspect: false,
+            next: 1,
+            names: Names::default(),
+            preparation: Some(preparation),
+            swept: 0,
+            trimmed_at: 0,
+        };
+        match store.ready().await {
+            Ok(connection) => {
+                store.connection = Some(connection);
+                Ok((store, None))
+            }
+            Err(fault) if fault.may_pass() => Ok((store, Some(fault))),
+            Err(fault) => Err(fault.into()),
+        }
     }
 
-    /// Ends as `unknown` what a crash left open, and tells how many those were.
-    pub(in crate::audit) async fn sweep(&mut self, now: Timestamp) -> Result<u64, Boxed> {
-        let mut connection = self.ready().await?;
+    /// How many changes a crash had left open; they are `unknown` now.
+    pub(in crate::audit) fn swept(&self) -> u64 {
+        self.swept
+    }
+
+    async fn prepare(
+        &mut self,
+        connection: &mut SqliteConnection,
+        Preparation { key, at }: Preparation,
+    ) -> Result<(), sqlx::Error> {
+        migrator().run_direct(None, connection, false).await?;
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
         let swept = sqlx::query(
             "INSERT INTO ends (seq, outcome, completed_at) SELECT seq, 'unknown', ? FROM pending",
         );
-        let swept = swept.bind(now.millis()).execute(&mut connection).await?;
-        self.connection = Some(connection);
-        Ok(swept.rows_affected())
+        let swept = swept.bind(at.millis()).execute(&mut *transaction).await?;
+        if let Some(key) = key {
+            keys::adopt(&mut transaction, key, at).await?;
+        }
+        transaction.commit().await?;
+        self.swept = swept.rows_affected();
+        self.preparation = None;
+        Ok(())
     }
 
     /// Writes `entries` in one transaction, with one commit. Where the tables refuse one of them,
@@ -137,29 +182,10 @@ impl Writes {
         Ok(answers)
     }
 
-    /// Writes something small, to find out whether writing works.
-    pub(in crate::audit) async fn probe(&mut self, now: Timestamp) -> Result<(), Fault> {
-        let mut connection = self.ready().await?;
-        let beat = sqlx::query(
-            "INSERT INTO heartbeat (one, at) VALUES (1, ?) \
-             ON CONFLICT (one) DO UPDATE SET at = excluded.at",
-        );
-        let written = beat.bind(now.millis()).execute(&mut connection).await;
-        self.keep(connection, written.map(drop).map_err(Fault::unsure))
-    }
-
     /// Finds out whether the file is still where others find it. This costs no sync.
     pub(in crate::audit) fn look(&self) -> Result<(), Fault> {
         let found = file_id(&self.database).ok();
         if found == Some(self.file) { Ok(()) } else { Err(Fault::Moved) }
-    }
-
-    /// Moves what is committed from the write-ahead log into the database, as far as no reader
-    /// stands in the way.
-    pub(in crate::audit) async fn checkpoint(&mut self) -> Result<(), Fault> {
-        let mut connection = self.ready().await?;
-        let moved = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&mut connection).await;
-        self.keep(connection, moved.map(drop).map_err(Fault::broken))
     }
 
     /// Empties the write-ahead log and closes the database.
@@ -191,6 +217,9 @@ impl Writes {
                 return Err(Fault::Damaged(verdict));
             }
             self.suspect = false;
+        }
+        if let Some(preparation) = self.preparation {
+            self.prepare(&mut connection, preparation).await.map_err(Fault::broken)?;
         }
         // Never back: what was deleted meanwhile may still be remembered by its number.
         let next = next_snapshot(&mut connection).await.map_err(Fault::broken)?;
@@ -228,6 +257,14 @@ async fn next_snapshot(connection: &mut SqliteConnection) -> Result<i64, sqlx::E
 
 /// SQLite's primary result code, where the error is SQLite's.
 pub(super) fn primary_code(error: &sqlx::Error) -> Option<u32> {
+    if let sqlx::Error::Migrate(error) = error {
+        return match &**error {
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+                primary_code(error)
+            }
+            _otherwise => None,
+        };
+    }
     let code: u32 = error.as_database_error()?.code()?.parse().ok()?;
     Some(code & 0xff)
 }
@@ -244,31 +281,8 @@ fn options(database: &Path) -> SqliteConnectOptions {
         .pragma("temp_store", "MEMORY")
         .busy_timeout(BUSY_TIMEOUT)
         .pragma("wal_autocheckpoint", WAL_PAGES_MAX)
-        .pragma("journal_size_limit", WAL_BYTES_KEPT)
+        .pragma("journal_size_limit", WAL_BYTES_KEPT.to_string())
         .disable_statement_logging()
-}
-
-/// Makes an empty file that only this user can read, where there is none; SQLite gives its
-/// companion files the same mode.
-fn create(database: &Path) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(database) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        made => made.map(drop),
-    }
-}
-
-/// What tells one file from another: its device and its number there.
-type FileId = (u64, u64);
-
-#[cfg(unix)]
-fn file_id(path: &Path) -> io::Result<FileId> {
-    use std::os::unix::fs::MetadataExt as _;
-    let found = std::fs::metadata(path)?;
-    Ok((found.dev(), found.ino()))
 }
 
 fn migrator() -> Migrator {
@@ -277,6 +291,7 @@ fn migrator() -> Migrator {
         ("append_only", include_str!("../../../migrations/sqlite/0002_append_only.sql")),
         ("no_replacing", include_str!("../../../migrations/sqlite/0003_no_replacing.sql")),
         ("truth", include_str!("../../../migrations/sqlite/0004_truth.sql")),
+        ("keys", include_str!("../../../migrations/sqlite/0005_keys.sql")),
     ];
     let simple = |(version, (name, sql)): (i64, (&'static str, &'static str))| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -28,6 +29,7 @@ struct orders {
     uint32_t fired;      /* how many have gone wrong */
     uint32_t unused;
     int64_t clock_ms;    /* how far the wall clock is off */
+    int64_t room;        /* how many bytes the log's files may have together; 0: any */
 };
 
 static struct orders *orders;
@@ -59,12 +61,18 @@ __attribute__((constructor)) static void load(void) {
     close(fd);
 }
 
-static int is_of_the_log(int fd) {
-    char link[64], path[4096];
+/* The path of an open file; its length, or -1. */
+static ssize_t path_of(int fd, char path[4096]) {
+    char link[64];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t length = readlink(link, path, sizeof path - 1);
-    if (length < 0) return 0;
-    path[length] = 0;
+    ssize_t length = readlink(link, path, 4095);
+    if (length >= 0) path[length] = 0;
+    return length;
+}
+
+static int is_of_the_log(int fd) {
+    char path[4096];
+    if (path_of(fd, path) < 0) return 0;
     const char *name = strrchr(path, '/');
     return name && strncmp(name, "/log.db", 7) == 0 && strcmp(name, "/log.db.lock") != 0;
 }
@@ -93,6 +101,28 @@ static int goes_wrong(int fd, uint32_t operation) {
     return wrong && orders->manner != SLOW;
 }
 
+/* Whether a write lets the log's files grow beyond the room that they have. */
+static int has_no_room(int fd, size_t count, off_t at) {
+    int64_t room = orders ? __atomic_load_n(&orders->room, __ATOMIC_SEQ_CST) : 0;
+    if (room == 0) return 0;
+    int former = errno, full = 0;
+    char path[4096 + 8];
+    struct stat file;
+    if (is_of_the_log(fd) && fstat(fd, &file) == 0 && at + (off_t)count > file.st_size) {
+        off_t bytes = at + (off_t)count - file.st_size;
+        const char *ends[] = {"log.db", "log.db-wal", "log.db-shm"};
+        path_of(fd, path);
+        char *name = strrchr(path, '/') + 1;
+        for (int n = 0; n < 3; n++) {
+            strcpy(name, ends[n]);
+            if (stat(path, &file) == 0) bytes += file.st_size;
+        }
+        full = bytes > room;
+    }
+    errno = full ? ENOSPC : former;
+    return full;
+}
+
 static int failed(void) {
     errno = (int)orders->error;
     return -1;
@@ -119,6 +149,7 @@ ssize_t write(int fd, const void *buffer, size_t count) {
 }
 
 ssize_t pwrite(int fd, const void *buffer, size_t count, off_t at) {
+    if (has_no_room(fd, count, at)) return -1;
     if (!goes_wrong(fd, WRITE)) return real_pwrite(fd, buffer, count, at);
     if (orders->manner == FAIL) return failed();
     ssize_t written = real_pwrite(fd, buffer, (count + 1) / 2, at);

@@ -56,10 +56,11 @@ pub(crate) struct Disk {
     orders: File,
 }
 
-const ORDERS_BYTES: usize = 40;
+const ORDERS_BYTES: usize = 48;
 const AFTER_OPERATIONS: u64 = 4;
 const FIRED: u64 = 24;
 const CLOCK: u64 = 32;
+const ROOM: u64 = 40;
 
 impl Trouble {
     /// Every such call fails until it is over.
@@ -102,6 +103,11 @@ impl Disk {
     /// From now on nothing goes wrong.
     pub(crate) fn mend(&self) {
         self.orders.write_all_at(&[0; 4], 0).unwrap();
+    }
+
+    /// From now on the log's files may have so many bytes together and no more; any for `None`.
+    pub(crate) fn make_room(&self, bytes: Option<u64>) {
+        self.orders.write_all_at(&bytes.unwrap_or(0).to_ne_bytes(), ROOM).unwrap();
     }
 
     /// How many calls have gone wrong since it broke down.

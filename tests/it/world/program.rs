@@ -1,7 +1,7 @@
 //! The program itself, as an operator runs it: started, signalled, killed, asked.
 
 use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -101,6 +101,22 @@ impl Folder {
         Program { proxy: address("proxy"), admin: address("admin"), child, log }
     }
 
+    /// Starts the gateway with a standard error on which nobody hears it, at addresses that are
+    /// free now; waits until it serves.
+    pub(crate) async fn serve_unheard(&self, mut command: Command) -> Program {
+        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (proxy, admin) = (free(), free());
+        command.env("CHANGEGATE_LISTEN__PROXY", proxy.to_string());
+        command.env("CHANGEGATE_LISTEN__ADMIN", admin.to_string());
+        let mut child = command.spawn().unwrap();
+        eventually("serving", async || {
+            assert_eq!(child.try_wait().unwrap(), None);
+            TcpStream::connect(admin).ok()
+        })
+        .await;
+        Program { proxy, admin, child, log: Arc::default() }
+    }
+
     /// What the log holds, newest first; bodies and differences with `full`.
     pub(crate) fn changes(&self, full: bool) -> Vec<Value> {
         let mut list = self.command(&["audit", "list", "--json", "--all"]);
@@ -163,6 +179,11 @@ impl Program {
     pub(crate) fn said(&self) -> String {
         let log = self.log.lock().unwrap();
         log[log.len().saturating_sub(400)..].join("\n")
+    }
+
+    /// How many lines of the program hold this.
+    pub(crate) fn said_times(&self, text: &str) -> usize {
+        self.log.lock().unwrap().iter().filter(|line| line.contains(text)).count()
     }
 
     /// Whether the program has said this.

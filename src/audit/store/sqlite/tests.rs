@@ -17,6 +17,7 @@ use crate::ids::{ChangeId, Fingerprint, RequestId};
 use crate::provider::Operation;
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+const PREPARATION: Preparation = Preparation { key: None, at: NOW };
 
 fn opening(patch: &Value) -> Opening {
     let intent = Intent {
@@ -64,10 +65,19 @@ fn event() -> Entry {
     }))
 }
 
+/// Opens a log as a start does. The lock is given back at once; its descriptor stays, as it must.
+pub(super) async fn opened(database: &Path) -> Writes {
+    let lock = Lock::take(database, NOW).map_err(|error| format!("{error:?}")).unwrap();
+    std::mem::forget(lock.descriptor());
+    let (store, fault) = Writes::open(database, &lock, PREPARATION).await.unwrap();
+    assert!(fault.is_none(), "{fault:?}");
+    store
+}
+
 /// A log with one pending, one failed, one unknown and settled, and one unknown change, and one
 /// event.
 async fn filled(database: &Path) -> Writes {
-    let mut store = Writes::open(database).await.unwrap();
+    let mut store = opened(database).await;
     let mut open = opening(&json!({"name": "n"}));
     open.before = Some(Document::of(&json!({"name": "o"})).file(None).unwrap());
     let entries = [
@@ -185,7 +195,7 @@ async fn a_commit_is_synced_before_it_is_answered() {
 async fn a_log_of_the_first_version_is_taken_over_whole() {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("log.db");
-    create(&database).unwrap();
+    std::fs::File::create_new(&database).unwrap();
     let mut connection = options(&database).connect().await.unwrap();
     let all = migrator();
     Migrator::with_migrations(vec![all.iter().next().unwrap().clone()])
@@ -217,8 +227,8 @@ async fn a_log_of_the_first_version_is_taken_over_whole() {
     );
     interfere(&database, &sql).await.unwrap();
 
-    let mut store = Writes::open(&database).await.unwrap();
-    assert_eq!(store.sweep(NOW).await.unwrap(), 1);
+    let mut store = opened(&database).await;
+    assert_eq!(store.swept(), 1);
     let reads = Reads::of(&database);
     let (found, _) = reads.changes(&Filter::default(), i64::MAX, 10, true).await.unwrap();
     let told: Vec<_> = found.iter().map(|change| (change.seq, change.outcome)).collect();

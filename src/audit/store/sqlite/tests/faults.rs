@@ -24,7 +24,7 @@ async fn another_file_in_the_logs_place_is_left_alone() {
 async fn ending_a_change_twice_keeps_the_first_end() {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("log.db");
-    let mut store = Writes::open(&database).await.unwrap();
+    let mut store = opened(&database).await;
     let opened = opening(&json!({}));
     let id = opened.intent.id;
     let end = |outcome| Entry::Ending(Box::new(Ending::bare(id, outcome, NOW)));

@@ -5,7 +5,7 @@ use super::*;
 async fn documents_are_read_back_through_those_they_are_built_on() {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("log.db");
-    let mut store = Writes::open(&database).await.unwrap();
+    let mut store = opened(&database).await;
     let prompts: Vec<_> = (0..50).map(|n| format!("prompt number {n} of them")).collect();
     let document = |n: usize| json!({"name": format!("n{n}"), "initial_events": prompts});
     let mut former: Option<(Document, _)> = None;
@@ -36,7 +36,7 @@ async fn documents_are_read_back_through_those_they_are_built_on() {
 async fn a_page_ends_where_its_bodies_are_large() {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("log.db");
-    let mut store = Writes::open(&database).await.unwrap();
+    let mut store = opened(&database).await;
     let large = Document::of(&json!({"name": "n".repeat(6 << 20)}));
     let mut filed = large.file(None).unwrap();
     for _ in 0..8 {
@@ -65,7 +65,7 @@ async fn a_page_ends_where_its_bodies_are_large() {
 async fn the_path_filter_finds_a_place_and_what_is_below_it() {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("log.db");
-    let mut store = Writes::open(&database).await.unwrap();
+    let mut store = opened(&database).await;
     let entries = [
         whole(Outcome::Failed, &["/name", "/schedule/expression"]),
         whole(Outcome::Failed, &["/schedule"]),

@@ -1,0 +1,238 @@
+//! The key that a log goes with: found to be the right one before anything is written under it,
+//! and changed for another.
+
+use std::path::{Path, PathBuf};
+
+use super::store::{Beside, FindError, Found, Preparation, Writes, find};
+use super::{StartError, take};
+use crate::clock::Clock;
+use crate::key::{self, Key, KeyId, Staged};
+
+/// What a user does who has not got the key any more.
+macro_rules! rotate {
+    () => {
+        "run `changegate key rotate --config FILE` to go on under a new one"
+    };
+}
+
+/// Why a key and a log don't go together.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The log was written under a key that is not there.
+    #[error(
+        "the key file {} is missing, under which {} was written{}: restore it from a backup, or {}",
+        key_file.display(), database.display(), named(*expected), rotate!()
+    )]
+    Missing {
+        /// Where it should be.
+        key_file: PathBuf,
+        /// The log.
+        database: PathBuf,
+        /// The key's id, where that is on record.
+        expected: Option<KeyId>,
+    },
+    /// The log was written under another key.
+    #[error(
+        "{} was written under another key ({expected}) than this one ({found}): restore that key \
+         file from a backup, or {}",
+        database.display(), rotate!()
+    )]
+    Another {
+        /// The log.
+        database: PathBuf,
+        /// The key that is on record.
+        expected: KeyId,
+        /// The key that is there.
+        found: KeyId,
+    },
+    /// A change of the key was broken off.
+    #[error(
+        "the key of {} is being changed to {expected}: run `changegate key rotate --config FILE` \
+         once more to complete that",
+        database.display()
+    )]
+    Halfway {
+        /// The log.
+        database: PathBuf,
+        /// The key that is on record.
+        expected: KeyId,
+    },
+    /// The database is no log.
+    #[error(
+        "{} is not an audit log, but the database of another program or no SQLite file: name \
+         another file in audit.database",
+        database.display()
+    )]
+    Foreign {
+        /// The database.
+        database: PathBuf,
+    },
+    /// The log can't be read.
+    #[error("can't read the audit database {}", database.display())]
+    Store {
+        /// The database.
+        database: PathBuf,
+        /// What the store said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// There is no log yet.
+    #[error(
+        "there is no audit database at {}: the first start makes it, and a key with it",
+        database.display()
+    )]
+    NoLog {
+        /// The database.
+        database: PathBuf,
+    },
+    /// The key file can't be used.
+    #[error(transparent)]
+    File(#[from] key::KeyError),
+}
+
+/// The key of a log, and whether its file was made just now.
+#[derive(Clone, Debug)]
+pub struct LogKey {
+    /// The key.
+    pub key: Key,
+    /// Whether there was none before.
+    pub is_new: bool,
+}
+
+/// A key that was changed for another.
+#[derive(Clone, Debug)]
+pub struct Rotation {
+    /// The key in force.
+    pub key: KeyId,
+    /// The one before. `None` where none is known.
+    pub former: Option<KeyId>,
+    /// Where the former one's file lies now. `None` where it was missing.
+    pub kept: Option<PathBuf>,
+}
+
+/// Reads the key that goes with the log, or makes one where nothing is recorded yet.
+pub async fn load_or_create(database: &Path, key_file: &Path) -> Result<LogKey, KeyError> {
+    let found = look(database, Beside::Anyone).await;
+    if !key_file.exists() {
+        // On a full disk a log may be unreadable beside others; no key is made for it then.
+        let found = found?;
+        if found.has_rows {
+            return Err(missing(database, key_file, found));
+        }
+        return Ok(LogKey { key: Key::load_or_create(key_file)?, is_new: true });
+    }
+    let key = Key::load(key_file)?;
+    match found {
+        Ok(found) => fit(database, Some(key_file), found, key.id())?,
+        // Looked at again by who holds the lock.
+        Err(KeyError::Store { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(LogKey { key, is_new: false })
+}
+
+/// Says what is missing where a log is there and its key file is not.
+pub async fn check(database: &Path, key_file: &Path) -> Result<(), KeyError> {
+    let found = look(database, Beside::Anyone).await?;
+    match Key::load(key_file) {
+        Ok(key) => fit(database, Some(key_file), found, key.id()),
+        Err(_) if !key_file.exists() && found.has_rows => Err(missing(database, key_file, found)),
+        // What is wrong with the file itself is told elsewhere.
+        Err(_) => Ok(()),
+    }
+}
+
+/// Holds that the log goes with `key`. The caller has its lock.
+pub(super) async fn hold(database: &Path, key: KeyId) -> Result<(), KeyError> {
+    fit(database, None, look(database, Beside::Readers).await?, key)
+}
+
+/// Changes the key of a log that no gateway runs on for a new one, and records from which change
+/// on it is in force. Whenever this is broken off, the key file is that of the log, or the next
+/// call completes the change.
+pub async fn rotate(
+    database: &Path,
+    key_file: &Path,
+    clock: &Clock,
+) -> Result<Rotation, RotateError> {
+    if !database.exists() {
+        return Err(KeyError::NoLog { database: database.to_owned() }.into());
+    }
+    let now = clock.now();
+    let lock = take(database, now)?;
+    let found = look(database, Beside::Readers).await?;
+    let present = if key_file.exists() { Some(Key::load(key_file)?.id()) } else { None };
+    let begun = Staged::find(key_file).filter(|begun| Some(begun.id()) == found.key);
+    let former = found.key.or(present);
+    let staged = match begun {
+        Some(begun) if present != found.key => begun,
+        _ => {
+            let staged = Staged::make(key_file, database)?;
+            let preparation = Preparation { key: former, at: now };
+            let opened = Writes::open(database, &lock, preparation).await;
+            let (mut store, fault) = opened.map_err(|error| unreadable(database, error))?;
+            if let Some(fault) = fault {
+                return Err(unreadable(database, fault.into()).into());
+            }
+            let changed = store.change_key(former, staged.id(), now).await;
+            changed.map_err(|fault| unreadable(database, fault.into()))?;
+            store.close().await.map_err(|fault| unreadable(database, fault.into()))?;
+            staged
+        }
+    };
+    let key = staged.id();
+    let kept = staged.put_in_place(present)?;
+    Ok(Rotation { key, former: former.filter(|former| *former != key).or(present), kept })
+}
+
+/// Why the key of a log was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum RotateError {
+    /// A gateway runs on it, or it can't be used.
+    #[error(transparent)]
+    Log(#[from] StartError),
+    /// A key file can't be written.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+impl From<key::KeyError> for RotateError {
+    fn from(error: key::KeyError) -> Self {
+        Self::Key(error.into())
+    }
+}
+
+fn fit(database: &Path, key_file: Option<&Path>, found: Found, key: KeyId) -> Result<(), KeyError> {
+    let Some(expected) = found.key.filter(|expected| *expected != key && found.has_rows) else {
+        return Ok(());
+    };
+    let database = database.to_owned();
+    let begun = key_file.and_then(Staged::find).is_some_and(|begun| begun.id() == expected);
+    Err(if begun {
+        KeyError::Halfway { database, expected }
+    } else {
+        KeyError::Another { database, expected, found: key }
+    })
+}
+
+fn missing(database: &Path, key_file: &Path, found: Found) -> KeyError {
+    let (key_file, database) = (key_file.to_owned(), database.to_owned());
+    match found.key.filter(|id| Staged::find(&key_file).is_some_and(|begun| begun.id() == *id)) {
+        Some(expected) => KeyError::Halfway { database, expected },
+        None => KeyError::Missing { key_file, database, expected: found.key },
+    }
+}
+
+async fn look(database: &Path, beside: Beside) -> Result<Found, KeyError> {
+    find(database, beside).await.map_err(|error| match error {
+        FindError::Foreign => KeyError::Foreign { database: database.to_owned() },
+        FindError::Store(source) => unreadable(database, source),
+    })
+}
+
+fn unreadable(database: &Path, source: super::store::Boxed) -> KeyError {
+    KeyError::Store { database: database.to_owned(), source }
+}
+
+fn named(key: Option<KeyId>) -> String {
+    key.map(|key| format!(" ({key})")).unwrap_or_default()
+}

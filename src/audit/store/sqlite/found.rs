@@ -1,0 +1,130 @@
+//! What lies in a database file, found out before anything is written to it.
+
+use std::io;
+use std::path::Path;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteLockingMode};
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
+
+use super::{BUSY_TIMEOUT, keys, primary_code};
+use crate::audit::store::Boxed;
+use crate::key::KeyId;
+
+/// Marks a database as a log (migration 5): "CGAT".
+const APPLICATION_ID: i64 = 0x4347_4154;
+
+/// SQLite's word for a file that is no database: `SQLITE_NOTADB`.
+const NOT_A_DATABASE: u32 = 26;
+
+/// What is found in a log. One that is not there, or empty, holds nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::audit) struct Found {
+    /// Whether anything is recorded.
+    pub(in crate::audit) has_rows: bool,
+    /// The key in force. `None` where none is on record yet.
+    pub(in crate::audit) key: Option<KeyId>,
+}
+
+/// Why nothing was found out.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::audit) enum FindError {
+    /// It is something else than a log.
+    #[error("it is not an audit log")]
+    Foreign,
+    /// It can't be read.
+    #[error("it can't be read")]
+    Store(#[source] Boxed),
+}
+
+/// Who else may have the database open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::audit) enum Beside {
+    /// A gateway that writes, perhaps.
+    Anyone,
+    /// No gateway: this process holds the lock.
+    Readers,
+}
+
+/// Looks into the log at `database`, and alters nothing of it.
+///
+/// A reader needs SQLite's companion files, for which a full disk has no room. Who holds the lock
+/// can do without: nobody else writes.
+pub(in crate::audit) async fn find(database: &Path, beside: Beside) -> Result<Found, FindError> {
+    match std::fs::metadata(database) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::default()),
+        _there => {}
+    }
+    let options = SqliteConnectOptions::new()
+        .filename(database)
+        .busy_timeout(BUSY_TIMEOUT)
+        .disable_statement_logging();
+    match look(&options.clone().read_only(true)).await {
+        Err(FindError::Store(error)) if beside == Beside::Readers => {
+            let alone = look(&options.locking_mode(SqliteLockingMode::Exclusive)).await;
+            alone.map_err(|second| match second {
+                FindError::Foreign => second,
+                FindError::Store(_) => FindError::Store(error),
+            })
+        }
+        found => found,
+    }
+}
+
+async fn look(options: &SqliteConnectOptions) -> Result<Found, FindError> {
+    let looked = async {
+        let mut connection = options.connect().await?;
+        let found = read(&mut connection).await?;
+        connection.close().await?;
+        Ok(found)
+    };
+    match looked.await {
+        Ok(found) => found.ok_or(FindError::Foreign),
+        Err(error) if primary_code(&error) == Some(NOT_A_DATABASE) => Err(FindError::Foreign),
+        Err(error) => Err(FindError::Store(error.into())),
+    }
+}
+
+/// What is found; `None` where it is the database of another program.
+async fn read(connection: &mut SqliteConnection) -> Result<Option<Found>, sqlx::Error> {
+    if !is_ours(connection).await? {
+        return Ok(None);
+    }
+    let mut found = Found::default();
+    for (table, row) in [
+        ("changes", "SELECT EXISTS (SELECT 1 FROM changes)"),
+        ("events", "SELECT EXISTS (SELECT 1 FROM events)"),
+    ] {
+        if has_table(connection, table).await? {
+            found.has_rows |=
+                sqlx::query_scalar::<_, bool>(row).fetch_one(&mut *connection).await?;
+        }
+    }
+    if has_table(connection, "keys").await? {
+        found.key = keys::in_force(connection).await?;
+    }
+    Ok(Some(found))
+}
+
+/// Whether it is a log, or nothing yet. A log from before it was marked is known by its first
+/// migration; one whose first start was broken off may have the list of migrations alone.
+async fn is_ours(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    let mark = sqlx::query_scalar::<_, i64>("PRAGMA application_id");
+    match mark.fetch_one(&mut *connection).await? {
+        APPLICATION_ID => return Ok(true),
+        0 => {}
+        _another => return Ok(false),
+    }
+    let tables = "SELECT count(*) FROM sqlite_master WHERE type = 'table'";
+    let tables: i64 = sqlx::query_scalar(tables).fetch_one(&mut *connection).await?;
+    if tables == 0 || !has_table(connection, "_sqlx_migrations").await? {
+        return Ok(tables == 0);
+    }
+    let first = "SELECT description FROM _sqlx_migrations WHERE version = 1";
+    let first: Option<String> = sqlx::query_scalar(first).fetch_optional(&mut *connection).await?;
+    Ok(first.map_or(tables == 1, |first| first == "log"))
+}
+
+async fn has_table(connection: &mut SqliteConnection, name: &str) -> Result<bool, sqlx::Error> {
+    let named = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?)";
+    sqlx::query_scalar(named).bind(name).fetch_one(connection).await
+}

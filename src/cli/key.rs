@@ -1,0 +1,49 @@
+//! `changegate key`: the secret key that the log's fingerprints and digests are made under.
+
+use anyhow::Context as _;
+use serde_json::json;
+
+use super::{ConfigFile, Environment, Failure, load_config, print};
+use crate::audit::keys;
+use crate::clock::Clock;
+
+/// What can be done with the key.
+#[derive(Debug, clap::Subcommand)]
+pub enum KeyCommand {
+    /// Makes a new key and records from which change on it is in force; the gateway must not run.
+    Rotate(RotateArgs),
+}
+
+/// The arguments of `key rotate`.
+#[derive(Debug, clap::Args)]
+pub struct RotateArgs {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Print {"key":"key_…","former":…,"kept":…}.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs one of them.
+pub fn run(command: &KeyCommand, environment: &Environment) -> Result<(), Failure> {
+    let KeyCommand::Rotate(arguments) = command;
+    let config = load_config(arguments.file.path(environment), environment)?;
+    let (database, key_file) = (&config.audit.database, &config.audit.key_file);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("can't start").map_err(Failure::NotCarriedOut)?;
+    let rotated = runtime.block_on(keys::rotate(database, key_file, &Clock::System));
+    let rotated = rotated.context("the key is not changed").map_err(Failure::NotCarriedOut)?;
+    let (key, former) = (rotated.key.to_string(), rotated.former.map(|former| former.to_string()));
+    let kept = rotated.kept.map(|kept| kept.display().to_string());
+    if arguments.json {
+        return print::line(json!({"key": key, "former": former, "kept": kept}));
+    }
+    print::line(format_args!("{} holds a new key, {key}.", key_file.display()))?;
+    if let Some(kept) = kept {
+        print::line(format_args!("The former one is kept as {kept}."))?;
+    }
+    print::line(
+        "Fingerprints, digests and etags are others from the next change on: make the fingerprints \
+         of [[actor]] anew with `changegate token fingerprint`.",
+    )
+}
