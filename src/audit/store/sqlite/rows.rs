@@ -12,6 +12,7 @@ use crate::audit::record::{
 };
 use crate::audit::store::Boxed;
 use crate::clock::Timestamp;
+use crate::deployment::Object;
 use crate::deployment::diff::diff;
 use crate::deployment::predict::Omitted;
 use crate::ids::{ChangeId, Fingerprint};
@@ -105,7 +106,9 @@ pub(super) fn with_bodies(
 ) -> Change {
     let diff = match (Provider::named(&change.provider), &after) {
         (Some(provider), Some(after)) => {
-            diff(provider, change.operation, before.as_ref(), Some(after))
+            let nothing = Object::new();
+            let asked = patch.as_ref().and_then(Value::as_object).unwrap_or(&nothing);
+            diff(provider, change.operation, asked, before.as_ref(), Some(after))
         }
         _not_comparable => Vec::new(),
     };
