@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 use unicode_normalization::UnicodeNormalization as _;
 
-use super::decide::Findings;
+use super::decide::Found;
 use super::{Enforcement, Violation};
 use crate::deployment::Object;
 use crate::deployment::diff::same;
@@ -37,19 +37,14 @@ pub struct TimezoneRule {
 
 impl TimezoneRule {
     /// Notes every zone of `reading` that is not allowed, and every schedule that has none.
-    pub(super) fn check(
-        &self,
-        before: &Members<'_>,
-        reading: &Members<'_>,
-        findings: &mut Findings,
-    ) {
+    pub(super) fn check(&self, before: &Members<'_>, reading: &Members<'_>, found: &mut dyn Found) {
         for (name, schedule) in reading.taken_for("schedule") {
             if schedule.is_null() {
                 continue;
             }
             let touched = is_touched(before.get(name), schedule);
             for violation in self.judge(&child("", name), schedule) {
-                findings.add(touched, violation);
+                found.add(touched, violation);
             }
         }
     }

@@ -50,6 +50,11 @@ impl Forms {
         [&self.folded, &self.looked]
     }
 
+    /// Its forms, once where they are one.
+    pub(super) fn different(&self) -> impl Iterator<Item = &str> {
+        self.each().into_iter().take(if self.vary() { 2 } else { 1 })
+    }
+
     /// Whether some letter has two forms.
     pub(super) fn vary(&self) -> bool {
         self.folded != self.looked
