@@ -22,3 +22,6 @@ pub(crate) fn steps_of<T>(work: impl FnOnce() -> T) -> usize {
     let _done = work();
     STEPS.with(std::cell::Cell::get) - before
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::same;
 use crate::deployment::Object;
 use crate::deployment::pointer::{push_segment, unescaped};
+use crate::work;
 
 /// A place inside a document.
 #[derive(Debug)]
@@ -95,6 +96,7 @@ impl<'p> Place<'p> {
                 marks.extend(rest);
             }
         }
+        work::count(1 + self.marks.len());
         let escapes = name.bytes().filter(|byte| matches!(byte, b'~' | b'/')).count();
         Self {
             around: Some((self, Key::Name(name))),
@@ -106,6 +108,7 @@ impl<'p> Place<'p> {
     }
 
     fn element(&'p self, index: usize) -> Self {
+        work::count(1);
         let digits = index.checked_ilog10().unwrap_or(0) as usize + 1;
         Self {
             around: Some((self, Key::Index(index))),
@@ -118,6 +121,7 @@ impl<'p> Place<'p> {
 
     /// Its JSON Pointer.
     pub(super) fn pointer(&self) -> String {
+        work::count(self.bytes);
         let mut pointer = String::with_capacity(self.bytes);
         self.spell(&mut pointer);
         pointer

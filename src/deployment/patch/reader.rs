@@ -8,6 +8,7 @@ use serde_json::{Map, Number, Value};
 
 use super::{DEPTH_MAX, PatchError, malformed};
 use crate::deployment::excerpt::excerpt;
+use crate::work;
 
 /// The most characters of one key that a refusal shows.
 const KEY_CHARS_MAX: usize = 64;
@@ -117,6 +118,7 @@ impl<'de> DeserializeSeed<'de> for Place<'_> {
             return Err(self.reader.refuse(Reason::Values));
         }
         self.reader.values += 1;
+        work::count(1);
         json.deserialize_any(self)
     }
 }

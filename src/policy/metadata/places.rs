@@ -11,6 +11,7 @@ use super::letters::{Chars, Item, LETTERS_MAX};
 use super::lookalike::Forms;
 use super::loose;
 use crate::deployment::pointer::below;
+use crate::work;
 
 /// The most keys whose forms are remembered within one decision.
 const KEYS_MAX: usize = 4_096;
@@ -172,6 +173,7 @@ impl Walk<'_> {
         match value {
             Value::Object(members) => {
                 for (text, value) in members {
+                    work::count(1);
                     keys.push(self.keys.key(text));
                     below(pointer, text, |pointer| {
                         if !self.computed.contains(&pointer.as_str()) {
