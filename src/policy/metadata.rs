@@ -14,7 +14,7 @@ pub use self::loose::Compare;
 pub use self::pattern::{KeyPattern, KeyShape, PatternError};
 pub(super) use self::places::Keys;
 use self::places::{Place, Walk, find_written};
-use super::decide::Found;
+use super::findings::Found;
 use super::{Enforcement, Violation};
 use crate::deployment::diff::same;
 use crate::deployment::excerpt::excerpt;

@@ -6,7 +6,7 @@ use jiff::tz::TimeZoneDatabase;
 use serde_json::Value;
 use unicode_normalization::UnicodeNormalization as _;
 
-use super::decide::Found;
+use super::findings::Found;
 use super::{Enforcement, Violation};
 use crate::deployment::Object;
 use crate::deployment::diff::same;

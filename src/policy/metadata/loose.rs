@@ -1,5 +1,5 @@
 //! Keys as careless stores compare them: without regard to accents, nor to how words are joined, so
-//! that `owner-override`, `ownerOverride`, `owner_override[]` and `\u{f3}wner_override` are one key.
+//! that `owner-override`, `ownerOverride`, `owner_override[]` and `ówner_override` are one key.
 
 use std::iter;
 
@@ -33,10 +33,8 @@ pub(super) fn items_of(text: &str) -> Vec<Item> {
             letter.is_uppercase()
                 && (!former.is_uppercase() || next.is_some_and(|next| next.is_lowercase()))
         });
-        if is_separator || begins {
-            if items.last() != Some(&Item::Edge) {
-                items.push(Item::Edge);
-            }
+        if (is_separator || begins) && items.last() != Some(&Item::Edge) {
+            items.push(Item::Edge);
         }
         if !is_separator {
             items.push(Item::Letter(forms));

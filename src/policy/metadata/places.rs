@@ -66,7 +66,7 @@ impl Folded {
         let is_dotted = forms.each().iter().any(|form| form.contains('.'));
         let mut chars = Chars::default();
         forms.each().iter().for_each(|form| chars.add(form));
-        let folded = Self {
+        let mut folded = Self {
             forms,
             is_dotted,
             chars,
@@ -79,13 +79,13 @@ impl Folded {
         if text.is_ascii() {
             return folded;
         }
-        let mut chars = chars;
         for item in folded.letters().iter().chain(folded.loose()) {
             if let Item::Letter(forms) = item {
                 forms.each().iter().for_each(|form| chars.add(form));
             }
         }
-        Self { chars, ..folded }
+        folded.chars = chars;
+        folded
     }
 
     /// Its letters as they are compared one by one, no more of them than can matter.
