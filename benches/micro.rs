@@ -83,8 +83,10 @@ fn deployment(criterion: &mut Criterion) {
     let prediction = predicted();
     let after = prediction.readings.first().map(Members::to_value);
     criterion.bench_function("diff", |bencher| {
-        bencher
-            .iter(|| diff(provider(), Operation::Update, Some(black_box(&before)), after.as_ref()));
+        bencher.iter(|| {
+            let before = Some(black_box(&before));
+            diff(provider(), Operation::Update, &patch.object, before, after.as_ref())
+        });
     });
 }
 

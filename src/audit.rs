@@ -225,9 +225,9 @@ impl Audit {
         let (bytes, shared) = (intent.bytes, Arc::clone(&self.shared));
         let made = offload::run(bytes, move || {
             let redactor = shared.redactor.load().knowing(&intent.token);
-            let (opening, before) = Opening::of(intent, &redactor, &shared.latest)?;
+            let (opening, former) = Opening::of(intent, &redactor, &shared.latest)?;
             let asked = (provider, operation, is_kept);
-            let ending = Ending::of(change, end, &redactor, asked, before.as_ref());
+            let ending = Ending::of(change, end, &redactor, asked, &former);
             Ok::<_, io::Error>(Entry::Whole(Box::new(opening), Box::new(ending)))
         });
         self.submit(made.await?).await?;

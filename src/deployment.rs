@@ -15,6 +15,8 @@ mod text;
 
 use serde_json::{Map, Value};
 
+use crate::provider::Provider;
+
 /// A JSON object. Its members are kept sorted by name, so that equal objects print alike.
 pub type Object = Map<String, Value>;
 
@@ -25,4 +27,32 @@ pub fn id_of(answer: &Value) -> Option<&str> {
     let object = answer.as_object()?;
     let is_deployment = object.get("type").and_then(Value::as_str) == Some("deployment");
     object.get("id").and_then(Value::as_str).filter(|id| is_deployment && !id.is_empty())
+}
+
+/// Whether `answer` is a Deployment with every field that the provider always shows, null ones
+/// included: what was asked of it may have been less than the whole.
+#[must_use]
+pub fn is_whole(provider: &Provider, answer: &Value) -> bool {
+    id_of(answer).is_some() && provider.always_shown.iter().all(|name| answer.get(name).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_deployment_that_lacks_what_is_always_shown_is_not_whole() {
+        let whole = json!({
+            "id": "dep_1", "type": "deployment", "agent": null, "metadata": {}, "schedule": null
+        });
+        for provider in Provider::ALL {
+            assert!(is_whole(provider, &whole));
+            for name in provider.always_shown.iter().chain(&["id", "type"]) {
+                let mut partial = whole.clone();
+                partial.as_object_mut().unwrap().remove(*name);
+                assert!(!is_whole(provider, &partial), "{name}");
+            }
+        }
+    }
 }

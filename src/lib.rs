@@ -17,6 +17,7 @@ mod threads;
 mod visible;
 mod waits;
 mod wire;
+mod work;
 
 pub mod provider;
 

@@ -27,6 +27,8 @@ pub struct Provider {
     pub fields: &'static [Field],
     /// JSON Pointers (RFC 6901) of what the server changes by itself.
     pub computed: &'static [&'static str],
+    /// Fields that every Deployment is shown with: an answer that lacks one is no whole Deployment.
+    pub always_shown: &'static [&'static str],
     /// Member names whose values are secrets wherever they stand in a body.
     pub secret_members: &'static [&'static str],
     /// Whether archiving appends `_archived_<unix seconds>` to the name.
@@ -115,6 +117,9 @@ static COMPUTED: [&str; 6] = [
     "/status",
     "/paused_reason",
 ];
+
+/// The fields that every Deployment of the shared shape is shown with.
+static ALWAYS_SHOWN: [&str; 2] = ["metadata", "schedule"];
 
 /// Members that hold secrets in bodies of the shared shape.
 static SECRET_MEMBERS: [&str; 6] =

@@ -4,6 +4,7 @@
 use std::io;
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::document::{Document, Filed, Stored, seal};
@@ -12,13 +13,10 @@ use super::record::{Completion, Event, Intent, Outcome, Settlement, Unkept};
 use super::redact::Redactor;
 use crate::clock::Timestamp;
 use crate::deployment::Object;
-use crate::deployment::diff;
+use crate::deployment::diff::{self, ChangedPlace};
 use crate::deployment::digest::canonical;
 use crate::ids::ChangeId;
 use crate::provider::{Operation, Provider};
-
-/// The most changed places that are kept for the `path` filter; the diff itself knows them all.
-const PATHS_MAX: usize = 256;
 
 /// One thing to write.
 #[derive(Debug)]
@@ -58,7 +56,7 @@ pub(super) struct Ending {
     pub(super) after: Option<Filed>,
     pub(super) unkept: Unkept,
     /// Where the deployment changed, computed fields aside.
-    pub(super) paths: Vec<String>,
+    pub(super) paths: Vec<KeptPlace>,
     pub(super) redacted: Vec<String>,
 }
 
@@ -69,6 +67,15 @@ pub(super) struct Before {
     pub(super) document: Document,
     /// Where it lies, once the intent is written.
     pub(super) stored: Option<Stored>,
+}
+
+/// What a change began with, redacted: what its after is compared with.
+#[derive(Debug, Default)]
+pub(super) struct Former {
+    /// The deployment before.
+    pub(super) before: Option<Before>,
+    /// What the patch sets where the provider computes.
+    pub(super) sets_computed: Object,
 }
 
 /// Where the documents of an entry lie, now that it is written.
@@ -90,17 +97,22 @@ impl Entry {
 }
 
 impl Opening {
-    /// The intent without its secrets, and the redacted before for later comparison.
+    /// The intent without its secrets, and what the deployment after is compared with.
     pub(super) fn of(
         mut intent: Intent,
         redactor: &Redactor,
         latest: &Latest,
-    ) -> io::Result<(Self, Option<Before>)> {
+    ) -> io::Result<(Self, Former)> {
         let mut redacted = Vec::new();
         let (is_kept, mut unkept) = (intent.is_kept, Unkept::default());
+        let provider = Provider::named(intent.provider);
+        let mut sets_computed = Object::new();
         let patch = intent.patch.take().map(|patch| {
             let mut patch = Value::Object(Arc::unwrap_or_clone(patch).object);
             redactor.conceal(&mut patch, "/patch", &mut redacted);
+            if let (Some(provider), Value::Object(patch)) = (provider, &patch) {
+                sets_computed = diff::sets_computed(provider, patch);
+            }
             canonical(&patch)
         });
         let patch = match patch {
@@ -134,30 +146,32 @@ impl Opening {
         });
         let request_id = redactor.scrub(intent.request_id.as_str()).into_owned();
         let (patch, filed) = (patch.transpose()?, filed.transpose()?.flatten());
-        Ok((Self { intent, request_id, patch, before: filed, unkept, redacted }, before))
+        let opening = Self { intent, request_id, patch, before: filed, unkept, redacted };
+        Ok((opening, Former { before, sets_computed }))
     }
 }
 
 impl Ending {
-    /// The completion without its secrets, of a change that was `asked` of the deployment
-    /// `before`. It never fails: what can't be stored is left out, for the end itself must be
+    /// The completion without its secrets, of a change that was `asked` of the `former`
+    /// deployment. It never fails: what can't be stored is left out, for the end itself must be
     /// known.
     pub(super) fn of(
         id: ChangeId,
         mut completion: Completion,
         redactor: &Redactor,
         (provider, operation, is_kept): (Option<&Provider>, Operation, bool),
-        before: Option<&Before>,
+        former: &Former,
     ) -> Self {
+        let before = former.before.as_ref();
         let mut redacted = Vec::new();
         let after = completion.after.take();
         let after = after.map(|after| redactor.concealed(after, "/after", &mut redacted));
-        let former = before.and_then(|before| Some((&before.document, before.stored?)));
+        let lies = before.and_then(|before| Some((&before.document, before.stored?)));
         let mut unkept = Unkept::default();
         let filed = after.as_ref().map(|after| {
             let document = Document::of(after);
             if is_kept {
-                return document.file(former).map(Some);
+                return document.file(lies).map(Some);
             }
             unkept.after = Some(redactor.digested(&document.text));
             Ok(None)
@@ -175,8 +189,9 @@ impl Ending {
         for text in completion.deployment_id.iter_mut().chain(answered) {
             redactor.scrub_in_place(text);
         }
-        let former = before.map(|before| &*before.value);
-        let paths = after.map(|after| changed(provider, operation, former, &after));
+        let before = before.map(|before| &*before.value);
+        let sets = &former.sets_computed;
+        let paths = after.map(|after| changed(provider, operation, sets, before, &after));
         let paths = paths.unwrap_or_default();
         Self { id, deployment_id: None, completion, after: filed, unkept, paths, redacted }
     }
@@ -206,17 +221,31 @@ impl Ending {
     }
 }
 
+/// A changed place as it is kept for the `path` filter: its JSON Pointer, in a list of its own
+/// where anything below it may have changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub(super) enum KeptPlace {
+    Exact(String),
+    Whole([String; 1]),
+}
+
+impl From<ChangedPlace> for KeptPlace {
+    fn from(place: ChangedPlace) -> Self {
+        if place.is_whole { Self::Whole([place.path]) } else { Self::Exact(place.path) }
+    }
+}
+
 /// Where a deployment changed, computed fields aside. One that was not there before changed in
 /// each of its members.
 fn changed(
     provider: Option<&Provider>,
     operation: Operation,
+    sets_computed: &Object,
     before: Option<&Value>,
     after: &Value,
-) -> Vec<String> {
+) -> Vec<KeptPlace> {
     let Some(provider) = provider else { return Vec::new() };
-    let nothing = Value::Object(Object::new());
-    let mut paths = diff::changed(provider, operation, before.unwrap_or(&nothing), after);
-    paths.truncate(PATHS_MAX);
-    paths
+    let places = diff::changed(provider, operation, sets_computed, before, after);
+    places.into_iter().map(KeptPlace::from).collect()
 }

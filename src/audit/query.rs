@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::record::{Bodies, Change, Event, Outcome, Ruling};
 use super::store::{Beside, Boxed, Documents, FindError, Reads, Unclear, find, parse};
 use crate::clock::Timestamp;
+use crate::deployment::Object;
 use crate::deployment::diff::{Difference, diff};
 use crate::ids::{ChangeId, Fingerprint, Hex, unhex};
 use crate::provider::{Operation, Provider};
@@ -213,15 +214,15 @@ impl Texts {
 impl BodyTexts {
     /// Where the deployments before and after `change` differ.
     pub fn diff(&self, change: &Change) -> Result<Vec<Difference>, serde_json::Error> {
-        let (before, after) = (value(self.before.as_ref())?, value(self.after.as_ref())?);
-        Ok(difference(change, before.as_ref(), after.as_ref()))
+        Ok(self.values(change)?.diff)
     }
 
     /// The bodies of `change` as values.
     pub(super) fn values(&self, change: &Change) -> Result<Bodies, serde_json::Error> {
         let (before, after) = (value(self.before.as_ref())?, value(self.after.as_ref())?);
-        let diff = difference(change, before.as_ref(), after.as_ref());
-        Ok(Bodies { patch: value(self.patch.as_ref())?, before, after, diff })
+        let patch = value(self.patch.as_ref())?;
+        let diff = difference(change, patch.as_ref(), before.as_ref(), after.as_ref());
+        Ok(Bodies { patch, before, after, diff })
     }
 }
 
@@ -229,10 +230,17 @@ fn value(text: Option<&Text>) -> Result<Option<Value>, serde_json::Error> {
     text.map(|text| parse(text)).transpose()
 }
 
-fn difference(change: &Change, before: Option<&Value>, after: Option<&Value>) -> Vec<Difference> {
+fn difference(
+    change: &Change,
+    patch: Option<&Value>,
+    before: Option<&Value>,
+    after: Option<&Value>,
+) -> Vec<Difference> {
+    let nothing = Object::new();
+    let asked = patch.and_then(Value::as_object).unwrap_or(&nothing);
     let provider = Provider::named(&change.provider);
     let compared = provider.zip(after);
-    let compare = |(provider, after)| diff(provider, change.operation, before, Some(after));
+    let compare = |(provider, after)| diff(provider, change.operation, asked, before, Some(after));
     compared.map(compare).unwrap_or_default()
 }
 

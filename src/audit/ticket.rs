@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::entry::{Before, Ending, Entry, Opening, Written};
+use super::entry::{Ending, Entry, Former, Opening, Written};
 use super::queue::Queued;
 use super::record::{Completion, Intent, Outcome};
 use super::redact::Redactor;
@@ -31,8 +31,8 @@ pub struct Ticket {
     is_kept: bool,
     /// How long its bodies are, in bytes.
     bytes: usize,
-    /// The deployment before.
-    before: Option<Before>,
+    /// What the change began with.
+    former: Former,
     /// Where the completion goes; none once it has gone.
     place: Option<mpsc::OwnedPermit<Queued>>,
     /// How the change ends where nobody finishes it. Until the caller has this ticket nothing is
@@ -65,7 +65,7 @@ impl Audit {
         let is_kept = intent.is_kept;
         let (bytes, shared, by) = (intent.bytes, Arc::clone(&self.shared), Arc::clone(&redactor));
         let made = offload::run(bytes, move || Opening::of(intent, &by, &shared.latest));
-        let (opening, before) = made.await?;
+        let (opening, former) = made.await?;
         let mut ticket = Ticket {
             audit: self.clone(),
             redactor,
@@ -75,13 +75,13 @@ impl Audit {
             deployment_id,
             is_kept,
             bytes,
-            before,
+            former,
             place: Some(place),
             if_dropped: Outcome::Failed,
         };
         let written = self.submit(Entry::Opening(Box::new(opening))).await?;
         ticket.if_dropped = Outcome::Unknown;
-        if let Some(before) = &mut ticket.before {
+        if let Some(before) = &mut ticket.former.before {
             before.stored = written.before;
         }
         Ok(ticket)
@@ -99,9 +99,9 @@ impl Ticket {
     pub async fn finish(mut self, completion: Completion, wait: Duration) -> Finished {
         let created = completion.deployment_id.clone();
         let asked = (self.provider, self.operation, self.is_kept);
-        let (change, before) = (self.change, self.before.take());
+        let (change, former) = (self.change, std::mem::take(&mut self.former));
         let by = Arc::clone(&self.redactor);
-        let made = move || Ending::of(change, completion, &by, asked, before.as_ref());
+        let made = move || Ending::of(change, completion, &by, asked, &former);
         let ending = offload::run(self.bytes, made).await;
         self.deployment_id = self.deployment_id.take().or(created);
         let Some(answered) = self.hand_in(ending) else { return Finished::Deferred };

@@ -1,16 +1,16 @@
 //! What differs between two deployments, and how far a change did what it was asked.
 
 mod compare;
-
-use std::cmp::Ordering;
+mod places;
+mod walk;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use self::compare::{effect, settle};
+use self::places::{Bounds, Pair, places};
 use super::Object;
-use super::members::Members;
-use super::pointer::{below, covers};
+use super::pointer;
 use crate::provider::{Operation, Provider};
 
 /// One place where two documents differ.
@@ -59,52 +59,100 @@ pub enum Effect {
 /// Whether an unclear change turned out to be applied.
 pub type Applied = Option<bool>;
 
+/// The most differences that are told, beside the members of the document, and the most bytes of
+/// their pointers. Where there are more, places around them are told instead.
+const DIFFERENCES: Bounds = Bounds { places: 10_000, bytes: 1 << 20 };
+
+/// The same, of changed places: they are kept with every change.
+const CHANGED: Bounds = Bounds { places: 256, bytes: 64 << 10 };
+
+/// A place that a change has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangedPlace {
+    /// JSON Pointer (RFC 6901) of the place.
+    pub path: String,
+    /// Whether any place below it may have changed: a list of another length, or a place that
+    /// stands for the many inside it.
+    pub is_whole: bool,
+}
+
 /// Every place where `before` and `after` differ, sorted by path. A missing document differs as
 /// an empty object does, so that on create every top-level member is one difference. Objects are
 /// compared member by member, arrays of equal length element by element, other arrays whole.
+/// Where differences are too many, or their pointers too long, the places around them are told.
+///
+/// What `patch` has set to what came is not computed, wherever it stands.
 #[must_use]
 pub fn diff(
     provider: &Provider,
     operation: Operation,
+    patch: &Object,
     before: Option<&Value>,
     after: Option<&Value>,
 ) -> Vec<Difference> {
     let missing = Value::Object(Object::new());
-    let mut found = Vec::new();
-    each_difference(
-        before.unwrap_or(&missing),
-        after.unwrap_or(&missing),
-        &mut |path, from, to| {
-            let op = match (from, to) {
-                (Some(_), Some(_)) => DifferenceOp::Replace,
-                (None, _) => DifferenceOp::Add,
-                (_, None) => DifferenceOp::Remove,
-            };
-            let computed = is_computed(provider, operation, path);
-            let (from, to) = (from.cloned(), to.cloned());
-            found.push(Difference { op, path: path.to_owned(), from, to, computed });
+    let (from, to) = (before.unwrap_or(&missing), after.unwrap_or(&missing));
+    let marks: Vec<&str> = computed_by(provider, operation).collect();
+    let found = places::<false>(&Pair { from, to, patch, marks: &marks }, DIFFERENCES);
+    let told = found.into_iter().map(|found| Difference {
+        op: match (found.from, found.to) {
+            (Some(_), Some(_)) => DifferenceOp::Replace,
+            (None, _) => DifferenceOp::Add,
+            (_, None) => DifferenceOp::Remove,
         },
-    );
-    found.sort_by(|one, other| one.path.cmp(&other.path));
-    found
+        path: found.pointer,
+        from: found.from.cloned(),
+        to: found.to.cloned(),
+        computed: found.is_marked,
+    });
+    told.collect()
 }
 
-/// Where [`diff`] finds differences that are not computed, sorted.
+/// Where [`diff`] finds differences that are not computed, sorted; what appeared or vanished is
+/// told by its leaves. No place at or below which something changed is missing: each is there, or
+/// stands below one that is whole.
 #[must_use]
 pub fn changed(
     provider: &Provider,
     operation: Operation,
-    before: &Value,
+    patch: &Object,
+    before: Option<&Value>,
     after: &Value,
-) -> Vec<String> {
-    let mut paths = Vec::new();
-    each_difference(before, after, &mut |path, _, _| {
-        if !is_computed(provider, operation, path) {
-            paths.push(path.to_owned());
-        }
-    });
-    paths.sort();
-    paths
+) -> Vec<ChangedPlace> {
+    let missing = Value::Object(Object::new());
+    let from = before.unwrap_or(&missing);
+    let marks: Vec<&str> = computed_by(provider, operation).collect();
+    let found = places::<true>(&Pair { from, to: after, patch, marks: &marks }, CHANGED);
+    let told = found
+        .into_iter()
+        .map(|found| ChangedPlace { path: found.pointer, is_whole: found.is_whole });
+    told.collect()
+}
+
+/// The part of a patch that [`diff`] and [`changed`] look at: what it sets where the provider
+/// computes.
+#[must_use]
+pub fn sets_computed(provider: &Provider, patch: &Object) -> Object {
+    let mut part = Value::Object(Object::new());
+    for path in provider.computed {
+        let mut keys = pointer::keys(path);
+        let Some(asked) = keys.next().and_then(|name| patch.get(&*name)) else { continue };
+        let Some(asked) = keys.try_fold(asked, |asked, key| asked.get(&*key)) else { continue };
+        let place = pointer::keys(path).fold(&mut part, |place, key| {
+            if !place.is_object() {
+                *place = Value::Object(Object::new());
+            }
+            match place {
+                Value::Object(members) => members.entry(key.into_owned()).or_insert(Value::Null),
+                other => other,
+            }
+        });
+        *place = asked.clone();
+    }
+    match part {
+        Value::Object(part) => part,
+        _ => Object::new(),
+    }
 }
 
 /// Whether two values mean the same: numbers are compared by their value, so that `1` is `1.0`.
@@ -132,83 +180,6 @@ fn computed_by(provider: &Provider, operation: Operation) -> impl Iterator<Item 
     let asked = matches!(operation, Operation::Pause | Operation::Unpause);
     let computed = provider.computed.iter().copied();
     computed.filter(move |path| !(asked && matches!(*path, "/status" | "/paused_reason")))
-}
-
-fn is_computed(provider: &Provider, operation: Operation, path: &str) -> bool {
-    computed_by(provider, operation).any(|above| covers(above, path))
-}
-
-/// One place where two documents differ: its JSON Pointer, and what each has there.
-type Visit<'v> = dyn FnMut(&str, Option<&Value>, Option<&Value>) + 'v;
-
-/// Visits every place where two documents differ.
-fn each_difference(before: &Value, after: &Value, visit: &mut Visit<'_>) {
-    walk(&mut String::new(), Some(before), Some(after), visit);
-}
-
-/// Visits every place where the members of a document differ from those of another.
-fn each_difference_of_members(before: &Members<'_>, after: &Object, visit: &mut Visit<'_>) {
-    walk_members(&mut String::new(), before.iter(), named(after), visit);
-}
-
-fn named(object: &Object) -> impl Iterator<Item = (&str, &Value)> {
-    object.iter().map(|(name, value)| (name.as_str(), value))
-}
-
-/// Visits members of two objects by name, both at once: they are sorted.
-fn each_member<'v>(
-    from: impl Iterator<Item = (&'v str, &'v Value)>,
-    to: impl Iterator<Item = (&'v str, &'v Value)>,
-    visit: &mut Visit<'_>,
-) {
-    let (mut from, mut to) = (from.peekable(), to.peekable());
-    loop {
-        let order = match (from.peek(), to.peek()) {
-            (Some((one, _)), Some((other, _))) => one.cmp(other),
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (None, None) => return,
-        };
-        let one = if order.is_le() { from.next() } else { None };
-        let other = if order.is_ge() { to.next() } else { None };
-        if let Some((name, _)) = one.or(other) {
-            visit(name, one.map(|(_, value)| value), other.map(|(_, value)| value));
-        }
-    }
-}
-
-fn walk(path: &mut String, from: Option<&Value>, to: Option<&Value>, visit: &mut Visit<'_>) {
-    match (from, to) {
-        (Some(Value::Object(from)), Some(Value::Object(to))) => {
-            walk_members(path, named(from), named(to), visit);
-        }
-        (Some(Value::Array(from)), Some(Value::Array(to))) if from.len() == to.len() => {
-            for (index, (from, to)) in from.iter().zip(to).enumerate() {
-                if !same(from, to) {
-                    below(path, &index.to_string(), |path| {
-                        walk(path, Some(from), Some(to), visit);
-                    });
-                }
-            }
-        }
-        (Some(from), Some(to)) if same(from, to) => {}
-        (None, None) => {}
-        (from, to) => visit(path, from, to),
-    }
-}
-
-fn walk_members<'v>(
-    path: &mut String,
-    from: impl Iterator<Item = (&'v str, &'v Value)>,
-    to: impl Iterator<Item = (&'v str, &'v Value)>,
-    visit: &mut Visit<'_>,
-) {
-    each_member(from, to, &mut |key, from, to| {
-        // Most members are the same: their places need no name.
-        if !from.zip(to).is_some_and(|(from, to)| same(from, to)) {
-            below(path, key, |path| walk(path, from, to, visit));
-        }
-    });
 }
 
 /// An integer and a double are the same where the double's exact value is that integer.
@@ -242,7 +213,7 @@ mod tests {
         let provider = Provider::named("qoder").unwrap();
         let (active, paused) = (json!({"status": "active"}), json!({"status": "paused"}));
         for (operation, computed) in [(Operation::Update, true), (Operation::Pause, false)] {
-            let found = diff(provider, operation, Some(&active), Some(&paused));
+            let found = diff(provider, operation, &Object::new(), Some(&active), Some(&paused));
             assert_eq!(found.len(), 1);
             assert_eq!(found[0].computed, computed);
         }
@@ -252,12 +223,12 @@ mod tests {
     fn a_missing_document_differs_member_by_member() {
         let provider = Provider::named("qoder").unwrap();
         let document = json!({"a/b": {"c": 1}, "updated_at": "t"});
-        let made = diff(provider, Operation::Create, None, Some(&document));
+        let made = diff(provider, Operation::Create, &Object::new(), None, Some(&document));
         let paths: Vec<_> = made.iter().map(|d| (d.op, d.path.as_str(), d.computed)).collect();
         let add = DifferenceOp::Add;
         assert_eq!(paths, [(add, "/a~1b", false), (add, "/updated_at", true)]);
-        let gone = diff(provider, Operation::Update, Some(&document), None);
+        let gone = diff(provider, Operation::Update, &Object::new(), Some(&document), None);
         assert!(gone.iter().all(|d| d.op == DifferenceOp::Remove && d.to.is_none()));
-        assert_eq!(diff(provider, Operation::Run, None, None), []);
+        assert_eq!(diff(provider, Operation::Run, &Object::new(), None, None), []);
     }
 }

@@ -26,6 +26,17 @@ pub(crate) fn folded_within(name: &str, chars_max: usize) -> Option<String> {
     Some(folded(&short)).filter(|folded| folded.chars().nth(chars_max).is_none())
 }
 
+/// The first letters of a name, folded, no more than so many characters; and whether they are the
+/// whole name.
+pub(crate) fn folded_start(name: &str, chars_max: usize) -> (String, bool) {
+    let mut letters = seen_in(name.chars());
+    let short: String = letters.by_ref().take(chars_max).collect();
+    let mut start = folded(&short);
+    let beyond = start.char_indices().nth(chars_max).map(|(beyond, _)| beyond);
+    start.truncate(beyond.unwrap_or(start.len()));
+    (start, beyond.is_none() && letters.next().is_none())
+}
+
 /// Compatibility forms (NFKC) in their full case folding (Unicode 3.13), without white space and
 /// what is ignorable.
 pub(crate) fn folded(text: &str) -> String {

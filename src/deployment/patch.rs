@@ -3,11 +3,12 @@
 mod reader;
 
 use serde_json::Value;
+use unicode_normalization::UnicodeNormalization as _;
 
 use self::reader::{Keys, Reader};
 use super::Object;
 use super::excerpt::excerpt;
-use super::name::folded_within;
+use super::name::folded_start;
 use crate::provider::Provider;
 
 /// The deepest nesting that can be asked for. Reading recurses, so the stack sets a bound.
@@ -20,8 +21,19 @@ const METADATA_KEYS_MAX: usize = 1_000;
 /// The most members that a body may have: far more than there are fields.
 const MEMBERS_MAX: usize = 1_000;
 
-/// The longest key in `metadata`, in bytes: it is compared by its look, which takes time.
-const KEY_BYTES_MAX: usize = 1_024;
+/// The longest key in `metadata`, in letters: twice what a provider takes. Keys are compared by
+/// their look, which takes time.
+const KEY_LETTERS_MAX: usize = 128;
+
+/// The most letters of all keys in `metadata` together, each as many as its compatibility form has.
+const KEYS_LETTERS_MAX: usize = 16_384;
+
+/// The most values that a body may hold, nested ones included: each takes memory, and few bytes
+/// are enough to write one.
+const VALUES_MAX: usize = 100_000;
+
+/// The most values that upstream's answer may hold.
+const ANSWER_VALUES_MAX: usize = 1_000_000;
 
 /// Members by which some servers let a body say that it is another method's.
 const METHOD_MEMBERS: [&str; 2] = ["_method", "_httpmethod"];
@@ -55,7 +67,7 @@ pub struct PatchError {
 /// An empty body is refused like any other text that is no object: where a call needs no body,
 /// its absence is [`Patch::default`].
 pub fn parse(provider: &Provider, body: &[u8], depth_max: usize) -> Result<Patch, PatchError> {
-    let Value::Object(object) = read(body, Reader::new(depth_max, Keys::WithoutControls))? else {
+    let Value::Object(object) = read(body, Reader::new(depth_max, VALUES_MAX, Keys::Sane))? else {
         return Err(PatchError::whole("the body is no JSON object: send exactly one"));
     };
     if object.len() > MEMBERS_MAX {
@@ -65,29 +77,8 @@ pub fn parse(provider: &Provider, body: &[u8], depth_max: usize) -> Result<Patch
     if let Some(error) = object.keys().find_map(|name| misleading(provider, name)) {
         return Err(error);
     }
-    if object.get("metadata").is_some_and(|metadata| !metadata.is_object()) {
-        return Err(PatchError {
-            message: "`metadata` is no object: send an object, with null at keys to delete".into(),
-            param: Some("metadata".into()),
-        });
-    }
-    if object.get("metadata").is_some_and(|metadata| keys_in(metadata) > METADATA_KEYS_MAX) {
-        return Err(PatchError {
-            message: format!(
-                "`metadata` holds more than {METADATA_KEYS_MAX} keys, nested ones included: \
-                 send fewer"
-            ),
-            param: Some("metadata".into()),
-        });
-    }
-    if let Some(key) = object.get("metadata").and_then(overlong_key) {
-        let shown = excerpt(key, NAME_CHARS_MAX);
-        return Err(PatchError {
-            message: format!(
-                "the key `{shown}` in `metadata` has more than {KEY_BYTES_MAX} bytes: shorten it"
-            ),
-            param: Some("metadata".into()),
-        });
+    if let Some(metadata) = object.get("metadata") {
+        check_metadata(metadata)?;
     }
     Ok(Patch { object })
 }
@@ -113,27 +104,84 @@ fn misleading(provider: &Provider, name: &str) -> Option<PatchError> {
     if is_field(name) {
         return None;
     }
-    let taken_for = folded_within(name, NAME_CHARS_MAX)?;
+    let (start, is_whole) = folded_start(name, NAME_CHARS_MAX);
     let shown = excerpt(name, NAME_CHARS_MAX);
-    let message = if METHOD_MEMBERS.contains(&taken_for.as_str()) {
+    let root = root_of(&start);
+    let message = if is_whole && METHOD_MEMBERS.contains(&start.as_str()) {
         format!("`{shown}` would make this another method: remove it")
-    } else if is_field(&taken_for) {
-        format!("`{shown}` is no field, but some servers take it for one: write `{taken_for}`")
+    } else if is_whole && is_field(&start) {
+        format!("`{shown}` is no field, but some servers take it for one: write `{start}`")
+    } else if root.len() < start.len() && is_field(root) {
+        format!(
+            "`{shown}` is no field, but some servers take it for a place in one: write it inside \
+             `{root}`"
+        )
     } else {
         return None;
     };
     Some(PatchError { message, param: Some(shown) })
 }
 
-/// A key that is too long, at any level.
-fn overlong_key(value: &Value) -> Option<&str> {
+/// The first word of a name: the field that `metadata.key`, `metadata[key]` and `/metadata/key` are
+/// places in for servers that read names as paths.
+fn root_of(name: &str) -> &str {
+    let is_joint = |c: char| !c.is_alphanumeric() && c != '_';
+    name.split(is_joint).find(|word| !word.is_empty()).unwrap_or_default()
+}
+
+/// Complains of metadata that is no object, or has more or longer keys than can be judged.
+fn check_metadata(metadata: &Value) -> Result<(), PatchError> {
+    let complain = |message| Err(PatchError { message, param: Some("metadata".into()) });
+    if !metadata.is_object() {
+        return complain(
+            "`metadata` is no object: send an object, with null at keys to delete".to_owned(),
+        );
+    }
+    if keys_in(metadata) > METADATA_KEYS_MAX {
+        return complain(format!(
+            "`metadata` holds more than {METADATA_KEYS_MAX} keys, nested ones included: send fewer"
+        ));
+    }
+    let mut letters_left = KEYS_LETTERS_MAX;
+    match unfit_key(metadata, &mut letters_left) {
+        None => Ok(()),
+        Some(Unfit::Long(key)) => {
+            let shown = excerpt(key, NAME_CHARS_MAX);
+            complain(format!(
+                "the key `{shown}` in `metadata` has more than {KEY_LETTERS_MAX} letters: \
+                 shorten it"
+            ))
+        }
+        Some(Unfit::Beyond) => complain(format!(
+            "the keys in `metadata` have more than {KEYS_LETTERS_MAX} letters together, nested \
+             ones included: send fewer or shorter ones"
+        )),
+    }
+}
+
+/// Why keys of metadata are not taken.
+enum Unfit<'k> {
+    Long(&'k str),
+    Beyond,
+}
+
+/// A key that is too long, or makes all of them too many letters, at any level.
+fn unfit_key<'v>(value: &'v Value, letters_left: &mut usize) -> Option<Unfit<'v>> {
     match value {
         Value::Object(members) => members.iter().find_map(|(key, value)| {
-            Some(key.as_str())
-                .filter(|key| key.len() > KEY_BYTES_MAX)
-                .or_else(|| overlong_key(value))
+            if key.chars().nth(KEY_LETTERS_MAX).is_some() {
+                return Some(Unfit::Long(key));
+            }
+            let letters = if key.is_ascii() { key.len() } else { key.nfkc().count() };
+            match letters_left.checked_sub(letters) {
+                None => return Some(Unfit::Beyond),
+                Some(left) => *letters_left = left,
+            }
+            unfit_key(value, letters_left)
         }),
-        Value::Array(elements) => elements.iter().find_map(overlong_key),
+        Value::Array(elements) => {
+            elements.iter().find_map(|element| unfit_key(element, letters_left))
+        }
         _ => None,
     }
 }
@@ -150,7 +198,7 @@ fn keys_in(value: &Value) -> usize {
 /// Reads any JSON text as strictly as [`parse`] does, but for control characters in keys, which
 /// are none of the client's doing where upstream answers with them.
 pub fn parse_value(text: &[u8], depth_max: usize) -> Result<Value, PatchError> {
-    read(text, Reader::new(depth_max, Keys::Any))
+    read(text, Reader::new(depth_max, ANSWER_VALUES_MAX, Keys::Any))
 }
 
 impl PatchError {

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::Object;
 use crate::scan::any;
+use crate::work;
 
 /// The room that a text is given at once, in bytes: enough for most deployments.
 const TEXT_BYTES: usize = 4096;
@@ -24,6 +25,7 @@ pub(super) fn without(value: &Value, omitted: &[&str]) -> Vec<u8> {
 }
 
 fn print(value: &Value, omitted: &[&str], text: &mut Vec<u8>) {
+    work::count(1 + omitted.len());
     match value {
         Value::Null => text.extend_from_slice(b"null"),
         Value::Bool(true) => text.extend_from_slice(b"true"),

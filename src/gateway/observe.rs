@@ -12,7 +12,7 @@ use super::reply::{Refusal, Reply};
 use super::upload::RequestBody;
 use super::{Scene, Visit, headers, passthrough};
 use crate::deployment::digest::etag;
-use crate::deployment::id_of;
+use crate::deployment::{id_of, is_whole};
 use crate::offload;
 
 /// Answers as upstream does. The answer is held whole, since its etag comes before its body;
@@ -61,10 +61,13 @@ pub(super) async fn read(
     let answer =
         Answer { status: parts.status, version: parts.version, headers: parts.headers, body };
     let shown = answer.deployment(&config.limits).await;
-    let shown = shown.filter(|shown| id_of(&shown.document) == Some(deployment_id));
+    let provider = config.upstream.provider;
+    let shown = shown.filter(|shown| {
+        id_of(&shown.document) == Some(deployment_id) && is_whole(provider, &shown.document)
+    });
     let tag = match shown {
         Some(shown) => {
-            let (key, provider) = (scene.gateway.key.clone(), config.upstream.provider);
+            let key = scene.gateway.key.clone();
             Some(offload::run(shown.bytes, move || etag(&key, provider, &shown.document)).await)
         }
         None => None,

@@ -77,7 +77,9 @@ pub(super) async fn read(call: &Call, deployment_id: &str) -> Result<Seen, Unsee
     let status = answer.status;
     let seen = answer.deployment(&call.scene.live.config.limits).await;
     let is_it = |seen: &Seen| {
-        status.is_success() && deployment::id_of(&seen.document) == Some(deployment_id)
+        status.is_success()
+            && deployment::id_of(&seen.document) == Some(deployment_id)
+            && deployment::is_whole(call.provider(), &seen.document)
     };
     seen.filter(is_it).ok_or_else(|| {
         let refusal = Refusal::bad_gateway(format!(

@@ -1,10 +1,9 @@
 //! All rules over one predicted change, and what follows.
 
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
+use super::findings::{Findings, Found, Known};
+use super::metadata::{Keys, Scene};
 use super::{Enforcement, Policy, Violation};
 use crate::deployment::members::Members;
 use crate::deployment::patch::Patch;
@@ -29,6 +28,8 @@ pub struct Subject<'a> {
 pub struct Decision {
     /// Rules broken at places that the change touches, each place once.
     pub violations: Vec<Violation>,
+    /// How many more there are than `violations` holds.
+    pub violations_omitted: usize,
     /// Rules broken at places that the change leaves as they were (the ratchet).
     pub standing: Vec<Violation>,
 }
@@ -43,16 +44,6 @@ pub enum Verdict {
     /// Answer 403 and forward nothing.
     Deny,
 }
-
-/// The most violations, and the most standing ones, that a decision holds. Where there are more,
-/// the strictest are kept, so that the verdict is that of all.
-const FINDINGS_MAX: usize = 100;
-
-/// The most characters of a text, and the most bytes of a list or object, in `actual`.
-const ACTUAL_CHARS_MAX: usize = 256;
-
-/// The longest path, in bytes, that is told; above it, the place around is named instead.
-const PATH_BYTES_MAX: usize = 1_024;
 
 impl Decision {
     /// The strictest enforcement among the violations decides.
@@ -69,83 +60,72 @@ impl Decision {
 /// Judges a change by every rule, under every reading of it. Both lists are sorted by path.
 #[must_use]
 pub fn decide(policy: &Policy, subject: &Subject<'_>) -> Decision {
-    let before = subject.before.map(Members::of).unwrap_or_default();
     let mut findings = Findings::default();
-    for reading in &subject.prediction.readings {
-        if let Some(rule) = &policy.timezones {
-            rule.check(&before, reading, &mut findings);
-        }
-        if let Some(rule) = &policy.metadata {
-            rule.check(subject.provider, &before, reading, &mut findings);
-        }
-    }
-    findings.decision()
+    Judge::of(policy, subject).judge_prediction(&mut findings);
+    let (violations, violations_omitted, standing) = findings.told();
+    Decision { violations, violations_omitted, standing }
 }
 
-/// Judges what upstream shows after a change.
+/// Judges what upstream shows after a change by the same rules, what it computes aside. Told is
+/// what is broken there, was not broken before, and was not predicted to be; sorted by path.
 #[must_use]
 pub fn judge_after(
-    _policy: &Policy,
-    _subject: &Subject<'_>,
-    _decision: &Decision,
-    _after: &Value,
+    policy: &Policy,
+    subject: &Subject<'_>,
+    decision: &Decision,
+    after: &Value,
 ) -> Vec<Violation> {
-    Vec::new()
+    let judge = Judge::of(policy, subject);
+    let after = Members::of(after);
+    let mut findings = Findings::default();
+    judge.judge(&after, &mut findings);
+    findings.forget(decision.violations.iter().chain(&decision.standing));
+    // Nearly always nothing is broken that was not predicted.
+    if findings.is_empty() {
+        return Vec::new();
+    }
+    let mut known = Known::default();
+    judge.judge(&judge.before, &mut known);
+    judge.judge_prediction(&mut known);
+    let mut findings = Findings::beyond(known);
+    judge.judge(&after, &mut findings);
+    findings.all()
 }
 
-/// What the rules have found so far, each rule and place once.
-#[derive(Debug, Default)]
-pub(super) struct Findings {
-    violations: Kept,
-    standing: Kept,
+/// The rules beside what they are held against.
+struct Judge<'a> {
+    policy: &'a Policy,
+    subject: &'a Subject<'a>,
+    before: Members<'a>,
+    keys: Keys,
 }
 
-/// The strictest first, so that the mildest is the one to go where there are too many.
-type Kept = BTreeMap<(Reverse<Enforcement>, String, String), Violation>;
+impl<'a> Judge<'a> {
+    fn of(policy: &'a Policy, subject: &'a Subject<'a>) -> Self {
+        let before = subject.before.map(Members::of).unwrap_or_default();
+        Self { policy, subject, before, keys: Keys::default() }
+    }
 
-impl Findings {
-    /// Notes a broken rule: a violation where the change `touched` the place, else standing.
-    pub(super) fn add(&mut self, touched: bool, mut violation: Violation) {
-        while violation.path.len() > PATH_BYTES_MAX {
-            let around = violation.path.rfind('/').unwrap_or(0);
-            violation.path.truncate(around);
-            // It is no value of the place around, and could no longer be told to be secret.
-            violation.actual = None;
+    fn scene(&self) -> Scene<'_> {
+        Scene { provider: self.subject.provider, before: &self.before, keys: &self.keys }
+    }
+
+    fn judge_prediction(&self, found: &mut dyn Found) {
+        for reading in &self.subject.prediction.readings {
+            self.judge(reading, found);
         }
-        violation.actual = violation.actual.and_then(bounded);
-        let key = (Reverse(violation.enforcement), violation.path.clone(), violation.rule.clone());
-        let kept = if touched { &mut self.violations } else { &mut self.standing };
-        kept.entry(key).or_insert(violation);
-        if kept.len() > FINDINGS_MAX {
-            kept.pop_last();
+        if let Some(rule) = &self.policy.metadata {
+            rule.check_computed(&self.scene(), self.subject.patch, found);
         }
     }
 
-    fn decision(mut self) -> Decision {
-        // What one reading touches is touched, whatever the others leave.
-        self.standing.retain(|key, _| !self.violations.contains_key(key));
-        Decision { violations: by_path(self.violations), standing: by_path(self.standing) }
-    }
-}
-
-fn by_path(kept: Kept) -> Vec<Violation> {
-    let mut violations: Vec<_> = kept.into_values().collect();
-    violations.sort_by(|one, other| (&one.path, &one.rule).cmp(&(&other.path, &other.rule)));
-    violations
-}
-
-/// A value that is worth keeping in a record: texts are cut, long lists and objects left out.
-fn bounded(actual: Value) -> Option<Value> {
-    match actual {
-        Value::String(text) => {
-            let end = text.char_indices().nth(ACTUAL_CHARS_MAX).map(|(end, _)| end);
-            let cut = end.and_then(|end| text.get(..end)).map(|cut| format!("{cut}…"));
-            Some(cut.unwrap_or(text).into())
+    fn judge(&self, reading: &Members<'_>, found: &mut dyn Found) {
+        if let Some(rule) = &self.policy.timezones {
+            rule.check(&self.before, reading, found);
         }
-        Value::Array(_) | Value::Object(_) => {
-            (actual.to_string().len() <= ACTUAL_CHARS_MAX).then_some(actual)
+        if let Some(rule) = &self.policy.metadata {
+            rule.check(&self.scene(), reading, found);
         }
-        plain => Some(plain),
     }
 }
 
@@ -156,6 +136,7 @@ mod tests {
     use crate::deployment::excerpt::excerpt;
     use crate::deployment::patch::parse;
     use crate::deployment::predict::{Omitted, predict};
+    use crate::policy::findings::FINDINGS_MAX;
     use crate::policy::load::load;
     use crate::provider::Operation;
 
@@ -207,8 +188,54 @@ mod tests {
             metadata = { forbidden_keys = ['x*'], enforcement = 'audit' }";
         let decision = judged(policy, Omitted::Preserved, None, &patch);
         assert_eq!(decision.violations.len(), FINDINGS_MAX);
+        assert_eq!(decision.violations_omitted, 401);
         assert_eq!(decision.verdict(), Verdict::Deny);
         assert_eq!(decision.violations.last().unwrap().path, "/schedule/timezone");
+        let mild = policy.replace("['UTC']", "['UTC']\ntimezones.enforcement = 'audit'");
+        let decision = judged(&mild, Omitted::Preserved, None, &patch);
+        assert_eq!(decision.violations.len(), FINDINGS_MAX);
+        assert_eq!(decision.violations.last().unwrap().path, "/schedule/timezone");
+    }
+
+    #[test]
+    fn what_is_broken_afterwards_is_told_where_it_was_not_before_and_not_predicted() {
+        for case in cases("after") {
+            let [policy, input, expected] = case.parts.as_slice() else { panic!("{}", case.title) };
+            let input: Value = serde_json::from_str(input).expect(&case.title);
+            let policy = load(policy).unwrap();
+            let provider = Provider::named("qoder-cn").unwrap();
+            let patch = parse(provider, input["patch"].to_string().as_bytes(), 64).unwrap();
+            let before = input.get("before");
+            let operation = before.map_or(Operation::Create, |_| Operation::Update);
+            let prediction = predict(provider, operation, Omitted::Preserved, before, &patch);
+            let subject = Subject { provider, before, patch: &patch, prediction: &prediction };
+            let decision = decide(&policy, &subject);
+            let found = judge_after(&policy, &subject, &decision, &input["after"]);
+            let told: Vec<String> =
+                found.iter().map(|found| format!("{} {}", found.rule, found.path)).collect();
+            let told = if told.is_empty() { "nothing".to_owned() } else { told.join("\n") };
+            assert_eq!(told, *expected, "{}", case.title);
+        }
+    }
+
+    #[test]
+    fn no_flood_of_what_was_known_hides_what_came_of_itself() {
+        let keys: serde_json::Map<String, Value> =
+            (0..500).map(|n| (format!("x{n}"), "v".into())).collect();
+        let policy = load("metadata.forbidden_keys = ['x*', 'z']").unwrap();
+        let provider = Provider::named("qoder-cn").unwrap();
+        let before = serde_json::json!({"metadata": keys});
+        let mut after = before.clone();
+        after["metadata"]["z"] = "v".into();
+        let patch = Patch::default();
+        let operation = Operation::Update;
+        let prediction = predict(provider, operation, Omitted::Preserved, Some(&before), &patch);
+        let before = Some(&before);
+        let subject = Subject { provider, before, patch: &patch, prediction: &prediction };
+        let decision = decide(&policy, &subject);
+        let found = judge_after(&policy, &subject, &decision, &after);
+        let paths: Vec<_> = found.iter().map(|found| found.path.as_str()).collect();
+        assert_eq!(paths, ["/metadata/z"]);
     }
 
     #[test]
@@ -216,12 +243,14 @@ mod tests {
         let long = "M".repeat(2_000);
         let mut patch =
             serde_json::json!({"schedule": {"timezone": long}, "metadata": {"a": long}});
-        patch["metadata"]["M".repeat(1_020)] = serde_json::json!({"deep": long});
-        let policy =
-            "timezones.allowed = ['UTC', 'Asia/Shanghai']\nmetadata.forbidden_keys = ['*']";
+        let key = "\u{952e}".repeat(128);
+        patch["metadata"][&key] = serde_json::json!({&key: {&key: long}});
+        let policy = "timezones.allowed = ['UTC', 'Asia/Shanghai']\n\
+            metadata.forbidden_keys = ['a', '*.*.*']";
         let decision = judged(policy, Omitted::Preserved, None, &patch);
         let paths: Vec<_> = decision.violations.iter().map(|v| v.path.as_str()).collect();
-        assert_eq!(paths, ["/metadata", "/metadata/a", "/schedule/timezone"]);
+        let around = format!("/metadata/{key}/{key}");
+        assert_eq!(paths, ["/metadata/a", &around, "/schedule/timezone"]);
         for violation in &decision.violations {
             let actual = violation.actual.as_ref().map_or(0, |actual| actual.to_string().len());
             assert!(actual < 300 && violation.message.len() < 600, "{violation:?}");

@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::metadata::{KeyPattern, KeyShape, MetadataRule, PatternError};
+use super::metadata::{Compare, KeyPattern, KeyShape, MetadataRule, PatternError};
 use super::timezones::TimezoneRule;
 use super::{Enforcement, Policy};
 use crate::deployment::excerpt::excerpt;
@@ -103,6 +103,7 @@ impl Reading<'_> {
             forbidden_keys: Vec::new(),
             protected_keys: Vec::new(),
             key_pattern: None,
+            compare: Compare::default(),
             enforcement: Enforcement::Deny,
         };
         for (name, value) in table {
@@ -113,11 +114,13 @@ impl Reading<'_> {
                     let parsed = self.string("key_pattern", value).map(KeyShape::parse);
                     rule.key_pattern = parsed.and_then(|parsed| self.pattern(value, parsed));
                 }
+                "compare" => rule.compare = self.compare(value),
                 "enforcement" => rule.enforcement = self.enforcement(value),
                 other => self.unknown(
                     name.span().start,
                     other,
-                    "`forbidden_keys`, `protected_keys`, `key_pattern` and `enforcement`",
+                    "`forbidden_keys`, `protected_keys`, `key_pattern`, `compare` and \
+                     `enforcement`",
                 ),
             }
         }
@@ -178,6 +181,16 @@ impl Reading<'_> {
         };
         self.complain(value.span().start, complaint);
         Enforcement::Deny
+    }
+
+    fn compare(&mut self, value: &Entry<'_>) -> Compare {
+        match value.get_ref().as_str() {
+            Some("strict") => return Compare::Strict,
+            Some("loose") => {}
+            _ => self
+                .complain(value.span().start, "`compare` is unknown: use \"loose\" or \"strict\""),
+        }
+        Compare::Loose
     }
 
     /// A list of texts, each with where it starts.

@@ -2,6 +2,7 @@
 
 mod letters;
 mod lookalike;
+mod loose;
 mod pattern;
 mod places;
 
@@ -9,14 +10,17 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
+pub use self::loose::Compare;
 pub use self::pattern::{KeyPattern, KeyShape, PatternError};
-use self::places::{Place, each_place};
-use super::decide::Findings;
+pub(super) use self::places::Keys;
+use self::places::{Place, Walk, find_written};
+use super::findings::Found;
 use super::{Enforcement, Violation};
 use crate::deployment::diff::same;
 use crate::deployment::excerpt::excerpt;
 use crate::deployment::members::Members;
-use crate::deployment::pointer::child;
+use crate::deployment::patch::Patch;
+use crate::deployment::pointer::{self, child};
 use crate::deployment::predict::without_computed_below;
 use crate::provider::Provider;
 
@@ -32,66 +36,117 @@ pub struct MetadataRule {
     pub protected_keys: Vec<KeyPattern>,
     /// What a metadata key must look like.
     pub key_pattern: Option<KeyShape>,
+    /// How keys are compared with forbidden and protected ones.
+    pub compare: Compare,
     /// What a violation does.
     pub enforcement: Enforcement,
+}
+
+/// What keys are judged beside.
+pub(super) struct Scene<'a> {
+    pub(super) provider: &'a Provider,
+    pub(super) before: &'a Members<'a>,
+    pub(super) keys: &'a Keys,
 }
 
 impl MetadataRule {
     /// Notes every key of `reading` that breaks the rule, and every protected key that differs.
     /// What the provider computes is not looked at.
-    pub(super) fn check(
-        &self,
-        provider: &Provider,
-        before: &Members<'_>,
-        reading: &Members<'_>,
-        findings: &mut Findings,
-    ) {
+    pub(super) fn check(&self, scene: &Scene<'_>, reading: &Members<'_>, found: &mut dyn Found) {
         for (pointer, metadata) in metadata_of(reading) {
-            self.check_set(provider, before, &pointer, metadata, findings);
+            self.check_set(scene, &pointer, metadata, found);
         }
         if !self.protected_keys.is_empty() {
-            for (pointer, metadata) in metadata_of(before) {
-                self.check_kept(provider, reading, &pointer, metadata, findings);
+            for (pointer, metadata) in metadata_of(scene.before) {
+                self.check_kept(scene, reading, &pointer, metadata, found);
+            }
+        }
+    }
+
+    /// Notes what a patch sets where the provider computes, and a pattern names a key there.
+    pub(super) fn check_computed(&self, scene: &Scene<'_>, patch: &Patch, found: &mut dyn Found) {
+        for pointer in scene.provider.computed {
+            let keys: Vec<_> = pointer::keys(pointer).collect();
+            let [metadata, keys @ ..] = keys.as_slice() else { continue };
+            if metadata != "metadata" || keys.is_empty() {
+                continue;
+            }
+            let Some(asked) = patch.object.get("metadata").and_then(|asked| set_at(asked, keys))
+            else {
+                continue;
+            };
+            let names = |pattern: &&KeyPattern| pattern.names_at_or_below(keys.len());
+            let [forbidden, protected] = [&self.forbidden_keys, &self.protected_keys]
+                .map(|patterns| patterns.iter().filter(names).collect::<Vec<_>>());
+            let all = forbidden.iter().chain(&protected);
+            let depth_max = all.map(|pattern| pattern.depth()).max().unwrap_or(0);
+            let walk = Walk { keys: scene.keys, depth_max, computed: &[] };
+            let keys: Vec<&str> = keys.iter().map(|key| &**key).collect();
+            let matching = |patterns: &[&KeyPattern], place: &Place<'_, '_>| {
+                let mut all = patterns.iter();
+                all.find(|pattern| pattern.matches(place.keys, self.compare))
+                    .map(ToString::to_string)
+            };
+            let inside = |value: &Value, place: &str| {
+                let below = place.strip_prefix(pointer)?;
+                find_written(value, below).map(Cow::into_owned)
+            };
+            let former = scene.before.pointer(pointer);
+            if depth_max >= keys.len() && !asked.is_null() {
+                walk.place_and_below(&keys, pointer, asked, &mut |place| {
+                    let standing = former.and_then(|former| inside(former, place.pointer));
+                    let touched = !standing.as_ref().is_some_and(|it| same(it, place.value));
+                    if let Some(pattern) = matching(&forbidden, place) {
+                        found.add(touched, self.forbidden(place, &pattern, place.value));
+                    }
+                    if let (Some(pattern), None) = (matching(&protected, place), &standing) {
+                        found.add(true, self.set(place, &pattern, place.value));
+                    }
+                });
+            }
+            if let Some(former) = former.filter(|_| depth_max >= keys.len()) {
+                walk.place_and_below(&keys, pointer, former, &mut |place| {
+                    let Some(pattern) = matching(&protected, place) else { return };
+                    let predicted = inside(asked, place.pointer).filter(|it| !it.is_null());
+                    if !predicted.as_ref().is_some_and(|it| same(it, place.value)) {
+                        found.add(true, self.moved(place, &pattern, predicted));
+                    }
+                });
             }
         }
     }
 
     /// What the reading has that it may not have.
-    fn check_set(
-        &self,
-        provider: &Provider,
-        before: &Members<'_>,
-        pointer: &str,
-        metadata: &Value,
-        findings: &mut Findings,
-    ) {
+    fn check_set(&self, scene: &Scene<'_>, pointer: &str, metadata: &Value, found: &mut dyn Found) {
+        let Scene { provider, before, keys } = scene;
         let patterns = self.forbidden_keys.iter().chain(&self.protected_keys);
         let shaped = usize::from(self.key_pattern.is_some());
         let depth_max = patterns.map(KeyPattern::depth).max().unwrap_or(0).max(shaped);
-        each_place(pointer, metadata, depth_max, provider.computed, &mut |place| {
+        let walk = Walk { keys, depth_max, computed: provider.computed };
+        walk.each_place(pointer, metadata, &mut |place| {
             // Looked up where a rule is broken only: nearly no place breaks one.
-            let standing = || before.pointer(place.pointer);
-            let lasting = |value| without_computed_below(provider, place.pointer, value);
-            let value = || lasting(place.value);
-            let touched = || !standing().is_some_and(|standing| same(&lasting(standing), &value()));
-            if let Some(pattern) = matching(&self.forbidden_keys, place) {
-                let fault = format!("is forbidden by `{pattern}`: leave it out, or delete it");
-                let violation = self.violation("forbidden_keys", place, &fault);
-                findings.add(touched(), with_value(violation, value()));
+            let standing = || member_written(before, place.pointer);
+            let value = || without_computed_below(provider, place.pointer, place.value);
+            let touched = || {
+                !standing().is_some_and(|standing| {
+                    let lasting = without_computed_below(provider, place.pointer, &standing);
+                    same(&lasting, &value())
+                })
+            };
+            if let Some(pattern) = self.matching(&self.forbidden_keys, place) {
+                found.add(touched(), self.forbidden(place, &pattern.to_string(), &value()));
             }
-            if let Some(pattern) = matching(&self.protected_keys, place)
+            if let Some(pattern) = self.matching(&self.protected_keys, place)
                 && standing().is_none()
             {
-                let fault = format!("is protected by `{pattern}` and can't be set: leave it out");
-                let violation = self.violation("protected_keys", place, &fault);
-                findings.add(true, with_value(violation, value()));
+                found.add(true, self.set(place, &pattern.to_string(), &value()));
             }
             if let (Some(shape), [key]) = (&self.key_pattern, place.keys)
                 && !shape.fits(key.text)
             {
                 let fault = format!("does not fit the pattern `{shape}`: rename the key");
                 let violation = self.violation("key_pattern", place, &fault);
-                findings.add(touched(), with_value(violation, value()));
+                found.add(touched(), with_value(violation, value()));
             }
         });
     }
@@ -99,30 +154,54 @@ impl MetadataRule {
     /// What was protected before and is not the same in the reading.
     fn check_kept(
         &self,
-        provider: &Provider,
+        scene: &Scene<'_>,
         reading: &Members<'_>,
         pointer: &str,
         metadata: &Value,
-        found: &mut Findings,
+        found: &mut dyn Found,
     ) {
         let depth_max = self.protected_keys.iter().map(KeyPattern::depth).max().unwrap_or(0);
-        each_place(pointer, metadata, depth_max, provider.computed, &mut |place| {
-            let Some(pattern) = matching(&self.protected_keys, place) else { return };
+        let provider = scene.provider;
+        let walk = Walk { keys: scene.keys, depth_max, computed: provider.computed };
+        walk.each_place(pointer, metadata, &mut |place| {
+            let Some(pattern) = self.matching(&self.protected_keys, place) else { return };
             let lasting = |value| without_computed_below(provider, place.pointer, value);
-            let predicted = reading.pointer(place.pointer).map(lasting);
+            let shown = member_written(reading, place.pointer);
+            let predicted = shown.as_deref().map(lasting);
             if predicted.as_deref().is_some_and(|predicted| same(predicted, &lasting(place.value)))
             {
                 return;
             }
-            let done = if predicted.is_some() { "changed" } else { "deleted" };
-            let fault = format!(
-                "is protected by `{pattern}` and can't be {done}: leave it as it is, and send it \
-                 again where its parent is replaced"
-            );
-            let mut violation = self.violation("protected_keys", place, &fault);
-            violation.actual = predicted.map(Cow::into_owned);
-            found.add(true, violation);
+            let predicted = predicted.map(Cow::into_owned);
+            found.add(true, self.moved(place, &pattern.to_string(), predicted));
         });
+    }
+
+    fn forbidden(&self, place: &Place<'_, '_>, pattern: &str, value: &Value) -> Violation {
+        let fault = format!("is forbidden by `{pattern}`: leave it out, or delete it");
+        with_value(self.violation("forbidden_keys", place, &fault), Cow::Borrowed(value))
+    }
+
+    fn set(&self, place: &Place<'_, '_>, pattern: &str, value: &Value) -> Violation {
+        let fault = format!("is protected by `{pattern}` and can't be set: leave it out");
+        with_value(self.violation("protected_keys", place, &fault), Cow::Borrowed(value))
+    }
+
+    fn moved(&self, place: &Place<'_, '_>, pattern: &str, predicted: Option<Value>) -> Violation {
+        let done = if predicted.is_some() { "changed" } else { "deleted" };
+        let fault = format!(
+            "is protected by `{pattern}` and can't be {done}: leave it as it is, and send it \
+             again where its parent is replaced"
+        );
+        Violation { actual: predicted, ..self.violation("protected_keys", place, &fault) }
+    }
+
+    fn matching<'p>(
+        &self,
+        patterns: &'p [KeyPattern],
+        place: &Place<'_, '_>,
+    ) -> Option<&'p KeyPattern> {
+        patterns.iter().find(|pattern| pattern.matches(place.keys, self.compare))
     }
 
     fn violation(&self, key: &str, place: &Place<'_, '_>, fault: &str) -> Violation {
@@ -143,8 +222,23 @@ fn metadata_of<'m>(deployment: &'m Members<'_>) -> impl Iterator<Item = (String,
     deployment.taken_for("metadata").map(|(name, metadata)| (child("", name), metadata))
 }
 
-fn matching<'p>(patterns: &'p [KeyPattern], place: &Place<'_, '_>) -> Option<&'p KeyPattern> {
-    patterns.iter().find(|pattern| pattern.matches(place.keys))
+/// What a JSON Pointer names below the deployment, inside texts of JSON too.
+fn member_written<'m>(deployment: &'m Members<'_>, pointer: &str) -> Option<Cow<'m, Value>> {
+    let (name, below) = match pointer.get(1..)?.find('/') {
+        Some(end) => pointer.split_at_checked(end + 1)?,
+        None => (pointer, ""),
+    };
+    find_written(deployment.pointer(name)?, below)
+}
+
+/// What metadata that is asked for sets where keys lead; null where it deletes or replaces what is
+/// around.
+fn set_at<'v>(asked: &'v Value, keys: &[Cow<'_, str>]) -> Option<&'v Value> {
+    static NULL: Value = Value::Null;
+    keys.iter().try_fold(asked, |asked, key| match asked {
+        Value::Object(members) => members.get(&**key),
+        _ => Some(&NULL),
+    })
 }
 
 fn with_value(mut violation: Violation, value: Cow<'_, Value>) -> Violation {

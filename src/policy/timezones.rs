@@ -2,20 +2,24 @@
 
 use std::borrow::Cow;
 
+use jiff::tz::TimeZoneDatabase;
 use serde_json::Value;
 use unicode_normalization::UnicodeNormalization as _;
 
-use super::decide::Findings;
+use super::findings::Found;
 use super::{Enforcement, Violation};
 use crate::deployment::Object;
 use crate::deployment::diff::same;
 use crate::deployment::excerpt::excerpt;
 use crate::deployment::members::Members;
-use crate::deployment::name::{is_taken_for, seen};
+use crate::deployment::name::{folded_start, is_taken_for, seen};
 use crate::deployment::pointer::child;
 
 /// The rule's name in violations.
 const RULE: &str = "timezones";
+
+/// Other names of a zone, without the signs that join their words.
+const OTHER_NAMES: [&str; 4] = ["timezone", "timezoneid", "tz", "tzid"];
 
 /// The most allowed zones that a message lists.
 const ZONES_SHOWN_MAX: usize = 10;
@@ -37,19 +41,14 @@ pub struct TimezoneRule {
 
 impl TimezoneRule {
     /// Notes every zone of `reading` that is not allowed, and every schedule that has none.
-    pub(super) fn check(
-        &self,
-        before: &Members<'_>,
-        reading: &Members<'_>,
-        findings: &mut Findings,
-    ) {
+    pub(super) fn check(&self, before: &Members<'_>, reading: &Members<'_>, found: &mut dyn Found) {
         for (name, schedule) in reading.taken_for("schedule") {
             if schedule.is_null() {
                 continue;
             }
             let touched = is_touched(before.get(name), schedule);
             for violation in self.judge(&child("", name), schedule) {
-                findings.add(touched, violation);
+                found.add(touched, violation);
             }
         }
     }
@@ -64,11 +63,12 @@ impl TimezoneRule {
             let fault = "the schedule has no timezone";
             found.push(self.violation(child(path, "timezone"), fault, None));
         }
-        for (name, zone) in named(members, "timezone") {
+        for (name, zone) in zones(members) {
             if !zone.as_str().is_some_and(|zone| self.allows(zone)) {
+                let place = format!("schedule.{}", excerpt(name, ZONE_CHARS_MAX));
                 let fault = match zone {
-                    Value::String(zone) => not_allowed(zone, "schedule.timezone"),
-                    _ => "schedule.timezone is no text".to_owned(),
+                    Value::String(zone) => not_allowed(zone, &place),
+                    _ => format!("{place} is no text"),
                 };
                 found.push(self.violation(child(path, name), &fault, Some(zone)));
             }
@@ -89,7 +89,8 @@ impl TimezoneRule {
                 continue;
             }
             let text = in_plain_width(text);
-            if let Some(zone) = zones_within(&text).find(|zone| !self.allows(zone)) {
+            let mut zones = zones_within(&text).chain(zone_words(&text));
+            if let Some(zone) = zones.find(|zone| !self.allows(zone)) {
                 let fault = not_allowed(zone, "the zone inside schedule.expression");
                 found.push(self.violation(path, &fault, Some(&zone.into())));
             }
@@ -127,6 +128,21 @@ fn named<'a>(
     object.iter().filter(move |(key, _)| is_taken_for(key, name))
 }
 
+/// The members of a schedule that some server may take for its zone. Those that are none of the
+/// provider's own say nothing where they are null.
+fn zones(schedule: &Object) -> impl Iterator<Item = (&String, &Value)> {
+    schedule.iter().filter(|(name, zone)| {
+        is_taken_for(name, "timezone")
+            || (!zone.is_null() && OTHER_NAMES.iter().any(|other| spells(name, other)))
+    })
+}
+
+/// Whether a name is `known`, however its words are joined.
+fn spells(name: &str, known: &str) -> bool {
+    let (start, is_whole) = folded_start(name, 2 * known.len());
+    is_whole && start.chars().filter(|c| !matches!(c, '_' | '-' | '.')).eq(known.chars())
+}
+
 fn not_allowed(zone: &str, place: &str) -> String {
     format!("`{}` is not allowed as {place}", excerpt(zone, ZONE_CHARS_MAX))
 }
@@ -137,17 +153,22 @@ fn is_touched(before: Option<&Value>, schedule: &Value) -> bool {
     let (Some(Value::Object(before)), Value::Object(after)) = (before, schedule) else {
         return before.is_none_or(|before| !same(before, schedule));
     };
-    ["timezone", "expression"].iter().any(|name| {
-        let mut after = named(after, name);
-        let mut before = named(before, name);
-        loop {
-            match (before.next(), after.next()) {
-                (None, None) => return false,
-                (Some(one), Some(other)) if one.0 == other.0 && same(one.1, other.1) => {}
-                _ => return true,
-            }
+    differ(zones(before), zones(after))
+        || differ(named(before, "expression"), named(after, "expression"))
+}
+
+/// Whether members are not the same.
+fn differ<'v>(
+    mut before: impl Iterator<Item = (&'v String, &'v Value)>,
+    mut after: impl Iterator<Item = (&'v String, &'v Value)>,
+) -> bool {
+    loop {
+        match (before.next(), after.next()) {
+            (None, None) => return false,
+            (Some(one), Some(other)) if one.0 == other.0 && same(one.1, other.1) => {}
+            _ => return true,
         }
-    })
+    }
 }
 
 /// An expression as a server reads it that goes by no character's width, nor by what is not seen.
@@ -159,15 +180,47 @@ fn in_plain_width(expression: &str) -> Cow<'_, str> {
     Cow::Owned(words.collect::<Vec<_>>().join(" "))
 }
 
-/// What stands behind every `TZ=` of a cron expression, `CRON_TZ=` included, in any case and with
-/// white space around the sign: the text up to the next white space.
+/// What stands behind every `TZ=` of a cron expression, `CRON_TZ=` and `TZID=` included, in any
+/// case, with a colon for the sign and white space around it: the text up to the next white space.
 fn zones_within(expression: &str) -> impl Iterator<Item = &str> {
     let bytes = expression.as_bytes();
     let names = bytes.windows(2).enumerate().filter(|(_, name)| name.eq_ignore_ascii_case(b"tz"));
     names.filter_map(|(at, name)| {
-        let value = expression.get(at + name.len()..)?.trim_start().strip_prefix('=')?;
+        let rest = expression.get(at + name.len()..)?;
+        let id = rest.get(..2).filter(|id| id.eq_ignore_ascii_case("id"));
+        let rest = rest.get(id.map_or(0, str::len)..)?;
+        let value = rest.trim_start().strip_prefix(['=', ':'])?;
         Some(value.split_whitespace().next().unwrap_or_default())
     })
+}
+
+/// The words of a cron expression that name a zone by themselves, wherever they stand: some
+/// schedulers take one behind the fields.
+fn zone_words(expression: &str) -> impl Iterator<Item = &str> {
+    let words = expression.split_whitespace();
+    let words = words.map(|word| word.trim_matches(['[', ']', '(', ')', '"', '\'', ',', ';']));
+    words.filter(|word| is_zone(word))
+}
+
+/// Whether a word is a zone, or an offset from UTC, and no field of a cron expression.
+fn is_zone(word: &str) -> bool {
+    if word.starts_with(['+', '-']) {
+        return word.contains(|c: char| c.is_ascii_digit());
+    }
+    if !word.starts_with(|c: char| c.is_alphabetic()) || word.contains('=') {
+        return false;
+    }
+    let is_path = word.split_once('/').is_some_and(|(area, place)| {
+        area.chars().count() > 2 && place.starts_with(|c: char| c.is_alphabetic())
+    });
+    let is_offset = ["utc", "gmt"].iter().any(|name| {
+        let start = word.get(..name.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(name))
+    });
+    is_path
+        || is_offset
+        || word.eq_ignore_ascii_case("z")
+        || TimeZoneDatabase::bundled().get(word).is_ok()
 }
 
 #[cfg(test)]
@@ -203,10 +256,33 @@ mod tests {
             ("ＴＺ＝Mars 0 2 * * *", vec!["Mars"]),
             ("cron_t\u{200b}z=Mars\u{3000}0 2 * * *", vec!["Mars"]),
             ("TZ \"x\"", vec![]),
+            ("TZID=America/New_York:0 2 * * *", vec!["America/New_York:0"]),
+            ("tzid : Mars 0 2 * * *", vec!["Mars"]),
             ("é TZ=é", vec!["é"]),
         ] {
             let text = in_plain_width(expression);
             assert_eq!(zones_within(&text).collect::<Vec<_>>(), zones, "{expression}");
+        }
+    }
+
+    #[test]
+    fn a_word_that_is_a_zone_is_one_wherever_it_stands() {
+        for (expression, zones) in [
+            ("0 2 * * *", vec![]),
+            ("0 0/5 14,18 ? JAN,FEB MON-FRI 2026", vec![]),
+            ("0 2 L * 6#3", vec![]),
+            ("H H(0-7) LW * FRIL", vec![]),
+            ("@daily", vec![]),
+            ("0 2 * * MON/2", vec![]),
+            ("0 2 * * * America/New_York", vec!["America/New_York"]),
+            ("0 2 * * * america/new_york", vec!["america/new_york"]),
+            ("0 2 * * * (UTC)", vec!["UTC"]),
+            ("EST5EDT 0 2 * * *", vec!["EST5EDT"]),
+            ("0 2 * * * +08:00", vec!["+08:00"]),
+            ("0 2 * * * GMT-5 Japan", vec!["GMT-5", "Japan"]),
+            ("0 2 * * * Mars/Phobos", vec!["Mars/Phobos"]),
+        ] {
+            assert_eq!(zone_words(expression).collect::<Vec<_>>(), zones, "{expression}");
         }
     }
 }

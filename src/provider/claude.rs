@@ -12,6 +12,7 @@ pub(super) static CLAUDE: Provider = Provider {
     body_bytes_max: 32 << 20,
     fields: &super::FIELDS,
     computed: &super::COMPUTED,
+    always_shown: &super::ALWAYS_SHOWN,
     secret_members: &super::SECRET_MEMBERS,
     archive_renames: false,
 };

@@ -17,6 +17,7 @@ const QODER: Provider = Provider {
     body_bytes_max: 32 << 20,
     fields: &super::FIELDS,
     computed: &super::COMPUTED,
+    always_shown: &super::ALWAYS_SHOWN,
     secret_members: &super::SECRET_MEMBERS,
     archive_renames: true,
 };

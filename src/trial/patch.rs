@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{assert_shown, json};
 use crate::deployment::Object;
 use crate::deployment::digest::canonical;
-use crate::deployment::name::is_taken_for;
+use crate::deployment::name::{folded_start, is_taken_for};
 use crate::deployment::patch::{PatchError, parse, parse_value};
 use crate::provider::Provider;
 
@@ -48,7 +48,15 @@ fn misleads(provider: &Provider, object: &Object) -> bool {
     let fields = || provider.fields.iter().map(|field| field.name);
     let known = || fields().chain(["_method", "_httpmethod"]);
     let taken = |name: &String| known().any(|known| is_taken_for(name, known));
-    object.keys().any(|name| !fields().any(|field| field == name) && taken(name))
+    // The first word of a name that goes on, for servers that read names as paths.
+    let leads = |name: &String| {
+        let start = folded_start(name, 64).0;
+        let mut words = start.split(|c: char| !c.is_alphanumeric() && c != '_');
+        let root = words.find(|word| !word.is_empty()).unwrap_or_default();
+        root.len() < start.len() && fields().any(|field| field == root)
+    };
+    let is_field = |name: &String| fields().any(|field| field == name);
+    object.keys().any(|name| !is_field(name) && (taken(name) || leads(name)))
 }
 
 fn metadata_fits(metadata: Option<&Value>) -> bool {
@@ -59,5 +67,17 @@ fn metadata_fits(metadata: Option<&Value>) -> bool {
             _ => 0,
         }
     }
-    metadata.is_none_or(|metadata| metadata.is_object() && keys(metadata) <= 1_000)
+    fn longest(value: &Value) -> usize {
+        match value {
+            Value::Object(members) => {
+                let names = members.keys().map(|name| name.chars().count());
+                names.chain(members.values().map(longest)).max().unwrap_or(0)
+            }
+            Value::Array(elements) => elements.iter().map(longest).max().unwrap_or(0),
+            _ => 0,
+        }
+    }
+    metadata.is_none_or(|metadata| {
+        metadata.is_object() && keys(metadata) <= 1_000 && longest(metadata) <= 128
+    })
 }

@@ -294,8 +294,10 @@ async fn a_deployment_that_cannot_be_read_is_not_changed() {
 
 #[tokio::test]
 async fn the_judged_bytes_go_out_and_upstreams_bytes_come_back() {
-    let shown =
-        format!("{{ \"type\":\"deployment\",\t\"id\": \"{DEPLOYMENT}\", \"name\":\"a\\u0062\" }}");
+    let shown = format!(
+        "{{ \"type\":\"deployment\",\t\"id\": \"{DEPLOYMENT}\", \"name\":\"a\\u0062\", \
+         \"metadata\":{{}},\"schedule\":null }}"
+    );
     let body = shown.clone();
     let upstream = Recorder::start(move |_| answer(200, &body)).await;
     let world = Setup::new().upstream(&upstream.url).start().await;

@@ -39,7 +39,7 @@ fn member(value: &[u8]) -> Vec<u8> {
 }
 
 async fn upstream_and_world() -> (Recorder, World) {
-    let shown = json!({"type": "deployment", "id": DEPLOYMENT, "name": "a"});
+    let shown = json!({"type": "deployment", "id": DEPLOYMENT, "metadata": {}, "schedule": null});
     let upstream = Recorder::start(move |_| answer(200, &shown)).await;
     let world = Setup::new().upstream(&upstream.url).start().await;
     (upstream, world)

@@ -90,7 +90,8 @@ async fn converse(
         let path = head.split(' ').nth(1).unwrap();
         if !path.ends_with("/odd") {
             let truth = if path.contains("/deployments") {
-                json!({"type": "deployment", "id": DEPLOYMENT, "name": "n"}).to_string()
+                json!({"type": "deployment", "id": DEPLOYMENT, "metadata": {}, "schedule": null})
+                    .to_string()
             } else {
                 path.to_owned()
             };

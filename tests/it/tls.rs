@@ -68,7 +68,8 @@ async fn serve(acceptor: TlsAcceptor, stream: TcpStream, handshake: Duration, se
 }
 
 fn shown() -> Response<Full<Bytes>> {
-    answer(200, json!({"type": "deployment", "id": DEPLOYMENT, "name": "n"}))
+    let shown = json!({"type": "deployment", "id": DEPLOYMENT, "metadata": {}, "schedule": null});
+    answer(200, shown)
 }
 
 async fn behind(port: u16, certificate: Option<&Certificate>, more: &str) -> World {

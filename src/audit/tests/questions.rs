@@ -263,3 +263,122 @@ async fn the_next_snapshot_tells_whether_an_unclear_change_was_applied() {
         assert_eq!(settled.applied, Some(applied));
     }
 }
+
+/// Applies a change, and returns its id.
+async fn applied(audit: &Audit, before: Option<Value>, after: Value) -> ChangeId {
+    let mut call = intent("dep_1");
+    call.operation = before.as_ref().map_or(Operation::Create, |_| Operation::Update);
+    call.before = before.map(Into::into);
+    let end = Completion { after: Some(after.into()), ..ended(Outcome::Applied) };
+    audit.record(call, end).await.unwrap()
+}
+
+#[tokio::test]
+async fn every_changed_place_is_found_whatever_number_changed() {
+    let world = World::new();
+    let audit = world.start().await;
+    let events = |n: usize, text: &str| -> Vec<Value> {
+        (0..n).map(|_| json!({"content": vec![json!({"text": text}); 6]})).collect()
+    };
+    let cron = |zone: &str| json!({"expression": "0 2 * * *", "timezone": zone});
+    let many = |word: &str| -> Value {
+        (0..5_000).map(|n| (format!("k{n}"), Value::from(word))).collect()
+    };
+    let long = "x".repeat(3_000);
+    for (before, after, found, missed) in [
+        // Many places that sort first.
+        (
+            Some(json!({"initial_events": events(50, "a"), "schedule": cron("UTC")})),
+            json!({"initial_events": events(50, "b"), "schedule": cron("Asia/Tokyo")}),
+            vec!["/schedule", "/schedule/timezone", "/initial_events/49/content/5/text"],
+            vec!["/schedule/expression", "/name"],
+        ),
+        // Nothing there, then an object, and back.
+        (
+            Some(json!({"schedule": null})),
+            json!({"schedule": cron("UTC")}),
+            vec!["/schedule", "/schedule/timezone", "/schedule/expression"],
+            vec!["/schedule/last", "/sched"],
+        ),
+        (
+            Some(json!({"schedule": cron("UTC")})),
+            json!({"schedule": null}),
+            vec!["/schedule/timezone"],
+            vec!["/metadata"],
+        ),
+        // A create.
+        (
+            None,
+            json!({"schedule": cron("UTC"), "metadata": {"a/b": {"c~": 1}}}),
+            vec!["/schedule/timezone", "/metadata/a~1b", "/metadata/a~1b/c~0"],
+            vec!["/metadata/a", "/schedule/x", "/metadata/a~1b/c"],
+        ),
+        // A list of another length.
+        (
+            Some(json!({"initial_events": events(49, "a")})),
+            json!({"initial_events": events(50, "a")}),
+            vec!["/initial_events", "/initial_events/49", "/initial_events/49/content"],
+            vec!["/initial_event"],
+        ),
+        // More than can be kept, each of them.
+        (
+            Some(json!({"metadata": many("a"), "name": "a"})),
+            json!({"metadata": many("b"), "name": "b"}),
+            vec!["/name", "/metadata/k4999", "/metadata"],
+            vec!["/schedule"],
+        ),
+        // A name that is too long to be kept.
+        (
+            Some(json!({"resources": [{&long: {"a": 1}}]})),
+            json!({"resources": [{&long: {"a": 2}}]}),
+            vec!["/resources/0", "/resources/0/x/a"],
+            vec!["/resources/1"],
+        ),
+    ] {
+        let id = applied(&audit, before, after).await;
+        let is_found = async |filter: Filter| {
+            changes(audit.reader(), &filter).await.iter().any(|change| change.id == id)
+        };
+        for path in found {
+            let filter = Filter { path: Some(path.to_owned()), ..Filter::default() };
+            assert!(is_found(filter).await, "{path}");
+        }
+        for path in missed {
+            let filter = Filter { path: Some(path.to_owned()), ..Filter::default() };
+            assert!(!is_found(filter).await, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_search_looks_through_changed_places_of_both_kinds() {
+    let world = World::new();
+    let audit = world.start().await;
+    let with = |events: usize| json!({"initial_events": vec!["a"; events], "name": events});
+    applied(&audit, Some(with(1)), with(2)).await;
+    for (text, found) in [("initial_ev", 1), ("/name", 1), ("[\"/", 0), ("/initial_events/", 0)] {
+        let filter = Filter { q: Some(text.to_owned()), ..Filter::default() };
+        assert_eq!(changes(audit.reader(), &filter).await.len(), found, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_patch_sets_where_the_server_computes_is_found() {
+    let world = World::new();
+    let audit = world.start().await;
+    let with = |runs: u32| json!({"metadata": {"cas_config": {"stats": {"runs": runs}}}});
+    let mut call = intent("dep_1");
+    let patch = with(9).as_object().cloned().unwrap();
+    call.patch = Some(Arc::new(crate::deployment::patch::Patch { object: patch }));
+    call.before = Some(with(1).into());
+    let end = Completion { after: Some(with(9).into()), ..ended(Outcome::Applied) };
+    let id = audit.record(call, end).await.unwrap();
+    let path = "/metadata/cas_config/stats/runs";
+    let filter = Filter { path: Some(path.to_owned()), ..Filter::default() };
+    assert_eq!(changes(audit.reader(), &filter).await[0].id, id);
+    let bodies = audit.reader().change(id).await.unwrap().unwrap().bodies.unwrap();
+    let moved: Vec<_> = bodies.diff.iter().map(|d| (d.path.as_str(), d.computed)).collect();
+    assert_eq!(moved, [(path, false)]);
+    applied(&audit, Some(with(9)), with(10)).await;
+    assert_eq!(changes(audit.reader(), &filter).await.len(), 1);
+}

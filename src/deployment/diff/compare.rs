@@ -2,9 +2,12 @@
 
 use serde_json::Value;
 
-use super::{Applied, Effect, computed_by, each_difference, each_difference_of_members, same};
+use super::places::{Any, differ};
+use super::walk::{Place, Visit, members, named};
+use super::{Applied, Effect, computed_by, same};
+use crate::deployment::Object;
 use crate::deployment::members::Members;
-use crate::deployment::pointer::{self, covers};
+use crate::deployment::pointer;
 use crate::deployment::predict::Prediction;
 use crate::provider::{Operation, Provider};
 
@@ -19,28 +22,31 @@ pub fn effect(
     prediction: &Prediction<'_>,
     after: &Value,
 ) -> Effect {
-    let lens = Lens { provider, operation, open: &prediction.open };
+    let lens = Lens::of(provider, operation, prediction);
+    let nothing = Object::new();
+    let after_members = after.as_object().unwrap_or(&nothing);
     if operation == Operation::Create {
         return created(&lens, prediction, after);
     }
     let archived = operation != Operation::Archive || is_archived(after);
-    // Nearly every change is what was predicted: that is seen without copying anything.
-    if archived && prediction.readings.iter().any(|reading| lens.hides_all(reading, after)) {
+    if archived && prediction.readings.iter().any(|reading| lens.alike(reading, after_members)) {
         return Effect::Exact;
     }
-    let before = lens.view(&before.map(Members::of).unwrap_or_default());
-    let after = lens.view(&Members::of(after));
-    let readings: Vec<Value> = prediction.readings.iter().map(|r| lens.view(r)).collect();
-    if archived && readings.iter().any(|reading| same(reading, &after)) {
-        return Effect::Exact;
+    let before = before.map(Members::of).unwrap_or_default();
+    let mut meant = Meant::default();
+    members(&mut meant, &lens.root(), before.iter(), named(after_members), |_, place| {
+        let mut beside = [Reading::None; READINGS_MAX];
+        for (beside, reading) in beside.iter_mut().zip(&prediction.readings) {
+            let value = place.name().and_then(|name| reading.get(name));
+            *beside = Reading::At(place.unless_blank(value));
+        }
+        beside
+    });
+    match meant {
+        Meant { any: false, .. } => Effect::None,
+        Meant { other: false, .. } => Effect::Partial,
+        Meant { other: true, .. } => Effect::Other,
     }
-    if same(&before, &after) {
-        return Effect::None;
-    }
-    let asked: Vec<String> =
-        readings.iter().flat_map(|reading| differing(&before, reading)).collect();
-    let meant = |path: &String| asked.iter().any(|ask| covers(ask, path) || covers(path, ask));
-    if differing(&before, &after).iter().all(meant) { Effect::Partial } else { Effect::Other }
 }
 
 /// Tells from a later `snapshot` whether a change with an unclear end was applied: `true` where
@@ -60,56 +66,157 @@ pub fn settle(
         Operation::Archive => return Some(is_archived(snapshot)),
         Operation::Update | Operation::Pause | Operation::Unpause => {}
     }
-    let lens = Lens { provider, operation, open: &prediction.open };
-    let before = lens.view(&Members::of(before?));
-    let snapshot = lens.view(&Members::of(snapshot));
-    let as_in = |document: &Value, paths: &[String]| {
-        paths.iter().all(|path| match (document.pointer(path), snapshot.pointer(path)) {
-            (Some(one), Some(other)) => same(one, other),
-            (one, other) => one == other,
-        })
-    };
+    let lens = Lens::of(provider, operation, prediction);
+    let (before, snapshot) = (Members::of(before?), Members::of(snapshot));
     let mut untouched = true;
-    for reading in prediction.readings.iter().map(|reading| lens.view(reading)) {
-        let paths = differing(&before, &reading);
-        if !paths.is_empty() && as_in(&reading, &paths) {
+    for reading in &prediction.readings {
+        let mut told = Told { any: false, as_asked: true, as_before: true };
+        members(&mut told, &lens.root(), before.iter(), reading.iter(), |_, place| {
+            place.unless_blank(place.name().and_then(|name| snapshot.get(name)))
+        });
+        if told.any && told.as_asked {
             return Some(true);
         }
-        untouched &= !paths.is_empty() && as_in(&before, &paths);
+        untouched &= told.any && told.as_before;
     }
     untouched.then_some(false)
 }
 
-/// What is compared of a document.
+/// The most readings that a prediction has.
+const READINGS_MAX: usize = 4;
+
+/// What is compared of a document: all but what the server computes, and what is open.
 struct Lens<'a> {
-    provider: &'a Provider,
-    operation: Operation,
-    open: &'a [String],
+    hidden: Vec<&'a str>,
 }
 
-impl Lens<'_> {
+impl<'a> Lens<'a> {
+    fn of(provider: &'a Provider, operation: Operation, prediction: &'a Prediction<'_>) -> Self {
+        let open = prediction.open.iter().map(String::as_str);
+        Self { hidden: computed_by(provider, operation).chain(open).collect() }
+    }
+
+    fn root(&self) -> Place<'_> {
+        Place::root(self.hidden.iter().copied())
+    }
+
     /// Whether every place where two documents differ is one that is not compared.
-    fn hides_all(&self, one: &Members<'_>, other: &Value) -> bool {
-        let Value::Object(other) = other else { return false };
-        let mut all = true;
-        each_difference_of_members(one, other, &mut |path, _, _| {
-            let open = self.open.iter().map(String::as_str);
-            let mut hidden = computed_by(self.provider, self.operation).chain(open);
-            all &= hidden.any(|above| covers(above, path));
-        });
-        all
+    fn alike(&self, one: &Members<'_>, other: &Object) -> bool {
+        let mut any = Any(false);
+        members(&mut any, &self.root(), one.iter(), named(other), |_, _| ());
+        !any.0
     }
 
     fn view(&self, document: &Members<'_>) -> Value {
         let mut view = document.to_value();
-        let open = self.open.iter().map(String::as_str);
-        for path in computed_by(self.provider, self.operation).chain(open) {
+        for path in &self.hidden {
             pointer::remove(&mut view, path);
         }
         if let Value::Object(fields) = &mut view {
             fields.retain(|_, value| !is_empty(value));
         }
         view
+    }
+}
+
+/// What a reading has at a place.
+#[derive(Clone, Copy)]
+enum Reading<'v> {
+    /// There is no such reading.
+    None,
+    At(Option<&'v Value>),
+    /// A place around is another one already than it was before.
+    Apart,
+}
+
+/// Whether all that differs was asked for: some reading differs there, inside or around.
+#[derive(Default)]
+struct Meant {
+    any: bool,
+    other: bool,
+}
+
+impl<'v> Visit<'v> for Meant {
+    type Beside = [Reading<'v>; READINGS_MAX];
+    const BLANKS_ARE_ABSENT: bool = true;
+
+    fn enter(&mut self, place: &Place<'_>) -> bool {
+        !self.other && !place.is_marked
+    }
+
+    fn beside(
+        &self,
+        beside: Self::Beside,
+        former: Option<&'v Value>,
+        inner: &Place<'_>,
+    ) -> Self::Beside {
+        beside.map(|reading| match (reading, former) {
+            (Reading::At(Some(value @ Value::Object(_))), Some(Value::Object(_))) => {
+                Reading::At(inner.inside(value))
+            }
+            (Reading::At(Some(value @ Value::Array(all))), Some(Value::Array(former)))
+                if all.len() == former.len() =>
+            {
+                Reading::At(inner.inside(value))
+            }
+            (Reading::None, _) => Reading::None,
+            _ => Reading::Apart,
+        })
+    }
+
+    fn differ(
+        &mut self,
+        place: &Place<'_>,
+        from: Option<&'v Value>,
+        _to: Option<&'v Value>,
+        beside: Self::Beside,
+    ) -> bool {
+        self.any = true;
+        self.other |= !beside.into_iter().any(|reading| match reading {
+            Reading::None => false,
+            Reading::At(value) => differ(place, from, value),
+            Reading::Apart => true,
+        });
+        false
+    }
+}
+
+/// How a snapshot compares at the places where a reading differs from the deployment before.
+struct Told {
+    any: bool,
+    as_asked: bool,
+    as_before: bool,
+}
+
+impl<'v> Visit<'v> for Told {
+    /// What the snapshot has there.
+    type Beside = Option<&'v Value>;
+    const BLANKS_ARE_ABSENT: bool = true;
+
+    fn enter(&mut self, place: &Place<'_>) -> bool {
+        !place.is_marked
+    }
+
+    fn beside(
+        &self,
+        beside: Self::Beside,
+        _former: Option<&'v Value>,
+        inner: &Place<'_>,
+    ) -> Self::Beside {
+        inner.inside(beside?)
+    }
+
+    fn differ(
+        &mut self,
+        place: &Place<'_>,
+        from: Option<&'v Value>,
+        to: Option<&'v Value>,
+        beside: Self::Beside,
+    ) -> bool {
+        self.any = true;
+        self.as_asked &= !differ(place, to, beside);
+        self.as_before &= !differ(place, from, beside);
+        false
     }
 }
 
@@ -140,13 +247,6 @@ fn holds(shown: Option<&Value>, asked: &Value) -> bool {
         (Some(shown), asked) => same(shown, asked),
         (None, asked) => is_empty(asked),
     }
-}
-
-fn differing(before: &Value, after: &Value) -> Vec<String> {
-    let mut paths = Vec::new();
-    each_difference(before, after, &mut |path, _, _| paths.push(path.to_owned()));
-    paths.sort();
-    paths
 }
 
 fn is_archived(deployment: &Value) -> bool {
@@ -187,7 +287,7 @@ mod tests {
             let prediction = predict(provider, operation, omitted, before, &patch);
 
             let mut found = Vec::new();
-            for difference in diff(provider, operation, before, after) {
+            for difference in diff(provider, operation, &patch.object, before, after) {
                 let op = match difference.op {
                     DifferenceOp::Add => '+',
                     DifferenceOp::Remove => '-',

@@ -8,6 +8,7 @@ use serde_json::{Map, Number, Value};
 
 use super::{DEPTH_MAX, PatchError, malformed};
 use crate::deployment::excerpt::excerpt;
+use crate::work;
 
 /// The most characters of one key that a refusal shows.
 const KEY_CHARS_MAX: usize = 64;
@@ -15,18 +16,24 @@ const KEY_CHARS_MAX: usize = 64;
 /// The most characters of a whole path that a refusal shows.
 const PATH_CHARS_MAX: usize = 256;
 
+/// The longest name of a member that a client may send, in bytes.
+const NAME_BYTES_MAX: usize = 1_024;
+
 /// Which keys are taken.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Keys {
     /// Any text.
     Any,
-    /// Text without control characters.
-    WithoutControls,
+    /// Text of bounded length without control characters.
+    Sane,
 }
 
 /// Reads one value and remembers why it was refused, since the parser's own error can't carry it.
 pub(super) struct Reader {
     depth_max: usize,
+    values_max: usize,
+    /// How many values have been met: each takes memory, however few bytes it is written in.
+    values: usize,
     keys: Keys,
     refusal: Option<Refusal>,
 }
@@ -44,6 +51,8 @@ enum Reason {
     Control,
     Deep,
     Number,
+    Values,
+    LongName,
 }
 
 /// The place of a value that is still to be read.
@@ -54,8 +63,8 @@ struct Place<'r> {
 }
 
 impl Reader {
-    pub(super) fn new(depth_max: usize, keys: Keys) -> Self {
-        Self { depth_max: depth_max.min(DEPTH_MAX), keys, refusal: None }
+    pub(super) fn new(depth_max: usize, values_max: usize, keys: Keys) -> Self {
+        Self { depth_max: depth_max.min(DEPTH_MAX), values_max, values: 0, keys, refusal: None }
     }
 
     pub(super) fn read<'de, R: serde_json::de::Read<'de>>(
@@ -64,7 +73,7 @@ impl Reader {
     ) -> Result<Value, PatchError> {
         let read = Place { reader: self, depth: 0 }.deserialize(json);
         read.map_err(|error| match &self.refusal {
-            Some(refusal) => refusal.explain(self.depth_max),
+            Some(refusal) => refusal.explain(self.depth_max, self.values_max),
             None => malformed(&error),
         })
     }
@@ -105,6 +114,11 @@ impl<'de> DeserializeSeed<'de> for Place<'_> {
     type Value = Value;
 
     fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<Value, D::Error> {
+        if self.reader.values >= self.reader.values_max {
+            return Err(self.reader.refuse(Reason::Values));
+        }
+        self.reader.values += 1;
+        work::count(1);
         json.deserialize_any(self)
     }
 }
@@ -164,8 +178,13 @@ impl<'de> Visitor<'de> for Place<'_> {
         self.enter()?;
         let mut object = Map::new();
         while let Some(key) = members.next_key::<String>()? {
-            if self.reader.keys == Keys::WithoutControls && key.chars().any(char::is_control) {
-                return Err(self.reader.refuse_at(Reason::Control, &key));
+            if self.reader.keys == Keys::Sane {
+                if key.len() > NAME_BYTES_MAX {
+                    return Err(self.reader.refuse_at(Reason::LongName, &key));
+                }
+                if key.chars().any(char::is_control) {
+                    return Err(self.reader.refuse_at(Reason::Control, &key));
+                }
             }
             match object.entry(key) {
                 Entry::Occupied(first) => {
@@ -185,7 +204,7 @@ impl<'de> Visitor<'de> for Place<'_> {
 }
 
 impl Refusal {
-    fn explain(&self, depth_max: usize) -> PatchError {
+    fn explain(&self, depth_max: usize, values_max: usize) -> PatchError {
         let path = self.steps.iter().rev().map(String::as_str).collect::<Vec<_>>().join(".");
         let path = excerpt(&path, PATH_CHARS_MAX);
         let message = match self.reason {
@@ -193,6 +212,15 @@ impl Refusal {
             Reason::Control => format!("the key `{path}` holds a control character: remove it"),
             Reason::Deep => {
                 format!("`{path}` is nested deeper than {depth_max} levels: flatten it")
+            }
+            Reason::Values => {
+                let message = format!(
+                    "the body holds more than {values_max} values, nested ones included: send fewer"
+                );
+                return PatchError::whole(message);
+            }
+            Reason::LongName => {
+                format!("the name `{path}` has more than {NAME_BYTES_MAX} bytes: shorten it")
             }
             Reason::Number => format!("`{path}` is no finite number: send one that a double holds"),
         };

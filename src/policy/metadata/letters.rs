@@ -2,9 +2,9 @@
 //! by its look, whatever the others are: in `CAS_COΝFIG` the Greek `Ν` is an `n` by its look alone,
 //! and the `I` an `i` by its fold alone.
 
-use std::collections::BTreeSet;
-
 use super::lookalike::Forms;
+use super::loose;
+use crate::work;
 
 /// The longest key that is compared letter by letter, in letters. No provider takes one of more
 /// than 64, and the comparison takes time.
@@ -17,6 +17,86 @@ pub(super) enum Star {
     All,
     /// Any text without dots.
     WithinDots,
+}
+
+/// One step through a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Item {
+    Letter(Forms),
+    /// The edge of a word, where keys are compared loosely.
+    Edge,
+}
+
+/// A set of characters, not quite told apart: it may hold more than were put in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Chars(u64);
+
+impl Chars {
+    pub(super) fn add(&mut self, text: &str) {
+        for c in text.chars() {
+            self.0 |= 1 << (u32::from(c).wrapping_mul(0x9E37_79B1) >> 26);
+        }
+    }
+
+    pub(super) fn unite(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// What both hold.
+    pub(super) fn both(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    pub(super) fn may_hold(self, all: Self) -> bool {
+        all.0 & !self.0 == 0
+    }
+}
+
+/// A set of places.
+#[derive(Clone, Debug)]
+struct Places(Vec<u64>);
+
+impl Places {
+    fn of(places: usize) -> Self {
+        Self(vec![0; places.div_ceil(64)])
+    }
+
+    fn none(&self) -> Self {
+        Self(vec![0; self.0.len()])
+    }
+
+    fn clear(&mut self) {
+        self.0.fill(0);
+    }
+
+    fn insert(&mut self, place: usize) {
+        if let Some(word) = self.0.get_mut(place / 64) {
+            *word |= 1 << (place % 64);
+        }
+    }
+
+    fn contains(&self, place: usize) -> bool {
+        self.0.get(place / 64).is_some_and(|word| word >> (place % 64) & 1 == 1)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.iter().all(|word| *word == 0)
+    }
+
+    fn unite(&mut self, other: &Self) {
+        self.0.iter_mut().zip(&other.0).for_each(|(word, other)| *word |= other);
+    }
+
+    fn iter(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().enumerate().flat_map(|(number, word)| {
+            let mut left = *word;
+            std::iter::from_fn(move || {
+                let place = (left != 0).then(|| left.trailing_zeros() as usize)?;
+                left &= left - 1;
+                Some(number * 64 + place)
+            })
+        })
+    }
 }
 
 /// The ways through a pattern: places with the characters that lead from one to another. The first
@@ -36,6 +116,8 @@ struct Way {
 enum By {
     One(char),
     Star(Star),
+    /// The edge of a word.
+    Edge,
 }
 
 impl Ways {
@@ -44,8 +126,7 @@ impl Ways {
         let mut ways = Self { places: vec![Vec::new()] };
         for (number, literal) in text.split('*').enumerate() {
             if number > 0 {
-                let end = ways.end();
-                ways.add(end, By::Star(star), end);
+                ways.add_star(star);
             }
             for forms in Forms::of_letters(literal) {
                 ways.extend(&forms);
@@ -54,24 +135,92 @@ impl Ways {
         ways
     }
 
-    /// Whether a text goes all the way through, each of its letters in either form.
-    pub(super) fn lead<'f>(&self, letters: impl Iterator<Item = &'f Forms>) -> bool {
-        let mut at = BTreeSet::from([0]);
-        for (number, forms) in letters.enumerate() {
-            let ahead = forms.each().map(|form| self.after(&at, form));
-            at = ahead.into_iter().flatten().collect();
-            if at.is_empty() || number >= LETTERS_MAX {
-                return false;
+    /// The ways through one part of a pattern for keys that are compared loosely: its separators
+    /// are none of its letters, but beside a star there must be an edge of a word.
+    pub(super) fn loosely_through(text: &str) -> Self {
+        let mut ways = Self { places: vec![Vec::new()] };
+        let parts = text.split('*').count();
+        for (number, literal) in text.split('*').enumerate() {
+            if number > 0 {
+                ways.add_star(Star::All);
+            }
+            let items = loose::items_of(literal);
+            let last = items.len().saturating_sub(1);
+            for (place, item) in items.iter().enumerate() {
+                match item {
+                    Item::Letter(forms) => ways.extend(forms),
+                    Item::Edge if place == 0 && number > 0 => ways.add_edge(),
+                    Item::Edge if place == last && number + 1 < parts => ways.add_edge(),
+                    Item::Edge => {}
+                }
             }
         }
-        at.contains(&self.end())
+        ways
     }
 
-    fn after(&self, at: &BTreeSet<usize>, form: &str) -> BTreeSet<usize> {
-        form.chars().fold(at.clone(), |at, c| {
-            let ways = at.iter().filter_map(|place| self.places.get(*place)).flatten();
-            ways.filter(|way| way.by.takes(c)).map(|way| way.to).collect()
-        })
+    /// Whether a text goes all the way through, each of its letters in either form.
+    pub(super) fn lead<'f>(&self, items: impl Iterator<Item = &'f Item>) -> bool {
+        let mut at = Places::of(self.places.len());
+        at.insert(0);
+        let (mut ahead, mut next, mut by) = (at.none(), at.none(), at.none());
+        let mut letters = 0;
+        for item in items {
+            match item {
+                Item::Edge => {
+                    self.step(&at, &mut ahead, |way| way.by == By::Edge);
+                    at.unite(&ahead);
+                }
+                Item::Letter(forms) => {
+                    letters += 1;
+                    next.clear();
+                    for form in forms.different() {
+                        by.clone_from(&at);
+                        for c in form.chars() {
+                            self.step(&by, &mut ahead, |way| way.by.takes(c));
+                            std::mem::swap(&mut by, &mut ahead);
+                        }
+                        next.unite(&by);
+                    }
+                    std::mem::swap(&mut at, &mut next);
+                    if at.is_empty() || letters > LETTERS_MAX {
+                        return false;
+                    }
+                }
+            }
+        }
+        at.contains(self.end())
+    }
+
+    fn step(&self, at: &Places, ahead: &mut Places, takes: impl Fn(&Way) -> bool) {
+        ahead.clear();
+        for place in at.iter() {
+            let ways = self.places.get(place).map(Vec::as_slice).unwrap_or_default();
+            work::count(1 + ways.len());
+            ways.iter().filter(|way| takes(way)).for_each(|way| ahead.insert(way.to));
+        }
+    }
+
+    /// The characters without which no text gets through.
+    pub(super) fn needs(items: impl Iterator<Item = Item>) -> Chars {
+        let mut needs = Chars::default();
+        for item in items {
+            match item {
+                Item::Letter(forms) if !forms.vary() => needs.add(&forms.folded),
+                _ => {}
+            }
+        }
+        needs
+    }
+
+    fn add_star(&mut self, star: Star) {
+        let end = self.end();
+        self.add(end, By::Star(star), end);
+    }
+
+    fn add_edge(&mut self) {
+        let end = self.end();
+        self.places.push(Vec::new());
+        self.add(end, By::Edge, end + 1);
     }
 
     fn end(&self) -> usize {
@@ -110,14 +259,15 @@ impl By {
             Self::One(one) => one == c,
             Self::Star(Star::All) => true,
             Self::Star(Star::WithinDots) => c != '.',
+            Self::Edge => false,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    fn letters(text: &str) -> Vec<Forms> {
-        Forms::of_letters(text).collect()
+    fn letters(text: &str) -> Vec<Item> {
+        Forms::of_letters(text).map(Item::Letter).collect()
     }
 
     use super::*;

@@ -11,6 +11,7 @@ use unicode_normalization::UnicodeNormalization as _;
 use unicode_security::skeleton;
 
 use crate::deployment::name::{folded, seen, seen_in, until_stable};
+use crate::work;
 
 /// The forms of one text; texts that share one look alike. There are two since a character may
 /// look like another one than it folds to: `I` is an `i` when folded first and an `l` by its look,
@@ -42,12 +43,18 @@ impl Forms {
     }
 
     fn of_any(text: &str) -> Self {
+        work::count(text.len());
         let look: String = skeleton(&seen(text.chars())).collect();
         Self { folded: settled(text.to_owned()), looked: settled(look) }
     }
 
     pub(super) fn each(&self) -> [&str; 2] {
         [&self.folded, &self.looked]
+    }
+
+    /// Its forms, once where they are one.
+    pub(super) fn different(&self) -> impl Iterator<Item = &str> {
+        self.each().into_iter().take(if self.vary() { 2 } else { 1 })
     }
 
     /// Whether some letter has two forms.

@@ -4,9 +4,11 @@ use std::fmt;
 
 use regex_lite::Regex;
 
-use super::letters::{Star, Ways};
+use super::letters::{Chars, Item, Star, Ways};
 use super::lookalike::Forms;
+use super::loose::{self, Compare};
 use super::places::Key;
+use crate::work;
 
 /// The longest pattern, in characters.
 const PATTERN_CHARS_MAX: usize = 256;
@@ -20,6 +22,8 @@ pub struct KeyPattern {
     ways: Ways,
     /// Whether some letter of it has two forms.
     varies: bool,
+    /// The characters without which nothing is what it names.
+    needs: Chars,
 }
 
 /// What one key must look like: a regular expression that fits it as a whole.
@@ -52,6 +56,8 @@ struct Segment {
     folded: Vec<String>,
     looked: Vec<String>,
     ways: Ways,
+    loose: Ways,
+    is_star: bool,
 }
 
 impl KeyPattern {
@@ -65,7 +71,8 @@ impl KeyPattern {
         }
         let varies = segments.iter().any(|segment| segment.folded != segment.looked);
         let ways = Ways::through(text, Star::WithinDots);
-        Ok(Self { text: text.to_owned(), segments, ways, varies })
+        let needs = needs(text);
+        Ok(Self { text: text.to_owned(), segments, ways, varies, needs })
     }
 
     /// How many keys deep it reaches.
@@ -73,22 +80,52 @@ impl KeyPattern {
         self.segments.len()
     }
 
+    /// Whether it says a key at or below the one that is so many keys deep, rather than all there.
+    pub(super) fn names_at_or_below(&self, depth: usize) -> bool {
+        self.segments.iter().skip(depth.saturating_sub(1)).any(|segment| !segment.is_star)
+    }
+
     /// Whether the keys that lead to a place are what it names. A key that holds dots counts both
     /// as one key and as the path that it spells.
-    pub(super) fn matches(&self, keys: &[Key<'_>]) -> bool {
+    pub(super) fn matches(&self, keys: &[Key<'_>], compare: Compare) -> bool {
+        work::count(1);
+        let chars = keys.iter().fold(Chars::default(), |all, key| all.unite(key.folded.chars));
+        if !chars.may_hold(self.needs) {
+            return false;
+        }
         let one_by_one = keys.len() == self.segments.len()
             && self.segments.iter().zip(keys).all(|(segment, key)| {
-                key.forms.each().into_iter().any(|form| segment.matches(form))
+                key.folded.forms.each().into_iter().any(|form| segment.matches(form))
             });
         let spelled = || {
-            keys.iter().any(|key| key.is_dotted)
-                && (self.spelled(keys.iter().map(|key| key.forms.folded.as_str()))
-                    || self.spelled(keys.iter().map(|key| key.forms.looked.as_str())))
+            keys.iter().any(|key| key.folded.is_dotted)
+                && (self.spelled(keys.iter().map(|key| key.folded.forms.folded.as_str()))
+                    || self.spelled(keys.iter().map(|key| key.folded.forms.looked.as_str())))
         };
         one_by_one
             || spelled()
-            || ((self.varies || keys.iter().any(|key| key.forms.vary()))
+            || ((self.varies || keys.iter().any(|key| key.folded.forms.vary()))
                 && self.matches_by_letters(keys))
+            || (compare == Compare::Loose && self.matches_loosely(keys))
+    }
+
+    /// As above, without regard to accents and separators of words.
+    fn matches_loosely(&self, keys: &[Key<'_>]) -> bool {
+        let one_by_one = keys.len() == self.segments.len()
+            && self
+                .segments
+                .iter()
+                .zip(keys)
+                .all(|(segment, key)| segment.loose.lead(key.folded.loose().iter()));
+        let spelled = || {
+            let mut parts = keys.iter().flat_map(|key| key.folded.parts());
+            let named = self
+                .segments
+                .iter()
+                .all(|segment| parts.next().is_some_and(|part| segment.loose.lead(part.iter())));
+            named && parts.next().is_none()
+        };
+        one_by_one || (keys.iter().any(|key| key.folded.is_path()) && spelled())
     }
 
     /// As above, each letter in either form.
@@ -98,12 +135,12 @@ impl KeyPattern {
                 .segments
                 .iter()
                 .zip(keys)
-                .all(|(segment, key)| segment.ways.lead(key.letters().iter()));
+                .all(|(segment, key)| segment.ways.lead(key.folded.letters().iter()));
         let spelled = || {
-            let dot = Forms::of(".");
+            let dot = Item::Letter(Forms::of("."));
             let path = keys.iter().enumerate().flat_map(|(number, key)| {
                 let before = (number > 0).then_some(&dot);
-                before.into_iter().chain(key.letters())
+                before.into_iter().chain(key.folded.letters())
             });
             self.ways.lead(path)
         };
@@ -127,6 +164,8 @@ impl Segment {
             folded: literals.iter().map(|forms| forms.folded.clone()).collect(),
             looked: literals.into_iter().map(|forms| forms.looked).collect(),
             ways: Ways::through(text, Star::All),
+            loose: Ways::loosely_through(text),
+            is_star: !text.is_empty() && text.chars().all(|c| c == '*'),
         }
     }
 
@@ -174,6 +213,21 @@ impl PartialEq for KeyShape {
     }
 }
 
+/// The characters that every text has which a pattern matches, in whatever form: those of letters
+/// that have one form alone, however they are read.
+fn needs(text: &str) -> Chars {
+    let literals = || text.split(['*', '.']);
+    let letters = literals().flat_map(|literal| Forms::of_letters(literal).map(Item::Letter));
+    let loose = literals().flat_map(loose::items_of);
+    let [mut folded, mut looked] = [Chars::default(); 2];
+    for forms in literals().map(Forms::of) {
+        folded.add(&forms.folded);
+        looked.add(&forms.looked);
+    }
+    let needs = [folded, looked, Ways::needs(letters), Ways::needs(loose)];
+    needs.into_iter().reduce(Chars::both).unwrap_or_default()
+}
+
 fn well_formed(text: &str) -> Result<(), PatternError> {
     match text {
         "" => Err(PatternError::Empty),
@@ -201,11 +255,17 @@ fn glob(literals: &[String], text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::places::Keys;
     use super::*;
 
     fn matches(pattern: &str, keys: &[&str]) -> bool {
-        let keys: Vec<Key<'_>> = keys.iter().map(|text| Key::new(text)).collect();
-        KeyPattern::parse(pattern).unwrap().matches(&keys)
+        compared(pattern, keys, Compare::Strict)
+    }
+
+    fn compared(pattern: &str, keys: &[&str], compare: Compare) -> bool {
+        let known = Keys::default();
+        let keys: Vec<Key<'_>> = keys.iter().map(|text| known.key(text)).collect();
+        KeyPattern::parse(pattern).unwrap().matches(&keys, compare)
     }
 
     #[test]
@@ -215,6 +275,63 @@ mod tests {
         assert!(matches("a.*", &["a", "b"]) && matches("a.*.c", &["a.b", "c"]));
         assert!(!matches("a.*", &["a"]) && !matches("*", &["a", "b"]));
         assert!(!matches("a*a", &["a"]) && !matches("a*b*b", &["ab"]));
+    }
+
+    #[test]
+    fn loosely_words_are_one_however_they_are_joined_and_accented() {
+        for key in [
+            "owner-override",
+            "ownerOverride",
+            "OwnerOverride",
+            "owner_override[]",
+            "owner_override.",
+            "owner.override",
+            "\u{f3}wner_override",
+            "\u{f8}wner_override",
+            "owner__override",
+            "_owner_override_",
+            "OWNEROVERRIDE",
+            "o\u{301}wner\u{ff3f}override",
+            "owner_override\u{ff0e}",
+            "\u{43e}wn\u{435}r-override",
+        ] {
+            assert!(compared("owner_override", &[key], Compare::Loose), "{key}");
+        }
+        assert!(!matches("owner_override", &["owner-override"]));
+        for key in ["owner_overrid", "owner_overrides", "owner", "team_owner_override"] {
+            assert!(!compared("owner_override", &[key], Compare::Loose), "{key}");
+        }
+    }
+
+    #[test]
+    fn loosely_a_star_stays_at_the_edge_of_a_word() {
+        for key in ["secret_a", "secret-a", "secretKey", "secret.a", "s\u{e9}cret_a", "secret_"] {
+            assert!(compared("secret_*", &[key], Compare::Loose), "{key}");
+        }
+        for key in ["secret", "secretary", "my_secret_a"] {
+            assert!(!compared("secret_*", &[key], Compare::Loose), "{key}");
+        }
+        assert!(compared("*_key", &["apiKey"], Compare::Loose));
+        assert!(compared("*_key", &["APIKey"], Compare::Loose));
+        assert!(!compared("*_key", &["monkey"], Compare::Loose));
+    }
+
+    #[test]
+    fn loosely_dots_and_brackets_lead_into_what_is_nested() {
+        let pattern = "cas_config.config.max_concurrent";
+        for keys in [
+            &["cas_config", "config", "max_concurrent"] as &[&str],
+            &["casConfig", "config", "maxConcurrent"],
+            &["cas_config[config][max_concurrent]"],
+            &["cas_config[\"config\"].max-concurrent"],
+            &["cas_config.config", "max_concurrent[]"],
+        ] {
+            assert!(compared(pattern, keys, Compare::Loose), "{keys:?}");
+        }
+        for keys in [&["cas_config"] as &[&str], &["cas_config", "config"], &["cas_config.config"]]
+        {
+            assert!(!compared(pattern, keys, Compare::Loose), "{keys:?}");
+        }
     }
 
     #[test]

@@ -1,35 +1,120 @@
 //! Every place inside the metadata, with the keys that lead to it.
 
-use std::cell::OnceCell;
+use std::borrow::Cow;
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
 
 use serde_json::Value;
 
-use super::letters::LETTERS_MAX;
+use super::letters::{Chars, Item, LETTERS_MAX};
 use super::lookalike::Forms;
+use super::loose;
 use crate::deployment::pointer::below;
+use crate::work;
+
+/// The most keys whose forms are remembered within one decision.
+const KEYS_MAX: usize = 4_096;
+
+/// The longest text that is read as JSON where a pattern reaches into it, in bytes.
+const TEXT_BYTES_MAX: usize = 256 << 10;
 
 /// One key on the way to a place.
+#[derive(Clone)]
 pub(super) struct Key<'v> {
     /// As it is written.
     pub(super) text: &'v str,
     /// As it is compared.
+    pub(super) folded: Rc<Folded>,
+}
+
+/// A key as it is compared.
+pub(super) struct Folded {
     pub(super) forms: Forms,
     /// Whether it may spell a path.
     pub(super) is_dotted: bool,
-    letters: OnceCell<Vec<Forms>>,
+    /// Every character of any of its forms, and maybe more.
+    pub(super) chars: Chars,
+    letters: OnceCell<Vec<Item>>,
+    loose: OnceCell<Vec<Item>>,
+    /// The parts of a path that it spells, for stores that compare loosely.
+    parts: OnceCell<Vec<Vec<Item>>>,
+    text: Box<str>,
 }
 
-impl<'v> Key<'v> {
-    pub(super) fn new(text: &'v str) -> Self {
+/// The keys of one decision, each folded once, however many readings hold it.
+#[derive(Default)]
+pub(in crate::policy) struct Keys(RefCell<HashMap<Box<str>, Rc<Folded>>>);
+
+impl Keys {
+    pub(super) fn key<'v>(&self, text: &'v str) -> Key<'v> {
+        let mut known = self.0.borrow_mut();
+        if let Some(folded) = known.get(text) {
+            return Key { text, folded: Rc::clone(folded) };
+        }
+        let folded = Rc::new(Folded::of(text));
+        if known.len() < KEYS_MAX {
+            known.insert(text.into(), Rc::clone(&folded));
+        }
+        Key { text, folded }
+    }
+}
+
+impl Folded {
+    fn of(text: &str) -> Self {
         let forms = Forms::of(text);
         let is_dotted = forms.each().iter().any(|form| form.contains('.'));
-        Self { text, forms, is_dotted, letters: OnceCell::new() }
+        let mut chars = Chars::default();
+        forms.each().iter().for_each(|form| chars.add(form));
+        let mut folded = Self {
+            forms,
+            is_dotted,
+            chars,
+            letters: OnceCell::new(),
+            loose: OnceCell::new(),
+            parts: OnceCell::new(),
+            text: text.into(),
+        };
+        // The characters of ASCII keys are the same one by one.
+        if text.is_ascii() {
+            return folded;
+        }
+        for item in folded.letters().iter().chain(folded.loose()) {
+            if let Item::Letter(forms) = item {
+                forms.each().iter().for_each(|form| chars.add(form));
+            }
+        }
+        folded.chars = chars;
+        folded
     }
 
     /// Its letters as they are compared one by one, no more of them than can matter.
-    pub(super) fn letters(&self) -> &[Forms] {
-        self.letters.get_or_init(|| Forms::of_letters(self.text).take(LETTERS_MAX + 1).collect())
+    pub(super) fn letters(&self) -> &[Item] {
+        self.letters.get_or_init(|| {
+            Forms::of_letters(&self.text).map(Item::Letter).take(LETTERS_MAX + 1).collect()
+        })
     }
+
+    /// The same for loose comparison.
+    pub(super) fn loose(&self) -> &[Item] {
+        self.loose.get_or_init(|| loose::items_of(start(&self.text)))
+    }
+
+    /// The parts of the path that it spells for stores that compare loosely; itself where it
+    /// spells none.
+    pub(super) fn parts(&self) -> &[Vec<Item>] {
+        self.parts.get_or_init(|| loose::parts_of(start(&self.text)).map(loose::items_of).collect())
+    }
+
+    pub(super) fn is_path(&self) -> bool {
+        loose::is_path(&self.text)
+    }
+}
+
+/// The part of a key that can matter.
+fn start(text: &str) -> &str {
+    let end = text.char_indices().nth(4 * LETTERS_MAX).map_or(text.len(), |(end, _)| end);
+    text.get(..end).unwrap_or(text)
 }
 
 /// A value inside the metadata.
@@ -42,49 +127,97 @@ pub(super) struct Place<'a, 'v> {
     pub(super) value: &'v Value,
 }
 
-/// Visits every value under a key, at most `depth_max` keys deep, but for what lies at one of the
-/// pointers in `computed`.
-pub(super) fn each_place<'v>(
-    pointer: &str,
-    metadata: &'v Value,
-    depth_max: usize,
-    computed: &[&str],
-    visit: &mut dyn FnMut(&Place<'_, 'v>),
-) {
-    descend(&mut Vec::new(), &mut pointer.to_owned(), metadata, depth_max, computed, visit);
+/// A walk through metadata.
+pub(super) struct Walk<'w> {
+    pub(super) keys: &'w Keys,
+    /// How many keys deep it goes.
+    pub(super) depth_max: usize,
+    /// Pointers at and below which nothing is visited.
+    pub(super) computed: &'w [&'w str],
 }
 
-fn descend<'v>(
-    keys: &mut Vec<Key<'v>>,
-    pointer: &mut String,
-    value: &'v Value,
-    depth_max: usize,
-    computed: &[&str],
-    visit: &mut dyn FnMut(&Place<'_, 'v>),
-) {
-    if keys.len() >= depth_max {
-        return;
+/// What is done at a place.
+pub(super) type Visit<'f> = dyn FnMut(&Place<'_, '_>) + 'f;
+
+impl Walk<'_> {
+    /// Visits every value under a key, at most `depth_max` keys deep, but for what lies at one of
+    /// the pointers in `computed`. Where a text is a JSON object or list, what it holds is visited
+    /// as well: a store may take it for that.
+    pub(super) fn each_place(&self, pointer: &str, metadata: &Value, visit: &mut Visit<'_>) {
+        self.descend(&mut Vec::new(), &mut pointer.to_owned(), metadata, visit);
     }
-    match value {
-        Value::Object(members) => {
-            for (text, value) in members {
-                keys.push(Key::new(text));
-                below(pointer, text, |pointer| {
-                    if !computed.contains(&pointer.as_str()) {
-                        visit(&Place { keys: keys.as_slice(), pointer, value });
-                        descend(keys, pointer, value, depth_max, computed, visit);
-                    }
-                });
-                keys.pop();
-            }
-        }
-        Value::Array(elements) => {
-            for (index, value) in elements.iter().enumerate() {
-                below(pointer, &index.to_string(), |pointer| {
-                    descend(keys, pointer, value, depth_max, computed, visit);
-                });
-            }
-        }
-        _ => {}
+
+    /// Visits the value to which `keys` lead, and those below it.
+    pub(super) fn place_and_below<'v>(
+        &self,
+        keys: &[&'v str],
+        pointer: &str,
+        value: &'v Value,
+        visit: &mut Visit<'_>,
+    ) {
+        let mut keys: Vec<Key<'v>> = keys.iter().map(|text| self.keys.key(text)).collect();
+        visit(&Place { keys: &keys, pointer, value });
+        self.descend(&mut keys, &mut pointer.to_owned(), value, visit);
     }
+
+    fn descend<'v>(
+        &self,
+        keys: &mut Vec<Key<'v>>,
+        pointer: &mut String,
+        value: &'v Value,
+        visit: &mut Visit<'_>,
+    ) {
+        if keys.len() >= self.depth_max {
+            return;
+        }
+        match value {
+            Value::Object(members) => {
+                for (text, value) in members {
+                    work::count(1);
+                    keys.push(self.keys.key(text));
+                    below(pointer, text, |pointer| {
+                        if !self.computed.contains(&pointer.as_str()) {
+                            visit(&Place { keys: keys.as_slice(), pointer, value });
+                            self.descend(keys, pointer, value, visit);
+                        }
+                    });
+                    keys.pop();
+                }
+            }
+            Value::Array(elements) => {
+                for (index, value) in elements.iter().enumerate() {
+                    below(pointer, &index.to_string(), |pointer| {
+                        self.descend(keys, pointer, value, visit);
+                    });
+                }
+            }
+            Value::String(text) if !keys.is_empty() => {
+                if let Some(value) = written_in(text) {
+                    self.descend(&mut keys.clone(), pointer, &value, visit);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The object or list whose JSON text a text is.
+fn written_in(text: &str) -> Option<Value> {
+    let is_json = text.trim_start().starts_with(['{', '[']) && text.len() <= TEXT_BYTES_MAX;
+    // Of members that are given twice the last counts: the first may, for the store.
+    is_json.then(|| serde_json::from_str(text).ok()).flatten()
+}
+
+/// What a JSON Pointer names below `value`, inside texts of JSON too.
+pub(super) fn find_written<'v>(value: &'v Value, pointer: &str) -> Option<Cow<'v, Value>> {
+    let Some(path) = pointer.strip_prefix('/') else {
+        return pointer.is_empty().then_some(Cow::Borrowed(value));
+    };
+    let (key, rest) = path.split_at(path.find('/').unwrap_or(path.len()));
+    if let Value::String(text) = value {
+        let written = written_in(text)?;
+        return find_written(&written, pointer).map(|found| Cow::Owned(found.into_owned()));
+    }
+    let inner = crate::deployment::pointer::find(value, pointer.get(..=key.len())?)?;
+    find_written(inner, rest)
 }

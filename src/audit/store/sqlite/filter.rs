@@ -38,11 +38,7 @@ pub(super) fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &Filter) {
         query.push_bind(rule.clone()).push(")");
     }
     if let Some(path) = &filter.path {
-        query.push(" AND EXISTS (SELECT 1 FROM json_each(e.paths) p WHERE p.value = ");
-        let below = format!("{path}/");
-        let below_chars = i64::try_from(below.chars().count()).unwrap_or(i64::MAX);
-        query.push_bind(path.clone()).push(" OR substr(p.value, 1, ").push_bind(below_chars);
-        query.push(") = ").push_bind(below).push(")");
+        push_path(query, path);
     }
     if let Some(text) = &filter.q {
         push_search(query, &format!("%{}%", escaped(text)), filter.q_in_ids);
@@ -56,6 +52,22 @@ where
     if let Some(wanted) = wanted {
         query.push(condition).push_bind(wanted);
     }
+}
+
+/// A changed place as it is kept: its pointer, or a list of it alone where anything below it may
+/// have changed.
+const KEPT: &str = "(CASE p.type WHEN 'array' THEN json_extract(p.value, '$[0]') ELSE p.value END)";
+
+/// Asks for changes at the place `path`, below it, or in something whole around it.
+fn push_path(query: &mut QueryBuilder<Sqlite>, path: &str) {
+    let below = format!("{path}/");
+    let below_chars = i64::try_from(below.chars().count()).unwrap_or(i64::MAX);
+    query.push(" AND EXISTS (SELECT 1 FROM json_each(e.paths) p WHERE ").push(KEPT);
+    query.push(" = ").push_bind(path.to_owned());
+    query.push(" OR substr(").push(KEPT).push(", 1, ").push_bind(below_chars);
+    query.push(") = ").push_bind(below);
+    query.push(" OR (p.type = 'array' AND substr(").push_bind(path.to_owned());
+    query.push(", 1, length(").push(KEPT).push(") + 1) = ").push(KEPT).push(" || '/'))");
 }
 
 /// What is rare has an index, which SQLite uses where the condition says that it is rare.
@@ -99,12 +111,12 @@ fn push_search(query: &mut QueryBuilder<Sqlite>, like: &str, in_ids: bool) {
         query.push(text).push(" LIKE ").push_bind(like.to_owned()).push(" ESCAPE '\\' OR ");
     }
     let lists = [
-        "json_each(c.violations) v WHERE json_extract(v.value, '$.message')",
-        "json_each(e.paths) v WHERE v.value",
+        ("json_each(c.violations) v", "json_extract(v.value, '$.message')"),
+        ("json_each(e.paths) p", KEPT),
     ];
-    for list in lists.into_iter().filter(|_list| !in_ids) {
-        query.push("EXISTS (SELECT 1 FROM ").push(list).push(" LIKE ");
-        query.push_bind(like.to_owned()).push(" ESCAPE '\\') OR ");
+    for (list, text) in lists.into_iter().filter(|_list| !in_ids) {
+        query.push("EXISTS (SELECT 1 FROM ").push(list).push(" WHERE ").push(text);
+        query.push(" LIKE ").push_bind(like.to_owned()).push(" ESCAPE '\\') OR ");
     }
     query.push("0)");
 }

@@ -8,7 +8,7 @@ use sqlx::Row as _;
 use super::select::DEPLOYMENT_AT;
 use super::*;
 use crate::audit::document::{Document, Filed, seal};
-use crate::audit::entry::{Ending, Opening};
+use crate::audit::entry::{Ending, KeptPlace, Opening};
 use crate::audit::query::Filter;
 use crate::audit::record::{
     Actor, Client, Event, EventKind, Intent, Outcome, Ruling, Settlement, Unkept,
@@ -50,7 +50,7 @@ fn opening(patch: &Value) -> Opening {
 fn whole(outcome: Outcome, paths: &[&str]) -> Entry {
     let opening = opening(&json!({"name": "n"}));
     let mut ending = Ending::bare(opening.intent.id, outcome, NOW);
-    ending.paths = paths.iter().map(|path| (*path).to_owned()).collect();
+    ending.paths = paths.iter().map(|path| KeptPlace::Exact((*path).to_owned())).collect();
     Entry::Whole(Box::new(opening), Box::new(ending))
 }
 
