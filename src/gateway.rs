@@ -313,7 +313,7 @@ async fn govern(
             &mut held,
             (config.upstream.provider, operation, deployment_id.as_deref()),
             &config.limits,
-            &gateway.key,
+            (&gateway.key, caller.actor.fingerprint),
         )
         .await?
         {

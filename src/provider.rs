@@ -26,7 +26,8 @@ pub struct Provider {
     pub fields: &'static [Field],
     /// JSON Pointers (RFC 6901) of what the server changes by itself.
     pub computed: &'static [&'static str],
-    /// Member names whose values are secrets wherever they stand in a body.
+    /// Member names whose values are secrets wherever they stand in a body, as are those of names
+    /// that end in one of them; without regard to case, `_`, `-`, a plural or a number behind it.
     pub secret_members: &'static [&'static str],
     /// Whether archiving appends `_archived_<unix seconds>` to the name.
     pub archive_renames: bool,
@@ -115,9 +116,27 @@ static COMPUTED: [&str; 6] = [
     "/paused_reason",
 ];
 
-/// Members that hold secrets in bodies of the shared shape.
-static SECRET_MEMBERS: [&str; 6] =
-    ["environment_variables", "authorization_token", "token", "password", "secret", "api_key"];
+/// Names of members that hold secrets in bodies of the shared shape, or their ends.
+static SECRET_MEMBERS: [&str; 18] = [
+    "token",
+    "secret",
+    "password",
+    "passwd",
+    "pwd",
+    "passphrase",
+    "credential",
+    "private_key",
+    "api_key",
+    "access_key",
+    "secret_key",
+    "signing_key",
+    "encryption_key",
+    "connection_string",
+    "database_url",
+    "dsn",
+    "cookie",
+    "authorization",
+];
 
 impl Provider {
     /// Every provider that is served.

@@ -9,16 +9,22 @@ use serde_json::Value;
 use super::document::{Document, Filed, Stored, seal};
 use super::latest::Latest;
 use super::record::{Completion, Event, Intent, Outcome, Settlement};
-use super::redact::Redactor;
+use super::redact::{Redacted, Redactor};
 use crate::clock::Timestamp;
 use crate::deployment::Object;
 use crate::deployment::diff;
 use crate::deployment::digest::canonical;
 use crate::ids::ChangeId;
+use crate::key::Scope;
 use crate::provider::{Operation, Provider};
 
 /// The most changed places that are kept for the `path` filter; the diff itself knows them all.
 const PATHS_MAX: usize = 256;
+
+/// The most of a `User-Agent` and of upstream's request id that is kept, in bytes. Both are cut
+/// only when no credential is in them any longer.
+const USER_AGENT_BYTES_MAX: usize = 256;
+const REQUEST_ID_BYTES_MAX: usize = 128;
 
 /// One thing to write.
 #[derive(Debug)]
@@ -94,9 +100,10 @@ impl Opening {
         redactor: &Redactor,
         latest: &Latest,
     ) -> io::Result<(Self, Option<Before>)> {
-        let mut redacted = Vec::new();
+        let mut redacted = Redacted::default();
         let patch = intent.patch.take().map(|mut patch| {
-            redactor.conceal(&mut patch, "/patch", &mut redacted);
+            let broken = intent.violations.iter().chain(&intent.standing);
+            redactor.conceal_patch(&mut patch, broken, "/patch", &mut redacted);
             seal(&canonical(&patch))
         });
         let before = intent.before.take().map(|value| {
@@ -106,8 +113,11 @@ impl Opening {
         for violation in intent.violations.iter_mut().chain(&mut intent.standing) {
             redactor.conceal_violation(violation);
         }
-        for text in intent.client.user_agent.iter_mut().chain(&mut intent.deployment_id) {
-            redactor.scrub_in_place(text);
+        if let Some(text) = &mut intent.client.user_agent {
+            *text = redactor.scrub_and_cut(text, USER_AGENT_BYTES_MAX);
+        }
+        if let Some(id) = &mut intent.deployment_id {
+            *id = redactor.deployment_id(id);
         }
         let filed = before.as_ref().map(|before| {
             let deployment_id = intent.deployment_id.as_deref().unwrap_or_default();
@@ -118,6 +128,7 @@ impl Opening {
         });
         let request_id = redactor.scrub(intent.request_id.as_str()).into_owned();
         let (patch, filed) = (patch.transpose()?, filed.transpose()?);
+        let redacted = redacted.into_paths();
         Ok((Self { intent, request_id, patch, before: filed, redacted }, before))
     }
 }
@@ -133,7 +144,11 @@ impl Ending {
         (provider, operation): (Option<&Provider>, Operation),
         before: Option<&Before>,
     ) -> Self {
-        let mut redacted = Vec::new();
+        // A deployment that was made has a history of its own from here on.
+        let created = completion.deployment_id.as_deref();
+        let created = created.map(|id| redactor.within(Scope::Deployment(id.into())));
+        let redactor = created.as_ref().unwrap_or(redactor);
+        let mut redacted = Redacted::default();
         let after = completion.after.take();
         let after = after.map(|after| redactor.concealed(after, "/after", &mut redacted));
         let former = before.and_then(|before| Some((&before.document, before.stored?)));
@@ -143,13 +158,17 @@ impl Ending {
             None
         });
         completion.effect = completion.effect.filter(|_effect| filed.is_some());
-        let answered = completion.upstream.as_mut().and_then(|answer| answer.request_id.as_mut());
-        for text in completion.deployment_id.iter_mut().chain(answered) {
-            redactor.scrub_in_place(text);
+        if let Some(id) = completion.upstream.as_mut().and_then(|answer| answer.request_id.as_mut())
+        {
+            *id = redactor.scrub_and_cut(id, REQUEST_ID_BYTES_MAX);
+        }
+        if let Some(id) = &mut completion.deployment_id {
+            *id = redactor.deployment_id(id);
         }
         let former = before.map(|before| &*before.value);
         let paths = after.map(|after| changed(provider, operation, former, &after));
         let paths = paths.unwrap_or_default();
+        let redacted = redacted.into_paths();
         Self { id, deployment_id: None, completion, after: filed, paths, redacted }
     }
 

@@ -1,6 +1,5 @@
 //! An open record: how it is opened, and how it ends.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -55,7 +54,7 @@ impl Audit {
         let (change, operation) = (intent.id, intent.operation);
         let deployment_id = intent.deployment_id.clone();
         let provider = Provider::named(intent.provider);
-        let redactor = self.shared.redactor.load().knowing(&intent.token);
+        let redactor = self.redactor_of(&intent);
         let (opening, before) = Opening::of(intent, &redactor, &self.shared.latest)?;
         let mut ticket = Ticket {
             audit: self.clone(),
@@ -101,8 +100,8 @@ impl Ticket {
     /// Gives the end to the writer, which then never loses it but with the process.
     fn hand_in(&mut self, mut ending: Ending) -> Option<oneshot::Receiver<Result<Written, Fault>>> {
         let place = self.place.take()?;
-        let stored_id = self.deployment_id.as_deref().map(|id| self.redactor.scrub(id));
-        ending.deployment_id = stored_id.map(Cow::into_owned);
+        let stored_id = self.deployment_id.as_deref().map(|id| self.redactor.deployment_id(id));
+        ending.deployment_id = stored_id;
         if let (Outcome::Unknown, Some(id)) = (ending.completion.outcome, &self.deployment_id) {
             self.audit.shared.unsettled.add(id, 1);
         }

@@ -14,8 +14,8 @@ use super::room::Held;
 use crate::audit::record::RefusedBody;
 use crate::config::Limits;
 use crate::deployment::patch::{self, Patch};
-use crate::ids::Hex;
-use crate::key::Key;
+use crate::ids::{Fingerprint, Hex};
+use crate::key::{Key, Scope};
 use crate::provider::{Operation, Provider};
 use crate::waits::Waits;
 
@@ -79,7 +79,7 @@ pub(super) async fn receive(
     held: &mut Held,
     (provider, operation, deployment_id): (&Provider, Operation, Option<&str>),
     limits: &Limits,
-    key: &Key,
+    (key, actor): (&Key, Fingerprint),
 ) -> Result<Result<Judged, Unfit>, Refusal> {
     let announced = incoming.size_hint().exact().unwrap_or(0);
     let unread =
@@ -113,7 +113,8 @@ pub(super) async fn receive(
     Ok(match read.and_then(|patch| patch.of(deployment_id)) {
         Ok(patch) => Ok(Judged { patch, bytes }),
         Err(error) => {
-            let digest = Hex(&key.digest("body", &bytes)).to_string();
+            let scope = Scope::of_call(deployment_id, actor);
+            let digest = Hex(&key.scoped("body", &scope, &bytes)).to_string();
             let body = RefusedBody { bytes: bytes.len() as u64, digest: Some(digest) };
             Err(Unfit { refusal: Refusal::form(error.message).param(error.param), body })
         }

@@ -1,7 +1,7 @@
 use super::*;
-use crate::audit::redact::Redactor;
+use crate::audit::redact::{Redacted, Redaction};
 use crate::deployment::Object;
-use crate::key::Token;
+use crate::key::{Scope, Token};
 use crate::policy::{Enforcement, Violation};
 use crate::trial::seeded;
 use crate::trial::source::Source;
@@ -133,14 +133,15 @@ fn pointers() -> Vec<String> {
 #[test]
 fn a_secret_planted_anywhere_survives_in_no_document() {
     let provider = Provider::named("qoder-cn").unwrap();
-    let redactor = Redactor::new(Key::from_bytes([7; 32]), provider, &pointers());
+    let redaction = Redaction::new(Key::from_bytes([7; 32]), provider, &pointers());
     seeded::each(3_000, 1 << 10, |source| {
         let own = any_token(source);
         let document = any_document(source, &own);
-        let mut redacted = Vec::new();
-        let redactor = redactor.knowing(&own);
+        let mut redacted = Redacted::default();
+        let redactor = redaction.within(Scope::Gateway).knowing(&own);
         let left = redactor.concealed(document.clone().into(), "/patch", &mut redacted);
         assert!(!left.to_string().contains(MARK), "{document}\n{left}");
+        let redacted = redacted.into_paths();
         assert!(!redacted.is_empty() && !redacted.concat().contains(MARK), "{redacted:?}");
         let text = any_text(source, &own);
         let clean = redactor.scrub(&text);
