@@ -22,14 +22,13 @@ pub(super) const CREDENTIALS_MAX: usize = 1_000;
 /// The length of a digest in a secret's place.
 const CONCEALED_BYTES: usize = CONCEALED.len() + 32;
 
-/// The credentials in a text, from its start to its end, none within another.
+/// The credentials in a text. They may overlap: within one, the beginning of another is looked for
+/// that goes on behind it.
 pub(super) struct Credentials<'t> {
     text: Text<'t>,
     names: &'t Names,
     /// The place that is looked at next.
     next: usize,
-    /// The end of what was found last: nothing reaches back behind it.
-    floor: usize,
     found: usize,
     token_end: Ahead,
     dot: Ahead,
@@ -37,7 +36,10 @@ pub(super) struct Credentials<'t> {
     space: Ahead,
     at_sign: Ahead,
     value_end: Ahead,
+    json_end: Ahead,
     line_end: Ahead,
+    /// A line's end, and that of the text in it.
+    line: (usize, usize),
     quotes: [Ahead; 3],
 }
 
@@ -48,7 +50,6 @@ impl<'t> Credentials<'t> {
             text: Text(text),
             names,
             next: 0,
-            floor: 0,
             found: 0,
             token_end: Ahead::default(),
             dot: Ahead::default(),
@@ -56,7 +57,9 @@ impl<'t> Credentials<'t> {
             space: Ahead::default(),
             at_sign: Ahead::default(),
             value_end: Ahead::default(),
+            json_end: Ahead::default(),
             line_end: Ahead::default(),
+            line: (0, 0),
             quotes: [Ahead::default(); 3],
         }
     }
@@ -99,15 +102,15 @@ impl Iterator for Credentials<'_> {
             let at = self.next;
             self.next += 1;
             let Some(found) = self.announced(at, byte) else { continue };
-            let start = found.start.max(self.floor);
-            let found = start..found.end.max(start);
             if found.is_empty() || self.is_concealed(&found) {
                 continue;
             }
             self.found += 1;
-            let end = if self.found < CREDENTIALS_MAX { found.end } else { self.text.end() };
-            (self.floor, self.next) = (end, end.max(self.next));
-            return Some(start..end);
+            if self.found < CREDENTIALS_MAX {
+                return Some(found);
+            }
+            self.next = self.text.end();
+            return Some(found.start..self.next);
         }
         None
     }

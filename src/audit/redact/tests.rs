@@ -1,7 +1,10 @@
+mod work;
+
 use serde_json::json;
 
 use super::*;
 use crate::cases::{Case, cases};
+use crate::deployment::Object;
 use crate::key::CONCEALED;
 use crate::policy::{Enforcement, Violation};
 

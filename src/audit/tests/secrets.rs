@@ -13,7 +13,7 @@ const MARK: &str = "S3cr3tM4rk";
 const POINTERS: [&str; 3] = ["/metadata/customer", "/resources/*/url", "/a~1b/~01"];
 
 /// How secret members are named, however that is spelt.
-const MEMBERS: [&str; 8] = [
+const MEMBERS: [&str; 16] = [
     "token",
     "Password",
     "SECRET",
@@ -22,6 +22,14 @@ const MEMBERS: [&str; 8] = [
     "authorization_token",
     "environmentVariables",
     "environment_variables",
+    "github_token",
+    "clientSecret",
+    "db_passwd",
+    "private-key",
+    "Credentials",
+    "x-api-key",
+    "Set-Cookie",
+    "connection_string",
 ];
 
 /// The caller's own: like those of the providers, or like nothing else.
@@ -43,6 +51,17 @@ fn any_text(source: &mut Source<'_>, own: &Token) -> String {
         format!("sk-ant-x{MARK}"),
         format!("Bearer {MARK}"),
         format!("bEARER: \t{MARK}=="),
+        format!("ghp_{MARK}"),
+        format!("sk-{MARK}9"),
+        format!("xoxb-{MARK}"),
+        format!("eyJ{MARK}.eyJ{MARK}.{MARK}"),
+        format!("https://u:{MARK}@host/p"),
+        format!("https://host/?access_token={MARK}&x=1"),
+        format!("password={MARK}"),
+        format!("\"client_secret\": \"a {MARK}\""),
+        format!("Authorization: token {MARK}"),
+        format!("-----BEGIN PRIVATE KEY-----{MARK}"),
+        format!("%70t-{MARK}"),
         own.to_owned(),
     ];
     let credential = &likely[source.below(likely.len())];

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{Credentials, is_secret};
 use crate::audit::redact::work::looked;
 
-/// The most bytes of a name that are looked at, from its end.
+/// The most bytes of a name, and of what is between it and the sign, that are looked at.
 const NAME_BYTES_MAX: usize = 64;
 
 /// The quotes that a value may stand in.
@@ -22,9 +22,9 @@ impl Credentials<'_> {
     pub(super) fn pair(&mut self, sign: usize) -> Option<Range<usize>> {
         let text = self.text;
         let is_blank = |byte| matches!(byte, b' ' | b'\t');
-        let quoted = text.back(sign, self.floor, is_blank);
-        let name_end = text.back(quoted, self.floor, |byte| b"\\\"'".contains(&byte));
-        let floor = self.floor.max(name_end.saturating_sub(NAME_BYTES_MAX));
+        let floor = sign.saturating_sub(NAME_BYTES_MAX);
+        let quoted = text.back(sign, floor, is_blank);
+        let name_end = text.back(quoted, floor, |byte| b"\\\"'".contains(&byte));
         let name_start = text.back(name_end, floor, is_in_name);
         let name = text.part(name_start, name_end);
         let in_query = text.before(name_start).is_some_and(|byte| b"?&;".contains(&byte));
@@ -67,9 +67,12 @@ impl Credentials<'_> {
         let ends_line = |byte: u8| matches!(byte, b'\r' | b'\n') || QUOTES.contains(&byte);
         let end = if is_header {
             let end = self.line_end.find(text, start, ends_line);
-            text.back(end, start, |byte| byte == b' ')
+            if self.line.0 != end {
+                self.line = (end, text.back(end, start, |byte| byte == b' '));
+            }
+            self.line.1.max(start)
         } else if in_json {
-            text.find(start, |byte| ends_line(byte) || b" \t,}]".contains(&byte))
+            self.json_end.find(text, start, |byte| ends_line(byte) || b" \t,}]".contains(&byte))
         } else {
             let ends = |byte: u8| byte <= b' ' || QUOTES.contains(&byte) || b"&<".contains(&byte);
             self.value_end.find(text, start, ends)

@@ -130,7 +130,9 @@ impl Credentials<'_> {
         let label = text.part(at, text.end().min(at + LABEL_BYTES_MAX));
         looked(2 * label.len());
         memmem::find(label, b"PRIVATE KEY")?;
-        let start = text.back(at, at.saturating_sub(LABEL_BYTES_MAX), |byte| b"- ".contains(&byte));
+        let floor = at.saturating_sub(LABEL_BYTES_MAX);
+        let start = text.back(at, floor, |byte| b"- ".contains(&byte));
+        let start = text.find(start, |byte| byte != b' ');
         let rest = text.part(at, text.end());
         let last = memmem::find(rest, b"END ").map_or(rest.len(), |last| last + 4);
         looked(last);
@@ -138,9 +140,12 @@ impl Credentials<'_> {
         let line_end = text.end().min(last + LABEL_BYTES_MAX);
         let label = text.part(last, line_end);
         looked(label.len());
-        let name = memmem::find(label, b"KEY").map(|name| last + name + 3);
-        let end =
-            name.map_or(text.end(), |name| text.find(name, |byte| !b"- BLOCK".contains(&byte)));
+        let end = memmem::find(label, b"KEY").map_or(text.end(), |name| {
+            let name = last + name + 3;
+            let name = if text.has(name, " BLOCK") { name + 6 } else { name };
+            text.find(name, |byte| byte != b'-')
+        });
+        self.next = end;
         Some(start..end)
     }
 }

@@ -33,6 +33,8 @@ impl Credentials<'_> {
         match user_end {
             // A lone `:` or nothing at all is no user.
             Some(user_end) if self.text.part(start, user_end).iter().any(|byte| *byte != b':') => {
+                // A `:` in it stands before no value that goes on behind it.
+                self.next = user_end;
                 Some(start..user_end)
             }
             _ => self.hook(start),
