@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use changegate::audit::redact::Redactor;
+use changegate::audit::redact::{Redacted, Redaction};
 use changegate::clock::Clock;
 use changegate::config::{Budget, RateLimit};
 use changegate::deployment::diff::diff;
@@ -12,7 +12,7 @@ use changegate::deployment::patch::{DEPTH_MAX, parse};
 use changegate::deployment::predict::{Omitted, predict};
 use changegate::door;
 use changegate::ids::Fingerprint;
-use changegate::key::{Key, Token};
+use changegate::key::{Key, Scope, Token};
 use changegate::provider::{Operation, Provider};
 use criterion::{BatchSize, Criterion};
 use http::Method;
@@ -93,13 +93,14 @@ fn deployment(criterion: &mut Criterion) {
 /// What a record makes of a document.
 fn redaction(criterion: &mut Criterion) {
     let document = Value::Object(document::deployment(0));
-    let redactor = Redactor::new(Key::from_bytes([7; 32]), provider(), &[]);
+    let redaction = Redaction::new(Key::from_bytes([7; 32]), provider(), &[]);
+    let redactor = redaction.within(Scope::Deployment("dep_1".into()));
     let redactor = redactor.knowing(&Token::new("pt-0123456789abcdef0123456789abcdef0123456789ab"));
     criterion.bench_function("redaction, 3 KB", |bencher| {
         bencher.iter_batched(
             || document.clone(),
             |mut document| {
-                redactor.conceal(&mut document, "/before", &mut Vec::new());
+                redactor.conceal(&mut document, "/before", &mut Redacted::default());
                 document
             },
             BatchSize::SmallInput,

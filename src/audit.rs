@@ -35,14 +35,15 @@ use self::latest::Latest;
 use self::query::Reader;
 use self::queue::{Queued, Queues};
 use self::record::{Completion, Event, EventKind, Intent};
-use self::redact::Redactor;
+use self::redact::{Redacted, Redaction, Redactor};
 pub use self::settle::Look;
 use self::store::{Boxed, Fault, Lock, LockError, Preparation, Writes};
 pub use self::ticket::{Finished, Ticket};
 use self::unsettled::Unsettled;
 use crate::clock::{Clock, Timestamp};
 use crate::ids::ChangeId;
-use crate::key::{Key, Token};
+use crate::ids::Fingerprint;
+use crate::key::{Key, Scope, Token};
 use crate::offload;
 use crate::provider::Provider;
 
@@ -68,7 +69,7 @@ pub struct Audit {
 
 #[derive(Debug)]
 struct Shared {
-    redactor: ArcSwap<Redactor>,
+    redaction: ArcSwap<Redaction>,
     key: Key,
     clock: Clock,
     queues: Queues,
@@ -194,7 +195,7 @@ impl Audit {
             detail: json!({"version": version, "unknown": swept, "key": key.id().to_string()}),
         });
         let shared = Shared {
-            redactor: ArcSwap::from_pointee(Redactor::new(
+            redaction: ArcSwap::from_pointee(Redaction::new(
                 key.clone(),
                 settings.provider,
                 &settings.redact,
@@ -214,17 +215,24 @@ impl Audit {
 
     /// Takes another configuration: what is concealed in records made from now on.
     pub fn adopt(&self, provider: &'static Provider, redact: &[String]) {
-        let redactor = Redactor::new(self.shared.key.clone(), provider, redact);
-        self.shared.redactor.store(Arc::new(redactor));
+        let redaction = Redaction::new(self.shared.key.clone(), provider, redact);
+        self.shared.redaction.store(Arc::new(redaction));
+    }
+
+    /// What conceals the secrets of the call that asks for this.
+    fn redactor_of(&self, intent: &Intent) -> Redactor {
+        let deployment_id = intent.deployment_id.as_deref();
+        let scope = Scope::of_call(deployment_id, intent.actor.fingerprint);
+        self.shared.redaction.load().within(scope).knowing(&intent.token)
     }
 
     /// Makes the record of a call that ended without being forwarded durable, whole.
     pub async fn record(&self, intent: Intent, end: Completion) -> Result<ChangeId, Unavailable> {
         let (change, operation, is_kept) = (intent.id, intent.operation, intent.is_kept);
         let provider = Provider::named(intent.provider);
+        let redactor = self.redactor_of(&intent);
         let (bytes, shared) = (intent.bytes, Arc::clone(&self.shared));
         let made = offload::run(bytes, move || {
-            let redactor = shared.redactor.load().knowing(&intent.token);
             let (opening, former) = Opening::of(intent, &redactor, &shared.latest)?;
             let asked = (provider, operation, is_kept);
             let ending = Ending::of(change, end, &redactor, asked, &former);
@@ -237,26 +245,53 @@ impl Audit {
     /// Keeps an event beside the call: never waits; what does not fit the queue is counted, and
     /// the count is recorded.
     pub fn note(&self, event: Event) {
-        self.keep(event, &self.shared.redactor.load());
+        let redactor = self.redactor_of_event(&event);
+        self.keep(event, &redactor);
     }
 
     /// The same for an event of a call that was made with `token`.
     pub fn note_of(&self, event: Event, token: &Token) {
-        self.keep(event, &self.shared.redactor.load().knowing(token));
+        let redactor = self.redactor_of_event(&event).knowing(token);
+        self.keep(event, &redactor);
+    }
+
+    fn redactor_of_event(&self, event: &Event) -> Redactor {
+        let actor = event.actor.as_ref();
+        let scope = actor.map_or(Scope::Gateway, |actor| Scope::Actor(actor.fingerprint));
+        self.shared.redaction.load().within(scope)
     }
 
     fn keep(&self, mut event: Event, redactor: &Redactor) {
-        redactor.conceal(&mut event.detail, "", &mut Vec::new());
+        redactor.conceal(&mut event.detail, "", &mut Redacted::default());
         if let Some(text) = &mut event.request_id {
             redactor.scrub_in_place(text);
         }
         self.shared.queues.note(event);
     }
 
-    /// `text` of a call made with `token`, fit for the gateway's own log.
+    /// The id of the deployment that a call made with `token` is about, fit for the diagnostic
+    /// log: as it is in the record.
     #[must_use]
-    pub fn scrub(&self, text: &str, token: &Token) -> String {
-        self.shared.redactor.load().scrub_knowing(text, token)
+    pub fn scrub(&self, deployment_id: &str, token: &Token) -> String {
+        let redactor = self.shared.redaction.load().within(Scope::Gateway).knowing(token);
+        redactor.deployment_id(deployment_id)
+    }
+
+    /// `text` of a call by `actor`, made with `token`, for an event: without credentials, and cut
+    /// to `bytes_max` bytes only then.
+    #[must_use]
+    pub fn scrub_and_cut(
+        &self,
+        text: &str,
+        bytes_max: usize,
+        caller: Option<(Fingerprint, &Token)>,
+    ) -> String {
+        let scope = caller.map_or(Scope::Gateway, |(actor, _)| Scope::Actor(actor));
+        let mut redactor = self.shared.redaction.load().within(scope);
+        if let Some((_, token)) = caller {
+            redactor = redactor.knowing(token);
+        }
+        redactor.scrub_and_cut(text, bytes_max)
     }
 
     /// Whether the log can be written.

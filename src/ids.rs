@@ -96,6 +96,12 @@ impl RequestId {
 }
 
 impl Fingerprint {
+    /// The fingerprint as its bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 8] {
+        &self.0
+    }
+
     /// The fingerprint whose digest starts with `bytes`.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 8]) -> Self {

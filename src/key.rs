@@ -68,6 +68,38 @@ impl std::fmt::Debug for Token {
     }
 }
 
+/// How the digest of a secret begins.
+pub(crate) const CONCEALED: &str = "hmac-sha256:";
+
+/// The history within which equal secrets have equal digests. A digest of one scope can't be held
+/// against another's, so that nobody tests guesses at a secret by sending them elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The history of one deployment, by its id.
+    Deployment(Arc<str>),
+    /// The calls of one actor that are about no deployment yet, or about none.
+    Actor(Fingerprint),
+    /// What the gateway itself says, of nobody's call.
+    Gateway,
+}
+
+impl Scope {
+    /// The scope of a call by `actor`: that of its deployment, where it has one.
+    #[must_use]
+    pub fn of_call(deployment_id: Option<&str>, actor: Fingerprint) -> Self {
+        deployment_id.map_or(Self::Actor(actor), |id| Self::Deployment(id.into()))
+    }
+
+    /// The byte that tells the kinds apart, and the name within the kind.
+    fn parts(&self) -> (u8, &[u8]) {
+        match self {
+            Self::Deployment(id) => (b'd', id.as_bytes()),
+            Self::Actor(fingerprint) => (b'a', fingerprint.as_bytes()),
+            Self::Gateway => (b'g', b""),
+        }
+    }
+}
+
 /// Why the key file can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
@@ -140,11 +172,26 @@ impl Key {
         Fingerprint::from_bytes(first(&self.digest("pat", token)))
     }
 
-    /// What is stored in a secret's place: `hmac-sha256:` and 32 hex digits.
+    /// The text that is stored in a secret's place: `hmac-sha256:` and 32 hex digits. Equal
+    /// secrets have equal digests within one scope only.
     #[must_use]
-    pub fn conceal(&self, secret: &str) -> String {
-        let digest = self.digest("secret", secret.as_bytes());
-        format!("hmac-sha256:{}", Hex(digest.get(..16).unwrap_or(&digest)))
+    pub fn conceal(&self, scope: &Scope, secret: &str) -> String {
+        let digest = self.scoped("secret", scope, secret.as_bytes());
+        format!("{CONCEALED}{}", Hex(digest.get(..16).unwrap_or(&digest)))
+    }
+
+    /// HMAC-SHA-256 of `content` within `scope`, in the role that `label` names.
+    #[must_use]
+    pub fn scoped(&self, label: &str, scope: &Scope, content: &[u8]) -> [u8; 32] {
+        let (kind, name) = scope.parts();
+        let mut mac = self.keyed.clone();
+        mac.update(label.as_bytes());
+        mac.update(&[0, kind]);
+        // Its length says where the name ends, whatever bytes it holds.
+        mac.update(&(name.len() as u64).to_be_bytes());
+        mac.update(name);
+        mac.update(content);
+        mac.finalize().into_bytes().into()
     }
 
     /// HMAC-SHA-256 of `content`, in the role that `label` names. Labels hold no NUL.
@@ -292,6 +339,27 @@ mod tests {
         assert_ne!(first.fingerprint(b"pt-1"), first.fingerprint(b"pt-2"));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         assert!(!exposed(&fs::metadata(&path).unwrap()));
+    }
+
+    #[test]
+    fn equal_secrets_show_as_equal_within_one_scope_only() {
+        let key = Key::from_bytes([7; 32]);
+        let actor = |byte| Scope::Actor(Fingerprint::from_bytes([byte; 8]));
+        let deployment = |id: &str| Scope::Deployment(id.into());
+        let scopes = [
+            Scope::Gateway,
+            actor(1),
+            actor(2),
+            deployment("dep_1"),
+            deployment("dep_1\0x"),
+            deployment(""),
+        ];
+        let mut digests: Vec<_> = scopes.iter().map(|scope| key.conceal(scope, "x")).collect();
+        assert_eq!(digests[3], key.conceal(&deployment("dep_1"), "x"));
+        assert_ne!(digests[3], key.conceal(&deployment("dep_1"), "\0xx"));
+        digests.sort();
+        digests.dedup();
+        assert_eq!(digests.len(), scopes.len());
     }
 
     #[test]

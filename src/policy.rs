@@ -1,7 +1,7 @@
 //! The org's rules: (policy, before, predicted, patch) → [`Decision`](decide::Decision). Pure.
 
 pub mod decide;
-mod findings;
+pub(crate) mod findings;
 pub mod load;
 pub mod metadata;
 pub mod timezones;

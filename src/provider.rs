@@ -29,7 +29,8 @@ pub struct Provider {
     pub computed: &'static [&'static str],
     /// Fields that every Deployment is shown with: an answer that lacks one is no whole Deployment.
     pub always_shown: &'static [&'static str],
-    /// Member names whose values are secrets wherever they stand in a body.
+    /// Member names whose values are secrets wherever they stand in a body, as are those of names
+    /// that end in one of them; without regard to case, `_`, `-`, a plural or a number behind it.
     pub secret_members: &'static [&'static str],
     /// Whether archiving appends `_archived_<unix seconds>` to the name.
     pub archive_renames: bool,
@@ -121,9 +122,27 @@ static COMPUTED: [&str; 6] = [
 /// The fields that every Deployment of the shared shape is shown with.
 static ALWAYS_SHOWN: [&str; 2] = ["metadata", "schedule"];
 
-/// Members that hold secrets in bodies of the shared shape.
-static SECRET_MEMBERS: [&str; 6] =
-    ["environment_variables", "authorization_token", "token", "password", "secret", "api_key"];
+/// Names of members that hold secrets in bodies of the shared shape, or their ends.
+static SECRET_MEMBERS: [&str; 18] = [
+    "token",
+    "secret",
+    "password",
+    "passwd",
+    "pwd",
+    "passphrase",
+    "credential",
+    "private_key",
+    "api_key",
+    "access_key",
+    "secret_key",
+    "signing_key",
+    "encryption_key",
+    "connection_string",
+    "database_url",
+    "dsn",
+    "cookie",
+    "authorization",
+];
 
 impl Provider {
     /// Every provider that is served.

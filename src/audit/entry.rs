@@ -10,13 +10,19 @@ use serde_json::Value;
 use super::document::{Document, Filed, Stored, seal};
 use super::latest::Latest;
 use super::record::{Completion, Event, Intent, Outcome, Settlement, Unkept};
-use super::redact::Redactor;
+use super::redact::{Redacted, Redactor};
 use crate::clock::Timestamp;
 use crate::deployment::Object;
 use crate::deployment::diff::{self, ChangedPlace};
 use crate::deployment::digest::canonical;
 use crate::ids::ChangeId;
+use crate::key::Scope;
 use crate::provider::{Operation, Provider};
+
+/// The most of a `User-Agent` and of upstream's request id that is kept, in bytes. Both are cut
+/// only when no credential is in them any longer.
+const USER_AGENT_BYTES_MAX: usize = 256;
+const REQUEST_ID_BYTES_MAX: usize = 128;
 
 /// One thing to write.
 #[derive(Debug)]
@@ -103,13 +109,14 @@ impl Opening {
         redactor: &Redactor,
         latest: &Latest,
     ) -> io::Result<(Self, Former)> {
-        let mut redacted = Vec::new();
+        let mut redacted = Redacted::default();
         let (is_kept, mut unkept) = (intent.is_kept, Unkept::default());
         let provider = Provider::named(intent.provider);
         let mut sets_computed = Object::new();
         let patch = intent.patch.take().map(|patch| {
             let mut patch = Value::Object(Arc::unwrap_or_clone(patch).object);
-            redactor.conceal(&mut patch, "/patch", &mut redacted);
+            let broken = intent.violations.iter().chain(&intent.standing);
+            redactor.conceal_patch(&mut patch, broken, "/patch", &mut redacted);
             if let (Some(provider), Value::Object(patch)) = (provider, &patch) {
                 sets_computed = diff::sets_computed(provider, patch);
             }
@@ -130,8 +137,11 @@ impl Opening {
         for violation in intent.violations.iter_mut().chain(&mut intent.standing) {
             redactor.conceal_violation(violation);
         }
-        for text in intent.client.user_agent.iter_mut().chain(&mut intent.deployment_id) {
-            redactor.scrub_in_place(text);
+        if let Some(text) = &mut intent.client.user_agent {
+            *text = redactor.scrub_and_cut(text, USER_AGENT_BYTES_MAX);
+        }
+        if let Some(id) = &mut intent.deployment_id {
+            *id = redactor.deployment_id(id);
         }
         let filed = before.as_ref().map(|before| {
             let deployment_id = intent.deployment_id.as_deref().unwrap_or_default();
@@ -146,6 +156,7 @@ impl Opening {
         });
         let request_id = redactor.scrub(intent.request_id.as_str()).into_owned();
         let (patch, filed) = (patch.transpose()?, filed.transpose()?.flatten());
+        let redacted = redacted.into_paths();
         let opening = Self { intent, request_id, patch, before: filed, unkept, redacted };
         Ok((opening, Former { before, sets_computed }))
     }
@@ -163,7 +174,11 @@ impl Ending {
         former: &Former,
     ) -> Self {
         let before = former.before.as_ref();
-        let mut redacted = Vec::new();
+        // A deployment that was made has a history of its own from here on.
+        let created = completion.deployment_id.as_deref();
+        let created = created.map(|id| redactor.within(Scope::Deployment(id.into())));
+        let redactor = created.as_ref().unwrap_or(redactor);
+        let mut redacted = Redacted::default();
         let after = completion.after.take();
         let after = after.map(|after| redactor.concealed(after, "/after", &mut redacted));
         let lies = before.and_then(|before| Some((&before.document, before.stored?)));
@@ -185,14 +200,18 @@ impl Ending {
         for violation in &mut completion.after_violations {
             redactor.conceal_violation(violation);
         }
-        let answered = completion.upstream.as_mut().and_then(|answer| answer.request_id.as_mut());
-        for text in completion.deployment_id.iter_mut().chain(answered) {
-            redactor.scrub_in_place(text);
+        if let Some(id) = completion.upstream.as_mut().and_then(|answer| answer.request_id.as_mut())
+        {
+            *id = redactor.scrub_and_cut(id, REQUEST_ID_BYTES_MAX);
+        }
+        if let Some(id) = &mut completion.deployment_id {
+            *id = redactor.deployment_id(id);
         }
         let before = before.map(|before| &*before.value);
         let sets = &former.sets_computed;
         let paths = after.map(|after| changed(provider, operation, sets, before, &after));
         let paths = paths.unwrap_or_default();
+        let redacted = redacted.into_paths();
         Self { id, deployment_id: None, completion, after: filed, unkept, paths, redacted }
     }
 

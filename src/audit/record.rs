@@ -30,7 +30,7 @@ pub struct Actor {
 pub struct Client {
     /// The client's address, by `listen.trusted_proxies`.
     pub ip: String,
-    /// Its `User-Agent`, cut to 256 bytes.
+    /// Its `User-Agent`; the record cuts it to 256 bytes.
     pub user_agent: Option<String>,
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::entry::Entry;
 use super::query::Reader;
 use super::record::{Event, EventKind, Settlement};
+use super::redact::Redacted;
 use super::store::{Boxed, Unclear};
 use super::unsettled::{DEPLOYMENTS_MAX, Unsettled};
 use super::{Audit, Unavailable};
@@ -14,6 +15,7 @@ use crate::deployment::diff::{self, Applied};
 use crate::deployment::patch::Patch;
 use crate::deployment::predict::predict;
 use crate::ids::ChangeId;
+use crate::key::Scope;
 use crate::provider::Provider;
 
 /// How long upstream may still be at work on a change whose answer nobody waits for any more:
@@ -46,8 +48,9 @@ impl Audit {
         look: Look,
         told: impl Fn(&Unclear, &Value) -> Applied,
     ) {
-        let redactor = self.shared.redactor.load_full();
-        let stored_id = redactor.scrub(deployment_id);
+        let scope = Scope::Deployment(deployment_id.into());
+        let redactor = self.shared.redaction.load().within(scope);
+        let stored_id = redactor.deployment_id(deployment_id);
         let unclear = match self.shared.reader.unclear(&stored_id).await {
             Ok(unclear) => unclear,
             Err(error) => {
@@ -56,9 +59,16 @@ impl Audit {
             }
         };
         let mut snapshot = snapshot.clone();
-        redactor.conceal(&mut snapshot, "", &mut Vec::new());
-        for change in unclear {
-            let applied = told(&change, &snapshot);
+        redactor.conceal(&mut snapshot, "", &mut Redacted::default());
+        for mut change in unclear {
+            let mut shown = snapshot.clone();
+            if let Some(patch) = &change.patch {
+                let before = change.before.as_mut();
+                before.into_iter().chain([&mut shown]).for_each(|shown| {
+                    redactor.conceal_alike(patch, shown);
+                });
+            }
+            let applied = told(&change, &shown);
             if applied != Some(true) && self.may_be_at_work(&change, look) {
                 continue;
             }

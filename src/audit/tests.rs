@@ -1,6 +1,7 @@
 mod durability;
 mod pages;
 mod questions;
+mod scopes;
 mod secrets;
 
 use std::path::{Path, PathBuf};

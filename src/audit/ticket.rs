@@ -60,8 +60,7 @@ impl Audit {
         let (change, operation) = (intent.id, intent.operation);
         let deployment_id = intent.deployment_id.clone();
         let provider = Provider::named(intent.provider);
-        let redactor = self.shared.redactor.load().knowing(&intent.token);
-        let redactor = Arc::new(redactor);
+        let redactor = Arc::new(self.redactor_of(&intent));
         let is_kept = intent.is_kept;
         let (bytes, shared, by) = (intent.bytes, Arc::clone(&self.shared), Arc::clone(&redactor));
         let made = offload::run(bytes, move || Opening::of(intent, &by, &shared.latest));

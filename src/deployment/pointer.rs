@@ -55,7 +55,7 @@ pub(crate) fn find<'v>(value: &'v Value, pointer: &str) -> Option<&'v Value> {
 }
 
 /// The same, to be altered.
-fn find_mut<'v>(value: &'v mut Value, pointer: &str) -> Option<&'v mut Value> {
+pub(crate) fn find_mut<'v>(value: &'v mut Value, pointer: &str) -> Option<&'v mut Value> {
     keys_of(pointer)?.try_fold(value, |value, key| match value {
         Value::Object(members) => members.get_mut(&*key),
         Value::Array(items) => items.get_mut(index(&key)?),

@@ -7,6 +7,7 @@ use hyper::body::{Body as _, Incoming};
 use super::headers::{Fields, Marks};
 use super::identify::{self, Subject};
 use super::limit::Kind;
+use super::passthrough::path_shown;
 use super::reply::Refusal;
 use super::route::{self, Route, Target};
 use super::snapshot::Asker;
@@ -86,7 +87,7 @@ pub(super) fn admit(
     };
     let route = route::classify(config.upstream.provider, &config.upstream.allow_writes, target)
         .map_err(|refusal| {
-            let event = refused_write(visit, target, &refusal).map(Box::new);
+            let event = refused_write(scene, visit, target, &refusal).map(Box::new);
             // Who sends a body with a read may have meant it for the next request.
             let refusal =
                 if is_read_with_body(target) { refusal.closing(head.version) } else { refusal };
@@ -144,14 +145,19 @@ fn is_read_with_body(target: Target<'_>) -> bool {
 }
 
 /// The event of a write that aims at deployments and is refused for its target.
-fn refused_write(visit: &Visit, target: Target<'_>, refusal: &Refusal) -> Option<Event> {
+fn refused_write(
+    scene: &Scene,
+    visit: &Visit,
+    target: Target<'_>,
+    refusal: &Refusal,
+) -> Option<Event> {
     if Kind::of(target.method) == Kind::Read {
         return None;
     }
     let mut event = visit.event(EventKind::RefusedWrite, visit.received_at);
     event.detail = serde_json::json!({
         "method": target.method.as_str(),
-        "path": target.path.chars().take(512).collect::<String>(),
+        "path": path_shown(scene, visit, target.path),
         "status": refusal.status.as_u16(),
         "message": refusal.message.chars().take(512).collect::<String>(),
     });

@@ -17,6 +17,7 @@ use crate::audit::record::RefusedBody;
 use crate::config::Limits;
 use crate::deployment::patch::{self, Patch};
 use crate::ids::Hex;
+use crate::key::Scope;
 use crate::offload;
 use crate::provider::Operation;
 use crate::waits::Waits;
@@ -120,13 +121,14 @@ pub(super) async fn read(call: &Call, bytes: Bytes, held: &mut Held) -> Result<C
     if takes_none && bytes.is_empty() {
         return Ok(CallBody::Judged(Judged { patch: Arc::default(), bytes }));
     }
+    let scope = Scope::of_call(call.deployment_id.as_deref(), call.caller.actor.fingerprint);
     let (text, key) = (bytes.clone(), call.scene.gateway.key.clone());
     let (provider, deployment_id) = (call.provider(), call.deployment_id.clone());
     let depth_max = call.scene.live.config.limits.json_depth;
     let read = offload::run(bytes.len(), move || {
         let read = patch::parse(provider, &text, depth_max);
         read.and_then(|patch| patch.of(deployment_id.as_deref())).map_err(|error| {
-            let digest = Hex(&key.digest("body", &text)).to_string();
+            let digest = Hex(&key.scoped("body", &scope, &text)).to_string();
             let body = RefusedBody { bytes: text.len() as u64, digest: Some(digest) };
             Unfit { refusal: Refusal::form(error.message).param(error.param), body }
         })

@@ -26,9 +26,6 @@ use crate::offload;
 /// body, whatever `upstream.response_timeout` allows to others: it holds its deployment's turn.
 const PATIENCE_MAX: Duration = Duration::from_mins(1);
 
-/// The most of upstream's request id that is kept, in bytes.
-const REQUEST_ID_BYTES_MAX: usize = 128;
-
 /// Upstream's answer, whole.
 #[derive(Clone, Debug)]
 pub(super) struct Answer {
@@ -148,7 +145,8 @@ impl Answer {
         let id = id.and_then(|id| id.to_str().ok());
         UpstreamAnswer {
             status: Some(self.status.as_u16()),
-            request_id: id.map(|id| id.chars().take(REQUEST_ID_BYTES_MAX).collect()),
+            // The record cuts it, when no credential is in it any longer.
+            request_id: id.map(str::to_owned),
         }
     }
 

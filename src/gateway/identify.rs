@@ -18,9 +18,6 @@ use crate::provider::Credential;
 /// The longest token taken, in bytes.
 const TOKEN_BYTES_MAX: usize = 4096;
 
-/// The most of a `User-Agent` that is recorded, in bytes.
-const USER_AGENT_BYTES_MAX: usize = 256;
-
 /// Who calls.
 #[derive(Debug)]
 pub(super) struct Caller {
@@ -209,14 +206,9 @@ fn missing(accepted: &[Credential]) -> &'static str {
 
 /// What is recorded of where a call came from.
 pub(super) fn client(address: Address, headers: &HeaderMap) -> Client {
-    let agent = headers.get(header::USER_AGENT).map(|value| {
-        let text = String::from_utf8_lossy(value.as_bytes());
-        let mut end = text.len().min(USER_AGENT_BYTES_MAX);
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        text.get(..end).unwrap_or_default().to_owned()
-    });
+    let agent = headers.get(header::USER_AGENT);
+    // The record cuts it, when no credential is in it any longer.
+    let agent = agent.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     Client { ip: address.0.to_string(), user_agent: agent }
 }
 

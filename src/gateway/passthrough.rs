@@ -124,6 +124,16 @@ pub(super) fn target(path: &str, query: Option<&str>) -> Result<Uri, http::uri::
 pub(super) const IDENTITY: (header::HeaderName, HeaderValue) =
     (header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
 
+/// A path as events tell it: without credentials where it has to be cut.
+pub(super) fn path_shown(scene: &Scene, visit: &Visit, path: &str) -> String {
+    if path.len() <= PATH_BYTES_MAX {
+        return path.to_owned();
+    }
+    let caller = visit.caller.as_ref();
+    let caller = caller.map(|caller| (caller.actor.fingerprint, &caller.token));
+    scene.gateway.audit.scrub_and_cut(path, PATH_BYTES_MAX, caller)
+}
+
 impl OtherWrite {
     fn of(
         scene: &Scene,
@@ -135,8 +145,7 @@ impl OtherWrite {
             return None;
         }
         let gateway = Arc::clone(&scene.gateway);
-        let mut path = head.uri.path().to_owned();
-        path.truncate(PATH_BYTES_MAX);
+        let path = path_shown(scene, visit, head.uri.path());
         Some(Box::new(Self {
             subject: scene.subject(visit),
             started: gateway.clock.instant(),

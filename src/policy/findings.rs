@@ -14,7 +14,11 @@ use super::{Enforcement, Violation};
 pub(super) const FINDINGS_MAX: usize = 100;
 
 /// The most characters of a text, and the most bytes of a list or object, in `actual`.
-const ACTUAL_CHARS_MAX: usize = 256;
+pub(crate) const ACTUAL_CHARS_MAX: usize = 256;
+
+/// The most characters of a text that are kept until it was searched for secrets: beyond what is
+/// shown, as many as the longest token has, so that none is cut that begins before.
+const ACTUAL_CHARS_KEPT_MAX: usize = ACTUAL_CHARS_MAX + 4_096;
 
 /// The longest path, in bytes, that is told; above it, the place around is named instead.
 const PATH_BYTES_MAX: usize = 1_024;
@@ -163,7 +167,7 @@ fn by_path(found: BTreeMap<Rank, Violation>) -> Vec<Violation> {
 fn bounded(actual: Value) -> Option<Value> {
     match actual {
         Value::String(text) => {
-            let end = text.char_indices().nth(ACTUAL_CHARS_MAX).map(|(end, _)| end);
+            let end = text.char_indices().nth(ACTUAL_CHARS_KEPT_MAX).map(|(end, _)| end);
             let cut = end.and_then(|end| text.get(..end)).map(|cut| format!("{cut}…"));
             Some(cut.unwrap_or(text).into())
         }

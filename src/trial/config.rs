@@ -1,9 +1,9 @@
 //! The configuration file and its environment.
 
 use super::assert_shown;
-use crate::audit::redact::Redactor;
+use crate::audit::redact::{Redacted, Redaction};
 use crate::config::check::check_text;
-use crate::key::Key;
+use crate::key::{Key, Scope};
 
 /// Any text gives a configuration, or complaints of which one forbids it; each names its line.
 ///
@@ -39,7 +39,8 @@ pub fn config(text: &[u8]) {
         let budgets = config.rate_limit.map_or(vec![], |limit| vec![limit.read, limit.write]);
         assert!(budgets.iter().all(|budget| budget.per_second > 0 && budget.burst > 0));
         let key = Key::from_bytes([7; 32]);
-        let redactor = Redactor::new(key, config.upstream.provider, &config.redact);
-        redactor.conceal(&mut serde_json::json!({"metadata": [{}]}), "", &mut Vec::new());
+        let redaction = Redaction::new(key, config.upstream.provider, &config.redact);
+        let redactor = redaction.within(Scope::Gateway);
+        redactor.conceal(&mut serde_json::json!({"metadata": [{}]}), "", &mut Redacted::default());
     }
 }

@@ -1,63 +1,151 @@
-//! What looks like a credential inside a text.
+//! What looks like a credential inside a text, found in one pass: each byte is looked at a few
+//! times, whatever the text.
 
 use std::ops::Range;
 
+use super::name::{Named, Names};
+use super::text::{Ahead, Text};
+use super::work::looked;
+use crate::key::CONCEALED;
 use crate::scan::any_three;
 
-/// How the tokens of the known providers begin.
-const TOKEN_PREFIXES: [&str; 2] = ["pt-", "sk-ant-"];
+mod pair;
+mod shape;
+mod url;
 
 /// The fewest characters, after a prefix or `Bearer`, that make a token.
 pub(super) const TOKEN_BYTES_MIN: usize = 8;
 
-/// The fewest bytes of a text that holds a token: the shortest prefix and the rest of it.
-const SHORTEST: usize = 3 + TOKEN_BYTES_MIN;
+/// The most credentials that are told apart in one text; the rest of it is concealed as one.
+pub(super) const CREDENTIALS_MAX: usize = 1_000;
 
-/// Where the first credential in `text` lies.
-pub(super) fn credential(text: &str) -> Option<Range<usize>> {
-    if text.len() < SHORTEST || !may_hold_one(text) {
-        return None;
-    }
-    let mut before = b' ';
-    text.bytes().enumerate().find_map(|(at, byte)| {
-        let fresh = !before.is_ascii_alphanumeric();
-        before = byte;
-        let likely = fresh && matches!(byte, b'p' | b's' | b'b' | b'B');
-        let (start, bytes) = likely.then(|| text.get(at..).and_then(token)).flatten()?;
-        Some(at + start..at + start + bytes)
-    })
+/// The length of a digest in a secret's place.
+const CONCEALED_BYTES: usize = CONCEALED.len() + 32;
+
+/// The credentials in a text. They may overlap: within one, the beginning of another is looked for
+/// that goes on behind it.
+pub(super) struct Credentials<'t> {
+    text: Text<'t>,
+    names: &'t Names,
+    /// The place that is looked at next.
+    next: usize,
+    found: usize,
+    token_end: Ahead,
+    dot: Ahead,
+    authority_end: Ahead,
+    space: Ahead,
+    at_sign: Ahead,
+    value_end: Ahead,
+    json_end: Ahead,
+    line_end: Ahead,
+    /// A line's end, and that of the text in it.
+    line: (usize, usize),
+    quotes: [Ahead; 3],
 }
 
-/// Whether a token's beginning stands anywhere in `text`, be it in the midst of a word: nearly
+impl<'t> Credentials<'t> {
+    /// The credentials in `text`, in which pairs are secret by `names`.
+    pub(super) fn of(text: &'t [u8], names: &'t Names) -> Self {
+        Self {
+            text: Text(text),
+            names,
+            next: 0,
+            found: 0,
+            token_end: Ahead::default(),
+            dot: Ahead::default(),
+            authority_end: Ahead::default(),
+            space: Ahead::default(),
+            at_sign: Ahead::default(),
+            value_end: Ahead::default(),
+            json_end: Ahead::default(),
+            line_end: Ahead::default(),
+            line: (0, 0),
+            quotes: [Ahead::default(); 3],
+        }
+    }
+
+    /// The credential that the byte at `at` begins or announces.
+    fn announced(&mut self, at: usize, byte: u8) -> Option<Range<usize>> {
+        match byte {
+            b':' if self.text.has(at + 1, "//") => self.url(at + 3),
+            b':' if self.text.has(at + 1, "\\/\\/") => self.url(at + 5),
+            b':' | b'=' => self.pair(at),
+            b'b' | b'B' => self.scheme(at).or_else(|| self.private_key(at)),
+            b'p' | b's' | b'g' | b'x' | b'A' => self.prefixed(at, byte),
+            b'e' => self.web_token(at),
+            b'h' | b'H' => self.hook(at),
+            _ => None,
+        }
+    }
+
+    /// Whether a word begins at `at`.
+    fn is_fresh(&self, at: usize) -> bool {
+        !self.text.before(at).is_some_and(|byte| byte.is_ascii_alphanumeric())
+    }
+
+    /// Whether the range lies within a secret's digest already.
+    fn is_concealed(&self, range: &Range<usize>) -> bool {
+        let digits = range.start + CONCEALED.len();
+        let digits = self.text.part(digits, range.start + CONCEALED_BYTES);
+        range.len() <= CONCEALED_BYTES
+            && self.text.has(range.start, CONCEALED)
+            && digits.len() + CONCEALED.len() == CONCEALED_BYTES
+            && digits.iter().all(u8::is_ascii_hexdigit)
+    }
+}
+
+impl Iterator for Credentials<'_> {
+    type Item = Range<usize>;
+
+    fn next(&mut self) -> Option<Range<usize>> {
+        while let Some(byte) = self.text.at(self.next) {
+            let at = self.next;
+            self.next += 1;
+            let Some(found) = self.announced(at, byte) else { continue };
+            if found.is_empty() || self.is_concealed(&found) {
+                continue;
+            }
+            self.found += 1;
+            if self.found < CREDENTIALS_MAX {
+                return Some(found);
+            }
+            self.next = self.text.end();
+            return Some(found.start..self.next);
+        }
+        None
+    }
+}
+
+/// Whether a beginning of any credential stands in `text`, be it in the midst of a word: nearly
 /// all texts are done with here.
-fn may_hold_one(text: &str) -> bool {
+pub(super) fn may_hold_one(text: &str) -> bool {
+    looked(text.len());
     any_three(text.as_bytes(), |one, two, three| {
-        let pt = one == b'p' && two == b't' && three == b'-';
-        let sk = one == b's' && two == b'k' && three == b'-';
-        let bea = one | 0x20 == b'b' && two | 0x20 == b'e' && three | 0x20 == b'a';
-        pt || sk || bea
+        let is = |word: &[u8; 3]| {
+            let [a, b, c] = word;
+            one == *a && two == *b && three == *c
+        };
+        let (lower, lower_two, lower_three) = (one | 0x20, two | 0x20, three | 0x20);
+        let folded = |word: &[u8; 3]| {
+            let [a, b, c] = word;
+            lower == *a && lower_two == *b && lower_three == *c
+        };
+        let tokens =
+            is(b"pt-") || is(b"sk-") || is(b"xox") || is(b"glp") || is(b"eyJ") || is(b"b_p");
+        let github = one == b'g' && two == b'h' && three.wrapping_sub(b'o') < 7;
+        let aws = (one == b'K' || one == b'S') && two == b'I' && three == b'A';
+        let words = folded(b"bea") || folded(b"sic") || is(b"BEG") || folded(b"s.s");
+        let pair = (two == b'=' || two == b':') && one.wrapping_sub(b'0') > 9;
+        tokens || github || aws || words || pair || one == b'%'
     })
 }
 
-/// Whether `text` holds the word that announces a token.
-pub(super) fn announces(text: &str) -> bool {
-    text.as_bytes().windows(6).any(|word| word.eq_ignore_ascii_case(b"bearer"))
-}
-
-/// Where the token is that `text` begins with or announces: its start and its length in bytes.
-fn token(text: &str) -> Option<(usize, usize)> {
-    let long = |token: &str| {
-        // The characters of a token68 (RFC 9110, 11.2).
-        let in_token = |b: &u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(b);
-        let bytes = token.bytes().take_while(in_token).count();
-        (bytes >= TOKEN_BYTES_MIN).then_some(bytes)
-    };
-    if let Some(prefix) = TOKEN_PREFIXES.into_iter().find(|prefix| text.starts_with(prefix)) {
-        return long(text.get(prefix.len()..)?).map(|bytes| (0, prefix.len() + bytes));
+/// Whether a name in a text says that its value is secret.
+fn is_secret(named: Named, value: &[u8]) -> bool {
+    let is_amount = || value.iter().all(|byte| byte.is_ascii_digit() || b",.%".contains(byte));
+    match named {
+        Named::Secret => true,
+        Named::Counted => !is_amount(),
+        Named::Plain | Named::Variables | Named::Environment => false,
     }
-    let announced = text.get(..6).filter(|word| word.eq_ignore_ascii_case("bearer"))?;
-    let rest = text.get(announced.len()..)?;
-    let token = rest.trim_start_matches([' ', ':', '\t']);
-    let start = text.len() - token.len();
-    (start > announced.len()).then(|| long(token)).flatten().map(|bytes| (start, bytes))
 }

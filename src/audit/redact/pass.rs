@@ -4,29 +4,28 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::name::same_name;
-use super::{POINTERS_MAX, Redactor, fits, text_of};
+use super::listed::{At, Redacted};
+use super::name::Named;
+use super::variables::is_list;
+use super::{Redactor, fits, text_of};
 use crate::deployment::Object;
-use crate::deployment::pointer::push_segment;
 
-/// The secret member whose text is a list of variables.
-const VARIABLES: &str = "environment_variables";
+/// The members that name something and hold its value, side by side.
+const PAIRS: [(&str, &str); 6] = [
+    ("name", "value"),
+    ("key", "value"),
+    ("Name", "Value"),
+    ("Key", "Value"),
+    ("header", "value"),
+    ("variable", "value"),
+];
 
 /// One pass through one document.
 pub(super) struct Pass<'a> {
     pub(super) redactor: &'a Redactor,
     /// The pointer to the document.
     pub(super) prefix: &'a str,
-    pub(super) redacted: &'a mut Vec<String>,
-}
-
-/// Where a pass is, by the way that it went: it is spelt as a pointer only where something is
-/// concealed.
-#[derive(Clone, Copy)]
-pub(super) enum At<'w> {
-    Document,
-    Member(&'w At<'w>, &'w str),
-    Element(&'w At<'w>, usize),
+    pub(super) redacted: &'a mut Redacted,
 }
 
 impl Pass<'_> {
@@ -58,15 +57,17 @@ impl Pass<'_> {
     }
 
     fn members(&mut self, members: &mut Object, below: &[&[String]], at: At<'_>) {
+        let paired = self.redactor.paired(members);
         self.names(members, at);
         for (name, value) in members {
             let here = At::Member(&at, name);
-            if !self.redactor.is_secret_member(name) {
-                self.value(value, &narrowed(below, name), here);
-            } else if same_name(name, VARIABLES) {
-                self.variables(value, here);
-            } else {
-                self.whole(value, here);
+            let is_paired = paired
+                .is_some_and(|(paired, counted)| name == paired && !(counted && is_amount(value)));
+            match self.redactor.meaning(name, value) {
+                _ if is_paired => self.whole(value, here),
+                Named::Variables | Named::Environment => self.variables(value, here),
+                Named::Secret | Named::Counted => self.whole(value, here),
+                Named::Plain => self.value(value, &narrowed(below, name), here),
             }
         }
     }
@@ -109,6 +110,7 @@ impl Pass<'_> {
         }
     }
 
+    /// One variable of a list. A `key` beside a `name` is its value.
     fn listed_variable(&mut self, item: &mut Value, at: At<'_>) {
         match item {
             Value::String(text) => {
@@ -117,11 +119,11 @@ impl Pass<'_> {
             }
             Value::Object(members) => {
                 self.names(members, at);
+                let name_of = if members.contains_key("name") { "name" } else { "key" };
                 for (name, value) in members {
-                    let is_name = matches!(name.as_str(), "name" | "key");
                     let here = At::Member(&at, name);
                     match value {
-                        Value::String(_) if is_name => self.value(value, &[], here),
+                        Value::String(_) if name == name_of => self.value(value, &[], here),
                         _ => self.whole(value, here),
                     }
                 }
@@ -131,36 +133,69 @@ impl Pass<'_> {
     }
 
     /// Conceals a value as one. Null stays: it says that there is nothing.
-    fn whole(&mut self, value: &mut Value, at: At<'_>) {
+    pub(super) fn whole(&mut self, value: &mut Value, at: At<'_>) {
         if !value.is_null() {
-            *value = self.redactor.key.conceal(&text_of(value)).into();
+            *value = self.redactor.hidden(&text_of(value)).into();
             self.list(at);
         }
     }
 
     fn list(&mut self, at: At<'_>) {
-        if self.redacted.len() < POINTERS_MAX {
-            let mut path = self.prefix.to_owned();
-            at.spell(&mut path);
-            self.redacted.push(path);
-        }
+        self.redacted.list(self.prefix, at);
     }
 }
 
-impl At<'_> {
-    /// Adds the way to `path`, segment by segment.
-    fn spell(&self, path: &mut String) {
-        match self {
-            Self::Document => {}
-            Self::Member(above, name) => {
-                above.spell(path);
-                push_segment(path, name);
-            }
-            Self::Element(above, index) => {
-                above.spell(path);
-                push_segment(path, &index.to_string());
-            }
+impl Redactor {
+    /// The meaning of a member's name for the value that it has.
+    pub(super) fn meaning(&self, name: &str, value: &Value) -> Named {
+        match self.rules.names.of(name) {
+            Named::Counted if is_amount(value) => Named::Plain,
+            Named::Environment if !holds_variables(value) => Named::Plain,
+            named => named,
         }
+    }
+
+    /// The member that holds the value of a secret that another one names, and whether that may
+    /// be an amount.
+    pub(super) fn paired(&self, members: &Object) -> Option<(&'static str, bool)> {
+        PAIRS.iter().find_map(|(name, value)| {
+            let _value = members.get(*value)?;
+            let name = members.get(*name)?.as_str()?;
+            match self.rules.names.of(name) {
+                Named::Secret | Named::Variables => Some((*value, false)),
+                Named::Counted => Some((*value, true)),
+                Named::Plain | Named::Environment => None,
+            }
+        })
+    }
+}
+
+/// Whether a value may be a number of things.
+pub(super) fn is_amount(value: &Value) -> bool {
+    matches!(value, Value::Number(_) | Value::Bool(_) | Value::Null)
+}
+
+/// Whether a value is variables, in any of their forms, and nothing else that has a name.
+fn holds_variables(value: &Value) -> bool {
+    let is_scalar = |value: &Value| !matches!(value, Value::Object(_) | Value::Array(_));
+    match value {
+        Value::String(text) => is_list(text),
+        Value::Object(members) => {
+            let is_reference = members.contains_key("id") || members.contains_key("type");
+            !members.is_empty() && !is_reference && members.values().all(is_scalar)
+        }
+        Value::Array(items) => {
+            let is_variable = |item: &Value| match item {
+                Value::String(text) => is_list(text),
+                Value::Object(pair) => {
+                    let (name, key) = (pair.contains_key("name"), pair.contains_key("key"));
+                    name && key || (name || key) && pair.contains_key("value")
+                }
+                _ => false,
+            };
+            !items.is_empty() && items.iter().all(is_variable)
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 

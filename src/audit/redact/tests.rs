@@ -1,21 +1,32 @@
+mod work;
+
 use serde_json::json;
 
 use super::*;
-use crate::policy::Enforcement;
+use crate::cases::{Case, cases};
+use crate::deployment::Object;
+use crate::key::CONCEALED;
+use crate::policy::{Enforcement, Violation};
+
+fn scope() -> Scope {
+    Scope::Deployment("dep_1".into())
+}
 
 fn redactor(pointers: &[&str]) -> Redactor {
     let pointers: Vec<String> = pointers.iter().map(|pointer| (*pointer).to_owned()).collect();
-    Redactor::new(Key::from_bytes([7; 32]), Provider::named("qoder-cn").unwrap(), &pointers)
+    let provider = Provider::named("qoder-cn").unwrap();
+    Redaction::new(Key::from_bytes([7; 32]), provider, &pointers).within(scope())
 }
 
 fn hidden(secret: &str) -> String {
-    Key::from_bytes([7; 32]).conceal(secret)
+    Key::from_bytes([7; 32]).conceal(&scope(), secret)
 }
 
 fn concealed(mut value: Value, pointers: &[&str]) -> (Value, Vec<String>) {
-    let (mut redacted, mut told) = (Vec::new(), Vec::new());
+    let (mut redacted, mut told) = (Redacted::default(), Redacted::default());
     let shared = redactor(pointers).concealed(value.clone().into(), "/patch", &mut told);
     redactor(pointers).conceal(&mut value, "/patch", &mut redacted);
+    let (redacted, told) = (redacted.into_paths(), told.into_paths());
     assert_eq!((&*shared, &told), (&value, &redacted), "one that is shared is concealed alike");
     (value, redacted)
 }
@@ -23,9 +34,9 @@ fn concealed(mut value: Value, pointers: &[&str]) -> (Value, Vec<String>) {
 #[test]
 fn a_document_without_secrets_is_not_copied() {
     let document = Arc::new(json!({"name": "daily", "resources": [{"url": "https://x"}], "n": 1}));
-    let mut redacted = Vec::new();
+    let mut redacted = Redacted::default();
     let same = redactor(&[]).concealed(Arc::clone(&document), "/after", &mut redacted);
-    assert!(Arc::ptr_eq(&same, &document) && redacted.is_empty());
+    assert!(Arc::ptr_eq(&same, &document) && redacted.paths().is_empty());
 }
 
 #[test]
@@ -77,7 +88,7 @@ fn variables_are_concealed_one_by_one_and_what_is_between_them_stays() {
 fn a_token_that_stands_as_the_name_of_a_variable_is_concealed() {
     let redactor = redactor(&[]).knowing(&crate::key::Token::new("abcdEFGH1234"));
     let mut value = json!({"environment_variables": "abcdEFGH1234=1;B=2"});
-    redactor.conceal(&mut value, "", &mut Vec::new());
+    redactor.conceal(&mut value, "", &mut Redacted::default());
     let (name, one, two) = (hidden("abcdEFGH1234"), hidden("1"), hidden("2"));
     assert_eq!(value["environment_variables"], format!("{name}={one};B={two}"));
 }
@@ -107,6 +118,111 @@ fn configured_pointers_conceal_what_they_mean_and_nothing_else() {
     assert_eq!(value, expected);
     let expected = ["/patch/metadata/a~1b/x", "/patch/metadata/a~1b/y", "/patch/metadata/c/x"];
     assert_eq!(redacted, expected);
+}
+
+/// The cases of one file, each part without the marks of what is secret in it.
+fn cases_of(file: &str) -> Vec<Case> {
+    let name = format!("{file}.txt:");
+    let cases: Vec<_> =
+        cases("redact").into_iter().filter(|case| case.title.contains(&name)).collect();
+    assert!(!cases.is_empty(), "{file} holds cases");
+    cases
+}
+
+/// `text` with `<>` in place of every digest.
+fn shown(text: &str) -> String {
+    let mut parts = text.split(CONCEALED);
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |shown, part| shown + "<>" + &part[32..])
+}
+
+fn unmarked(text: &str) -> String {
+    text.replace(['<', '>'], "")
+}
+
+#[test]
+fn a_name_is_secret_as_its_file_says() {
+    let names = Names::new(Provider::named("qoder-cn").unwrap().secret_members);
+    let mut seen = 0;
+    for case in cases_of("names") {
+        let [list, expected] = case.parts.as_slice() else { panic!("{}", case.title) };
+        let list = list.split('"').enumerate().flat_map(|(place, part)| {
+            if place % 2 == 1 { vec![part] } else { part.split_whitespace().collect() }
+        });
+        for name in list {
+            let named = format!("{:?}", names.of(name)).to_lowercase();
+            let is_amount = expected == "counted" || expected == "secret" && named == "counted";
+            assert!(named == *expected || is_amount, "{name} is {named}, not {expected}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 80);
+}
+
+#[test]
+fn a_document_keeps_what_its_case_says() {
+    for case in cases_of("documents") {
+        let [given, expected] = case.parts.as_slice() else { panic!("{}", case.title) };
+        let given = serde_json::from_str(&unmarked(given)).expect(&case.title);
+        let (left, redacted) = concealed(given, &[]);
+        let left: Value = serde_json::from_str(&shown(&left.to_string())).unwrap();
+        let expected: Value = serde_json::from_str(expected).expect(&case.title);
+        assert_eq!(left, expected, "{}", case.title);
+        assert_eq!(redacted.is_empty(), !expected.to_string().contains("<>"), "{}", case.title);
+    }
+}
+
+#[test]
+fn a_list_of_variables_keeps_what_its_case_says() {
+    for case in cases_of("variables") {
+        let [given, expected] = case.parts.as_slice() else { panic!("{}", case.title) };
+        let left = redactor(&[]).variables(&unmarked(given));
+        assert_eq!(shown(&left), *expected, "{}", case.title);
+    }
+}
+
+#[test]
+fn a_credential_in_a_text_is_concealed_to_its_very_ends() {
+    let lines = |file| {
+        let parts: Vec<_> = cases_of(file).into_iter().flat_map(|case| case.parts).collect();
+        parts.join("\n")
+    };
+    for line in lines("texts").lines() {
+        let mut expected = String::new();
+        for part in line.split('>') {
+            let (plain, secret) = part.split_once('<').unwrap_or((part, ""));
+            expected.push_str(plain);
+            if !secret.is_empty() {
+                expected.push_str(&hidden(secret));
+            }
+        }
+        let clean = redactor(&[]).scrub(&unmarked(line)).into_owned();
+        assert_eq!(clean, expected, "{line}");
+        assert!(redactor(&[]).is_plain(&clean), "{clean} is clean");
+    }
+    let plain = std::fs::read_to_string("tests/data/redact/plain.txt").unwrap();
+    for plain in plain.lines() {
+        assert!(matches!(redactor(&[]).scrub(plain), Cow::Borrowed(_)), "{plain}");
+    }
+}
+
+#[test]
+fn a_private_key_is_concealed_to_its_end_or_to_that_of_the_text() {
+    let key = "-----BEGIN RSA PRIVATE KEY-----\nMIIabc=\nabc\n-----END RSA PRIVATE KEY-----";
+    let scrub = |text: &str| redactor(&[]).scrub(text).into_owned();
+    assert_eq!(scrub(&format!("use {key}\nwell")), format!("use {}\nwell", hidden(key)));
+    let block = "-----BEGIN PGP PRIVATE KEY BLOCK-----\\nabc\\n-----END PGP PRIVATE KEY BLOCK-----";
+    assert_eq!(scrub(&format!("{block} {key}")), format!("{} {}", hidden(block), hidden(key)));
+    let open = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl and all the rest";
+    assert_eq!(scrub(&format!("a {open}")), format!("a {}", hidden(open)));
+}
+
+#[test]
+fn beyond_a_bound_the_rest_of_a_text_is_concealed_as_one() {
+    let text = "pt-0123456789 ".repeat(3 * credential::CREDENTIALS_MAX);
+    let clean = redactor(&[]).scrub(&text).into_owned();
+    assert_eq!(clean.matches(CONCEALED).count(), credential::CREDENTIALS_MAX);
+    assert!(!clean.contains("pt-"));
 }
 
 #[test]
@@ -154,10 +270,10 @@ fn a_violation_shows_no_secret() {
 #[test]
 fn a_violation_shows_no_secret_below_its_own_place() {
     let mut violation = Violation {
-        rule: "metadata.forbidden_keys".to_owned(),
+        rule: "metadata.key_pattern".to_owned(),
         enforcement: Enforcement::Deny,
         path: "/metadata/cas".to_owned(),
-        message: "metadata.forbidden_keys: `metadata.cas` is forbidden".to_owned(),
+        message: "metadata.key_pattern: `metadata.cas` does not fit".to_owned(),
         actual: Some(json!({"key": "hunter2", "plain": "x"})),
     };
     redactor(&["/metadata/cas/key"]).conceal_violation(&mut violation);

@@ -1,7 +1,7 @@
 use super::*;
-use crate::audit::redact::Redactor;
+use crate::audit::redact::{Redacted, Redaction};
 use crate::deployment::Object;
-use crate::key::Token;
+use crate::key::{Scope, Token};
 use crate::policy::{Enforcement, Violation};
 use crate::trial::seeded;
 use crate::trial::source::Source;
@@ -13,7 +13,7 @@ const MARK: &str = "S3cr3tM4rk";
 const POINTERS: [&str; 3] = ["/metadata/customer", "/resources/*/url", "/a~1b/~01"];
 
 /// How secret members are named, however that is spelt.
-const MEMBERS: [&str; 8] = [
+const MEMBERS: [&str; 16] = [
     "token",
     "Password",
     "SECRET",
@@ -22,6 +22,14 @@ const MEMBERS: [&str; 8] = [
     "authorization_token",
     "environmentVariables",
     "environment_variables",
+    "github_token",
+    "clientSecret",
+    "db_passwd",
+    "private-key",
+    "Credentials",
+    "x-api-key",
+    "Set-Cookie",
+    "connection_string",
 ];
 
 /// The caller's own: like those of the providers, or like nothing else.
@@ -43,6 +51,17 @@ fn any_text(source: &mut Source<'_>, own: &Token) -> String {
         format!("sk-ant-x{MARK}"),
         format!("Bearer {MARK}"),
         format!("bEARER: \t{MARK}=="),
+        format!("ghp_{MARK}"),
+        format!("sk-{MARK}9"),
+        format!("xoxb-{MARK}"),
+        format!("eyJ{MARK}.eyJ{MARK}.{MARK}"),
+        format!("https://u:{MARK}@host/p"),
+        format!("https://host/?access_token={MARK}&x=1"),
+        format!("password={MARK}"),
+        format!("\"client_secret\": \"a {MARK}\""),
+        format!("Authorization: token {MARK}"),
+        format!("-----BEGIN PRIVATE KEY-----{MARK}"),
+        format!("%70t-{MARK}"),
         own.to_owned(),
     ];
     let credential = &likely[source.below(likely.len())];
@@ -133,14 +152,15 @@ fn pointers() -> Vec<String> {
 #[test]
 fn a_secret_planted_anywhere_survives_in_no_document() {
     let provider = Provider::named("qoder-cn").unwrap();
-    let redactor = Redactor::new(Key::from_bytes([7; 32]), provider, &pointers());
+    let redaction = Redaction::new(Key::from_bytes([7; 32]), provider, &pointers());
     seeded::each(3_000, 1 << 10, |source| {
         let own = any_token(source);
         let document = any_document(source, &own);
-        let mut redacted = Vec::new();
-        let redactor = redactor.knowing(&own);
+        let mut redacted = Redacted::default();
+        let redactor = redaction.within(Scope::Gateway).knowing(&own);
         let left = redactor.concealed(document.clone().into(), "/patch", &mut redacted);
         assert!(!left.to_string().contains(MARK), "{document}\n{left}");
+        let redacted = redacted.into_paths();
         assert!(!redacted.is_empty() && !redacted.concat().contains(MARK), "{redacted:?}");
         let text = any_text(source, &own);
         let clean = redactor.scrub(&text);
