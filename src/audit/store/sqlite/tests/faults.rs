@@ -78,9 +78,7 @@ async fn a_write_ahead_log_that_a_large_record_let_grow_is_cut() {
     let database = folder.path().join("log.db");
     let mut store = filled(&database).await;
     let mut large = opening(&json!({}));
-    let noise = |n: u32| crate::ids::Hex(&Document::of(&n.into()).digest).to_string();
-    let noise: Vec<_> = (0..300_000).map(noise).collect();
-    large.before = Some(Document::of(&json!(noise)).file(None).unwrap());
+    large.patch = Some(vec![7; 12 << 20]);
     // Who reads keeps what it reads in the way.
     let mut reader = options(&database).connect().await.unwrap();
     let mut reading = reader.begin().await.unwrap();
