@@ -246,8 +246,8 @@ impl Staged {
         self.key.id()
     }
 
-    /// Puts it in its place in one step. The key `former`, if it lies there, is kept beside, and its
-    /// file told.
+    /// Puts it in its place in one step. The key `former`, if it lies there, is kept beside, and
+    /// its file told.
     pub fn put_in_place(self, former: Option<KeyId>) -> Result<Option<PathBuf>, KeyError> {
         let kept = former.map(|former| extended(&self.path, &former.to_string()));
         let linked = match &kept {

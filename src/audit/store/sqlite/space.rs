@@ -11,9 +11,9 @@ use crate::clock::Timestamp;
 /// The bytes of write-ahead log that stay on the disk.
 pub(super) const WAL_BYTES_KEPT: u32 = 4 << 20;
 
-/// The pages of write-ahead log after which SQLite moves them into the database, inside a commit.
-/// The rest of what is kept is for the last transaction before that.
-pub(super) const WAL_PAGES_MAX: &str = "800";
+/// The pages of write-ahead log, of 4 KiB, after which SQLite moves them into the database, inside
+/// a commit.
+pub(super) const WAL_PAGES_MAX: &str = "1000";
 
 /// How much the write-ahead log grows before it is tried again to cut it: a reader may be in the
 /// way.

@@ -17,7 +17,7 @@ use crate::ids::{ChangeId, Fingerprint, RequestId};
 use crate::provider::Operation;
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
-const PREPARATION: Preparation = Preparation { key: None, at: NOW };
+const PREPARATION: Preparation = Preparation { key: Some(KeyId::from_bytes([3; 8])), at: NOW };
 
 fn opening(patch: &Value) -> Opening {
     let intent = Intent {
@@ -111,6 +111,8 @@ async fn the_tables_refuse_what_the_log_must_not_suffer() {
         ("UPDATE snapshots SET body = x'00'", "never altered"),
         ("UPDATE settlements SET applied = 1", "never altered"),
         ("UPDATE events SET at = 1", "never altered"),
+        ("UPDATE keys SET at = 1", "never altered"),
+        ("DELETE FROM keys", "is kept"),
         ("INSERT INTO settlements VALUES (2, 'answer', 1, 1)", "unknown outcome"),
         ("DELETE FROM changes WHERE seq = 1", "only pruning"),
         ("DELETE FROM ends", "only pruning"),
@@ -160,6 +162,7 @@ async fn no_row_is_replaced() {
         format!("changes ({columns}) SELECT {values}, id FROM changes"),
         "snapshots SELECT number, digest, base, depth, x'00' FROM snapshots".to_owned(),
         "events (seq, at, kind, detail) VALUES (1, 1, 'reload', '{}')".to_owned(),
+        "keys SELECT number, id, first_seq, 9 FROM keys".to_owned(),
     ];
     let left_out = [
         "ends (seq, outcome, completed_at) VALUES (2, 'applied', 1)",

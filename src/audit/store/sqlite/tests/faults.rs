@@ -73,6 +73,27 @@ async fn what_broke_is_told_where_sqlite_has_rolled_back_by_itself() {
 }
 
 #[tokio::test]
+async fn a_write_ahead_log_that_a_large_record_let_grow_is_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("log.db");
+    let mut store = filled(&database).await;
+    let mut large = opening(&json!({}));
+    large.patch = Some(vec![7; 12 << 20]);
+    // Who reads keeps what it reads in the way.
+    let mut reader = options(&database).connect().await.unwrap();
+    let mut reading = reader.begin().await.unwrap();
+    sqlx::query("SELECT count(*) FROM changes").execute(&mut *reading).await.unwrap();
+    store.write(&[&Entry::Opening(Box::new(large))]).await.unwrap();
+    let grown = store.wal_bytes();
+    assert!(grown > 2 * u64::from(WAL_BYTES_KEPT), "{grown}");
+    store.trim().await.unwrap();
+    assert_eq!(store.wal_bytes(), grown);
+    reading.rollback().await.unwrap();
+    store.checkpoint().await.unwrap();
+    assert_eq!(store.wal_bytes(), 0);
+}
+
+#[tokio::test]
 async fn a_database_that_is_found_damaged_stays_suspect() {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("log.db");
