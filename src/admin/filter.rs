@@ -148,9 +148,10 @@ fn pointer(text: &str) -> Result<String, BadFilter> {
 }
 
 fn search(text: &str) -> Result<String, BadFilter> {
-    let fits = text.chars().count() <= SEARCH_CHARS_MAX;
+    // SQLite ends a text at the first NUL, and would find everything.
+    let fits = text.chars().count() <= SEARCH_CHARS_MAX && !text.contains('\0');
     let found = fits.then(|| text.to_owned());
-    found.ok_or(BadFilter { param: "q", fix: "write at most 200 characters" })
+    found.ok_or(BadFilter { param: "q", fix: "write at most 200 characters, without NUL" })
 }
 
 #[cfg(test)]

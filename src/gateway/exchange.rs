@@ -179,7 +179,22 @@ async fn see_after(call: &Call, sent: &Result<Answer, Unanswered>) -> Option<See
             return shown;
         }
     }
-    snapshot::read(call, call.deployment_id.as_deref()?).await.ok()
+    let made = || created_id(call, sent.as_ref().ok()?);
+    let id = call.deployment_id.clone().or_else(made)?;
+    snapshot::read(call, &id).await.ok()
+}
+
+/// The id of the deployment that a create has made, where upstream names it by its URL alone
+/// (RFC 9110, 15.3.2).
+fn created_id(call: &Call, answer: &Answer) -> Option<String> {
+    let location = answer.headers.get(http::header::LOCATION)?.to_str().ok()?;
+    let path = location.split(['?', '#']).next()?;
+    let (above, id) = path.rsplit_once('/')?;
+    let below = format!("{}/deployments", call.provider().base_path);
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+    let is_id = (1..=256).contains(&id.len()) && id.bytes().all(is_plain);
+    let is_made = call.operation == Operation::Create && answer.outcome() == Outcome::Applied;
+    (is_made && is_id && above.ends_with(&below)).then(|| id.to_owned())
 }
 
 fn complete(
@@ -190,7 +205,8 @@ fn complete(
 ) -> Completion {
     let after = after.map(|after| Arc::clone(&after.document));
     let created = after.as_deref().and_then(id_of).filter(|_| call.operation == Operation::Create);
-    let deployment_id = created.map(str::to_owned);
+    let located = || created_id(call, sent.as_ref().ok()?);
+    let deployment_id = created.map(str::to_owned).or_else(located);
     let upstream = match sent {
         Ok(answer) => Some(answer.told()),
         Err(Unanswered::NotSent(_)) => None,

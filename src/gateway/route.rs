@@ -24,6 +24,10 @@ const DECODINGS_MAX: usize = 4;
 /// Query keys by which some servers let a request change its method.
 const METHOD_KEYS: [&str; 3] = ["_method", "method", "_httpmethod"];
 
+/// The query key by which some servers take a credential (RFC 6750, 2.3): the call would be
+/// another caller's than the one who is limited and recorded.
+const CREDENTIAL_KEY: &str = "access_token";
+
 /// What a call is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
@@ -175,7 +179,14 @@ fn accept_fields(provider: &Provider, query: Option<&str>) -> Result<(), Refusal
         let name = key.split(['[', '.']).next().unwrap_or(key);
         provider.fields.iter().any(|field| field.name == name)
     };
-    match keys_of(query).into_iter().find(is_field) {
+    let keys = keys_of(query);
+    if keys.iter().any(|key| key == CREDENTIAL_KEY) {
+        return Err(Refusal::form(format!(
+            "the query key {CREDENTIAL_KEY} would make this another caller's: send the token in \
+             the header alone"
+        )));
+    }
+    match keys.into_iter().find(is_field) {
         None => Ok(()),
         Some(key) => Err(Refusal::form(format!(
             "the query key {key} names a field of the deployment: send it in the body"
