@@ -133,7 +133,7 @@ fn cases_of(file: &str) -> Vec<Case> {
 fn shown(text: &str) -> String {
     let mut parts = text.split(CONCEALED);
     let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |shown, part| shown + "<>" + &part[32..])
+    parts.fold(first, |shown, part| shown + "<>" + part.split_at(32).1)
 }
 
 fn unmarked(text: &str) -> String {

@@ -128,7 +128,7 @@ async fn no_part_of_a_token_is_left_where_a_text_is_cut() {
     let token = Token::new("Zq3kR9/wLm~4xT7vB2nC8dF1gH5jK6pS0aE");
     let bytes = token.expose().len();
     // A part this short is found in ordinary words.
-    let part = &token.expose()[..8];
+    let (part, _rest) = token.expose().split_at(8);
     let escaped = part.replace('~', "~0").replace('/', "~1");
     for shown in 0..=bytes {
         let call = cut_at(shown, &token);

@@ -131,8 +131,9 @@ impl Credentials<'_> {
         looked(2 * label.len());
         memmem::find(label, b"PRIVATE KEY")?;
         let floor = at.saturating_sub(LABEL_BYTES_MAX);
-        let start = text.back(at, floor, |byte| b"- ".contains(&byte));
-        let start = text.find(start, |byte| byte != b' ');
+        let spaced = text.back(at, floor, |byte| byte == b' ');
+        let dashed = text.back(spaced, floor, |byte| byte == b'-');
+        let start = if dashed < spaced { dashed } else { at };
         let rest = text.part(at, text.end());
         let last = memmem::find(rest, b"END ").map_or(rest.len(), |last| last + 4);
         looked(last);
