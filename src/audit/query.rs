@@ -1,5 +1,7 @@
 //! Questions to the log: filters, cursors, pages.
 
+mod bodies;
+
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -7,13 +9,12 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::record::{Bodies, Change, Event, Outcome, Ruling};
-use super::store::{Beside, Boxed, Documents, FindError, Reads, Unclear, find, parse};
+pub use self::bodies::{BodyTexts, Texts};
+use super::record::{Change, Event, Outcome, Ruling};
+use super::store::{Beside, Boxed, FindError, Reads, Unclear, find};
 use crate::clock::Timestamp;
-use crate::deployment::Object;
-use crate::deployment::diff::{Difference, diff};
 use crate::ids::{ChangeId, Fingerprint, Hex, unhex};
-use crate::provider::{Operation, Provider};
+use crate::provider::Operation;
 
 /// The most items of one page.
 pub const LIMIT_MAX: u16 = 1_000;
@@ -118,20 +119,6 @@ pub struct DeploymentSummary {
 /// JSON text as the log holds it, shared.
 pub(crate) type Text = Arc<Vec<u8>>;
 
-/// The bodies of a change as JSON text.
-#[derive(Debug)]
-pub struct BodyTexts {
-    /// What the client sent.
-    pub patch: Option<Text>,
-    /// The deployment before.
-    pub before: Option<Text>,
-    /// The deployment after.
-    pub after: Option<Text>,
-}
-
-/// Reads the bodies of changes. Neighbours share what they have in common.
-pub struct Texts(Documents);
-
 /// A deployment as the log last saw it at a moment.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DeploymentAt {
@@ -196,52 +183,6 @@ impl fmt::Display for Cursor {
         write!(f, "{CURSOR_VERSION}{}", Hex(&self.seq.to_be_bytes()))?;
         self.until.map_or(Ok(()), |until| write!(f, "{}", Hex(&until.to_be_bytes())))
     }
-}
-
-impl Texts {
-    /// The bodies of `change`.
-    pub async fn of(&mut self, change: &Change) -> Result<BodyTexts, QueryError> {
-        self.0.bodies(change.seq).await.map_err(QueryError::Store)
-    }
-
-    /// The bytes of all that was read so far.
-    #[must_use]
-    pub fn read_bytes(&self) -> usize {
-        self.0.read_bytes
-    }
-}
-
-impl BodyTexts {
-    /// Where the deployments before and after `change` differ.
-    pub fn diff(&self, change: &Change) -> Result<Vec<Difference>, serde_json::Error> {
-        Ok(self.values(change)?.diff)
-    }
-
-    /// The bodies of `change` as values.
-    pub(super) fn values(&self, change: &Change) -> Result<Bodies, serde_json::Error> {
-        let (before, after) = (value(self.before.as_ref())?, value(self.after.as_ref())?);
-        let patch = value(self.patch.as_ref())?;
-        let diff = difference(change, patch.as_ref(), before.as_ref(), after.as_ref());
-        Ok(Bodies { patch, before, after, diff })
-    }
-}
-
-fn value(text: Option<&Text>) -> Result<Option<Value>, serde_json::Error> {
-    text.map(|text| parse(text)).transpose()
-}
-
-fn difference(
-    change: &Change,
-    patch: Option<&Value>,
-    before: Option<&Value>,
-    after: Option<&Value>,
-) -> Vec<Difference> {
-    let nothing = Object::new();
-    let asked = patch.and_then(Value::as_object).unwrap_or(&nothing);
-    let provider = Provider::named(&change.provider);
-    let compared = provider.zip(after);
-    let compare = |(provider, after)| diff(provider, change.operation, asked, before, Some(after));
-    compared.map(compare).unwrap_or_default()
 }
 
 impl Filter {

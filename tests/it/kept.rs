@@ -142,7 +142,9 @@ async fn an_upload_goes_on_while_its_early_answer_is_not_taken() {
 
 #[tokio::test]
 async fn a_pipeline_is_answered_in_order_and_each_under_its_own_token() {
-    let world = Setup::new().config("rate_limit.enabled = true").start().await;
+    // So slow a budget gains nothing within the test.
+    let slow = "[rate_limit]\nread = { per_second = 1, burst = 100 }\n";
+    let world = Setup::new().config(slow).start().await;
     let request = |token: &str, more: &str| {
         format!("GET {AGENTS} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n{more}\r\n")
     };

@@ -1,0 +1,70 @@
+//! The bodies of changes, as texts and as values.
+
+use serde_json::Value;
+
+use super::{QueryError, Text};
+use crate::audit::record::{Bodies, Change};
+use crate::audit::store::{Documents, parse};
+use crate::deployment::Object;
+use crate::deployment::diff::{Difference, diff};
+use crate::provider::Provider;
+
+/// The bodies of a change as JSON text.
+#[derive(Debug)]
+pub struct BodyTexts {
+    /// What the client sent.
+    pub patch: Option<Text>,
+    /// The deployment before.
+    pub before: Option<Text>,
+    /// The deployment after.
+    pub after: Option<Text>,
+}
+
+/// Reads the bodies of changes. Neighbours share what they have in common.
+pub struct Texts(pub(super) Documents);
+
+impl Texts {
+    /// The bodies of `change`.
+    pub async fn of(&mut self, change: &Change) -> Result<BodyTexts, QueryError> {
+        self.0.bodies(change.seq).await.map_err(QueryError::Store)
+    }
+
+    /// The bytes of all that was read so far.
+    #[must_use]
+    pub fn read_bytes(&self) -> usize {
+        self.0.read_bytes
+    }
+}
+
+impl BodyTexts {
+    /// Where the deployments before and after `change` differ.
+    pub fn diff(&self, change: &Change) -> Result<Vec<Difference>, serde_json::Error> {
+        Ok(self.values(change)?.diff)
+    }
+
+    /// The bodies of `change` as values.
+    pub(in crate::audit) fn values(&self, change: &Change) -> Result<Bodies, serde_json::Error> {
+        let (before, after) = (value(self.before.as_ref())?, value(self.after.as_ref())?);
+        let patch = value(self.patch.as_ref())?;
+        let diff = difference(change, patch.as_ref(), before.as_ref(), after.as_ref());
+        Ok(Bodies { patch, before, after, diff })
+    }
+}
+
+fn value(text: Option<&Text>) -> Result<Option<Value>, serde_json::Error> {
+    text.map(|text| parse(text)).transpose()
+}
+
+fn difference(
+    change: &Change,
+    patch: Option<&Value>,
+    before: Option<&Value>,
+    after: Option<&Value>,
+) -> Vec<Difference> {
+    let nothing = Object::new();
+    let asked = patch.and_then(Value::as_object).unwrap_or(&nothing);
+    let provider = Provider::named(&change.provider);
+    let compared = provider.zip(after);
+    let compare = |(provider, after)| diff(provider, change.operation, asked, before, Some(after));
+    compared.map(compare).unwrap_or_default()
+}
