@@ -7,7 +7,7 @@ use hyper::body::{Body as _, Incoming};
 use super::headers::{Fields, Marks};
 use super::identify::{self, Subject};
 use super::limit::Kind;
-use super::passthrough::path_shown;
+use super::passthrough::text_shown;
 use super::reply::Refusal;
 use super::route::{self, Route, Target};
 use super::snapshot::Asker;
@@ -157,9 +157,9 @@ fn refused_write(
     let mut event = visit.event(EventKind::RefusedWrite, visit.received_at);
     event.detail = serde_json::json!({
         "method": target.method.as_str(),
-        "path": path_shown(scene, visit, target.path),
+        "path": text_shown(scene, visit, target.path),
         "status": refusal.status.as_u16(),
-        "message": refusal.message.chars().take(512).collect::<String>(),
+        "message": text_shown(scene, visit, &refusal.message),
     });
     Some(event)
 }

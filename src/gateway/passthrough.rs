@@ -21,8 +21,8 @@ use crate::audit::record::{Event, EventKind};
 use crate::clock::Timestamp;
 use crate::key::Token;
 
-/// The most of a path that is recorded, in bytes.
-const PATH_BYTES_MAX: usize = 512;
+/// The most of a path or message that an event tells, in bytes.
+const TEXT_BYTES_MAX: usize = 512;
 
 /// A write to another resource than deployments, noted when it is dropped: however it ends.
 #[derive(Debug)]
@@ -124,14 +124,14 @@ pub(super) fn target(path: &str, query: Option<&str>) -> Result<Uri, http::uri::
 pub(super) const IDENTITY: (header::HeaderName, HeaderValue) =
     (header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
 
-/// A path as events tell it: without credentials where it has to be cut.
-pub(super) fn path_shown(scene: &Scene, visit: &Visit, path: &str) -> String {
-    if path.len() <= PATH_BYTES_MAX {
-        return path.to_owned();
+/// A path or message as events tell it: without credentials where it has to be cut.
+pub(super) fn text_shown(scene: &Scene, visit: &Visit, text: &str) -> String {
+    if text.len() <= TEXT_BYTES_MAX {
+        return text.to_owned();
     }
     let caller = visit.caller.as_ref();
     let caller = caller.map(|caller| (caller.actor.fingerprint, &caller.token));
-    scene.gateway.audit.scrub_and_cut(path, PATH_BYTES_MAX, caller)
+    scene.gateway.audit.scrub_and_cut(text, TEXT_BYTES_MAX, caller)
 }
 
 impl OtherWrite {
@@ -145,7 +145,7 @@ impl OtherWrite {
             return None;
         }
         let gateway = Arc::clone(&scene.gateway);
-        let path = path_shown(scene, visit, head.uri.path());
+        let path = text_shown(scene, visit, head.uri.path());
         Some(Box::new(Self {
             subject: scene.subject(visit),
             started: gateway.clock.instant(),

@@ -3,12 +3,12 @@
 
 use std::ops::Range;
 
+pub(super) use self::beginning::may_hold_one;
 use super::name::{Named, Names};
 use super::text::{Ahead, Text};
-use super::work::looked;
 use crate::key::CONCEALED;
-use crate::scan::any_three;
 
+mod beginning;
 mod pair;
 mod shape;
 mod url;
@@ -114,30 +114,6 @@ impl Iterator for Credentials<'_> {
         }
         None
     }
-}
-
-/// Whether a beginning of any credential stands in `text`, be it in the midst of a word: nearly
-/// all texts are done with here.
-pub(super) fn may_hold_one(text: &str) -> bool {
-    looked(text.len());
-    any_three(text.as_bytes(), |one, two, three| {
-        let is = |word: &[u8; 3]| {
-            let [a, b, c] = word;
-            one == *a && two == *b && three == *c
-        };
-        let (lower, lower_two, lower_three) = (one | 0x20, two | 0x20, three | 0x20);
-        let folded = |word: &[u8; 3]| {
-            let [a, b, c] = word;
-            lower == *a && lower_two == *b && lower_three == *c
-        };
-        let tokens =
-            is(b"pt-") || is(b"sk-") || is(b"xox") || is(b"glp") || is(b"eyJ") || is(b"b_p");
-        let github = one == b'g' && two == b'h' && three.wrapping_sub(b'o') < 7;
-        let aws = (one == b'K' || one == b'S') && two == b'I' && three == b'A';
-        let words = folded(b"bea") || folded(b"sic") || is(b"BEG") || folded(b"s.s");
-        let pair = (two == b'=' || two == b':') && one.wrapping_sub(b'0') > 9;
-        tokens || github || aws || words || pair || one == b'%'
-    })
 }
 
 /// Whether a name in a text says that its value is secret.

@@ -10,15 +10,9 @@ use super::variables::is_list;
 use super::{Redactor, fits, text_of};
 use crate::deployment::Object;
 
-/// The members that name something and hold its value, side by side.
-const PAIRS: [(&str, &str); 6] = [
-    ("name", "value"),
-    ("key", "value"),
-    ("Name", "Value"),
-    ("Key", "Value"),
-    ("header", "value"),
-    ("variable", "value"),
-];
+/// The members that hold the value of what another names beside it, and how that one is called.
+const PAIRS: [(&str, &[&str]); 2] =
+    [("value", &["name", "key", "header", "variable"]), ("Value", &["Name", "Key"])];
 
 /// One pass through one document.
 pub(super) struct Pass<'a> {
@@ -158,14 +152,14 @@ impl Redactor {
     /// The member that holds the value of a secret that another one names, and whether that may
     /// be an amount.
     pub(super) fn paired(&self, members: &Object) -> Option<(&'static str, bool)> {
-        PAIRS.iter().find_map(|(name, value)| {
+        PAIRS.iter().find_map(|(value, names)| {
             let _value = members.get(*value)?;
-            let name = members.get(*name)?.as_str()?;
-            match self.rules.names.of(name) {
+            let mut named = names.iter().filter_map(|name| members.get(*name)?.as_str());
+            named.find_map(|name| match self.rules.names.of(name) {
                 Named::Secret | Named::Variables => Some((*value, false)),
                 Named::Counted => Some((*value, true)),
                 Named::Plain | Named::Environment => None,
-            }
+            })
         })
     }
 }

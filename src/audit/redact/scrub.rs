@@ -25,7 +25,7 @@ const BEFORE_CUT_BYTES_MAX: usize = 256;
 impl Redactor {
     /// `text` with every credential in it concealed: the caller's own, what has the shape of a
     /// known one, what a name in the text calls secret, and the user part of URLs; percent-encoded
-    /// ones, too.
+    /// ones, and the beginning of the caller's own where the text quotes a part that was cut.
     #[must_use]
     pub fn scrub<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let may_hold_own = self.own.as_ref().is_some_and(|own| own.is_in(text.as_bytes()));
@@ -57,20 +57,6 @@ impl Redactor {
         }
     }
 
-    /// Scrubs a text whose parts may have been cut, as messages quote them: the beginning of the
-    /// caller's own token before such a cut is concealed as well.
-    pub(super) fn scrub_quoting(&self, text: &mut String) {
-        let cuts =
-            self.own.iter().flat_map(|own| cut_off(text, own.token.expose(), TOKEN_BYTES_MIN));
-        let cuts: Vec<_> = cuts.collect();
-        if cuts.is_empty() {
-            return self.scrub_in_place(text);
-        }
-        let mut found = self.found(text);
-        found.extend(cuts);
-        *text = self.without(text, found).into_owned();
-    }
-
     /// A JSON Pointer with the credentials in its keys concealed, which are looked at as the keys
     /// that they name.
     pub(super) fn scrub_pointer(&self, pointer: &mut String) {
@@ -91,6 +77,8 @@ impl Redactor {
     /// Where credentials lie in `text`, in no order.
     fn found(&self, text: &str) -> Vec<Range<usize>> {
         let mut found = self.found_in(text.as_bytes());
+        let own = self.own.iter().map(|own| own.token.expose());
+        found.extend(own.flat_map(|own| cut_off(text, own, TOKEN_BYTES_MIN)));
         let mut layers: Vec<Decoded> = Vec::new();
         while layers.len() < LAYERS_MAX {
             let above = layers.last().map_or(text.as_bytes(), |layer| &layer.bytes);

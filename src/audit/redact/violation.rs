@@ -43,7 +43,7 @@ impl Redactor {
             }
             cut(actual);
         }
-        self.scrub_quoting(&mut violation.message);
+        self.scrub_in_place(&mut violation.message);
         self.scrub_pointer(&mut violation.path);
     }
 
