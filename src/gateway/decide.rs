@@ -70,7 +70,8 @@ pub(super) async fn compare(
     let Some(after) = after.filter(|_| outcome == Outcome::Applied) else {
         return Compared::default();
     };
-    let bytes = judged.bytes.len() + after.bytes;
+    let before_bytes = before.as_ref().map_or(0, |before| before.bytes);
+    let bytes = judged.bytes.len() + before_bytes + after.bytes;
     let (key, evaluation) = (call.scene.gateway.key.clone(), evaluation.clone());
     let shows_deployment = call.operation != Operation::Run;
     let asked = Asked::of(call, judged, before);

@@ -50,7 +50,7 @@ pub(super) async fn run(call: Call, received: Received, mut held: Held) -> Reply
     };
     // Whoever may not see the deployment takes no place in its line.
     let first_look = match first_look.map(FirstLook::seen).transpose() {
-        Ok(first_look) => first_look,
+        Ok(first_look) => first_look.map(|look| look.within(&mut held)),
         Err(unseen) => return Stop::unseen(*unseen).record(&call, &body).await,
     };
     // Held until the record is finished: the next call's before is this one's after.
@@ -134,13 +134,16 @@ async fn see_before(
     held: &mut Held,
 ) -> Result<Option<Seen>, Stop> {
     let Some(id) = &call.deployment_id else { return Ok(None) };
-    let seen = match seen_first {
-        Some(seen) => seen,
-        None => snapshot::read(call, id).await.map_err(Stop::unseen)?,
+    let seen = if let Some(seen) = seen_first {
+        // Its room is held already.
+        seen
+    } else {
+        let seen = snapshot::read(call, id).await.map_err(Stop::unseen)?;
+        if !held.grow(seen.bytes + seen.parsed_bytes) {
+            return Err(Stop::no_room());
+        }
+        seen
     };
-    if !held.grow(seen.bytes + seen.parsed_bytes) {
-        return Err(Stop::no_room());
-    }
     let look = Look { by: call.change, is_over: false };
     call.scene.gateway.audit.settle(id, &seen.document, look).await;
     Ok(Some(seen))
@@ -192,7 +195,8 @@ fn created_id(call: &Call, answer: &Answer) -> Option<String> {
     let (above, id) = path.rsplit_once('/')?;
     let below = format!("{}/deployments", call.provider().base_path);
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
-    let is_id = (1..=256).contains(&id.len()) && id.bytes().all(is_plain);
+    let is_id =
+        !matches!(id, "." | "..") && (1..=256).contains(&id.len()) && id.bytes().all(is_plain);
     let is_made = call.operation == Operation::Create && answer.outcome() == Outcome::Applied;
     (is_made && is_id && above.ends_with(&below)).then(|| id.to_owned())
 }

@@ -1,7 +1,7 @@
 //! Who calls, and from where.
 
 use std::net::IpAddr;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::header::{self, HeaderMap, HeaderValue};
@@ -28,6 +28,13 @@ pub(super) struct Caller {
     /// What [`RefusedCredentials`](super::limit::RefusedCredentials) knew when it learned that
     /// upstream takes the token; 0 where it did not learn that from this caller.
     pub(super) taken: AtomicU64,
+}
+
+impl Caller {
+    /// Whether upstream has answered well to a call of this caller's.
+    pub(super) fn was_taken(&self) -> bool {
+        self.taken.load(Ordering::Relaxed) != 0
+    }
 }
 
 /// A credential as it was sent: in which field, and its value.

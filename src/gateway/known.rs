@@ -51,6 +51,9 @@ impl KnownCallers {
 
     /// Learns from the status of upstream's answer to a call below `/deployments`.
     pub(super) fn learn(&self, token: Fingerprint, status: StatusCode, now: Instant) {
+        if is_of_the_message(status) {
+            return;
+        }
         let mut seen = self.seen();
         if status == StatusCode::UNAUTHORIZED {
             seen.taken.remove(&token);
@@ -79,6 +82,12 @@ impl KnownCallers {
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a status is about a message's form or length: what stands before upstream answers so
+/// before anybody has looked at the credential, and a caller can bring it about.
+pub(super) fn is_of_the_message(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 400 | 408 | 413 | 414 | 417 | 431 | 494)
 }
 
 fn is_recent(at: Instant, now: Instant) -> bool {
@@ -126,6 +135,8 @@ mod tests {
         assert!(!known.is_shown(token(1), "dep_1", clock.instant()));
         manual.advance(REMEMBERED_FOR);
         assert!(!known.is_taken(token(1), clock.instant()));
+        known.learn(token(1), StatusCode::URI_TOO_LONG, clock.instant());
+        assert!(!known.is_taken(token(1), clock.instant()), "nobody has looked at the token");
         known.learn(token(1), StatusCode::OK, clock.instant());
         known.learn(token(1), StatusCode::UNAUTHORIZED, clock.instant());
         assert!(!known.is_taken(token(1), clock.instant()));

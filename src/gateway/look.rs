@@ -11,7 +11,9 @@ use super::body::Received;
 use super::call::Call;
 use super::forward::Answer;
 use super::identify::Subject;
+use super::known::is_of_the_message;
 use super::reply::{Refusal, Reply};
+use super::room::Held;
 use super::snapshot::{self, Asker, Seen, Unseen};
 use super::turn::{Turn, Watch};
 
@@ -23,13 +25,14 @@ const FRESH_MAX: Duration = Duration::from_secs(1);
 pub(super) struct FirstLook {
     at: Instant,
     watch: Watch,
-    seen: Result<Seen, Box<Unseen>>,
+    /// `None` where it can't serve as the snapshot before the change.
+    seen: Result<Option<Seen>, Box<Unseen>>,
 }
 
 /// Upstream does not take the token, or was not heard: the call is counted and leaves no record.
 #[derive(Debug)]
 pub(super) enum NotKnown {
-    /// Upstream's 401.
+    /// Upstream's 401, or an answer that tells nothing of the token.
     Refused(Answer),
     /// No answer, and what the client is told.
     Unheard(Refusal),
@@ -57,17 +60,30 @@ pub(super) async fn introduce(call: &Call) -> Result<Option<FirstLook>, NotKnown
         Err(Unseen::Answered(answer)) if answer.status == StatusCode::UNAUTHORIZED => {
             Err(NotKnown::Refused(answer))
         }
+        Err(Unseen::Answered(answer))
+            if is_of_the_message(answer.status) && !gateway.known.is_taken(token, now) =>
+        {
+            Err(NotKnown::Refused(answer))
+        }
         Err(Unseen::Failed(refusal, None)) if !gateway.known.is_taken(token, now) => {
             Err(NotKnown::Unheard(refusal))
         }
-        seen => Ok(Some(FirstLook { at, watch, seen: seen.map_err(Box::new) })),
+        seen => {
+            // Where somebody has the turn, it will not be what stands before the change.
+            let seen = seen.map(|seen| Some(seen).filter(|_| watch.may_be_followed()));
+            Ok(Some(FirstLook { at, watch, seen: seen.map_err(Box::new) }))
+        }
     }
 }
 
 /// Asks for the shortest list of deployments there is: any answer but 401 takes the token.
 pub(super) async fn ask(asker: Asker<'_>) -> Result<(), NotKnown> {
     match snapshot::list(asker).await {
-        Ok(answer) if answer.status == StatusCode::UNAUTHORIZED => Err(NotKnown::Refused(answer)),
+        Ok(answer)
+            if answer.status == StatusCode::UNAUTHORIZED || is_of_the_message(answer.status) =>
+        {
+            Err(NotKnown::Refused(answer))
+        }
         Ok(_taken) => Ok(()),
         Err(refusal) => Err(NotKnown::Unheard(refusal)),
     }
@@ -104,10 +120,20 @@ impl FirstLook {
         }
     }
 
+    /// This look with room for what was seen, or without that where there is none.
+    pub(super) fn within(mut self, held: &mut Held) -> Self {
+        if let Ok(seen) = &mut self.seen
+            && seen.as_ref().is_some_and(|seen| !held.grow(seen.bytes + seen.parsed_bytes))
+        {
+            *seen = None;
+        }
+        self
+    }
+
     /// What was seen, where it still is what stands before the change: nobody else has had the
     /// turn since, and only a moment has passed.
     pub(super) fn still_holds(self, turn: &Turn, now: Instant) -> Option<Seen> {
         let is_fresh = now.saturating_duration_since(self.at) < FRESH_MAX;
-        self.seen.ok().filter(|_| is_fresh && turn.follows(&self.watch))
+        self.seen.ok().flatten().filter(|_| is_fresh && turn.follows(&self.watch))
     }
 }

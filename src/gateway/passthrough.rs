@@ -30,6 +30,8 @@ pub(crate) struct OtherWrite {
     gateway: Arc<Gateway>,
     /// Under whose name it is counted, where it is not noted.
     subject: Subject,
+    /// Whether upstream has answered well to a call with this token on this connection.
+    is_taken: bool,
     started: Instant,
     progress: Option<Arc<Progress>>,
     status: Option<StatusCode>,
@@ -148,6 +150,7 @@ impl OtherWrite {
         let path = text_shown(scene, visit, head.uri.path());
         Some(Box::new(Self {
             subject: scene.subject(visit),
+            is_taken: visit.caller.as_ref().is_some_and(|caller| caller.was_taken()),
             started: gateway.clock.instant(),
             gateway,
             progress,
@@ -167,12 +170,18 @@ impl OtherWrite {
 }
 
 impl OtherWrite {
+    fn is_unclear(&self) -> bool {
+        self.status.is_none_or(|status| status.is_server_error())
+    }
+
     /// Whether it leaves an event. Anybody can send writes with made-up tokens: those that upstream
     /// does not take are counted, and so are those that it refuses to a caller who is not known.
     fn is_noted(&self) -> bool {
         match self.status {
             Some(StatusCode::UNAUTHORIZED) => false,
             Some(status) if status.is_success() => true,
+            // It may have been done. A caller whom upstream has answered well lately is noted.
+            Some(_) | None if self.is_unclear() && self.is_taken => true,
             Some(_) | None => matches!(self.subject, Subject::Actor(_)),
         }
     }
@@ -181,9 +190,10 @@ impl OtherWrite {
 impl Drop for OtherWrite {
     fn drop(&mut self) {
         if !self.is_noted() {
-            // A call without an answer is told as the gateway's own 502.
-            let status = self.status.unwrap_or(StatusCode::BAD_GATEWAY);
-            return self.gateway.refuse(status, self.subject);
+            if let Some(status) = self.status {
+                self.gateway.refuse(status, self.subject);
+            }
+            return;
         }
         let now = self.gateway.clock.instant();
         let duration = now.saturating_duration_since(self.started);

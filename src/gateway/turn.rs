@@ -156,6 +156,13 @@ impl Turn {
     }
 }
 
+impl Watch {
+    /// Whether nobody had the turn when the watch began.
+    pub(super) fn may_be_followed(&self) -> bool {
+        self.next.is_some()
+    }
+}
+
 impl Line {
     /// Takes the next call out of the line: the callers in turn, the oldest call of each first.
     fn next(&mut self) -> Option<Waiting> {

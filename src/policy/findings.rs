@@ -11,7 +11,7 @@ use super::{Enforcement, Violation};
 
 /// The most violations, and the most standing ones, that a decision holds. Where there are more,
 /// some of each rule are kept, and of the rest the strictest, so that the verdict is that of all.
-pub(super) const FINDINGS_MAX: usize = 100;
+pub(crate) const FINDINGS_MAX: usize = 100;
 
 /// The most characters of a text, and the most bytes of a list or object, in `actual`.
 pub(crate) const ACTUAL_CHARS_MAX: usize = 256;

@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::signal::unix::{Signal, SignalKind};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 
 use super::Source;
 use super::tls::{self, Certificates};
@@ -66,7 +67,7 @@ struct Watch {
     /// The files that the configuration in force was read from.
     files: Vec<PathBuf>,
     /// What the last look saw, where that is not what was taken.
-    candidate: Option<Look>,
+    candidate: Option<(Look, Instant)>,
     /// How many looks in a row have seen something new.
     unsettled: u32,
 }
@@ -114,10 +115,19 @@ impl Watch {
             self.wait_on();
             return false;
         };
-        if self.candidate.as_ref() != Some(&read.look) {
-            self.candidate = Some(read.look);
-            self.wait_on();
-            return false;
+        let now = Instant::now();
+        match &self.candidate {
+            Some((seen, at)) if *seen == read.look => {
+                // SIGHUP may have made this look come early.
+                if now.duration_since(*at) < LOOK_EVERY {
+                    return false;
+                }
+            }
+            _ => {
+                self.candidate = Some((read.look, now));
+                self.wait_on();
+                return false;
+            }
         }
         let changed = read.look.iter().filter(|(file, now)| self.taken.get(*file) != Some(*now));
         let changed: Vec<PathBuf> = changed.map(|(file, _)| file.clone()).collect();

@@ -8,6 +8,7 @@ use super::{Redactor, text_of};
 use crate::deployment::pointer::find_mut;
 use crate::key::CONCEALED;
 use crate::policy::Violation;
+use crate::policy::findings::FINDINGS_MAX;
 
 impl Redactor {
     /// Conceals every secret inside the body `patch`, and every value that `violations` forbid by
@@ -23,6 +24,10 @@ impl Redactor {
         let mut paths: Vec<&str> = forbidden.map(|violation| violation.path.as_str()).collect();
         // What lies around others is concealed with them in it.
         paths.sort_unstable_by_key(|path| path.len());
+        // A decision holds so many findings at most: there may be more values that are forbidden.
+        if paths.len() >= FINDINGS_MAX {
+            paths = vec!["/metadata"];
+        }
         let mut taken = Vec::new();
         for path in paths {
             if let Some(value) = find_mut(patch, path).filter(|value| !value.is_null()) {

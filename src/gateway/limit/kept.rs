@@ -45,7 +45,8 @@ impl KeptBytes {
             *minute = Minute { began: now, bytes: 0 };
         }
         let held = minute.bytes.saturating_add(bytes);
-        let fits = held <= bytes_max;
+        // The first of a minute is kept however long it is: some bodies are longer than all.
+        let fits = held <= bytes_max || (minute.bytes == 0 && bytes_max > 0);
         if fits {
             minute.bytes = held;
         }

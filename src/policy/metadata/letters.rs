@@ -6,9 +6,9 @@ use super::lookalike::Forms;
 use super::loose;
 use crate::work;
 
-/// The longest key that is compared letter by letter, in letters. No provider takes one of more
-/// than 64, and the comparison takes time.
-pub(super) const LETTERS_MAX: usize = 128;
+/// The longest key that is compared letter by letter, in letters as they are taken apart: four of
+/// each of the 128 that a body's keys may have.
+pub(super) const LETTERS_MAX: usize = 512;
 
 /// What a star stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use crate::work;
 const KEYS_MAX: usize = 4_096;
 
 /// The longest text that is read as JSON where a pattern reaches into it, in bytes.
-const TEXT_BYTES_MAX: usize = 256 << 10;
+const TEXT_BYTES_MAX: usize = 4 << 10;
 
 /// One key on the way to a place.
 #[derive(Clone)]
@@ -113,7 +113,7 @@ impl Folded {
 
 /// The part of a key that can matter.
 fn start(text: &str) -> &str {
-    let end = text.char_indices().nth(4 * LETTERS_MAX).map_or(text.len(), |(end, _)| end);
+    let end = text.char_indices().nth(LETTERS_MAX).map_or(text.len(), |(end, _)| end);
     text.get(..end).unwrap_or(text)
 }
 
@@ -203,7 +203,8 @@ impl Walk<'_> {
 
 /// The object or list whose JSON text a text is.
 fn written_in(text: &str) -> Option<Value> {
-    let is_json = text.trim_start().starts_with(['{', '[']) && text.len() <= TEXT_BYTES_MAX;
+    let text = text.trim_start_matches('\u{feff}').trim_start();
+    let is_json = text.starts_with(['{', '[']) && text.len() <= TEXT_BYTES_MAX;
     // Of members that are given twice the last counts: the first may, for the store.
     is_json.then(|| serde_json::from_str(text).ok()).flatten()
 }
