@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::entry::Entry;
 use super::query::Reader;
 use super::record::{Event, EventKind, Settlement};
-use super::redact::Redacted;
+use super::redact::{Redacted, Redactor};
 use super::store::{Boxed, Unclear};
 use super::unsettled::{DEPLOYMENTS_MAX, Unsettled};
 use super::{Audit, Unavailable};
@@ -16,6 +16,7 @@ use crate::deployment::patch::Patch;
 use crate::deployment::predict::predict;
 use crate::ids::ChangeId;
 use crate::key::Scope;
+use crate::offload::{self, OFFLOADED_BYTES_MIN};
 use crate::provider::Provider;
 
 /// How long upstream may still be at work on a change whose answer nobody waits for any more:
@@ -46,7 +47,7 @@ impl Audit {
         deployment_id: &str,
         snapshot: &Value,
         look: Look,
-        told: impl Fn(&Unclear, &Value) -> Applied,
+        told: impl Fn(&Unclear, &Value) -> Applied + Send + 'static,
     ) {
         let scope = Scope::Deployment(deployment_id.into());
         let redactor = self.shared.redaction.load().within(scope);
@@ -58,17 +59,11 @@ impl Audit {
                 return tracing::warn!(deployment, error, "can't tell what is unsettled");
             }
         };
-        let mut snapshot = snapshot.clone();
-        redactor.conceal(&mut snapshot, "", &mut Redacted::default());
-        for mut change in unclear {
-            let mut shown = snapshot.clone();
-            if let Some(patch) = &change.patch {
-                let before = change.before.as_mut();
-                before.into_iter().chain([&mut shown]).for_each(|shown| {
-                    redactor.conceal_alike(patch, shown);
-                });
-            }
-            let applied = told(&change, &shown);
+        let snapshot = snapshot.clone();
+        // Rare, and as long as it may be: never on a worker.
+        let compared =
+            offload::run(OFFLOADED_BYTES_MIN, move || compare(unclear, snapshot, &redactor, told));
+        for (change, applied) in compared.await {
             if applied != Some(true) && self.may_be_at_work(&change, look) {
                 continue;
             }
@@ -107,6 +102,28 @@ impl Audit {
         });
         Ok(())
     }
+}
+
+/// Holds a snapshot against each unclear change, both without their secrets.
+fn compare(
+    unclear: Vec<Unclear>,
+    mut snapshot: Value,
+    redactor: &Redactor,
+    told: impl Fn(&Unclear, &Value) -> Applied,
+) -> Vec<(Unclear, Applied)> {
+    redactor.conceal(&mut snapshot, "", &mut Redacted::default());
+    let compare = |mut change: Unclear| {
+        let mut shown = snapshot.clone();
+        if let Some(patch) = &change.patch {
+            let before = change.before.as_mut();
+            before.into_iter().chain([&mut shown]).for_each(|shown| {
+                redactor.conceal_alike(patch, shown);
+            });
+        }
+        let applied = told(&change, &shown);
+        (change, applied)
+    };
+    unclear.into_iter().map(compare).collect()
 }
 
 /// What the log holds of unclear changes.

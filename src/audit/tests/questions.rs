@@ -200,10 +200,11 @@ async fn unclear_changes_are_settled_once_by_a_later_snapshot() {
     let by = ids[2];
     let told = [Some(true), Some(false), None];
     let snapshot = json!({"name": "new", "token": "hidden"});
-    let tell = |change: &Unclear, snapshot: &Value| {
+    let all = ids.clone();
+    let tell = move |change: &Unclear, snapshot: &Value| {
         assert_ne!(snapshot["token"], "hidden");
         assert_eq!(change.patch, Some(json!({"name": "new"})));
-        told[ids.iter().position(|id| *id == change.id).unwrap()]
+        told[all.iter().position(|id| *id == change.id).unwrap()]
     };
     let look = Look { by, is_over: true };
     audit.settle("dep_other", &snapshot, look).await;
