@@ -12,7 +12,7 @@ use crate::deployment::Object;
 use crate::deployment::diff::same;
 use crate::deployment::excerpt::excerpt;
 use crate::deployment::members::Members;
-use crate::deployment::name::{folded_start, is_taken_for, seen};
+use crate::deployment::name::{folded_start, is_taken_for, seen, seen_in};
 use crate::deployment::pointer::child;
 
 /// The rule's name in violations.
@@ -139,8 +139,14 @@ fn zones(schedule: &Object) -> impl Iterator<Item = (&String, &Value)> {
 
 /// Whether a name is `known`, however its words are joined.
 fn spells(name: &str, known: &str) -> bool {
+    let joins = |c: &char| matches!(c, '_' | '-' | '.');
+    // Nearly all names are ASCII, and most differ in their first letter.
+    if name.is_ascii() {
+        let letters = seen_in(name.chars()).filter(|c| !joins(c));
+        return letters.map(|c| c.to_ascii_lowercase()).eq(known.chars());
+    }
     let (start, is_whole) = folded_start(name, 2 * known.len());
-    is_whole && start.chars().filter(|c| !matches!(c, '_' | '-' | '.')).eq(known.chars())
+    is_whole && start.chars().filter(|c| !joins(c)).eq(known.chars())
 }
 
 fn not_allowed(zone: &str, place: &str) -> String {
@@ -240,6 +246,16 @@ mod tests {
         assert!(judged("tz=".repeat(1_000)).first().unwrap().message.contains("zone inside"));
         let long = judged("\u{fdfa}".repeat(1 << 20));
         assert!(long.first().unwrap().message.contains("longer than 4096 bytes"), "{long:?}");
+    }
+
+    #[test]
+    fn other_names_of_a_zone_are_known_however_they_are_joined() {
+        for name in ["tz", "TZ", "T-z", "t.Z", " t_z ", "ｔｚ", "t\u{200b}z", "t________z"] {
+            assert!(spells(name, "tz"), "{name}");
+        }
+        for name in ["", "_", "t", "tzs", "atz", "т_z"] {
+            assert!(!spells(name, "tz"), "{name}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A disk that fails under the gateway: nothing passes that is not recorded, reads go on, and so
 //! does everything else once the disk is back, without a restart.
 
+use std::ops::Range;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -94,6 +95,15 @@ async fn a_disk_that_fails_closes_the_gateway_and_opens_it_again() {
 
 #[tokio::test]
 async fn the_nth_write_or_sync_may_fail_whichever_it_is() {
+    the_nth_of_each_operation_fails(0..5).await;
+}
+
+#[tokio::test]
+async fn a_later_write_or_sync_may_fail_whichever_it_is() {
+    the_nth_of_each_operation_fails(5..10).await;
+}
+
+async fn the_nth_of_each_operation_fails(numbers: Range<u32>) {
     let load = Load::new(DEPLOYMENTS);
     let folder = Folder::new(load.simulator.address(), "audit.finish_timeout = 0.5");
     let Some(disk) = Disk::new(folder.path()) else { return };
@@ -101,7 +111,7 @@ async fn the_nth_write_or_sync_may_fail_whichever_it_is() {
     let mut updates = load.begin(program.proxy);
     let manners = [Manner::Fail, Manner::Torn];
     let operations = [Operation::Write, Operation::Sync, Operation::Write, Operation::Truncate];
-    for (n, operation) in (0..10).flat_map(|n| operations.map(|operation| (n, operation))) {
+    for (n, operation) in numbers.flat_map(|n| operations.map(|operation| (n, operation))) {
         let every = Trouble::every(operation, if n % 3 == 2 { ENOSPC } else { EIO });
         let trouble = Trouble { manner: manners[n as usize % 2], after: n, times: 1, ..every };
         disk.break_down(trouble);

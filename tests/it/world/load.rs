@@ -75,7 +75,9 @@ impl Load {
             assert!(twice.is_none(), "recorded twice: {twice:?}");
         }
         let mut applied = BTreeSet::new();
-        for request in self.simulator.state().requests() {
+        let requests = self.simulator.state().requests();
+        assert!(requests.len() < 10_000, "the simulator may have forgotten the first calls");
+        for request in requests {
             if request.method != "POST" {
                 continue;
             }
