@@ -49,7 +49,7 @@ pub struct AdminState {
     pub metrics_text: Arc<dyn Fn() -> String + Send + Sync>,
     /// For times that are given relative to now.
     pub clock: Clock,
-    /// TLS with the certificate that holds now; none where the listener speaks plain HTTP.
+    /// TLS with the certificate that holds now; `None` where the listener speaks plain HTTP.
     pub tls: Option<Acceptor>,
     /// How long clients may take now to take their answers.
     pub patience: PatienceNow,
@@ -63,7 +63,7 @@ pub type Acceptor = Arc<dyn Fn() -> TlsAcceptor + Send + Sync>;
 /// Gives the patience that holds now.
 pub type PatienceNow = Arc<dyn Fn() -> Patience + Send + Sync>;
 
-/// What answers are made with, and within which bounds. Clones share it.
+/// The state and the bounds of the answers, shared by all clones.
 #[derive(Clone)]
 struct Api {
     state: AdminState,

@@ -32,7 +32,7 @@ pub struct Config {
     pub upstream: Upstream,
     /// The rules of `policy.file`; without one, nothing is forbidden.
     pub policy: Policy,
-    /// `[rate_limit]`; none where it is switched off.
+    /// `[rate_limit]`; `None` where it is switched off.
     pub rate_limit: Option<RateLimit>,
     /// `[audit]`.
     pub audit: AuditConfig,

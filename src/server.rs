@@ -46,7 +46,7 @@ const LOG_CLOSES_WITHIN: Duration = Duration::from_secs(5);
 pub struct Options {
     /// The clock that records and limits go by.
     pub clock: Clock,
-    /// How many workers; none for one a core.
+    /// How many workers; `None` for one a core.
     pub workers: Option<usize>,
     /// The configuration file and environment to read again on SIGHUP and on change.
     pub source: Option<Source>,

@@ -56,7 +56,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(20);
 
     /// When a client that moves `bytes` after each silence of `seconds` is found too slow, in
-    /// seconds; none where it may go on for an hour.
+    /// seconds; `None` where it may go on for an hour.
     fn cut_after(bytes: usize, seconds: u64) -> Option<u64> {
         let mut waits = Waits::default();
         (1..=3600 / seconds).find_map(|times| {

@@ -19,7 +19,7 @@ use super::share::{Identity, Share};
 use super::{AdminState, Api, ROUTES};
 use crate::config::{AdminToken, Role};
 
-/// Who asks: what their role lets them see, and what they have on their way.
+/// The sender of a question: its role decides what is shown, its share how much at once.
 #[derive(Clone, Debug)]
 pub(super) struct Asker {
     pub(super) role: Role,

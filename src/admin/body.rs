@@ -25,7 +25,7 @@ const HELD_KIB_MAX: usize = 64 << 10;
 /// The bytes of one piece.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// What all answers may hold together. Clones share it.
+/// The memory that all answers may hold together, shared by all clones.
 #[derive(Clone, Debug)]
 pub(super) struct AnswerBudget {
     held: Arc<Semaphore>,
@@ -92,7 +92,7 @@ impl AnswerBudget {
         writer.finish()
     }
 
-    /// What answers hold now, in KiB.
+    /// Returns how much memory the answers hold now, in KiB.
     #[cfg(test)]
     pub(super) fn held_kib(&self) -> usize {
         HELD_KIB_MAX - self.held.available_permits()

@@ -1,4 +1,4 @@
-//! What each asker may have at once, so that none keeps others from their answers.
+//! Limits on the questions of each asker, so that none keeps others from their answers.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,8 +24,8 @@ pub(super) struct Askers {
 /// The digest of an asker's token; `None` where none is asked for.
 pub(super) type Identity = Option<[u8; 32]>;
 
-/// What one asker has on its way. Who waits here stands in no queue for what all share, so that
-/// there is one of each there at a time.
+/// The questions of one asker that are being answered. A question waits here first, and only then
+/// for what all askers share, so that no asker fills that queue.
 #[derive(Debug)]
 pub(super) struct Share {
     questions: Arc<Semaphore>,
@@ -37,7 +37,7 @@ pub(super) struct Share {
     pub(super) bodies: Semaphore,
 }
 
-/// One question on its way, until it is dropped.
+/// A question that is being answered, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Question {
     _all: OwnedSemaphorePermit,

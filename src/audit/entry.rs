@@ -230,7 +230,7 @@ impl Ending {
         Self { id, deployment_id: None, completion, after: None, unkept, paths, redacted }
     }
 
-    /// This end reduced to what every table takes; none where it is that already.
+    /// This end reduced to what every table takes; `None` where it is that already.
     pub(super) fn reduced(&self) -> Option<Self> {
         let said_more = self.after.is_some()
             || self.completion.upstream.is_some()

@@ -209,7 +209,7 @@ pub struct Settlement {
     pub by: String,
     /// When.
     pub at: Timestamp,
-    /// Whether it was applied; none where it can't be told.
+    /// Whether it was applied; `None` where it can't be told.
     pub applied: Option<bool>,
 }
 
@@ -254,7 +254,7 @@ pub struct Change {
     /// What a later snapshot told, where the end was unclear.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub settled: Option<Settlement>,
-    /// What upstream answered; none where nothing was forwarded.
+    /// What upstream answered; `None` where nothing was forwarded.
     pub upstream: Option<UpstreamAnswer>,
     /// The bodies; absent in lists and for viewers.
     #[serde(flatten)]
@@ -266,7 +266,7 @@ pub struct Change {
     /// `limits.kept_bytes_per_minute`.
     #[serde(skip_serializing_if = "Unkept::is_empty")]
     pub unkept: Unkept,
-    /// How after compares with what was predicted; none where not applied.
+    /// How after compares with what was predicted; `None` where not applied.
     pub effect: Option<Effect>,
     /// JSON Pointers of concealed values, below `/patch`, `/before` or `/after`.
     pub redacted: Vec<String>,

@@ -24,7 +24,7 @@ use crate::provider::Provider;
 pub struct Complaint {
     /// The file; `environment` where a variable is meant, which the message then names.
     pub file: PathBuf,
-    /// Line in it, from 1; none where the file as a whole is meant.
+    /// Line in it, from 1; `None` where the file as a whole is meant.
     pub line: Option<usize>,
     /// Whether it only warns.
     pub warning: bool,
@@ -106,7 +106,7 @@ pub(super) struct Reader<'a> {
 pub(super) type Placed<T> = (T, Place);
 
 impl Reader<'_> {
-    /// The value of a key with its place; none where neither typed nor given by default, or where
+    /// The value of a key with its place; `None` where neither typed nor given by default, or where
     /// it was complained of.
     pub(super) fn read<T>(
         &mut self,

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 pub(super) struct Key {
     /// Its dotted path; `[]` stands after an array of tables.
     pub(super) path: &'static str,
-    /// What holds where nothing is typed, as TOML; none where nothing can be guessed.
+    /// What holds where nothing is typed, as TOML; `None` where nothing can be guessed.
     pub(super) default: Option<&'static str>,
 }
 

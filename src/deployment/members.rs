@@ -14,7 +14,7 @@ use super::pointer::{find, unescaped};
 pub struct Members<'a>(BTreeMap<&'a str, Cow<'a, Value>>);
 
 impl<'a> Members<'a> {
-    /// The members of `document`; none where it is no object.
+    /// The members of `document`; `None` where it is no object.
     #[must_use]
     pub fn of(document: &'a Value) -> Self {
         let members = document.as_object().into_iter().flatten();
@@ -37,7 +37,7 @@ impl<'a> Members<'a> {
         self.iter().filter(move |(name, _value)| is_taken_for(name, known))
     }
 
-    /// What a JSON Pointer (RFC 6901) names; none for the document itself.
+    /// What a JSON Pointer (RFC 6901) names; `None` for the document itself.
     #[must_use]
     pub fn pointer(&self, pointer: &str) -> Option<&Value> {
         let path = pointer.strip_prefix('/')?;

@@ -19,8 +19,8 @@ pub(crate) fn is_taken_for(name: &str, known: &str) -> bool {
     folded_within(name, known.len()).is_some_and(|folded| folded == known)
 }
 
-/// A name folded; none where that has more than so many characters. However long a name is, no more
-/// of it than that is folded: no character that is seen folds to nothing.
+/// A name folded; `None` where that has more than so many characters. However long a name is, no
+/// more of it than that is folded: no character that is seen folds to nothing.
 pub(crate) fn folded_within(name: &str, chars_max: usize) -> Option<String> {
     let short: String = seen_in(name.chars()).take(chars_max + 1).collect();
     Some(folded(&short)).filter(|folded| folded.chars().nth(chars_max).is_none())

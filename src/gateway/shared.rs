@@ -38,7 +38,7 @@ pub(super) struct Place {
 }
 
 impl Shared {
-    /// A place on a connection that has room; none where another connection is needed.
+    /// A place on a connection that has room; `None` where another connection is needed.
     pub(super) fn place(&mut self, dialer: &Arc<Dialer>) -> Option<Place> {
         self.connections.retain(|known| {
             let useful = Arc::ptr_eq(&known.dialer, dialer) && dialer.trusts(known.far_end);

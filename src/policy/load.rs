@@ -21,7 +21,7 @@ const SHOWN_CHARS_MAX: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct LoadError {
-    /// Line of the file, from 1; none where the file as a whole is meant.
+    /// Line of the file, from 1; `None` where the file as a whole is meant.
     pub line: Option<usize>,
     /// What is wrong and how to mend it, in one sentence.
     pub message: String,

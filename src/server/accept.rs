@@ -225,7 +225,7 @@ async fn connect(stream: TcpStream, tls: Option<TlsAcceptor>, peer: Peer, slot: 
     drop(slot);
 }
 
-/// The connection under TLS, where that is configured; none where the handshake fails.
+/// The connection under TLS, where that is configured; `None` where the handshake fails.
 async fn secure(stream: TcpStream, tls: Option<TlsAcceptor>, peer: &Peer) -> Option<Wire> {
     let Some(tls) = tls else { return Some(Wire::Plain(stream)) };
     let patience = peer.gateway.live().config.limits.header_timeout;

@@ -79,7 +79,7 @@ impl Capacity {
         self.0.freed.notified()
     }
 
-    /// A place for a connection from `network`; none where it has `most` of them.
+    /// A place for a connection from `network`; `None` where it has `most` of them.
     pub(super) fn occupy(&self, network: IpAddr, most: usize) -> Option<Slot> {
         let mut by_network = self.by_network();
         let own = by_network.entry(network).or_default();

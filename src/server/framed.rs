@@ -31,7 +31,7 @@ const LINGERING_READS_MAX: usize = 64;
 pub(super) struct Framed {
     guarded: Guarded,
     framing: Framing,
-    /// How much of a body has come since it was first waited for; none where it is not.
+    /// How much of a body has come since it was first waited for; `None` where it is not.
     awaited: Option<usize>,
     requests: Requests,
     gateway: Arc<Gateway>,

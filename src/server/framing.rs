@@ -84,7 +84,7 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    /// How it is answered; none where there is nobody who would understand.
+    /// How it is answered; `None` where there is nobody who would understand.
     pub(super) const fn status(self) -> Option<StatusCode> {
         match self {
             Self::Foreign => None,

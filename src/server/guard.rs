@@ -82,7 +82,7 @@ impl Requests {
         self.0.running.load(Ordering::Acquire) > 0
     }
 
-    /// Since when none is on its way; none where one is, or an answer's end.
+    /// Since when none is on its way; `None` where one is, or an answer's end.
     pub(super) fn resting_since(&self) -> Option<Instant> {
         let since = Duration::from_millis(self.0.ended_millis.load(Ordering::Relaxed));
         let rests = !self.any() && !self.0.writing.load(Ordering::Relaxed);
@@ -148,9 +148,9 @@ pub(super) struct Guarded {
     writing: Alarm,
     /// Bytes of a head have come since the last request.
     head_begun: bool,
-    /// When the rest of that head has to be there; none where nothing waited for it yet.
+    /// When the rest of that head has to be there; `None` where nothing waited for it yet.
     head_due: Option<Instant>,
-    /// How the client takes what waits for it; none where it takes what comes.
+    /// How the client takes what waits for it; `None` where it takes what comes.
     taking: Option<Waits>,
     /// How many heads were whole when this was last looked at.
     heads: usize,
@@ -284,7 +284,7 @@ impl Guarded {
     }
 
     /// Hands something over, watching how long the client takes to take it. `moved` tells how much
-    /// it took; none where it took all that there was.
+    /// it took; `None` where it took all that there was.
     fn poll_write_with<T>(
         &mut self,
         cx: &mut Context<'_>,

@@ -17,7 +17,7 @@ pub struct Fault {
     /// The kind's number: milliseconds, or an HTTP status; zero where the kind takes none.
     #[serde(default)]
     pub value: u64,
-    /// How many more calls it befalls; none for every one.
+    /// How many more calls it befalls; `None` for every one.
     #[serde(default)]
     pub times: Option<u32>,
     /// Only calls of this method.

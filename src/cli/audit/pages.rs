@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 /// What of a list is still to be read.
 #[derive(Debug)]
 pub(super) struct Wanted {
-    /// How many at most; none for all.
+    /// How many at most; `None` for all.
     left: Option<u32>,
     cursor: Option<Cursor>,
     done: bool,

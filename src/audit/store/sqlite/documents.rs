@@ -44,7 +44,7 @@ impl Documents {
         Self { asking, texts: HashMap::new(), bytes: 0, read_bytes: 0 }
     }
 
-    /// The document of the snapshot `number`; none where there is no number.
+    /// The document of the snapshot `number`; `None` where there is no number.
     pub(super) async fn read(&mut self, number: Option<i64>) -> Result<Option<Value>, Boxed> {
         let text = self.text(number).await?;
         Ok(text.map(|text| parse(&text)).transpose()?)
