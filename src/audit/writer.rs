@@ -215,10 +215,11 @@ impl Writer {
                 }
             }
             Err(fault) => {
+                // Known first: who is told may ask for the health.
+                self.fail(fault.clone());
                 for queued in batch {
                     self.take_back(queued, &fault);
                 }
-                self.fail(fault);
             }
         }
         self.tally.kept.store(u64::try_from(self.kept.len()).unwrap_or(0), Ordering::Relaxed);
