@@ -124,6 +124,8 @@ async fn a_gateway_starts_on_a_full_disk_and_serves_once_there_is_room() {
 #[tokio::test]
 async fn what_a_crash_left_open_is_ended_once_there_is_room() {
     let load = Load::new(1);
+    // Long enough that the change which is seen open is still open at the kill.
+    load.simulator.state().set_faults(["delay-after=300@POST".parse().unwrap()]);
     let folder = Folder::new(load.simulator.address(), "");
     let Some(disk) = Disk::new(folder.path()) else { return };
     let program = folder.serve_on(Some(&disk)).await;
