@@ -12,6 +12,9 @@ const VARIABLES: &str = "environmentvariables";
 /// What a secret is counted in: a number under such a name is an amount.
 const COUNTED: &str = "tokens";
 
+/// How many letters of a name are compared, from its end: more than any end has, be it in plural.
+const LETTERS_MAX: usize = 24;
+
 /// Names, folded, that are secret as keys of a query alone.
 const QUERY_KEYS: [&str; 2] = ["sig", "signature"];
 
@@ -34,18 +37,24 @@ pub(super) enum Named {
 #[derive(Clone, Debug)]
 pub(super) struct Names {
     ends: Vec<Vec<u8>>,
-    /// The [`mark`] of every end: most names have another.
-    marks: u64,
+    /// The last two letters of every end: most names have others.
+    last_two: Pairs,
 }
+
+/// Pairs of letters: for each last one, from `a` on, a bit for each that stands before it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pairs([u32; 26]);
 
 impl Names {
     pub(super) fn new(ends: &[&str]) -> Self {
         let ends: Vec<Vec<u8>> = ends.iter().map(|end| letters(end.as_bytes()).collect()).collect();
         let own = ENVIRONMENTS.iter().chain([&VARIABLES]).chain(&QUERY_KEYS);
-        let own = own.map(|name| mark(&mut letters(name.as_bytes())));
-        let marks = ends.iter().map(|end| mark(&mut end.iter().copied()));
-        let marks = marks.chain(own).fold(0, |all, mark| all | mark);
-        Self { ends, marks }
+        let mut last_two = Pairs::default();
+        for end in ends.iter().cloned().chain(own.map(|name| letters(name.as_bytes()).collect())) {
+            let mut end = end.into_iter();
+            last_two.add(end.next(), end.next());
+        }
+        Self { ends, last_two }
     }
 
     /// The meaning of a member's name. A number behind it and a plural do not change it.
@@ -64,27 +73,55 @@ impl Names {
     }
 
     fn of_bytes(&self, name: &[u8]) -> Named {
-        let whole = mark(&mut letters(name));
-        let singular = mark(&mut singular(name));
-        if self.marks & (whole | singular) == 0 {
+        if !self.may_end(name) {
             return Named::Plain;
         }
-        let is_end = |end: &Vec<u8>| {
-            begins(letters(name), end.iter().copied())
-                || begins(self::singular(name), end.iter().copied())
-        };
-        if ENVIRONMENTS.iter().any(|known| letters(name).eq(letters(known.as_bytes()))) {
+        let mut last = [0; LETTERS_MAX];
+        let count = last.iter_mut().zip(letters(name)).map(|(to, letter)| *to = letter).count();
+        let whole = last.get(..count).unwrap_or_default();
+        let singular = whole.strip_prefix(b"s").unwrap_or(whole);
+        let ends_in = |end: &str| begins(whole.iter().copied(), end.bytes().rev());
+        if ENVIRONMENTS.iter().any(|known| known.len() == count && ends_in(known)) {
             Named::Environment
-        } else if begins(letters(name), letters(VARIABLES.as_bytes())) {
+        } else if ends_in(VARIABLES) {
             Named::Variables
-        } else if !self.ends.iter().any(is_end) {
+        } else if !self.ends.iter().any(|end| is_end(whole, end) || is_end(singular, end)) {
             Named::Plain
-        } else if begins(letters(name), letters(COUNTED.as_bytes())) {
+        } else if ends_in(COUNTED) {
             Named::Counted
         } else {
             Named::Secret
         }
     }
+
+    /// Whether a name, or its singular, ends in the last two letters of some end.
+    fn may_end(&self, name: &[u8]) -> bool {
+        let mut letters = letters(name);
+        let (last, former) = (letters.next(), letters.next());
+        self.last_two.has(last, former)
+            || last == Some(b's') && self.last_two.has(former, letters.next())
+    }
+}
+
+impl Pairs {
+    fn add(&mut self, last: Option<u8>, former: Option<u8>) {
+        if let Some((last, former)) = numbers(last, former)
+            && let Some(formers) = self.0.get_mut(last)
+        {
+            *formers |= 1 << former;
+        }
+    }
+
+    fn has(&self, last: Option<u8>, former: Option<u8>) -> bool {
+        let found = |(last, former)| self.0.get(last).is_some_and(|it| it >> former & 1 == 1);
+        numbers(last, former).is_some_and(found)
+    }
+}
+
+/// The places of two small letters in the alphabet.
+fn numbers(last: Option<u8>, former: Option<u8>) -> Option<(usize, u8)> {
+    let number = |letter: u8| letter.checked_sub(b'a').filter(|number| *number < 26);
+    Some((number(last?)?.into(), number(former?)?))
 }
 
 /// Whether the name is, or ends in, the folded name `end` as words of its own.
@@ -99,20 +136,11 @@ fn letters(name: &[u8]) -> impl Iterator<Item = u8> {
     letters.skip_while(|byte| byte.is_ascii_digit()).map(u8::to_ascii_lowercase)
 }
 
-/// The same without the `s` of a plural.
-fn singular(name: &[u8]) -> impl Iterator<Item = u8> {
-    let mut letters = letters(name).peekable();
-    let _plural = letters.next_if_eq(&b's');
-    letters
+/// Whether letters, from the last one on, begin as `end` does: most differ in the first.
+fn is_end(letters: &[u8], end: &[u8]) -> bool {
+    letters.first() == end.first() && letters.starts_with(end)
 }
 
 fn begins(mut letters: impl Iterator<Item = u8>, mut wanted: impl Iterator<Item = u8>) -> bool {
     wanted.all(|letter| letters.next() == Some(letter))
-}
-
-/// A bit that names of the same last two letters share, and few others.
-fn mark(letters: &mut impl Iterator<Item = u8>) -> u64 {
-    let last = letters.next().unwrap_or_default();
-    let former = letters.next().unwrap_or_default();
-    1 << ((former.wrapping_mul(5) ^ last) % 64)
 }
