@@ -19,14 +19,52 @@ pub(super) struct Bulk {
     texts: [(usize, Arc<str>); SIZES.len()],
 }
 
+/// A statement that inserts rows, in parts.
+pub(super) struct Insert<'t> {
+    /// The table and its columns.
+    pub(super) into: &'t str,
+    /// What is inserted, made of `column1`, `column2` and so on.
+    pub(super) values: &'t str,
+    /// How many values are bound for each row.
+    pub(super) width: usize,
+    /// What is joined to each row, and on which condition.
+    pub(super) join: Option<(&'t str, &'t str)>,
+    /// What is done about a row that is there already.
+    pub(super) conflict: &'t str,
+}
+
+impl Insert<'_> {
+    /// The statement of so many rows. It does nothing for a row whose first value is NULL: such
+    /// ones fill up a size.
+    fn text(&self, rows: usize) -> String {
+        let Self { into, values, width, join, conflict } = self;
+        // Most batches are of one change. A single row is spared the tables in memory into which
+        // SQLite puts what it selects for a table with triggers.
+        match join {
+            None if rows == 1 => {
+                format!("INSERT INTO {into} VALUES ({}) {conflict}", bound(values))
+            }
+            Some((table, on)) if rows == 1 => {
+                let [values, on] = [values, on].map(|text| text.replace("column", "?"));
+                format!("INSERT INTO {into} SELECT {values} FROM {table} WHERE {on} {conflict}")
+            }
+            _many => {
+                let row = format!("(?{})", ", ?".repeat(width - 1));
+                let rows = vec![row; rows].join(", ");
+                let join = join.map(|(table, on)| format!("CROSS JOIN {table} ON {on} "));
+                format!(
+                    "INSERT INTO {into} SELECT {values} FROM (VALUES {rows}) {} \
+                     WHERE column1 IS NOT NULL {conflict}",
+                    join.unwrap_or_default()
+                )
+            }
+        }
+    }
+}
+
 impl Bulk {
-    /// A statement of `head`, a row of `width` values as often as there are rows, and `tail`. The
-    /// statement does nothing for a row whose first value is NULL: such ones fill up a size.
-    pub(super) fn new(head: &str, width: usize, tail: &str) -> Self {
-        let row = format!("(?{})", ", ?".repeat(width - 1));
-        let text =
-            |rows: usize| format!("{head} {row}{} {tail}", format!(", {row}").repeat(rows - 1));
-        Self { width, texts: SIZES.map(|rows| (rows, text(rows).into())) }
+    pub(super) fn new(insert: &Insert<'_>) -> Self {
+        Self { width: insert.width, texts: SIZES.map(|rows| (rows, insert.text(rows).into())) }
     }
 
     /// Writes `rows` in as few statements as can be. `bind` binds one of them.
@@ -50,4 +88,13 @@ impl Bulk {
         }
         Ok(())
     }
+}
+
+/// `values` with a parameter for each column, which are in order: unlike numbered ones, sqlx looks
+/// up no name for them.
+fn bound(values: &str) -> String {
+    let mut parts = values.split("column");
+    let first = parts.next().unwrap_or_default().to_owned();
+    let digits = |part: &'_ str| part.trim_start_matches(|c: char| c.is_ascii_digit()).to_owned();
+    parts.fold(first, |text, part| text + "?" + &digits(part))
 }

@@ -6,62 +6,90 @@ use serde::Serialize;
 use sqlx::{Error, SqliteConnection};
 
 use super::batch::{Batch, Change, End};
-use super::bulk::{Bulk, Query};
+use super::bulk::{Bulk, Insert, Query};
 use super::rows::word_of;
 use crate::audit::document::Snapshot;
 use crate::audit::record::{Event, Settlement, Unkept};
 
 static DEPLOYMENTS: LazyLock<Bulk> = LazyLock::new(|| {
-    let head = "INSERT INTO deployments (id) SELECT * FROM (VALUES";
-    Bulk::new(head, 1, ") WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING")
+    Bulk::new(&Insert {
+        into: "deployments (id)",
+        values: "column1",
+        width: 1,
+        join: None,
+        conflict: "ON CONFLICT DO NOTHING",
+    })
 });
 
 static TERMS: LazyLock<Bulk> = LazyLock::new(|| {
-    let head = "INSERT INTO terms (provider, policy_digest) SELECT * FROM (VALUES";
-    Bulk::new(head, 2, ") WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING")
+    Bulk::new(&Insert {
+        into: "terms (provider, policy_digest)",
+        values: "column1, column2",
+        width: 2,
+        join: None,
+        conflict: "ON CONFLICT DO NOTHING",
+    })
 });
 
 static SNAPSHOTS: LazyLock<Bulk> = LazyLock::new(|| {
-    let head = "INSERT INTO snapshots (number, digest, base, depth, body) \
-        SELECT * FROM (VALUES";
-    Bulk::new(head, 5, ") WHERE column1 IS NOT NULL")
+    Bulk::new(&Insert {
+        into: "snapshots (number, digest, base, depth, body)",
+        values: "column1, column2, column3, column4, column5",
+        width: 5,
+        join: None,
+        conflict: "",
+    })
 });
 
 static CHANGES: LazyLock<Bulk> = LazyLock::new(|| {
-    let head = "INSERT INTO changes (id, terms, operation, deployment, actor_fingerprint, \
-        actor_name, actor_team, client_ip, user_agent, request_id, received_at, decision, \
-        violations, standing, patch, before, body_bytes, body_digest, redacted, method, unkept) \
-        SELECT column1, \
-        (SELECT number FROM terms WHERE provider = column2 AND policy_digest = column3), \
-        column4, (SELECT number FROM deployments WHERE id = column5), column6, column7, column8, \
-        column9, column10, column11, column12, column13, column14, column15, column16, column17, \
-        column18, column19, column20, column21, column22 FROM (VALUES";
-    Bulk::new(head, 22, ") WHERE column1 IS NOT NULL")
+    Bulk::new(&Insert {
+        into: "changes (id, terms, operation, deployment, actor_fingerprint, actor_name, \
+            actor_team, client_ip, user_agent, request_id, received_at, decision, violations, \
+            standing, patch, before, body_bytes, body_digest, redacted, method, unkept)",
+        values: "column1, \
+            (SELECT number FROM terms WHERE provider = column2 AND policy_digest = column3), \
+            column4, (SELECT number FROM deployments WHERE id = column5), column6, column7, \
+            column8, column9, column10, column11, column12, column13, column14, column15, \
+            column16, column17, column18, column19, column20, column21, column22",
+        width: 22,
+        join: None,
+        conflict: "",
+    })
 });
 
 /// Adds nothing where the change has ended before: a retry may come after a commit that was not
 /// known to have succeeded.
 static ENDS: LazyLock<Bulk> = LazyLock::new(|| {
-    let head = "INSERT INTO ends (seq, outcome, completed_at, forwarded, upstream_status, \
-        upstream_request_id, after, effect, paths, redacted, unkept, after_violations) \
-        SELECT c.seq, e.column2, e.column3, e.column4, e.column5, e.column6, e.column7, \
-        e.column8, e.column9, e.column10, e.column11, e.column12 FROM (VALUES";
-    let tail = ") e CROSS JOIN changes c ON c.id = e.column1 WHERE true \
-        ON CONFLICT (seq) DO NOTHING";
-    Bulk::new(head, 12, tail)
+    Bulk::new(&Insert {
+        into: "ends (seq, outcome, completed_at, forwarded, upstream_status, \
+            upstream_request_id, after, effect, paths, redacted, unkept, after_violations)",
+        values: "c.seq, column2, column3, column4, column5, column6, column7, column8, column9, \
+            column10, column11, column12",
+        width: 12,
+        join: Some(("changes c", "c.id = column1")),
+        conflict: "ON CONFLICT (seq) DO NOTHING",
+    })
 });
 
 static EVENTS: LazyLock<Bulk> = LazyLock::new(|| {
-    let head = "INSERT INTO events (at, kind, actor_fingerprint, actor_name, actor_team, \
-        client_ip, request_id, detail) \
-        SELECT * FROM (VALUES";
-    Bulk::new(head, 8, ") WHERE column1 IS NOT NULL")
+    Bulk::new(&Insert {
+        into: "events (at, kind, actor_fingerprint, actor_name, actor_team, client_ip, \
+            request_id, detail)",
+        values: "column1, column2, column3, column4, column5, column6, column7, column8",
+        width: 8,
+        join: None,
+        conflict: "",
+    })
 });
 
 static SETTLEMENTS: LazyLock<Bulk> = LazyLock::new(|| {
-    let head = "INSERT INTO settlements (seq, told_by, at, applied) \
-        SELECT * FROM (VALUES";
-    Bulk::new(head, 4, ") WHERE column1 IS NOT NULL ON CONFLICT (seq) DO NOTHING")
+    Bulk::new(&Insert {
+        into: "settlements (seq, told_by, at, applied)",
+        values: "column1, column2, column3, column4",
+        width: 4,
+        join: None,
+        conflict: "ON CONFLICT (seq) DO NOTHING",
+    })
 });
 
 const MADE: &str = "UPDATE changes SET deployment = (SELECT number FROM deployments WHERE id = ?) \
