@@ -10,13 +10,22 @@ const ROUNDS_MAX: usize = 8;
 
 /// Whether such a server may take `name` for `known`, which is of small letters of ASCII.
 pub(crate) fn is_taken_for(name: &str, known: &str) -> bool {
-    // Nearly all names are ASCII, of which nothing but case and white space is folded.
-    if name.is_ascii() {
-        let seen = name.bytes().filter(|byte| !char::from(*byte).is_whitespace());
-        return name.len() >= known.len()
-            && seen.map(|byte| byte.to_ascii_lowercase()).eq(known.bytes());
+    spells(name, known, |_letter| false)
+        .unwrap_or_else(|| folded_within(name, known.len()).is_some_and(|folded| folded == known))
+}
+
+/// Whether a name of ASCII spells `known` without the letters that are `left_out`; `None` where it
+/// is not ASCII, as few names are. Of ASCII nothing but case and what is not seen is folded.
+pub(crate) fn spells(name: &str, known: &str, left_out: impl Fn(u8) -> bool) -> Option<bool> {
+    if !name.is_ascii() {
+        return None;
     }
-    folded_within(name, known.len()).is_some_and(|folded| folded == known)
+    if name.len() <= known.len() {
+        return Some(name.eq_ignore_ascii_case(known));
+    }
+    let is_seen = |byte: &u8| !char::from(*byte).is_whitespace() && !left_out(*byte);
+    let letters = name.bytes().filter(is_seen).map(|byte| byte.to_ascii_lowercase());
+    Some(letters.eq(known.bytes()))
 }
 
 /// A name folded; `None` where that has more than so many characters. However long a name is, no

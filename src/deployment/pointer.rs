@@ -16,18 +16,15 @@ pub(crate) fn child(path: &str, key: &str) -> String {
 /// Adds the segment that names the member or element `key`.
 pub(crate) fn push_segment(path: &mut String, key: &str) {
     path.push('/');
+    path.push_str(&segment_of(key));
+}
+
+/// The segment that names `key` (RFC 6901, 3).
+pub(crate) fn segment_of(key: &str) -> Cow<'_, str> {
     if is_plain(key) {
-        return path.push_str(key);
+        return Cow::Borrowed(key);
     }
-    for part in key.split_inclusive(['~', '/']) {
-        match part.strip_suffix(['~', '/']) {
-            None => path.push_str(part),
-            Some(plain) => {
-                path.push_str(plain);
-                path.push_str(if part.ends_with('~') { "~0" } else { "~1" });
-            }
-        }
-    }
+    Cow::Owned(key.replace('~', "~0").replace('/', "~1"))
 }
 
 /// Names the member or element `key` below `path` for as long as `inside` runs.

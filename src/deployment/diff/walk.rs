@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::same;
 use crate::deployment::Object;
-use crate::deployment::pointer::{push_segment, unescaped};
+use crate::deployment::pointer::{push_segment, segment_of};
 use crate::work;
 
 /// A place inside a document.
@@ -89,15 +89,17 @@ impl<'p> Place<'p> {
     pub(super) fn member(&'p self, name: &'p str) -> Self {
         let mut is_marked = self.is_marked;
         let mut marks = Vec::new();
+        let segment = segment_of(name);
         for mark in &self.marks {
-            let (segment, rest) = mark.split_once('/').map_or((*mark, None), |(s, r)| (s, Some(r)));
-            if unescaped(segment) == name {
-                is_marked |= rest.is_none();
-                marks.extend(rest);
+            // Nearly all of them lead elsewhere from their first letter on.
+            match mark.strip_prefix(&*segment) {
+                Some("") => is_marked = true,
+                Some(rest) => marks.extend(rest.strip_prefix('/')),
+                None => {}
             }
         }
         work::count(1 + self.marks.len());
-        let escapes = name.bytes().filter(|byte| matches!(byte, b'~' | b'/')).count();
+        let escapes = segment.len() - name.len();
         Self {
             around: Some((self, Key::Name(name))),
             depth: self.depth + 1,

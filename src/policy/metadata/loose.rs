@@ -9,6 +9,7 @@ use unicode_normalization::char::is_combining_mark;
 use super::letters::Item;
 use super::lookalike::Forms;
 use crate::deployment::name::seen_in;
+use crate::scan::any;
 
 /// How metadata keys are compared with forbidden and protected ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,6 +53,9 @@ pub(super) fn parts_of(text: &str) -> impl Iterator<Item = &str> {
 
 /// Whether a key may be read as a path, or ends as one does.
 pub(super) fn is_path(text: &str) -> bool {
+    if text.is_ascii() {
+        return any(text.as_bytes(), |byte| matches!(byte, b'.' | b'[' | b']'));
+    }
     text.chars().any(leads_on)
 }
 
