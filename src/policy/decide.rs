@@ -55,6 +55,13 @@ impl Decision {
             Some(Enforcement::Audit) | None => Verdict::Allow,
         }
     }
+
+    /// About how many bytes its findings take in a record.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let findings = self.violations.iter().chain(&self.standing);
+        findings.map(|found| found.rule.len() + found.path.len() + found.message.len()).sum()
+    }
 }
 
 /// The name of the rule on keys that a change leaves as they are.

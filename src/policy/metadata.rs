@@ -5,6 +5,7 @@ mod lookalike;
 mod loose;
 mod pattern;
 mod places;
+mod written;
 
 use std::borrow::Cow;
 
@@ -13,7 +14,7 @@ use serde_json::Value;
 pub use self::loose::Compare;
 pub use self::pattern::{KeyPattern, KeyShape, PatternError};
 pub(super) use self::places::Keys;
-use self::places::{Place, Walk, find_written};
+use self::places::{Place, Walk};
 use super::findings::Found;
 use super::{Enforcement, Violation};
 use crate::deployment::diff::same;
@@ -84,12 +85,11 @@ impl MetadataRule {
             let keys: Vec<&str> = keys.iter().map(|key| &**key).collect();
             let matching = |patterns: &[&KeyPattern], place: &Place<'_, '_>| {
                 let mut all = patterns.iter();
-                all.find(|pattern| pattern.matches(place.keys, self.compare))
-                    .map(ToString::to_string)
+                all.find(|pattern| self.concerns(pattern, place)).map(ToString::to_string)
             };
             let inside = |value: &Value, place: &str| {
                 let below = place.strip_prefix(pointer)?;
-                find_written(value, below).map(Cow::into_owned)
+                scene.keys.texts.find(value, below).map(Cow::into_owned)
             };
             let former = scene.before.pointer(pointer);
             if depth_max >= keys.len() && !asked.is_null() {
@@ -99,7 +99,9 @@ impl MetadataRule {
                     if let Some(pattern) = matching(&forbidden, place) {
                         found.add(touched, self.forbidden(place, &pattern, place.value));
                     }
-                    if let (Some(pattern), None) = (matching(&protected, place), &standing) {
+                    if let Some(pattern) = matching(&protected, place)
+                        && (standing.is_none() || place.is_unclear && touched)
+                    {
                         found.add(true, self.set(place, &pattern, place.value));
                     }
                 });
@@ -125,7 +127,7 @@ impl MetadataRule {
         let walk = Walk { keys, depth_max, computed: provider.computed };
         walk.each_place(pointer, metadata, &mut |place| {
             // Looked up where a rule is broken only: nearly no place breaks one.
-            let standing = || member_written(before, place.pointer);
+            let standing = || member_written(before, place.pointer, keys);
             let value = || without_computed_below(provider, place.pointer, place.value);
             let touched = || {
                 !standing().is_some_and(|standing| {
@@ -137,15 +139,15 @@ impl MetadataRule {
                 found.add(touched(), self.forbidden(place, &pattern.to_string(), &value()));
             }
             if let Some(pattern) = self.matching(&self.protected_keys, place)
-                && standing().is_none()
+                && (standing().is_none() || place.is_unclear && touched())
             {
                 found.add(true, self.set(place, &pattern.to_string(), &value()));
             }
-            if let (Some(shape), [key]) = (&self.key_pattern, place.keys)
+            if let (Some(shape), [key], false) = (&self.key_pattern, place.keys, place.is_unclear)
                 && !shape.fits(key.text)
             {
                 let fault = format!("does not fit the pattern `{shape}`: rename the key");
-                let violation = self.violation("key_pattern", place, &fault);
+                let violation = self.violation("key_pattern", place, fault);
                 found.add(touched(), with_value(violation, value()));
             }
         });
@@ -166,7 +168,7 @@ impl MetadataRule {
         walk.each_place(pointer, metadata, &mut |place| {
             let Some(pattern) = self.matching(&self.protected_keys, place) else { return };
             let lasting = |value| without_computed_below(provider, place.pointer, value);
-            let shown = member_written(reading, place.pointer);
+            let shown = member_written(reading, place.pointer, scene.keys);
             let predicted = shown.as_deref().map(lasting);
             if predicted.as_deref().is_some_and(|predicted| same(predicted, &lasting(place.value)))
             {
@@ -179,12 +181,12 @@ impl MetadataRule {
 
     fn forbidden(&self, place: &Place<'_, '_>, pattern: &str, value: &Value) -> Violation {
         let fault = format!("is forbidden by `{pattern}`: leave it out, or delete it");
-        with_value(self.violation("forbidden_keys", place, &fault), Cow::Borrowed(value))
+        with_value(self.violation("forbidden_keys", place, fault), Cow::Borrowed(value))
     }
 
     fn set(&self, place: &Place<'_, '_>, pattern: &str, value: &Value) -> Violation {
         let fault = format!("is protected by `{pattern}` and can't be set: leave it out");
-        with_value(self.violation("protected_keys", place, &fault), Cow::Borrowed(value))
+        with_value(self.violation("protected_keys", place, fault), Cow::Borrowed(value))
     }
 
     fn moved(&self, place: &Place<'_, '_>, pattern: &str, predicted: Option<Value>) -> Violation {
@@ -193,7 +195,7 @@ impl MetadataRule {
             "is protected by `{pattern}` and can't be {done}: leave it as it is, and send it \
              again where its parent is replaced"
         );
-        Violation { actual: predicted, ..self.violation("protected_keys", place, &fault) }
+        Violation { actual: predicted, ..self.violation("protected_keys", place, fault) }
     }
 
     fn matching<'p>(
@@ -201,12 +203,23 @@ impl MetadataRule {
         patterns: &'p [KeyPattern],
         place: &Place<'_, '_>,
     ) -> Option<&'p KeyPattern> {
-        patterns.iter().find(|pattern| pattern.matches(place.keys, self.compare))
+        patterns.iter().find(|pattern| self.concerns(pattern, place))
     }
 
-    fn violation(&self, key: &str, place: &Place<'_, '_>, fault: &str) -> Violation {
+    /// Whether a pattern names the place, or one that may stand in a text there.
+    fn concerns(&self, pattern: &KeyPattern, place: &Place<'_, '_>) -> bool {
+        if place.is_unclear {
+            return pattern.reaches_below(place.keys, self.compare);
+        }
+        pattern.matches(place.keys, self.compare)
+    }
+
+    fn violation(&self, key: &str, place: &Place<'_, '_>, fault: String) -> Violation {
         let path: Vec<&str> = place.keys.iter().map(|key| key.text).collect();
         let path = excerpt(&path.join("."), PATH_CHARS_MAX);
+        let unclear = "is a text of JSON that readers may take differently, in which no key can \
+            be judged: send the object itself";
+        let fault = if place.is_unclear { format!("{unclear} (the key {fault})") } else { fault };
         Violation {
             rule: format!("metadata.{key}"),
             enforcement: self.enforcement,
@@ -222,13 +235,17 @@ fn metadata_of<'m>(deployment: &'m Members<'_>) -> impl Iterator<Item = (String,
     deployment.taken_for("metadata").map(|(name, metadata)| (child("", name), metadata))
 }
 
-/// What a JSON Pointer names below the deployment, inside texts of JSON too.
-fn member_written<'m>(deployment: &'m Members<'_>, pointer: &str) -> Option<Cow<'m, Value>> {
+/// The value that a JSON Pointer names below the deployment, inside texts of JSON too.
+fn member_written<'m>(
+    deployment: &'m Members<'_>,
+    pointer: &str,
+    keys: &Keys,
+) -> Option<Cow<'m, Value>> {
     let (name, below) = match pointer.get(1..)?.find('/') {
         Some(end) => pointer.split_at_checked(end + 1)?,
         None => (pointer, ""),
     };
-    find_written(deployment.pointer(name)?, below)
+    keys.texts.find(deployment.pointer(name)?, below)
 }
 
 /// What metadata that is asked for sets where keys lead; null where it deletes or replaces what is

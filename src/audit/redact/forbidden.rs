@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::listed::Redacted;
 use super::violation::forbids;
 use super::{Redactor, text_of};
-use crate::deployment::pointer::find_mut;
+use crate::deployment::pointer::{find, find_mut};
 use crate::key::CONCEALED;
 use crate::policy::Violation;
 use crate::policy::findings::FINDINGS_MAX;
@@ -30,6 +30,7 @@ impl Redactor {
         }
         let mut taken = Vec::new();
         for path in paths {
+            let path = in_text(patch, path).unwrap_or(path);
             if let Some(value) = find_mut(patch, path).filter(|value| !value.is_null()) {
                 taken.push((path.to_owned(), self.hidden(&text_of(value))));
                 *value = Value::Null;
@@ -71,4 +72,11 @@ impl Redactor {
             _ => {}
         }
     }
+}
+
+/// The place of the text of JSON in which the place `path` lies, where it lies in one.
+fn in_text<'p>(patch: &Value, path: &'p str) -> Option<&'p str> {
+    let around = path.rmatch_indices('/').filter_map(|(end, _)| path.get(..end));
+    let mut standing = around.filter_map(|place| Some((place, find(patch, place)?)));
+    standing.next().filter(|(_, value)| value.is_string()).map(|(place, _)| place)
 }

@@ -252,6 +252,29 @@ fn credentials_are_concealed_wherever_they_stand() {
 }
 
 #[test]
+fn what_is_forbidden_inside_a_text_of_json_is_concealed_with_the_text() {
+    let text = r#"{"owner_override":"me","config":{"max_concurrent":9}}"#;
+    let mut patch = json!({"metadata": {"cas_config": text, "team": "x"}});
+    let violation = |rule: &str, path: &str| Violation {
+        rule: rule.into(),
+        enforcement: Enforcement::Deny,
+        path: path.into(),
+        message: String::new(),
+        actual: None,
+    };
+    let found = [
+        violation("metadata.forbidden_keys", "/metadata/cas_config/owner_override"),
+        violation("metadata.protected_keys", "/metadata/cas_config/config/max_concurrent"),
+        // Nothing of the patch: its place is not there.
+        violation("metadata.protected_keys", "/metadata/other/key"),
+    ];
+    let mut redacted = Redacted::default();
+    redactor(&[]).conceal_patch(&mut patch, found.iter(), "/patch", &mut redacted);
+    assert_eq!(patch, json!({"metadata": {"cas_config": hidden(text), "team": "x"}}));
+    assert_eq!(redacted.paths(), ["/patch/metadata/cas_config"]);
+}
+
+#[test]
 fn a_violation_shows_no_secret() {
     let mut violation = Violation {
         rule: "metadata.protected_keys".to_owned(),

@@ -18,6 +18,8 @@ const PATTERN_CHARS_MAX: usize = 256;
 pub struct KeyPattern {
     text: String,
     segments: Vec<Segment>,
+    /// The places around those that it names, the outermost first.
+    around: Vec<KeyPattern>,
     /// The ways through the whole path.
     ways: Ways,
     /// Whether some letter of it has two forms.
@@ -64,6 +66,13 @@ impl KeyPattern {
     /// Reads a pattern.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
         well_formed(text)?;
+        let around = text.match_indices('.').filter_map(|(end, _dot)| text.get(..end));
+        let around = around.map(Self::alone).collect::<Result<_, _>>()?;
+        Ok(Self { around, ..Self::alone(text)? })
+    }
+
+    /// The pattern without those of the places around.
+    fn alone(text: &str) -> Result<Self, PatternError> {
         let segments: Vec<Segment> = text.split('.').map(Segment::parse).collect();
         // A part that is nothing but white space or ignorable would match only unseen keys.
         if segments.iter().any(Segment::is_empty) {
@@ -72,7 +81,7 @@ impl KeyPattern {
         let varies = segments.iter().any(|segment| segment.folded != segment.looked);
         let ways = Ways::through(text, Star::WithinDots);
         let needs = needs(text);
-        Ok(Self { text: text.to_owned(), segments, ways, varies, needs })
+        Ok(Self { text: text.to_owned(), segments, around: Vec::new(), ways, varies, needs })
     }
 
     /// How many keys deep it reaches.
@@ -107,6 +116,11 @@ impl KeyPattern {
             || ((self.varies || keys.iter().any(|key| key.folded.forms.vary()))
                 && self.matches_by_letters(keys))
             || (compare == Compare::Loose && self.matches_loosely(keys))
+    }
+
+    /// Whether it names a place below the one that the keys lead to.
+    pub(super) fn reaches_below(&self, keys: &[Key<'_>], compare: Compare) -> bool {
+        self.around.iter().any(|around| around.matches(keys, compare))
     }
 
     /// As above, without regard to accents and separators of words.

@@ -1,6 +1,5 @@
 //! Every place inside the metadata, with the keys that lead to it.
 
-use std::borrow::Cow;
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -10,14 +9,12 @@ use serde_json::Value;
 use super::letters::{Chars, Item, LETTERS_MAX};
 use super::lookalike::Forms;
 use super::loose;
+use super::written::{Texts, Written};
 use crate::deployment::pointer::below;
 use crate::work;
 
 /// The most keys whose forms are remembered within one decision.
 const KEYS_MAX: usize = 4_096;
-
-/// The longest text that is read as JSON where a pattern reaches into it, in bytes.
-const TEXT_BYTES_MAX: usize = 4 << 10;
 
 /// One key on the way to a place.
 #[derive(Clone)]
@@ -44,11 +41,15 @@ pub(super) struct Folded {
 
 /// The keys of one decision, each folded once, however many readings hold it.
 #[derive(Default)]
-pub(in crate::policy) struct Keys(RefCell<HashMap<Box<str>, Rc<Folded>>>);
+pub(in crate::policy) struct Keys {
+    folded: RefCell<HashMap<Box<str>, Rc<Folded>>>,
+    /// The texts that may hold more of them.
+    pub(super) texts: Texts,
+}
 
 impl Keys {
     pub(super) fn key<'v>(&self, text: &'v str) -> Key<'v> {
-        let mut known = self.0.borrow_mut();
+        let mut known = self.folded.borrow_mut();
         if let Some(folded) = known.get(text) {
             return Key { text, folded: Rc::clone(folded) };
         }
@@ -123,8 +124,10 @@ pub(super) struct Place<'a, 'v> {
     pub(super) keys: &'a [Key<'v>],
     /// JSON Pointer below the deployment.
     pub(super) pointer: &'a str,
-    /// What stands there.
+    /// The value there.
     pub(super) value: &'v Value,
+    /// Whether it is a text of JSON that can't be told to be one thing: any key may stand below.
+    pub(super) is_unclear: bool,
 }
 
 /// A walk through metadata.
@@ -141,8 +144,8 @@ pub(super) type Visit<'f> = dyn FnMut(&Place<'_, '_>) + 'f;
 
 impl Walk<'_> {
     /// Visits every value under a key, at most `depth_max` keys deep, but for what lies at one of
-    /// the pointers in `computed`. Where a text is a JSON object or list, what it holds is visited
-    /// as well: a store may take it for that.
+    /// the pointers in `computed`. Where a text is a JSON object or list, the values in it are
+    /// visited as well: a store may take it for that. Where that is unclear, it is visited so.
     pub(super) fn each_place(&self, pointer: &str, metadata: &Value, visit: &mut Visit<'_>) {
         self.descend(&mut Vec::new(), &mut pointer.to_owned(), metadata, visit);
     }
@@ -156,7 +159,7 @@ impl Walk<'_> {
         visit: &mut Visit<'_>,
     ) {
         let mut keys: Vec<Key<'v>> = keys.iter().map(|text| self.keys.key(text)).collect();
-        visit(&Place { keys: &keys, pointer, value });
+        visit(&Place { keys: &keys, pointer, value, is_unclear: false });
         self.descend(&mut keys, &mut pointer.to_owned(), value, visit);
     }
 
@@ -177,7 +180,7 @@ impl Walk<'_> {
                     keys.push(self.keys.key(text));
                     below(pointer, text, |pointer| {
                         if !self.computed.contains(&pointer.as_str()) {
-                            visit(&Place { keys: keys.as_slice(), pointer, value });
+                            visit(&Place { keys, pointer, value, is_unclear: false });
                             self.descend(keys, pointer, value, visit);
                         }
                     });
@@ -191,34 +194,12 @@ impl Walk<'_> {
                     });
                 }
             }
-            Value::String(text) if !keys.is_empty() => {
-                if let Some(value) = written_in(text) {
-                    self.descend(&mut keys.clone(), pointer, &value, visit);
-                }
-            }
+            Value::String(text) if !keys.is_empty() => match self.keys.texts.read(text) {
+                Written::Plain => {}
+                Written::Json(value) => self.descend(&mut keys.clone(), pointer, &value, visit),
+                Written::Unclear => visit(&Place { keys, pointer, value, is_unclear: true }),
+            },
             _ => {}
         }
     }
-}
-
-/// The object or list whose JSON text a text is.
-fn written_in(text: &str) -> Option<Value> {
-    let text = text.trim_start_matches('\u{feff}').trim_start();
-    let is_json = text.starts_with(['{', '[']) && text.len() <= TEXT_BYTES_MAX;
-    // Of members that are given twice the last counts: the first may, for the store.
-    is_json.then(|| serde_json::from_str(text).ok()).flatten()
-}
-
-/// What a JSON Pointer names below `value`, inside texts of JSON too.
-pub(super) fn find_written<'v>(value: &'v Value, pointer: &str) -> Option<Cow<'v, Value>> {
-    let Some(path) = pointer.strip_prefix('/') else {
-        return pointer.is_empty().then_some(Cow::Borrowed(value));
-    };
-    let (key, rest) = path.split_at(path.find('/').unwrap_or(path.len()));
-    if let Value::String(text) = value {
-        let written = written_in(text)?;
-        return find_written(&written, pointer).map(|found| Cow::Owned(found.into_owned()));
-    }
-    let inner = crate::deployment::pointer::find(value, pointer.get(..=key.len())?)?;
-    find_written(inner, rest)
 }
