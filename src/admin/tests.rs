@@ -112,6 +112,7 @@ impl World {
             ruling: Ruling::Deny,
             violations: vec![violation.clone()],
             standing: vec![violation],
+            findings_omitted: 0,
             patch: Some(Arc::new(Patch { object })),
             refused_body: None,
             before: Some(before.into()),

@@ -1,6 +1,7 @@
 //! What is written, ready to be written: redacted, in its canonical text, compressed. Made on the
 //! caller's task, so that the writer only writes.
 
+use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use crate::deployment::diff::{self, ChangedPlace};
 use crate::deployment::digest::canonical;
 use crate::ids::ChangeId;
 use crate::key::Scope;
+use crate::policy::Violation;
 use crate::provider::{Operation, Provider};
 
 /// The most of a `User-Agent` and of upstream's request id that is kept, in bytes. Both are cut
@@ -110,7 +112,8 @@ impl Opening {
         latest: &Latest,
     ) -> io::Result<(Self, Former)> {
         let mut redacted = Redacted::default();
-        let (is_kept, mut unkept) = (intent.is_kept, Unkept::default());
+        let is_kept = intent.is_kept;
+        let mut unkept = Unkept { findings: intent.findings_omitted, ..Unkept::default() };
         let provider = Provider::named(intent.provider);
         let mut sets_computed = Object::new();
         let patch = intent.patch.take().map(|patch| {
@@ -134,8 +137,13 @@ impl Opening {
             let value = redactor.concealed(value, "/before", &mut redacted);
             Before { document: Document::of(&value), value, stored: None }
         });
-        for violation in intent.violations.iter_mut().chain(&mut intent.standing) {
-            redactor.conceal_violation(violation);
+        for findings in [&mut intent.violations, &mut intent.standing] {
+            if !is_kept {
+                unkept.findings += leave_one_of_each_rule(findings);
+            }
+            for violation in findings.iter_mut() {
+                redactor.conceal_violation(violation);
+            }
         }
         if let Some(text) = &mut intent.client.user_agent {
             *text = redactor.scrub_and_cut(text, USER_AGENT_BYTES_MAX);
@@ -238,6 +246,13 @@ impl Ending {
         let Completion { outcome, completed_at, .. } = self.completion;
         said_more.then(|| Self::bare(self.id, outcome, completed_at))
     }
+}
+
+/// Leaves the first finding of each rule. Returns how many others there were.
+fn leave_one_of_each_rule(findings: &mut Vec<Violation>) -> usize {
+    let (all, mut rules) = (findings.len(), HashSet::new());
+    findings.retain(|finding| rules.insert((finding.rule.clone(), finding.enforcement)));
+    all - findings.len()
 }
 
 /// A changed place as it is kept for the `path` filter: its JSON Pointer, in a list of its own

@@ -116,7 +116,8 @@ pub struct RefusedBody {
     pub digest: Option<String>,
 }
 
-/// Bodies of which nothing but size and keyed digest is kept, by their names in a [`Change`].
+/// The parts of a [`Change`] that are not kept: bodies, by their names, of which nothing but size
+/// and keyed digest is, and findings beyond what a record holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unkept {
     /// What the client sent.
@@ -128,14 +129,22 @@ pub struct Unkept {
     /// The deployment after.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub after: Option<RefusedBody>,
+    /// How many violations and standing ones there were beside those listed.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub findings: usize,
 }
 
 impl Unkept {
-    /// Whether every body is kept.
+    /// Whether everything is kept.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// What is written down before anything is forwarded. Bodies are as the client and upstream sent
@@ -168,6 +177,8 @@ pub struct Intent {
     pub violations: Vec<Violation>,
     /// Rules that were broken before and still are.
     pub standing: Vec<Violation>,
+    /// How many findings there are beside these.
+    pub findings_omitted: usize,
     /// The body, where it was one strict object.
     pub patch: Option<Arc<Patch>>,
     /// The body, where it was not.
@@ -263,7 +274,7 @@ pub struct Change {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<RefusedBody>,
     /// Sizes and digests in place of bodies, of which the caller had more than
-    /// `limits.kept_bytes_per_minute`.
+    /// `limits.kept_bytes_per_minute`, and the number of findings that are not listed.
     #[serde(skip_serializing_if = "Unkept::is_empty")]
     pub unkept: Unkept,
     /// How after compares with what was predicted; `None` where not applied.

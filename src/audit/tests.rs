@@ -66,6 +66,7 @@ fn intent(deployment_id: &str) -> Intent {
         ruling: Ruling::Allow,
         violations: Vec::new(),
         standing: Vec::new(),
+        findings_omitted: 0,
         patch: Some(asked(&json!({"name": "new"}))),
         refused_body: None,
         before: Some(json!({"id": deployment_id, "name": "old"}).into()),

@@ -97,6 +97,7 @@ impl Call {
         };
         let bytes = body.bytes() + before.as_ref().map_or(0, |before| before.bytes);
         let Evaluation { decision, live } = evaluation;
+        let is_kept = self.keeps(bytes, decision.bytes());
         Intent {
             id: self.change,
             provider: self.provider().name,
@@ -111,22 +112,25 @@ impl Call {
             ruling,
             violations: decision.violations,
             standing: decision.standing,
+            findings_omitted: decision.violations_omitted,
             patch,
             refused_body,
             before: before.map(|before| before.document),
             policy_digest: live.config.policy.digest.clone(),
             bytes,
-            is_kept: self.keeps(bytes),
+            is_kept,
         }
     }
 
-    /// Whether so many bytes of the caller's are kept, or their sizes and digests alone. What
-    /// comes after a change is about as long as what was before.
-    fn keeps(&self, bytes: usize) -> bool {
+    /// Whether so many bytes of the caller's bodies and of findings about them are kept, or the
+    /// sizes and digests of bodies alone. The deployment after a change is about as long as the
+    /// one before.
+    fn keeps(&self, bytes: usize, findings_bytes: usize) -> bool {
         let gateway = &self.scene.gateway;
         let bytes_max = self.scene.live.config.limits.kept_bytes_per_minute;
         let (token, now) = (self.caller.actor.fingerprint, self.visit.instant);
-        gateway.kept.draw(token, bytes.saturating_mul(2), bytes_max, now)
+        let bytes = bytes.saturating_mul(2).saturating_add(findings_bytes);
+        gateway.kept.draw(token, bytes, bytes_max, now)
     }
 }
 

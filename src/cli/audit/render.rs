@@ -135,6 +135,9 @@ fn facts(change: &Change) -> Vec<(&'static str, String)> {
             facts.push(("not kept", format!("{name}: {} bytes{digest}", body.bytes)));
         }
     }
+    if change.unkept.findings > 0 {
+        facts.push(("not listed", format!("{} more findings", change.unkept.findings)));
+    }
     facts.push(("policy", plain(&change.policy_digest)));
     facts
 }

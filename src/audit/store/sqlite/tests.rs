@@ -33,6 +33,7 @@ fn opening(patch: &Value) -> Opening {
         ruling: Ruling::Allow,
         violations: Vec::new(),
         standing: Vec::new(),
+        findings_omitted: 0,
         patch: None,
         refused_body: None,
         before: None,
