@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header;
 use http::request::Parts;
 use hyper::body::Incoming;
@@ -10,6 +11,7 @@ use super::body::{Received, discard, receive};
 use super::call::Call;
 use super::headers::{self, Marks};
 use super::identify::{self, Caller};
+use super::look::introduce;
 use super::reply::{Refusal, Reply};
 use super::room::Holder;
 use super::{Scene, Visit, exchange};
@@ -39,6 +41,16 @@ pub(super) async fn govern(
     let config = &scene.live.config;
     let is_denied = !caller.listed && config.actors.deny_unknown;
     let call = call(scene, visit, (head, marks), caller, operation, deployment_id);
+    // Where bodies of unknown callers crowd, a newcomer is made sure of before the body is read.
+    if !is_denied && !is_taken && gateway.room.is_crowded(holder.address) {
+        if let Err(not_known) = introduce(&call).await {
+            if !awaits_go_ahead {
+                discard(&mut incoming).await;
+            }
+            return Ok(not_known.reply(&call, Received::Whole(Bytes::new())));
+        }
+        held.vouch();
+    }
     let received = if is_denied {
         Received::Unread
     } else {

@@ -81,6 +81,14 @@ impl Room {
         Held { room: self.clone(), holder, bytes: 0, is_vouched_for }
     }
 
+    /// Whether bodies of callers whom upstream has not taken yet fill half of what there is for
+    /// them, of all or of this address: then nobody's is read before upstream was asked.
+    pub(super) fn is_crowded(&self, address: IpAddr) -> bool {
+        let shares = self.shares();
+        let of_address = shares.strangers_by_address.get(&address).copied().unwrap_or(0);
+        shares.strangers >= STRANGERS_BYTES_MAX / 2 || of_address >= STRANGERS_ADDRESS_BYTES_MAX / 2
+    }
+
     fn shares(&self) -> MutexGuard<'_, Shares> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -250,8 +258,10 @@ mod tests {
         assert!(room.enter(holder(200), true).grow(100 << 20));
         drop(strangers);
         let mut newcomer = room.enter(holder(7), false);
+        assert!(!room.is_crowded(holder(7).address));
         assert!(newcomer.grow(STRANGERS_ADDRESS_BYTES_MAX - CALL_BYTES));
         assert!(!room.enter(holder(7), false).grow(1), "an address has half of it");
+        assert!(room.is_crowded(holder(7).address) && room.is_crowded(holder(8).address));
         newcomer.vouch();
         assert!(room.enter(holder(7), false).grow(1));
         drop(newcomer);

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use changegate::clock::{Clock, ManualClock, Timestamp};
 use http::Response;
 use http_body_util::Full;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::timeout;
 
 use crate::world::recorder::{Received, Recorder, answer};
 use crate::world::{Call, DEPLOYMENT, Setup, World, call};
@@ -159,8 +161,46 @@ async fn bodies_beyond_a_tokens_minute_are_kept_as_size_and_digest() {
     assert_eq!((&change["patch"], &change["after"]), (&Value::Null, &Value::Null));
     assert_eq!(change["unkept"]["patch"]["bytes"], long.to_string().len());
     assert!(change["unkept"]["patch"]["digest"].is_string());
+    let mut forbidden: Map<String, Value> =
+        (0..9).map(|n| (format!("secret_{n}"), "x".into())).collect();
+    forbidden.insert("owner_override".into(), "x".into());
+    let forbidden = json!({"description": "d".repeat(800), "metadata": forbidden});
+    let denied = call(world.proxy(), update("pt-good-1", &forbidden)).await;
+    let change = world.change_of(&denied).await;
+    assert_eq!((denied.status.as_u16(), &change["outcome"]), (403, &json!("denied")));
+    assert_eq!(change["violations"].as_array().unwrap().len(), 1, "one of each rule");
+    assert_eq!(change["unkept"]["findings"], 9);
     let other = call(world.proxy(), update("pt-good-2", &long)).await;
     assert_eq!(world.change_of(&other).await["patch"], long, "others have their own");
+}
+
+#[tokio::test]
+async fn a_newcomer_passes_where_bodies_of_strangers_crowd() {
+    let config = "listen.trusted_proxies = ['127.0.0.0/8']\nlimits.body_bytes = '40 MiB'";
+    let (_upstream, world) = upstream_and_world(config).await;
+    let mut crowd = Vec::new();
+    for stranger in 0..5 {
+        let mut socket = tokio::net::TcpStream::connect(world.proxy()).await.unwrap();
+        let head = format!(
+            "POST {BASE}/{DEPLOYMENT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer pt-made-up\r\n\
+             x-forwarded-for: 192.0.2.{stranger}\r\ncontent-length: 33000000\r\n\r\n "
+        );
+        socket.write_all(head.as_bytes()).await.unwrap();
+        crowd.push(socket);
+    }
+    // All but the end: upstream is asked once a body is whole.
+    let body = vec![b' '; 31 << 20];
+    for socket in &mut crowd {
+        let written = timeout(Duration::from_secs(20), socket.write_all(&body));
+        let _refused_where_there_is_no_room = written.await.unwrap();
+    }
+    let stranger = call(world.proxy(), update("pt-made-up-2", &json!({"name": "a"}))).await;
+    assert_eq!(stranger.status, 401, "upstream's own word");
+    // More than is left of what strangers may fill.
+    let long = json!({"description": "d".repeat(6 << 20)});
+    let newcomer = call(world.proxy(), update("pt-good-new", &long)).await;
+    assert_eq!(newcomer.status, 200);
+    assert_eq!(world.change_of(&newcomer).await["outcome"], "applied");
 }
 
 #[tokio::test]
