@@ -1,94 +1,131 @@
 -- The log. Every rule that the program keeps is said again here, so that no bug and no other
 -- program can write what the log must not hold. Times are milliseconds since the Unix epoch, UTC.
 --
+-- Rows are only added. A change is two rows, its intent and its end, so that none is altered and
+-- pages fill up in order; texts that repeat are named by a number; and a snapshot may say only how
+-- it differs from an earlier one.
+--
 -- NULL is named beside json_valid, which says 0 to it before SQLite 3.45: an auditor's older
--- sqlite3 must find the same rows in order.
+-- sqlite3 must find the same rows in order. Words are told apart by = and OR: for IN with more than
+-- two of them SQLite makes a table in memory at each statement.
 
--- Documents, each stored once: the after of one change is the before of the next.
+PRAGMA application_id = 1128743252; -- "CGAT": tells the log from the database of another program
+
+-- The deployments that changes name.
+CREATE TABLE deployments (
+    number INTEGER PRIMARY KEY,
+    id     TEXT    NOT NULL UNIQUE CHECK (id <> '')
+) STRICT;
+
+-- Under what changes were decided.
+CREATE TABLE terms (
+    number        INTEGER PRIMARY KEY,
+    provider      TEXT    NOT NULL CHECK (provider <> ''),
+    policy_digest TEXT    NOT NULL,
+    UNIQUE (provider, policy_digest)
+) STRICT;
+
+-- Each key from the first change on that was recorded under it; the newest is the one in force.
+CREATE TABLE keys (
+    number    INTEGER PRIMARY KEY,
+    id        BLOB    NOT NULL CHECK (length(id) = 8), -- a keyed digest: it tells nothing of the key
+    first_seq INTEGER NOT NULL CHECK (first_seq > 0),
+    at        INTEGER NOT NULL
+) STRICT;
+
+-- Documents, each stored once where the after of one change is the before of the next.
 CREATE TABLE snapshots (
-    digest BLOB    NOT NULL PRIMARY KEY CHECK (length(digest) = 32), -- SHA-256 of the text
-    body   BLOB    NOT NULL,                                         -- the text, zstd
-    bytes  INTEGER NOT NULL CHECK (bytes > 0)                        -- how long the text is
+    number INTEGER PRIMARY KEY,
+    digest BLOB    NOT NULL CHECK (length(digest) = 32), -- SHA-256 of the text
+    base   INTEGER REFERENCES snapshots (number),        -- whose text is the prefix for zstd
+    depth  INTEGER NOT NULL CHECK (depth BETWEEN 0 AND 31), -- how many bases lie below
+    body   BLOB    NOT NULL,                             -- the text, one zstd frame
+
+    CHECK (base < number),
+    CHECK ((base IS NULL) = (depth = 0))
 ) STRICT;
 
--- One row for every governed call: first its intent, then, once, its end.
+-- What was asked, and what was decided: one row for every governed call.
 CREATE TABLE changes (
-    seq                 INTEGER PRIMARY KEY AUTOINCREMENT,
-    -- The intent: never altered.
-    id                  BLOB    NOT NULL UNIQUE CHECK (length(id) = 16),
-    provider            TEXT    NOT NULL CHECK (provider <> ''),
-    operation           TEXT    NOT NULL CHECK (operation IN
-                            ('create', 'update', 'archive', 'pause', 'unpause', 'run')),
-    actor_fingerprint   BLOB    NOT NULL CHECK (length(actor_fingerprint) = 8),
-    actor_name          TEXT,
-    actor_team          TEXT,
-    client_ip           TEXT    NOT NULL,
-    user_agent          TEXT,
-    request_id          TEXT    NOT NULL,
-    received_at         INTEGER NOT NULL,
-    decision            TEXT    NOT NULL CHECK (decision IN ('allow', 'warn', 'deny', 'refuse')),
-    violations          TEXT    CHECK (violations IS NULL OR json_valid(violations)),
-    standing            TEXT    CHECK (standing IS NULL OR json_valid(standing)),
-    patch_digest        BLOB    REFERENCES snapshots (digest),
-    before_digest       BLOB    REFERENCES snapshots (digest),
-    body_bytes          INTEGER CHECK (body_bytes >= 0),
-    body_digest         TEXT,
-    policy_digest       TEXT    NOT NULL,
-    redacted            TEXT    CHECK (redacted IS NULL OR json_valid(redacted)),
-    -- Both: a create learns the id at its end.
-    deployment_id       TEXT    CHECK (deployment_id <> ''),
-    -- The end: written once.
-    outcome             TEXT    NOT NULL CHECK (outcome IN
-                            ('pending', 'applied', 'denied', 'refused', 'rejected', 'failed',
-                             'unknown')),
-    completed_at        INTEGER,
-    forwarded           INTEGER CHECK (forwarded IN (0, 1)), -- NULL: a crash took the answer
-    upstream_status     INTEGER CHECK (upstream_status BETWEEN 100 AND 999),
-    upstream_request_id TEXT,
-    after_digest        BLOB    REFERENCES snapshots (digest),
-    effect              TEXT    CHECK (effect IN ('exact', 'partial', 'none', 'other')),
-    paths               TEXT    CHECK (paths IS NULL OR json_valid(paths)),
-    after_redacted      TEXT    CHECK (after_redacted IS NULL OR json_valid(after_redacted)),
+    seq               INTEGER PRIMARY KEY AUTOINCREMENT,
+    id                BLOB    NOT NULL UNIQUE CHECK (length(id) = 16),
+    terms             INTEGER NOT NULL REFERENCES terms (number),
+    operation         TEXT    NOT NULL CHECK (
+        operation = 'update' OR operation = 'create' OR operation = 'archive'
+        OR operation = 'pause' OR operation = 'unpause' OR operation = 'run'),
+    method            TEXT    CHECK (method = 'POST' OR method = 'PUT' OR method = 'PATCH'),
+    deployment        INTEGER REFERENCES deployments (number), -- a create learns it at its end
+    actor_fingerprint BLOB    NOT NULL CHECK (length(actor_fingerprint) = 8),
+    actor_name        TEXT,
+    actor_team        TEXT,
+    client_ip         TEXT    NOT NULL,
+    user_agent        TEXT,
+    request_id        TEXT    NOT NULL,
+    received_at       INTEGER NOT NULL,
+    decision          TEXT    NOT NULL CHECK (
+        decision = 'allow' OR decision = 'warn' OR decision = 'deny' OR decision = 'refuse'),
+    violations        TEXT    CHECK (violations IS NULL OR json_valid(violations)),
+    standing          TEXT    CHECK (standing IS NULL OR json_valid(standing)),
+    patch             BLOB,                                    -- the text, one zstd frame
+    before            INTEGER REFERENCES snapshots (number),
+    body_bytes        INTEGER CHECK (body_bytes >= 0),
+    body_digest       TEXT,
+    redacted          TEXT    CHECK (redacted IS NULL OR json_valid(redacted)),
+    -- Bodies of which only size and digest are kept, and the number of findings not listed.
+    unkept            TEXT    CHECK (unkept IS NULL OR json_valid(unkept)),
 
-    CHECK ((outcome = 'pending') = (completed_at IS NULL)),
-    CHECK ((outcome = 'denied') = (decision = 'deny')),
-    -- What was refused or denied was never on its way.
-    CHECK (decision IN ('allow', 'warn') OR outcome NOT IN ('pending', 'applied', 'unknown')),
-    CHECK (operation = 'create' OR deployment_id IS NOT NULL),
-    CHECK (operation <> 'create' OR before_digest IS NULL),
-    CHECK (patch_digest IS NULL OR (body_bytes IS NULL AND body_digest IS NULL)),
-    CHECK (body_digest IS NULL OR body_bytes IS NOT NULL),
-    CHECK (effect IS NULL OR after_digest IS NOT NULL),
-    CHECK (forwarded = 1 OR (upstream_status IS NULL AND upstream_request_id IS NULL)),
-    CHECK (outcome <> 'pending' OR (forwarded IS NULL AND upstream_status IS NULL
-        AND upstream_request_id IS NULL AND after_digest IS NULL AND paths IS NULL
-        AND after_redacted IS NULL))
+    CHECK (operation = 'create' OR deployment IS NOT NULL),
+    CHECK (operation <> 'create' OR before IS NULL),
+    CHECK (patch IS NULL OR (body_bytes IS NULL AND body_digest IS NULL)),
+    CHECK (body_digest IS NULL OR body_bytes IS NOT NULL)
 ) STRICT;
 
-CREATE INDEX changes_deployment  ON changes (deployment_id, seq);
+CREATE INDEX changes_deployment  ON changes (deployment, seq);
 CREATE INDEX changes_fingerprint ON changes (actor_fingerprint, seq);
 CREATE INDEX changes_actor       ON changes (actor_name, seq) WHERE actor_name IS NOT NULL;
 CREATE INDEX changes_team        ON changes (actor_team, seq) WHERE actor_team IS NOT NULL;
 CREATE INDEX changes_received_at ON changes (received_at);
 CREATE INDEX changes_request_id  ON changes (request_id);
-CREATE INDEX changes_pending     ON changes (seq) WHERE outcome = 'pending';
-CREATE INDEX changes_unknown     ON changes (deployment_id, seq) WHERE outcome = 'unknown';
+CREATE INDEX changes_not_allowed ON changes (decision, seq) WHERE decision <> 'allow';
+
+-- How it ended: one row for every change, once it has.
+CREATE TABLE ends (
+    seq                 INTEGER NOT NULL PRIMARY KEY REFERENCES changes (seq),
+    outcome             TEXT    NOT NULL CHECK (
+        outcome = 'applied' OR outcome = 'denied' OR outcome = 'refused'
+        OR outcome = 'rejected' OR outcome = 'failed' OR outcome = 'unknown'),
+    completed_at        INTEGER NOT NULL,
+    forwarded           INTEGER CHECK (forwarded IN (0, 1)), -- NULL: a crash took the answer
+    upstream_status     INTEGER CHECK (upstream_status BETWEEN 100 AND 999),
+    upstream_request_id TEXT,
+    after               INTEGER REFERENCES snapshots (number),
+    effect              TEXT    CHECK (
+        effect = 'exact' OR effect = 'partial' OR effect = 'none' OR effect = 'other'),
+    paths               TEXT    CHECK (paths IS NULL OR json_valid(paths)),
+    redacted            TEXT    CHECK (redacted IS NULL OR json_valid(redacted)),
+    unkept              TEXT    CHECK (unkept IS NULL OR json_valid(unkept)),
+    -- Rules found broken after the change that were not broken before, nor predicted to be.
+    after_violations    TEXT    CHECK (after_violations IS NULL OR json_valid(after_violations)),
+
+    CHECK (effect IS NULL OR after IS NOT NULL),
+    CHECK (forwarded = 1 OR (upstream_status IS NULL AND upstream_request_id IS NULL))
+) STRICT;
+
+CREATE INDEX ends_not_applied ON ends (outcome, seq) WHERE outcome <> 'applied';
 
 -- What a later snapshot told of a change whose end was unclear.
 CREATE TABLE settlements (
     seq     INTEGER NOT NULL PRIMARY KEY REFERENCES changes (seq),
     told_by TEXT    NOT NULL CHECK (told_by = 'answer' OR told_by LIKE 'chg\_%' ESCAPE '\'),
     at      INTEGER NOT NULL,
-    applied INTEGER CHECK (applied IN (0, 1))                        -- NULL: it can't be told
+    applied INTEGER CHECK (applied IN (0, 1))                -- NULL: it can't be told
 ) STRICT;
 
 -- What is no governed call.
 CREATE TABLE events (
     seq               INTEGER PRIMARY KEY AUTOINCREMENT,
     at                INTEGER NOT NULL,
-    kind              TEXT    NOT NULL CHECK (kind IN
-                          ('other_write', 'refused_write', 'summary', 'dropped', 'reload',
-                           'settlement', 'start')),
+    kind              TEXT    NOT NULL CHECK (kind <> ''),
     actor_fingerprint BLOB    CHECK (length(actor_fingerprint) = 8),
     actor_name        TEXT,
     actor_team        TEXT,
@@ -100,6 +137,18 @@ CREATE TABLE events (
 ) STRICT;
 
 CREATE INDEX events_at ON events (at);
+
+-- Kept by triggers, so that nobody looks through the whole log for them: changes without an
+-- end, and those that wait for a settlement.
+CREATE TABLE pending (
+    seq INTEGER NOT NULL PRIMARY KEY REFERENCES changes (seq)
+) STRICT;
+
+CREATE TABLE unsettled (
+    deployment INTEGER NOT NULL,
+    seq        INTEGER NOT NULL REFERENCES changes (seq),
+    PRIMARY KEY (deployment, seq)
+) STRICT, WITHOUT ROWID;
 
 -- Holds its one row only inside the transaction that prunes: without it nothing is deleted.
 CREATE TABLE pruning (
@@ -113,49 +162,162 @@ CREATE TABLE heartbeat (
     at  INTEGER NOT NULL
 ) STRICT;
 
-CREATE TRIGGER changes_end_once BEFORE UPDATE ON changes
-WHEN OLD.outcome <> 'pending' OR NEW.outcome = 'pending'
+-- As large as a batch of records, written and emptied to find out whether there is room for one.
+CREATE TABLE ballast (
+    one  INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
+    room BLOB    NOT NULL
+) STRICT;
+
+CREATE TRIGGER changes_begin AFTER INSERT ON changes
+BEGIN INSERT INTO pending VALUES (NEW.seq); END;
+
+CREATE TRIGGER ends_fit_their_decision BEFORE INSERT ON ends
+WHEN EXISTS (SELECT 1 FROM changes WHERE seq = NEW.seq AND (
+    (NEW.outcome = 'denied') <> (decision = 'deny')
+    -- What was refused or denied was never on its way.
+    OR (decision NOT IN ('allow', 'warn') AND NEW.outcome IN ('applied', 'unknown'))))
+BEGIN SELECT RAISE(ABORT, 'a change ends as its decision allows'); END;
+
+CREATE TRIGGER ends_close AFTER INSERT ON ends
+BEGIN DELETE FROM pending WHERE seq = NEW.seq; END;
+
+CREATE TRIGGER ends_may_be_unclear AFTER INSERT ON ends WHEN NEW.outcome = 'unknown'
+BEGIN
+    INSERT INTO unsettled
+    SELECT deployment, seq FROM changes WHERE seq = NEW.seq AND deployment IS NOT NULL;
+END;
+
+CREATE TRIGGER settlements_settle_the_unknown BEFORE INSERT ON settlements
+WHEN NOT EXISTS (SELECT 1 FROM ends WHERE seq = NEW.seq AND outcome = 'unknown')
+BEGIN SELECT RAISE(ABORT, 'only a change with an unknown outcome is settled'); END;
+
+CREATE TRIGGER settlements_clear AFTER INSERT ON settlements
+BEGIN
+    DELETE FROM unsettled
+    WHERE deployment = (SELECT deployment FROM changes WHERE seq = NEW.seq) AND seq = NEW.seq;
+END;
+
+-- No row is altered.
+
+CREATE TRIGGER changes_stay BEFORE UPDATE OF seq, id, terms, operation, actor_fingerprint,
+    actor_name, actor_team, client_ip, user_agent, request_id, received_at, decision, violations,
+    standing, patch, before, body_bytes, body_digest, redacted, method, unkept ON changes
+BEGIN SELECT RAISE(ABORT, 'a change is never altered'); END;
+
+CREATE TRIGGER changes_learn_what_they_made BEFORE UPDATE OF deployment ON changes
+WHEN OLD.operation <> 'create' OR OLD.deployment IS NOT NULL OR NEW.deployment IS NULL
+BEGIN SELECT RAISE(ABORT, 'a change is never altered'); END;
+
+CREATE TRIGGER ends_stay BEFORE UPDATE ON ends
 BEGIN SELECT RAISE(ABORT, 'a change ends once and is never altered after'); END;
-
-CREATE TRIGGER changes_keep_their_intent BEFORE UPDATE ON changes
-WHEN NEW.seq IS NOT OLD.seq OR NEW.id IS NOT OLD.id OR NEW.provider IS NOT OLD.provider
-    OR NEW.operation IS NOT OLD.operation OR NEW.actor_fingerprint IS NOT OLD.actor_fingerprint
-    OR NEW.actor_name IS NOT OLD.actor_name OR NEW.actor_team IS NOT OLD.actor_team
-    OR NEW.client_ip IS NOT OLD.client_ip OR NEW.user_agent IS NOT OLD.user_agent
-    OR NEW.request_id IS NOT OLD.request_id OR NEW.received_at IS NOT OLD.received_at
-    OR NEW.decision IS NOT OLD.decision OR NEW.violations IS NOT OLD.violations
-    OR NEW.standing IS NOT OLD.standing OR NEW.patch_digest IS NOT OLD.patch_digest
-    OR NEW.before_digest IS NOT OLD.before_digest OR NEW.body_bytes IS NOT OLD.body_bytes
-    OR NEW.body_digest IS NOT OLD.body_digest OR NEW.policy_digest IS NOT OLD.policy_digest
-    OR NEW.redacted IS NOT OLD.redacted
-    OR (OLD.deployment_id IS NOT NULL AND NEW.deployment_id IS NOT OLD.deployment_id)
-BEGIN SELECT RAISE(ABORT, 'the intent of a change is never altered'); END;
-
-CREATE TRIGGER snapshots_stay BEFORE UPDATE ON snapshots
-BEGIN SELECT RAISE(ABORT, 'a snapshot is never altered'); END;
 
 CREATE TRIGGER settlements_stay BEFORE UPDATE ON settlements
 BEGIN SELECT RAISE(ABORT, 'a settlement is never altered'); END;
 
+CREATE TRIGGER snapshots_stay BEFORE UPDATE ON snapshots
+BEGIN SELECT RAISE(ABORT, 'a snapshot is never altered'); END;
+
+CREATE TRIGGER deployments_stay BEFORE UPDATE ON deployments
+BEGIN SELECT RAISE(ABORT, 'a deployment keeps its number'); END;
+
+CREATE TRIGGER terms_stay BEFORE UPDATE ON terms
+BEGIN SELECT RAISE(ABORT, 'terms are never altered'); END;
+
 CREATE TRIGGER events_stay BEFORE UPDATE ON events
 BEGIN SELECT RAISE(ABORT, 'an event is never altered'); END;
 
-CREATE TRIGGER settlements_settle_the_unknown BEFORE INSERT ON settlements
-WHEN NOT EXISTS (SELECT 1 FROM changes WHERE seq = NEW.seq AND outcome = 'unknown')
-BEGIN SELECT RAISE(ABORT, 'only a change with an unknown outcome is settled'); END;
+CREATE TRIGGER keys_stay BEFORE UPDATE ON keys
+BEGIN SELECT RAISE(ABORT, 'the key of a record is never altered'); END;
+
+-- Nothing is deleted, but by pruning.
 
 CREATE TRIGGER changes_are_kept BEFORE DELETE ON changes
 WHEN NOT EXISTS (SELECT 1 FROM pruning)
 BEGIN SELECT RAISE(ABORT, 'only pruning deletes changes'); END;
 
-CREATE TRIGGER snapshots_are_kept BEFORE DELETE ON snapshots
+CREATE TRIGGER ends_are_kept BEFORE DELETE ON ends
 WHEN NOT EXISTS (SELECT 1 FROM pruning)
-BEGIN SELECT RAISE(ABORT, 'only pruning deletes snapshots'); END;
+BEGIN SELECT RAISE(ABORT, 'only pruning deletes ends'); END;
 
 CREATE TRIGGER settlements_are_kept BEFORE DELETE ON settlements
 WHEN NOT EXISTS (SELECT 1 FROM pruning)
 BEGIN SELECT RAISE(ABORT, 'only pruning deletes settlements'); END;
 
+CREATE TRIGGER snapshots_are_kept BEFORE DELETE ON snapshots
+WHEN NOT EXISTS (SELECT 1 FROM pruning)
+BEGIN SELECT RAISE(ABORT, 'only pruning deletes snapshots'); END;
+
+CREATE TRIGGER deployments_are_kept BEFORE DELETE ON deployments
+WHEN NOT EXISTS (SELECT 1 FROM pruning)
+BEGIN SELECT RAISE(ABORT, 'only pruning deletes deployments'); END;
+
+CREATE TRIGGER terms_are_kept BEFORE DELETE ON terms
+WHEN NOT EXISTS (SELECT 1 FROM pruning)
+BEGIN SELECT RAISE(ABORT, 'only pruning deletes terms'); END;
+
 CREATE TRIGGER events_are_kept BEFORE DELETE ON events
 WHEN NOT EXISTS (SELECT 1 FROM pruning)
 BEGIN SELECT RAISE(ABORT, 'only pruning deletes events'); END;
+
+CREATE TRIGGER keys_are_kept BEFORE DELETE ON keys
+BEGIN SELECT RAISE(ABORT, 'the key of a record is kept'); END;
+
+-- REPLACE deletes the row in its way without firing the triggers that keep rows, unless a
+-- connection asks for it (recursive_triggers). So a key that is there is refused before, or, where
+-- writing the same row twice is harmless (a retry), the second one is left out. Each of these costs
+-- the row one look for its key, which lies where the row is about to go.
+--
+-- NEW.seq is no number yet, or -1, where it is the table that chooses it.
+
+CREATE TRIGGER changes_are_not_replaced BEFORE INSERT ON changes
+WHEN EXISTS (SELECT 1 FROM changes WHERE id = NEW.id)
+    OR (NEW.seq > 0 AND EXISTS (SELECT 1 FROM changes WHERE seq = NEW.seq))
+BEGIN SELECT RAISE(ABORT, 'a change is never replaced'); END;
+
+CREATE TRIGGER ends_are_not_replaced BEFORE INSERT ON ends
+WHEN EXISTS (SELECT 1 FROM ends WHERE seq = NEW.seq)
+BEGIN SELECT RAISE(IGNORE); END;
+
+CREATE TRIGGER settlements_are_not_replaced BEFORE INSERT ON settlements
+WHEN EXISTS (SELECT 1 FROM settlements WHERE seq = NEW.seq)
+BEGIN SELECT RAISE(IGNORE); END;
+
+CREATE TRIGGER snapshots_are_not_replaced BEFORE INSERT ON snapshots
+WHEN EXISTS (SELECT 1 FROM snapshots WHERE number = NEW.number)
+BEGIN SELECT RAISE(ABORT, 'a snapshot is never replaced'); END;
+
+CREATE TRIGGER events_are_not_replaced BEFORE INSERT ON events
+WHEN NEW.seq > 0 AND EXISTS (SELECT 1 FROM events WHERE seq = NEW.seq)
+BEGIN SELECT RAISE(ABORT, 'an event is never replaced'); END;
+
+CREATE TRIGGER keys_are_not_replaced BEFORE INSERT ON keys
+WHEN NEW.number > 0 AND EXISTS (SELECT 1 FROM keys WHERE number = NEW.number)
+BEGIN SELECT RAISE(ABORT, 'the key of a record is never replaced'); END;
+
+-- These two are written only where the gateway does not remember that they are there.
+CREATE TRIGGER deployments_are_not_replaced BEFORE INSERT ON deployments
+WHEN EXISTS (SELECT 1 FROM deployments WHERE id = NEW.id)
+    OR EXISTS (SELECT 1 FROM deployments WHERE number = NEW.number)
+BEGIN SELECT RAISE(IGNORE); END;
+
+CREATE TRIGGER terms_are_not_replaced BEFORE INSERT ON terms
+WHEN EXISTS (SELECT 1 FROM terms WHERE provider = NEW.provider
+        AND policy_digest = NEW.policy_digest)
+    OR EXISTS (SELECT 1 FROM terms WHERE number = NEW.number)
+BEGIN SELECT RAISE(IGNORE); END;
+
+-- What waits for its end, or for its settlement, waits until that is there.
+CREATE TRIGGER pending_are_kept BEFORE DELETE ON pending
+WHEN NOT EXISTS (SELECT 1 FROM ends WHERE seq = OLD.seq) AND NOT EXISTS (SELECT 1 FROM pruning)
+BEGIN SELECT RAISE(ABORT, 'only its end takes a change from those that wait for one'); END;
+
+CREATE TRIGGER pending_stay BEFORE UPDATE ON pending
+BEGIN SELECT RAISE(ABORT, 'only its end takes a change from those that wait for one'); END;
+
+CREATE TRIGGER unsettled_are_kept BEFORE DELETE ON unsettled
+WHEN NOT EXISTS (SELECT 1 FROM settlements WHERE seq = OLD.seq)
+    AND NOT EXISTS (SELECT 1 FROM pruning)
+BEGIN SELECT RAISE(ABORT, 'only its settlement takes a change from the unsettled'); END;
+
+CREATE TRIGGER unsettled_stay BEFORE UPDATE ON unsettled
+BEGIN SELECT RAISE(ABORT, 'only its settlement takes a change from the unsettled'); END;

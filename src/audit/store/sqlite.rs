@@ -286,13 +286,7 @@ fn options(database: &Path) -> SqliteConnectOptions {
 }
 
 fn migrator() -> Migrator {
-    let migrations = [
-        ("log", include_str!("../../../migrations/sqlite/0001_log.sql")),
-        ("append_only", include_str!("../../../migrations/sqlite/0002_append_only.sql")),
-        ("no_replacing", include_str!("../../../migrations/sqlite/0003_no_replacing.sql")),
-        ("truth", include_str!("../../../migrations/sqlite/0004_truth.sql")),
-        ("keys", include_str!("../../../migrations/sqlite/0005_keys.sql")),
-    ];
+    let migrations = [("log", include_str!("../../../migrations/sqlite/0001_log.sql"))];
     let simple = |(version, (name, sql)): (i64, (&'static str, &'static str))| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     };

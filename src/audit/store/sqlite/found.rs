@@ -10,7 +10,7 @@ use super::{BUSY_TIMEOUT, keys, primary_code};
 use crate::audit::store::Boxed;
 use crate::key::KeyId;
 
-/// Marks a database as a log (migration 5): "CGAT".
+/// Marks a database as a log (the first migration): "CGAT".
 const APPLICATION_ID: i64 = 0x4347_4154;
 
 /// SQLite's word for a file that is no database: `SQLITE_NOTADB`.
@@ -105,8 +105,8 @@ async fn read(connection: &mut SqliteConnection) -> Result<Option<Found>, sqlx::
     Ok(Some(found))
 }
 
-/// Whether it is a log, or nothing yet. A log from before it was marked is known by its first
-/// migration; one whose first start was broken off may have the list of migrations alone.
+/// Whether it is a log, or nothing yet: one whose first start was broken off may have the list of
+/// migrations alone.
 async fn is_ours(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
     let mark = sqlx::query_scalar::<_, i64>("PRAGMA application_id");
     match mark.fetch_one(&mut *connection).await? {
@@ -116,12 +116,7 @@ async fn is_ours(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error>
     }
     let tables = "SELECT count(*) FROM sqlite_master WHERE type = 'table'";
     let tables: i64 = sqlx::query_scalar(tables).fetch_one(&mut *connection).await?;
-    if tables == 0 || !has_table(connection, "_sqlx_migrations").await? {
-        return Ok(tables == 0);
-    }
-    let first = "SELECT description FROM _sqlx_migrations WHERE version = 1";
-    let first: Option<String> = sqlx::query_scalar(first).fetch_optional(&mut *connection).await?;
-    Ok(first.map_or(tables == 1, |first| first == "log"))
+    Ok(tables == 0 || tables == 1 && has_table(connection, "_sqlx_migrations").await?)
 }
 
 async fn has_table(connection: &mut SqliteConnection, name: &str) -> Result<bool, sqlx::Error> {

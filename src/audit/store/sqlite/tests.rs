@@ -195,59 +195,6 @@ async fn a_commit_is_synced_before_it_is_answered() {
     let full = sqlx::query_scalar::<_, i64>("PRAGMA synchronous");
     assert_eq!(full.fetch_one(&mut connection).await.unwrap(), 2);
 }
-#[tokio::test]
-async fn a_log_of_the_first_version_is_taken_over_whole() {
-    let folder = tempfile::tempdir().unwrap();
-    let database = folder.path().join("log.db");
-    std::fs::File::create_new(&database).unwrap();
-    let mut connection = options(&database).connect().await.unwrap();
-    let all = migrator();
-    Migrator::with_migrations(vec![all.iter().next().unwrap().clone()])
-        .run(&mut connection)
-        .await
-        .unwrap();
-    drop(connection);
-    let text = |document: &Value| seal(document.to_string().as_bytes()).unwrap();
-    let hex = |bytes: &[u8]| crate::ids::Hex(bytes).to_string();
-    let (old, new) = (json!({"name": "old"}), json!({"name": "new"}));
-    let digest = |document: &Value| hex(&Document::of(document).digest);
-    let snapshot = |document: &Value| {
-        let (digest, body) = (digest(document), hex(&text(document)));
-        format!("INSERT INTO snapshots VALUES (x'{digest}', x'{body}', 1);")
-    };
-    let (applied, open) = ("01".repeat(16), "02".repeat(16));
-    let (old_digest, new_digest) = (digest(&old), digest(&new));
-    let sql = format!(
-        "{} {} INSERT INTO changes (seq, id, provider, operation, actor_fingerprint, client_ip, \
-         request_id, received_at, decision, patch_digest, before_digest, policy_digest, \
-         deployment_id, outcome, completed_at, forwarded, after_digest, effect, paths) VALUES \
-         (7, x'{applied}', 'qoder-cn', 'update', x'0101010101010101', '::1', 'r', 1, 'allow', \
-          x'{new_digest}', x'{old_digest}', 'p', 'dep_1', 'applied', 2, 1, x'{new_digest}', \
-          'exact', '[\"/name\"]'), \
-         (9, x'{open}', 'qoder-cn', 'update', x'0101010101010101', '::1', 'r', 1, 'allow', \
-          NULL, x'{new_digest}', 'p', 'dep_1', 'pending', NULL, NULL, NULL, NULL, NULL);",
-        snapshot(&old),
-        snapshot(&new),
-    );
-    interfere(&database, &sql).await.unwrap();
-
-    let mut store = opened(&database).await;
-    assert_eq!(store.swept(), 1);
-    let reads = Reads::of(&database);
-    let (found, _) = reads.changes(&Filter::default(), i64::MAX, 10, true).await.unwrap();
-    let told: Vec<_> = found.iter().map(|change| (change.seq, change.outcome)).collect();
-    assert_eq!(told, [(9, Outcome::Unknown), (7, Outcome::Applied)]);
-    let bodies = found[1].bodies.clone().unwrap();
-    assert_eq!(
-        (bodies.patch, bodies.before, bodies.after),
-        (Some(new.clone()), Some(old), Some(new))
-    );
-    assert_eq!(found[1].policy_digest, "p");
-    assert_eq!(reads.unsettled(10).await.unwrap(), [("dep_1".to_owned(), 1)]);
-    store.write(&[&whole(Outcome::Failed, &[])]).await.unwrap();
-    let path = Filter { path: Some("/name".to_owned()), ..Filter::default() };
-    assert_eq!(reads.changes(&path, i64::MAX, 10, false).await.unwrap().0[0].seq, 7);
-}
 #[cfg(unix)]
 #[tokio::test]
 async fn only_its_owner_may_read_the_log() {
