@@ -1,13 +1,23 @@
 //! Token buckets of one size, one for each key, bounded in number whatever keys are made up.
 //!
-//! A bucket is one number: the moment at which it is full again (GCRA, the generic cell rate
-//! algorithm). One that is full again need not be kept. Buckets lie in shards with a lock each, and
-//! are looked through a shard at a time, so that no call waits for a look at all of them.
+//! governor does the arithmetic (GCRA, the generic cell rate algorithm): a bucket is one number, the
+//! moment at which it is full again. One that is full need not be kept. Buckets lie in shards with a
+//! lock each, and are looked through a shard at a time, so that no call waits for a look at all of
+//! them.
 
+use std::cell::Cell;
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::{BuildHasher, Hash};
+use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use governor::clock::Clock as GovernorClock;
+use governor::middleware::StateInformationMiddleware;
+use governor::nanos::Nanos;
+use governor::state::StateStore;
+use governor::{Quota, RateLimiter};
 
 use crate::clock::Clock;
 use crate::config::Budget;
@@ -20,15 +30,56 @@ const SHARD_BUCKETS_MAX: usize = 4_096;
 /// The fewest buckets of a shard that are looked through for full ones.
 const SHARD_BUCKETS_MIN: usize = 64;
 
+thread_local! {
+    /// The moment of the draw at hand, in nanoseconds since its buckets were made.
+    static NOW: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The clock that governor asks: the gateway reads its own once a call.
+#[derive(Clone, Copy, Debug, Default)]
+struct CallClock;
+
+impl GovernorClock for CallClock {
+    type Instant = Nanos;
+
+    fn now(&self) -> Nanos {
+        Nanos::from(NOW.get())
+    }
+}
+
 /// Buckets.
-pub(super) struct Buckets<K, S> {
+pub(super) struct Buckets<K: Copy + Eq + Hash + fmt::Debug, S: Clone + Default + BuildHasher> {
+    limiter: RateLimiter<K, BoundedStore<K, S>, CallClock, StateInformationMiddleware>,
+    started: Instant,
+}
+
+impl<K: Copy + Eq + Hash + fmt::Debug, S: Clone + Default + BuildHasher> Buckets<K, S> {
+    pub(super) fn new(budget: Budget, clock: &Clock) -> Self {
+        let number = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
+        let quota = Quota::per_second(number(budget.per_second)).allow_burst(number(budget.burst));
+        NOW.set(0);
+        let limiter = RateLimiter::new(quota, BoundedStore::new(quota), CallClock);
+        Self { limiter, started: clock.instant() }
+    }
+
+    /// Takes one from the key's bucket: how many are left, or how long until there is one.
+    pub(super) fn draw(&self, key: K, now: Instant) -> Result<u32, Duration> {
+        let now = now.saturating_duration_since(self.started).as_nanos();
+        let now = u64::try_from(now).unwrap_or(u64::MAX / 2);
+        NOW.set(now);
+        match self.limiter.check_key(&key) {
+            Ok(state) => Ok(state.remaining_burst_capacity()),
+            Err(not_until) => Err(not_until.wait_time_from(Nanos::from(now))),
+        }
+    }
+}
+
+/// Where governor keeps the buckets.
+struct BoundedStore<K, S> {
     shards: Box<[Mutex<Shard<K, S>>]>,
     hasher: S,
-    /// From one drop of a bucket to the next.
+    /// From one drop of a bucket to the next, in nanoseconds.
     interval: u64,
-    /// From an empty bucket to a full one.
-    filling: u64,
-    started: Instant,
 }
 
 /// A part of the buckets. Moments are in nanoseconds since the start.
@@ -38,47 +89,47 @@ struct Shard<K, S> {
     sweep_at: usize,
 }
 
-impl<K: Copy + Eq + Hash, S: Clone + Default + BuildHasher> Buckets<K, S> {
-    pub(super) fn new(budget: Budget, clock: &Clock) -> Self {
-        let interval = (1_000_000_000 / u64::from(budget.per_second.max(1))).max(1);
+impl<K: Copy + Eq + Hash, S: Clone + Default + BuildHasher> BoundedStore<K, S> {
+    fn new(quota: Quota) -> Self {
         let hasher = S::default();
         let shard = || {
             let full_at = HashMap::with_hasher(hasher.clone());
             Mutex::new(Shard { full_at, sweep_at: SHARD_BUCKETS_MIN })
         };
-        Self {
-            shards: (0..SHARDS).map(|_| shard()).collect(),
-            hasher,
-            interval,
-            filling: interval.saturating_mul(u64::from(budget.burst.max(1))),
-            started: clock.instant(),
-        }
-    }
-
-    /// Takes one from the key's bucket: how many are left, or how long until there is one.
-    pub(super) fn draw(&self, key: K, now: Instant) -> Result<u32, Duration> {
-        let now = now.saturating_duration_since(self.started).as_nanos();
-        let now = u64::try_from(now).unwrap_or(u64::MAX / 2);
-        // The map within the shard goes by the lowest and the highest bits.
-        let place = usize::try_from(self.hasher.hash_one(key) >> 40).unwrap_or(0) % SHARDS;
-        let Some(shard) = self.shards.get(place) else { return Ok(0) };
-        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = shard.full_at.get_mut(&key);
-        let full_at = known.as_ref().map_or(now, |full_at| now.max(**full_at)) + self.interval;
-        let most = now + self.filling;
-        if full_at > most {
-            return Err(Duration::from_nanos(full_at - most));
-        }
-        match known {
-            Some(known) => *known = full_at,
-            None => shard.add(key, full_at, now),
-        }
-        Ok(u32::try_from((most - full_at) / self.interval).unwrap_or(u32::MAX))
+        let shards = (0..SHARDS).map(|_| shard()).collect();
+        let interval = u64::try_from(quota.replenish_interval().as_nanos()).unwrap_or(u64::MAX);
+        Self { shards, hasher, interval }
     }
 
     #[cfg(test)]
     fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().unwrap().full_at.len()).sum()
+    }
+}
+
+impl<K: Copy + Eq + Hash, S: Clone + Default + BuildHasher> StateStore for BoundedStore<K, S> {
+    type Key = K;
+
+    /// Has `decide` make of a bucket's state an outcome and the next state, which is written where
+    /// the draw is granted.
+    fn measure_and_replace<T, F, E>(&self, key: &K, decide: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        // The map within the shard goes by the lowest and the highest bits.
+        let place = usize::try_from(self.hasher.hash_one(key) >> 40).unwrap_or(0) % SHARDS;
+        let Some(shard) = self.shards.get(place) else { return decide(None).map(|(done, _)| done) };
+        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(full_at) = shard.full_at.get_mut(key) {
+            let (outcome, next) = decide(Some(Nanos::from(*full_at)))?;
+            *full_at = next.as_u64();
+            return Ok(outcome);
+        }
+        let (outcome, next) = decide(None)?;
+        let full_at = next.as_u64();
+        // A full bucket from which one drop was taken is full again an interval from now.
+        shard.add(*key, full_at, full_at.saturating_sub(self.interval));
+        Ok(outcome)
     }
 }
 
@@ -111,9 +162,13 @@ impl<K: Copy + Eq + Hash, S: BuildHasher> Shard<K, S> {
     }
 }
 
-impl<K, S> std::fmt::Debug for Buckets<K, S> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Buckets(one in {} ns)", self.interval)
+impl<K, S> fmt::Debug for Buckets<K, S>
+where
+    K: Copy + Eq + Hash + fmt::Debug,
+    S: Clone + Default + BuildHasher,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Buckets").finish_non_exhaustive()
     }
 }
 
@@ -132,6 +187,31 @@ mod tests {
     }
 
     #[test]
+    fn every_draw_is_as_from_a_plain_bucket() {
+        let (manual, clock, buckets) = buckets(50, 100);
+        let (started, interval, burst) = (clock.instant(), 20_000_000, 100);
+        let mut full_at = [0_u64; 8];
+        let (mut seed, mut refused) = (1_u64, 0);
+        for _ in 0..100_000 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            manual.advance(Duration::from_nanos((seed >> 40) % 300_000));
+            let key = seed >> 61;
+            let now = u64::try_from((clock.instant() - started).as_nanos()).unwrap();
+            let own = &mut full_at[usize::try_from(key).unwrap()];
+            let (next, most) = (now.max(*own) + interval, now + burst * interval);
+            let expected = if next > most {
+                refused += 1;
+                Err(Duration::from_nanos(next - most))
+            } else {
+                *own = next;
+                Ok(u32::try_from((most - next) / interval).unwrap())
+            };
+            assert_eq!(buckets.draw(key, clock.instant()), expected);
+        }
+        assert!(refused > 1_000, "{refused}");
+    }
+
+    #[test]
     fn made_up_keys_leave_few_buckets() {
         let (manual, clock, buckets) = buckets(50, 100);
         for n in 0_u64..200_000 {
@@ -140,7 +220,8 @@ mod tests {
                 manual.advance(Duration::from_millis(1));
             }
         }
-        assert!(buckets.len() <= 10_000, "{} are kept", buckets.len());
+        let kept = buckets.limiter.into_state_store().len();
+        assert!(kept <= 10_000, "{kept} are kept");
     }
 
     #[test]
@@ -155,9 +236,10 @@ mod tests {
                 manual.advance(Duration::from_millis(1));
             }
         }
-        assert!(buckets.len() <= SHARDS * SHARD_BUCKETS_MAX, "{} are kept", buckets.len());
         assert!(buckets.draw(spent, clock.instant()).is_err(), "a spent budget stays spent");
         manual.advance(Duration::from_secs(1));
         assert_eq!(buckets.draw(spent, clock.instant()), Ok(0));
+        let kept = buckets.limiter.into_state_store().len();
+        assert!(kept <= SHARDS * SHARD_BUCKETS_MAX, "{kept} are kept");
     }
 }
