@@ -13,9 +13,9 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A timer that is kept from one wait to the next.
 #[derive(Debug, Default)]
-pub(crate) struct Alarm(Option<Pin<Box<Sleep>>>);
+pub(crate) struct LazyTimer(Option<Pin<Box<Sleep>>>);
 
-impl Alarm {
+impl LazyTimer {
     /// Ready once `due` has come.
     pub(crate) fn poll(&mut self, due: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(due)));
@@ -48,7 +48,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_alarm_rings_when_it_is_due_whatever_it_was_set_to_before() {
-        let mut alarm = Alarm::default();
+        let mut alarm = LazyTimer::default();
         let started = Instant::now();
         for (first, then) in [(10, 40), (1_000, 50), (0, 60)] {
             let first = started + Duration::from_millis(first);

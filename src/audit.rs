@@ -29,7 +29,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use self::entry::{Ending, Entry, Opening, Written};
+use self::entry::{CompletionRow, Entry, IntentRow, Written};
 use self::keys::KeyError;
 use self::latest::Latest;
 use self::query::Reader;
@@ -233,9 +233,9 @@ impl Audit {
         let redactor = self.redactor_of(&intent);
         let (bytes, shared) = (intent.bytes, Arc::clone(&self.shared));
         let made = offload::run(bytes, move || {
-            let (opening, former) = Opening::of(intent, &redactor, &shared.latest)?;
+            let (opening, former) = IntentRow::of(intent, &redactor, &shared.latest)?;
             let asked = (provider, operation, is_kept);
-            let ending = Ending::of(change, end, &redactor, asked, &former);
+            let ending = CompletionRow::of(change, end, &redactor, asked, &former);
             Ok::<_, io::Error>(Entry::Whole(Box::new(opening), Box::new(ending)))
         });
         self.submit(made.await?).await?;

@@ -46,8 +46,8 @@ use serde_json::json;
 
 use self::admit::admit;
 use self::call::Call;
-use self::context::Visit;
-pub(crate) use self::context::{Gateway, Live, Scene};
+use self::context::RequestContext;
+pub(crate) use self::context::{ConnectionContext, Gateway, Live};
 pub(crate) use self::dial::TrustError;
 use self::govern::govern;
 use self::headers::{Called, Fields, X_REQUEST_ID};
@@ -77,82 +77,82 @@ const RATE_LIMITS: [HeaderName; 3] = [
 
 /// Answers one request. What needs no waiting is done at once, so that nothing of it is kept.
 pub(crate) fn answer(
-    scene: Arc<Scene>,
+    connection: Arc<ConnectionContext>,
     peer: IpAddr,
     request: Request<Incoming>,
 ) -> impl Future<Output = Reply> {
     let (mut head, body) = request.into_parts();
     let fields = Fields::of(&head.headers);
-    let now = scene.gateway.clock.moment();
-    let mut visit = Visit {
+    let now = connection.gateway.clock.moment();
+    let mut context = RequestContext {
         request_id: headers::request_id(&head.headers, &fields, now.at),
         received_at: now.at,
         instant: now.instant,
-        address: Address::of(peer, &head.headers, &scene.live.config),
-        called: Called::of(&head, &fields, peer, &scene.live.config),
+        address: Address::of(peer, &head.headers, &connection.live.config),
+        called: Called::of(&head, &fields, peer, &connection.live.config),
         caller: None,
         standing: None,
     };
     let writes = Kind::of(&head.method) == Kind::Write;
-    let admitted = admit(&scene, &mut visit, &head, &fields, &body);
+    let admitted = admit(&connection, &mut context, &head, &fields, &body);
     let marks = fields.marks;
     headers::origin_form(&mut head.uri);
     async move {
         // Only what passes is kept in the connection's own memory; the rest takes more of it.
         let (class, outcome) = match admitted {
             Ok(Route::Passthrough) => {
-                (CallClass::Passthrough, pass(&scene, &visit, head, marks, body).await)
+                (CallClass::Passthrough, pass(&connection, &context, head, marks, body).await)
             }
             Ok(Route::ReadDeployment { deployment_id }) => {
-                let reading = observe::read(&scene, &visit, head, marks, &deployment_id);
+                let reading = observe::read(&connection, &context, head, marks, &deployment_id);
                 (CallClass::Passthrough, Box::pin(reading).await)
             }
             Ok(Route::Governed { operation, deployment_id }) => {
                 let governed =
-                    govern(&scene, &visit, (head, marks), body, operation, deployment_id);
+                    govern(&connection, &context, (head, marks), body, operation, deployment_id);
                 (CallClass::Governed, Box::pin(governed).await)
             }
             Err(not_admitted) => {
-                let noting = not_admitted.note(&scene, &visit, head, marks);
+                let noting = not_admitted.note(&connection, &context, head, marks);
                 (CallClass::Refused, Err(Box::pin(noting).await))
             }
         };
-        let mut reply = outcome.unwrap_or_else(|refusal| refusal.into_reply(&visit.request_id));
-        scene.gateway.metrics.request(class, writes, reply.status());
-        decorate(&mut reply, &scene, &visit);
+        let mut reply = outcome.unwrap_or_else(|refusal| refusal.into_reply(&context.request_id));
+        connection.gateway.metrics.request(class, writes, reply.status());
+        decorate(&mut reply, &connection, &context);
         reply
     }
 }
 
 /// The headers that every answer has.
-fn decorate(reply: &mut Reply, scene: &Scene, visit: &Visit) {
-    let provider = scene.live.config.upstream.provider;
+fn decorate(reply: &mut Reply, connection: &ConnectionContext, context: &RequestContext) {
+    let provider = connection.live.config.upstream.provider;
     let headers = reply.headers_mut();
-    let id = visit.request_id.as_value();
+    let id = context.request_id.as_value();
     if let Some(name) = provider.request_id_header {
         headers.insert(name, id.clone());
     }
     headers.insert(X_REQUEST_ID, id.clone());
-    let Some(standing) = visit.standing else { return };
+    let Some(standing) = context.standing else { return };
     // Where upstream tells of a limit of its own, the two are not mixed.
     let told = headers.keys().any(|name| name.as_str().starts_with(RATE_LIMIT));
     if told && RATE_LIMITS.iter().any(|name| headers.contains_key(name)) {
         return;
     }
-    for (name, value) in RATE_LIMITS.into_iter().zip(scene.told.values(standing)) {
+    for (name, value) in RATE_LIMITS.into_iter().zip(connection.told.values(standing)) {
         headers.insert(name, value);
     }
 }
 
 /// One line in the gateway's own log, and one count, for every governed call that is recorded.
 fn report(call: &Call, ruling: Ruling, outcome: Outcome) {
-    let gateway = &call.scene.gateway;
-    let took = gateway.clock.now().millis() - call.visit.received_at.millis();
+    let gateway = &call.connection.gateway;
+    let took = gateway.clock.now().millis() - call.context.received_at.millis();
     gateway.metrics.change(call.operation, outcome, ruling);
     gateway.metrics.exchange_took(took);
     let deployment = call.deployment_id.as_deref().unwrap_or("-");
     tracing::info!(
-        request_id = %call.visit.request_id,
+        request_id = %call.context.request_id,
         change = %call.change,
         operation = %call.operation,
         deployment = gateway.audit.scrub(deployment, &call.caller.token),
@@ -166,20 +166,20 @@ fn report(call: &Call, ruling: Ruling, outcome: Outcome) {
 
 /// An event, a count and a line for rules that are broken by what upstream has made of a change.
 fn report_after(call: &Call, violations: &[Violation]) {
-    let gateway = &call.scene.gateway;
+    let gateway = &call.connection.gateway;
     let rules: std::collections::BTreeSet<&str> =
         violations.iter().map(|violation| violation.rule.as_str()).collect();
     for rule in &rules {
         gateway.metrics.after_violation(rule);
     }
     tracing::warn!(
-        request_id = %call.visit.request_id,
+        request_id = %call.context.request_id,
         change = %call.change,
         rules = ?rules,
         "upstream shows a deployment that breaks the policy, which was not predicted"
     );
     gateway.audit.found_after(call.change);
-    let mut event = call.visit.event(EventKind::AfterViolation, gateway.clock.now());
+    let mut event = call.context.event(EventKind::AfterViolation, gateway.clock.now());
     event.detail = json!({"change": call.change, "rules": rules});
     gateway.audit.note_of(event, &call.caller.token);
 }

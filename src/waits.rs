@@ -14,7 +14,7 @@ pub(crate) const SHARE_BYTES: usize = 4 * 1024;
 
 /// How long a client has been waited for since it last moved its share.
 #[derive(Debug, Default)]
-pub(crate) struct Waits {
+pub(crate) struct StallMeter {
     /// In the waits that are over.
     waited: Duration,
     /// Since when, in the wait that goes on.
@@ -26,7 +26,7 @@ pub(crate) struct Waits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooSlow;
 
-impl Waits {
+impl StallMeter {
     /// The client is waited for: since when, this time.
     pub(crate) fn wait(&mut self) -> Instant {
         *self.since.get_or_insert_with(Instant::now)
@@ -58,7 +58,7 @@ mod tests {
     /// When a client that moves `bytes` after each silence of `seconds` is found too slow, in
     /// seconds; `None` where it may go on for an hour.
     fn cut_after(bytes: usize, seconds: u64) -> Option<u64> {
-        let mut waits = Waits::default();
+        let mut waits = StallMeter::default();
         (1..=3600 / seconds).find_map(|times| {
             waits.since = Instant::now().checked_sub(Duration::from_secs(seconds));
             assert!(waits.since.is_some(), "the machine runs for long enough");
@@ -83,14 +83,14 @@ mod tests {
     #[test]
     fn one_long_silence_leaves_time_to_go_on() {
         let since = Instant::now().checked_sub(Duration::from_secs(29));
-        let mut waits = Waits { since, ..Waits::default() };
+        let mut waits = StallMeter { since, ..StallMeter::default() };
         assert_eq!(waits.advance(1460, PATIENCE), Ok(()));
         assert_eq!(waits.waited, PATIENCE / 2);
     }
 
     #[test]
     fn who_is_never_waited_for_is_not_counted() {
-        let mut waits = Waits::default();
+        let mut waits = StallMeter::default();
         for _ in 0..100 {
             assert_eq!(waits.advance(1, Duration::ZERO), Ok(()));
         }

@@ -18,8 +18,8 @@ use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use super::places::Presence;
-use crate::alarm::Alarm;
-use crate::waits::Waits;
+use crate::alarm::LazyTimer;
+use crate::waits::StallMeter;
 use crate::wire::Wire;
 
 /// How long a handshake may take, a whole request head, and a connection be idle.
@@ -52,7 +52,7 @@ pub(super) async fn serve(
 ) {
     let _best_effort = stream.set_nodelay(true);
     let Some(wire) = secure(stream, tls).await else { return };
-    let watched = Watched { wire, patience, writing: Alarm::default(), taking: None };
+    let watched = Watched { wire, patience, writing: LazyTimer::default(), taking: None };
     let answered = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: http::Request<Incoming>| {
         request.extensions_mut().insert(presence.clone());
@@ -100,9 +100,9 @@ async fn secure(stream: TcpStream, tls: Option<TlsAcceptor>) -> Option<Wire> {
 struct Watched {
     wire: Wire,
     patience: Patience,
-    writing: Alarm,
+    writing: LazyTimer,
     /// How the client takes what waits for it; `None` where it takes what comes.
-    taking: Option<Waits>,
+    taking: Option<StallMeter>,
 }
 
 impl Watched {

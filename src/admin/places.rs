@@ -37,7 +37,7 @@ struct Guest {
 
 /// The place of one connection, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ConnectionSlot {
     places: Places,
     number: u64,
     presence: Presence,
@@ -53,7 +53,7 @@ pub(super) struct Answering(Presence);
 
 impl Places {
     /// A place for a connection from `network`; others make room for it.
-    pub(super) fn take(&self, network: IpAddr) -> Place {
+    pub(super) fn take(&self, network: IpAddr) -> ConnectionSlot {
         let mut taken = self.lock();
         taken.make_room(network);
         let number = taken.next;
@@ -61,7 +61,7 @@ impl Places {
         let presence = Presence::default();
         let guest = Guest { network, presence: presence.clone(), task: None };
         taken.guests.insert(number, guest);
-        Place { places: self.clone(), number, presence }
+        ConnectionSlot { places: self.clone(), number, presence }
     }
 
     /// Knows which task to end when the connection of this place has to go.
@@ -117,7 +117,7 @@ impl Guest {
     }
 }
 
-impl Place {
+impl ConnectionSlot {
     pub(super) fn number(&self) -> u64 {
         self.number
     }
@@ -127,7 +127,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.places.lock().guests.remove(&self.number);
     }

@@ -51,7 +51,7 @@ pub(super) struct Snapshot {
 
 /// A document on its way into the log.
 #[derive(Debug)]
-pub(super) enum Filed {
+pub(super) enum SnapshotRef {
     Already(Stored),
     New(Snapshot),
 }
@@ -63,12 +63,12 @@ impl Document {
     }
 
     /// This document as it is written: where a former one is known, by what differs from it.
-    pub(super) fn file(&self, former: Option<(&Self, Stored)>) -> io::Result<Filed> {
+    pub(super) fn file(&self, former: Option<(&Self, Stored)>) -> io::Result<SnapshotRef> {
         let Some((former, stored)) = former else {
-            return Ok(Filed::New(self.snapshot(None, pack_against(&[], &self.text)?)));
+            return Ok(SnapshotRef::New(self.snapshot(None, pack_against(&[], &self.text)?)));
         };
         if former.digest == self.digest {
-            return Ok(Filed::Already(stored));
+            return Ok(SnapshotRef::Already(stored));
         }
         let text_bytes = self.text.len().max(former.text.len());
         let chain_bytes = (usize::from(stored.depth) + 2).saturating_mul(text_bytes);
@@ -76,10 +76,10 @@ impl Document {
             let body = pack_against(&former.text, &self.text)?;
             // Where nearly all is new, nothing is won by depending on another.
             if body.len() < self.text.len() / 4 {
-                return Ok(Filed::New(self.snapshot(Some(stored), body)));
+                return Ok(SnapshotRef::New(self.snapshot(Some(stored), body)));
             }
         }
-        Ok(Filed::New(self.snapshot(None, pack_against(&[], &self.text)?)))
+        Ok(SnapshotRef::New(self.snapshot(None, pack_against(&[], &self.text)?)))
     }
 
     fn snapshot(&self, base: Option<Stored>, body: Vec<u8>) -> Snapshot {
@@ -162,10 +162,12 @@ mod tests {
     #[test]
     fn little_is_kept_where_little_moved_and_the_whole_is_read_back() {
         let (former, latter) = (deployment("one"), deployment("two"));
-        let Filed::New(whole) = former.file(None).unwrap() else { panic!() };
+        let SnapshotRef::New(whole) = former.file(None).unwrap() else { panic!() };
         assert_eq!((whole.base, whole.depth()), (None, 0));
         assert_eq!(unpack(&whole.body, None).unwrap(), former.text);
-        let Filed::New(moved) = latter.file(Some((&former, stored(3)))).unwrap() else { panic!() };
+        let SnapshotRef::New(moved) = latter.file(Some((&former, stored(3)))).unwrap() else {
+            panic!()
+        };
         assert_eq!(moved.depth(), 4);
         assert!(moved.body.len() < 60, "{} bytes", moved.body.len());
         assert_eq!(unpack(&moved.body, Some(&former.text)).unwrap(), latter.text);
@@ -188,7 +190,7 @@ mod tests {
     fn a_document_that_did_not_move_is_not_kept_twice() {
         let (former, same) = (deployment("one"), deployment("one"));
         let filed = same.file(Some((&former, stored(3)))).unwrap();
-        assert!(matches!(filed, Filed::Already(place) if place == stored(3)));
+        assert!(matches!(filed, SnapshotRef::Already(place) if place == stored(3)));
     }
 
     #[test]
@@ -198,7 +200,7 @@ mod tests {
             serde_json::from_slice::<Value>(&small.text).unwrap()["initial_events"]}));
         for (depth, stands_alone) in [(0, false), (6, true)] {
             let filed = small.file(Some((&large, stored(depth)))).unwrap();
-            let Filed::New(snapshot) = filed else { panic!() };
+            let SnapshotRef::New(snapshot) = filed else { panic!() };
             assert_eq!(snapshot.base.is_none(), stands_alone, "{depth}");
         }
     }
@@ -210,7 +212,7 @@ mod tests {
         let other = Document::of(&json!({ "x": texts }));
         for (document, depth) in [(&latter, DEPTH_MAX), (&other, 0)] {
             let filed = document.file(Some((&former, stored(depth)))).unwrap();
-            let Filed::New(snapshot) = filed else { panic!() };
+            let SnapshotRef::New(snapshot) = filed else { panic!() };
             assert_eq!(snapshot.base, None);
             assert_eq!(unpack(&snapshot.body, None).unwrap(), document.text);
         }

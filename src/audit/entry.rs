@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::document::{Document, Filed, Stored, seal};
+use super::document::{Document, SnapshotRef, Stored, seal};
 use super::latest::Latest;
 use super::record::{Completion, Event, Intent, Outcome, Settlement, Unkept};
 use super::redact::{Redacted, Redactor};
@@ -30,11 +30,11 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 #[derive(Debug)]
 pub(super) enum Entry {
     /// An intent on its own: the call is on its way.
-    Opening(Box<Opening>),
+    Intent(Box<IntentRow>),
     /// The end of a change that was opened before. Ending it twice changes nothing.
-    Ending(Box<Ending>),
+    Completion(Box<CompletionRow>),
     /// A change that is opened and ended at once.
-    Whole(Box<Opening>, Box<Ending>),
+    Whole(Box<IntentRow>, Box<CompletionRow>),
     /// What a snapshot told of the change at this place. The first word counts.
     Settling(i64, Settlement),
     /// Something that is no governed call.
@@ -43,25 +43,25 @@ pub(super) enum Entry {
 
 /// An [`Intent`] whose bodies are as they are stored.
 #[derive(Debug)]
-pub(super) struct Opening {
+pub(super) struct IntentRow {
     pub(super) intent: Intent,
     /// The request's id, without a credential that a client may have put there.
     pub(super) request_id: String,
     /// The patch's canonical text, compressed by zstd.
     pub(super) patch: Option<Vec<u8>>,
-    pub(super) before: Option<Filed>,
+    pub(super) before: Option<SnapshotRef>,
     pub(super) unkept: Unkept,
     pub(super) redacted: Vec<String>,
 }
 
 /// A [`Completion`] whose body is as it is stored.
 #[derive(Debug)]
-pub(super) struct Ending {
+pub(super) struct CompletionRow {
     pub(super) id: ChangeId,
     /// Whose deployment, as it is stored; on a create only the completion knows.
     pub(super) deployment_id: Option<String>,
     pub(super) completion: Completion,
-    pub(super) after: Option<Filed>,
+    pub(super) after: Option<SnapshotRef>,
     pub(super) unkept: Unkept,
     /// Where the deployment changed, computed fields aside.
     pub(super) paths: Vec<KeptPlace>,
@@ -97,14 +97,14 @@ impl Entry {
     /// The change that it is about, where it is about one by name.
     pub(super) fn id(&self) -> Option<ChangeId> {
         match self {
-            Self::Opening(opening) | Self::Whole(opening, _) => Some(opening.intent.id),
-            Self::Ending(ending) => Some(ending.id),
+            Self::Intent(opening) | Self::Whole(opening, _) => Some(opening.intent.id),
+            Self::Completion(ending) => Some(ending.id),
             Self::Settling(..) | Self::Happening(_) => None,
         }
     }
 }
 
-impl Opening {
+impl IntentRow {
     /// The intent without its secrets, and what the deployment after is compared with.
     pub(super) fn of(
         mut intent: Intent,
@@ -154,7 +154,7 @@ impl Opening {
         let filed = before.as_ref().map(|before| {
             let deployment_id = intent.deployment_id.as_deref().unwrap_or_default();
             match latest.find(deployment_id, &before.document) {
-                Some(stored) => Ok(Some(Filed::Already(stored))),
+                Some(stored) => Ok(Some(SnapshotRef::Already(stored))),
                 None if is_kept => before.document.file(None).map(Some),
                 None => {
                     unkept.before = Some(redactor.digested(&before.document.text));
@@ -170,7 +170,7 @@ impl Opening {
     }
 }
 
-impl Ending {
+impl CompletionRow {
     /// The completion without its secrets, of a change that was `asked` of the `former`
     /// deployment. It never fails: what can't be stored is left out, for the end itself must be
     /// known.

@@ -88,7 +88,7 @@ impl Queued {
 
     /// Whether it is the end of a change, which is never given up.
     pub(super) fn is_an_end(&self) -> bool {
-        matches!(self.entry, Entry::Ending(_))
+        matches!(self.entry, Entry::Completion(_))
     }
 
     /// Whether it is about a change: somebody waits for it.

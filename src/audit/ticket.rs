@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::entry::{Ending, Entry, Former, Opening, Written};
+use super::entry::{CompletionRow, Entry, Former, IntentRow, Written};
 use super::queue::Queued;
 use super::record::{Completion, Intent, Outcome};
 use super::redact::Redactor;
@@ -63,7 +63,7 @@ impl Audit {
         let redactor = Arc::new(self.redactor_of(&intent));
         let is_kept = intent.is_kept;
         let (bytes, shared, by) = (intent.bytes, Arc::clone(&self.shared), Arc::clone(&redactor));
-        let made = offload::run(bytes, move || Opening::of(intent, &by, &shared.latest));
+        let made = offload::run(bytes, move || IntentRow::of(intent, &by, &shared.latest));
         let (opening, former) = made.await?;
         let mut ticket = Ticket {
             audit: self.clone(),
@@ -78,7 +78,7 @@ impl Audit {
             place: Some(place),
             if_dropped: Outcome::Failed,
         };
-        let written = self.submit(Entry::Opening(Box::new(opening))).await?;
+        let written = self.submit(Entry::Intent(Box::new(opening))).await?;
         ticket.if_dropped = Outcome::Unknown;
         if let Some(before) = &mut ticket.former.before {
             before.stored = written.before;
@@ -100,7 +100,7 @@ impl Ticket {
         let asked = (self.provider, self.operation, self.is_kept);
         let (change, former) = (self.change, std::mem::take(&mut self.former));
         let by = Arc::clone(&self.redactor);
-        let made = move || Ending::of(change, completion, &by, asked, &former);
+        let made = move || CompletionRow::of(change, completion, &by, asked, &former);
         let ending = offload::run(self.bytes, made).await;
         self.deployment_id = self.deployment_id.take().or(created);
         let Some(answered) = self.hand_in(ending) else { return Finished::Deferred };
@@ -111,7 +111,10 @@ impl Ticket {
     }
 
     /// Gives the end to the writer, which then never loses it but with the process.
-    fn hand_in(&mut self, mut ending: Ending) -> Option<oneshot::Receiver<Result<Written, Fault>>> {
+    fn hand_in(
+        &mut self,
+        mut ending: CompletionRow,
+    ) -> Option<oneshot::Receiver<Result<Written, Fault>>> {
         let place = self.place.take()?;
         let stored_id = self.deployment_id.as_deref().map(|id| self.redactor.scrub(id));
         ending.deployment_id = stored_id.map(Cow::into_owned);
@@ -119,7 +122,7 @@ impl Ticket {
             self.audit.shared.unsettled.add(id, 1);
         }
         let (answer, answered) = oneshot::channel();
-        place.send(Queued { entry: Entry::Ending(Box::new(ending)), answer: Some(answer) });
+        place.send(Queued { entry: Entry::Completion(Box::new(ending)), answer: Some(answer) });
         Some(answered)
     }
 }
@@ -131,7 +134,8 @@ impl Drop for Ticket {
                 tracing::error!(change = %self.change, "a change was not finished: it is unclear");
             }
             let now = self.audit.shared.clock.now();
-            let _nobody_waits = self.hand_in(Ending::bare(self.change, self.if_dropped, now));
+            let _nobody_waits =
+                self.hand_in(CompletionRow::bare(self.change, self.if_dropped, now));
         }
     }
 }

@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::Health;
-use super::document::{Filed, Stored};
+use super::document::{SnapshotRef, Stored};
 use super::entry::{Entry, Written};
 use super::latest::Latest;
 use super::queue::{Ends, Queued, Queues, Tally};
@@ -229,13 +229,13 @@ impl Writer {
     /// kept, and an event is counted.
     fn save(&mut self, refused: &Entry) {
         match refused {
-            Entry::Ending(ending) => {
-                let reduced = ending.reduced().map(|end| Entry::Ending(Box::new(end)));
+            Entry::Completion(ending) => {
+                let reduced = ending.reduced().map(|end| Entry::Completion(Box::new(end)));
                 self.kept.extend(reduced.map(|entry| Queued { entry, answer: None }));
             }
             Entry::Happening(event) => self.tally.drop_event(event),
             // It may have named a snapshot that is no longer there.
-            Entry::Opening(opening) | Entry::Whole(opening, _) => {
+            Entry::Intent(opening) | Entry::Whole(opening, _) => {
                 let id = opening.intent.deployment_id.as_deref();
                 self.latest.forget(id.unwrap_or_default());
             }
@@ -246,9 +246,9 @@ impl Writer {
     /// After a batch has failed as a whole: endings are kept, the rest is told.
     fn take_back(&mut self, queued: Queued, fault: &Fault) {
         match &queued.entry {
-            Entry::Ending(_) => self.kept.push(queued),
+            Entry::Completion(_) => self.kept.push(queued),
             Entry::Happening(event) => self.tally.drop_event(event),
-            Entry::Opening(_) | Entry::Whole(..) | Entry::Settling(..) => {
+            Entry::Intent(_) | Entry::Whole(..) | Entry::Settling(..) => {
                 queued.tell(Err(fault.clone()));
             }
         }
@@ -303,17 +303,20 @@ impl Writer {
 
 /// Remembers what an entry that is durable now shows of its deployment.
 fn remember(latest: &Latest, entry: &Entry, written: Written) {
-    let learn = |deployment_id: Option<&str>, filed: Option<&Filed>, stored: Option<Stored>| {
-        if let (Some(id), Some(Filed::New(new)), Some(stored)) = (deployment_id, filed, stored) {
-            latest.learn(id, new.digest, stored);
-        }
-    };
+    let learn =
+        |deployment_id: Option<&str>, filed: Option<&SnapshotRef>, stored: Option<Stored>| {
+            if let (Some(id), Some(SnapshotRef::New(new)), Some(stored)) =
+                (deployment_id, filed, stored)
+            {
+                latest.learn(id, new.digest, stored);
+            }
+        };
     match entry {
-        Entry::Opening(opening) | Entry::Whole(opening, _) => {
+        Entry::Intent(opening) | Entry::Whole(opening, _) => {
             let id = opening.intent.deployment_id.as_deref();
             learn(id, opening.before.as_ref(), written.before);
         }
-        Entry::Ending(ending) => {
+        Entry::Completion(ending) => {
             learn(ending.deployment_id.as_deref(), ending.after.as_ref(), written.after);
         }
         Entry::Settling(..) | Entry::Happening(_) => {}

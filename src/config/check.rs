@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use super::exposure::{self, Places};
 use super::files::{self, sqlite};
 use super::people;
-use super::raw::{Complaints, Node, Place, Typed, Value};
+use super::raw::{Complaints, Location, Node, Typed, Value};
 use super::rules;
 use super::upstream;
 use super::value::{Meant, address, choice, count, duration, flag, size, text};
@@ -70,7 +70,7 @@ pub fn check(path: &Path, environment: &[(String, String)]) -> Checked {
         Err(why) => {
             let mut complaints = Complaints::about(path.to_owned());
             let message = format!("{why}: make the file, or name another one with --config");
-            complaints.error(&Place::File, &message);
+            complaints.error(&Location::File, &message);
             let files = vec![path.to_owned()];
             Checked { config: None, complaints: complaints.in_order(), files }
         }
@@ -103,7 +103,7 @@ pub(super) struct Reader<'a> {
 }
 
 /// A value and where it was typed.
-pub(super) type Placed<T> = (T, Place);
+pub(super) type Placed<T> = (T, Location);
 
 impl Reader<'_> {
     /// The value of a key with its place; `None` where neither typed nor given by default, or where
@@ -118,7 +118,7 @@ impl Reader<'_> {
     }
 
     /// Where a key was typed.
-    pub(super) fn place(&self, path: &str) -> Option<&Place> {
+    pub(super) fn place(&self, path: &str) -> Option<&Location> {
         self.typed.place(path)
     }
 
@@ -247,7 +247,7 @@ impl Reader<'_> {
         let home = self.typed.home(&cert);
         match [&cert, &key].map(|path| self.typed.place(path)) {
             [Some(_), Some(_)] => {}
-            [None, None] if home == Place::File => return None,
+            [None, None] if home == Location::File => return None,
             [cert, key] => {
                 let place = cert.or(key).cloned().unwrap_or(home);
                 let message =

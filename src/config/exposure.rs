@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use super::raw::{Complaints, Place, Typed};
+use super::raw::{Complaints, Location, Typed};
 use super::{Config, Listen, Upstream};
 
 /// Permission bits by which others than the owner may read or write a file.
@@ -24,18 +24,18 @@ const HOSTS: [(&str, &str); 3] =
 /// Where the keys were typed that doubts are about.
 #[derive(Debug)]
 pub(super) struct Places {
-    admin: Place,
-    proxy: Place,
-    trusted_proxies: Place,
-    url: Place,
-    database: Place,
-    key_file: Place,
-    policy: Place,
+    admin: Location,
+    proxy: Location,
+    trusted_proxies: Location,
+    url: Location,
+    database: Location,
+    key_file: Location,
+    policy: Location,
 }
 
 impl Places {
     pub(super) fn of(typed: &Typed) -> Self {
-        let place = |path: &str| typed.place(path).cloned().unwrap_or(Place::File);
+        let place = |path: &str| typed.place(path).cloned().unwrap_or(Location::File);
         Self {
             admin: place("listen.admin"),
             proxy: place("listen.proxy"),
@@ -94,7 +94,7 @@ fn files(config: &Config, places: &Places, complaints: &mut Complaints) {
     }
     for (number, file) in config.files.iter().enumerate() {
         if mode(file).is_some_and(|mode| mode & OTHERS_WRITE != 0) {
-            let place = if number == 0 { &Place::File } else { &places.policy };
+            let place = if number == 0 { &Location::File } else { &places.policy };
             let message = format!(
                 "{} may be written by others, who then choose what is allowed: chmod go-w it",
                 file.display()

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::check::{Placed, Reader};
-use super::raw::{Node, Place, Value};
+use super::raw::{Location, Node, Value};
 use super::value::{Meant, choice, name, text};
 use super::{ActorName, Actors, AdminToken, Role};
 use crate::ids::{Fingerprint, unhex};
@@ -14,7 +14,7 @@ const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495
 /// Reads `[[actor]]` and `[actors]`.
 pub(super) fn actors(reader: &mut Reader<'_>) -> Actors {
     let unknown = reader.read("actors.unknown", choice(&[("allow", false), ("deny", true)]));
-    let (deny_unknown, place) = unknown.unwrap_or((false, Place::File));
+    let (deny_unknown, place) = unknown.unwrap_or((false, Location::File));
     let mut known = HashMap::new();
     let tables = tables(reader, "actor");
     if deny_unknown && tables.is_empty() {

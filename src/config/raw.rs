@@ -28,7 +28,7 @@ const OTHER_VARIABLES: [&str; 2] = ["CHANGEGATE_CONFIG", "CHANGEGATE_LOG"];
 
 /// Where something was typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Location {
     /// In the file as a whole, or nowhere.
     File,
     /// On a line of the file, from 1.
@@ -41,7 +41,7 @@ pub(super) enum Place {
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub(super) value: Value,
-    pub(super) place: Place,
+    pub(super) place: Location,
     /// A variable's text as it is: plain text needs no quotes there, even where it looks like
     /// a number.
     variable: Option<String>,
@@ -64,7 +64,7 @@ pub(super) enum Value {
 #[derive(Debug, Default)]
 pub(super) struct Typed {
     values: HashMap<&'static str, Node>,
-    sections: HashMap<String, Place>,
+    sections: HashMap<String, Location>,
 }
 
 /// Complaints as they are found.
@@ -80,12 +80,12 @@ impl Complaints {
     }
 
     /// Says what forbids the configuration.
-    pub(super) fn error(&mut self, place: &Place, message: &str) {
+    pub(super) fn error(&mut self, place: &Location, message: &str) {
         self.add(place, false, message);
     }
 
     /// Says what is doubtful.
-    pub(super) fn warn(&mut self, place: &Place, message: &str) {
+    pub(super) fn warn(&mut self, place: &Location, message: &str) {
         self.add(place, true, message);
     }
 
@@ -109,11 +109,11 @@ impl Complaints {
         self.found
     }
 
-    fn add(&mut self, place: &Place, warning: bool, message: &str) {
+    fn add(&mut self, place: &Location, warning: bool, message: &str) {
         let (file, line, message) = match place {
-            Place::File => (self.file.clone(), None, message.to_owned()),
-            Place::Line(line) => (self.file.clone(), Some(*line), message.to_owned()),
-            Place::Variable(name) => (ENVIRONMENT.into(), None, format!("{name}: {message}")),
+            Location::File => (self.file.clone(), None, message.to_owned()),
+            Location::Line(line) => (self.file.clone(), Some(*line), message.to_owned()),
+            Location::Variable(name) => (ENVIRONMENT.into(), None, format!("{name}: {message}")),
         };
         // It may repeat what was typed: names, paths.
         let message = excerpt(&message, MESSAGE_CHARS_MAX);
@@ -134,9 +134,9 @@ impl Typed {
     ) -> Option<Self> {
         let (table, errors) = DeTable::parse_recoverable(text);
         let ends: Vec<usize> = memchr::memchr_iter(b'\n', text.as_bytes()).collect();
-        let line_of = |offset| Place::Line(ends.partition_point(|end| *end < offset) + 1);
+        let line_of = |offset| Location::Line(ends.partition_point(|end| *end < offset) + 1);
         for error in &errors {
-            let place = error.span().map_or(Place::File, |span| line_of(span.start));
+            let place = error.span().map_or(Location::File, |span| line_of(span.start));
             complaints.error(&place, &format!("not TOML: {}", error.message()));
         }
         if !errors.is_empty() {
@@ -150,22 +150,22 @@ impl Typed {
 
     /// The value typed for a key, else its default.
     pub(super) fn remove(&mut self, path: &str) -> Option<Node> {
-        let default = || Node::of_text(keys::named(path)?.default?, &Place::File);
+        let default = || Node::of_text(keys::named(path)?.default?, &Location::File);
         self.values.remove(path).or_else(default)
     }
 
     /// The text of what holds, typed or by default, key by key: two configurations are told apart
     /// by it.
     pub(super) fn texts(&self) -> BTreeMap<&'static str, String> {
-        let defaults = keys::KEYS
-            .iter()
-            .filter_map(|key| Some((key.path, Node::of_text(key.default?, &Place::File)?.whole())));
+        let defaults = keys::KEYS.iter().filter_map(|key| {
+            Some((key.path, Node::of_text(key.default?, &Location::File)?.whole()))
+        });
         let typed = self.values.iter().map(|(path, node)| (*path, node.whole()));
         defaults.chain(typed).collect()
     }
 
     /// Where a key was typed.
-    pub(super) fn place(&self, path: &str) -> Option<&Place> {
+    pub(super) fn place(&self, path: &str) -> Option<&Location> {
         self.values.get(path).map(|node| &node.place)
     }
 
@@ -176,9 +176,9 @@ impl Typed {
     }
 
     /// Where the innermost section that holds the key was typed.
-    pub(super) fn home(&self, path: &str) -> Place {
+    pub(super) fn home(&self, path: &str) -> Location {
         let home = path.rsplit_once('.').and_then(|(section, _)| self.sections.get(section));
-        home.cloned().unwrap_or(Place::File)
+        home.cloned().unwrap_or(Location::File)
     }
 
     fn take_all(
@@ -223,7 +223,7 @@ impl Typed {
         let mut ours: Vec<_> = ours.collect();
         ours.sort_by_key(|(name, _)| (name.matches("__").count(), name));
         for (name, text) in ours {
-            let place = Place::Variable(name.as_str().into());
+            let place = Location::Variable(name.as_str().into());
             let Some(path) = path_of(name) else {
                 let message = "no configuration key has this name, so it does nothing: \
                     mend its name or unset it";
@@ -238,13 +238,13 @@ impl Typed {
 
 impl Node {
     /// A value from TOML text.
-    fn of_text(text: &str, place: &Place) -> Option<Self> {
+    fn of_text(text: &str, place: &Location) -> Option<Self> {
         let value = DeValue::parse(text).ok()?.into_inner();
         Some(Self::of_toml(value, place.clone(), &|_start| place.clone()))
     }
 
     /// A variable's value: TOML, or JSON, or else plain text.
-    fn of_variable(text: &str, place: Place) -> Self {
+    fn of_variable(text: &str, place: Location) -> Self {
         let node = Self::of_text(text.trim(), &place).unwrap_or_else(|| {
             let value = match serde_json::from_str(text) {
                 Ok(json) => Value::of_json(json, &place),
@@ -255,7 +255,7 @@ impl Node {
         Self { variable: Some(text.to_owned()), ..node }
     }
 
-    fn of_toml(value: DeValue<'_>, place: Place, place_of: &dyn Fn(usize) -> Place) -> Self {
+    fn of_toml(value: DeValue<'_>, place: Location, place_of: &dyn Fn(usize) -> Location) -> Self {
         let value = match value {
             DeValue::String(text) => Value::Text(text.into_owned()),
             DeValue::Integer(digits) => i64::from_str_radix(digits.as_str(), digits.radix())
@@ -315,7 +315,7 @@ impl Node {
 }
 
 impl Value {
-    fn of_json(json: serde_json::Value, place: &Place) -> Self {
+    fn of_json(json: serde_json::Value, place: &Location) -> Self {
         use serde_json::Value as Json;
         let node =
             |json| Node { value: Self::of_json(json, place), place: place.clone(), variable: None };
@@ -338,7 +338,7 @@ impl Value {
 
 /// A table's fields; a field that is a plain value stands on its value's line, a section on its
 /// header's.
-fn fields(table: DeTable<'_>, place_of: &dyn Fn(usize) -> Place) -> BTreeMap<String, Node> {
+fn fields(table: DeTable<'_>, place_of: &dyn Fn(usize) -> Location) -> BTreeMap<String, Node> {
     let field = |(name, value): (Spanned<_>, Spanned<DeValue<'_>>)| {
         let place = place_of(name.span().start);
         let name: std::borrow::Cow<'_, str> = name.into_inner();
@@ -366,7 +366,7 @@ fn not_yet(path: &str) -> bool {
     path.split('.').next() == Some("retention")
 }
 
-fn unknown(section: &str, name: &str, place: &Place, complaints: &mut Complaints) {
+fn unknown(section: &str, name: &str, place: &Location, complaints: &mut Complaints) {
     let path = join(section, name).replace("[]", "");
     let mend = keys::mend(section, name);
     complaints.error(place, &format!("unknown key `{}`: {mend}", path.escape_debug()));

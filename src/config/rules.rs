@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::check::{Complaint, Reader, read_text};
-use super::raw::Place;
+use super::raw::Location;
 use crate::policy::Policy;
 use crate::policy::load::{LoadError, load};
 
@@ -11,7 +11,7 @@ use crate::policy::load::{LoadError, load};
 pub(super) fn read(reader: &mut Reader<'_>, files: &mut Vec<PathBuf>) -> Option<Policy> {
     if reader.place("policy.file").is_none() {
         let message = "no `policy.file`: every change is recorded and none is forbidden";
-        reader.complaints.warn(&Place::File, message);
+        reader.complaints.warn(&Location::File, message);
         return Some(Policy::default());
     }
     let (path, place) = reader.path("policy.file")?;

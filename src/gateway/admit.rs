@@ -11,7 +11,7 @@ use super::passthrough::text_shown;
 use super::reply::Refusal;
 use super::route::{self, Route, Target};
 use super::snapshot::Asker;
-use super::{Scene, Visit, headers, look};
+use super::{ConnectionContext, RequestContext, headers, look};
 use crate::audit::record::{Event, EventKind};
 use crate::ids::Fingerprint;
 use crate::policy::{Enforcement, Violation};
@@ -33,52 +33,54 @@ impl NotAdmitted {
     /// Keeps the event of a known caller; what anybody sends who is not known is counted.
     pub(super) async fn note(
         self,
-        scene: &Scene,
-        visit: &Visit,
+        connection: &ConnectionContext,
+        context: &RequestContext,
         mut head: Parts,
         marks: Marks,
     ) -> Refusal {
-        let (Some(event), Some(caller)) = (self.event, &visit.caller) else { return self.refusal };
+        let (Some(event), Some(caller)) = (self.event, &context.caller) else {
+            return self.refusal;
+        };
         let token = caller.actor.fingerprint;
-        if !scene.gateway.known.is_taken(token, visit.instant) {
+        if !connection.gateway.known.is_taken(token, context.instant) {
             let query = head.uri.query().map(str::to_owned);
-            headers::toward_upstream(&mut head.headers, marks, head.version, &visit.request_id);
+            headers::toward_upstream(&mut head.headers, marks, head.version, &context.request_id);
             let headers = &head.headers;
-            let asker = Asker { scene, visit, token, headers, query: query.as_deref() };
+            let asker = Asker { connection, context, token, headers, query: query.as_deref() };
             if look::ask(asker).await.is_err() {
-                let subject = Subject::Address(visit.address.network());
-                scene.gateway.refuse(self.refusal.status, subject);
+                let subject = Subject::Address(context.address.network());
+                connection.gateway.refuse(self.refusal.status, subject);
                 return self.refusal;
             }
         }
-        scene.gateway.audit.note_of(*event, &caller.token);
+        connection.gateway.audit.note_of(*event, &caller.token);
         self.refusal
     }
 }
 
 /// Finds out whose call it is, draws on its budget, and tells what it is.
 pub(super) fn admit(
-    scene: &Scene,
-    visit: &mut Visit,
+    connection: &ConnectionContext,
+    context: &mut RequestContext,
     head: &Parts,
     fields: &Fields<'_>,
     body: &Incoming,
 ) -> Result<Route, NotAdmitted> {
-    let config = &scene.live.config;
+    let config = &connection.live.config;
     // On HTTP/1.1, the parser has counted them.
     if head.headers.len() > config.limits.header_count {
         return Err(Refusal::too_many_fields(config.limits.header_count).into());
     }
     headers::accept_form(head, fields).map_err(|refusal| refusal.closing(head.version))?;
-    let (key, last) = (&scene.gateway.key, &scene.last_caller);
+    let (key, last) = (&connection.gateway.key, &connection.last_caller);
     let caller = identify::identify(fields.credential, config, key, last);
     let caller = caller.inspect_err(|refusal| {
-        scene.gateway.refuse(refusal.status, Subject::Address(visit.address.network()));
+        connection.gateway.refuse(refusal.status, Subject::Address(context.address.network()));
     })?;
     let listed = caller.listed;
     let fingerprint = caller.actor.fingerprint;
-    visit.caller = Some(caller);
-    limit(scene, visit, head, fingerprint, listed)?;
+    context.caller = Some(caller);
+    limit(connection, context, head, fingerprint, listed)?;
     let target = Target {
         method: &head.method,
         path: head.uri.path(),
@@ -87,7 +89,7 @@ pub(super) fn admit(
     };
     let route = route::classify(config.upstream.provider, &config.upstream.allow_writes, target)
         .map_err(|refusal| {
-            let event = refused_write(scene, visit, target, &refusal).map(Box::new);
+            let event = refused_write(connection, context, target, &refusal).map(Box::new);
             // Who sends a body with a read may have meant it for the next request.
             let refusal =
                 if is_read_with_body(target) { refusal.closing(head.version) } else { refusal };
@@ -100,24 +102,26 @@ pub(super) fn admit(
         return Err(Refusal::form(message).into());
     }
     if !governed && !listed && config.actors.deny_unknown {
-        return Err(Refusal::permission(stranger_message(visit)).into());
+        return Err(Refusal::permission(stranger_message(context)).into());
     }
     Ok(route)
 }
 
 fn limit(
-    scene: &Scene,
-    visit: &mut Visit,
+    connection: &ConnectionContext,
+    context: &mut RequestContext,
     head: &Parts,
     fingerprint: Fingerprint,
     listed: bool,
 ) -> Result<(), Refusal> {
-    if let Some(limiter) = &scene.live.limiter {
-        match limiter.draw(fingerprint, Kind::of(&head.method), visit.moment()) {
-            Ok(standing) => visit.standing = Some(standing),
+    if let Some(limiter) = &connection.live.limiter {
+        match limiter.draw(fingerprint, Kind::of(&head.method), context.moment()) {
+            Ok(standing) => context.standing = Some(standing),
             Err(exhausted) => {
-                visit.standing = Some(exhausted.standing);
-                scene.gateway.refuse(StatusCode::TOO_MANY_REQUESTS, scene.subject(visit));
+                context.standing = Some(exhausted.standing);
+                connection
+                    .gateway
+                    .refuse(StatusCode::TOO_MANY_REQUESTS, connection.subject(context));
                 return Err(Refusal::rate_limited(
                     "this token's budget is spent: wait as retry-after says",
                     exhausted.retry_after,
@@ -128,9 +132,10 @@ fn limit(
             // An operator vouches for it: others' mistakes don't hold it up.
             return Ok(());
         }
-        let admitted = scene.gateway.refused.admit(visit.address, fingerprint, visit.instant);
+        let admitted =
+            connection.gateway.refused.admit(context.address, fingerprint, context.instant);
         if let Err(seconds) = admitted {
-            scene.gateway.refuse(StatusCode::TOO_MANY_REQUESTS, scene.subject(visit));
+            connection.gateway.refuse(StatusCode::TOO_MANY_REQUESTS, connection.subject(context));
             return Err(Refusal::rate_limited(
                 "upstream refused too many credentials from this address: wait as retry-after says",
                 seconds,
@@ -146,38 +151,38 @@ fn is_read_with_body(target: Target<'_>) -> bool {
 
 /// The event of a write that aims at deployments and is refused for its target.
 fn refused_write(
-    scene: &Scene,
-    visit: &Visit,
+    connection: &ConnectionContext,
+    context: &RequestContext,
     target: Target<'_>,
     refusal: &Refusal,
 ) -> Option<Event> {
     if Kind::of(target.method) == Kind::Read {
         return None;
     }
-    let mut event = visit.event(EventKind::RefusedWrite, visit.received_at);
+    let mut event = context.event(EventKind::RefusedWrite, context.received_at);
     event.detail = serde_json::json!({
         "method": target.method.as_str(),
-        "path": text_shown(scene, visit, target.path),
+        "path": text_shown(connection, context, target.path),
         "status": refusal.status.as_u16(),
-        "message": text_shown(scene, visit, &refusal.message),
+        "message": text_shown(connection, context, &refusal.message),
     });
     Some(event)
 }
 
 /// The rule that a caller breaks who is not listed where only listed ones are taken.
-pub(super) fn not_listed(visit: &Visit) -> Violation {
+pub(super) fn not_listed(context: &RequestContext) -> Violation {
     Violation {
         rule: "actors.unknown".to_owned(),
         enforcement: Enforcement::Deny,
         path: String::new(),
-        message: stranger_message(visit),
+        message: stranger_message(context),
         actual: None,
     }
 }
 
 /// What a caller is told whose token is not listed, where only listed ones are taken.
-pub(super) fn stranger_message(visit: &Visit) -> String {
-    let fingerprint = visit.caller.as_ref().map(|caller| caller.actor.fingerprint.to_string());
+pub(super) fn stranger_message(context: &RequestContext) -> String {
+    let fingerprint = context.caller.as_ref().map(|caller| caller.actor.fingerprint.to_string());
     format!(
         "the token {} is not listed here: an operator can add it as an [[actor]]",
         fingerprint.unwrap_or_default()

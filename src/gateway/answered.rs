@@ -9,28 +9,28 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::line::Line;
+use super::line::Http1Connection;
 use super::pool::Pool;
-use super::shared::Place;
+use super::shared::StreamSlot;
 
 /// The body of upstream's answer.
 pub(crate) struct AnswerBody {
     incoming: Incoming,
-    way: Way,
+    way: Carrier,
 }
 
 /// What an answer comes on.
-pub(super) enum Way {
+pub(super) enum Carrier {
     /// A line, which goes back to its pool once the answer was read whole.
-    Line(Box<Line>, Arc<Pool>),
+    Http1Connection(Box<Http1Connection>, Arc<Pool>),
     /// A place on a shared connection.
-    Place { _held: Box<Place> },
+    StreamSlot { _held: Box<StreamSlot> },
     /// Nothing any more, or what goes on by itself.
     Free,
 }
 
 impl AnswerBody {
-    pub(super) fn new(incoming: Incoming, way: Way) -> Self {
+    pub(super) fn new(incoming: Incoming, way: Carrier) -> Self {
         let mut body = Self { incoming, way };
         body.leave_at_end();
         body
@@ -43,7 +43,9 @@ impl AnswerBody {
     }
 
     fn leave(&mut self) {
-        if let Way::Line(line, pool) = std::mem::replace(&mut self.way, Way::Free) {
+        if let Carrier::Http1Connection(line, pool) =
+            std::mem::replace(&mut self.way, Carrier::Free)
+        {
             pool.give_back(line);
         }
     }
@@ -61,18 +63,18 @@ impl Body for AnswerBody {
         let incoming = &mut body.incoming;
         let polled = match &mut body.way {
             // Asked for first, so that driving the line brings it.
-            Way::Line(line, _) => match Pin::new(&mut *incoming)
+            Carrier::Http1Connection(line, _) => match Pin::new(&mut *incoming)
                 .poll_frame(&mut Context::from_waker(Waker::noop()))
             {
                 Poll::Pending => line.drive_until(cx, |cx| Pin::new(&mut *incoming).poll_frame(cx)),
                 ready @ Poll::Ready(_) => ready,
             },
-            Way::Place { .. } | Way::Free => Pin::new(incoming).poll_frame(cx),
+            Carrier::StreamSlot { .. } | Carrier::Free => Pin::new(incoming).poll_frame(cx),
         };
         match &polled {
             Poll::Ready(Some(Ok(_))) => body.leave_at_end(),
             Poll::Ready(None) => body.leave(),
-            Poll::Ready(Some(Err(_))) => body.way = Way::Free,
+            Poll::Ready(Some(Err(_))) => body.way = Carrier::Free,
             Poll::Pending => {}
         }
         polled

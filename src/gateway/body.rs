@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::call::{Call, CallBody};
 use super::reply::Refusal;
-use super::room::{Held, members_bytes};
+use super::room::{MemoryShare, members_bytes};
 use crate::audit::record::RefusedBody;
 use crate::config::Limits;
 use crate::deployment::patch::{self, Patch};
@@ -20,7 +20,7 @@ use crate::ids::Hex;
 use crate::key::Scope;
 use crate::offload;
 use crate::provider::Operation;
-use crate::waits::Waits;
+use crate::waits::StallMeter;
 
 /// The most of a refused body that is read, in bytes, and for how long.
 const DISCARDED_BYTES_MAX: usize = 64 << 20;
@@ -31,7 +31,7 @@ const DISCARDING_MAX: Duration = Duration::from_secs(5);
 pub(super) struct Patience {
     /// For each part of it.
     silence: Duration,
-    /// For each share of it, see [`Waits`].
+    /// For each share of it, see [`StallMeter`].
     pace: Duration,
 }
 
@@ -89,7 +89,7 @@ pub(super) enum Received {
 pub(super) async fn receive(
     (headers, version): (&HeaderMap, Version),
     incoming: &mut Incoming,
-    held: &mut Held,
+    held: &mut MemoryShare,
     limits: &Limits,
 ) -> Result<Received, Refusal> {
     let announced = incoming.size_hint().exact().unwrap_or(0);
@@ -116,15 +116,19 @@ pub(super) async fn receive(
 }
 
 /// Reads a body as what the call asks for. The error is a body for which there is no room.
-pub(super) async fn read(call: &Call, bytes: Bytes, held: &mut Held) -> Result<CallBody, Refusal> {
+pub(super) async fn read(
+    call: &Call,
+    bytes: Bytes,
+    held: &mut MemoryShare,
+) -> Result<CallBody, Refusal> {
     let takes_none = !matches!(call.operation, Operation::Create | Operation::Update);
     if takes_none && bytes.is_empty() {
         return Ok(CallBody::Judged(Judged { patch: Arc::default(), bytes }));
     }
     let scope = Scope::of_call(call.deployment_id.as_deref(), call.caller.actor.fingerprint);
-    let (text, key) = (bytes.clone(), call.scene.gateway.key.clone());
+    let (text, key) = (bytes.clone(), call.connection.gateway.key.clone());
     let (provider, deployment_id) = (call.provider(), call.deployment_id.clone());
-    let depth_max = call.scene.live.config.limits.json_depth;
+    let depth_max = call.connection.live.config.limits.json_depth;
     let read = offload::run(bytes.len(), move || {
         let read = patch::parse(provider, &text, depth_max);
         read.and_then(|patch| patch.of(deployment_id.as_deref())).map_err(|error| {
@@ -199,14 +203,14 @@ pub(super) async fn collect<B>(
     version: Version,
     bytes_max: usize,
     patience: Patience,
-    mut held: Option<&mut Held>,
+    mut held: Option<&mut MemoryShare>,
 ) -> Result<Bytes, ReadError>
 where
     B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
 {
     let mut parts = BytesMut::new();
     let mut only = None;
-    let mut waits = Waits::default();
+    let mut waits = StallMeter::default();
     loop {
         waits.wait();
         let frame = timeout(patience.silence, incoming.frame()).await;

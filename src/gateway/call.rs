@@ -10,7 +10,7 @@ use super::decide::Evaluation;
 use super::headers::Ends;
 use super::identify::Caller;
 use super::snapshot::{Asker, Seen};
-use super::{Scene, Visit};
+use super::{ConnectionContext, RequestContext};
 use crate::audit::record::{Client, Intent, RefusedBody, Ruling};
 use crate::ids::ChangeId;
 use crate::policy::Violation;
@@ -19,8 +19,8 @@ use crate::provider::{Operation, Provider};
 /// A governed call.
 #[derive(Debug)]
 pub(super) struct Call {
-    pub(super) scene: Arc<Scene>,
-    pub(super) visit: Visit,
+    pub(super) connection: Arc<ConnectionContext>,
+    pub(super) context: RequestContext,
     pub(super) change: ChangeId,
     pub(super) caller: Arc<Caller>,
     pub(super) client: Client,
@@ -48,19 +48,19 @@ pub(super) enum CallBody {
 
 impl Call {
     pub(super) fn provider(&self) -> &'static Provider {
-        self.scene.live.config.upstream.provider
+        self.connection.live.config.upstream.provider
     }
 
     /// Where upstream is, and how the client called the gateway.
     pub(super) fn ends(&self) -> Ends<'_> {
-        self.scene.ends(&self.visit)
+        self.connection.ends(&self.context)
     }
 
     /// The caller, as one who asks upstream for more than the call itself.
     pub(super) fn asker(&self) -> Asker<'_> {
         Asker {
-            scene: &self.scene,
-            visit: &self.visit,
+            connection: &self.connection,
+            context: &self.context,
             token: self.caller.actor.fingerprint,
             headers: &self.headers,
             query: self.query.as_deref(),
@@ -107,8 +107,8 @@ impl Call {
             actor: self.caller.actor.clone(),
             token: self.caller.token.clone(),
             client: self.client.clone(),
-            request_id: self.visit.request_id.clone(),
-            received_at: self.visit.received_at,
+            request_id: self.context.request_id.clone(),
+            received_at: self.context.received_at,
             ruling,
             violations: decision.violations,
             standing: decision.standing,
@@ -126,9 +126,9 @@ impl Call {
     /// sizes and digests of bodies alone. The deployment after a change is about as long as the
     /// one before.
     fn keeps(&self, bytes: usize, findings_bytes: usize) -> bool {
-        let gateway = &self.scene.gateway;
-        let bytes_max = self.scene.live.config.limits.kept_bytes_per_minute;
-        let (token, now) = (self.caller.actor.fingerprint, self.visit.instant);
+        let gateway = &self.connection.gateway;
+        let bytes_max = self.connection.live.config.limits.kept_bytes_per_minute;
+        let (token, now) = (self.caller.actor.fingerprint, self.context.instant);
         let bytes = bytes.saturating_mul(2).saturating_add(findings_bytes);
         gateway.kept.draw(token, bytes, bytes_max, now)
     }

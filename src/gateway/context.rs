@@ -11,9 +11,9 @@ use super::dial::{Dialer, TrustError};
 use super::headers::{Called, Ends};
 use super::identify::{Address, Caller, LastCaller, Subject};
 use super::known::KnownCallers;
-use super::limit::{KeptBytes, Limiter, RefusedCredentials, Standing, Told};
+use super::limit::{KeptBytes, Limiter, RateLimitStatus, RefusedCredentials, Told};
 use super::pool::Pool;
-use super::room::Room;
+use super::room::MemoryBudget;
 use super::tally::Tally;
 use super::turn::Turns;
 use super::underway::Exchanges;
@@ -33,7 +33,7 @@ pub(crate) struct Gateway {
     pub(super) key: Key,
     pub(super) live: ArcSwap<Live>,
     pub(super) turns: Turns,
-    pub(super) room: Room,
+    pub(super) room: MemoryBudget,
     pub(super) refused: RefusedCredentials,
     pub(super) known: KnownCallers,
     pub(super) kept: KeptBytes,
@@ -53,7 +53,7 @@ pub(crate) struct Live {
 /// worker's pool. Calls share it until another configuration is in force, and what was found out
 /// under one is not remembered beyond it.
 #[derive(Debug)]
-pub(crate) struct Scene {
+pub(crate) struct ConnectionContext {
     pub(super) gateway: Arc<Gateway>,
     pub(super) live: Arc<Live>,
     pub(super) pool: Arc<Pool>,
@@ -61,9 +61,9 @@ pub(crate) struct Scene {
     pub(super) told: Told,
 }
 
-/// One request's visit.
+/// What one request brings, known from its head on.
 #[derive(Clone, Debug)]
-pub(super) struct Visit {
+pub(super) struct RequestContext {
     pub(super) request_id: RequestId,
     pub(super) received_at: Timestamp,
     /// The moment of `received_at`.
@@ -71,7 +71,7 @@ pub(super) struct Visit {
     pub(super) address: Address,
     pub(super) called: Called,
     pub(super) caller: Option<Arc<Caller>>,
-    pub(super) standing: Option<Standing>,
+    pub(super) standing: Option<RateLimitStatus>,
 }
 
 impl Live {
@@ -115,7 +115,7 @@ impl Gateway {
             key,
             live: ArcSwap::from_pointee(live),
             turns: Turns::default(),
-            room: Room::default(),
+            room: MemoryBudget::default(),
             refused: RefusedCredentials::new(&clock),
             known: KnownCallers::default(),
             kept: KeptBytes::default(),
@@ -156,42 +156,47 @@ impl Gateway {
     }
 }
 
-impl Scene {
+impl ConnectionContext {
     pub(crate) fn new(gateway: &Arc<Gateway>, pool: &Arc<Pool>) -> Self {
         let (gateway, pool) = (Arc::clone(gateway), Arc::clone(pool));
         let (last_caller, told) = (LastCaller::default(), Told::default());
         Self { live: gateway.live(), gateway, pool, last_caller, told }
     }
 
-    /// The connection's scene, made anew where another configuration is in force.
-    pub(crate) fn in_force(scene: &mut Arc<Self>) -> Arc<Self> {
-        if Arc::as_ptr(&scene.live) != Arc::as_ptr(&*scene.gateway.live.load()) {
-            *scene = Arc::new(Self::new(&scene.gateway, &scene.pool));
+    /// The context of the connection, made anew where another configuration is in force.
+    pub(crate) fn in_force(connection: &mut Arc<Self>) -> Arc<Self> {
+        if Arc::as_ptr(&connection.live) != Arc::as_ptr(&*connection.gateway.live.load()) {
+            *connection = Arc::new(Self::new(&connection.gateway, &connection.pool));
         }
-        Arc::clone(scene)
+        Arc::clone(connection)
     }
 
     /// Learns from upstream's answer whether it took the caller's credential.
-    pub(super) fn learn(&self, visit: &Visit, status: StatusCode) {
+    pub(super) fn learn(&self, context: &RequestContext, status: StatusCode) {
         let refused = status == StatusCode::UNAUTHORIZED;
         // Any other no may be said to everyone: it tells nothing of the credential.
-        if let Some(caller) = visit.caller.as_ref().filter(|_| refused || status.is_success()) {
-            self.gateway.refused.learn(visit.address, caller, refused);
+        if let Some(caller) = context.caller.as_ref().filter(|_| refused || status.is_success()) {
+            self.gateway.refused.learn(context.address, caller, refused);
         }
     }
 
     /// Learns from upstream's answer to a call below `/deployments` whether it takes the caller's
     /// token.
-    pub(super) fn learn_taken(&self, visit: &Visit, status: StatusCode) {
-        if let Some(caller) = &visit.caller {
+    pub(super) fn learn_taken(&self, context: &RequestContext, status: StatusCode) {
+        if let Some(caller) = &context.caller {
             let now = self.gateway.clock.instant();
             self.gateway.known.learn(caller.actor.fingerprint, status, now);
         }
     }
 
     /// Learns from upstream's answer to `GET /deployments/{id}` whether the caller may see it.
-    pub(super) fn learn_shown(&self, visit: &Visit, deployment_id: &str, status: StatusCode) {
-        if let Some(caller) = &visit.caller {
+    pub(super) fn learn_shown(
+        &self,
+        context: &RequestContext,
+        deployment_id: &str,
+        status: StatusCode,
+    ) {
+        if let Some(caller) = &context.caller {
             let now = self.gateway.clock.instant();
             let token = caller.actor.fingerprint;
             self.gateway.known.learn_shown(token, deployment_id, status, now);
@@ -199,25 +204,25 @@ impl Scene {
     }
 
     /// Where upstream is, and how the client called the gateway.
-    pub(super) fn ends<'a>(&'a self, visit: &'a Visit) -> Ends<'a> {
-        Ends { upstream: &self.live.config.upstream.origin, called: &visit.called }
+    pub(super) fn ends<'a>(&'a self, context: &'a RequestContext) -> Ends<'a> {
+        Ends { upstream: &self.live.config.upstream.origin, called: &context.called }
     }
 
     /// Under whose name a call is counted: the caller's where upstream or an operator knows the
     /// token, else the address's, for anybody can make up a token.
-    pub(super) fn subject(&self, visit: &Visit) -> Subject {
+    pub(super) fn subject(&self, context: &RequestContext) -> Subject {
         let known = |caller: &&Arc<Caller>| {
             let token = caller.actor.fingerprint;
-            caller.listed || self.gateway.known.is_taken(token, visit.instant)
+            caller.listed || self.gateway.known.is_taken(token, context.instant)
         };
-        match visit.caller.as_ref().filter(known) {
+        match context.caller.as_ref().filter(known) {
             Some(caller) => Subject::Actor(caller.actor.fingerprint),
-            None => Subject::Address(visit.address.network()),
+            None => Subject::Address(context.address.network()),
         }
     }
 }
 
-impl Visit {
+impl RequestContext {
     pub(super) fn moment(&self) -> Moment {
         Moment { at: self.received_at, instant: self.instant }
     }

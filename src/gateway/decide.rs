@@ -47,7 +47,7 @@ struct Asked {
 
 /// Predicts the change, and judges it by the policy that is in force now that its turn has come.
 pub(super) async fn evaluate(call: &Call, judged: &Judged, before: Option<Seen>) -> Evaluation {
-    let live = call.scene.gateway.live();
+    let live = call.connection.gateway.live();
     let bytes = judged.bytes.len() + before.as_ref().map_or(0, |before| before.bytes);
     let asked = Asked::of(call, judged, before);
     offload::run(bytes, move || {
@@ -72,7 +72,7 @@ pub(super) async fn compare(
     };
     let before_bytes = before.as_ref().map_or(0, |before| before.bytes);
     let bytes = judged.bytes.len() + before_bytes + after.bytes;
-    let (key, evaluation) = (call.scene.gateway.key.clone(), evaluation.clone());
+    let (key, evaluation) = (call.connection.gateway.key.clone(), evaluation.clone());
     let shows_deployment = call.operation != Operation::Run;
     let asked = Asked::of(call, judged, before);
     offload::run(bytes, move || {

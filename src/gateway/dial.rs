@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::{TlsConnector, TlsStream};
 
-use super::line::Line;
+use super::line::Http1Connection;
 use super::shared::STREAMS_MAX;
 use super::upload::RequestBody;
 use crate::config::{Origin, Upstream};
@@ -66,7 +66,7 @@ struct Favour {
 
 /// A fresh connection.
 pub(super) enum Dialed {
-    Http1(Box<Line>),
+    Http1(Box<Http1Connection>),
     Http2(http2::SendRequest<RequestBody>, FarEnd),
 }
 
@@ -177,7 +177,7 @@ impl Dialer {
         if http2 {
             return Ok(Dialed::Http2(http2_over(wire).await?, far_end));
         }
-        let line = Line::over(wire, self, far_end).await;
+        let line = Http1Connection::over(wire, self, far_end).await;
         line.map(Dialed::Http1).map_err(DialError::Handshake)
     }
 

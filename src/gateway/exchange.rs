@@ -6,7 +6,7 @@
 //! ```
 //!
 //! It runs on a task of its own: a client that goes away stops nothing. A call that stops before
-//! `forward` is recorded whole, as a [`Stop`]; nothing of it ever reached upstream.
+//! `forward` is recorded whole, as a [`NotForwarded`]; nothing of it ever reached upstream.
 
 use std::sync::Arc;
 
@@ -14,14 +14,14 @@ use super::admit::not_listed;
 use super::body::{Judged, Received};
 use super::call::{Call, CallBody};
 use super::decide::{Compared, Evaluation, compare, evaluate};
-use super::forward::{self, Answer, Unanswered};
+use super::forward::{self, Answer, ForwardError};
 use super::look::{FirstLook, introduce};
 use super::mark::{append, mark, warn, warnings};
 use super::reply::{Refusal, Reply};
-use super::room::Held;
+use super::room::MemoryShare;
 use super::snapshot::{self, Seen};
-use super::stop::Stop;
-use super::turn::{NoTurn, Turn};
+use super::stop::NotForwarded;
+use super::turn::{Turn, TurnError};
 use super::{body, precondition};
 use crate::audit::record::{Completion, Outcome, Ruling, UpstreamAnswer};
 use crate::audit::{Finished, Look, Ticket};
@@ -31,7 +31,7 @@ use crate::provider::Operation;
 
 /// Leads a call to its answer. Whatever happens, exactly one record tells of it, but for a 401
 /// of upstream, which is only counted.
-pub(super) async fn run(call: Call, received: Received, mut held: Held) -> Reply {
+pub(super) async fn run(call: Call, received: Received, mut held: MemoryShare) -> Reply {
     let first_look = match introduce(&call).await {
         Ok(first_look) => first_look,
         Err(not_known) => return not_known.reply(&call, received),
@@ -39,19 +39,21 @@ pub(super) async fn run(call: Call, received: Received, mut held: Held) -> Reply
     held.vouch();
     let body = match read(&call, received, &mut held).await {
         Ok(body) => body,
-        Err(refusal) => return refusal.into_reply(&call.visit.request_id),
+        Err(refusal) => return refusal.into_reply(&call.context.request_id),
     };
     let judged = match &body {
         CallBody::Judged(judged) => judged,
         CallBody::Unfit(unfit) => {
-            return Stop::unfit(unfit.refusal.clone()).record(&call, &body).await;
+            return NotForwarded::unfit(unfit.refusal.clone()).record(&call, &body).await;
         }
-        CallBody::Denied(violation) => return Stop::stranger(violation).record(&call, &body).await,
+        CallBody::Denied(violation) => {
+            return NotForwarded::stranger(violation).record(&call, &body).await;
+        }
     };
     // Whoever may not see the deployment takes no place in its line.
     let first_look = match first_look.map(FirstLook::seen).transpose() {
         Ok(first_look) => first_look.map(|look| look.within(&mut held)),
-        Err(unseen) => return Stop::unseen(*unseen).record(&call, &body).await,
+        Err(unseen) => return NotForwarded::unseen(*unseen).record(&call, &body).await,
     };
     // Held until the record is finished: the next call's before is this one's after.
     let turn = match take_turn(&call).await {
@@ -60,7 +62,7 @@ pub(super) async fn run(call: Call, received: Received, mut held: Held) -> Reply
     };
     let seen_first = first_look
         .zip(turn.as_ref())
-        .and_then(|(look, turn)| look.still_holds(turn, call.scene.gateway.clock.instant()));
+        .and_then(|(look, turn)| look.still_holds(turn, call.connection.gateway.clock.instant()));
     match lead(&call, &body, judged, seen_first, &mut held).await {
         Ok(reply) => reply,
         Err(stop) => stop.record(&call, &body).await,
@@ -68,11 +70,15 @@ pub(super) async fn run(call: Call, received: Received, mut held: Held) -> Reply
 }
 
 /// The body of a caller who is known.
-async fn read(call: &Call, received: Received, held: &mut Held) -> Result<CallBody, Refusal> {
+async fn read(
+    call: &Call,
+    received: Received,
+    held: &mut MemoryShare,
+) -> Result<CallBody, Refusal> {
     match received {
         Received::Whole(bytes) => body::read(call, bytes, held).await,
         Received::Unfit(unfit) => Ok(CallBody::Unfit(unfit)),
-        Received::Unread => Ok(CallBody::Denied(not_listed(&call.visit))),
+        Received::Unread => Ok(CallBody::Denied(not_listed(&call.context))),
     }
 }
 
@@ -81,15 +87,15 @@ async fn lead(
     body: &CallBody,
     judged: &Judged,
     seen_first: Option<Seen>,
-    held: &mut Held,
-) -> Result<Reply, Stop> {
+    held: &mut MemoryShare,
+) -> Result<Reply, NotForwarded> {
     let before = see_before(call, seen_first, held).await?;
     if !precondition::holds(call, before.as_ref()).await {
-        return Err(Stop::precondition(before));
+        return Err(NotForwarded::precondition(before));
     }
     let evaluation = evaluate(call, judged, before.clone()).await;
     let (ruling, warnings) = match evaluation.decision.verdict() {
-        Verdict::Deny => return Err(Stop::denied(evaluation, before)),
+        Verdict::Deny => return Err(NotForwarded::denied(evaluation, before)),
         Verdict::Warn => (Ruling::Warn, warnings(&evaluation.decision)),
         Verdict::Allow => (Ruling::Allow, Vec::new()),
     };
@@ -101,29 +107,33 @@ async fn lead(
     held.grow_beyond(after.as_ref().map_or(0, |after| after.bytes + after.parsed_bytes));
     let compared = compare(call, judged, before, &evaluation, outcome, after.clone()).await;
     let completion = complete(call, &sent, &compared, after.as_ref());
-    let finish_timeout = call.scene.live.config.audit.finish_timeout;
+    let finish_timeout = call.connection.live.config.audit.finish_timeout;
     let finished = ticket.finish(completion, finish_timeout).await;
 
     if let (Outcome::Unknown, Some(id), Some(seen)) = (outcome, &call.deployment_id, &after) {
         let is_over = sent.as_ref().is_ok_and(Answer::surely_did_nothing);
         let look = Look { by: call.change, is_over };
-        call.scene.gateway.audit.settle(id, &seen.document, look).await;
+        call.connection.gateway.audit.settle(id, &seen.document, look).await;
     }
     tell(call, ruling, outcome, finished, &compared);
     Ok(reply(call, sent, ruling, &warnings, finished, compared.tag.as_deref()))
 }
 
-async fn take_turn(call: &Call) -> Result<Option<Turn>, Stop> {
+async fn take_turn(call: &Call) -> Result<Option<Turn>, NotForwarded> {
     let Some(id) = &call.deployment_id else { return Ok(None) };
-    let timeout = call.scene.live.config.limits.turn_timeout;
+    let timeout = call.connection.live.config.limits.turn_timeout;
     let caller = call.caller.actor.fingerprint;
-    match call.scene.gateway.turns.take(id, caller, timeout).await {
+    match call.connection.gateway.turns.take(id, caller, timeout).await {
         Ok(turn) => Ok(Some(turn)),
-        Err(NoTurn::Crowded) => Err(Stop::no_turn("too many calls wait for this deployment")),
-        Err(NoTurn::CrowdedByCaller) => {
-            Err(Stop::no_turn("too many calls with this token wait for this deployment"))
+        Err(TurnError::Crowded) => {
+            Err(NotForwarded::no_turn("too many calls wait for this deployment"))
         }
-        Err(NoTurn::Late) => Err(Stop::no_turn("the calls before this one took too long")),
+        Err(TurnError::CrowdedByCaller) => {
+            Err(NotForwarded::no_turn("too many calls with this token wait for this deployment"))
+        }
+        Err(TurnError::Late) => {
+            Err(NotForwarded::no_turn("the calls before this one took too long"))
+        }
     }
 }
 
@@ -131,21 +141,21 @@ async fn take_turn(call: &Call) -> Result<Option<Turn>, Stop> {
 async fn see_before(
     call: &Call,
     seen_first: Option<Seen>,
-    held: &mut Held,
-) -> Result<Option<Seen>, Stop> {
+    held: &mut MemoryShare,
+) -> Result<Option<Seen>, NotForwarded> {
     let Some(id) = &call.deployment_id else { return Ok(None) };
     let seen = if let Some(seen) = seen_first {
         // Its room is held already.
         seen
     } else {
-        let seen = snapshot::read(call, id).await.map_err(Stop::unseen)?;
+        let seen = snapshot::read(call, id).await.map_err(NotForwarded::unseen)?;
         if !held.grow(seen.bytes + seen.parsed_bytes) {
-            return Err(Stop::no_room());
+            return Err(NotForwarded::no_room());
         }
         seen
     };
     let look = Look { by: call.change, is_over: false };
-    call.scene.gateway.audit.settle(id, &seen.document, look).await;
+    call.connection.gateway.audit.settle(id, &seen.document, look).await;
     Ok(Some(seen))
 }
 
@@ -156,25 +166,25 @@ async fn open(
     ruling: Ruling,
     evaluation: &Evaluation,
     before: Option<Seen>,
-) -> Result<Ticket, Stop> {
+) -> Result<Ticket, NotForwarded> {
     let intent = call.intent(body, ruling, evaluation.clone(), before);
-    call.scene
+    call.connection
         .gateway
         .audit
         .open(intent)
         .await
-        .map_err(|unavailable| Stop::unrecorded(&unavailable))
+        .map_err(|unavailable| NotForwarded::unrecorded(&unavailable))
 }
 
 /// The deployment after: upstream's answer where it is one, a GET where it is none (run) or
 /// where the end is unclear.
-async fn see_after(call: &Call, sent: &Result<Answer, Unanswered>) -> Option<Seen> {
+async fn see_after(call: &Call, sent: &Result<Answer, ForwardError>) -> Option<Seen> {
     let outcome = outcome_of(sent);
     if !matches!(outcome, Outcome::Applied | Outcome::Unknown) {
         return None;
     }
     if let (Outcome::Applied, Ok(answer)) = (outcome, sent) {
-        let shown = answer.deployment(&call.scene.live.config.limits).await;
+        let shown = answer.deployment(&call.connection.live.config.limits).await;
         let shown = shown.filter(|shown| {
             call.deployment_id.is_none() || id_of(&shown.document) == call.deployment_id.as_deref()
         });
@@ -203,7 +213,7 @@ fn created_id(call: &Call, answer: &Answer) -> Option<String> {
 
 fn complete(
     call: &Call,
-    sent: &Result<Answer, Unanswered>,
+    sent: &Result<Answer, ForwardError>,
     compared: &Compared,
     after: Option<&Seen>,
 ) -> Completion {
@@ -213,11 +223,11 @@ fn complete(
     let deployment_id = created.map(str::to_owned).or_else(located);
     let upstream = match sent {
         Ok(answer) => Some(answer.told()),
-        Err(Unanswered::NotSent(_)) => None,
+        Err(ForwardError::NotSent(_)) => None,
         Err(_) => Some(UpstreamAnswer { status: None, request_id: None }),
     };
     Completion {
-        completed_at: call.scene.gateway.clock.now(),
+        completed_at: call.connection.gateway.clock.now(),
         outcome: outcome_of(sent),
         upstream,
         deployment_id,
@@ -227,7 +237,7 @@ fn complete(
     }
 }
 
-fn outcome_of(sent: &Result<Answer, Unanswered>) -> Outcome {
+fn outcome_of(sent: &Result<Answer, ForwardError>) -> Outcome {
     match sent {
         Ok(answer) => answer.outcome(),
         Err(unanswered) => unanswered.outcome(),
@@ -236,7 +246,7 @@ fn outcome_of(sent: &Result<Answer, Unanswered>) -> Outcome {
 
 fn reply(
     call: &Call,
-    sent: Result<Answer, Unanswered>,
+    sent: Result<Answer, ForwardError>,
     ruling: Ruling,
     warnings: &[String],
     finished: Finished,
@@ -244,7 +254,7 @@ fn reply(
 ) -> Reply {
     let mut reply = match sent {
         Ok(answer) => answer.into_reply(call.ends()),
-        Err(unanswered) => unanswered.refusal().into_reply(&call.visit.request_id),
+        Err(unanswered) => unanswered.refusal().into_reply(&call.context.request_id),
     };
     mark(&mut reply, call, ruling);
     let late = "the change's record is not complete yet: the audit store is failing".to_owned();
@@ -268,7 +278,7 @@ fn tell(call: &Call, ruling: Ruling, outcome: Outcome, finished: Finished, compa
     }
     if finished == Finished::Deferred {
         tracing::error!(
-            request_id = %call.visit.request_id,
+            request_id = %call.context.request_id,
             change = %call.change,
             "the completion can't be written yet; it stays queued"
         );

@@ -16,7 +16,7 @@ use super::pool::SendError;
 use super::reply::{Refusal, Reply, whole};
 use super::snapshot::Seen;
 use super::upload::RequestBody;
-use super::{Scene, Visit};
+use super::{ConnectionContext, RequestContext};
 use crate::audit::record::{Outcome, UpstreamAnswer};
 use crate::config::Limits;
 use crate::deployment::{self, patch};
@@ -37,7 +37,7 @@ pub(super) struct Answer {
 
 /// Why there is no whole answer.
 #[derive(Debug)]
-pub(super) enum Unanswered {
+pub(super) enum ForwardError {
     /// Surely nothing was sent.
     NotSent(SendError),
     /// Not in time.
@@ -49,7 +49,7 @@ pub(super) enum Unanswered {
 }
 
 /// Sends the judged bytes to the route that was matched, once.
-pub(super) async fn write(call: &Call, body: Bytes) -> Result<Answer, Unanswered> {
+pub(super) async fn write(call: &Call, body: Bytes) -> Result<Answer, ForwardError> {
     let path = call.route_path();
     let mut headers = call.headers.clone();
     headers.insert(IDENTITY.0, IDENTITY.1);
@@ -63,44 +63,44 @@ pub(super) async fn write(call: &Call, body: Bytes) -> Result<Answer, Unanswered
     let mut request = Request::new(RequestBody::Whole(Some(body)));
     *request.method_mut() = call.method.clone();
     *request.uri_mut() =
-        target(&path, call.query.as_deref()).map_err(|_source| Unanswered::Broken)?;
+        target(&path, call.query.as_deref()).map_err(|_source| ForwardError::Broken)?;
     *request.headers_mut() = headers;
-    exchange(&call.scene, &call.visit, request).await
+    exchange(&call.connection, &call.context, request).await
 }
 
 /// Sends a request and reads the answer whole.
 pub(super) async fn exchange(
-    scene: &Scene,
-    visit: &Visit,
+    connection: &ConnectionContext,
+    context: &RequestContext,
     mut request: Request<RequestBody>,
-) -> Result<Answer, Unanswered> {
-    let live = &scene.live;
+) -> Result<Answer, ForwardError> {
+    let live = &connection.live;
     let patience = live.config.upstream.response_timeout.min(PATIENCE_MAX);
-    let sent = scene.pool.send(&live.dialer, &mut request, None, patience).await;
+    let sent = connection.pool.send(&live.dialer, &mut request, None, patience).await;
     let answered = sent.map_err(|error| {
         tracing::warn!(
-            request_id = %visit.request_id,
+            request_id = %context.request_id,
             error = &error as &dyn std::error::Error,
             "no answer from upstream to a governed call"
         );
         match error {
-            SendError::Timeout => Unanswered::Slow,
-            error if error.was_sent() => Unanswered::Broken,
-            error => Unanswered::NotSent(error),
+            SendError::Timeout => ForwardError::Slow,
+            error if error.was_sent() => ForwardError::Broken,
+            error => ForwardError::NotSent(error),
         }
     })?;
     let (parts, mut incoming) = answered.into_parts();
-    scene.learn(visit, parts.status);
-    scene.learn_taken(visit, parts.status);
+    connection.learn(context, parts.status);
+    connection.learn_taken(context, parts.status);
     let patience = Patience::of_upstream(patience);
     let reading =
         collect(&mut incoming, parts.version, live.config.limits.answer_bytes, patience, None);
     // All of it within a bound too: an upstream that drips would hold the turn for hours.
     let body = timeout(PATIENCE_MAX, reading).await.unwrap_or(Err(ReadError::Slow));
     let body = body.map_err(|error| match error {
-        ReadError::Slow | ReadError::NoRoom => Unanswered::Slow,
-        ReadError::Broken(_) | ReadError::Cut => Unanswered::Broken,
-        ReadError::TooLong { .. } => Unanswered::TooLong,
+        ReadError::Slow | ReadError::NoRoom => ForwardError::Slow,
+        ReadError::Broken(_) | ReadError::Cut => ForwardError::Broken,
+        ReadError::TooLong { .. } => ForwardError::TooLong,
     })?;
     Ok(Answer { status: parts.status, version: parts.version, headers: parts.headers, body })
 }
@@ -162,7 +162,7 @@ impl Answer {
     }
 }
 
-impl Unanswered {
+impl ForwardError {
     /// Nothing sent is failed; everything else is unknown.
     pub(super) fn outcome(&self) -> Outcome {
         if matches!(self, Self::NotSent(_)) { Outcome::Failed } else { Outcome::Unknown }

@@ -14,33 +14,34 @@ use super::identify::{self, Caller};
 use super::look::introduce;
 use super::reply::{Refusal, Reply};
 use super::room::Holder;
-use super::{Scene, Visit, exchange};
+use super::{ConnectionContext, RequestContext, exchange};
 use crate::ids::ChangeId;
 use crate::provider::Operation;
 
 /// Leads a governed call to its exchange, which then goes on whatever the client does.
 pub(super) async fn govern(
-    scene: &Arc<Scene>,
-    visit: &Visit,
+    connection: &Arc<ConnectionContext>,
+    context: &RequestContext,
     (head, marks): (Parts, Marks),
     mut incoming: Incoming,
     operation: Operation,
     deployment_id: Option<String>,
 ) -> Result<Reply, Refusal> {
-    let Some(caller) = visit.caller.clone() else {
+    let Some(caller) = context.caller.clone() else {
         return Err(Refusal::credential("no usable credential"));
     };
     // Who waits for 100 (Continue) has not sent the body, and need not.
     let awaits_go_ahead = head.headers.contains_key(header::EXPECT);
     let version = head.version;
-    let gateway = &scene.gateway;
-    let holder = Holder { token: caller.actor.fingerprint, address: visit.address.network() };
+    let gateway = &connection.gateway;
+    let holder = Holder { token: caller.actor.fingerprint, address: context.address.network() };
     // The fingerprint of a listed token is nothing that anybody could make up.
-    let is_taken = caller.listed || gateway.known.is_taken(caller.actor.fingerprint, visit.instant);
+    let is_taken =
+        caller.listed || gateway.known.is_taken(caller.actor.fingerprint, context.instant);
     let mut held = gateway.room.enter(holder, is_taken);
-    let config = &scene.live.config;
+    let config = &connection.live.config;
     let is_denied = !caller.listed && config.actors.deny_unknown;
-    let call = call(scene, visit, (head, marks), caller, operation, deployment_id);
+    let call = call(connection, context, (head, marks), caller, operation, deployment_id);
     // Where bodies of unknown callers crowd, a newcomer is made sure of before the body is read.
     if !is_denied && !is_taken && gateway.room.is_crowded(holder.address) {
         if let Err(not_known) = introduce(&call).await {
@@ -67,27 +68,27 @@ pub(super) async fn govern(
         discard(&mut incoming).await;
     }
     exchange.await.map_err(|panicked| {
-        tracing::error!(request_id = %visit.request_id, error = %panicked, "an exchange broke");
+        tracing::error!(request_id = %context.request_id, error = %panicked, "an exchange broke");
         exchange::broken()
     })
 }
 
 /// The call, its body to come.
 fn call(
-    scene: &Arc<Scene>,
-    visit: &Visit,
+    connection: &Arc<ConnectionContext>,
+    context: &RequestContext,
     (mut head, marks): (Parts, Marks),
     caller: Arc<Caller>,
     operation: Operation,
     deployment_id: Option<String>,
 ) -> Call {
-    let client = identify::client(visit.address, &head.headers);
+    let client = identify::client(context.address, &head.headers);
     let if_match = head.headers.get_all(header::IF_MATCH).iter().cloned().collect();
-    headers::toward_upstream(&mut head.headers, marks, head.version, &visit.request_id);
+    headers::toward_upstream(&mut head.headers, marks, head.version, &context.request_id);
     Call {
-        scene: Arc::clone(scene),
-        visit: visit.clone(),
-        change: ChangeId::new(visit.received_at),
+        connection: Arc::clone(connection),
+        context: context.clone(),
+        change: ChangeId::new(context.received_at),
         caller,
         client,
         operation,

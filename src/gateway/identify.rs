@@ -43,16 +43,16 @@ pub(super) type Sent<'a> = (Credential, &'a HeaderValue);
 /// Who called last on a connection. Nearly always it is who calls next, and then need not be found
 /// out anew by a digest.
 #[derive(Debug, Default)]
-pub(super) struct LastCaller(Mutex<Option<Known>>);
+pub(super) struct LastCaller(Mutex<Option<CachedCaller>>);
 
-struct Known {
+struct CachedCaller {
     kind: Credential,
     value: Box<[u8]>,
     caller: Arc<Caller>,
 }
 
 /// Without the credential, which nothing may print.
-impl std::fmt::Debug for Known {
+impl std::fmt::Debug for CachedCaller {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Known({:?})", self.caller.actor.fingerprint)
     }
@@ -69,7 +69,8 @@ impl LastCaller {
     }
 
     fn remember(&self, (kind, value): Sent<'_>, caller: &Arc<Caller>) {
-        let known = Known { kind, value: value.as_bytes().into(), caller: Arc::clone(caller) };
+        let known =
+            CachedCaller { kind, value: value.as_bytes().into(), caller: Arc::clone(caller) };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
     }
 }

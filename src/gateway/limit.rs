@@ -41,7 +41,7 @@ impl Kind {
 
 /// What is left of a token's budget, for the `x-ratelimit-*` headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Standing {
+pub(super) struct RateLimitStatus {
     pub(super) limit: u32,
     pub(super) remaining: u32,
     /// Unix seconds at which the bucket is full again.
@@ -55,7 +55,7 @@ pub(super) struct Told(Mutex<[(u64, Option<HeaderValue>); 3]>);
 
 impl Told {
     /// The limit, what remains of it, and when it is whole again, as headers say it.
-    pub(super) fn values(&self, standing: Standing) -> [HeaderValue; 3] {
+    pub(super) fn values(&self, standing: RateLimitStatus) -> [HeaderValue; 3] {
         let reset = u64::try_from(standing.reset).unwrap_or(0);
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let [limit, remaining, whole] = &mut *told;
@@ -75,8 +75,8 @@ impl Told {
 
 /// Over the budget: when the next call fits, in whole seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Exhausted {
-    pub(super) standing: Standing,
+pub(super) struct RateLimited {
+    pub(super) standing: RateLimitStatus,
     pub(super) retry_after: u64,
 }
 
@@ -122,7 +122,7 @@ impl Limiter {
         token: Fingerprint,
         kind: Kind,
         now: Moment,
-    ) -> Result<Standing, Exhausted> {
+    ) -> Result<RateLimitStatus, RateLimited> {
         let (budget, tokens) = match kind {
             Kind::Read => &self.read,
             Kind::Write => &self.write,
@@ -131,18 +131,18 @@ impl Limiter {
             Ok(remaining) => Ok(standing(*budget, remaining, now.at)),
             Err(wait) => {
                 let standing = standing(*budget, 0, now.at);
-                Err(Exhausted { standing, retry_after: whole_seconds(wait) })
+                Err(RateLimited { standing, retry_after: whole_seconds(wait) })
             }
         }
     }
 }
 
-fn standing(budget: Budget, remaining: u32, now: Timestamp) -> Standing {
+fn standing(budget: Budget, remaining: u32, now: Timestamp) -> RateLimitStatus {
     let missing = u64::from(budget.burst.saturating_sub(remaining));
     let full_in = Duration::from_millis(missing * 1000 / u64::from(budget.per_second));
     // Rounded up: a client that waits until then finds the bucket full.
     let reset = now.plus(full_in + Duration::from_millis(999)).unix_seconds();
-    Standing { limit: budget.burst, remaining, reset }
+    RateLimitStatus { limit: budget.burst, remaining, reset }
 }
 
 /// Addresses from which refused credentials come.

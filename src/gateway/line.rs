@@ -22,7 +22,7 @@ use tokio::time::{Instant, timeout};
 
 use super::dial::{Dialer, FarEnd};
 use super::upload::{Progress, RequestBody};
-use crate::alarm::Alarm;
+use crate::alarm::LazyTimer;
 use crate::wire::Wire;
 
 /// How long an idle line may take to be ready.
@@ -47,17 +47,17 @@ pub(super) type Heard = Result<Response<Incoming>, TrySendError<Request<RequestB
 
 /// No answer came in time.
 #[derive(Debug)]
-pub(super) struct Late;
+pub(super) struct ResponseTimeout;
 
 /// A line.
-pub(super) struct Line {
+pub(super) struct Http1Connection {
     sender: http1::SendRequest<RequestBody>,
     /// None once it has ended; what of it concerns a call, the call is told.
     connection: Option<Box<http1::Connection<TokioIo<Wire>, RequestBody>>>,
     /// Whose line it is.
     pub(super) dialer: Arc<Dialer>,
     pub(super) far_end: FarEnd,
-    alarm: Alarm,
+    alarm: LazyTimer,
     /// How often the pool had been swept when the line was given back.
     pub(super) kept_at_sweep: u64,
 }
@@ -90,13 +90,13 @@ impl Patience {
     }
 }
 
-impl std::fmt::Debug for Line {
+impl std::fmt::Debug for Http1Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Line({:?})", self.dialer)
     }
 }
 
-impl Line {
+impl Http1Connection {
     /// A line over `wire`.
     pub(super) async fn over(
         wire: Wire,
@@ -110,7 +110,7 @@ impl Line {
             .handshake(TokioIo::new(wire))
             .await?;
         let connection = Some(Box::new(connection));
-        let (dialer, alarm) = (Arc::clone(dialer), Alarm::default());
+        let (dialer, alarm) = (Arc::clone(dialer), LazyTimer::default());
         Ok(Box::new(Self { sender, connection, dialer, far_end, alarm, kept_at_sweep: 0 }))
     }
 
@@ -181,7 +181,7 @@ impl Line {
         &mut self,
         mut answer: Pin<&mut impl Future<Output = Heard>>,
         patience: &mut Patience,
-    ) -> Result<Heard, Late> {
+    ) -> Result<Heard, ResponseTimeout> {
         let mut sent = false;
         poll_fn(|cx| {
             let heard = |cx: &mut Context<'_>| answer.as_mut().poll(cx);
@@ -197,7 +197,7 @@ impl Line {
             }
             while self.alarm.poll(patience.due, cx).is_ready() {
                 if !patience.extend() {
-                    return Poll::Ready(Err(Late));
+                    return Poll::Ready(Err(ResponseTimeout));
                 }
             }
             Poll::Pending

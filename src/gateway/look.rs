@@ -13,8 +13,8 @@ use super::forward::Answer;
 use super::identify::Subject;
 use super::known::is_of_the_message;
 use super::reply::{Refusal, Reply};
-use super::room::Held;
-use super::snapshot::{self, Asker, Seen, Unseen};
+use super::room::MemoryShare;
+use super::snapshot::{self, Asker, Seen, SnapshotError};
 use super::turn::{Turn, Watch};
 
 /// How old a look may be that serves as the snapshot before the change.
@@ -26,7 +26,7 @@ pub(super) struct FirstLook {
     at: Instant,
     watch: Watch,
     /// `None` where it can't serve as the snapshot before the change.
-    seen: Result<Option<Seen>, Box<Unseen>>,
+    seen: Result<Option<Seen>, Box<SnapshotError>>,
 }
 
 /// Upstream does not take the token, or was not heard: the call is counted and leaves no record.
@@ -41,9 +41,9 @@ pub(super) enum NotKnown {
 /// Asks upstream for a caller who is not known, or not known to see the deployment; `None` where
 /// nothing needs to be asked, or where there is no deployment to look at.
 pub(super) async fn introduce(call: &Call) -> Result<Option<FirstLook>, NotKnown> {
-    let gateway = &call.scene.gateway;
+    let gateway = &call.connection.gateway;
     let token = call.caller.actor.fingerprint;
-    let now = call.visit.instant;
+    let now = call.context.instant;
     let Some(id) = &call.deployment_id else {
         if !gateway.known.is_taken(token, now) {
             ask(call.asker()).await?;
@@ -57,15 +57,15 @@ pub(super) async fn introduce(call: &Call) -> Result<Option<FirstLook>, NotKnown
     let at = gateway.clock.instant();
     let seen = snapshot::read(call, id).await;
     match seen {
-        Err(Unseen::Answered(answer)) if answer.status == StatusCode::UNAUTHORIZED => {
+        Err(SnapshotError::Answered(answer)) if answer.status == StatusCode::UNAUTHORIZED => {
             Err(NotKnown::Refused(answer))
         }
-        Err(Unseen::Answered(answer))
+        Err(SnapshotError::Answered(answer))
             if is_of_the_message(answer.status) && !gateway.known.is_taken(token, now) =>
         {
             Err(NotKnown::Refused(answer))
         }
-        Err(Unseen::Failed(refusal, None)) if !gateway.known.is_taken(token, now) => {
+        Err(SnapshotError::Failed(refusal, None)) if !gateway.known.is_taken(token, now) => {
             Err(NotKnown::Unheard(refusal))
         }
         seen => {
@@ -94,7 +94,7 @@ impl NotKnown {
     /// What is wrong with the call itself, as far as that was looked at, is told first.
     pub(super) fn reply(self, call: &Call, received: Received) -> Reply {
         let own = match (received, self) {
-            (Received::Unread, _) => Refusal::permission(stranger_message(&call.visit)),
+            (Received::Unread, _) => Refusal::permission(stranger_message(&call.context)),
             (Received::Unfit(unfit), _) => unfit.refusal,
             (Received::Whole(_), Self::Unheard(refusal)) => refusal,
             (Received::Whole(_), Self::Refused(answer)) => {
@@ -103,17 +103,17 @@ impl NotKnown {
             }
         };
         count(call, own.status);
-        own.into_reply(&call.visit.request_id)
+        own.into_reply(&call.context.request_id)
     }
 }
 
 fn count(call: &Call, status: StatusCode) {
-    call.scene.gateway.refuse(status, Subject::Address(call.visit.address.network()));
+    call.connection.gateway.refuse(status, Subject::Address(call.context.address.network()));
 }
 
 impl FirstLook {
     /// The look's answer, where the deployment was not shown.
-    pub(super) fn seen(self) -> Result<Self, Box<Unseen>> {
+    pub(super) fn seen(self) -> Result<Self, Box<SnapshotError>> {
         match self.seen {
             Ok(_) => Ok(self),
             Err(unseen) => Err(unseen),
@@ -121,7 +121,7 @@ impl FirstLook {
     }
 
     /// This look with room for what was seen, or without that where there is none.
-    pub(super) fn within(mut self, held: &mut Held) -> Self {
+    pub(super) fn within(mut self, held: &mut MemoryShare) -> Self {
         if let Ok(seen) = &mut self.seen
             && seen.as_ref().is_some_and(|seen| !held.grow(seen.bytes + seen.parsed_bytes))
         {

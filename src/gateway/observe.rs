@@ -10,7 +10,7 @@ use super::headers::Marks;
 use super::passthrough::{IDENTITY, no_answer};
 use super::reply::{Refusal, Reply};
 use super::upload::RequestBody;
-use super::{Scene, Visit, headers, passthrough};
+use super::{ConnectionContext, RequestContext, headers, passthrough};
 use crate::deployment::digest::etag;
 use crate::deployment::{id_of, is_whole};
 use crate::offload;
@@ -18,8 +18,8 @@ use crate::offload;
 /// Answers as upstream does. The answer is held whole, since its etag comes before its body;
 /// where it says that it is longer than `limits.answer_bytes`, it passes as it comes, without.
 pub(super) async fn read(
-    scene: &Scene,
-    visit: &Visit,
+    connection: &ConnectionContext,
+    context: &RequestContext,
     mut head: Parts,
     marks: Marks,
     deployment_id: &str,
@@ -27,21 +27,21 @@ pub(super) async fn read(
     debug_assert_eq!(head.method, Method::GET);
     // An encoded answer could not be read here; the client understands this one as well.
     head.headers.insert(IDENTITY.0, IDENTITY.1);
-    let config = &scene.live.config;
+    let config = &connection.live.config;
     let answers_max = config.limits.answer_bytes as u64;
-    headers::toward_upstream(&mut head.headers, marks, head.version, &visit.request_id);
+    headers::toward_upstream(&mut head.headers, marks, head.version, &context.request_id);
     let mut request = Request::new(RequestBody::Empty);
     *request.uri_mut() = head.uri;
     *request.headers_mut() = head.headers;
     let timeout = config.upstream.response_timeout;
-    let sent = scene.pool.send(&scene.live.dialer, &mut request, None, timeout).await;
-    let answered = sent.map_err(|error| no_answer(visit, &error))?;
-    scene.learn(visit, answered.status());
-    scene.learn_taken(visit, answered.status());
-    scene.learn_shown(visit, deployment_id, answered.status());
+    let sent = connection.pool.send(&connection.live.dialer, &mut request, None, timeout).await;
+    let answered = sent.map_err(|error| no_answer(context, &error))?;
+    connection.learn(context, answered.status());
+    connection.learn_taken(context, answered.status());
+    connection.learn_shown(context, deployment_id, answered.status());
     let length = hyper::body::Body::size_hint(answered.body()).exact();
     if !answered.status().is_success() || length.is_some_and(|len| len > answers_max) {
-        return Ok(passthrough::relay(answered, None, scene.ends(visit)));
+        return Ok(passthrough::relay(answered, None, connection.ends(context)));
     }
     let (parts, mut incoming) = answered.into_parts();
     let patience = Patience::of_upstream(timeout);
@@ -67,12 +67,12 @@ pub(super) async fn read(
     });
     let tag = match shown {
         Some(shown) => {
-            let key = scene.gateway.key.clone();
+            let key = connection.gateway.key.clone();
             Some(offload::run(shown.bytes, move || etag(&key, provider, &shown.document)).await)
         }
         None => None,
     };
-    let mut reply = answer.into_reply(scene.ends(visit));
+    let mut reply = answer.into_reply(connection.ends(context));
     if let Some(tag) = tag.and_then(|tag| HeaderValue::from_str(&tag).ok()) {
         reply.headers_mut().insert(header::ETAG, tag);
     }

@@ -16,7 +16,7 @@ use super::pool::{Answered, SendError};
 use super::relay::Relay;
 use super::reply::{Refusal, Reply, ReplyBody};
 use super::upload::{Progress, RequestBody};
-use super::{Gateway, Scene, Visit};
+use super::{ConnectionContext, Gateway, RequestContext};
 use crate::audit::record::{Event, EventKind};
 use crate::clock::Timestamp;
 use crate::key::Token;
@@ -44,37 +44,38 @@ pub(crate) struct OtherWrite {
 
 /// Passes a call on.
 pub(super) fn pass(
-    scene: &Scene,
-    visit: &Visit,
+    connection: &ConnectionContext,
+    context: &RequestContext,
     mut head: Parts,
     marks: Marks,
     body: Incoming,
 ) -> impl Future<Output = Result<Reply, Refusal>> {
-    let limits = &scene.live.config.limits;
+    let limits = &connection.live.config.limits;
     let (body, progress) = RequestBody::upload(body, limits);
-    let mut write = OtherWrite::of(scene, visit, &head, progress.clone());
-    headers::toward_upstream(&mut head.headers, marks, head.version, &visit.request_id);
+    let mut write = OtherWrite::of(connection, context, &head, progress.clone());
+    headers::toward_upstream(&mut head.headers, marks, head.version, &context.request_id);
     head.extensions.clear();
     let mut request = Request::from_parts(head, body);
-    let timeout = scene.live.config.upstream.response_timeout;
+    let timeout = connection.live.config.upstream.response_timeout;
     async move {
         let upload = progress.clone();
-        let sent = scene.pool.send(&scene.live.dialer, &mut request, progress, timeout).await;
+        let sent =
+            connection.pool.send(&connection.live.dialer, &mut request, progress, timeout).await;
         let answered = match sent {
             Ok(answered) => answered,
             Err(error) => {
                 return Err(match upload {
                     Some(upload) if upload.is_stalled() => Refusal::too_slow(),
                     Some(upload) if upload.is_broken() => Refusal::form("the body broke off"),
-                    _ => no_answer(visit, &error),
+                    _ => no_answer(context, &error),
                 });
             }
         };
-        scene.learn(visit, answered.status());
+        connection.learn(context, answered.status());
         if let Some(write) = &mut write {
             write.status = Some(answered.status());
         }
-        Ok(relay(answered, write, scene.ends(visit)))
+        Ok(relay(answered, write, connection.ends(context)))
     }
 }
 
@@ -91,9 +92,9 @@ pub(super) fn relay(
 }
 
 /// What a client is told where upstream gave no answer to a call that is not governed.
-pub(super) fn no_answer(visit: &Visit, error: &SendError) -> Refusal {
+pub(super) fn no_answer(context: &RequestContext, error: &SendError) -> Refusal {
     tracing::warn!(
-        request_id = %visit.request_id,
+        request_id = %context.request_id,
         error = error as &dyn std::error::Error,
         "no answer from upstream"
     );
@@ -127,30 +128,34 @@ pub(super) const IDENTITY: (header::HeaderName, HeaderValue) =
     (header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
 
 /// A path or message as events tell it: without credentials where it has to be cut.
-pub(super) fn text_shown(scene: &Scene, visit: &Visit, text: &str) -> String {
+pub(super) fn text_shown(
+    connection: &ConnectionContext,
+    context: &RequestContext,
+    text: &str,
+) -> String {
     if text.len() <= TEXT_BYTES_MAX {
         return text.to_owned();
     }
-    let caller = visit.caller.as_ref();
+    let caller = context.caller.as_ref();
     let caller = caller.map(|caller| (caller.actor.fingerprint, &caller.token));
-    scene.gateway.audit.scrub_and_cut(text, TEXT_BYTES_MAX, caller)
+    connection.gateway.audit.scrub_and_cut(text, TEXT_BYTES_MAX, caller)
 }
 
 impl OtherWrite {
     fn of(
-        scene: &Scene,
-        visit: &Visit,
+        connection: &ConnectionContext,
+        context: &RequestContext,
         head: &Parts,
         progress: Option<Arc<Progress>>,
     ) -> Option<Box<Self>> {
-        if Kind::of(&head.method) == Kind::Read || !scene.live.config.audit.other_writes {
+        if Kind::of(&head.method) == Kind::Read || !connection.live.config.audit.other_writes {
             return None;
         }
-        let gateway = Arc::clone(&scene.gateway);
-        let path = text_shown(scene, visit, head.uri.path());
+        let gateway = Arc::clone(&connection.gateway);
+        let path = text_shown(connection, context, head.uri.path());
         Some(Box::new(Self {
-            subject: scene.subject(visit),
-            is_taken: visit.caller.as_ref().is_some_and(|caller| caller.was_taken()),
+            subject: connection.subject(context),
+            is_taken: context.caller.as_ref().is_some_and(|caller| caller.was_taken()),
             started: gateway.clock.instant(),
             gateway,
             progress,
@@ -158,8 +163,8 @@ impl OtherWrite {
             answer_bytes: 0,
             method: head.method.clone(),
             path,
-            event: visit.event(EventKind::OtherWrite, visit.received_at),
-            token: visit.caller.as_ref().map(|caller| caller.token.clone()),
+            event: context.event(EventKind::OtherWrite, context.received_at),
+            token: context.caller.as_ref().map(|caller| caller.token.clone()),
         }))
     }
 
@@ -212,8 +217,8 @@ impl Drop for OtherWrite {
     }
 }
 
-impl Visit {
-    /// An event of this visit, its detail still empty.
+impl RequestContext {
+    /// An event of this request, its detail still empty.
     pub(super) fn event(&self, kind: EventKind, at: Timestamp) -> Event {
         Event {
             at,

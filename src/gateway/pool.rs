@@ -14,10 +14,10 @@ use http::{Request, Response, Uri, Version, header, uri};
 use hyper::client::conn::TrySendError;
 use tokio::time::{timeout, timeout_at};
 
-use super::answered::{AnswerBody, Way};
+use super::answered::{AnswerBody, Carrier};
 use super::dial::{DialError, Dialed, Dialer};
-use super::line::{Late, Line, Patience};
-use super::shared::{Place, Shared};
+use super::line::{Http1Connection, Patience, ResponseTimeout};
+use super::shared::{Shared, StreamSlot};
 use super::upload::{Progress, RequestBody};
 
 /// The most idle connections kept by one worker.
@@ -42,11 +42,11 @@ pub(crate) struct Pool {
 }
 
 /// Lines that wait for their next call. Boxed: a line moves with each call's answer, many times.
-type Kept = Vec<Box<Line>>;
+type Kept = Vec<Box<Http1Connection>>;
 
 enum Lease {
-    Http1(Box<Line>),
-    Http2(Place),
+    Http1(Box<Http1Connection>),
+    Http2(StreamSlot),
 }
 
 /// Upstream's answer, its body to come.
@@ -98,8 +98,8 @@ impl From<SendError> for Failed {
     }
 }
 
-impl From<Late> for Failed {
-    fn from(_late: Late) -> Self {
+impl From<ResponseTimeout> for Failed {
+    fn from(_late: ResponseTimeout) -> Self {
         Self::Finally(SendError::Timeout)
     }
 }
@@ -153,7 +153,7 @@ impl Pool {
     /// Sends on a connection that has no other call.
     async fn send_alone(
         self: &Arc<Self>,
-        mut line: Box<Line>,
+        mut line: Box<Http1Connection>,
         request: &mut Request<RequestBody>,
         mut patience: Patience,
     ) -> Result<Answered, Failed> {
@@ -166,13 +166,13 @@ impl Pool {
         let response = heard??;
         let way = if response.status().is_informational() {
             // It speaks another protocol now: no call gets it again.
-            Way::Free
+            Carrier::Free
         } else if patience.upload().is_some_and(|upload| !upload.is_finished()) {
             // An answer may be slow to be taken; what is still being sent does not wait for it.
             line.leave();
-            Way::Free
+            Carrier::Free
         } else {
-            Way::Line(line, Arc::clone(self))
+            Carrier::Http1Connection(line, Arc::clone(self))
         };
         Ok(response.map(|incoming| AnswerBody::new(incoming, way)))
     }
@@ -236,7 +236,7 @@ impl Pool {
     }
 
     /// The connection used last: the others may then grow old together.
-    async fn pop(&self, dialer: &Arc<Dialer>) -> Option<Box<Line>> {
+    async fn pop(&self, dialer: &Arc<Dialer>) -> Option<Box<Http1Connection>> {
         loop {
             let last = self.idle().pop();
             let mut line = last?;
@@ -249,7 +249,7 @@ impl Pool {
     }
 
     /// Takes back a connection whose call is over.
-    pub(super) fn give_back(&self, mut line: Box<Line>) {
+    pub(super) fn give_back(&self, mut line: Box<Http1Connection>) {
         line.kept_at_sweep = self.sweeps.load(Ordering::Relaxed);
         let mut idle = self.idle();
         if line.is_open() && idle.len() < IDLE_MAX {
@@ -275,7 +275,7 @@ impl Pool {
 /// Sends on a connection that other calls are on as well.
 async fn send_shared(
     dialer: &Dialer,
-    mut place: Place,
+    mut place: StreamSlot,
     request: &mut Request<RequestBody>,
     mut patience: Patience,
 ) -> Result<Answered, Failed> {
@@ -291,11 +291,12 @@ async fn send_shared(
                 if patience.upload().is_none_or(|upload| upload.is_finished()) {
                     dialer.doubt_of(place.far_end);
                 }
-                return Err(Late.into());
+                return Err(ResponseTimeout.into());
             }
         }
     };
-    Ok(response.map(|incoming| AnswerBody::new(incoming, Way::Place { _held: Box::new(place) })))
+    Ok(response
+        .map(|incoming| AnswerBody::new(incoming, Carrier::StreamSlot { _held: Box::new(place) })))
 }
 
 /// HTTP/2 names the scheme and the authority beside the path.

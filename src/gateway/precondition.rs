@@ -11,7 +11,7 @@ pub(super) async fn holds(call: &Call, before: Option<&Seen>) -> bool {
         return true;
     }
     let Some(before) = before else { return false };
-    let (key, provider) = (call.scene.gateway.key.clone(), call.provider());
+    let (key, provider) = (call.connection.gateway.key.clone(), call.provider());
     let document = std::sync::Arc::clone(&before.document);
     let current = offload::run(before.bytes, move || etag(&key, provider, &document)).await;
     let mut named = call

@@ -45,7 +45,7 @@ const VALUE_BYTES: usize = 80;
 
 /// The memory that governed calls hold. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Room(Arc<Mutex<Shares>>);
+pub(super) struct MemoryBudget(Arc<Mutex<Shares>>);
 
 #[derive(Debug, Default)]
 struct Shares {
@@ -67,18 +67,18 @@ pub(super) struct Holder {
 
 /// One call's share, until it is dropped. It is empty until the first bytes are there.
 #[derive(Debug)]
-pub(super) struct Held {
-    room: Room,
+pub(super) struct MemoryShare {
+    room: MemoryBudget,
     holder: Holder,
     bytes: usize,
     is_vouched_for: bool,
 }
 
-impl Room {
+impl MemoryBudget {
     /// The share of a call whose body is about to come; `is_vouched_for` where upstream has taken
     /// the caller's token.
-    pub(super) fn enter(&self, holder: Holder, is_vouched_for: bool) -> Held {
-        Held { room: self.clone(), holder, bytes: 0, is_vouched_for }
+    pub(super) fn enter(&self, holder: Holder, is_vouched_for: bool) -> MemoryShare {
+        MemoryShare { room: self.clone(), holder, bytes: 0, is_vouched_for }
     }
 
     /// Whether bodies of callers whom upstream has not taken yet fill half of what there is for
@@ -94,7 +94,7 @@ impl Room {
     }
 }
 
-impl Held {
+impl MemoryShare {
     /// Draws room for so many bytes more; `false` where there is none.
     pub(super) fn grow(&mut self, bytes: usize) -> bool {
         let bytes = if self.bytes == 0 { bytes.saturating_add(CALL_BYTES) } else { bytes };
@@ -162,7 +162,7 @@ impl Shares {
     }
 }
 
-impl Drop for Held {
+impl Drop for MemoryShare {
     fn drop(&mut self) {
         if self.bytes > 0 {
             let mut shares = self.room.shares();
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_call_holds_nothing_before_its_first_bytes() {
-        let room = Room::default();
+        let room = MemoryBudget::default();
         let calls: Vec<_> = (0..100_000).map(|_| room.enter(holder(1), true)).collect();
         assert_eq!(room.shares().all, 0);
         drop(calls);
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn room_is_bounded_and_given_back() {
-        let room = Room::default();
+        let room = MemoryBudget::default();
         let mut held: Vec<_> = (0..3).map(|n| room.enter(holder(n), true)).collect();
         assert!(held.iter_mut().all(|held| held.grow(120 << 20)));
         let mut late = room.enter(holder(9), true);
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn no_token_and_no_address_takes_it_all() {
-        let room = Room::default();
+        let room = MemoryBudget::default();
         let mut one = room.enter(holder(1), true);
         assert!(one.grow(TOKEN_BYTES_MAX - CALL_BYTES) && !one.grow(1));
         let office = |n| Holder { token: Fingerprint::from_bytes([n; 8]), ..holder(1) };
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn strangers_have_a_part_and_leave_the_rest() {
-        let room = Room::default();
+        let room = MemoryBudget::default();
         let strangers: Vec<_> = (0..=u8::MAX)
             .map(|n| room.enter(holder(n), false))
             .filter_map(|mut held| held.grow(1 << 20).then_some(held))

@@ -31,7 +31,7 @@ struct Connection {
 }
 
 /// One call's place on a connection, until it is dropped.
-pub(super) struct Place {
+pub(super) struct StreamSlot {
     pub(super) sender: http2::SendRequest<RequestBody>,
     pub(super) far_end: FarEnd,
     _counted: Arc<()>,
@@ -39,7 +39,7 @@ pub(super) struct Place {
 
 impl Shared {
     /// A place on a connection that has room; `None` where another connection is needed.
-    pub(super) fn place(&mut self, dialer: &Arc<Dialer>) -> Option<Place> {
+    pub(super) fn place(&mut self, dialer: &Arc<Dialer>) -> Option<StreamSlot> {
         self.connections.retain(|known| {
             let useful = Arc::ptr_eq(&known.dialer, dialer) && dialer.trusts(known.far_end);
             useful && !known.sender.is_closed()
@@ -55,7 +55,7 @@ impl Shared {
         sender: http2::SendRequest<RequestBody>,
         far_end: FarEnd,
         dialer: &Arc<Dialer>,
-    ) -> Place {
+    ) -> StreamSlot {
         let (dialer, calls) = (Arc::clone(dialer), Arc::default());
         let connection = Connection { sender, dialer, far_end, calls };
         let place = connection.place();
@@ -74,8 +74,8 @@ impl Connection {
         Arc::strong_count(&self.calls) - 1
     }
 
-    fn place(&self) -> Place {
+    fn place(&self) -> StreamSlot {
         let (sender, counted) = (self.sender.clone(), Arc::clone(&self.calls));
-        Place { sender, far_end: self.far_end, _counted: counted }
+        StreamSlot { sender, far_end: self.far_end, _counted: counted }
     }
 }

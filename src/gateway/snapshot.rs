@@ -13,7 +13,7 @@ use super::passthrough::{IDENTITY, target};
 use super::reply::Refusal;
 use super::room::parsed_bytes;
 use super::upload::RequestBody;
-use super::{Scene, Visit};
+use super::{ConnectionContext, RequestContext};
 use crate::deployment;
 use crate::ids::Fingerprint;
 use crate::provider::Provider;
@@ -46,7 +46,7 @@ pub(super) struct Seen {
 
 /// Why a deployment could not be seen.
 #[derive(Debug)]
-pub(super) enum Unseen {
+pub(super) enum SnapshotError {
     /// Upstream said no: 4xx, or 529 (overloaded).
     Answered(Answer),
     /// Anything else but a whole Deployment; upstream's status, where it gave one.
@@ -56,8 +56,8 @@ pub(super) enum Unseen {
 /// Who asks, and how.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asker<'a> {
-    pub(super) scene: &'a Scene,
-    pub(super) visit: &'a Visit,
+    pub(super) connection: &'a ConnectionContext,
+    pub(super) context: &'a RequestContext,
     pub(super) token: Fingerprint,
     /// The caller's header, made ready for upstream.
     pub(super) headers: &'a HeaderMap,
@@ -66,16 +66,16 @@ pub(super) struct Asker<'a> {
 }
 
 /// Reads the deployment of a call.
-pub(super) async fn read(call: &Call, deployment_id: &str) -> Result<Seen, Unseen> {
+pub(super) async fn read(call: &Call, deployment_id: &str) -> Result<Seen, SnapshotError> {
     let path = format!("{}/deployments/{deployment_id}", call.provider().base_path);
     let asked = ask(call.asker(), &path, None).await;
-    let answer = asked.map_err(|refusal| Unseen::Failed(refusal, None))?;
-    call.scene.learn_shown(&call.visit, deployment_id, answer.status);
+    let answer = asked.map_err(|refusal| SnapshotError::Failed(refusal, None))?;
+    call.connection.learn_shown(&call.context, deployment_id, answer.status);
     if answer.status.is_client_error() || answer.status.as_u16() == 529 {
-        return Err(Unseen::Answered(answer));
+        return Err(SnapshotError::Answered(answer));
     }
     let status = answer.status;
-    let seen = answer.deployment(&call.scene.live.config.limits).await;
+    let seen = answer.deployment(&call.connection.live.config.limits).await;
     let is_it = |seen: &Seen| {
         status.is_success()
             && deployment::id_of(&seen.document) == Some(deployment_id)
@@ -85,7 +85,7 @@ pub(super) async fn read(call: &Call, deployment_id: &str) -> Result<Seen, Unsee
         let refusal = Refusal::bad_gateway(format!(
             "upstream answered {status} where the deployment was asked for; nothing was changed"
         ));
-        Unseen::Failed(refusal, Some(status))
+        SnapshotError::Failed(refusal, Some(status))
     })
 }
 
@@ -98,13 +98,13 @@ pub(super) async fn list(asker: Asker<'_>) -> Result<Answer, Refusal> {
 /// Sends one of the gateway's own GETs.
 async fn ask(asker: Asker<'_>, path: &str, own: Option<&str>) -> Result<Answer, Refusal> {
     // It counts as one of the caller's reads, but a governed call is never held up by it.
-    if let Some(limiter) = &asker.scene.live.limiter {
-        let now = asker.scene.gateway.clock.moment();
+    if let Some(limiter) = &asker.connection.live.limiter {
+        let now = asker.connection.gateway.clock.moment();
         let _ = limiter.draw(asker.token, Kind::Read, now);
     }
     let request = request(asker, path, own)?;
-    forward::exchange(asker.scene, asker.visit, request).await.map_err(|error| match error {
-        forward::Unanswered::Slow => Refusal::gateway_timeout(
+    forward::exchange(asker.connection, asker.context, request).await.map_err(|error| match error {
+        forward::ForwardError::Slow => Refusal::gateway_timeout(
             "upstream did not show the deployment in time; nothing was changed",
         ),
         _ => Refusal::bad_gateway("upstream did not show the deployment; nothing was changed"),
@@ -153,7 +153,7 @@ fn query(asker: Asker<'_>, own: Option<&str>) -> Option<String> {
 
 impl Asker<'_> {
     fn provider(&self) -> &'static Provider {
-        self.scene.live.config.upstream.provider
+        self.connection.live.config.upstream.provider
     }
 }
 

@@ -11,7 +11,7 @@ use super::forward::Answer;
 use super::identify::Subject;
 use super::mark::mark;
 use super::reply::{Refusal, Reply};
-use super::snapshot::{Seen, Unseen};
+use super::snapshot::{Seen, SnapshotError};
 use crate::audit::Unavailable;
 use crate::audit::record::{Completion, Outcome, Ruling, UpstreamAnswer};
 use crate::policy::Violation;
@@ -19,19 +19,19 @@ use crate::policy::decide::Decision;
 
 /// Why a call stopped, and what the client and the record are told.
 #[derive(Debug)]
-pub(super) struct Stop {
-    answer: StopAnswer,
-    record: Option<StopRecord>,
+pub(super) struct NotForwarded {
+    answer: NotForwardedAnswer,
+    record: Option<NotForwardedRecord>,
 }
 
 #[derive(Debug)]
-enum StopAnswer {
+enum NotForwardedAnswer {
     Own(Refusal),
     Upstream(Answer),
 }
 
 #[derive(Debug)]
-struct StopRecord {
+struct NotForwardedRecord {
     ruling: Ruling,
     outcome: Outcome,
     decision: Decision,
@@ -41,15 +41,21 @@ struct StopRecord {
     live: Option<Arc<Live>>,
 }
 
-impl Stop {
+impl NotForwarded {
     fn own(refusal: Refusal, ruling: Ruling, outcome: Outcome) -> Self {
         let decision = Decision::default();
-        let record =
-            StopRecord { ruling, outcome, decision, before: None, upstream: None, live: None };
-        Self { answer: StopAnswer::Own(refusal), record: Some(record) }
+        let record = NotForwardedRecord {
+            ruling,
+            outcome,
+            decision,
+            before: None,
+            upstream: None,
+            live: None,
+        };
+        Self { answer: NotForwardedAnswer::Own(refusal), record: Some(record) }
     }
 
-    fn with(mut self, change: impl FnOnce(&mut StopRecord)) -> Self {
+    fn with(mut self, change: impl FnOnce(&mut NotForwardedRecord)) -> Self {
         if let Some(record) = &mut self.record {
             change(record);
         }
@@ -105,15 +111,15 @@ impl Stop {
     }
 
     /// Upstream does not show the deployment to this caller. Its 401s are only counted.
-    pub(super) fn unseen(unseen: Unseen) -> Self {
+    pub(super) fn unseen(unseen: SnapshotError) -> Self {
         match unseen {
-            Unseen::Answered(answer) => Self::not_shown(answer),
-            Unseen::Failed(refusal, status) => Self::failed(refusal, status),
+            SnapshotError::Answered(answer) => Self::not_shown(answer),
+            SnapshotError::Failed(refusal, status) => Self::failed(refusal, status),
         }
     }
 
     fn not_shown(answer: Answer) -> Self {
-        let record = (answer.status != StatusCode::UNAUTHORIZED).then(|| StopRecord {
+        let record = (answer.status != StatusCode::UNAUTHORIZED).then(|| NotForwardedRecord {
             ruling: Ruling::Refuse,
             outcome: Outcome::Rejected,
             decision: Decision::default(),
@@ -121,7 +127,7 @@ impl Stop {
             upstream: Some(answer.told()),
             live: None,
         });
-        Self { answer: StopAnswer::Upstream(answer), record }
+        Self { answer: NotForwardedAnswer::Upstream(answer), record }
     }
 
     /// The deployment could not be read: 502 or 504.
@@ -135,14 +141,14 @@ impl Stop {
     /// The log can't take the intent: 503, and there is nothing to record it in.
     pub(super) fn unrecorded(unavailable: &Unavailable) -> Self {
         tracing::error!(error = unavailable as &dyn std::error::Error, "a change is not recorded");
-        Self { answer: StopAnswer::Own(store_down()), record: None }
+        Self { answer: NotForwardedAnswer::Own(store_down()), record: None }
     }
 
     /// Counts what is not recorded: that upstream took the credential for no one's.
     fn count(&self, call: &Call) {
-        if let StopAnswer::Upstream(answer) = &self.answer {
+        if let NotForwardedAnswer::Upstream(answer) = &self.answer {
             let subject = Subject::Actor(call.caller.actor.fingerprint);
-            call.scene.gateway.refuse(answer.status, subject);
+            call.connection.gateway.refuse(answer.status, subject);
         }
     }
 
@@ -156,7 +162,7 @@ impl Stop {
             Some(record) => {
                 let (ruling, outcome) = (record.ruling, record.outcome);
                 let end = Completion {
-                    completed_at: call.scene.gateway.clock.now(),
+                    completed_at: call.connection.gateway.clock.now(),
                     outcome,
                     upstream: record.upstream,
                     deployment_id: None,
@@ -164,10 +170,10 @@ impl Stop {
                     effect: None,
                     after_violations: Vec::new(),
                 };
-                let live = record.live.unwrap_or_else(|| Arc::clone(&call.scene.live));
+                let live = record.live.unwrap_or_else(|| Arc::clone(&call.connection.live));
                 let evaluation = Evaluation { decision: record.decision, live };
                 let intent = call.intent(body, ruling, evaluation, record.before);
-                if let Err(unavailable) = call.scene.gateway.audit.record(intent, end).await {
+                if let Err(unavailable) = call.connection.gateway.audit.record(intent, end).await {
                     let stop = Self::unrecorded(&unavailable);
                     return stop.answer.into_reply(call);
                 }
@@ -183,10 +189,10 @@ impl Stop {
     }
 }
 
-impl StopAnswer {
+impl NotForwardedAnswer {
     fn into_reply(self, call: &Call) -> Reply {
         match self {
-            Self::Own(refusal) => refusal.into_reply(&call.visit.request_id),
+            Self::Own(refusal) => refusal.into_reply(&call.context.request_id),
             Self::Upstream(answer) => answer.into_reply(call.ends()),
         }
     }

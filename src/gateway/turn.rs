@@ -20,12 +20,12 @@ const WAITING_OF_ONE_MAX: usize = 32;
 /// Every deployment whose turn is held, waited for or watched. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Turns {
-    lines: Arc<Mutex<HashMap<String, Line>>>,
+    lines: Arc<Mutex<HashMap<String, WaitingLine>>>,
 }
 
 /// The calls that concern one deployment.
 #[derive(Debug, Default)]
-struct Line {
+struct WaitingLine {
     is_held: bool,
     /// How many turns were taken since the line came to be.
     turns: u64,
@@ -58,7 +58,7 @@ pub(super) struct Watch {
 
 /// The turn did not come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NoTurn {
+pub(super) enum TurnError {
     /// Too many calls wait already.
     Crowded,
     /// Too many calls of the same caller wait already.
@@ -74,7 +74,7 @@ impl Turns {
         deployment_id: &str,
         caller: Fingerprint,
         wait_max: Duration,
-    ) -> Result<Turn, NoTurn> {
+    ) -> Result<Turn, TurnError> {
         let mut handed_over = match self.line_up(deployment_id, caller)? {
             LinedUp::First(turn) => return Ok(turn),
             LinedUp::Behind(handed_over) => handed_over,
@@ -84,7 +84,7 @@ impl Turns {
         }
         // It may have come just now. Closing makes sure that it does not come later.
         handed_over.close();
-        let came = handed_over.try_recv().map_err(|_none| NoTurn::Late);
+        let came = handed_over.try_recv().map_err(|_none| TurnError::Late);
         self.forget_who_left(deployment_id);
         came
     }
@@ -98,7 +98,7 @@ impl Turns {
         Watch { turns: self.clone(), deployment_id: deployment_id.to_owned(), next }
     }
 
-    fn line_up(&self, deployment_id: &str, caller: Fingerprint) -> Result<LinedUp, NoTurn> {
+    fn line_up(&self, deployment_id: &str, caller: Fingerprint) -> Result<LinedUp, TurnError> {
         let mut lines = self.lines();
         let line = lines.entry(deployment_id.to_owned()).or_default();
         if !line.is_held {
@@ -112,12 +112,12 @@ impl Turns {
             }));
         }
         if line.waiting >= WAITING_MAX {
-            return Err(NoTurn::Crowded);
+            return Err(TurnError::Crowded);
         }
         let (handed, handed_over) = oneshot::channel();
         match line.callers.iter_mut().find(|(waiting, _)| *waiting == caller) {
             Some((_, calls)) if calls.len() >= WAITING_OF_ONE_MAX => {
-                return Err(NoTurn::CrowdedByCaller);
+                return Err(TurnError::CrowdedByCaller);
             }
             Some((_, calls)) => calls.push_back(handed),
             None => line.callers.push_back((caller, VecDeque::from([handed]))),
@@ -137,7 +137,7 @@ impl Turns {
         line.waiting = line.callers.iter().map(|(_, calls)| calls.len()).sum();
     }
 
-    fn lines(&self) -> MutexGuard<'_, HashMap<String, Line>> {
+    fn lines(&self) -> MutexGuard<'_, HashMap<String, WaitingLine>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -163,7 +163,7 @@ impl Watch {
     }
 }
 
-impl Line {
+impl WaitingLine {
     /// Takes the next call out of the line: the callers in turn, the oldest call of each first.
     fn next(&mut self) -> Option<Waiting> {
         while let Some((caller, mut calls)) = self.callers.pop_front() {
@@ -231,17 +231,20 @@ mod tests {
     async fn a_line_is_bounded_and_leaves_nothing_behind() {
         let turns = Turns::default();
         let first = turns.take("dep_1", caller(0), NOW).await.unwrap();
-        assert_eq!(turns.take("dep_1", caller(0), NOW).await.unwrap_err(), NoTurn::Late);
+        assert_eq!(turns.take("dep_1", caller(0), NOW).await.unwrap_err(), TurnError::Late);
         assert!(turns.take("dep_2", caller(0), NOW).await.is_ok());
         let line_up = |n: u8| turns.line_up("dep_1", caller(n));
         let mut waiting = Vec::new();
         for n in 0..8 {
             waiting.extend((0..WAITING_OF_ONE_MAX).map(|_| line_up(n).ok().unwrap()));
             let refused = line_up(n).err();
-            assert!(matches!(refused, Some(NoTurn::CrowdedByCaller | NoTurn::Crowded)), "{n}");
+            assert!(
+                matches!(refused, Some(TurnError::CrowdedByCaller | TurnError::Crowded)),
+                "{n}"
+            );
         }
         assert_eq!(waiting.len(), WAITING_MAX);
-        assert_eq!(line_up(9).err(), Some(NoTurn::Crowded));
+        assert_eq!(line_up(9).err(), Some(TurnError::Crowded));
         drop((waiting, first));
         assert!(turns.lines().is_empty());
     }
@@ -278,7 +281,7 @@ mod tests {
         let turns = Turns::default();
         let held = turns.take("dep_1", caller(0), NOW).await.unwrap();
         for _ in 0..3 * WAITING_OF_ONE_MAX {
-            assert_eq!(turns.take("dep_1", caller(1), NOW).await.unwrap_err(), NoTurn::Late);
+            assert_eq!(turns.take("dep_1", caller(1), NOW).await.unwrap_err(), TurnError::Late);
         }
         // Some calls are dropped where they wait, as a task that is ended drops them.
         for _ in 0..WAITING_OF_ONE_MAX {

@@ -12,9 +12,9 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::headers::without_orders;
-use crate::alarm::Alarm;
+use crate::alarm::LazyTimer;
 use crate::config::Limits;
-use crate::waits::Waits;
+use crate::waits::StallMeter;
 
 /// The most of a body held whole that is handed on at once, in bytes: a connection copies it behind
 /// the head, and keeps room for the largest that it has copied.
@@ -38,8 +38,8 @@ pub(crate) struct Upload {
     incoming: Incoming,
     silence_max: Duration,
     pace_max: Duration,
-    waits: Waits,
-    alarm: Alarm,
+    waits: StallMeter,
+    alarm: LazyTimer,
     progress: Arc<Progress>,
 }
 
@@ -82,8 +82,8 @@ impl RequestBody {
             incoming,
             silence_max: limits.body_timeout,
             pace_max: limits.pace_timeout,
-            waits: Waits::default(),
-            alarm: Alarm::default(),
+            waits: StallMeter::default(),
+            alarm: LazyTimer::default(),
             progress: shared,
         };
         (Self::Upload(Box::new(upload)), Some(progress))

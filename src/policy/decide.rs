@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::findings::{Findings, Found, Known};
-use super::metadata::{Keys, Scene};
+use super::metadata::{KeyContext, Keys};
 use super::{Enforcement, Policy, Violation};
 use crate::deployment::members::Members;
 use crate::deployment::patch::Patch;
@@ -119,8 +119,8 @@ impl<'a> Judge<'a> {
         Self { policy, subject, before, keys: Keys::default() }
     }
 
-    fn scene(&self) -> Scene<'_> {
-        Scene { provider: self.subject.provider, before: &self.before, keys: &self.keys }
+    fn scene(&self) -> KeyContext<'_> {
+        KeyContext { provider: self.subject.provider, before: &self.before, keys: &self.keys }
     }
 
     fn judge_prediction(&self, found: &mut dyn Found) {

@@ -14,7 +14,7 @@ use serde_json::Value;
 pub use self::loose::Compare;
 pub use self::pattern::{KeyPattern, KeyShape, PatternError};
 pub(super) use self::places::Keys;
-use self::places::{Place, Walk};
+use self::places::{Location, Walk};
 use super::findings::Found;
 use super::{Enforcement, Violation};
 use crate::deployment::diff::same;
@@ -44,7 +44,7 @@ pub struct MetadataRule {
 }
 
 /// What keys are judged beside.
-pub(super) struct Scene<'a> {
+pub(super) struct KeyContext<'a> {
     pub(super) provider: &'a Provider,
     pub(super) before: &'a Members<'a>,
     pub(super) keys: &'a Keys,
@@ -53,7 +53,12 @@ pub(super) struct Scene<'a> {
 impl MetadataRule {
     /// Notes every key of `reading` that breaks the rule, and every protected key that differs.
     /// What the provider computes is not looked at.
-    pub(super) fn check(&self, scene: &Scene<'_>, reading: &Members<'_>, found: &mut dyn Found) {
+    pub(super) fn check(
+        &self,
+        scene: &KeyContext<'_>,
+        reading: &Members<'_>,
+        found: &mut dyn Found,
+    ) {
         for (pointer, metadata) in metadata_of(reading) {
             self.check_set(scene, &pointer, metadata, found);
         }
@@ -65,7 +70,12 @@ impl MetadataRule {
     }
 
     /// Notes what a patch sets where the provider computes, and a pattern names a key there.
-    pub(super) fn check_computed(&self, scene: &Scene<'_>, patch: &Patch, found: &mut dyn Found) {
+    pub(super) fn check_computed(
+        &self,
+        scene: &KeyContext<'_>,
+        patch: &Patch,
+        found: &mut dyn Found,
+    ) {
         for pointer in scene.provider.computed {
             let keys: Vec<_> = pointer::keys(pointer).collect();
             let [metadata, keys @ ..] = keys.as_slice() else { continue };
@@ -83,7 +93,7 @@ impl MetadataRule {
             let depth_max = all.map(|pattern| pattern.depth()).max().unwrap_or(0);
             let walk = Walk { keys: scene.keys, depth_max, computed: &[] };
             let keys: Vec<&str> = keys.iter().map(|key| &**key).collect();
-            let matching = |patterns: &[&KeyPattern], place: &Place<'_, '_>| {
+            let matching = |patterns: &[&KeyPattern], place: &Location<'_, '_>| {
                 let mut all = patterns.iter();
                 all.find(|pattern| self.concerns(pattern, place)).map(ToString::to_string)
             };
@@ -119,8 +129,14 @@ impl MetadataRule {
     }
 
     /// What the reading has that it may not have.
-    fn check_set(&self, scene: &Scene<'_>, pointer: &str, metadata: &Value, found: &mut dyn Found) {
-        let Scene { provider, before, keys } = scene;
+    fn check_set(
+        &self,
+        scene: &KeyContext<'_>,
+        pointer: &str,
+        metadata: &Value,
+        found: &mut dyn Found,
+    ) {
+        let KeyContext { provider, before, keys } = scene;
         let patterns = self.forbidden_keys.iter().chain(&self.protected_keys);
         let shaped = usize::from(self.key_pattern.is_some());
         let depth_max = patterns.map(KeyPattern::depth).max().unwrap_or(0).max(shaped);
@@ -156,7 +172,7 @@ impl MetadataRule {
     /// What was protected before and is not the same in the reading.
     fn check_kept(
         &self,
-        scene: &Scene<'_>,
+        scene: &KeyContext<'_>,
         reading: &Members<'_>,
         pointer: &str,
         metadata: &Value,
@@ -179,17 +195,22 @@ impl MetadataRule {
         });
     }
 
-    fn forbidden(&self, place: &Place<'_, '_>, pattern: &str, value: &Value) -> Violation {
+    fn forbidden(&self, place: &Location<'_, '_>, pattern: &str, value: &Value) -> Violation {
         let fault = format!("is forbidden by `{pattern}`: leave it out, or delete it");
         with_value(self.violation("forbidden_keys", place, fault), Cow::Borrowed(value))
     }
 
-    fn set(&self, place: &Place<'_, '_>, pattern: &str, value: &Value) -> Violation {
+    fn set(&self, place: &Location<'_, '_>, pattern: &str, value: &Value) -> Violation {
         let fault = format!("is protected by `{pattern}` and can't be set: leave it out");
         with_value(self.violation("protected_keys", place, fault), Cow::Borrowed(value))
     }
 
-    fn moved(&self, place: &Place<'_, '_>, pattern: &str, predicted: Option<Value>) -> Violation {
+    fn moved(
+        &self,
+        place: &Location<'_, '_>,
+        pattern: &str,
+        predicted: Option<Value>,
+    ) -> Violation {
         let done = if predicted.is_some() { "changed" } else { "deleted" };
         let fault = format!(
             "is protected by `{pattern}` and can't be {done}: leave it as it is, and send it \
@@ -201,20 +222,20 @@ impl MetadataRule {
     fn matching<'p>(
         &self,
         patterns: &'p [KeyPattern],
-        place: &Place<'_, '_>,
+        place: &Location<'_, '_>,
     ) -> Option<&'p KeyPattern> {
         patterns.iter().find(|pattern| self.concerns(pattern, place))
     }
 
     /// Whether a pattern names the place, or one that may stand in a text there.
-    fn concerns(&self, pattern: &KeyPattern, place: &Place<'_, '_>) -> bool {
+    fn concerns(&self, pattern: &KeyPattern, place: &Location<'_, '_>) -> bool {
         if place.is_unclear {
             return pattern.reaches_below(place.keys, self.compare);
         }
         pattern.matches(place.keys, self.compare)
     }
 
-    fn violation(&self, key: &str, place: &Place<'_, '_>, fault: String) -> Violation {
+    fn violation(&self, key: &str, place: &Location<'_, '_>, fault: String) -> Violation {
         let path: Vec<&str> = place.keys.iter().map(|key| key.text).collect();
         let path = excerpt(&path.join("."), PATH_CHARS_MAX);
         let unclear = "is a text of JSON that readers may take differently, in which no key can \

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
-use super::capacity::{Capacity, Guests, Slot};
+use super::capacity::{Capacity, ConnectionSet, Slot};
 use super::connection::{self, Peer};
 use super::guard::Requests;
 use super::stopped;
@@ -109,7 +109,7 @@ impl Worker {
 
     async fn work(self, listener: tokio::net::TcpListener) {
         let pool = Arc::<Pool>::default();
-        let (mut connections, mut guests) = (JoinSet::new(), Guests::default());
+        let (mut connections, mut guests) = (JoinSet::new(), ConnectionSet::default());
         let mut stop = pin!(stopped(self.stop.clone()));
         let mut sweep = tokio::time::interval(SWEEP_EVERY);
         loop {
@@ -156,7 +156,7 @@ impl Worker {
     async fn take(
         &self,
         listener: &tokio::net::TcpListener,
-        guests: &mut Guests,
+        guests: &mut ConnectionSet,
     ) -> Option<(TcpStream, SocketAddr)> {
         loop {
             let freed = self.capacity.freed();
@@ -185,7 +185,7 @@ impl Worker {
         peer: SocketAddr,
         pool: &Arc<Pool>,
         connections: &mut JoinSet<()>,
-        guests: &mut Guests,
+        guests: &mut ConnectionSet,
     ) {
         let config = &self.gateway.live().config;
         let ip = peer.ip().to_canonical();

@@ -54,7 +54,7 @@ pub(super) struct Slot {
 
 /// One worker's connections.
 #[derive(Debug, Default)]
-pub(super) struct Guests {
+pub(super) struct ConnectionSet {
     all: Vec<Guest>,
     /// When none was found that could make room.
     in_vain_at: Option<Instant>,
@@ -119,7 +119,7 @@ impl Drop for Slot {
     }
 }
 
-impl Guests {
+impl ConnectionSet {
     /// Knows of another connection.
     pub(super) fn welcome(&mut self, network: IpAddr, requests: Requests, task: AbortHandle) {
         if self.all.len() == self.all.capacity() {

@@ -27,7 +27,7 @@ use super::framed::Framed;
 use super::guard::{Guarded, Patience, Requests, TOO_SLOW};
 use super::sending::{Answers, Sending};
 use crate::config::Limits;
-use crate::gateway::{Gateway, Pool, Scene, answer};
+use crate::gateway::{ConnectionContext, Gateway, Pool, answer};
 use crate::wire::{ALPN_H2, Wire};
 
 /// What a client that speaks HTTP/2 sends first (RFC 9113, 3.4).
@@ -69,13 +69,13 @@ pub(super) async fn serve(mut wire: Wire, peer: &Peer) {
     let Some((ahead, http2)) = sniff(&mut wire, patience, peer).await else { return };
     let (requests, answers) = (peer.requests.clone(), Answers::new(http2));
     let guarded = Guarded::new(wire, ahead, !http2, requests.clone(), patience);
-    let scene = RefCell::new(Arc::new(Scene::new(&peer.gateway, &peer.pool)));
+    let context = RefCell::new(Arc::new(ConnectionContext::new(&peer.gateway, &peer.pool)));
     let (address, sending, stop) = (peer.address, answers.clone(), peer.stop.clone());
     let service = service_fn(move |request: Request<Incoming>| {
-        let scene = Scene::in_force(&mut scene.borrow_mut());
+        let context = ConnectionContext::in_force(&mut context.borrow_mut());
         let (underway, sending, stop) = (requests.begin(), sending.clone(), stop.clone());
         async move {
-            let mut reply = answer(scene, address, request).await;
+            let mut reply = answer(context, address, request).await;
             if !http2 && stop.has_changed().unwrap_or(true) {
                 // The last one here: the client asks elsewhere, and loses nothing.
                 reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::connection::Peer;
 use super::framing::{Framing, Malformed};
 use super::guard::{Guarded, Requests};
-use crate::alarm::Alarm;
+use crate::alarm::LazyTimer;
 use crate::gateway::{Gateway, malformed};
 use crate::waits::SHARE_BYTES;
 
@@ -46,7 +46,7 @@ struct End {
     look_after: Duration,
     closes_at: Option<Instant>,
     reads: usize,
-    alarm: Alarm,
+    alarm: LazyTimer,
 }
 
 impl Framed {
@@ -168,7 +168,7 @@ impl AsyncRead for Framed {
             look_after: LOOK_AFTER,
             closes_at: None,
             reads: 0,
-            alarm: Alarm::default(),
+            alarm: LazyTimer::default(),
         }));
         if malformed.sound > 0 { Poll::Ready(Ok(())) } else { framed.poll_end(cx) }
     }

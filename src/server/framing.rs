@@ -11,7 +11,7 @@ use http::StatusCode;
 use memchr::memchr;
 
 use self::head::{Head, Length, METHOD_BYTES_MAX};
-use self::known::Known;
+use self::known::CachedFields;
 
 /// The longest begun line that is kept until its end comes, in bytes: longer than any head that the
 /// parser takes.
@@ -26,7 +26,7 @@ pub(super) struct Framing {
     head: Head,
     /// How many heads were whole.
     heads: usize,
-    known: Known,
+    known: CachedFields,
 }
 
 /// What comes next.

@@ -13,9 +13,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::pace::{Noise, Pace};
-use crate::alarm::Alarm;
-use crate::waits::Waits;
+use super::pace::{ControlFrameBudget, Noise};
+use crate::alarm::LazyTimer;
+use crate::waits::StallMeter;
 use crate::wire::Wire;
 
 /// What a client gets whose request head takes too long.
@@ -28,7 +28,7 @@ pub(super) struct Patience {
     pub(super) header: Duration,
     pub(super) idle: Duration,
     pub(super) write: Duration,
-    /// For each share of an answer, see [`Waits`].
+    /// For each share of an answer, see [`StallMeter`].
     pub(super) pace: Duration,
 }
 
@@ -143,15 +143,15 @@ pub(super) struct Guarded {
     requests: Requests,
     patience: Patience,
     /// The frames of HTTP/2; none on HTTP/1.1, where a head is text and a late one is answered.
-    pace: Option<Pace>,
-    reading: Alarm,
-    writing: Alarm,
+    pace: Option<ControlFrameBudget>,
+    reading: LazyTimer,
+    writing: LazyTimer,
     /// Bytes of a head have come since the last request.
     head_begun: bool,
     /// When the rest of that head has to be there; `None` where nothing waited for it yet.
     head_due: Option<Instant>,
     /// How the client takes what waits for it; `None` where it takes what comes.
-    taking: Option<Waits>,
+    taking: Option<StallMeter>,
     /// How many heads were whole when this was last looked at.
     heads: usize,
     /// The client has closed or broken the connection, which was held back once.
@@ -174,9 +174,9 @@ impl Guarded {
             ahead: Some(ahead).filter(|ahead| !ahead.is_empty()),
             requests,
             patience,
-            pace: (!http1).then(Pace::new),
-            reading: Alarm::default(),
-            writing: Alarm::default(),
+            pace: (!http1).then(ControlFrameBudget::new),
+            reading: LazyTimer::default(),
+            writing: LazyTimer::default(),
             head_due: None,
             taking: None,
         }
@@ -339,7 +339,7 @@ impl AsyncRead for Guarded {
     ) -> Poll<io::Result<()>> {
         let guarded = self.get_mut();
         guarded.notice_requests();
-        if guarded.pace.as_mut().is_some_and(Pace::ends_turn) {
+        if guarded.pace.as_mut().is_some_and(ControlFrameBudget::ends_turn) {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }

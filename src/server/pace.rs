@@ -52,7 +52,7 @@ const END_HEADERS: u8 = 4;
 
 /// The frames of one connection.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct ControlFrameBudget {
     budget: u64,
     filled_at: Instant,
     /// How many bytes of answers to frames are still to come.
@@ -83,7 +83,7 @@ pub(super) enum Noise {
     Preface,
 }
 
-impl Pace {
+impl ControlFrameBudget {
     pub(super) fn new() -> Self {
         Self {
             budget: BUDGET_MAX,
@@ -211,8 +211,8 @@ mod tests {
         [&[0, 0, length, kind, flags, 0, 0, 0, 1], payload].concat()
     }
 
-    fn begun() -> Pace {
-        let mut pace = Pace::new();
+    fn begun() -> ControlFrameBudget {
+        let mut pace = ControlFrameBudget::new();
         pace.watch(PREFACE).unwrap();
         pace.watch(&frame(SETTINGS, 0, &[])).unwrap();
         pace
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn the_first_frame_is_settings() {
-        let mut pace = Pace::new();
+        let mut pace = ControlFrameBudget::new();
         pace.watch(PREFACE).unwrap();
         assert!(matches!(pace.watch(&frame(6, 0, &[0; 8])), Err(Noise::Preface)));
     }

@@ -27,14 +27,14 @@ pub(super) type AnswerBody = Either<Full<Bytes>, Channel<Bytes, io::Error>>;
 /// Why a call gets no answer: a fault cut its connection, or the client broke off.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection ends without an answer")]
-pub(super) struct Cut;
+pub(super) struct ConnectionCut;
 
 /// Answers one call.
 pub(super) async fn answer(
     state: State,
     reset: Reset,
     request: Request<Incoming>,
-) -> Result<Response<AnswerBody>, Cut> {
+) -> Result<Response<AnswerBody>, ConnectionCut> {
     let (head, body) = request.into_parts();
     let (arrival, mishaps) = state.with(|world| arrive(world, &head));
     let (body, body_bytes) = read(body, arrival.keep_bytes).await?;
@@ -46,7 +46,7 @@ pub(super) async fn answer(
     }
     if mishaps.has(FaultKind::ResetBefore) {
         reset.pull();
-        return Err(Cut);
+        return Err(ConnectionCut);
     }
     let call = Call { head, body, body_bytes };
     let mut outcome = match mishaps.status(FaultKind::Status) {
@@ -58,7 +58,7 @@ pub(super) async fn answer(
     }
     if mishaps.has(FaultKind::ResetAfter) {
         reset.pull();
-        return Err(Cut);
+        return Err(ConnectionCut);
     }
     if let Some(status) = mishaps.status(FaultKind::StatusAfter) {
         outcome = Err(fault_answer(status));
@@ -123,11 +123,13 @@ fn stream(events: Events, clock: Clock) -> Response<AnswerBody> {
 }
 
 /// Reads a body to its end and keeps the first `keep_bytes` of it.
-async fn read(mut body: Incoming, keep_bytes: usize) -> Result<(Bytes, u64), Cut> {
+async fn read(mut body: Incoming, keep_bytes: usize) -> Result<(Bytes, u64), ConnectionCut> {
     let mut kept = Vec::new();
     let mut total = 0_u64;
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_client_is_gone| Cut)?.into_data() else { continue };
+        let Ok(data) = frame.map_err(|_client_is_gone| ConnectionCut)?.into_data() else {
+            continue;
+        };
         total += data.len() as u64;
         let room = keep_bytes.saturating_sub(kept.len());
         kept.extend_from_slice(data.get(..room).unwrap_or(&data));

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::places::{Any, differ};
-use super::walk::{Place, Visit, members, named};
+use super::walk::{Location, Visit, members, named};
 use super::{Applied, Effect, computed_by, same};
 use crate::deployment::Object;
 use crate::deployment::members::Members;
@@ -96,8 +96,8 @@ impl<'a> Lens<'a> {
         Self { hidden: computed_by(provider, operation).chain(open).collect() }
     }
 
-    fn root(&self) -> Place<'_> {
-        Place::root(self.hidden.iter().copied())
+    fn root(&self) -> Location<'_> {
+        Location::root(self.hidden.iter().copied())
     }
 
     /// Whether every place where two documents differ is one that is not compared.
@@ -140,7 +140,7 @@ impl<'v> Visit<'v> for Meant {
     type Beside = [Reading<'v>; READINGS_MAX];
     const BLANKS_ARE_ABSENT: bool = true;
 
-    fn enter(&mut self, place: &Place<'_>) -> bool {
+    fn enter(&mut self, place: &Location<'_>) -> bool {
         !self.other && !place.is_marked
     }
 
@@ -148,7 +148,7 @@ impl<'v> Visit<'v> for Meant {
         &self,
         beside: Self::Beside,
         former: Option<&'v Value>,
-        inner: &Place<'_>,
+        inner: &Location<'_>,
     ) -> Self::Beside {
         beside.map(|reading| match (reading, former) {
             (Reading::At(Some(value @ Value::Object(_))), Some(Value::Object(_))) => {
@@ -166,7 +166,7 @@ impl<'v> Visit<'v> for Meant {
 
     fn differ(
         &mut self,
-        place: &Place<'_>,
+        place: &Location<'_>,
         from: Option<&'v Value>,
         _to: Option<&'v Value>,
         beside: Self::Beside,
@@ -193,7 +193,7 @@ impl<'v> Visit<'v> for Told {
     type Beside = Option<&'v Value>;
     const BLANKS_ARE_ABSENT: bool = true;
 
-    fn enter(&mut self, place: &Place<'_>) -> bool {
+    fn enter(&mut self, place: &Location<'_>) -> bool {
         !place.is_marked
     }
 
@@ -201,14 +201,14 @@ impl<'v> Visit<'v> for Told {
         &self,
         beside: Self::Beside,
         _former: Option<&'v Value>,
-        inner: &Place<'_>,
+        inner: &Location<'_>,
     ) -> Self::Beside {
         inner.inside(beside?)
     }
 
     fn differ(
         &mut self,
-        place: &Place<'_>,
+        place: &Location<'_>,
         from: Option<&'v Value>,
         to: Option<&'v Value>,
         beside: Self::Beside,

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::walk::{Place, Visit, walk};
+use super::walk::{Location, Visit, walk};
 use crate::deployment::Object;
 
 /// The longest place that is spelt, in bytes.
@@ -62,13 +62,13 @@ pub(super) fn places<'v, const LEAVES: bool>(
 
 impl<'v> Pair<'v, '_> {
     fn visit<V: Visit<'v, Beside = ()>>(&self, visit: &mut V) {
-        let root = Place::root(self.marks.iter().copied());
+        let root = Location::root(self.marks.iter().copied());
         walk(visit, &root, Some(self.from), Some(self.to), ());
     }
 }
 
 /// Whether a place is the server's own doing: marked, and not set by the patch to what came.
-fn is_own(place: &Place<'_>, patch: &Object, to: Option<&Value>) -> bool {
+fn is_own(place: &Location<'_>, patch: &Object, to: Option<&Value>) -> bool {
     place.is_marked && !place.find(patch).is_some_and(|asked| sets(asked, to))
 }
 
@@ -108,7 +108,7 @@ impl<'v, const LEAVES: bool> Collect<'v, LEAVES> {
     /// Keeps a place. Returns whether it is left to the one around it.
     fn keep(
         &mut self,
-        place: &Place<'_>,
+        place: &Location<'_>,
         (from, to): (Option<&'v Value>, Option<&'v Value>),
         is_whole: bool,
     ) -> bool {
@@ -132,7 +132,7 @@ impl<'v, const LEAVES: bool> Visit<'v> for Collect<'v, LEAVES> {
     type Beside = ();
     const LEAVES: bool = LEAVES;
 
-    fn enter(&mut self, place: &Place<'_>) -> bool {
+    fn enter(&mut self, place: &Location<'_>) -> bool {
         if place.depth == 1
             && let Some(depths) = &mut self.depths
         {
@@ -142,11 +142,11 @@ impl<'v, const LEAVES: bool> Visit<'v> for Collect<'v, LEAVES> {
         self.depths.is_some() || !self.is_short
     }
 
-    fn beside(&self, (): (), _former: Option<&'v Value>, _inner: &Place<'_>) {}
+    fn beside(&self, (): (), _former: Option<&'v Value>, _inner: &Location<'_>) {}
 
     fn differ(
         &mut self,
-        place: &Place<'_>,
+        place: &Location<'_>,
         from: Option<&'v Value>,
         to: Option<&'v Value>,
         (): (),
@@ -163,7 +163,7 @@ impl<'v, const LEAVES: bool> Visit<'v> for Collect<'v, LEAVES> {
 
     fn leave(
         &mut self,
-        place: &Place<'_>,
+        place: &Location<'_>,
         from: Option<&'v Value>,
         to: Option<&'v Value>,
         left: bool,
@@ -235,18 +235,18 @@ impl<'v, const LEAVES: bool> Visit<'v> for Count<'v, LEAVES> {
     type Beside = ();
     const LEAVES: bool = LEAVES;
 
-    fn enter(&mut self, place: &Place<'_>) -> bool {
+    fn enter(&mut self, place: &Location<'_>) -> bool {
         if place.depth == 1 {
             self.members.push(Vec::new());
         }
         true
     }
 
-    fn beside(&self, (): (), _former: Option<&'v Value>, _inner: &Place<'_>) {}
+    fn beside(&self, (): (), _former: Option<&'v Value>, _inner: &Location<'_>) {}
 
     fn differ(
         &mut self,
-        place: &Place<'_>,
+        place: &Location<'_>,
         _from: Option<&'v Value>,
         to: Option<&'v Value>,
         (): (),
@@ -263,7 +263,7 @@ impl<'v, const LEAVES: bool> Visit<'v> for Count<'v, LEAVES> {
 
     fn leave(
         &mut self,
-        place: &Place<'_>,
+        place: &Location<'_>,
         _from: Option<&'v Value>,
         _to: Option<&'v Value>,
         left: bool,
@@ -278,7 +278,7 @@ impl<'v, const LEAVES: bool> Visit<'v> for Count<'v, LEAVES> {
 
 /// Whether two values differ somewhere.
 pub(super) fn differ<'v>(
-    place: &Place<'_>,
+    place: &Location<'_>,
     one: Option<&'v Value>,
     other: Option<&'v Value>,
 ) -> bool {
@@ -294,15 +294,15 @@ impl<'v> Visit<'v> for Any {
     type Beside = ();
     const BLANKS_ARE_ABSENT: bool = true;
 
-    fn enter(&mut self, place: &Place<'_>) -> bool {
+    fn enter(&mut self, place: &Location<'_>) -> bool {
         !self.0 && !place.is_marked
     }
 
-    fn beside(&self, (): (), _former: Option<&'v Value>, _inner: &Place<'_>) {}
+    fn beside(&self, (): (), _former: Option<&'v Value>, _inner: &Location<'_>) {}
 
     fn differ(
         &mut self,
-        _place: &Place<'_>,
+        _place: &Location<'_>,
         _from: Option<&'v Value>,
         _to: Option<&'v Value>,
         (): (),

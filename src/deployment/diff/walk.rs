@@ -12,8 +12,8 @@ use crate::work;
 
 /// A place inside a document.
 #[derive(Debug)]
-pub(super) struct Place<'p> {
-    around: Option<(&'p Place<'p>, Key<'p>)>,
+pub(super) struct Location<'p> {
+    around: Option<(&'p Location<'p>, Key<'p>)>,
     /// How many keys lead to it.
     pub(super) depth: usize,
     /// How long its JSON Pointer is.
@@ -44,7 +44,7 @@ pub(super) trait Visit<'v> {
     const BLANKS_ARE_ABSENT: bool = false;
 
     /// Goes into a place; `false` where nothing there is of interest.
-    fn enter(&mut self, _place: &Place<'_>) -> bool {
+    fn enter(&mut self, _place: &Location<'_>) -> bool {
         true
     }
 
@@ -53,13 +53,13 @@ pub(super) trait Visit<'v> {
         &self,
         beside: Self::Beside,
         former: Option<&'v Value>,
-        inner: &Place<'_>,
+        inner: &Location<'_>,
     ) -> Self::Beside;
 
     /// Notes a place where the two differ. Returns whether that is left to a place around it.
     fn differ(
         &mut self,
-        place: &Place<'_>,
+        place: &Location<'_>,
         from: Option<&'v Value>,
         to: Option<&'v Value>,
         beside: Self::Beside,
@@ -69,7 +69,7 @@ pub(super) trait Visit<'v> {
     /// still is.
     fn leave(
         &mut self,
-        _place: &Place<'_>,
+        _place: &Location<'_>,
         _from: Option<&'v Value>,
         _to: Option<&'v Value>,
         left: bool,
@@ -78,7 +78,7 @@ pub(super) trait Visit<'v> {
     }
 }
 
-impl<'p> Place<'p> {
+impl<'p> Location<'p> {
     /// The document itself, with `marks` on the places that JSON Pointers name.
     pub(super) fn root(marks: impl Iterator<Item = &'p str>) -> Self {
         let marks = marks.filter_map(|pointer| pointer.strip_prefix('/')).collect();
@@ -187,7 +187,7 @@ impl Key<'_> {
 /// around this one.
 pub(super) fn walk<'v, V: Visit<'v>>(
     visit: &mut V,
-    place: &Place<'_>,
+    place: &Location<'_>,
     from: Option<&'v Value>,
     to: Option<&'v Value>,
     beside: V::Beside,
@@ -200,7 +200,7 @@ pub(super) fn walk<'v, V: Visit<'v>>(
     if !visit.enter(place) {
         return false;
     }
-    let inner = |visit: &V, inner: &Place<'_>| visit.beside(beside, from, inner);
+    let inner = |visit: &V, inner: &Location<'_>| visit.beside(beside, from, inner);
     let left = match (from, to) {
         (Some(Value::Object(one)), Some(Value::Object(other))) => {
             members(visit, place, named(one), named(other), inner)
@@ -245,9 +245,9 @@ fn appeared<'v>(from: Option<&'v Value>, to: Option<&'v Value>) -> Option<(&'v V
 
 fn elements<'v, V: Visit<'v>>(
     visit: &mut V,
-    place: &Place<'_>,
+    place: &Location<'_>,
     pairs: impl Iterator<Item = (Option<&'v Value>, Option<&'v Value>)>,
-    beside: impl Fn(&V, &Place<'_>) -> V::Beside,
+    beside: impl Fn(&V, &Location<'_>) -> V::Beside,
 ) -> bool {
     let mut left = false;
     for (index, (from, to)) in pairs.enumerate() {
@@ -261,10 +261,10 @@ fn elements<'v, V: Visit<'v>>(
 /// Visits members of two objects by name, both at once: they are sorted.
 pub(super) fn members<'v, V: Visit<'v>>(
     visit: &mut V,
-    place: &Place<'_>,
+    place: &Location<'_>,
     from: impl Iterator<Item = (&'v str, &'v Value)>,
     to: impl Iterator<Item = (&'v str, &'v Value)>,
-    beside: impl Fn(&V, &Place<'_>) -> V::Beside,
+    beside: impl Fn(&V, &Location<'_>) -> V::Beside,
 ) -> bool {
     let (mut from, mut to) = (from.peekable(), to.peekable());
     let mut left = false;

@@ -56,7 +56,7 @@ enum Reason {
 }
 
 /// The place of a value that is still to be read.
-struct Place<'r> {
+struct ValueSeed<'r> {
     reader: &'r mut Reader,
     /// How many arrays and objects are around it.
     depth: usize,
@@ -71,7 +71,7 @@ impl Reader {
         &mut self,
         json: &mut serde_json::Deserializer<R>,
     ) -> Result<Value, PatchError> {
-        let read = Place { reader: self, depth: 0 }.deserialize(json);
+        let read = ValueSeed { reader: self, depth: 0 }.deserialize(json);
         read.map_err(|error| match &self.refusal {
             Some(refusal) => refusal.explain(self.depth_max, self.values_max),
             None => malformed(&error),
@@ -96,7 +96,7 @@ impl Reader {
     }
 }
 
-impl Place<'_> {
+impl ValueSeed<'_> {
     fn enter<E: serde::de::Error>(&mut self) -> Result<(), E> {
         if self.depth >= self.reader.depth_max {
             return Err(self.reader.refuse(Reason::Deep));
@@ -105,12 +105,12 @@ impl Place<'_> {
         Ok(())
     }
 
-    fn inner(&mut self) -> Place<'_> {
-        Place { reader: self.reader, depth: self.depth }
+    fn inner(&mut self) -> ValueSeed<'_> {
+        ValueSeed { reader: self.reader, depth: self.depth }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Place<'_> {
+impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
     type Value = Value;
 
     fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<Value, D::Error> {
@@ -123,7 +123,7 @@ impl<'de> DeserializeSeed<'de> for Place<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Place<'_> {
+impl<'de> Visitor<'de> for ValueSeed<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -119,7 +119,7 @@ fn start(text: &str) -> &str {
 }
 
 /// A value inside the metadata.
-pub(super) struct Place<'a, 'v> {
+pub(super) struct Location<'a, 'v> {
     /// The keys that lead to it; elements of arrays are not counted.
     pub(super) keys: &'a [Key<'v>],
     /// JSON Pointer below the deployment.
@@ -140,7 +140,7 @@ pub(super) struct Walk<'w> {
 }
 
 /// What is done at a place.
-pub(super) type Visit<'f> = dyn FnMut(&Place<'_, '_>) + 'f;
+pub(super) type Visit<'f> = dyn FnMut(&Location<'_, '_>) + 'f;
 
 impl Walk<'_> {
     /// Visits every value under a key, at most `depth_max` keys deep, but for what lies at one of
@@ -159,7 +159,7 @@ impl Walk<'_> {
         visit: &mut Visit<'_>,
     ) {
         let mut keys: Vec<Key<'v>> = keys.iter().map(|text| self.keys.key(text)).collect();
-        visit(&Place { keys: &keys, pointer, value, is_unclear: false });
+        visit(&Location { keys: &keys, pointer, value, is_unclear: false });
         self.descend(&mut keys, &mut pointer.to_owned(), value, visit);
     }
 
@@ -180,7 +180,7 @@ impl Walk<'_> {
                     keys.push(self.keys.key(text));
                     below(pointer, text, |pointer| {
                         if !self.computed.contains(&pointer.as_str()) {
-                            visit(&Place { keys, pointer, value, is_unclear: false });
+                            visit(&Location { keys, pointer, value, is_unclear: false });
                             self.descend(keys, pointer, value, visit);
                         }
                     });
@@ -197,7 +197,7 @@ impl Walk<'_> {
             Value::String(text) if !keys.is_empty() => match self.keys.texts.read(text) {
                 Written::Plain => {}
                 Written::Json(value) => self.descend(&mut keys.clone(), pointer, &value, visit),
-                Written::Unclear => visit(&Place { keys, pointer, value, is_unclear: true }),
+                Written::Unclear => visit(&Location { keys, pointer, value, is_unclear: true }),
             },
             _ => {}
         }

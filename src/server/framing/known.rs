@@ -8,13 +8,13 @@ const SECTION_BYTES_MAX: usize = 1024;
 
 /// The field section of a head that was well-formed, its empty line included.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(super) struct CachedFields {
     section: Vec<u8>,
     /// What the head told that it belongs to.
     head: Head,
 }
 
-impl Known {
+impl CachedFields {
     /// Whether the known fields come next, after a request line that told `begun`: what they make
     /// of the head, and what follows them.
     pub(super) fn find<'b>(&self, begun: Head, bytes: &'b [u8]) -> Option<(Head, &'b [u8])> {

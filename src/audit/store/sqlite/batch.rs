@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use crate::audit::document::{Filed, Snapshot, Stored};
-use crate::audit::entry::{Ending, Entry, Opening, Written};
+use crate::audit::document::{Snapshot, SnapshotRef, Stored};
+use crate::audit::entry::{CompletionRow, Entry, IntentRow, Written};
 use crate::audit::record::{Event, Settlement};
 use crate::ids::ChangeId;
 
@@ -25,13 +25,13 @@ pub(super) struct Batch<'e> {
 }
 
 pub(super) struct Change<'e> {
-    pub(super) opening: &'e Opening,
+    pub(super) opening: &'e IntentRow,
     pub(super) deployment_id: Option<&'e str>,
     pub(super) before: Option<i64>,
 }
 
 pub(super) struct End<'e> {
-    pub(super) ending: &'e Ending,
+    pub(super) ending: &'e CompletionRow,
     pub(super) after: Option<i64>,
 }
 
@@ -47,7 +47,7 @@ impl<'e> Batch<'e> {
     pub(super) fn add(&mut self, entry: &'e Entry, next: &mut i64, names: &Names) -> Written {
         let mut written = Written::default();
         match entry {
-            Entry::Opening(opening) => {
+            Entry::Intent(opening) => {
                 written.before = self.open(opening, None, next, names);
             }
             Entry::Whole(opening, ending) => {
@@ -55,7 +55,7 @@ impl<'e> Batch<'e> {
                 written.before = self.open(opening, made, next, names);
                 written.after = self.end(ending, next);
             }
-            Entry::Ending(ending) => {
+            Entry::Completion(ending) => {
                 if let Some(made) = ending.completion.deployment_id.as_deref() {
                     self.name(made, names);
                     self.made.push((ending.id, made));
@@ -70,7 +70,7 @@ impl<'e> Batch<'e> {
 
     fn open(
         &mut self,
-        opening: &'e Opening,
+        opening: &'e IntentRow,
         made: Option<&'e str>,
         next: &mut i64,
         names: &Names,
@@ -89,17 +89,17 @@ impl<'e> Batch<'e> {
         before
     }
 
-    fn end(&mut self, ending: &'e Ending, next: &mut i64) -> Option<Stored> {
+    fn end(&mut self, ending: &'e CompletionRow, next: &mut i64) -> Option<Stored> {
         let after = ending.after.as_ref().map(|filed| self.place(filed, next));
         self.ends.push(End { ending, after: after.map(|after| after.number) });
         after
     }
 
     /// Where a document lies or will lie.
-    fn place(&mut self, filed: &'e Filed, next: &mut i64) -> Stored {
+    fn place(&mut self, filed: &'e SnapshotRef, next: &mut i64) -> Stored {
         let snapshot = match filed {
-            Filed::Already(stored) => return *stored,
-            Filed::New(snapshot) => snapshot,
+            SnapshotRef::Already(stored) => return *stored,
+            SnapshotRef::New(snapshot) => snapshot,
         };
         let stored = Stored { number: *next, depth: snapshot.depth() };
         *next += 1;

@@ -7,8 +7,8 @@ use sqlx::Row as _;
 
 use super::select::DEPLOYMENT_AT;
 use super::*;
-use crate::audit::document::{Document, Filed, seal};
-use crate::audit::entry::{Ending, KeptPlace, Opening};
+use crate::audit::document::{Document, SnapshotRef, seal};
+use crate::audit::entry::{CompletionRow, IntentRow, KeptPlace};
 use crate::audit::query::Filter;
 use crate::audit::record::{
     Actor, Client, Event, EventKind, Intent, Outcome, Ruling, Settlement, Unkept,
@@ -19,7 +19,7 @@ use crate::provider::Operation;
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 const PREPARATION: Preparation = Preparation { key: Some(KeyId::from_bytes([3; 8])), at: NOW };
 
-fn opening(patch: &Value) -> Opening {
+fn opening(patch: &Value) -> IntentRow {
     let intent = Intent {
         id: ChangeId::new(NOW),
         provider: "qoder-cn",
@@ -45,12 +45,12 @@ fn opening(patch: &Value) -> Opening {
     let request_id = intent.request_id.to_string();
     let patch = Some(seal(patch.to_string().as_bytes()).unwrap());
     let unkept = Unkept::default();
-    Opening { intent, request_id, patch, before: None, unkept, redacted: Vec::new() }
+    IntentRow { intent, request_id, patch, before: None, unkept, redacted: Vec::new() }
 }
 
 fn whole(outcome: Outcome, paths: &[&str]) -> Entry {
     let opening = opening(&json!({"name": "n"}));
-    let mut ending = Ending::bare(opening.intent.id, outcome, NOW);
+    let mut ending = CompletionRow::bare(opening.intent.id, outcome, NOW);
     ending.paths = paths.iter().map(|path| KeptPlace::Exact((*path).to_owned())).collect();
     Entry::Whole(Box::new(opening), Box::new(ending))
 }
@@ -82,7 +82,7 @@ async fn filled(database: &Path) -> Writes {
     let mut open = opening(&json!({"name": "n"}));
     open.before = Some(Document::of(&json!({"name": "o"})).file(None).unwrap());
     let entries = [
-        Entry::Opening(Box::new(open)),
+        Entry::Intent(Box::new(open)),
         whole(Outcome::Failed, &[]),
         whole(Outcome::Unknown, &[]),
         whole(Outcome::Unknown, &[]),

@@ -27,8 +27,8 @@ async fn ending_a_change_twice_keeps_the_first_end() {
     let mut store = opened(&database).await;
     let opened = opening(&json!({}));
     let id = opened.intent.id;
-    let end = |outcome| Entry::Ending(Box::new(Ending::bare(id, outcome, NOW)));
-    let entries = [Entry::Opening(Box::new(opened)), end(Outcome::Failed), end(Outcome::Unknown)];
+    let end = |outcome| Entry::Completion(Box::new(CompletionRow::bare(id, outcome, NOW)));
+    let entries = [Entry::Intent(Box::new(opened)), end(Outcome::Failed), end(Outcome::Unknown)];
     let entries: Vec<&Entry> = entries.iter().collect();
     assert!(store.write(&entries).await.unwrap().iter().all(Result::is_ok));
     let change = Reads::of(&database).change(id).await.unwrap().unwrap();
@@ -66,7 +66,7 @@ async fn what_broke_is_told_where_sqlite_has_rolled_back_by_itself() {
     let mut large = opening(&json!({}));
     let noise: Vec<_> = (0..4_000).map(|n: u32| Document::of(&n.into()).digest.to_vec()).collect();
     large.before = Some(Document::of(&json!(noise)).file(None).unwrap());
-    let large = Entry::Opening(Box::new(large));
+    let large = Entry::Intent(Box::new(large));
     let Err(Fault::Broken(error)) = store.write(&[&large]).await else { panic!() };
     assert_eq!(primary_code(&error), Some(13), "{error}");
     assert!(store.write(&[&large]).await.unwrap()[0].is_ok(), "a new connection has room");
@@ -83,7 +83,7 @@ async fn a_write_ahead_log_that_a_large_record_let_grow_is_cut() {
     let mut reader = options(&database).connect().await.unwrap();
     let mut reading = reader.begin().await.unwrap();
     sqlx::query("SELECT count(*) FROM changes").execute(&mut *reading).await.unwrap();
-    store.write(&[&Entry::Opening(Box::new(large))]).await.unwrap();
+    store.write(&[&Entry::Intent(Box::new(large))]).await.unwrap();
     let grown = store.wal_bytes();
     assert!(grown > 2 * u64::from(WAL_BYTES_KEPT), "{grown}");
     store.trim().await.unwrap();
@@ -123,6 +123,6 @@ async fn a_snapshots_number_is_never_given_again() {
     store.connection = None;
     let mut next = opening(&json!({}));
     next.before = Some(Document::of(&json!({"name": "p"})).file(None).unwrap());
-    let written = store.write(&[&Entry::Opening(Box::new(next))]).await.unwrap();
+    let written = store.write(&[&Entry::Intent(Box::new(next))]).await.unwrap();
     assert_eq!(written[0].as_ref().unwrap().before.unwrap().number, 2);
 }

@@ -15,9 +15,9 @@ async fn documents_are_read_back_through_those_they_are_built_on() {
         let Entry::Whole(opening, _) = &mut entry else { panic!() };
         let document = Document::of(&document(n));
         let filed = document.file(former.as_ref().map(|(former, stored)| (former, *stored)));
-        let Ok(Filed::New(snapshot)) = filed else { panic!() };
+        let Ok(SnapshotRef::New(snapshot)) = filed else { panic!() };
         packed.push(snapshot.body.len());
-        opening.before = Some(Filed::New(snapshot));
+        opening.before = Some(SnapshotRef::New(snapshot));
         let answers = store.write(&[&entry]).await.unwrap();
         let written = answers[0].as_ref().unwrap();
         former = Some((document, written.before.unwrap()));
@@ -44,7 +44,7 @@ async fn a_page_ends_where_its_bodies_are_large() {
         let Entry::Whole(opening, _) = &mut entry else { panic!() };
         opening.before = Some(filed);
         let written = store.write(&[&entry]).await.unwrap();
-        filed = Filed::Already(written[0].as_ref().unwrap().before.unwrap());
+        filed = SnapshotRef::Already(written[0].as_ref().unwrap().before.unwrap());
     }
     let reads = Reads::of(&database);
     let (mut seqs, mut before) = (Vec::new(), i64::MAX);
@@ -91,7 +91,7 @@ async fn a_damaged_snapshot_takes_away_one_name_and_no_page() {
     let mut other = opening(&json!({}));
     other.intent.deployment_id = Some("dep_2".to_owned());
     other.before = Some(Document::of(&json!({"name": "two"})).file(None).unwrap());
-    store.write(&[&Entry::Opening(Box::new(other))]).await.unwrap();
+    store.write(&[&Entry::Intent(Box::new(other))]).await.unwrap();
     let damage = "DROP TRIGGER snapshots_stay; UPDATE snapshots SET digest = zeroblob(32) \
         WHERE number = 1";
     interfere(&database, damage).await.unwrap();
