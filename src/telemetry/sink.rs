@@ -23,6 +23,13 @@ const BYTES_MAX: usize = 1 << 20;
 /// The bytes after which no more lines are joined into one write.
 const WRITE_BYTES: usize = 16 * 1024;
 
+/// How long the thread lets lines gather after a write. The first line after a silence is written
+/// at once; under load a switch of threads for every line would cost more than the lines do.
+const GATHERING: Duration = Duration::from_millis(5);
+
+/// How many lines are enough to end that early.
+const GATHERED_MAX: usize = LINES_MAX / 4;
+
 /// How long the thread rests where standard error has no room just now (it may be shared with a
 /// program that made it non-blocking).
 const PAUSE: Duration = Duration::from_millis(10);
@@ -131,10 +138,10 @@ impl Sink {
         }
         state.bytes += line.len();
         state.lines.push_back(line);
-        // Whoever writes will look again by himself.
-        let is_resting = !state.writing;
+        // The thread looks again by itself after a write, and soon enough but for a flood.
+        let is_awaited = !state.writing || state.lines.len() == GATHERED_MAX;
         drop(state);
-        if is_resting {
+        if is_awaited {
             self.filled.notify_one();
         }
     }
@@ -149,16 +156,25 @@ impl Sink {
         loop {
             let (bytes, count) = self.take();
             let written = write(&mut out, &bytes);
-            let mut state = self.state();
-            state.bytes -= bytes.len();
-            if written.is_err() {
-                self.drop_lines(&mut state, count);
-            } else if state.untold > 0 {
-                let dropped = std::mem::take(&mut state.untold);
-                drop(state);
+            if let Some(dropped) = self.note(bytes.len(), &written, count) {
                 tracing::warn!(dropped, "log lines could not be written and were dropped");
             }
+            let few = |state: &mut State| state.lines.len() < GATHERED_MAX;
+            let gathered = self.filled.wait_timeout_while(self.state(), GATHERING, few);
+            drop(gathered);
         }
+    }
+
+    /// Counts `count` lines of so many bytes as written or lost. Returns how many were dropped
+    /// that no line has told of, where one can be told now.
+    fn note(&self, bytes: usize, written: &io::Result<()>, count: u64) -> Option<u64> {
+        let mut state = self.state();
+        state.bytes -= bytes;
+        if written.is_err() {
+            self.drop_lines(&mut state, count);
+            return None;
+        }
+        Some(std::mem::take(&mut state.untold)).filter(|dropped| *dropped > 0)
     }
 
     /// The lines that are to be written next, joined, and how many they are.
