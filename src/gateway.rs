@@ -4,12 +4,10 @@
 //! [`passthrough`].
 
 mod admit;
-mod answered;
 mod body;
 mod call;
 mod context;
 mod decide;
-mod dial;
 pub mod door;
 mod exchange;
 mod forward;
@@ -18,24 +16,20 @@ mod headers;
 mod identify;
 mod known;
 mod limit;
-mod line;
 mod look;
 mod mark;
 mod observe;
 mod passthrough;
-mod pool;
 mod precondition;
 mod relay;
 mod reply;
 mod room;
 mod route;
-mod shared;
 mod snapshot;
 mod stop;
 mod tally;
 mod turn;
 mod underway;
-mod upload;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -48,14 +42,12 @@ use self::admit::admit;
 use self::call::Call;
 use self::context::RequestContext;
 pub(crate) use self::context::{ConnectionContext, Gateway, Live};
-pub(crate) use self::dial::TrustError;
 use self::govern::govern;
 use self::headers::{Called, Fields, X_REQUEST_ID};
 use self::identify::Address;
 pub(crate) use self::identify::network;
 use self::limit::Kind;
 use self::passthrough::pass;
-pub(crate) use self::pool::{Pool, SWEEP_EVERY};
 use self::reply::Reply;
 pub(crate) use self::reply::{ReplyBody, malformed};
 use self::route::Route;
@@ -64,6 +56,8 @@ pub(crate) use self::route::trial;
 use crate::audit::record::{EventKind, Outcome, Ruling};
 use crate::policy::Violation;
 use crate::telemetry::CallClass;
+pub(crate) use crate::upstream::endpoint::TrustError;
+pub(crate) use crate::upstream::pool::{Pool, SWEEP_EVERY};
 
 /// The start of the names in [`RATE_LIMITS`].
 const RATE_LIMIT: &str = "x-ratelimit-";

@@ -27,6 +27,8 @@ pub mod policy;
 
 pub mod audit;
 
+mod upstream;
+
 pub mod admin;
 mod gateway;
 #[doc(hidden)]

@@ -7,12 +7,10 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use http::StatusCode;
 
-use super::dial::{Dialer, TrustError};
 use super::headers::{Called, Ends};
 use super::identify::{Address, Caller, LastCaller, Subject};
 use super::known::KnownCallers;
 use super::limit::{KeptBytes, Limiter, RateLimitStatus, RefusedCredentials, Told};
-use super::pool::Pool;
 use super::room::MemoryBudget;
 use super::tally::Tally;
 use super::turn::Turns;
@@ -23,6 +21,8 @@ use crate::config::{AdminToken, Config};
 use crate::ids::RequestId;
 use crate::key::Key;
 use crate::telemetry::Metrics;
+use crate::upstream::endpoint::{Dialer, TrustError};
+use crate::upstream::pool::Pool;
 
 /// What all workers share.
 #[derive(Debug)]

@@ -12,15 +12,16 @@ use super::body::{Patience, ReadError, collect};
 use super::call::Call;
 use super::headers::{self, Ends};
 use super::passthrough::{IDENTITY, target};
-use super::pool::SendError;
 use super::reply::{Refusal, Reply, whole};
 use super::snapshot::Seen;
-use super::upload::RequestBody;
 use super::{ConnectionContext, RequestContext};
 use crate::audit::record::{Outcome, UpstreamAnswer};
 use crate::config::Limits;
 use crate::deployment::{self, patch};
 use crate::offload;
+use crate::upstream::endpoint::DialError;
+use crate::upstream::pool::SendError;
+use crate::upstream::request_body::RequestBody;
 
 /// The longest a governed call waits for the head of upstream's answer, and again for all of its
 /// body, whatever `upstream.response_timeout` allows to others: it holds its deployment's turn.
@@ -171,11 +172,9 @@ impl ForwardError {
     /// What the client of a governed write is told.
     pub(super) fn refusal(&self) -> Refusal {
         match self {
-            Self::NotSent(SendError::NotSent(super::dial::DialError::Timeout)) => {
-                Refusal::gateway_timeout(
-                    "upstream did not take the connection in time; the change was not applied",
-                )
-            }
+            Self::NotSent(SendError::NotSent(DialError::Timeout)) => Refusal::gateway_timeout(
+                "upstream did not take the connection in time; the change was not applied",
+            ),
             Self::NotSent(_) => Refusal::bad_gateway(
                 "upstream can't be reached; nothing was sent and the change was not applied",
             ),

@@ -9,11 +9,11 @@ use super::forward::Answer;
 use super::headers::Marks;
 use super::passthrough::{IDENTITY, no_answer};
 use super::reply::{Refusal, Reply};
-use super::upload::RequestBody;
 use super::{ConnectionContext, RequestContext, headers, passthrough};
 use crate::deployment::digest::etag;
 use crate::deployment::{id_of, is_whole};
 use crate::offload;
+use crate::upstream::request_body::RequestBody;
 
 /// Answers as upstream does. The answer is held whole, since its etag comes before its body;
 /// where it says that it is longer than `limits.answer_bytes`, it passes as it comes, without.

@@ -12,14 +12,15 @@ use serde_json::json;
 use super::headers::{self, Ends, Marks};
 use super::identify::Subject;
 use super::limit::Kind;
-use super::pool::{Answered, SendError};
 use super::relay::Relay;
 use super::reply::{Refusal, Reply, ReplyBody};
-use super::upload::{Progress, RequestBody};
 use super::{ConnectionContext, Gateway, RequestContext};
 use crate::audit::record::{Event, EventKind};
 use crate::clock::Timestamp;
 use crate::key::Token;
+use crate::upstream::endpoint::DialError;
+use crate::upstream::pool::{Answered, SendError};
+use crate::upstream::request_body::{Progress, RequestBody};
 
 /// The most of a path or message that an event tells, in bytes.
 const TEXT_BYTES_MAX: usize = 512;
@@ -51,7 +52,7 @@ pub(super) fn pass(
     body: Incoming,
 ) -> impl Future<Output = Result<Reply, Refusal>> {
     let limits = &connection.live.config.limits;
-    let (body, progress) = RequestBody::upload(body, limits);
+    let (body, progress) = RequestBody::upload(body, limits, headers::without_orders);
     let mut write = OtherWrite::of(connection, context, &head, progress.clone());
     headers::toward_upstream(&mut head.headers, marks, head.version, &context.request_id);
     head.extensions.clear();
@@ -102,7 +103,7 @@ pub(super) fn no_answer(context: &RequestContext, error: &SendError) -> Refusal 
         SendError::Timeout => {
             Refusal::gateway_timeout("upstream did not answer in time (upstream.response_timeout)")
         }
-        SendError::NotSent(super::dial::DialError::Timeout) => {
+        SendError::NotSent(DialError::Timeout) => {
             Refusal::gateway_timeout("upstream did not take the connection in time")
         }
         SendError::NotSent(_) | SendError::Refused(_) => {

@@ -6,8 +6,8 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::answered::AnswerBody;
 use super::passthrough::OtherWrite;
+use crate::upstream::response_body::AnswerBody;
 
 /// Upstream's body, and the record of a write, which waits for its end.
 pub(crate) struct Relay {

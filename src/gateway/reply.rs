@@ -12,9 +12,9 @@ use serde_json::json;
 
 use super::Gateway;
 use super::relay::Relay;
-use super::upload::next_piece;
 use crate::ids::RequestId;
 use crate::telemetry::CallClass;
+use crate::upstream::request_body::next_piece;
 
 /// The gateway's own "no": what is wrong, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]

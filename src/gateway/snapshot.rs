@@ -12,11 +12,11 @@ use super::limit::Kind;
 use super::passthrough::{IDENTITY, target};
 use super::reply::Refusal;
 use super::room::parsed_bytes;
-use super::upload::RequestBody;
 use super::{ConnectionContext, RequestContext};
 use crate::deployment;
 use crate::ids::Fingerprint;
 use crate::provider::Provider;
+use crate::upstream::request_body::RequestBody;
 
 /// Fields that the gateway's own GETs do not repeat, beside those of a body and conditional ones.
 const NOT_REPEATED: [HeaderName; 6] = [

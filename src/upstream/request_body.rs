@@ -7,11 +7,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::headers::without_orders;
 use crate::alarm::LazyTimer;
 use crate::config::Limits;
 use crate::waits::StallMeter;
@@ -41,11 +41,13 @@ pub(crate) struct Upload {
     waits: StallMeter,
     alarm: LazyTimer,
     progress: Arc<Progress>,
+    /// Removes what a trailer must not say.
+    clean_trailers: fn(HeaderMap) -> HeaderMap,
 }
 
 /// How far an upload has come; shared with whoever waits for the answer.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     started: Instant,
     bytes: AtomicU64,
     last_millis: AtomicU64,
@@ -65,7 +67,11 @@ pub(crate) enum UploadError {
 
 impl RequestBody {
     /// The client's body, and how far it has come; nothing to follow where there is none.
-    pub(super) fn upload(incoming: Incoming, limits: &Limits) -> (Self, Option<Arc<Progress>>) {
+    pub(crate) fn upload(
+        incoming: Incoming,
+        limits: &Limits,
+        clean_trailers: fn(HeaderMap) -> HeaderMap,
+    ) -> (Self, Option<Arc<Progress>>) {
         if incoming.is_end_stream() {
             return (Self::Empty, None);
         }
@@ -85,13 +91,14 @@ impl RequestBody {
             waits: StallMeter::default(),
             alarm: LazyTimer::default(),
             progress: shared,
+            clean_trailers,
         };
         (Self::Upload(Box::new(upload)), Some(progress))
     }
 }
 
 /// The next piece of what is left of a body that is held whole.
-pub(super) fn next_piece(left: &mut Option<Bytes>) -> Option<Bytes> {
+pub(crate) fn next_piece(left: &mut Option<Bytes>) -> Option<Bytes> {
     let mut piece = left.take()?;
     if piece.len() > PIECE_BYTES_MAX {
         *left = Some(piece.split_off(PIECE_BYTES_MAX));
@@ -101,27 +108,27 @@ pub(super) fn next_piece(left: &mut Option<Bytes>) -> Option<Bytes> {
 
 impl Progress {
     /// Bytes passed on so far.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 
     /// Whether the whole body was passed on.
-    pub(super) fn is_finished(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         self.finished.load(Ordering::Acquire)
     }
 
     /// Whether the client made no progress for too long, or too little.
-    pub(super) fn is_stalled(&self) -> bool {
+    pub(crate) fn is_stalled(&self) -> bool {
         self.stalled.load(Ordering::Acquire)
     }
 
     /// Whether the client broke off, or sent what is no body.
-    pub(super) fn is_broken(&self) -> bool {
+    pub(crate) fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Acquire)
     }
 
     /// When the body last made progress.
-    pub(super) fn last(&self) -> Instant {
+    pub(crate) fn last(&self) -> Instant {
         self.started + Duration::from_millis(self.last_millis.load(Ordering::Relaxed))
     }
 
@@ -155,7 +162,7 @@ impl Upload {
                     return self.stalled();
                 }
                 Poll::Ready(Some(Ok(match frame.into_trailers() {
-                    Ok(trailers) => Frame::trailers(without_orders(trailers)),
+                    Ok(trailers) => Frame::trailers((self.clean_trailers)(trailers)),
                     Err(frame) => frame,
                 })))
             }

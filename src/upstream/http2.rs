@@ -5,19 +5,19 @@ use std::sync::Arc;
 
 use hyper::client::conn::http2;
 
-use super::dial::{Dialer, FarEnd};
-use super::upload::RequestBody;
+use super::endpoint::{Dialer, FarEnd};
+use super::request_body::RequestBody;
 
 /// The most calls on one connection: fewer than the hundred that RFC 9113 (6.5.2) asks servers to
 /// allow at the least.
-pub(super) const STREAMS_MAX: u32 = 64;
+pub(crate) const STREAMS_MAX: u32 = 64;
 
 /// The most connections; beyond them the least busy one is used.
 const CONNECTIONS_MAX: usize = 64;
 
 /// The connections that one worker shares among its calls.
 #[derive(Debug, Default)]
-pub(super) struct Shared {
+pub(crate) struct Shared {
     connections: Vec<Connection>,
 }
 
@@ -31,15 +31,15 @@ struct Connection {
 }
 
 /// One call's place on a connection, until it is dropped.
-pub(super) struct StreamSlot {
-    pub(super) sender: http2::SendRequest<RequestBody>,
-    pub(super) far_end: FarEnd,
+pub(crate) struct StreamSlot {
+    pub(crate) sender: http2::SendRequest<RequestBody>,
+    pub(crate) far_end: FarEnd,
     _counted: Arc<()>,
 }
 
 impl Shared {
     /// A place on a connection that has room; `None` where another connection is needed.
-    pub(super) fn place(&mut self, dialer: &Arc<Dialer>) -> Option<StreamSlot> {
+    pub(crate) fn place(&mut self, dialer: &Arc<Dialer>) -> Option<StreamSlot> {
         self.connections.retain(|known| {
             let useful = Arc::ptr_eq(&known.dialer, dialer) && dialer.trusts(known.far_end);
             useful && !known.sender.is_closed()
@@ -50,7 +50,7 @@ impl Shared {
     }
 
     /// Takes a new connection in, and the first place on it.
-    pub(super) fn add(
+    pub(crate) fn add(
         &mut self,
         sender: http2::SendRequest<RequestBody>,
         far_end: FarEnd,
@@ -64,7 +64,7 @@ impl Shared {
     }
 
     /// Forgets every connection: one of them no longer takes requests.
-    pub(super) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.connections.clear();
     }
 }

@@ -6,29 +6,22 @@
 
 use std::mem;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response, Uri, Version, header, uri};
 use hyper::client::conn::TrySendError;
+use tokio::sync::Mutex;
 use tokio::time::{timeout, timeout_at};
 
-use super::answered::{AnswerBody, Carrier};
-use super::dial::{DialError, Dialed, Dialer};
-use super::line::{Http1Connection, Patience, ResponseTimeout};
-use super::shared::{Shared, StreamSlot};
-use super::upload::{Progress, RequestBody};
-
-/// The most idle connections kept by one worker.
-const IDLE_MAX: usize = 256;
-
-/// How often idle connections are looked through.
-pub(crate) const SWEEP_EVERY: Duration = Duration::from_secs(5);
-
-/// The sweep at which an idle connection is closed. It was idle for ten to fifteen seconds then:
-/// less than servers usually keep theirs.
-const IDLE_SWEEPS_MAX: u64 = 3;
+use super::connect::Dialed;
+use super::endpoint::{DialError, Dialer};
+use super::http1::{Http1Connection, Patience, ResponseTimeout};
+use super::http2::{Shared, StreamSlot};
+use super::idle::Idle;
+pub(crate) use super::idle::SWEEP_EVERY;
+use super::request_body::{Progress, RequestBody};
+use super::response_body::{AnswerBody, Carrier};
 
 /// How many connections may give a request back before it fails.
 const TRIES_MAX: usize = 4;
@@ -36,13 +29,9 @@ const TRIES_MAX: usize = 4;
 /// One worker's connections to upstream.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
-    idle: Mutex<Kept>,
-    shared: tokio::sync::Mutex<Shared>,
-    sweeps: AtomicU64,
+    idle: Arc<Idle>,
+    shared: Mutex<Shared>,
 }
-
-/// Lines that wait for their next call. Boxed: a line moves with each call's answer, many times.
-type Kept = Vec<Box<Http1Connection>>;
 
 enum Lease {
     Http1(Box<Http1Connection>),
@@ -50,7 +39,7 @@ enum Lease {
 }
 
 /// Upstream's answer, its body to come.
-pub(super) type Answered = Response<AnswerBody>;
+pub(crate) type Answered = Response<AnswerBody>;
 
 /// Why an attempt brought no answer.
 enum Failed {
@@ -81,7 +70,7 @@ pub(crate) enum SendError {
 
 impl SendError {
     /// Whether upstream may have seen the request.
-    pub(super) fn was_sent(&self) -> bool {
+    pub(crate) fn was_sent(&self) -> bool {
         matches!(self, Self::Broken(_) | Self::Switched | Self::Timeout)
     }
 }
@@ -117,7 +106,7 @@ impl Pool {
     /// Sends a request in origin-form and waits for the answer's head, at most `response_timeout`
     /// from the end of the request. A request is large: it stays where it is until it is sent, and
     /// is taken from there.
-    pub(super) async fn send(
+    pub(crate) async fn send(
         self: &Arc<Self>,
         dialer: &Arc<Dialer>,
         request: &mut Request<RequestBody>,
@@ -129,7 +118,7 @@ impl Pool {
             tries += 1;
             let last = tries > TRIES_MAX;
             let patience = Patience::new(response_timeout, progress.clone());
-            let kept = if last { None } else { self.pop(dialer).await };
+            let kept = if last { None } else { self.idle.pop(dialer).await };
             let sent = match kept {
                 Some(line) => self.send_alone(line, request, patience).await,
                 // Boxed: connecting takes room that a call on a kept connection need not have.
@@ -172,7 +161,7 @@ impl Pool {
             line.leave();
             Carrier::Free
         } else {
-            Carrier::Http1Connection(line, Arc::clone(self))
+            Carrier::Http1Connection(line, Arc::clone(&self.idle))
         };
         Ok(response.map(|incoming| AnswerBody::new(incoming, way)))
     }
@@ -235,40 +224,10 @@ impl Pool {
         })
     }
 
-    /// The connection used last: the others may then grow old together.
-    async fn pop(&self, dialer: &Arc<Dialer>) -> Option<Box<Http1Connection>> {
-        loop {
-            let last = self.idle().pop();
-            let mut line = last?;
-            let fresh = self.sweeps.load(Ordering::Relaxed) - line.kept_at_sweep < IDLE_SWEEPS_MAX;
-            let useful = fresh && Arc::ptr_eq(&line.dialer, dialer) && dialer.trusts(line.far_end);
-            if useful && line.is_ready().await {
-                return Some(line);
-            }
-        }
-    }
-
-    /// Takes back a connection whose call is over.
-    pub(super) fn give_back(&self, mut line: Box<Http1Connection>) {
-        line.kept_at_sweep = self.sweeps.load(Ordering::Relaxed);
-        let mut idle = self.idle();
-        if line.is_open() && idle.len() < IDLE_MAX {
-            idle.push(line);
-        }
-    }
-
     /// Closes what has been idle for too long, and what upstream has closed. For every
     /// [`SWEEP_EVERY`].
     pub(crate) fn sweep(&self) {
-        let sweeps = self.sweeps.fetch_add(1, Ordering::Relaxed) + 1;
-        self.idle().retain_mut(|line| {
-            line.look();
-            line.is_open() && sweeps - line.kept_at_sweep < IDLE_SWEEPS_MAX
-        });
-    }
-
-    fn idle(&self) -> std::sync::MutexGuard<'_, Kept> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        self.idle.sweep();
     }
 }
 

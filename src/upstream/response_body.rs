@@ -9,9 +9,9 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::line::Http1Connection;
-use super::pool::Pool;
-use super::shared::StreamSlot;
+use super::http1::Http1Connection;
+use super::http2::StreamSlot;
+use super::idle::Idle;
 
 /// The body of upstream's answer.
 pub(crate) struct AnswerBody {
@@ -20,9 +20,9 @@ pub(crate) struct AnswerBody {
 }
 
 /// What an answer comes on.
-pub(super) enum Carrier {
+pub(crate) enum Carrier {
     /// A line, which goes back to its pool once the answer was read whole.
-    Http1Connection(Box<Http1Connection>, Arc<Pool>),
+    Http1Connection(Box<Http1Connection>, Arc<Idle>),
     /// A place on a shared connection.
     StreamSlot { _held: Box<StreamSlot> },
     /// Nothing any more, or what goes on by itself.
@@ -30,7 +30,7 @@ pub(super) enum Carrier {
 }
 
 impl AnswerBody {
-    pub(super) fn new(incoming: Incoming, way: Carrier) -> Self {
+    pub(crate) fn new(incoming: Incoming, way: Carrier) -> Self {
         let mut body = Self { incoming, way };
         body.leave_at_end();
         body
@@ -43,10 +43,10 @@ impl AnswerBody {
     }
 
     fn leave(&mut self) {
-        if let Carrier::Http1Connection(line, pool) =
+        if let Carrier::Http1Connection(line, idle) =
             std::mem::replace(&mut self.way, Carrier::Free)
         {
-            pool.give_back(line);
+            idle.give_back(line);
         }
     }
 }

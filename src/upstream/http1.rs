@@ -20,8 +20,8 @@ use hyper_util::rt::TokioIo;
 use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, timeout};
 
-use super::dial::{Dialer, FarEnd};
-use super::upload::{Progress, RequestBody};
+use super::endpoint::{Dialer, FarEnd};
+use super::request_body::{Progress, RequestBody};
 use crate::alarm::LazyTimer;
 use crate::wire::Wire;
 
@@ -34,7 +34,7 @@ const BUFFER_BYTES_MAX: usize = 64 * 1024;
 
 /// How long an answer's head is waited for.
 #[derive(Clone, Debug)]
-pub(super) struct Patience {
+pub(crate) struct Patience {
     due: Instant,
     period: Duration,
     /// The request's body on its way: the time runs from its last progress.
@@ -43,46 +43,46 @@ pub(super) struct Patience {
 
 /// What a line brings: an answer's head, its body to come, or why there is none, and the request
 /// where it is untouched.
-pub(super) type Heard = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>;
+pub(crate) type Heard = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>;
 
 /// No answer came in time.
 #[derive(Debug)]
-pub(super) struct ResponseTimeout;
+pub(crate) struct ResponseTimeout;
 
 /// A line.
-pub(super) struct Http1Connection {
+pub(crate) struct Http1Connection {
     sender: http1::SendRequest<RequestBody>,
     /// None once it has ended; what of it concerns a call, the call is told.
     connection: Option<Box<http1::Connection<TokioIo<Wire>, RequestBody>>>,
     /// Whose line it is.
-    pub(super) dialer: Arc<Dialer>,
-    pub(super) far_end: FarEnd,
+    pub(crate) dialer: Arc<Dialer>,
+    pub(crate) far_end: FarEnd,
     alarm: LazyTimer,
     /// How often the pool had been swept when the line was given back.
-    pub(super) kept_at_sweep: u64,
+    pub(crate) kept_at_sweep: u64,
 }
 
 impl Patience {
-    pub(super) fn new(period: Duration, upload: Option<Arc<Progress>>) -> Self {
+    pub(crate) fn new(period: Duration, upload: Option<Arc<Progress>>) -> Self {
         Self { due: Instant::now() + period, period, upload }
     }
 
     /// The time begins now.
-    pub(super) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         self.due = Instant::now() + self.period;
     }
 
-    pub(super) fn due(&self) -> Instant {
+    pub(crate) fn due(&self) -> Instant {
         self.due
     }
 
     /// The body on its way, if any.
-    pub(super) fn upload(&self) -> Option<&Arc<Progress>> {
+    pub(crate) fn upload(&self) -> Option<&Arc<Progress>> {
         self.upload.as_ref()
     }
 
     /// At the end of the time: whether there is more of it, since the body made progress.
-    pub(super) fn extend(&mut self) -> bool {
+    pub(crate) fn extend(&mut self) -> bool {
         let extended = self.upload.as_ref().map_or(self.due, |upload| upload.last() + self.period);
         let more = extended > self.due;
         self.due = extended.max(self.due);
@@ -98,7 +98,7 @@ impl std::fmt::Debug for Http1Connection {
 
 impl Http1Connection {
     /// A line over `wire`.
-    pub(super) async fn over(
+    pub(crate) async fn over(
         wire: Wire,
         dialer: &Arc<Dialer>,
         far_end: FarEnd,
@@ -127,7 +127,7 @@ impl Http1Connection {
     ///
     /// First for nobody to hear: where it was enough, whatever is done to the line's other end
     /// later, by this task or by the next that gets the line, wakes no task for nothing.
-    pub(super) fn drive_until<T>(
+    pub(crate) fn drive_until<T>(
         &mut self,
         cx: &mut Context<'_>,
         mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
@@ -142,18 +142,18 @@ impl Http1Connection {
     }
 
     /// Whether it may carry another call, as far as was seen when it was last driven.
-    pub(super) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.connection.is_some() && !self.sender.is_closed()
     }
 
     /// Looks whether it was closed while nobody drove it.
-    pub(super) fn look(&mut self) {
+    pub(crate) fn look(&mut self) {
         self.drive(&mut Context::from_waker(Waker::noop()));
     }
 
     /// Whether it takes a request, within a moment: one that was given back this instant may still
     /// be finishing. What has come of it meanwhile shows when the request is sent.
-    pub(super) async fn is_ready(&mut self) -> bool {
+    pub(crate) async fn is_ready(&mut self) -> bool {
         if self.sender.is_ready() {
             return true;
         }
@@ -165,7 +165,7 @@ impl Http1Connection {
     }
 
     /// Takes a request; [`hear`](Self::hear) sends it.
-    pub(super) fn ask(
+    pub(crate) fn ask(
         &mut self,
         request: &mut Request<RequestBody>,
     ) -> impl Future<Output = Heard> + use<> {
@@ -177,7 +177,7 @@ impl Http1Connection {
     }
 
     /// Sends what it was asked and waits for the answer's head.
-    pub(super) async fn hear(
+    pub(crate) async fn hear(
         &mut self,
         mut answer: Pin<&mut impl Future<Output = Heard>>,
         patience: &mut Patience,
@@ -206,7 +206,7 @@ impl Http1Connection {
     }
 
     /// Lets it go on by itself, for what is still to be sent on it; no other call gets it.
-    pub(super) fn leave(mut self) {
+    pub(crate) fn leave(mut self) {
         if let Some(connection) = self.connection.take() {
             // How it ends is told to the call on it.
             tokio::spawn(connection);

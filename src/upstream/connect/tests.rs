@@ -1,7 +1,7 @@
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::config::AllowedWrite;
+use crate::config::{AllowedWrite, Origin, Upstream};
 use crate::provider::Provider;
 
 fn dialer(connect_timeout: Duration) -> Dialer {
@@ -25,7 +25,7 @@ async fn two() -> [(SocketAddr, TcpListener); 2] {
 
 async fn connected(dialer: &Dialer, addresses: &[SocketAddr]) -> Option<SocketAddr> {
     let found = dialer.any_of(addresses.to_vec()).await.ok()?;
-    dialer.favour().first = Some(found.1);
+    dialer.favour_of(found.1);
     Some(found.1)
 }
 

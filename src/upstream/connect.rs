@@ -1,0 +1,128 @@
+//! Fresh connections to upstream: every address of its name tried, TLS, HTTP/1.1 or HTTP/2 by ALPN.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::TlsStream;
+
+use super::endpoint::{DialError, Dialer, FarEnd};
+use super::http1::Http1Connection;
+use super::http2::STREAMS_MAX;
+use super::request_body::RequestBody;
+use crate::wire::{ALPN_H2, Wire};
+
+/// How long the next address waits for the former (RFC 8305, 5: Connection Attempt Delay).
+const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
+
+/// How much of one answer an HTTP/2 upstream may send ahead, in bytes. All calls of a connection
+/// together may have as much, so that none that is read slowly keeps another waiting.
+const STREAM_WINDOW: u32 = 256 * 1024;
+
+/// The most addresses of a name that are tried.
+const ADDRESSES_MAX: usize = 16;
+
+/// A fresh connection.
+pub(crate) enum Dialed {
+    Http1(Box<Http1Connection>),
+    Http2(http2::SendRequest<RequestBody>, FarEnd),
+}
+
+impl Dialer {
+    /// Connects within `connect_timeout`, all addresses together.
+    pub(crate) async fn dial(self: &Arc<Self>) -> Result<Dialed, DialError> {
+        let due = Instant::now() + self.connect_timeout();
+        let named = timeout_at(due, self.addresses()).await.unwrap_or(Err(DialError::Timeout))?;
+        let taken = timeout_at(due, self.any_of(named)).await.unwrap_or(Err(DialError::Timeout));
+        let (stream, address) = taken?;
+        let ready = timeout_at(due, self.over(stream, address)).await;
+        let ready = ready.unwrap_or(Err(DialError::Timeout));
+        match ready {
+            Ok(_) => self.favour_of(address),
+            Err(_) => self.doubt(address),
+        }
+        ready
+    }
+
+    /// Speaks TLS and HTTP, as far as upstream does.
+    async fn over(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        address: SocketAddr,
+    ) -> Result<Dialed, DialError> {
+        // Fails only where the socket is dead already, which the next write will tell.
+        let _ = stream.set_nodelay(true);
+        let wire = match self.tls() {
+            None => Wire::Plain(stream),
+            Some((connector, name)) => {
+                let tls = connector.connect(name.clone(), stream).await.map_err(DialError::Tls)?;
+                Wire::Tls(Box::new(TlsStream::Client(tls)))
+            }
+        };
+        let http2 = wire.alpn() == Some(ALPN_H2);
+        self.learn_version(http2);
+        let far_end = self.far_end(address);
+        if http2 {
+            return Ok(Dialed::Http2(http2_over(wire).await?, far_end));
+        }
+        let line = Http1Connection::over(wire, self, far_end).await;
+        line.map(Dialed::Http1).map_err(DialError::Handshake)
+    }
+
+    /// What upstream's name stands for now.
+    async fn addresses(&self) -> Result<Vec<SocketAddr>, DialError> {
+        let origin = self.origin();
+        let named = tokio::net::lookup_host((origin.host.as_str(), origin.port));
+        Ok(named.await.map_err(DialError::Resolve)?.take(ADDRESSES_MAX).collect())
+    }
+
+    /// The first address that answers; the next is tried when one fails or is slow.
+    async fn any_of(
+        &self,
+        mut addresses: Vec<SocketAddr>,
+    ) -> Result<(TcpStream, SocketAddr), DialError> {
+        self.rank(&mut addresses);
+        // All of them get their try, also where little time is allowed.
+        let count = u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+        let next_after = NEXT_ADDRESS_AFTER.min(self.connect_timeout() / count);
+        let mut waiting = addresses.into_iter();
+        let mut attempts = JoinSet::new();
+        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        loop {
+            if let Some(address) = waiting.next() {
+                attempts.spawn(async move { (address, TcpStream::connect(address).await) });
+            } else if attempts.is_empty() {
+                return Err(DialError::Connect(last));
+            }
+            let patience = if waiting.len() > 0 { next_after } else { self.connect_timeout() };
+            match timeout(patience, attempts.join_next()).await {
+                Ok(Some(Ok((address, Ok(stream))))) => return Ok((stream, address)),
+                Ok(Some(Ok((_, Err(error))))) => last = error,
+                // An attempt is never aborted while it is waited for; a slow one goes on.
+                Ok(Some(Err(_)) | None) | Err(_) => {}
+            }
+        }
+    }
+}
+
+async fn http2_over(wire: Wire) -> Result<http2::SendRequest<RequestBody>, DialError> {
+    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Duration::from_secs(20))
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(STREAM_WINDOW * STREAMS_MAX)
+        .handshake(TokioIo::new(wire))
+        .await
+        .map_err(DialError::Handshake)?;
+    tokio::spawn(connection);
+    Ok(sender)
+}
+
+#[cfg(test)]
+mod tests;
