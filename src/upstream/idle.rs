@@ -17,12 +17,15 @@ pub(crate) const SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// less than servers usually keep theirs.
 const IDLE_SWEEPS_MAX: u64 = 3;
 
-/// One worker's idle connections. Boxed: a connection moves with each call's answer, many times.
+/// One worker's idle connections.
 #[derive(Debug, Default)]
 pub(crate) struct Idle {
-    connections: Mutex<Vec<Box<Http1Connection>>>,
+    connections: Mutex<Connections>,
     sweeps: AtomicU64,
 }
+
+/// Boxed: a connection moves with each call's answer, many times.
+type Connections = Vec<Box<Http1Connection>>;
 
 impl Idle {
     /// The connection used last: the others may then grow old together.
@@ -57,7 +60,7 @@ impl Idle {
         });
     }
 
-    fn connections(&self) -> MutexGuard<'_, Vec<Box<Http1Connection>>> {
+    fn connections(&self) -> MutexGuard<'_, Connections> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

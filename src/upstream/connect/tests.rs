@@ -53,12 +53,12 @@ async fn an_address_that_takes_connections_and_answers_none_is_left_for_the_othe
     let [(one, _first), (two, second)] = two().await;
     let both = [one, two];
     assert_eq!(connected(&dialer, &both).await, Some(one));
-    let kept = FarEnd { address: one, doubts: 0 };
+    let [kept, other] = both.map(|address| dialer.far_end(address));
     assert!(dialer.trusts(kept));
     dialer.doubt_of(kept);
     assert!(!dialer.trusts(kept), "no call gets a connection that was made before");
-    assert!(dialer.trusts(FarEnd { address: two, doubts: 0 }), "those to the other stay");
-    assert!(dialer.trusts(FarEnd { address: one, doubts: 1 }), "and those made since");
+    assert!(dialer.trusts(other), "those to the other stay");
+    assert!(dialer.trusts(dialer.far_end(one)), "and those made since");
     assert_eq!(connected(&dialer, &both).await, Some(two));
     // Other calls on the same connections end later, and mean the same.
     dialer.doubt_of(kept);
@@ -72,7 +72,7 @@ async fn an_only_address_is_never_in_doubt() {
     let dialer = dialer(Duration::from_secs(5));
     let [(one, _first), _] = two().await;
     assert_eq!(connected(&dialer, &[one]).await, Some(one));
-    let kept = FarEnd { address: one, doubts: 0 };
+    let kept = dialer.far_end(one);
     dialer.doubt_of(kept);
     assert!(dialer.trusts(kept));
 }
