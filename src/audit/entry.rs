@@ -134,7 +134,7 @@ impl IntentRow {
             None => None,
         };
         let before = intent.before.take().map(|value| {
-            let value = redactor.concealed(value, "/before", &mut redacted);
+            let value = redactor.concealed(value, None, "/before", &mut redacted);
             Before { document: Document::of(&value), value, stored: None }
         });
         for findings in [&mut intent.violations, &mut intent.standing] {
@@ -188,7 +188,8 @@ impl CompletionRow {
         let redactor = created.as_ref().unwrap_or(redactor);
         let mut redacted = Redacted::default();
         let after = completion.after.take();
-        let after = after.map(|after| redactor.concealed(after, "/after", &mut redacted));
+        let shown = before.map(|before| &*before.value);
+        let after = after.map(|after| redactor.concealed(after, shown, "/after", &mut redacted));
         let lies = before.and_then(|before| Some((&before.document, before.stored?)));
         let mut unkept = Unkept::default();
         let filed = after.as_ref().map(|after| {

@@ -122,38 +122,46 @@ impl Redactor {
     /// Conceals every secret inside `value`, and lists in `redacted` where, below `prefix`.
     pub fn conceal(&self, value: &mut Value, prefix: &str, redacted: &mut Redacted) {
         let below: Vec<&[String]> = self.rules.pointers.iter().map(Vec::as_slice).collect();
-        Pass { redactor: self, prefix, redacted }.value(value, &below, At::Document);
+        Pass { redactor: self, prefix, redacted }.value(value, &below, None, At::Document);
     }
 
     /// `document` with every secret concealed; itself where it holds none. Lists in `redacted`
-    /// where, below `prefix`.
+    /// where, below `prefix`. Texts are not searched where a `former` document, concealed by the
+    /// same rules, has them at the same place.
     pub fn concealed(
         &self,
         document: Arc<Value>,
+        former: Option<&Value>,
         prefix: &str,
         redacted: &mut Redacted,
     ) -> Arc<Value> {
-        if self.rules.pointers.is_empty() && self.is_clean(&document) {
+        if self.rules.pointers.is_empty() && self.is_clean(&document, former) {
             return document;
         }
+        let below: Vec<&[String]> = self.rules.pointers.iter().map(Vec::as_slice).collect();
         let mut document = Arc::unwrap_or_clone(document);
-        self.conceal(&mut document, prefix, redacted);
+        let mut pass = Pass { redactor: self, prefix, redacted };
+        pass.value(&mut document, &below, former, At::Document);
         Arc::new(document)
     }
 
     /// Whether there is surely nothing to conceal in `value`, configured pointers aside.
-    fn is_clean(&self, value: &Value) -> bool {
+    fn is_clean(&self, value: &Value, former: Option<&Value>) -> bool {
         match value {
             Value::Object(members) => {
                 self.paired(members).is_none()
                     && members.iter().all(|(name, value)| {
+                        let former = former.and_then(|former| former.get(name));
                         self.meaning(name, value) == Named::Plain
-                            && self.is_plain(name)
-                            && self.is_clean(value)
+                            && (former.is_some() || self.is_plain(name))
+                            && self.is_clean(value, former)
                     })
             }
-            Value::Array(items) => items.iter().all(|item| self.is_clean(item)),
-            Value::String(text) => self.is_plain(text),
+            Value::Array(items) => {
+                let former = |index| former.and_then(|former| former.get(index));
+                items.iter().enumerate().all(|(index, item)| self.is_clean(item, former(index)))
+            }
+            Value::String(text) => is_same_text(text, former) || self.is_plain(text),
             Value::Null | Value::Bool(_) | Value::Number(_) => true,
         }
     }
@@ -163,6 +171,13 @@ impl Redactor {
         work::made(secret.len());
         self.rules.key.conceal(&self.scope, secret)
     }
+}
+
+/// Whether a text stood at the same place of a document that was searched.
+fn is_same_text(text: &str, former: Option<&Value>) -> bool {
+    let is_same = former.and_then(Value::as_str).is_some_and(|former| former == text);
+    work::looked(if is_same { text.len() } else { 0 });
+    is_same
 }
 
 fn fits(wanted: &str, name: &str) -> bool {

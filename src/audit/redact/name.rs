@@ -96,6 +96,15 @@ impl Names {
 
     /// Whether a name, or its singular, ends in the last two letters of some end.
     fn may_end(&self, name: &[u8]) -> bool {
+        // Nearly all names end in small letters, and few of them in a plural's.
+        if let [.., former, last] = name
+            && former.is_ascii_lowercase()
+            && last.is_ascii_lowercase()
+            && *last != b's'
+        {
+            looked(2);
+            return self.last_two.has(Some(*last), Some(*former));
+        }
         let mut letters = letters(name);
         let (last, former) = (letters.next(), letters.next());
         self.last_two.has(last, former)

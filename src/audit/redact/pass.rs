@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::listed::{At, Redacted};
 use super::name::Named;
 use super::variables::is_list;
-use super::{Redactor, fits, text_of};
+use super::{Redactor, fits, is_same_text, text_of};
 use crate::deployment::Object;
 
 /// The members that hold the value of what another names beside it, and how that one is called.
@@ -24,24 +24,34 @@ pub(super) struct Pass<'a> {
 
 impl Pass<'_> {
     /// Conceals inside `value`. `below` holds what remains of the configured pointers that lead
-    /// here; where nothing remains of one, it means this very value.
-    pub(super) fn value(&mut self, value: &mut Value, below: &[&[String]], at: At<'_>) {
+    /// here; where nothing remains of one, it means this very value. `former` is what a document
+    /// that was concealed already has here.
+    pub(super) fn value(
+        &mut self,
+        value: &mut Value,
+        below: &[&[String]],
+        former: Option<&Value>,
+        at: At<'_>,
+    ) {
         if below.iter().any(|remaining| remaining.is_empty()) {
             return self.whole(value, at);
         }
         match value {
-            Value::Object(members) => self.members(members, below, at),
+            Value::Object(members) => self.members(members, below, former, at),
             Value::Array(items) => {
                 for (index, item) in items.iter_mut().enumerate() {
                     let below = match below {
                         [] => Vec::new(),
                         some => narrowed(some, &index.to_string()),
                     };
-                    self.value(item, &below, At::Element(&at, index));
+                    let former = former.and_then(|former| former.get(index));
+                    self.value(item, &below, former, At::Element(&at, index));
                 }
             }
             Value::String(text) => {
-                if let Cow::Owned(clean) = self.redactor.scrub(text) {
+                if !is_same_text(text, former)
+                    && let Cow::Owned(clean) = self.redactor.scrub(text)
+                {
                     *text = clean;
                     self.list(at);
                 }
@@ -50,9 +60,15 @@ impl Pass<'_> {
         }
     }
 
-    fn members(&mut self, members: &mut Object, below: &[&[String]], at: At<'_>) {
+    fn members(
+        &mut self,
+        members: &mut Object,
+        below: &[&[String]],
+        former: Option<&Value>,
+        at: At<'_>,
+    ) {
         let paired = self.redactor.paired(members);
-        self.names(members, at);
+        self.names(members, former, at);
         for (name, value) in members {
             let here = At::Member(&at, name);
             let is_paired = paired
@@ -61,15 +77,19 @@ impl Pass<'_> {
                 _ if is_paired => self.whole(value, here),
                 Named::Variables | Named::Environment => self.variables(value, here),
                 Named::Secret | Named::Counted => self.whole(value, here),
-                Named::Plain => self.value(value, &narrowed(below, name), here),
+                Named::Plain => {
+                    let former = former.and_then(|former| former.get(name));
+                    self.value(value, &narrowed(below, name), former, here);
+                }
             }
         }
     }
 
     /// Conceals credentials that stand where a member's name should.
-    fn names(&mut self, members: &mut Object, at: At<'_>) {
+    fn names(&mut self, members: &mut Object, former: Option<&Value>, at: At<'_>) {
         let redactor = self.redactor;
-        if members.keys().all(|name| redactor.is_plain(name)) {
+        let is_known = |name| former.is_some_and(|former| former.get(name).is_some());
+        if members.keys().all(|name| is_known(name) || redactor.is_plain(name)) {
             return;
         }
         for (name, value) in std::mem::take(members) {
@@ -90,7 +110,7 @@ impl Pass<'_> {
                 self.list(at);
             }
             Value::Object(members) => {
-                self.names(members, at);
+                self.names(members, None, at);
                 for (name, value) in members {
                     self.whole(value, At::Member(&at, name));
                 }
@@ -112,12 +132,12 @@ impl Pass<'_> {
                 self.list(at);
             }
             Value::Object(members) => {
-                self.names(members, at);
+                self.names(members, None, at);
                 let name_of = if members.contains_key("name") { "name" } else { "key" };
                 for (name, value) in members {
                     let here = At::Member(&at, name);
                     match value {
-                        Value::String(_) if name == name_of => self.value(value, &[], here),
+                        Value::String(_) if name == name_of => self.value(value, &[], None, here),
                         _ => self.whole(value, here),
                     }
                 }

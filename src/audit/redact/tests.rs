@@ -24,10 +24,14 @@ fn hidden(secret: &str) -> String {
 
 fn concealed(mut value: Value, pointers: &[&str]) -> (Value, Vec<String>) {
     let (mut redacted, mut told) = (Redacted::default(), Redacted::default());
-    let shared = redactor(pointers).concealed(value.clone().into(), "/patch", &mut told);
+    let given = value.clone();
+    let shared = redactor(pointers).concealed(value.clone().into(), None, "/patch", &mut told);
     redactor(pointers).conceal(&mut value, "/patch", &mut redacted);
     let (redacted, told) = (redacted.into_paths(), told.into_paths());
     assert_eq!((&*shared, &told), (&value, &redacted), "one that is shared is concealed alike");
+    let mut told = Redacted::default();
+    let again = redactor(pointers).concealed(given.into(), Some(&value), "/patch", &mut told);
+    assert_eq!((&*again, told.paths()), (&value, &*redacted), "and one that is known in part");
     (value, redacted)
 }
 
@@ -35,7 +39,7 @@ fn concealed(mut value: Value, pointers: &[&str]) -> (Value, Vec<String>) {
 fn a_document_without_secrets_is_not_copied() {
     let document = Arc::new(json!({"name": "daily", "resources": [{"url": "https://x"}], "n": 1}));
     let mut redacted = Redacted::default();
-    let same = redactor(&[]).concealed(Arc::clone(&document), "/after", &mut redacted);
+    let same = redactor(&[]).concealed(Arc::clone(&document), None, "/after", &mut redacted);
     assert!(Arc::ptr_eq(&same, &document) && redacted.paths().is_empty());
 }
 

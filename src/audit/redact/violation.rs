@@ -39,7 +39,12 @@ impl Redactor {
                 let below =
                     keys(&violation.path).fold(all, |below: Vec<_>, name| narrowed(&below, &name));
                 let redacted = &mut Redacted::default();
-                Pass { redactor: self, prefix: "", redacted }.value(actual, &below, At::Document);
+                Pass { redactor: self, prefix: "", redacted }.value(
+                    actual,
+                    &below,
+                    None,
+                    At::Document,
+                );
             }
             cut(actual);
         }

@@ -158,7 +158,10 @@ fn a_secret_planted_anywhere_survives_in_no_document() {
         let document = any_document(source, &own);
         let mut redacted = Redacted::default();
         let redactor = redaction.within(Scope::Gateway).knowing(&own);
-        let left = redactor.concealed(document.clone().into(), "/patch", &mut redacted);
+        let former = any_document(source, &own);
+        let former = redactor.concealed(former.into(), None, "/before", &mut Redacted::default());
+        let former = source.below(2).eq(&1).then_some(&*former);
+        let left = redactor.concealed(document.clone().into(), former, "/patch", &mut redacted);
         assert!(!left.to_string().contains(MARK), "{document}\n{left}");
         let redacted = redacted.into_paths();
         assert!(!redacted.is_empty() && !redacted.concat().contains(MARK), "{redacted:?}");

@@ -279,6 +279,13 @@ pub(super) fn members<'v, V: Visit<'v>>(
         let other = if order.is_ge() { to.next() } else { None };
         let Some((name, _)) = one.or(other) else { return left };
         let (one, other) = (one.map(|(_, value)| value), other.map(|(_, value)| value));
+        // Most members of a document stay as they are. Deeper down nothing is compared twice.
+        if place.depth == 0
+            && let (Some(one), Some(other)) = (one, other)
+            && same(one, other)
+        {
+            continue;
+        }
         let inner = place.member(name);
         let beside = beside(visit, &inner);
         left |= walk(visit, &inner, one, other, beside);

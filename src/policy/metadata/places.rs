@@ -1,7 +1,7 @@
 //! Every place inside the metadata, with the keys that lead to it.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use serde_json::Value;
@@ -42,7 +42,7 @@ pub(super) struct Folded {
 /// The keys of one decision, each folded once, however many readings hold it.
 #[derive(Default)]
 pub(in crate::policy) struct Keys {
-    folded: RefCell<HashMap<Box<str>, Rc<Folded>>>,
+    folded: RefCell<BTreeMap<Box<str>, Rc<Folded>>>,
     /// The texts that may hold more of them.
     pub(super) texts: Texts,
 }

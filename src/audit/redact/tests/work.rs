@@ -117,7 +117,7 @@ fn work_of(document: &Value) -> (usize, Redacted) {
     let redactor = redactor(&["/metadata/*/x", "/resources/0"]).knowing(&own);
     let mut redacted = Redacted::default();
     let _before = work::taken();
-    let _left = redactor.concealed(document.clone().into(), "/patch", &mut redacted);
+    let _left = redactor.concealed(document.clone().into(), None, "/patch", &mut redacted);
     redactor.conceal_patch(&mut document.clone(), std::iter::empty(), "/patch", &mut redacted);
     (work::taken(), redacted)
 }
