@@ -1,11 +1,13 @@
 //! The checked configuration: everything in it can be used as it is.
 
 pub mod check;
+pub mod complaint;
 mod exposure;
 pub(crate) mod files;
 mod keys;
 mod people;
 mod raw;
+mod reader;
 mod rules;
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,8 @@ use serde_json::json;
 use super::{ConfigFile, Environment, Failure, print};
 use crate::audit::keys;
 use crate::config::Config;
-use crate::config::check::{Complaint, check};
+use crate::config::check::check;
+use crate::config::complaint::Complaint;
 use crate::visible::chain;
 
 /// The arguments of `check`.

@@ -1,36 +1,23 @@
 //! What was typed → the checked [`Config`], or every complaint at once.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::complaint::{Complaint, Complaints, Location};
 use super::exposure::{self, Places};
 use super::files::{self, sqlite};
 use super::people;
-use super::raw::{Complaints, Location, Node, Typed, Value};
+use super::raw::{Node, Typed};
+use super::reader::{Reader, read_text};
 use super::rules;
 use super::upstream;
 use super::value::{Meant, address, choice, count, duration, flag, size, text};
-use super::{AuditConfig, Budget, Config, Limits, Listen, RateLimit, TlsFiles, keys};
+use super::{AuditConfig, Budget, Config, Limits, Listen, RateLimit, TlsFiles};
 use crate::clock::Clock;
-use crate::file;
 use crate::provider::Provider;
-
-/// One thing that is wrong or doubtful, with its place and its fix.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Complaint {
-    /// The file; `environment` where a variable is meant, which the message then names.
-    pub file: PathBuf,
-    /// Line in it, from 1; `None` where the file as a whole is meant.
-    pub line: Option<usize>,
-    /// Whether it only warns.
-    pub warning: bool,
-    /// What is wrong and how to mend it, in one sentence.
-    pub message: String,
-}
 
 /// What a check found.
 #[derive(Debug)]
@@ -41,24 +28,6 @@ pub struct Checked {
     pub complaints: Vec<Complaint>,
     /// The files that were looked at, whether they could be read or not.
     pub files: Vec<PathBuf>,
-}
-
-impl Complaint {
-    /// `warning` or `error`.
-    #[must_use]
-    pub const fn severity(&self) -> &'static str {
-        if self.warning { "warning" } else { "error" }
-    }
-}
-
-impl fmt::Display for Complaint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:", self.file.display())?;
-        if let Some(line) = self.line {
-            write!(f, "{line}:")?;
-        }
-        write!(f, " {}: {}", self.severity(), self.message)
-    }
 }
 
 /// Reads and checks a configuration, and all files it names. `environment` holds the process's
@@ -92,103 +61,7 @@ pub(crate) fn check_text(path: &Path, text: &str, environment: &[(String, String
     Checked { config: config.filter(|_| !forbidden), complaints, files }
 }
 
-/// Turns what was typed into what it means, key by key. A value that can't be read is complained
-/// of and then replaced by its type's default: the complaint forbids the whole, so that no such
-/// value is ever used.
-#[derive(Debug)]
-pub(super) struct Reader<'a> {
-    typed: Typed,
-    folder: PathBuf,
-    pub(super) complaints: &'a mut Complaints,
-}
-
-/// A value and where it was typed.
-pub(super) type Placed<T> = (T, Location);
-
 impl Reader<'_> {
-    /// The value of a key with its place; `None` where neither typed nor given by default, or where
-    /// it was complained of.
-    pub(super) fn read<T>(
-        &mut self,
-        path: &str,
-        meaning: impl Fn(&Node) -> Meant<T>,
-    ) -> Option<Placed<T>> {
-        let node = self.typed.remove(path)?;
-        self.meant(path, &node, meaning)
-    }
-
-    /// Where a key was typed.
-    pub(super) fn place(&self, path: &str) -> Option<&Location> {
-        self.typed.place(path)
-    }
-
-    /// The value of a key that has a default.
-    pub(super) fn value<T: Default>(
-        &mut self,
-        path: &str,
-        meaning: impl Fn(&Node) -> Meant<T>,
-    ) -> T {
-        self.read(path, meaning).map(|(value, _)| value).unwrap_or_default()
-    }
-
-    /// The value of a key that must be typed.
-    pub(super) fn required<T>(
-        &mut self,
-        path: &str,
-        example: &str,
-        meaning: impl Fn(&Node) -> Meant<T>,
-    ) -> Option<Placed<T>> {
-        let home = self.typed.home(path);
-        if self.typed.place(path).is_none() {
-            self.complaints.error(&home, &format!("`{path}` is missing: write {example}"));
-        }
-        self.read(path, meaning)
-    }
-
-    /// The items of an array, each complained of by itself.
-    pub(super) fn each<T>(
-        &mut self,
-        path: &str,
-        meaning: impl Fn(&Node) -> Meant<T>,
-    ) -> Vec<Placed<T>> {
-        let Some(node) = self.typed.remove(path) else { return Vec::new() };
-        let Value::Array(items) = &node.value else {
-            let tables = keys::is_section(&format!("{path}[]"));
-            let fix = if tables { format!("write [[{path}]]") } else { "write [...]".to_owned() };
-            self.complain(path, &node, &fix);
-            return Vec::new();
-        };
-        items.iter().filter_map(|item| self.meant(path, item, &meaning)).collect()
-    }
-
-    /// A path, relative to the file's folder.
-    pub(super) fn path(&mut self, path: &str) -> Option<Placed<PathBuf>> {
-        self.read(path, text).map(|(text, place)| (self.folder.join(text), place))
-    }
-
-    /// What a node means.
-    pub(super) fn meant<T>(
-        &mut self,
-        path: &str,
-        node: &Node,
-        meaning: impl Fn(&Node) -> Meant<T>,
-    ) -> Option<Placed<T>> {
-        match meaning(node) {
-            Ok(value) => Some((value, node.place.clone())),
-            Err(fix) => {
-                self.complain(path, node, &fix);
-                None
-            }
-        }
-    }
-
-    fn complain(&mut self, path: &str, node: &Node, fix: &str) {
-        let shown =
-            if keys::hidden(path) { String::new() } else { format!(" is {}", node.shown()) };
-        let path = path.replace("[]", "");
-        self.complaints.error(&node.place, &format!("`{path}`{shown}: {fix}"));
-    }
-
     fn config(&mut self, files: &mut Vec<PathBuf>) -> Option<Config> {
         let (typed, places) = (self.typed.texts(), Places::of(&self.typed));
         let listen = self.listen(files);
@@ -369,9 +242,4 @@ fn network(node: &Node) -> Meant<IpNet> {
     };
     let fix = "write ranges of addresses such as \"10.0.0.0/8\" or \"fd00::/8\"";
     node.text().and_then(parse).ok_or_else(|| fix.to_owned())
-}
-
-/// Reads a file whole.
-pub(super) fn read_text(path: &Path) -> Result<String, String> {
-    file::text(path).map_err(|error| format!("can't read {} ({error})", path.display()))
 }

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use super::raw::{Complaints, Location, Typed};
+use super::complaint::{Complaints, Location};
+use super::raw::Typed;
 use super::{Config, Listen, Upstream};
 
 /// Permission bits by which others than the owner may read or write a file.

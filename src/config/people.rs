@@ -2,8 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::check::{Placed, Reader};
-use super::raw::{Location, Node, Value};
+use super::complaint::Location;
+use super::raw::{Node, Value};
+use super::reader::{Placed, Reader};
 use super::value::{Meant, choice, name, text};
 use super::{ActorName, Actors, AdminToken, Role};
 use crate::ids::{Fingerprint, unhex};

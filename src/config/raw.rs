@@ -4,38 +4,18 @@
 //! the known ones mean is left to [`check`](super::check).
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
-use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::check::Complaint;
+use super::complaint::{Complaints, Location};
 use super::keys;
-use crate::deployment::excerpt::excerpt;
 
 /// What the names of variables start with.
 const PREFIX: &str = "CHANGEGATE_";
 
-/// The most characters of a complaint.
-const MESSAGE_CHARS_MAX: usize = 1_000;
-
-/// The most complaints that are told at once: nobody reads more, and the first are mended first.
-const COMPLAINTS_MAX: usize = 100;
-
 /// Variables that are read elsewhere: the path of the file itself, and the log's filter.
 const OTHER_VARIABLES: [&str; 2] = ["CHANGEGATE_CONFIG", "CHANGEGATE_LOG"];
-
-/// Where something was typed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Location {
-    /// In the file as a whole, or nowhere.
-    File,
-    /// On a line of the file, from 1.
-    Line(usize),
-    /// In a variable of the environment.
-    Variable(Arc<str>),
-}
 
 /// One value as typed.
 #[derive(Clone, Debug)]
@@ -66,63 +46,6 @@ pub(super) struct Typed {
     values: HashMap<&'static str, Node>,
     sections: HashMap<String, Location>,
 }
-
-/// Complaints as they are found.
-#[derive(Debug)]
-pub(super) struct Complaints {
-    file: PathBuf,
-    found: Vec<Complaint>,
-}
-
-impl Complaints {
-    pub(super) fn about(file: PathBuf) -> Self {
-        Self { file, found: Vec::new() }
-    }
-
-    /// Says what forbids the configuration.
-    pub(super) fn error(&mut self, place: &Location, message: &str) {
-        self.add(place, false, message);
-    }
-
-    /// Says what is doubtful.
-    pub(super) fn warn(&mut self, place: &Location, message: &str) {
-        self.add(place, true, message);
-    }
-
-    /// Takes a complaint about another file.
-    pub(super) fn add_whole(&mut self, mut complaint: Complaint) {
-        complaint.message = excerpt(&complaint.message, MESSAGE_CHARS_MAX);
-        self.found.push(complaint);
-    }
-
-    /// Everything found: the configuration file by its lines, other files, the environment.
-    pub(super) fn in_order(mut self) -> Vec<Complaint> {
-        let environment = PathBuf::from(ENVIRONMENT);
-        self.found.sort_by_key(|c| (c.file == environment, c.file != self.file, c.line));
-        let more = self.found.split_off(self.found.len().min(COMPLAINTS_MAX));
-        if !more.is_empty() {
-            // What forbids the configuration is not lost among what only warns.
-            let warning = more.iter().all(|complaint| complaint.warning);
-            let message = format!("and {} more like these: mend them first", more.len());
-            self.found.push(Complaint { file: self.file, line: None, warning, message });
-        }
-        self.found
-    }
-
-    fn add(&mut self, place: &Location, warning: bool, message: &str) {
-        let (file, line, message) = match place {
-            Location::File => (self.file.clone(), None, message.to_owned()),
-            Location::Line(line) => (self.file.clone(), Some(*line), message.to_owned()),
-            Location::Variable(name) => (ENVIRONMENT.into(), None, format!("{name}: {message}")),
-        };
-        // It may repeat what was typed: names, paths.
-        let message = excerpt(&message, MESSAGE_CHARS_MAX);
-        self.found.push(Complaint { file, line, warning, message });
-    }
-}
-
-/// What stands for a file where a variable is complained of.
-const ENVIRONMENT: &str = "environment";
 
 impl Typed {
     /// Reads the file's text and lays the environment over it. Where the text is no TOML, that

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::check::{Complaint, Reader, read_text};
-use super::raw::Location;
+use super::complaint::Complaint;
+use super::complaint::Location;
+use super::reader::{Reader, read_text};
 use crate::policy::Policy;
 use crate::policy::load::{LoadError, load};
 

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::check::{Checked, Complaint, check};
+use super::check::{Checked, check};
+use super::complaint::Complaint;
 use super::keys::{KEYS, Key};
 use super::*;
 

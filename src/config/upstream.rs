@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use http::{Method, Uri};
 use rustls::pki_types::ServerName;
 
-use super::check::Reader;
 use super::files;
 use super::raw::Node;
+use super::reader::Reader;
 use super::value::{Meant, duration, text};
 use super::{AllowedWrite, Origin, Upstream};
 use crate::clock::Clock;

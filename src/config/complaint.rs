@@ -1,0 +1,112 @@
+//! What is wrong or doubtful in a configuration, each with its place and its fix.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::deployment::excerpt::excerpt;
+
+/// The most characters of a complaint.
+const MESSAGE_CHARS_MAX: usize = 1_000;
+
+/// The most complaints that are told at once: nobody reads more, and the first are mended first.
+const COMPLAINTS_MAX: usize = 100;
+
+/// What stands for a file where a variable is complained of.
+const ENVIRONMENT: &str = "environment";
+
+/// One thing that is wrong or doubtful, with its place and its fix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Complaint {
+    /// The file; `environment` where a variable is meant, which the message then names.
+    pub file: PathBuf,
+    /// Line in it, from 1; `None` where the file as a whole is meant.
+    pub line: Option<usize>,
+    /// Whether it only warns.
+    pub warning: bool,
+    /// What is wrong and how to mend it, in one sentence.
+    pub message: String,
+}
+
+/// Where something was typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Location {
+    /// In the file as a whole, or nowhere.
+    File,
+    /// On a line of the file, from 1.
+    Line(usize),
+    /// In a variable of the environment.
+    Variable(Arc<str>),
+}
+
+/// Complaints as they are found.
+#[derive(Debug)]
+pub(super) struct Complaints {
+    file: PathBuf,
+    found: Vec<Complaint>,
+}
+
+impl Complaints {
+    pub(super) fn about(file: PathBuf) -> Self {
+        Self { file, found: Vec::new() }
+    }
+
+    /// Says what forbids the configuration.
+    pub(super) fn error(&mut self, place: &Location, message: &str) {
+        self.add(place, false, message);
+    }
+
+    /// Says what is doubtful.
+    pub(super) fn warn(&mut self, place: &Location, message: &str) {
+        self.add(place, true, message);
+    }
+
+    /// Takes a complaint about another file.
+    pub(super) fn add_whole(&mut self, mut complaint: Complaint) {
+        complaint.message = excerpt(&complaint.message, MESSAGE_CHARS_MAX);
+        self.found.push(complaint);
+    }
+
+    /// Everything found: the configuration file by its lines, other files, the environment.
+    pub(super) fn in_order(mut self) -> Vec<Complaint> {
+        let environment = PathBuf::from(ENVIRONMENT);
+        self.found.sort_by_key(|c| (c.file == environment, c.file != self.file, c.line));
+        let more = self.found.split_off(self.found.len().min(COMPLAINTS_MAX));
+        if !more.is_empty() {
+            // What forbids the configuration is not lost among what only warns.
+            let warning = more.iter().all(|complaint| complaint.warning);
+            let message = format!("and {} more like these: mend them first", more.len());
+            self.found.push(Complaint { file: self.file, line: None, warning, message });
+        }
+        self.found
+    }
+
+    fn add(&mut self, place: &Location, warning: bool, message: &str) {
+        let (file, line, message) = match place {
+            Location::File => (self.file.clone(), None, message.to_owned()),
+            Location::Line(line) => (self.file.clone(), Some(*line), message.to_owned()),
+            Location::Variable(name) => (ENVIRONMENT.into(), None, format!("{name}: {message}")),
+        };
+        // It may repeat what was typed: names, paths.
+        let message = excerpt(&message, MESSAGE_CHARS_MAX);
+        self.found.push(Complaint { file, line, warning, message });
+    }
+}
+
+impl Complaint {
+    /// `warning` or `error`.
+    #[must_use]
+    pub const fn severity(&self) -> &'static str {
+        if self.warning { "warning" } else { "error" }
+    }
+}
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.file.display())?;
+        if let Some(line) = self.line {
+            write!(f, "{line}:")?;
+        }
+        write!(f, " {}: {}", self.severity(), self.message)
+    }
+}

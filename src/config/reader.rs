@@ -1,0 +1,112 @@
+//! What was typed → what it means, key by key.
+
+use std::path::{Path, PathBuf};
+
+use super::complaint::{Complaints, Location};
+use super::keys;
+use super::raw::{Node, Typed, Value};
+use super::value::{Meant, text};
+use crate::file;
+
+/// Turns what was typed into what it means, key by key. A value that can't be read is complained
+/// of and then replaced by its type's default: the complaint forbids the whole, so that no such
+/// value is ever used.
+#[derive(Debug)]
+pub(super) struct Reader<'a> {
+    pub(super) typed: Typed,
+    pub(super) folder: PathBuf,
+    pub(super) complaints: &'a mut Complaints,
+}
+
+/// A value and where it was typed.
+pub(super) type Placed<T> = (T, Location);
+
+impl Reader<'_> {
+    /// The value of a key with its place; `None` where neither typed nor given by default, or where
+    /// it was complained of.
+    pub(super) fn read<T>(
+        &mut self,
+        path: &str,
+        meaning: impl Fn(&Node) -> Meant<T>,
+    ) -> Option<Placed<T>> {
+        let node = self.typed.remove(path)?;
+        self.meant(path, &node, meaning)
+    }
+
+    /// Where a key was typed.
+    pub(super) fn place(&self, path: &str) -> Option<&Location> {
+        self.typed.place(path)
+    }
+
+    /// The value of a key that has a default.
+    pub(super) fn value<T: Default>(
+        &mut self,
+        path: &str,
+        meaning: impl Fn(&Node) -> Meant<T>,
+    ) -> T {
+        self.read(path, meaning).map(|(value, _)| value).unwrap_or_default()
+    }
+
+    /// The value of a key that must be typed.
+    pub(super) fn required<T>(
+        &mut self,
+        path: &str,
+        example: &str,
+        meaning: impl Fn(&Node) -> Meant<T>,
+    ) -> Option<Placed<T>> {
+        let home = self.typed.home(path);
+        if self.typed.place(path).is_none() {
+            self.complaints.error(&home, &format!("`{path}` is missing: write {example}"));
+        }
+        self.read(path, meaning)
+    }
+
+    /// The items of an array, each complained of by itself.
+    pub(super) fn each<T>(
+        &mut self,
+        path: &str,
+        meaning: impl Fn(&Node) -> Meant<T>,
+    ) -> Vec<Placed<T>> {
+        let Some(node) = self.typed.remove(path) else { return Vec::new() };
+        let Value::Array(items) = &node.value else {
+            let tables = keys::is_section(&format!("{path}[]"));
+            let fix = if tables { format!("write [[{path}]]") } else { "write [...]".to_owned() };
+            self.complain(path, &node, &fix);
+            return Vec::new();
+        };
+        items.iter().filter_map(|item| self.meant(path, item, &meaning)).collect()
+    }
+
+    /// A path, relative to the file's folder.
+    pub(super) fn path(&mut self, path: &str) -> Option<Placed<PathBuf>> {
+        self.read(path, text).map(|(text, place)| (self.folder.join(text), place))
+    }
+
+    /// What a node means.
+    pub(super) fn meant<T>(
+        &mut self,
+        path: &str,
+        node: &Node,
+        meaning: impl Fn(&Node) -> Meant<T>,
+    ) -> Option<Placed<T>> {
+        match meaning(node) {
+            Ok(value) => Some((value, node.place.clone())),
+            Err(fix) => {
+                self.complain(path, node, &fix);
+                None
+            }
+        }
+    }
+
+    fn complain(&mut self, path: &str, node: &Node, fix: &str) {
+        let shown =
+            if keys::hidden(path) { String::new() } else { format!(" is {}", node.shown()) };
+        let path = path.replace("[]", "");
+        self.complaints.error(&node.place, &format!("`{path}`{shown}: {fix}"));
+    }
+}
+
+/// Reads a file whole.
+pub(super) fn read_text(path: &Path) -> Result<String, String> {
+    file::text(path).map_err(|error| format!("can't read {} ({error})", path.display()))
+}
