@@ -5,7 +5,7 @@ use std::time::Duration;
 use changegate::clock::Clock;
 use rustix::process::Signal;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 
 use crate::world::dice::{Dice, given, seed};
 use crate::world::load::Load;
@@ -96,19 +96,23 @@ async fn a_start_that_finds_many_open_changes_takes_no_second() {
     program.kill();
     let database = SqliteConnectOptions::new().filename(folder.path().join("log.db"));
     let mut connection = database.pragma("synchronous", "OFF").connect().await.unwrap();
-    let again = "WITH RECURSIVE more (n) AS \
-        (SELECT ?1 + 1 UNION ALL SELECT n + 1 FROM more WHERE n < ?2) INSERT INTO changes \
-        SELECT n, unhex(printf('%032x', n)), terms, operation, deployment, actor_fingerprint, \
-        actor_name, actor_team, client_ip, user_agent, request_id || n, received_at, decision, \
-        violations, standing, patch, before, body_bytes, body_digest, redacted, method, unkept \
-        FROM changes, more WHERE seq = 1";
+    let columns = "terms, operation, deployment, actor_fingerprint, actor_name, actor_team, \
+        client_ip, user_agent, received_at, decision, violations, standing, patch, before, \
+        body_bytes, body_digest, redacted, method, unkept";
+    let again = format!(
+        "WITH RECURSIVE more (n) AS \
+         (SELECT ?1 + 1 UNION ALL SELECT n + 1 FROM more WHERE n < ?2) \
+         INSERT INTO changes (seq, id, request_id, {columns}) \
+         SELECT n, unhex(printf('%032x', n)), request_id || n, {columns} \
+         FROM changes, more WHERE seq = 1"
+    );
     let ended = "INSERT INTO ends (seq, outcome, completed_at) SELECT seq, 'rejected', 0 \
         FROM pending";
     let records = i64::try_from(records).unwrap();
-    let query = sqlx::query(again).bind(1).bind(records);
+    let query = sqlx::query(AssertSqlSafe(again.clone())).bind(1).bind(records);
     query.execute(&mut connection).await.unwrap();
     sqlx::query(ended).execute(&mut connection).await.unwrap();
-    let query = sqlx::query(again).bind(records).bind(records + OPEN_MAX);
+    let query = sqlx::query(AssertSqlSafe(again.clone())).bind(records).bind(records + OPEN_MAX);
     query.execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     let begun = Clock::System.instant();
