@@ -3,14 +3,13 @@
 use bytes::Bytes;
 use http::request::Parts;
 
-use super::world::World;
 use crate::clock::Timestamp;
 
 /// How many calls, and the writes of how many deployments, are remembered.
-const CAPACITY: usize = 10_000;
+pub(super) const RECEIVED_MAX: usize = 10_000;
 
 /// How many bytes of each body are remembered.
-const BODY_BYTES_MAX: usize = 4096;
+pub(super) const BODY_BYTES_MAX: usize = 4096;
 
 /// One call that reached the upstream, whether or not it was let in.
 #[derive(Clone, Debug)]
@@ -44,7 +43,7 @@ pub struct Writes {
 
 /// Names one remembered call.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ticket(u64);
+pub(super) struct Ticket(pub(super) u64);
 
 impl Received {
     /// The value of that header, named in lower case.
@@ -67,51 +66,5 @@ impl Received {
             body_bytes: None,
             status: None,
         }
-    }
-}
-
-impl World {
-    /// Remembers that a call came; `deployment_id` is the one that it would write to.
-    pub(super) fn remember_call(&mut self, call: Received, deployment_id: Option<&str>) -> Ticket {
-        if self.received.len() >= CAPACITY && self.received.pop_front().is_some() {
-            self.forgotten += 1;
-        }
-        self.received.push_back(call);
-        if let Some(id) = deployment_id
-            && (self.writes.len() < CAPACITY || self.writes.contains_key(id))
-        {
-            self.writes.entry(id.to_owned()).or_default().received += 1;
-        }
-        Ticket(self.forgotten + self.received.len() as u64 - 1)
-    }
-
-    /// Remembers the body of a call.
-    pub(super) fn remember_body(&mut self, ticket: Ticket, body: &[u8], body_bytes: u64) {
-        if let Some(call) = self.remembered(ticket) {
-            call.body = Bytes::copy_from_slice(body.get(..BODY_BYTES_MAX).unwrap_or(body));
-            call.body_bytes = Some(body_bytes);
-        }
-    }
-
-    /// Remembers what a call came to.
-    pub(super) fn remember_end(
-        &mut self,
-        ticket: Ticket,
-        deployment_id: Option<&str>,
-        status: u16,
-    ) {
-        if let Some(call) = self.remembered(ticket) {
-            call.status = Some(status);
-        }
-        if status == 200
-            && let Some(writes) = deployment_id.and_then(|id| self.writes.get_mut(id))
-        {
-            writes.applied += 1;
-        }
-    }
-
-    fn remembered(&mut self, ticket: Ticket) -> Option<&mut Received> {
-        let index = usize::try_from(ticket.0.checked_sub(self.forgotten)?).ok()?;
-        self.received.get_mut(index)
     }
 }

@@ -3,10 +3,13 @@
 
 use serde_json::{Value, json};
 
-use super::catalog::Kind;
-use super::state::{plant_deployment, plant_entry};
+use super::catalog::{Entry, Kind};
+use super::deployment::Deployment;
+use super::fields;
+use super::problem::Problem;
 use super::world::World;
 use crate::clock::Timestamp;
+use crate::deployment::Object;
 
 /// The agent that the seeded deployment runs.
 pub const AGENT_ID: &str = "agent_019ebb21ef8e7df6a559052c94875160";
@@ -36,4 +39,25 @@ pub(super) fn plant(world: &mut World) {
         let planted = plant_deployment(world, DEPLOYMENT_ID, &body, CREATED_AT);
         debug_assert_eq!(planted, Ok(()), "the seed is valid");
     }
+}
+
+/// Puts an agent or an environment into the world.
+pub(super) fn plant_entry(world: &mut World, kind: Kind, id: &str, version: u64) {
+    let entry = Entry::planted(kind, id, version.max(1), world.clock.now());
+    world.catalog.shelf_mut(kind).push(id.to_owned(), entry);
+}
+
+/// Puts a deployment into the world, made at `created_at`.
+pub(super) fn plant_deployment(
+    world: &mut World,
+    id: &str,
+    body: &Object,
+    created_at: Timestamp,
+) -> Result<(), Problem> {
+    let fields = fields::created(body, world.dialect.execution_config, &world.catalog)?;
+    let mut deployment = Deployment::new(id.to_owned(), fields, world.clock.now());
+    deployment.created_at = created_at;
+    deployment.updated_at = created_at;
+    world.deployments.push(id.to_owned(), deployment);
+    Ok(())
 }

@@ -4,15 +4,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
-use super::catalog::{Entry, Kind};
-use super::deployment::Deployment;
+use super::catalog::Kind;
 use super::dialect::Dialect;
 use super::fault::Fault;
-use super::fields;
 use super::problem::Problem;
 use super::received::{Received, Writes};
+use super::seed::{plant, plant_deployment, plant_entry};
 use super::world::World;
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
 use crate::deployment::Object;
 
 /// How many faults can be set at once.
@@ -36,7 +35,7 @@ impl State {
     /// A state with the seeds of [`super::seed`].
     pub(super) fn seeded(dialect: Dialect, clock: Clock, faults: Vec<Fault>) -> Self {
         let mut world = World::new(dialect, clock, faults);
-        super::seed::plant(&mut world);
+        plant(&mut world);
         Self { world: Arc::new(Mutex::new(world)) }
     }
 
@@ -133,25 +132,4 @@ impl From<Problem> for SeedError {
     fn from(problem: Problem) -> Self {
         Self { message: problem.message }
     }
-}
-
-/// Puts an agent or an environment into the world.
-pub(super) fn plant_entry(world: &mut World, kind: Kind, id: &str, version: u64) {
-    let entry = Entry::planted(kind, id, version.max(1), world.clock.now());
-    world.catalog.shelf_mut(kind).push(id.to_owned(), entry);
-}
-
-/// Puts a deployment into the world, made at `created_at`.
-pub(super) fn plant_deployment(
-    world: &mut World,
-    id: &str,
-    body: &Object,
-    created_at: Timestamp,
-) -> Result<(), Problem> {
-    let fields = fields::created(body, world.dialect.execution_config, &world.catalog)?;
-    let mut deployment = Deployment::new(id.to_owned(), fields, world.clock.now());
-    deployment.created_at = created_at;
-    deployment.updated_at = created_at;
-    world.deployments.push(id.to_owned(), deployment);
-    Ok(())
 }

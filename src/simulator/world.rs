@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::catalog::{Catalog, Entry, Kind};
@@ -11,7 +12,7 @@ use super::fault::Fault;
 use super::fields;
 use super::problem::Problem;
 use super::query::Query;
-use super::received::{Received, Writes};
+use super::received::{BODY_BYTES_MAX, RECEIVED_MAX, Received, Ticket, Writes};
 use super::shelf::{Page, Shelf};
 use super::timetable::seconds;
 use crate::clock::{Clock, Timestamp};
@@ -238,4 +239,50 @@ fn listing(page: &Page, data: &[Value]) -> Value {
         "has_more": page.has_more,
         "next_page": page.next,
     })
+}
+
+impl World {
+    /// Remembers that a call came; `deployment_id` is the one that it would write to.
+    pub(super) fn remember_call(&mut self, call: Received, deployment_id: Option<&str>) -> Ticket {
+        if self.received.len() >= RECEIVED_MAX && self.received.pop_front().is_some() {
+            self.forgotten += 1;
+        }
+        self.received.push_back(call);
+        if let Some(id) = deployment_id
+            && (self.writes.len() < RECEIVED_MAX || self.writes.contains_key(id))
+        {
+            self.writes.entry(id.to_owned()).or_default().received += 1;
+        }
+        Ticket(self.forgotten + self.received.len() as u64 - 1)
+    }
+
+    /// Remembers the body of a call.
+    pub(super) fn remember_body(&mut self, ticket: Ticket, body: &[u8], body_bytes: u64) {
+        if let Some(call) = self.remembered(ticket) {
+            call.body = Bytes::copy_from_slice(body.get(..BODY_BYTES_MAX).unwrap_or(body));
+            call.body_bytes = Some(body_bytes);
+        }
+    }
+
+    /// Remembers what a call came to.
+    pub(super) fn remember_end(
+        &mut self,
+        ticket: Ticket,
+        deployment_id: Option<&str>,
+        status: u16,
+    ) {
+        if let Some(call) = self.remembered(ticket) {
+            call.status = Some(status);
+        }
+        if status == 200
+            && let Some(writes) = deployment_id.and_then(|id| self.writes.get_mut(id))
+        {
+            writes.applied += 1;
+        }
+    }
+
+    fn remembered(&mut self, ticket: Ticket) -> Option<&mut Received> {
+        let index = usize::try_from(ticket.0.checked_sub(self.forgotten)?).ok()?;
+        self.received.get_mut(index)
+    }
 }

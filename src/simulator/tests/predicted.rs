@@ -6,7 +6,7 @@ use crate::deployment::predict::{Omitted, predict};
 use crate::provider::Operation;
 use crate::simulator::catalog::Kind;
 use crate::simulator::dialect::Dialect;
-use crate::simulator::state::plant_entry;
+use crate::simulator::seed::plant_entry;
 use crate::trial::seeded;
 use crate::trial::source::Source;
 
