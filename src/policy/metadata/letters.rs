@@ -3,7 +3,6 @@
 //! and the `I` an `i` by its fold alone.
 
 use super::lookalike::Forms;
-use super::loose;
 use crate::work;
 
 /// The longest key that is compared letter by letter, in letters as they are taken apart: four of
@@ -121,38 +120,20 @@ enum By {
 }
 
 impl Ways {
+    /// No way yet: a beginning that is the end.
+    pub(super) fn none() -> Self {
+        Self { places: vec![Vec::new()] }
+    }
+
     /// The ways through a pattern's text.
     pub(super) fn through(text: &str, star: Star) -> Self {
-        let mut ways = Self { places: vec![Vec::new()] };
+        let mut ways = Self::none();
         for (number, literal) in text.split('*').enumerate() {
             if number > 0 {
                 ways.add_star(star);
             }
             for forms in Forms::of_letters(literal) {
                 ways.extend(&forms);
-            }
-        }
-        ways
-    }
-
-    /// The ways through one part of a pattern for keys that are compared loosely: its separators
-    /// are none of its letters, but beside a star there must be an edge of a word.
-    pub(super) fn loosely_through(text: &str) -> Self {
-        let mut ways = Self { places: vec![Vec::new()] };
-        let parts = text.split('*').count();
-        for (number, literal) in text.split('*').enumerate() {
-            if number > 0 {
-                ways.add_star(Star::All);
-            }
-            let items = loose::items_of(literal);
-            let last = items.len().saturating_sub(1);
-            for (place, item) in items.iter().enumerate() {
-                match item {
-                    Item::Letter(forms) => ways.extend(forms),
-                    Item::Edge if place == 0 && number > 0 => ways.add_edge(),
-                    Item::Edge if place == last && number + 1 < parts => ways.add_edge(),
-                    Item::Edge => {}
-                }
             }
         }
         ways
@@ -212,12 +193,12 @@ impl Ways {
         needs
     }
 
-    fn add_star(&mut self, star: Star) {
+    pub(super) fn add_star(&mut self, star: Star) {
         let end = self.end();
         self.add(end, By::Star(star), end);
     }
 
-    fn add_edge(&mut self) {
+    pub(super) fn add_edge(&mut self) {
         let end = self.end();
         self.places.push(Vec::new());
         self.add(end, By::Edge, end + 1);
@@ -228,7 +209,7 @@ impl Ways {
     }
 
     /// Adds a letter at the end, in both its forms.
-    fn extend(&mut self, forms: &Forms) {
+    pub(super) fn extend(&mut self, forms: &Forms) {
         let start = self.end();
         let within: usize = forms.each().iter().map(|form| form.chars().count().max(1) - 1).sum();
         let end = start + within + 1;

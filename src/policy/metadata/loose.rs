@@ -6,7 +6,7 @@ use std::iter;
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 
-use super::letters::Item;
+use super::letters::{Item, Star, Ways};
 use super::lookalike::Forms;
 use crate::deployment::name::seen_in;
 use crate::scan::any;
@@ -43,6 +43,29 @@ pub(super) fn items_of(text: &str) -> Vec<Item> {
         former = Some(letter);
     }
     items
+}
+
+/// The ways through one part of a pattern for keys that are compared loosely: its separators
+/// are none of its letters, but beside a star there must be an edge of a word.
+pub(super) fn ways_through(text: &str) -> Ways {
+    let mut ways = Ways::none();
+    let parts = text.split('*').count();
+    for (number, literal) in text.split('*').enumerate() {
+        if number > 0 {
+            ways.add_star(Star::All);
+        }
+        let items = items_of(literal);
+        let last = items.len().saturating_sub(1);
+        for (place, item) in items.iter().enumerate() {
+            match item {
+                Item::Letter(forms) => ways.extend(forms),
+                Item::Edge if place == 0 && number > 0 => ways.add_edge(),
+                Item::Edge if place == last && number + 1 < parts => ways.add_edge(),
+                Item::Edge => {}
+            }
+        }
+    }
+    ways
 }
 
 /// The parts of a key that some servers read as a path, in order.

@@ -178,7 +178,7 @@ impl Segment {
             folded: literals.iter().map(|forms| forms.folded.clone()).collect(),
             looked: literals.into_iter().map(|forms| forms.looked).collect(),
             ways: Ways::through(text, Star::All),
-            loose: Ways::loosely_through(text),
+            loose: loose::ways_through(text),
             is_star: !text.is_empty() && text.chars().all(|c| c == '*'),
         }
     }
