@@ -8,10 +8,11 @@
 mod accept;
 mod capacity;
 mod connection;
+mod control_frames;
 mod framed;
 mod framing;
 mod guard;
-mod pace;
+mod peer;
 mod reload;
 mod sending;
 mod tasks;

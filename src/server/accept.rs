@@ -14,8 +14,9 @@ use tokio::task::JoinSet;
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use super::capacity::{Capacity, ConnectionSet, Slot};
-use super::connection::{self, Peer};
+use super::connection;
 use super::guard::Requests;
+use super::peer::Peer;
 use super::stopped;
 use super::tasks::Running;
 use super::tls::Certificate;

@@ -5,7 +5,6 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Poll, ready};
@@ -18,20 +17,18 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
-use tokio::sync::watch;
 use tokio::task::coop::unconstrained;
 use tokio::time::timeout;
 
+use super::control_frames::PREFACE;
 use super::dismissed;
 use super::framed::Framed;
-use super::guard::{Guarded, Patience, Requests, TOO_SLOW};
+use super::guard::{Guarded, Patience, TOO_SLOW};
+use super::peer::Peer;
 use super::sending::{Answers, Sending};
 use crate::config::Limits;
-use crate::gateway::{ConnectionContext, Gateway, Pool, answer};
+use crate::gateway::{ConnectionContext, answer};
 use crate::wire::{ALPN_H2, Wire};
-
-/// What a client that speaks HTTP/2 sends first (RFC 9113, 3.4).
-pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// How long a new connection may say nothing, its handshake included: who has not asked anything
 /// yet gets less time than who rests between two requests.
@@ -45,16 +42,6 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 
 /// How much one HTTP/2 connection may have in flight, in bytes.
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
-
-/// Who connected, and to what.
-#[derive(Debug)]
-pub(super) struct Peer {
-    pub(super) gateway: Arc<Gateway>,
-    pub(super) pool: Arc<Pool>,
-    pub(super) address: IpAddr,
-    pub(super) requests: Requests,
-    pub(super) stop: watch::Receiver<bool>,
-}
 
 /// Serves a connection until it ends.
 pub(super) async fn serve(mut wire: Wire, peer: &Peer) {

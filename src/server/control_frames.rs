@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::connection::PREFACE;
+/// The first bytes of a client that speaks HTTP/2 (RFC 9113, 3.4).
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What is there at first, and at most: a burst.
 const BUDGET_MAX: u64 = 2_000;

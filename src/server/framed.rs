@@ -10,9 +10,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::connection::Peer;
 use super::framing::{Framing, Malformed};
 use super::guard::{Guarded, Requests};
+use super::peer::Peer;
 use crate::alarm::LazyTimer;
 use crate::gateway::{Gateway, malformed};
 use crate::waits::SHARE_BYTES;

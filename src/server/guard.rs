@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::pace::{ControlFrameBudget, Noise};
+use super::control_frames::{ControlFrameBudget, Noise};
 use crate::alarm::LazyTimer;
 use crate::waits::StallMeter;
 use crate::wire::Wire;
