@@ -18,6 +18,7 @@ mod known;
 mod limit;
 mod look;
 mod mark;
+mod not_listed;
 mod observe;
 mod passthrough;
 mod precondition;

@@ -7,6 +7,7 @@ use hyper::body::{Body as _, Incoming};
 use super::headers::{Fields, Marks};
 use super::identify::{self, Subject};
 use super::limit::Kind;
+use super::not_listed::stranger_message;
 use super::passthrough::text_shown;
 use super::reply::Refusal;
 use super::route::{self, Route, Target};
@@ -14,7 +15,6 @@ use super::snapshot::Asker;
 use super::{ConnectionContext, RequestContext, headers, look};
 use crate::audit::record::{Event, EventKind};
 use crate::ids::Fingerprint;
-use crate::policy::{Enforcement, Violation};
 
 /// A call that ends here, and the event that it leaves where upstream takes its token.
 #[derive(Debug)]
@@ -167,24 +167,4 @@ fn refused_write(
         "message": text_shown(connection, context, &refusal.message),
     });
     Some(event)
-}
-
-/// The rule that a caller breaks who is not listed where only listed ones are taken.
-pub(super) fn not_listed(context: &RequestContext) -> Violation {
-    Violation {
-        rule: "actors.unknown".to_owned(),
-        enforcement: Enforcement::Deny,
-        path: String::new(),
-        message: stranger_message(context),
-        actual: None,
-    }
-}
-
-/// What a caller is told whose token is not listed, where only listed ones are taken.
-pub(super) fn stranger_message(context: &RequestContext) -> String {
-    let fingerprint = context.caller.as_ref().map(|caller| caller.actor.fingerprint.to_string());
-    format!(
-        "the token {} is not listed here: an operator can add it as an [[actor]]",
-        fingerprint.unwrap_or_default()
-    )
 }

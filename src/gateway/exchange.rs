@@ -10,13 +10,13 @@
 
 use std::sync::Arc;
 
-use super::admit::not_listed;
 use super::body::{Judged, Received};
 use super::call::{Call, CallBody};
 use super::decide::{Compared, Evaluation, compare, evaluate};
 use super::forward::{self, Answer, ForwardError};
 use super::look::{FirstLook, introduce};
 use super::mark::{append, mark, warn, warnings};
+use super::not_listed::not_listed;
 use super::reply::{Refusal, Reply};
 use super::room::MemoryShare;
 use super::snapshot::{self, Seen};

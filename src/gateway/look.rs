@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
-use super::admit::stranger_message;
 use super::body::Received;
 use super::call::Call;
 use super::forward::Answer;
 use super::identify::Subject;
 use super::known::is_of_the_message;
+use super::not_listed::stranger_message;
 use super::reply::{Refusal, Reply};
 use super::room::MemoryShare;
 use super::snapshot::{self, Asker, Seen, SnapshotError};
