@@ -12,6 +12,7 @@ mod control_frames;
 mod framed;
 mod framing;
 mod guard;
+mod malformed;
 mod peer;
 mod reload;
 mod sending;

@@ -11,7 +11,7 @@ use hyper::body::{Body, Incoming};
 use tokio::time::timeout;
 
 use super::call::{Call, CallBody};
-use super::reply::Refusal;
+use super::refusal::Refusal;
 use super::room::{MemoryShare, members_bytes};
 use crate::audit::record::RefusedBody;
 use crate::config::Limits;

@@ -6,10 +6,10 @@ use http::request::Parts;
 use http::uri::Authority;
 use http::{Method, Uri, Version};
 
-pub(super) use self::fields::{Fields, Marks, Sole};
+pub(super) use self::fields::{Fields, Marks, Sent, Sole};
 use self::fields::{HOPS, Meaning, TELLTALES};
 pub(super) use self::redirect::{Called, Ends};
-use super::reply::Refusal;
+use super::refusal::Refusal;
 use crate::clock::Timestamp;
 use crate::ids::RequestId;
 

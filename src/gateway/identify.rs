@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use http::header::{self, HeaderMap, HeaderValue};
 use subtle::ConstantTimeEq as _;
 
-use super::headers::Sole;
-use super::reply::Refusal;
+use super::headers::{Sent, Sole};
+use super::refusal::Refusal;
 use crate::audit::record::{Actor, Client};
 use crate::config::Config;
 use crate::ids::Fingerprint;
@@ -36,9 +36,6 @@ impl Caller {
         self.taken.load(Ordering::Relaxed) != 0
     }
 }
-
-/// A credential as it was sent: in which field, and its value.
-pub(super) type Sent<'a> = (Credential, &'a HeaderValue);
 
 /// Who called last on a connection. Nearly always it is who calls next, and then need not be found
 /// out anew by a digest.

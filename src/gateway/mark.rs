@@ -3,7 +3,7 @@
 use http::header::HeaderValue;
 
 use super::call::Call;
-use super::reply::Reply;
+use super::response::Reply;
 use crate::audit::record::Ruling;
 use crate::policy::decide::Decision;
 use crate::policy::{Enforcement, Violation};

@@ -1,47 +1,19 @@
 //! What is no governed call: passed on as it comes, in both directions, and recorded as an event
 //! where it writes.
 
-use std::sync::Arc;
-use std::time::Instant;
-
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, StatusCode, Uri, Version, header};
+use http::{HeaderValue, Request, Uri, Version, header};
 use hyper::body::Incoming;
-use serde_json::json;
 
+use super::context::{ConnectionContext, RequestContext};
 use super::headers::{self, Ends, Marks};
-use super::identify::Subject;
-use super::limit::Kind;
+use super::other_write::OtherWrite;
+use super::refusal::Refusal;
 use super::relay::Relay;
-use super::reply::{Refusal, Reply, ReplyBody};
-use super::{ConnectionContext, Gateway, RequestContext};
-use crate::audit::record::{Event, EventKind};
-use crate::clock::Timestamp;
-use crate::key::Token;
+use super::response::{Reply, ReplyBody};
 use crate::upstream::endpoint::DialError;
 use crate::upstream::pool::{Answered, SendError};
-use crate::upstream::request_body::{Progress, RequestBody};
-
-/// The most of a path or message that an event tells, in bytes.
-const TEXT_BYTES_MAX: usize = 512;
-
-/// A write to another resource than deployments, noted when it is dropped: however it ends.
-#[derive(Debug)]
-pub(crate) struct OtherWrite {
-    gateway: Arc<Gateway>,
-    /// Under whose name it is counted, where it is not noted.
-    subject: Subject,
-    /// Whether upstream has answered well to a call with this token on this connection.
-    is_taken: bool,
-    started: Instant,
-    progress: Option<Arc<Progress>>,
-    status: Option<StatusCode>,
-    answer_bytes: u64,
-    method: Method,
-    path: String,
-    event: Event,
-    token: Option<Token>,
-}
+use crate::upstream::request_body::RequestBody;
 
 /// Passes a call on.
 pub(super) fn pass(
@@ -127,107 +99,3 @@ pub(super) fn target(path: &str, query: Option<&str>) -> Result<Uri, http::uri::
 /// Asks for an answer that can be read as it is.
 pub(super) const IDENTITY: (header::HeaderName, HeaderValue) =
     (header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-
-/// A path or message as events tell it: without credentials where it has to be cut.
-pub(super) fn text_shown(
-    connection: &ConnectionContext,
-    context: &RequestContext,
-    text: &str,
-) -> String {
-    if text.len() <= TEXT_BYTES_MAX {
-        return text.to_owned();
-    }
-    let caller = context.caller.as_ref();
-    let caller = caller.map(|caller| (caller.actor.fingerprint, &caller.token));
-    connection.gateway.audit.scrub_and_cut(text, TEXT_BYTES_MAX, caller)
-}
-
-impl OtherWrite {
-    fn of(
-        connection: &ConnectionContext,
-        context: &RequestContext,
-        head: &Parts,
-        progress: Option<Arc<Progress>>,
-    ) -> Option<Box<Self>> {
-        if Kind::of(&head.method) == Kind::Read || !connection.live.config.audit.other_writes {
-            return None;
-        }
-        let gateway = Arc::clone(&connection.gateway);
-        let path = text_shown(connection, context, head.uri.path());
-        Some(Box::new(Self {
-            subject: connection.subject(context),
-            is_taken: context.caller.as_ref().is_some_and(|caller| caller.was_taken()),
-            started: gateway.clock.instant(),
-            gateway,
-            progress,
-            status: None,
-            answer_bytes: 0,
-            method: head.method.clone(),
-            path,
-            event: context.event(EventKind::OtherWrite, context.received_at),
-            token: context.caller.as_ref().map(|caller| caller.token.clone()),
-        }))
-    }
-
-    /// So many bytes of the answer were passed on.
-    pub(super) fn answered(&mut self, bytes: usize) {
-        self.answer_bytes += bytes as u64;
-    }
-}
-
-impl OtherWrite {
-    fn is_unclear(&self) -> bool {
-        self.status.is_none_or(|status| status.is_server_error())
-    }
-
-    /// Whether it leaves an event. Anybody can send writes with made-up tokens: those that upstream
-    /// does not take are counted, and so are those that it refuses to a caller who is not known.
-    fn is_noted(&self) -> bool {
-        match self.status {
-            Some(StatusCode::UNAUTHORIZED) => false,
-            Some(status) if status.is_success() => true,
-            // It may have been done. A caller whom upstream has answered well lately is noted.
-            Some(_) | None if self.is_unclear() && self.is_taken => true,
-            Some(_) | None => matches!(self.subject, Subject::Actor(_)),
-        }
-    }
-}
-
-impl Drop for OtherWrite {
-    fn drop(&mut self) {
-        if !self.is_noted() {
-            if let Some(status) = self.status {
-                self.gateway.refuse(status, self.subject);
-            }
-            return;
-        }
-        let now = self.gateway.clock.instant();
-        let duration = now.saturating_duration_since(self.started);
-        self.event.detail = json!({
-            "method": self.method.as_str(),
-            "path": self.path,
-            "status": self.status.map(|status| status.as_u16()),
-            "request_bytes": self.progress.as_ref().map_or(0, |upload| upload.bytes()),
-            "response_bytes": self.answer_bytes,
-            "duration_ms": u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
-        });
-        match &self.token {
-            Some(token) => self.gateway.audit.note_of(self.event.clone(), token),
-            None => self.gateway.audit.note(self.event.clone()),
-        }
-    }
-}
-
-impl RequestContext {
-    /// An event of this request, its detail still empty.
-    pub(super) fn event(&self, kind: EventKind, at: Timestamp) -> Event {
-        Event {
-            at,
-            kind,
-            actor: self.caller.as_ref().map(|caller| caller.actor.clone()),
-            client_ip: Some(self.address.0.to_string()),
-            request_id: Some(self.request_id.as_str().to_owned()),
-            detail: serde_json::Value::Null,
-        }
-    }
-}

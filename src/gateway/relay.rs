@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::passthrough::OtherWrite;
+use super::other_write::OtherWrite;
 use crate::upstream::response_body::AnswerBody;
 
 /// Upstream's body, and the record of a write, which waits for its end.

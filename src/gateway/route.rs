@@ -6,7 +6,7 @@ pub(crate) mod trial;
 use http::Method;
 use percent_encoding::percent_decode_str;
 
-use super::reply::Refusal;
+use super::refusal::Refusal;
 use crate::config::AllowedWrite;
 use crate::deployment::name::folded;
 use crate::provider::{Operation, Provider};

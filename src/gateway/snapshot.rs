@@ -10,7 +10,7 @@ use super::call::Call;
 use super::forward::{self, Answer};
 use super::limit::Kind;
 use super::passthrough::{IDENTITY, target};
-use super::reply::Refusal;
+use super::refusal::Refusal;
 use super::room::parsed_bytes;
 use super::{ConnectionContext, RequestContext};
 use crate::deployment;

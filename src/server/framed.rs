@@ -12,9 +12,10 @@ use tokio::time::Instant;
 
 use super::framing::{Framing, Malformed};
 use super::guard::{Guarded, Requests};
+use super::malformed::malformed;
 use super::peer::Peer;
 use crate::alarm::LazyTimer;
-use crate::gateway::{Gateway, malformed};
+use crate::gateway::Gateway;
 use crate::waits::SHARE_BYTES;
 
 /// How soon, and at last how often, it is looked whether the requests before are answered: the

@@ -5,8 +5,10 @@ use std::sync::LazyLock;
 
 use http::header::{HeaderMap, HeaderValue};
 
-use super::super::identify::Sent;
 use crate::provider::Credential;
+
+/// A credential as it was sent: in which field, and its value.
+pub(in crate::gateway) type Sent<'a> = (Credential, &'a HeaderValue);
 
 /// Fields by which some servers let a request say that it is another one.
 const OVERRIDES: [&str; 18] = [

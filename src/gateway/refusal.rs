@@ -1,22 +1,8 @@
-//! What a client gets: upstream's answer as it comes, or the gateway's own in the provider's
-//! envelope. One table turns refusals into answers.
+//! Refusals of the gateway's own, each with its status and its fix.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use http::{StatusCode, Version};
 
-use bytes::Bytes;
-use http::header::{self, HeaderValue};
-use http::{Response, StatusCode, Version};
-use http_body::{Body, Frame, SizeHint};
-use serde_json::json;
-
-use super::Gateway;
-use super::relay::Relay;
-use crate::ids::RequestId;
-use crate::telemetry::CallClass;
-use crate::upstream::request_body::next_piece;
-
-/// The gateway's own "no": what is wrong, and what would be right.
+/// A refusal of the gateway's own: what is wrong, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) status: StatusCode,
@@ -27,18 +13,8 @@ pub(super) struct Refusal {
     /// The change may have been applied: a client must not send it again by itself.
     pub(super) may_be_applied: bool,
     /// The connection ends with it.
-    closes: bool,
+    pub(super) closes: bool,
 }
-
-/// The body of an answer.
-pub(crate) enum ReplyBody {
-    /// Held whole; none once it was sent.
-    Whole(Option<Bytes>),
-    /// Passed on as it comes.
-    Relay(Relay),
-}
-
-pub(crate) type Reply = Response<ReplyBody>;
 
 const INVALID: &str = "invalid_request_error";
 
@@ -155,79 +131,5 @@ impl Refusal {
     pub(super) fn closing(self, version: Version) -> Self {
         let closes = version < Version::HTTP_2 && self.status == StatusCode::BAD_REQUEST;
         Self { closes, ..self }
-    }
-
-    /// The answer in the provider's envelope.
-    pub(super) fn into_reply(self, request_id: &RequestId) -> Reply {
-        let mut error = json!({"type": self.kind, "message": self.message});
-        if let (Some(param), Some(object)) = (self.param, error.as_object_mut()) {
-            object.insert("param".to_owned(), param.into());
-        }
-        let envelope = json!({"type": "error", "error": error, "request_id": request_id.as_str()});
-        let mut reply = whole(self.status, Bytes::from(envelope.to_string()));
-        let headers = reply.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        // What a browser shows of it is text that a caller may have chosen.
-        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        if let Some(seconds) = self.retry_after {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        if self.may_be_applied {
-            headers.insert("x-should-retry", HeaderValue::from_static("false"));
-        }
-        if self.closes {
-            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
-        if self.status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        reply
-    }
-}
-
-/// The answer to bytes that are no request, as it goes out: bare, and the connection's end.
-pub(crate) fn malformed(gateway: &Gateway, status: StatusCode) -> Vec<u8> {
-    gateway.metrics.request(CallClass::Refused, false, status);
-    format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").into_bytes()
-}
-
-/// An answer that is held whole.
-pub(super) fn whole(status: StatusCode, body: Bytes) -> Reply {
-    let mut reply = Response::new(ReplyBody::Whole(Some(body)));
-    *reply.status_mut() = status;
-    reply
-}
-
-impl Body for ReplyBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match self.get_mut() {
-            Self::Whole(left) => {
-                let piece = next_piece(left).filter(|piece| !piece.is_empty());
-                Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
-            }
-            Self::Relay(relay) => Pin::new(relay).poll_frame(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Whole(body) => body.as_ref().is_none_or(Bytes::is_empty),
-            Self::Relay(relay) => relay.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Whole(body) => {
-                SizeHint::with_exact(body.as_ref().map_or(0, |body| body.len() as u64))
-            }
-            Self::Relay(relay) => relay.size_hint(),
-        }
     }
 }
