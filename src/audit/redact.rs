@@ -14,10 +14,11 @@ mod violation;
 mod work;
 
 use std::borrow::Cow;
+use std::iter::Peekable;
 use std::sync::Arc;
 
 use memchr::memmem::Finder;
-use serde_json::Value;
+use serde_json::{Value, map};
 
 use self::credential::TOKEN_BYTES_MIN;
 use self::listed::At;
@@ -27,7 +28,7 @@ use self::pass::Pass;
 use crate::audit::record::RefusedBody;
 use crate::deployment::pointer::keys;
 use crate::ids::Hex;
-use crate::key::{Key, Scope, Token};
+use crate::key::{CONCEALED, Key, Scope, Token};
 use crate::provider::Provider;
 
 /// The rules of redaction under one key. They conceal nothing by themselves: a [`Redactor`] does,
@@ -149,19 +150,21 @@ impl Redactor {
     fn is_clean(&self, value: &Value, former: Option<&Value>) -> bool {
         match value {
             Value::Object(members) => {
+                let mut beside = Beside::of(former);
                 self.paired(members).is_none()
                     && members.iter().all(|(name, value)| {
-                        let former = former.and_then(|former| former.get(name));
-                        self.meaning(name, value) == Named::Plain
-                            && (former.is_some() || self.is_plain(name))
-                            && self.is_clean(value, former)
+                        let former = beside.at(name);
+                        stands(value, former)
+                            || (self.meaning(name, value) == Named::Plain
+                                && (former.is_some() || self.is_plain(name))
+                                && self.is_clean(value, former))
                     })
             }
             Value::Array(items) => {
                 let former = |index| former.and_then(|former| former.get(index));
                 items.iter().enumerate().all(|(index, item)| self.is_clean(item, former(index)))
             }
-            Value::String(text) => is_same_text(text, former) || self.is_plain(text),
+            Value::String(text) => stands(value, former) || self.is_plain(text),
             Value::Null | Value::Bool(_) | Value::Number(_) => true,
         }
     }
@@ -173,11 +176,34 @@ impl Redactor {
     }
 }
 
-/// Whether a text stood at the same place of a document that was searched.
-fn is_same_text(text: &str, former: Option<&Value>) -> bool {
-    let is_same = former.and_then(Value::as_str).is_some_and(|former| former == text);
-    work::looked(if is_same { text.len() } else { 0 });
-    is_same
+/// Whether a value without others in it stood at the same place of a document that was concealed,
+/// and was left as it is.
+fn stands(value: &Value, former: Option<&Value>) -> bool {
+    match (value, former) {
+        (Value::String(text), Some(Value::String(former))) => {
+            let is_same = text == former && !text.starts_with(CONCEALED);
+            work::looked(if is_same { text.len() } else { 0 });
+            is_same
+        }
+        (Value::Number(_) | Value::Bool(_) | Value::Null, Some(former)) => value == former,
+        _ => false,
+    }
+}
+
+/// The members of a document that was concealed, gone through beside those of another one.
+struct Beside<'f>(Option<Peekable<map::Iter<'f>>>);
+
+impl<'f> Beside<'f> {
+    fn of(former: Option<&'f Value>) -> Self {
+        Self(former.and_then(Value::as_object).map(|members| members.iter().peekable()))
+    }
+
+    /// The member of that name. Names are asked for in their order.
+    fn at(&mut self, name: &str) -> Option<&'f Value> {
+        let members = self.0.as_mut()?;
+        while members.next_if(|(former, _)| former.as_str() < name).is_some() {}
+        members.next_if(|(former, _)| former.as_str() == name).map(|(_, value)| value)
+    }
 }
 
 fn fits(wanted: &str, name: &str) -> bool {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::listed::{At, Redacted};
 use super::name::Named;
 use super::variables::is_list;
-use super::{Redactor, fits, is_same_text, text_of};
+use super::{Beside, Redactor, fits, stands, text_of};
 use crate::deployment::Object;
 
 /// The members that hold the value of what another names beside it, and how that one is called.
@@ -48,10 +48,9 @@ impl Pass<'_> {
                     self.value(item, &below, former, At::Element(&at, index));
                 }
             }
+            Value::String(_) if stands(value, former) => {}
             Value::String(text) => {
-                if !is_same_text(text, former)
-                    && let Cow::Owned(clean) = self.redactor.scrub(text)
-                {
+                if let Cow::Owned(clean) = self.redactor.scrub(text) {
                     *text = clean;
                     self.list(at);
                 }
@@ -69,18 +68,21 @@ impl Pass<'_> {
     ) {
         let paired = self.redactor.paired(members);
         self.names(members, former, at);
+        let mut beside = Beside::of(former);
         for (name, value) in members {
+            let former = beside.at(name);
             let here = At::Member(&at, name);
             let is_paired = paired
                 .is_some_and(|(paired, counted)| name == paired && !(counted && is_amount(value)));
+            // What its name means, it meant before.
+            if !is_paired && below.is_empty() && stands(value, former) {
+                continue;
+            }
             match self.redactor.meaning(name, value) {
                 _ if is_paired => self.whole(value, here),
                 Named::Variables | Named::Environment => self.variables(value, here),
                 Named::Secret | Named::Counted => self.whole(value, here),
-                Named::Plain => {
-                    let former = former.and_then(|former| former.get(name));
-                    self.value(value, &narrowed(below, name), former, here);
-                }
+                Named::Plain => self.value(value, &narrowed(below, name), former, here),
             }
         }
     }
@@ -88,8 +90,8 @@ impl Pass<'_> {
     /// Conceals credentials that stand where a member's name should.
     fn names(&mut self, members: &mut Object, former: Option<&Value>, at: At<'_>) {
         let redactor = self.redactor;
-        let is_known = |name| former.is_some_and(|former| former.get(name).is_some());
-        if members.keys().all(|name| is_known(name) || redactor.is_plain(name)) {
+        let mut beside = Beside::of(former);
+        if members.keys().all(|name| beside.at(name).is_some() || redactor.is_plain(name)) {
             return;
         }
         for (name, value) in std::mem::take(members) {
