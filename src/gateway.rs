@@ -28,6 +28,7 @@ mod relay;
 mod response;
 mod room;
 mod route;
+mod seen;
 mod snapshot;
 mod stop;
 mod tally;

@@ -4,6 +4,7 @@ use http::StatusCode;
 use http::request::Parts;
 use hyper::body::{Body as _, Incoming};
 
+use super::call::Asker;
 use super::headers::{Fields, Marks};
 use super::identify::{self, Subject};
 use super::limit::Kind;
@@ -11,7 +12,6 @@ use super::not_listed::stranger_message;
 use super::other_write::text_shown;
 use super::refusal::Refusal;
 use super::route::{self, Route, Target};
-use super::snapshot::Asker;
 use super::{ConnectionContext, RequestContext, headers, look};
 use crate::audit::record::{Event, EventKind};
 use crate::ids::Fingerprint;

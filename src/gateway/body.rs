@@ -10,12 +10,12 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body, Incoming};
 use tokio::time::timeout;
 
-use super::call::{Call, CallBody};
+use super::call::{Call, CallBody, Judged, Unfit};
 use super::refusal::Refusal;
 use super::room::{MemoryShare, members_bytes};
 use crate::audit::record::RefusedBody;
 use crate::config::Limits;
-use crate::deployment::patch::{self, Patch};
+use crate::deployment::patch;
 use crate::ids::Hex;
 use crate::key::Scope;
 use crate::offload;
@@ -33,20 +33,6 @@ pub(super) struct Patience {
     silence: Duration,
     /// For each share of it, see [`StallMeter`].
     pace: Duration,
-}
-
-/// A body that was judged, and its bytes, which are what is forwarded.
-#[derive(Clone, Debug)]
-pub(super) struct Judged {
-    pub(super) patch: Arc<Patch>,
-    pub(super) bytes: Bytes,
-}
-
-/// A body that is refused for its form.
-#[derive(Clone, Debug)]
-pub(super) struct Unfit {
-    pub(super) refusal: Refusal,
-    pub(super) body: RefusedBody,
 }
 
 impl Patience {

@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::Method;
 use http::header::{HeaderMap, HeaderValue};
 
-use super::body::{Judged, Unfit};
-use super::decide::Evaluation;
+use super::context::{ConnectionContext, Live, RequestContext};
 use super::headers::Ends;
 use super::identify::Caller;
-use super::snapshot::{Asker, Seen};
-use super::{ConnectionContext, RequestContext};
+use super::refusal::Refusal;
+use super::seen::Seen;
 use crate::audit::record::{Client, Intent, RefusedBody, Ruling};
-use crate::ids::ChangeId;
+use crate::deployment::patch::Patch;
+use crate::ids::{ChangeId, Fingerprint};
 use crate::policy::Violation;
+use crate::policy::decide::Decision;
 use crate::provider::{Operation, Provider};
 
 /// A governed call.
@@ -44,6 +46,39 @@ pub(super) enum CallBody {
     Unfit(Unfit),
     /// Not looked at: the caller may not change anything.
     Denied(Violation),
+}
+
+/// A body that was judged, and its bytes, which are what is forwarded.
+#[derive(Clone, Debug)]
+pub(super) struct Judged {
+    pub(super) patch: Arc<Patch>,
+    pub(super) bytes: Bytes,
+}
+
+/// A body that is refused for its form.
+#[derive(Clone, Debug)]
+pub(super) struct Unfit {
+    pub(super) refusal: Refusal,
+    pub(super) body: RefusedBody,
+}
+
+/// The decision on a call, and the configuration whose policy made it.
+#[derive(Clone, Debug)]
+pub(super) struct Evaluation {
+    pub(super) decision: Decision,
+    pub(super) live: Arc<Live>,
+}
+
+/// A caller who asks upstream for more than the call itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asker<'a> {
+    pub(super) connection: &'a ConnectionContext,
+    pub(super) context: &'a RequestContext,
+    pub(super) token: Fingerprint,
+    /// The caller's header, made ready for upstream.
+    pub(super) headers: &'a HeaderMap,
+    /// The caller's query.
+    pub(super) query: Option<&'a str>,
 }
 
 impl Call {
@@ -141,5 +176,11 @@ impl CallBody {
             Self::Judged(judged) => judged.bytes.len(),
             Self::Unfit(_) | Self::Denied(_) => 0,
         }
+    }
+}
+
+impl Asker<'_> {
+    pub(super) fn provider(&self) -> &'static Provider {
+        self.connection.live.config.upstream.provider
     }
 }

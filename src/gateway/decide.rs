@@ -5,10 +5,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::Live;
-use super::body::Judged;
-use super::call::Call;
-use super::snapshot::Seen;
+use super::call::{Call, Evaluation, Judged};
+use super::seen::Seen;
 use crate::audit::record::Outcome;
 use crate::deployment::diff::{self, Effect};
 use crate::deployment::digest::etag;
@@ -16,15 +14,8 @@ use crate::deployment::patch::Patch;
 use crate::deployment::predict::{Omitted, Prediction, predict};
 use crate::offload;
 use crate::policy::Violation;
-use crate::policy::decide::{Decision, Subject, decide, judge_after};
+use crate::policy::decide::{Subject, decide, judge_after};
 use crate::provider::{Operation, Provider};
-
-/// The decision on a call, and the configuration whose policy made it.
-#[derive(Clone, Debug)]
-pub(super) struct Evaluation {
-    pub(super) decision: Decision,
-    pub(super) live: Arc<Live>,
-}
 
 /// The change as it came out, beside the change as it was predicted.
 #[derive(Debug, Default)]

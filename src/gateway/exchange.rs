@@ -10,9 +10,9 @@
 
 use std::sync::Arc;
 
-use super::body::{Judged, Received};
-use super::call::{Call, CallBody};
-use super::decide::{Compared, Evaluation, compare, evaluate};
+use super::body::Received;
+use super::call::{Call, CallBody, Evaluation, Judged};
+use super::decide::{Compared, compare, evaluate};
 use super::forward::{self, Answer, ForwardError};
 use super::look::{FirstLook, introduce};
 use super::mark::{append, mark, warn, warnings};
@@ -20,7 +20,8 @@ use super::not_listed::not_listed;
 use super::refusal::Refusal;
 use super::response::Reply;
 use super::room::MemoryShare;
-use super::snapshot::{self, Seen};
+use super::seen::Seen;
+use super::snapshot;
 use super::stop::NotForwarded;
 use super::turn::{Turn, TurnError};
 use super::{body, precondition};

@@ -14,7 +14,7 @@ use super::headers::{self, Ends};
 use super::passthrough::{IDENTITY, target};
 use super::refusal::Refusal;
 use super::response::{Reply, whole};
-use super::snapshot::Seen;
+use super::seen::Seen;
 use super::{ConnectionContext, RequestContext};
 use crate::audit::record::{Outcome, UpstreamAnswer};
 use crate::config::Limits;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 
 use super::body::Received;
-use super::call::Call;
+use super::call::{Asker, Call};
 use super::forward::Answer;
 use super::identify::Subject;
 use super::known::is_of_the_message;
@@ -15,7 +15,8 @@ use super::not_listed::stranger_message;
 use super::refusal::Refusal;
 use super::response::Reply;
 use super::room::MemoryShare;
-use super::snapshot::{self, Asker, Seen, SnapshotError};
+use super::seen::Seen;
+use super::snapshot::{self, SnapshotError};
 use super::turn::{Turn, Watch};
 
 /// How old a look may be that serves as the snapshot before the change.

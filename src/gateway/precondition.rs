@@ -1,7 +1,7 @@
 //! `If-Match` on a governed call (RFC 9110, 13.1.1), against the gateway's own etag.
 
 use super::call::Call;
-use super::snapshot::Seen;
+use super::seen::Seen;
 use crate::deployment::digest::etag;
 use crate::offload;
 

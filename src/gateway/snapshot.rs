@@ -1,21 +1,15 @@
 //! The deployment as upstream shows it, read with the caller's own credential.
 
-use std::sync::Arc;
-
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, StatusCode};
-use serde_json::Value;
 
-use super::call::Call;
+use super::call::{Asker, Call};
 use super::forward::{self, Answer};
 use super::limit::Kind;
 use super::passthrough::{IDENTITY, target};
 use super::refusal::Refusal;
-use super::room::parsed_bytes;
-use super::{ConnectionContext, RequestContext};
+use super::seen::Seen;
 use crate::deployment;
-use crate::ids::Fingerprint;
-use crate::provider::Provider;
 use crate::upstream::request_body::RequestBody;
 
 /// Fields that the gateway's own GETs do not repeat, beside those of a body and conditional ones.
@@ -34,16 +28,6 @@ const NOT_REPEATED_BEGIN: [&str; 2] = ["content-", "if-"];
 /// Fields without a constant of their own: of a body's digest (RFC 9530), and of a write.
 const NOT_REPEATED_NAMES: [&str; 4] = ["digest", "idempotency-key", "repr-digest", "want-digest"];
 
-/// A deployment, and how much there is of it.
-#[derive(Clone, Debug)]
-pub(super) struct Seen {
-    pub(super) document: Arc<Value>,
-    /// Bytes of its text.
-    pub(super) bytes: usize,
-    /// Bytes that it takes in memory.
-    pub(super) parsed_bytes: usize,
-}
-
 /// Why a deployment could not be seen.
 #[derive(Debug)]
 pub(super) enum SnapshotError {
@@ -51,18 +35,6 @@ pub(super) enum SnapshotError {
     Answered(Answer),
     /// Anything else but a whole Deployment; upstream's status, where it gave one.
     Failed(Refusal, Option<StatusCode>),
-}
-
-/// Who asks, and how.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Asker<'a> {
-    pub(super) connection: &'a ConnectionContext,
-    pub(super) context: &'a RequestContext,
-    pub(super) token: Fingerprint,
-    /// The caller's header, made ready for upstream.
-    pub(super) headers: &'a HeaderMap,
-    /// The caller's query.
-    pub(super) query: Option<&'a str>,
 }
 
 /// Reads the deployment of a call.
@@ -149,17 +121,4 @@ fn query(asker: Asker<'_>, own: Option<&str>) -> Option<String> {
     let repeated = pairs.filter(|pair| listed.contains(&pair.split('=').next().unwrap_or(pair)));
     let kept: Vec<&str> = own.into_iter().chain(repeated).collect();
     (!kept.is_empty()).then(|| kept.join("&"))
-}
-
-impl Asker<'_> {
-    fn provider(&self) -> &'static Provider {
-        self.connection.live.config.upstream.provider
-    }
-}
-
-impl Seen {
-    pub(super) fn new(document: Value, bytes: usize) -> Self {
-        let parsed_bytes = parsed_bytes(&document);
-        Self { document: Arc::new(document), bytes, parsed_bytes }
-    }
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use super::Live;
-use super::call::{Call, CallBody};
-use super::decide::Evaluation;
+use super::call::{Call, CallBody, Evaluation};
 use super::forward::Answer;
 use super::identify::Subject;
 use super::mark::mark;
 use super::refusal::Refusal;
 use super::response::Reply;
-use super::snapshot::{Seen, SnapshotError};
+use super::seen::Seen;
+use super::snapshot::SnapshotError;
 use crate::audit::Unavailable;
 use crate::audit::record::{Completion, Outcome, Ruling, UpstreamAnswer};
 use crate::policy::Violation;
