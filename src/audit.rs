@@ -7,6 +7,7 @@ mod entry;
 pub mod keys;
 mod latest;
 pub mod query;
+mod question;
 mod queue;
 pub mod record;
 pub mod redact;

@@ -4,6 +4,11 @@
 
 use std::path::{Path, PathBuf};
 
+use self::circles::House;
+
+#[path = "tidy/circles.rs"]
+mod circles;
+
 const LINES_MAX: usize = 400;
 const COLUMNS_MAX: usize = 100;
 
@@ -98,6 +103,14 @@ fn only_the_clock_reads_time() {
     let words = ["SystemTime::now", "Timestamp::now", "Zoned::now"];
     let others = files("src", "rs").into_iter().filter(|(name, _)| name != "src/clock.rs");
     check(&others.flat_map(|(name, text)| naming(&name, &text, &words)).collect::<Vec<_>>());
+}
+
+#[test]
+fn no_two_files_import_each_other_in_a_circle() {
+    let files = files("src", "rs");
+    let house = House::of(&files);
+    let circles = house.circles().into_iter();
+    check(&circles.map(|circle| format!("in a circle: {}", circle.join(", "))).collect::<Vec<_>>());
 }
 
 #[test]

@@ -4,17 +4,16 @@ mod bodies;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
 
 use serde::Serialize;
-use serde_json::Value;
 
-pub use self::bodies::{BodyTexts, Texts};
-use super::record::{Change, Event, Outcome, Ruling};
+pub use self::bodies::Texts;
+pub(crate) use super::question::Text;
+pub use super::question::{ActorFilter, BodyTexts, DeploymentAt, DeploymentSummary, Filter};
+use super::record::{Change, Event};
 use super::store::{Beside, Boxed, FindError, Reads, Unclear, find};
 use crate::clock::Timestamp;
-use crate::ids::{ChangeId, Fingerprint, Hex, unhex};
-use crate::provider::Operation;
+use crate::ids::{ChangeId, Hex, unhex};
 
 /// The most items of one page.
 pub const LIMIT_MAX: u16 = 1_000;
@@ -27,48 +26,6 @@ const SEARCH_CHARS_MAX: usize = 200;
 
 /// How the text of a cursor begins: its version.
 const CURSOR_VERSION: &str = "c1_";
-
-/// Which changes are asked for; what is none is not asked.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// Of this deployment.
-    pub deployment_id: Option<String>,
-    /// By this actor: a fingerprint, or a name from `[[actor]]`.
-    pub actor: Option<ActorFilter>,
-    /// By this team.
-    pub team: Option<String>,
-    /// Of this operation.
-    pub operation: Option<Operation>,
-    /// So decided.
-    pub decision: Option<Ruling>,
-    /// So ended.
-    pub outcome: Option<Outcome>,
-    /// Breaking this rule.
-    pub rule: Option<String>,
-    /// Changing this place (a JSON Pointer) or one below it, computed fields aside.
-    pub path: Option<String>,
-    /// Of this request.
-    pub request_id: Option<String>,
-    /// Received at or after.
-    pub since: Option<Timestamp>,
-    /// Received before.
-    pub until: Option<Timestamp>,
-    /// This text, case-insensitive, in ids, names, user agent, violation messages or changed
-    /// paths.
-    pub q: Option<String>,
-    /// Whether `q` is looked for in ids and the names of actors alone: everything else is, or
-    /// repeats, what is inside a deployment.
-    pub q_in_ids: bool,
-}
-
-/// How an actor is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ActorFilter {
-    /// By token.
-    Fingerprint(Fingerprint),
-    /// By name.
-    Name(String),
-}
 
 /// A place in a list that stays the same while the list grows: opaque text outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,39 +56,6 @@ pub struct Page<T> {
     pub next_cursor: Option<String>,
     /// Whether there is a next part.
     pub has_more: bool,
-}
-
-/// What the log knows of one deployment.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct DeploymentSummary {
-    /// Its id.
-    pub id: String,
-    /// Its name in the newest snapshot, where there is one.
-    pub name: Option<String>,
-    /// How many changes are recorded.
-    pub changes: i64,
-    /// When the newest was received.
-    pub last_changed_at: Timestamp,
-    /// The newest change.
-    pub last_change: ChangeId,
-}
-
-/// JSON text as the log holds it, shared.
-pub(crate) type Text = Arc<Vec<u8>>;
-
-/// A deployment as the log last saw it at a moment.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct DeploymentAt {
-    /// Its id.
-    pub deployment_id: String,
-    /// The moment asked for.
-    pub time: Timestamp,
-    /// When the log saw it so.
-    pub seen_at: Timestamp,
-    /// The change whose before or after it is.
-    pub change: ChangeId,
-    /// The document, concealed values concealed.
-    pub deployment: Value,
 }
 
 /// A question could not be answered.

@@ -2,23 +2,12 @@
 
 use serde_json::Value;
 
-use super::{QueryError, Text};
+use super::{BodyTexts, QueryError, Text};
 use crate::audit::record::{Bodies, Change};
 use crate::audit::store::{Documents, parse};
 use crate::deployment::Object;
 use crate::deployment::diff::{Difference, diff};
 use crate::provider::Provider;
-
-/// The bodies of a change as JSON text.
-#[derive(Debug)]
-pub struct BodyTexts {
-    /// What the client sent.
-    pub patch: Option<Text>,
-    /// The deployment before.
-    pub before: Option<Text>,
-    /// The deployment after.
-    pub after: Option<Text>,
-}
 
 /// Reads the bodies of changes. Neighbours share what they have in common.
 pub struct Texts(pub(super) Documents);

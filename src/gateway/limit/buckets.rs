@@ -1,9 +1,9 @@
 //! Token buckets of one size, one for each key, bounded in number whatever keys are made up.
 //!
-//! governor does the arithmetic (GCRA, the generic cell rate algorithm): a bucket is one number, the
-//! moment at which it is full again. One that is full need not be kept. Buckets lie in shards with a
-//! lock each, and are looked through a shard at a time, so that no call waits for a look at all of
-//! them.
+//! governor does the arithmetic (GCRA, the generic cell rate algorithm): a bucket is one number,
+//! the moment at which it is full again. One that is full need not be kept. Buckets lie in shards
+//! with a lock each, and are looked through a shard at a time, so that no call waits for a look at
+//! all of them.
 
 use std::cell::Cell;
 use std::collections::HashMap;

@@ -9,7 +9,7 @@ use sqlx::Row as _;
 
 use super::asking::Asking;
 use crate::audit::document::unpack;
-use crate::audit::query::{BodyTexts, Text};
+use crate::audit::question::{BodyTexts, Text};
 use crate::audit::store::Boxed;
 
 const CHAIN: &str = "WITH RECURSIVE chain (number, digest, base, depth, body) AS (\

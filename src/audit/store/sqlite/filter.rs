@@ -2,7 +2,7 @@
 
 use sqlx::{QueryBuilder, Sqlite};
 
-use crate::audit::query::{ActorFilter, Filter};
+use crate::audit::question::{ActorFilter, Filter};
 use crate::audit::record::{Outcome, Ruling};
 use crate::clock::Timestamp;
 use crate::provider::Operation;

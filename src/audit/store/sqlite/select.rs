@@ -12,7 +12,7 @@ use super::asking::Asking;
 use super::documents::{Documents, parse};
 use super::filter::{push_filter, push_match};
 use super::{BUSY_TIMEOUT, rows};
-use crate::audit::query::{DeploymentAt, DeploymentSummary, Filter};
+use crate::audit::question::{DeploymentAt, DeploymentSummary, Filter};
 use crate::audit::record::{Change, Event};
 use crate::audit::store::Boxed;
 use crate::clock::Timestamp;

@@ -9,7 +9,7 @@ use super::select::DEPLOYMENT_AT;
 use super::*;
 use crate::audit::document::{Document, SnapshotRef, seal};
 use crate::audit::entry::{CompletionRow, IntentRow, KeptPlace};
-use crate::audit::query::Filter;
+use crate::audit::question::Filter;
 use crate::audit::record::{
     Actor, Client, Event, EventKind, Intent, Outcome, Ruling, Settlement, Unkept,
 };

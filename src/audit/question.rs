@@ -1,0 +1,97 @@
+//! The words of questions to the log and of their answers, which the store knows too.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::record::{Outcome, Ruling};
+use crate::clock::Timestamp;
+use crate::ids::{ChangeId, Fingerprint};
+use crate::provider::Operation;
+
+/// The changes that are asked for; a field that is `None` asks for nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Of this deployment.
+    pub deployment_id: Option<String>,
+    /// By this actor: a fingerprint, or a name from `[[actor]]`.
+    pub actor: Option<ActorFilter>,
+    /// By this team.
+    pub team: Option<String>,
+    /// Of this operation.
+    pub operation: Option<Operation>,
+    /// So decided.
+    pub decision: Option<Ruling>,
+    /// So ended.
+    pub outcome: Option<Outcome>,
+    /// Breaking this rule.
+    pub rule: Option<String>,
+    /// Changing this place (a JSON Pointer) or one below it, computed fields aside.
+    pub path: Option<String>,
+    /// Of this request.
+    pub request_id: Option<String>,
+    /// Received at or after.
+    pub since: Option<Timestamp>,
+    /// Received before.
+    pub until: Option<Timestamp>,
+    /// This text, case-insensitive, in ids, names, user agent, violation messages or changed
+    /// paths.
+    pub q: Option<String>,
+    /// Whether `q` is looked for in ids and the names of actors alone: everything else is, or
+    /// repeats, what is inside a deployment.
+    pub q_in_ids: bool,
+}
+
+/// How an actor is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ActorFilter {
+    /// By token.
+    Fingerprint(Fingerprint),
+    /// By name.
+    Name(String),
+}
+
+/// A deployment, as far as the log knows it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DeploymentSummary {
+    /// Its id.
+    pub id: String,
+    /// Its name in the newest snapshot, where there is one.
+    pub name: Option<String>,
+    /// How many changes are recorded.
+    pub changes: i64,
+    /// When the newest was received.
+    pub last_changed_at: Timestamp,
+    /// The newest change.
+    pub last_change: ChangeId,
+}
+
+/// JSON text as the log holds it, shared.
+pub(crate) type Text = Arc<Vec<u8>>;
+
+/// A deployment as the log last saw it at a moment.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DeploymentAt {
+    /// Its id.
+    pub deployment_id: String,
+    /// The moment asked for.
+    pub time: Timestamp,
+    /// When the log saw it so.
+    pub seen_at: Timestamp,
+    /// The change whose before or after it is.
+    pub change: ChangeId,
+    /// The document, concealed values concealed.
+    pub deployment: Value,
+}
+
+/// The bodies of a change as JSON text.
+#[derive(Debug)]
+pub struct BodyTexts {
+    /// What the client sent.
+    pub patch: Option<Text>,
+    /// The deployment before.
+    pub before: Option<Text>,
+    /// The deployment after.
+    pub after: Option<Text>,
+}
