@@ -106,7 +106,7 @@ impl Writes {
         connection: &mut SqliteConnection,
         Preparation { key, at }: Preparation,
     ) -> Result<(), sqlx::Error> {
-        migrator().run_direct(None, connection, false).await?;
+        migrator().run_direct(None, connection, false).await.map_err(of_another_version)?;
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
         let swept = sqlx::query(
             "INSERT INTO ends (seq, outcome, completed_at) SELECT seq, 'unknown', ? FROM pending",
@@ -253,6 +253,20 @@ async fn begin(
 async fn next_snapshot(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
     let number = "SELECT coalesce(max(number), 0) + 1 FROM snapshots";
     sqlx::query_scalar(number).fetch_one(connection).await
+}
+
+/// An error of the migrations; where the tables are another version's, it says so.
+fn of_another_version(error: MigrateError) -> sqlx::Error {
+    match error {
+        MigrateError::VersionMissing(_)
+        | MigrateError::VersionMismatch(_)
+        | MigrateError::VersionTooNew(..) => sqlx::Error::Configuration(
+            "its tables are those of another version of the gateway: open it with that version, or \
+             name another file in `audit.database`"
+                .into(),
+        ),
+        error => error.into(),
+    }
 }
 
 /// SQLite's primary result code, where the error is SQLite's.
