@@ -4,19 +4,16 @@
 //! is none of its business and leads every governed call through one function,
 //! `gateway::exchange`. The modules in reading order:
 
-mod alarm;
 mod certificate;
 pub mod clock;
 mod file;
 pub mod ids;
 pub mod key;
+mod net;
 mod offload;
 mod scan;
 pub mod telemetry;
-mod threads;
 mod visible;
-mod waits;
-mod wire;
 mod work;
 
 pub mod provider;

@@ -18,9 +18,9 @@ use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use super::places::Presence;
-use crate::alarm::LazyTimer;
-use crate::waits::StallMeter;
-use crate::wire::Wire;
+use crate::net::stream::Wire;
+use crate::net::throughput::StallMeter;
+use crate::net::timer::LazyTimer;
 
 /// How long a handshake may take, a whole request head, and a connection be idle.
 const HEAD_WAIT: Duration = Duration::from_secs(10);

@@ -26,7 +26,7 @@ use super::latest::Latest;
 use super::queue::{Ends, Queued, Queues, Tally};
 use super::store::{Fault, Lock, Writes};
 use crate::clock::Clock;
-use crate::threads::spawn;
+use crate::net::thread::spawn;
 use crate::visible::chain;
 
 /// The most commands in one transaction, and the most endings beside them.

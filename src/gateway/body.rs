@@ -11,16 +11,16 @@ use hyper::body::{Body, Incoming};
 use tokio::time::timeout;
 
 use super::call::{Call, CallBody, Judged, Unfit};
+use super::memory::{MemoryShare, members_bytes};
 use super::refusal::Refusal;
-use super::room::{MemoryShare, members_bytes};
 use crate::audit::record::RefusedBody;
 use crate::config::Limits;
 use crate::deployment::patch;
 use crate::ids::Hex;
 use crate::key::Scope;
+use crate::net::throughput::StallMeter;
 use crate::offload;
 use crate::provider::Operation;
-use crate::waits::StallMeter;
 
 /// The most of a refused body that is read, in bytes, and for how long.
 const DISCARDED_BYTES_MAX: usize = 64 << 20;

@@ -11,7 +11,7 @@ use super::headers::{Called, Ends};
 use super::identify::{Address, Caller, LastCaller, Subject};
 use super::known::KnownCallers;
 use super::limit::{KeptBytes, Limiter, RateLimitStatus, RefusedCredentials, Told};
-use super::room::MemoryBudget;
+use super::memory::MemoryBudget;
 use super::tally::Tally;
 use super::turn::Turns;
 use super::underway::Exchanges;

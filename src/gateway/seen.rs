@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::room::parsed_bytes;
+use super::memory::parsed_bytes;
 
 /// A deployment, and how much there is of it.
 #[derive(Clone, Debug)]

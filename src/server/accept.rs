@@ -21,8 +21,8 @@ use super::stopped;
 use super::tasks::Running;
 use super::tls::Certificate;
 use crate::gateway::{Gateway, Pool, SWEEP_EVERY, network};
-use crate::threads::spawn;
-use crate::wire::Wire;
+use crate::net::stream::Wire;
+use crate::net::thread::spawn;
 
 /// How many connections the kernel holds before they are accepted.
 const BACKLOG: i32 = 1024;

@@ -28,7 +28,7 @@ use super::peer::Peer;
 use super::sending::{Answers, Sending};
 use crate::config::Limits;
 use crate::gateway::{ConnectionContext, answer};
-use crate::wire::{ALPN_H2, Wire};
+use crate::net::stream::{ALPN_H2, Wire};
 
 /// How long a new connection may say nothing, its handshake included: who has not asked anything
 /// yet gets less time than who rests between two requests.

@@ -14,9 +14,9 @@ use super::framing::{Framing, Malformed};
 use super::guard::{Guarded, Requests};
 use super::malformed::malformed;
 use super::peer::Peer;
-use crate::alarm::LazyTimer;
 use crate::gateway::Gateway;
-use crate::waits::SHARE_BYTES;
+use crate::net::throughput::SHARE_BYTES;
+use crate::net::timer::LazyTimer;
 
 /// How soon, and at last how often, it is looked whether the requests before are answered: the
 /// parser does not always ask again by itself.

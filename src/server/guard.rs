@@ -14,9 +14,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::control_frames::{ControlFrameBudget, Noise};
-use crate::alarm::LazyTimer;
-use crate::waits::StallMeter;
-use crate::wire::Wire;
+use crate::net::stream::Wire;
+use crate::net::throughput::StallMeter;
+use crate::net::timer::LazyTimer;
 
 /// What a client gets whose request head takes too long.
 pub(super) const TOO_SLOW: &[u8] =

@@ -10,7 +10,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::clock::Timestamp;
 use crate::config::{Config, Listen, TlsFiles, files};
 use crate::file;
-use crate::wire::{ALPN_H2, ALPN_HTTP_1_1};
+use crate::net::stream::{ALPN_H2, ALPN_HTTP_1_1};
 
 /// The suites preferred to all others (RFC 8446, B.4; RFC 5289, 3.2).
 const AES_128_SHA_256: [CipherSuite; 3] = [

@@ -16,7 +16,7 @@ use super::endpoint::{DialError, Dialer, FarEnd};
 use super::http1::Http1Connection;
 use super::http2::STREAMS_MAX;
 use super::request_body::RequestBody;
-use crate::wire::{ALPN_H2, Wire};
+use crate::net::stream::{ALPN_H2, Wire};
 
 /// How long the next address waits for the former (RFC 8305, 5: Connection Attempt Delay).
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);

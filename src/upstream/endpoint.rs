@@ -15,7 +15,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::config::{Origin, Upstream};
 use crate::file;
-use crate::wire::{ALPN_H2, ALPN_HTTP_1_1};
+use crate::net::stream::{ALPN_H2, ALPN_HTTP_1_1};
 
 /// The most addresses of which a doubt is remembered.
 const DOUBTED_MAX: usize = 64;

@@ -22,8 +22,8 @@ use tokio::time::{Instant, timeout};
 
 use super::endpoint::{Dialer, FarEnd};
 use super::request_body::{Progress, RequestBody};
-use crate::alarm::LazyTimer;
-use crate::wire::Wire;
+use crate::net::stream::Wire;
+use crate::net::timer::LazyTimer;
 
 /// How long an idle line may take to be ready.
 const READY_WITHIN: Duration = Duration::from_millis(50);

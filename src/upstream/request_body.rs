@@ -12,9 +12,9 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use crate::alarm::LazyTimer;
 use crate::config::Limits;
-use crate::waits::StallMeter;
+use crate::net::throughput::StallMeter;
+use crate::net::timer::LazyTimer;
 
 /// The most of a body held whole that is handed on at once, in bytes: a connection copies it behind
 /// the head, and keeps room for the largest that it has copied.
