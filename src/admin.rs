@@ -1,4 +1,4 @@
-//! What operators ask, on a listener of its own: the log, health, metrics.
+//! The operators' API, on a listener of its own: the log, health, metrics.
 //!
 //! Everything here reads. A path that is not plainly open to everybody asks for an admin token,
 //! an unknown path too, so that a route that is forgotten below is closed rather than open.
@@ -38,7 +38,7 @@ use crate::config::AdminToken;
 /// The API's description (OpenAPI 3.1) as JSON.
 pub const OPENAPI: &str = include_str!("admin/openapi.json");
 
-/// What the admin API works with. Clones share it.
+/// The parts that the admin API works with. Clones share them.
 #[derive(Clone)]
 pub struct AdminState {
     /// The log.

@@ -51,12 +51,12 @@ use crate::provider::Provider;
 /// How long a record waits for the store. A store that hangs must not hang its callers.
 const ANSWER_WAIT: Duration = Duration::from_secs(5);
 
-/// What the log needs to know to start.
+/// The settings that the log starts with.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The SQLite file.
     pub database: PathBuf,
-    /// Whose deployments.
+    /// The provider whose deployments they are.
     pub provider: &'static Provider,
     /// JSON Pointers below a deployment whose values are concealed, beside the provider's own.
     pub redact: Vec<String>,
@@ -92,7 +92,7 @@ pub struct Unavailable {
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
-/// What keeps a record from the store, where it is not the store itself.
+/// A reason, beside a fault of the store, that keeps a record from it.
 #[derive(Debug, thiserror::Error)]
 enum Congestion {
     #[error("too many changes are open")]
@@ -111,7 +111,7 @@ pub enum StartError {
     Held {
         /// The database.
         database: String,
-        /// What the lock file says of the holder.
+        /// The holder, as the lock file names it.
         holder: String,
     },
     /// It is that of another key, or no log at all.
@@ -122,7 +122,7 @@ pub enum StartError {
     Store {
         /// The database.
         database: String,
-        /// What the store said.
+        /// The store's error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
@@ -145,7 +145,7 @@ pub struct FoundAfter {
     pub last: ChangeId,
 }
 
-/// What the log has done and has before it, for metrics.
+/// The work that the log has done and has before it, for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Transactions committed.
@@ -220,7 +220,7 @@ impl Audit {
         self.shared.redaction.store(Arc::new(redaction));
     }
 
-    /// What conceals the secrets of the call that asks for this.
+    /// The redactor for the secrets of a call.
     fn redactor_of(&self, intent: &Intent) -> Redactor {
         let deployment_id = intent.deployment_id.as_deref();
         let scope = Scope::of_call(deployment_id, intent.actor.fingerprint);
@@ -314,7 +314,7 @@ impl Audit {
         *self.shared.found_after.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the log has done and has before it.
+    /// The work that the log has done and has before it.
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.shared.queues.counters()

@@ -68,7 +68,7 @@ pub struct Environment(Vec<(String, String)>);
 /// Why a command ends with another code than 0.
 #[derive(Debug)]
 pub enum Failure {
-    /// What was asked about does not hold: a failed test, a broken log. Code 1.
+    /// The thing asked about does not hold: a failed test, a broken log. Code 1.
     NotHeld(anyhow::Error),
     /// Bad usage or bad configuration. Code 2.
     Usage(anyhow::Error),

@@ -13,7 +13,7 @@ pub struct Timestamp(i64);
 #[derive(Debug, thiserror::Error)]
 #[error("{text:?} is not an RFC 3339 time such as 2026-06-14T08:58:11Z")]
 pub struct BadTimestamp {
-    /// What was given, cut to 64 characters.
+    /// The text that was given, cut to 64 characters.
     pub text: String,
 }
 
@@ -68,9 +68,9 @@ impl serde::Serialize for Timestamp {
 /// The same moment on both of a clock's faces.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
-    /// What is recorded and told.
+    /// The time that is recorded and told.
     pub at: Timestamp,
-    /// What durations are measured from.
+    /// The instant that durations are measured from.
     pub instant: Instant,
 }
 

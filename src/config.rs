@@ -25,7 +25,7 @@ use crate::ids::Fingerprint;
 use crate::policy::Policy;
 use crate::provider::Provider;
 
-/// What the configuration file, the environment and the policy file say, checked as a whole.
+/// The configuration file, the environment and the policy file, checked as a whole.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `[listen]`.
@@ -46,7 +46,7 @@ pub struct Config {
     pub admin_tokens: Vec<AdminToken>,
     /// `redact.pointers`: JSON Pointers (RFC 6901) below a deployment.
     pub redact: Vec<String>,
-    /// What was typed, key by key, as text: what tells two configurations apart.
+    /// The typed values, key by key, as text: they tell two configurations apart.
     pub typed: BTreeMap<&'static str, String>,
     /// Files that were read to make this: a change of theirs is a reason to read again.
     pub files: Vec<PathBuf>,
@@ -84,7 +84,7 @@ pub struct Listen {
     pub tls: Option<TlsFiles>,
     /// `[listen.admin_tls]`, for the admin listener.
     pub admin_tls: Option<TlsFiles>,
-    /// Whose `X-Forwarded-For` is believed.
+    /// The networks whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
 }
 
@@ -108,7 +108,7 @@ pub struct TlsFiles {
 /// `[upstream]`.
 #[derive(Clone, Debug)]
 pub struct Upstream {
-    /// Whose API it is.
+    /// The provider whose API it is.
     pub provider: &'static Provider,
     /// Where it is.
     pub origin: Origin,
@@ -218,7 +218,7 @@ pub struct Actors {
     pub known: HashMap<Fingerprint, ActorName>,
 }
 
-/// What `[[actor]]` says of a token's holder.
+/// The holder of a token, as `[[actor]]` names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActorName {
     /// The holder.
@@ -230,15 +230,15 @@ pub struct ActorName {
 /// One `[[admin.token]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminToken {
-    /// Whose it is.
+    /// The name of its holder.
     pub name: String,
-    /// What it may do.
+    /// The role of its holder.
     pub role: Role,
     /// SHA-256 of the token.
     pub sha256: [u8; 32],
 }
 
-/// What an admin token may do; each role may do what the former may.
+/// The rights of an admin token; each role may do what the former may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// Sees that something changed, no bodies.

@@ -66,7 +66,7 @@ pub(crate) use crate::upstream::pool::{Pool, SWEEP_EVERY};
 /// The start of the names in [`RATE_LIMITS`].
 const RATE_LIMIT: &str = "x-ratelimit-";
 
-/// What tells of a limit, in the order of [`Told::values`].
+/// The header fields that tell of a limit, in the order of [`Told::values`].
 const RATE_LIMITS: [HeaderName; 3] = [
     HeaderName::from_static("x-ratelimit-limit"),
     HeaderName::from_static("x-ratelimit-remaining"),

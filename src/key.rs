@@ -79,7 +79,7 @@ pub enum Scope {
     Deployment(Arc<str>),
     /// The calls of one actor that are about no deployment yet, or about none.
     Actor(Fingerprint),
-    /// What the gateway itself says, of nobody's call.
+    /// The gateway's own words, of nobody's call.
     Gateway,
 }
 
@@ -111,7 +111,7 @@ pub enum KeyError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         source: io::Error,
     },
     /// The file does not hold a key.

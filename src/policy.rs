@@ -31,7 +31,7 @@ impl Policy {
     }
 }
 
-/// What a violated rule does to the call, the mildest first.
+/// The effect of a violated rule on the call, the mildest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Enforcement {
@@ -48,11 +48,11 @@ pub enum Enforcement {
 pub struct Violation {
     /// `timezones`, `metadata.forbidden_keys`, `metadata.protected_keys`, `metadata.key_pattern`.
     pub rule: String,
-    /// What the rule asks for.
+    /// The effect that the rule asks for.
     pub enforcement: Enforcement,
     /// JSON Pointer of the place.
     pub path: String,
-    /// What is wrong and what would be right, in one sentence.
+    /// A sentence that says what is wrong and what would be right.
     pub message: String,
     /// The offending value, where there is one.
     #[serde(skip_serializing_if = "Option::is_none", default)]

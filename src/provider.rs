@@ -7,7 +7,7 @@ mod qoder;
 
 use std::fmt;
 
-/// What Changegate knows of one provider's deployments API.
+/// One provider's deployments API, as data.
 #[derive(Debug)]
 pub struct Provider {
     /// The name that configuration and records use, such as `qoder-cn`.
@@ -23,7 +23,7 @@ pub struct Provider {
     pub request_id_header: Option<&'static str>,
     /// The longest governed body by default, in bytes.
     pub body_bytes_max: usize,
-    /// What an update does to each field; a field that is not named is replaced and clearable.
+    /// The effect of an update on each field; a field that is not named is replaced and clearable.
     pub fields: &'static [Field],
     /// JSON Pointers (RFC 6901) of what the server changes by itself.
     pub computed: &'static [&'static str],
@@ -108,7 +108,7 @@ static FIELDS: [Field; 18] = [
     Field { name: "paused_reason", update: Update::Computed },
 ];
 
-/// What a server of the shared shape changes by itself. `/status` and `/paused_reason` are a
+/// The places that a server of this shape changes by itself. `/status` and `/paused_reason` are a
 /// client's doing only where the operation is pause or unpause.
 static COMPUTED: [&str; 6] = [
     "/updated_at",
@@ -157,7 +157,7 @@ impl Provider {
         Self::ALL.into_iter().find(|provider| provider.name == name)
     }
 
-    /// What an update does to the field `name`.
+    /// The effect of an update on the field `name`.
     #[must_use]
     pub fn update_of(&self, name: &str) -> Update {
         self.fields.iter().find(|field| field.name == name).map_or(Update::Replace, |f| f.update)

@@ -85,7 +85,7 @@ pub enum ServeError {
         what: &'static str,
         /// The address.
         address: SocketAddr,
-        /// What the operating system said.
+        /// The operating system's error.
         source: io::Error,
     },
     /// The key file can't be used, or the log was written under another key.

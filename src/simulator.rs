@@ -51,18 +51,18 @@ const CONNECTIONS_MAX: usize = 10_000;
 /// How long accepting rests after the operating system has refused a connection.
 const ACCEPT_RESTS: Duration = Duration::from_millis(10);
 
-/// What a simulator is to be like.
+/// The options of a simulator.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Where it listens; port 0 takes any free one.
     pub listen: SocketAddr,
-    /// Whose API it speaks.
+    /// The provider whose API it speaks.
     pub provider: &'static Provider,
     /// The only tokens that it takes. Where there are none it takes each one that starts with
     /// `pt-` (for Claude, `sk-ant-` too) and holds neither `invalid` nor `expired`. A token that
     /// holds `readonly` may not write.
     pub tokens: Vec<String>,
-    /// What goes wrong from the start.
+    /// The faults that are there from the start.
     pub faults: Vec<Fault>,
     /// Where its time comes from.
     pub clock: Clock,
@@ -112,7 +112,7 @@ impl Simulator {
         self.address
     }
 
-    /// What it holds.
+    /// The state that it holds.
     #[must_use]
     pub const fn state(&self) -> &State {
         &self.state

@@ -1,4 +1,4 @@
-//! What the gateway says of itself: log lines and metrics.
+//! The gateway's word on itself: log lines and metrics.
 
 mod line;
 mod sink;
@@ -60,7 +60,7 @@ fn tell_of_panic(panic: &panic::PanicHookInfo<'_>) {
     tracing::error!(panic, place, thread, "a thread has panicked: a bug, please report it");
 }
 
-/// What became of a call at the gateway's door.
+/// The class of a call, by what became of it at the gateway's door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CallClass {
     Governed,
@@ -86,7 +86,7 @@ pub struct Metrics {
     log: LogGauges,
 }
 
-/// What the log says of itself, copied when the metrics are read.
+/// The log's own counts, copied when the metrics are read.
 #[derive(Debug, Default)]
 struct LogGauges {
     commits: Gauge,

@@ -1,4 +1,4 @@
-//! What must hold of any bytes: one function per target of `fuzz/`, which throws bytes at it. The
+//! Properties of any bytes: one function per target of `fuzz/`, which throws bytes at it. The
 //! tests below give each all that is kept in its corpus. No program holds any of this.
 //!
 //! A function panics where something does not hold; that it panics nowhere else is the first thing

@@ -1,4 +1,4 @@
-//! Who may ask. Without configured tokens the listener is on loopback only (the configuration's
+//! Access to the API. Without tokens the listener is on loopback only (the configuration's
 //! check sees to it), and then what must be kept out is a web page in the operator's browser.
 
 use std::sync::Arc;
@@ -71,7 +71,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
-/// Whose token it is. All of them are compared whole, so that the time taken tells nothing.
+/// The holder of a token. All of them are compared whole, so that the time taken tells nothing.
 fn holder<'a>(tokens: &'a [AdminToken], token: &str) -> Option<&'a AdminToken> {
     let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
     let mut place = u32::MAX;

@@ -1,4 +1,4 @@
-//! What an operator gets: JSON, or a problem in the envelope that clients of the proxy know too.
+//! Answers to operators: JSON, or a problem in the envelope that clients of the proxy know too.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::audit::query::QueryError;
 /// The most characters of a query key that is repeated to its sender.
 const PARAM_CHARS_MAX: usize = 64;
 
-/// What a browser may do with an answer that it shows as a page. `frame-ancestors`, `base-uri` and
+/// The rights of a browser that shows an answer as a page. `frame-ancestors`, `base-uri` and
 /// `form-action` do not follow from `default-src`.
 const CONTENT_SECURITY_POLICY: &str =
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -146,7 +146,7 @@ pub(super) async fn only_reads() -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "invalid_request_error", message)
 }
 
-/// What every answer says to a browser: keep nothing, guess nothing, run nothing, frame nothing.
+/// Tells a browser, in every answer: keep nothing, guess nothing, run nothing, frame nothing.
 pub(super) fn harden(answer: &mut Response) {
     let headers = answer.headers_mut();
     for (name, value) in [

@@ -1,4 +1,4 @@
-//! What a filter's text means, for the API's query and the command line's options alike.
+//! The meaning of a filter's text, for the API's query and the command line's options alike.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ const SEARCH_CHARS_MAX: usize = 200;
 pub struct BadFilter {
     /// Which filter, by its name in a query.
     pub param: &'static str,
-    /// What to write instead.
+    /// The text to write instead.
     pub fix: &'static str,
 }
 

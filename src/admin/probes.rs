@@ -1,4 +1,4 @@
-//! What machines ask: whether the gateway lives, whether it can work, how it fares.
+//! Probes of machines: whether the gateway lives, whether it can work, how it fares.
 
 use axum::Json;
 use axum::extract::State;

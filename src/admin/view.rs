@@ -2,7 +2,7 @@
 //! something changed, when, by whom and what came of it, and nothing of what is inside a
 //! deployment.
 //!
-//! What a viewer sees is listed here, member by member: one that a record gains later is hidden
+//! The members that a viewer sees, each listed: one that a record gains later is hidden
 //! until it is listed as well.
 
 use serde::Serialize;

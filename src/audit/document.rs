@@ -43,7 +43,7 @@ pub(super) struct Stored {
 #[derive(Debug)]
 pub(super) struct Snapshot {
     pub(super) digest: [u8; 32],
-    /// What its text is compressed against.
+    /// The snapshot that its text is compressed against; `None` where it stands alone.
     pub(super) base: Option<Stored>,
     /// One zstd frame.
     pub(super) body: Vec<u8>,
@@ -114,7 +114,7 @@ fn pack_against(base: &[u8], text: &[u8]) -> io::Result<Vec<u8>> {
     packed(text, |packer, body| packer.compress_using_dict(body, text, base, LEVEL))
 }
 
-/// What `pack` makes of `text`.
+/// The frame that `pack` makes of `text`.
 fn packed(
     text: &[u8],
     pack: impl FnOnce(&mut CCtx<'static>, &mut Vec<u8>) -> SafeResult,

@@ -1,4 +1,4 @@
-//! What is written, ready to be written: redacted, in its canonical text, compressed. Made on the
+//! Rows ready to be written: redacted, in canonical text, compressed. Made on the
 //! caller's task, so that the writer only writes.
 
 use std::collections::HashSet;
@@ -35,7 +35,7 @@ pub(super) enum Entry {
     Completion(Box<CompletionRow>),
     /// A change that is opened and ended at once.
     Whole(Box<IntentRow>, Box<CompletionRow>),
-    /// What a snapshot told of the change at this place. The first word counts.
+    /// The word of a snapshot on the change at this place. The first word counts.
     Settling(i64, Settlement),
     /// Something that is no governed call.
     Happening(Box<Event>),
@@ -58,7 +58,7 @@ pub(super) struct IntentRow {
 #[derive(Debug)]
 pub(super) struct CompletionRow {
     pub(super) id: ChangeId,
-    /// Whose deployment, as it is stored; on a create only the completion knows.
+    /// The id of the deployment, as it is stored; on a create only the completion knows.
     pub(super) deployment_id: Option<String>,
     pub(super) completion: Completion,
     pub(super) after: Option<SnapshotRef>,
@@ -77,12 +77,12 @@ pub(super) struct Before {
     pub(super) stored: Option<Stored>,
 }
 
-/// What a change began with, redacted: what its after is compared with.
+/// The beginning of a change, redacted: its after is compared with it.
 #[derive(Debug, Default)]
 pub(super) struct Former {
     /// The deployment before.
     pub(super) before: Option<Before>,
-    /// What the patch sets where the provider computes.
+    /// The part of the patch that sets computed places.
     pub(super) sets_computed: Object,
 }
 

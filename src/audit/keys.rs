@@ -8,7 +8,7 @@ use super::{StartError, take};
 use crate::clock::Clock;
 use crate::key::{self, Key, KeyId, Staged};
 
-/// What a user does who has not got the key any more.
+/// The fix for a user who has lost the key.
 macro_rules! rotate {
     () => {
         "run `changegate key rotate --config FILE` to go on under a new one"
@@ -72,7 +72,7 @@ pub enum KeyError {
     Store {
         /// The database.
         database: PathBuf,
-        /// What the store said.
+        /// The store's error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// There is no log yet.

@@ -9,7 +9,7 @@ use super::document::{Document, Stored};
 /// The most deployments that are remembered. A forgotten one is stored whole again.
 const DEPLOYMENTS_MAX: usize = 32_768;
 
-/// What is in the log of each deployment.
+/// The newest snapshot in the log of each deployment.
 #[derive(Debug, Default)]
 pub(super) struct Latest {
     known: Mutex<HashMap<String, Known>>,

@@ -43,7 +43,7 @@ pub struct PageRequest {
     /// At most so many, 1 to 1,000 ([`LIMIT_MAX`]); of changes with bodies at most 100
     /// ([`BODIES_LIMIT_MAX`]). What lies outside is taken as the nearest that does not.
     pub limit: u16,
-    /// What comes after this place.
+    /// The place that the part begins behind; `None` for the first part.
     pub cursor: Option<Cursor>,
 }
 

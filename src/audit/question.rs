@@ -88,7 +88,7 @@ pub struct DeploymentAt {
 /// The bodies of a change as JSON text.
 #[derive(Debug)]
 pub struct BodyTexts {
-    /// What the client sent.
+    /// The body that the client sent.
     pub patch: Option<Text>,
     /// The deployment before.
     pub before: Option<Text>,

@@ -55,7 +55,7 @@ pub(super) struct Ends {
     pub(super) health: watch::Sender<Health>,
 }
 
-/// What both sides know.
+/// The counts that both sides of the queues know.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) commits: AtomicU64,
@@ -223,7 +223,7 @@ impl Tally {
 }
 
 impl Gap {
-    /// What is lost with an event: itself, or all that it tells of.
+    /// The number of events lost with one: itself, or all that it tells of.
     fn of(event: &Event) -> Self {
         let one = Self { count: 1, since: event.at, until: event.at };
         if event.kind != EventKind::Dropped {

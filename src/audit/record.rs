@@ -1,4 +1,4 @@
-//! What is recorded: a [`Change`] for every governed call, an [`Event`] for the rest.
+//! Records: a [`Change`] for every governed call, an [`Event`] for the rest.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::key::Token;
 use crate::policy::Violation;
 use crate::provider::Operation;
 
-/// Who made a call.
+/// The actor that made a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Actor {
     /// Stands for the token.
@@ -34,7 +34,7 @@ pub struct Client {
     pub user_agent: Option<String>,
 }
 
-/// What the gateway decided.
+/// The gateway's decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Ruling {
@@ -98,7 +98,7 @@ impl Outcome {
     }
 }
 
-/// What upstream answered.
+/// Upstream's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UpstreamAnswer {
     /// The HTTP status, where there was an answer.
@@ -107,7 +107,7 @@ pub struct UpstreamAnswer {
     pub request_id: Option<String>,
 }
 
-/// What is kept of a body that is not kept itself.
+/// The size and digest of a body that is not kept itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusedBody {
     /// How many bytes it had, as far as it was read or announced.
@@ -120,7 +120,7 @@ pub struct RefusedBody {
 /// and keyed digest is, and findings beyond what a record holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unkept {
-    /// What the client sent.
+    /// The body that the client sent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub patch: Option<RefusedBody>,
     /// The deployment before.
@@ -147,7 +147,7 @@ fn is_zero(number: &usize) -> bool {
     *number == 0
 }
 
-/// What is written down before anything is forwarded. Bodies are as the client and upstream sent
+/// The record written before anything is forwarded. Bodies are as the client and upstream sent
 /// them: the audit redacts them before they leave the caller's hands.
 #[derive(Clone, Debug)]
 pub struct Intent {
@@ -155,13 +155,13 @@ pub struct Intent {
     pub id: ChangeId,
     /// The provider's name.
     pub provider: &'static str,
-    /// What is asked.
+    /// The operation that is asked for.
     pub operation: Operation,
     /// The call's method: an update by PUT may remove what it leaves out.
     pub method: Method,
-    /// Whose deployment; none on create.
+    /// The id of the deployment; `None` on create.
     pub deployment_id: Option<String>,
-    /// Who asks.
+    /// The actor that asks.
     pub actor: Actor,
     /// The token it was asked with: never stored, but concealed wherever a body repeats it.
     pub token: Token,
@@ -171,7 +171,7 @@ pub struct Intent {
     pub request_id: RequestId,
     /// When its head was read.
     pub received_at: Timestamp,
-    /// What the gateway decided.
+    /// The gateway's decision.
     pub ruling: Ruling,
     /// Rules broken.
     pub violations: Vec<Violation>,
@@ -193,14 +193,14 @@ pub struct Intent {
     pub is_kept: bool,
 }
 
-/// What is written down when the call has ended.
+/// The record that is written when the call has ended.
 #[derive(Clone, Debug)]
 pub struct Completion {
     /// When.
     pub completed_at: Timestamp,
     /// How.
     pub outcome: Outcome,
-    /// What upstream said.
+    /// Upstream's answer; `None` where nothing was forwarded.
     pub upstream: Option<UpstreamAnswer>,
     /// The new deployment's id, on create.
     pub deployment_id: Option<String>,
@@ -213,7 +213,7 @@ pub struct Completion {
     pub after_violations: Vec<Violation>,
 }
 
-/// What a later snapshot told of a change with an unclear end.
+/// The word of a later snapshot on a change with an unclear end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Settlement {
     /// `chg_…` of the call whose snapshot told, or `answer` for a GET right after the call.
@@ -233,14 +233,14 @@ pub struct Change {
     pub seq: i64,
     /// The provider's name.
     pub provider: String,
-    /// What was asked.
+    /// The operation that was asked for.
     pub operation: Operation,
     /// The call's method.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
-    /// Whose deployment.
+    /// The id of the deployment.
     pub deployment_id: Option<String>,
-    /// Who asked.
+    /// The actor that asked.
     pub actor: Actor,
     /// From where.
     pub client: Client,
@@ -250,7 +250,7 @@ pub struct Change {
     pub received_at: Timestamp,
     /// When it ended; none while pending.
     pub completed_at: Option<Timestamp>,
-    /// What the gateway decided.
+    /// The gateway's decision.
     pub decision: Ruling,
     /// Rules broken.
     pub violations: Vec<Violation>,
@@ -262,15 +262,15 @@ pub struct Change {
     pub after_violations: Vec<Violation>,
     /// How it ended.
     pub outcome: Outcome,
-    /// What a later snapshot told, where the end was unclear.
+    /// The word of a later snapshot, where the end was unclear.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub settled: Option<Settlement>,
-    /// What upstream answered; `None` where nothing was forwarded.
+    /// Upstream's answer; `None` where nothing was forwarded.
     pub upstream: Option<UpstreamAnswer>,
     /// The bodies; absent in lists and for viewers.
     #[serde(flatten)]
     pub bodies: Option<Bodies>,
-    /// What is kept of a body that was not one strict object.
+    /// The size and digest of a body that was not one strict object.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<RefusedBody>,
     /// Sizes and digests in place of bodies, of which the caller had more than
@@ -288,7 +288,7 @@ pub struct Change {
 /// The parts of a [`Change`] that show what is inside a deployment.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Bodies {
-    /// What the client sent.
+    /// The body that the client sent.
     pub patch: Option<Value>,
     /// The deployment before.
     pub before: Option<Value>,
@@ -303,15 +303,15 @@ pub struct Bodies {
 pub struct Event {
     /// When.
     pub at: Timestamp,
-    /// What kind.
+    /// The kind.
     pub kind: EventKind,
-    /// Who, where it is known.
+    /// The actor, where it is known.
     pub actor: Option<Actor>,
     /// From where, where it is known.
     pub client_ip: Option<String>,
     /// The request's id, where there was one.
     pub request_id: Option<String>,
-    /// What happened, as a flat JSON object; bounded by its maker.
+    /// The facts, as a flat JSON object; bounded by its maker.
     pub detail: Value,
 }
 

@@ -78,7 +78,7 @@ impl Redaction {
         Self { rules: Arc::new(Rules { key, names, pointers }) }
     }
 
-    /// What conceals by these rules within `scope`.
+    /// The redactor by these rules within `scope`.
     #[must_use]
     pub fn within(&self, scope: Scope) -> Redactor {
         Redactor { rules: Arc::clone(&self.rules), scope, own: None }

@@ -23,7 +23,7 @@ use crate::provider::Provider;
 /// twice as long as the gateway itself waits for one. What is not done until then says nothing.
 const AT_WORK_MAX: Duration = Duration::from_mins(2);
 
-/// Whose look at a deployment tells of its unclear changes.
+/// A look at a deployment that tells of its unclear changes.
 #[derive(Clone, Copy, Debug)]
 pub struct Look {
     /// The change whose snapshot it is.
@@ -126,7 +126,7 @@ fn compare(
     unclear.into_iter().map(compare).collect()
 }
 
-/// What the log holds of unclear changes.
+/// The unclear changes that the log holds.
 pub(super) async fn unsettled(reader: &Reader) -> Result<Unsettled, Boxed> {
     let unsettled = Unsettled::default();
     let limit = i64::try_from(DEPLOYMENTS_MAX).unwrap_or(i64::MAX);
@@ -136,7 +136,7 @@ pub(super) async fn unsettled(reader: &Reader) -> Result<Unsettled, Boxed> {
     Ok(unsettled)
 }
 
-/// What a snapshot tells of a change, both without their secrets.
+/// The word of a snapshot on a change, both without their secrets.
 fn told(change: &Unclear, snapshot: &Value) -> Applied {
     if change.overtaken {
         return None;

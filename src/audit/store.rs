@@ -47,7 +47,7 @@ impl Fault {
         Self::Unsure(Arc::new(error))
     }
 
-    /// What a statement's error means for its batch.
+    /// The fault of a batch one of whose statements broke.
     fn of_statement(error: sqlx::Error) -> Self {
         // SQLITE_TOOBIG, SQLITE_CONSTRAINT (a trigger's refusal too), SQLITE_MISMATCH.
         let refused = matches!(sqlite::primary_code(&error), Some(18..=20))

@@ -77,7 +77,7 @@ fn intent(deployment_id: &str) -> Intent {
     }
 }
 
-/// What a call asks for, as its intent holds it.
+/// The patch of a call, as its intent holds it.
 fn asked(patch: &Value) -> Arc<Patch> {
     Arc::new(Patch { object: patch.as_object().cloned().unwrap_or_default() })
 }

@@ -31,7 +31,7 @@ pub struct Ticket {
     is_kept: bool,
     /// How long its bodies are, in bytes.
     bytes: usize,
-    /// What the change began with.
+    /// The beginning of the change.
     former: Former,
     /// Where the completion goes; none once it has gone.
     place: Option<mpsc::OwnedPermit<Queued>>,

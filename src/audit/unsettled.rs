@@ -20,7 +20,7 @@ struct Known {
 }
 
 impl Unsettled {
-    /// What is known where the log could not be read: nothing.
+    /// The state where the log could not be read: nothing is known.
     pub(super) fn unread() -> Self {
         let known = Known { beyond: true, ..Known::default() };
         Self { known: Mutex::new(known) }

@@ -19,7 +19,7 @@ use crate::audit::query::{Filter, QueryError, Reader};
 use crate::audit::record::Change;
 use crate::clock::{Clock, Timestamp};
 
-/// What can be asked of the log.
+/// The questions that can be asked of the log.
 #[derive(Debug, clap::Subcommand)]
 pub enum AuditCommand {
     /// Lists changes, or events, newest first.

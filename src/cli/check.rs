@@ -43,7 +43,7 @@ pub fn run(arguments: &CheckArgs, environment: &Environment) -> Result<(), Failu
     if arguments.json { Ok(()) } else { print::line(summary(path, &config)) }
 }
 
-/// What is wrong with the key of the log, which only a start would find.
+/// A complaint about the key of the log, which only a start would find.
 fn key_warning(path: &Path, config: &Config) -> Result<Option<Complaint>, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("can't start").map_err(Failure::NotCarriedOut)?;

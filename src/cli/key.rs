@@ -7,7 +7,7 @@ use super::{ConfigFile, Environment, Failure, load_config, print};
 use crate::audit::keys;
 use crate::clock::Clock;
 
-/// What can be done with the key.
+/// The actions on the key.
 #[derive(Debug, clap::Subcommand)]
 pub enum KeyCommand {
     /// Makes a new key and records from which change on it is in force; the gateway must not run.

@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::provider::Provider;
 use crate::simulator::{DEPLOYMENT_ID, Fault, Options, Simulator};
 
-/// What `--help` says of the faults.
+/// The help on faults.
 const FAULTS: &str = "\
 Faults: KIND[=VALUE][:TIMES][@[METHOD][/PATH-PART]]
   delay=MS         wait, then carry the call out

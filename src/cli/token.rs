@@ -11,7 +11,7 @@ use crate::audit::keys;
 /// The longest token that is read, in bytes.
 const TOKEN_BYTES_MAX: usize = 4096;
 
-/// What can be done with a token.
+/// The actions on a token.
 #[derive(Debug, clap::Subcommand)]
 pub enum TokenCommand {
     /// Reads a token on standard input and prints its fingerprint, as `[[actor]]` takes it.

@@ -1,4 +1,4 @@
-//! What was typed → the checked [`Config`], or every complaint at once.
+//! The check: typed values → the checked [`Config`], or every complaint at once.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use super::{AuditConfig, Budget, Config, Limits, Listen, RateLimit, TlsFiles};
 use crate::clock::Clock;
 use crate::provider::Provider;
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug)]
 pub struct Checked {
     /// The configuration, where no complaint forbids it.

@@ -1,4 +1,4 @@
-//! What is wrong or doubtful in a configuration, each with its place and its fix.
+//! Complaints about a configuration, each with its place and its fix.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ const MESSAGE_CHARS_MAX: usize = 1_000;
 /// The most complaints that are told at once: nobody reads more, and the first are mended first.
 const COMPLAINTS_MAX: usize = 100;
 
-/// What stands for a file where a variable is complained of.
+/// The word in place of a file where a variable is complained of.
 const ENVIRONMENT: &str = "environment";
 
 /// One thing that is wrong or doubtful, with its place and its fix.
@@ -24,7 +24,7 @@ pub struct Complaint {
     pub line: Option<usize>,
     /// Whether it only warns.
     pub warning: bool,
-    /// What is wrong and how to mend it, in one sentence.
+    /// A sentence that says what is wrong and how to fix it.
     pub message: String,
 }
 

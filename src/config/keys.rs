@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 pub(super) struct Key {
     /// Its dotted path; `[]` stands after an array of tables.
     pub(super) path: &'static str,
-    /// What holds where nothing is typed, as TOML; `None` where nothing can be guessed.
+    /// The default, as TOML; `None` where nothing can be guessed.
     pub(super) default: Option<&'static str>,
 }
 
@@ -92,7 +92,7 @@ pub(super) fn hidden(path: &str) -> bool {
     HIDDEN.contains(&path)
 }
 
-/// What to write in place of the unknown key `name` of `section` (empty at the top).
+/// The text to write in place of the unknown key `name` of `section` (empty at the top).
 pub(super) fn mend(section: &str, name: &str) -> String {
     let siblings = siblings(section);
     let near = siblings
@@ -120,7 +120,7 @@ fn siblings(section: &str) -> BTreeSet<&'static str> {
     names.filter_map(|rest| rest.split(['.', '[']).next()).collect()
 }
 
-/// What of `path` lies below `section`.
+/// The part of `path` below `section`.
 fn below(section: &str, path: &'static str) -> Option<&'static str> {
     if section.is_empty() { Some(path) } else { path.strip_prefix(section)?.strip_prefix('.') }
 }

@@ -1,4 +1,4 @@
-//! Who is who: `[[actor]]`, `[actors]` and `[[admin.token]]`.
+//! Actors and operators: `[[actor]]`, `[actors]` and `[[admin.token]]`.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,4 +1,4 @@
-//! What was typed, in the file and in the environment, each value with its place.
+//! Typed values, from the file and from the environment, each with its place.
 //!
 //! Nothing is understood here but which keys exist: every unknown one is complained of, and what
 //! the known ones mean is left to [`check`](super::check).
@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::complaint::{Complaints, Location};
 use super::keys;
 
-/// What the names of variables start with.
+/// The beginning of the names of variables.
 const PREFIX: &str = "CHANGEGATE_";
 
 /// Variables that are read elsewhere: the path of the file itself, and the log's filter.
@@ -27,7 +27,7 @@ pub(super) struct Node {
     variable: Option<String>,
 }
 
-/// What kinds of value there are.
+/// A value of any kind.
 #[derive(Clone, Debug)]
 pub(super) enum Value {
     Text(String),
@@ -284,7 +284,7 @@ fn path_of(variable: &str) -> Option<String> {
     (plain && known && !path.is_empty()).then_some(path)
 }
 
-/// What a later version will know.
+/// Whether a later version will know the key.
 fn not_yet(path: &str) -> bool {
     path.split('.').next() == Some("retention")
 }

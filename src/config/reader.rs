@@ -1,4 +1,4 @@
-//! What was typed → what it means, key by key.
+//! The reader of typed values: what each means, key by key.
 
 use std::path::{Path, PathBuf};
 
@@ -82,7 +82,7 @@ impl Reader<'_> {
         self.read(path, text).map(|(text, place)| (self.folder.join(text), place))
     }
 
-    /// What a node means.
+    /// The meaning of a node.
     pub(super) fn meant<T>(
         &mut self,
         path: &str,

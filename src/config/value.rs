@@ -1,4 +1,4 @@
-//! What a typed value means: addresses, durations, sizes. Each reader says what to write instead.
+//! Meanings of typed values: addresses, durations, sizes. Each reader says what to write instead.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::raw::{Node, Value};
 
-/// What a value means, or what to write in its place.
+/// The meaning of a value, or the text to write in its place.
 pub(super) type Meant<T> = Result<T, String>;
 
 /// The longest duration that makes sense anywhere.

@@ -1,4 +1,4 @@
-//! What differs between two deployments, and how far a change did what it was asked.
+//! Differences between two deployments, and how far a change did what it was asked.
 
 mod compare;
 mod places;
@@ -81,7 +81,7 @@ pub struct ChangedPlace {
 /// compared member by member, arrays of equal length element by element, other arrays whole.
 /// Where differences are too many, or their pointers too long, the places around them are told.
 ///
-/// What `patch` has set to what came is not computed, wherever it stands.
+/// A place that `patch` has set to what came is not computed, wherever it stands.
 #[must_use]
 pub fn diff(
     provider: &Provider,

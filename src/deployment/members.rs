@@ -37,7 +37,7 @@ impl<'a> Members<'a> {
         self.iter().filter(move |(name, _value)| is_taken_for(name, known))
     }
 
-    /// What a JSON Pointer (RFC 6901) names; `None` for the document itself.
+    /// The value that a JSON Pointer (RFC 6901) names; `None` for the document itself.
     #[must_use]
     pub fn pointer(&self, pointer: &str) -> Option<&Value> {
         let path = pointer.strip_prefix('/')?;

@@ -41,7 +41,7 @@ const METHOD_MEMBERS: [&str; 2] = ["_method", "_httpmethod"];
 /// The most characters of a member's name that a refusal shows.
 const NAME_CHARS_MAX: usize = 64;
 
-/// What a governed call's body asks for: one JSON object, proven unambiguous.
+/// The body of a governed call: one JSON object, proven unambiguous.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Patch {
     /// The object's members.
@@ -52,7 +52,7 @@ pub struct Patch {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{message}")]
 pub struct PatchError {
-    /// What is wrong and how to mend it; it never quotes a value.
+    /// A sentence that says what is wrong and how to fix it; it never quotes a value.
     pub message: String,
     /// The dotted path of the offending member, where there is one.
     pub param: Option<String>,

@@ -41,7 +41,7 @@ pub(crate) fn covers(above: &str, path: &str) -> bool {
     path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// What `pointer` names below `value`. It finds what [`Value::pointer`] finds, which copies every
+/// The value that `pointer` names below `value`, as [`Value::pointer`] finds it, which copies every
 /// segment to unescape it.
 pub(crate) fn find<'v>(value: &'v Value, pointer: &str) -> Option<&'v Value> {
     keys_of(pointer)?.try_fold(value, |value, key| match value {

@@ -1,4 +1,4 @@
-//! What a deployment will be if upstream does what is asked: by field table, not by merge-patch.
+//! The deployment to be if upstream does what is asked: by field table, not by merge-patch.
 
 use std::borrow::Cow;
 
@@ -152,7 +152,7 @@ fn apply<'a>(
     after
 }
 
-/// What the server shows for a cleared field: a list without elements, or null.
+/// The value that the server shows for a cleared field: a list without elements, or null.
 fn cleared(standing: Option<&Value>) -> Value {
     if standing.is_some_and(Value::is_array) { json!([]) } else { Value::Null }
 }

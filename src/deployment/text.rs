@@ -89,7 +89,7 @@ fn is_plain(bytes: &[u8]) -> bool {
     !any(bytes, is_escaped)
 }
 
-/// What may not stand in a string as it is (RFC 8259, 7).
+/// Whether a byte may not stand in a string as it is (RFC 8259, 7).
 const fn is_escaped(byte: u8) -> bool {
     byte < b' ' || byte == b'"' || byte == b'\\'
 }

@@ -1,4 +1,4 @@
-//! What every call passes first: message form → identify → limit → path and method.
+//! The first steps of every call: message form → identify → limit → path and method.
 
 use http::StatusCode;
 use http::request::Parts;

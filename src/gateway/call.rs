@@ -37,7 +37,7 @@ pub(super) struct Call {
     pub(super) if_match: Vec<HeaderValue>,
 }
 
-/// What became of a call's body.
+/// A call's body, as far as it was read.
 #[derive(Debug)]
 pub(super) enum CallBody {
     /// One strict object.
@@ -117,7 +117,7 @@ impl Call {
         path
     }
 
-    /// What is written down of the call before it goes on, or instead of going on.
+    /// The record of the call before it goes on, or of its not going on.
     pub(super) fn intent(
         &self,
         body: &CallBody,

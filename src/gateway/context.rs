@@ -24,7 +24,7 @@ use crate::telemetry::Metrics;
 use crate::upstream::endpoint::{Dialer, TrustError};
 use crate::upstream::pool::Pool;
 
-/// What all workers share.
+/// The parts that all workers share.
 #[derive(Debug)]
 pub(crate) struct Gateway {
     pub(crate) audit: Audit,
@@ -41,7 +41,7 @@ pub(crate) struct Gateway {
     pub(super) exchanges: Arc<Exchanges>,
 }
 
-/// What a reload replaces.
+/// The parts that a reload replaces.
 #[derive(Debug)]
 pub(crate) struct Live {
     pub(crate) config: Config,
@@ -61,7 +61,7 @@ pub(crate) struct ConnectionContext {
     pub(super) told: Told,
 }
 
-/// What one request brings, known from its head on.
+/// The facts of one request, known from its head on.
 #[derive(Clone, Debug)]
 pub(super) struct RequestContext {
     pub(super) request_id: RequestId,

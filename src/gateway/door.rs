@@ -1,4 +1,4 @@
-//! What `benches/` measures of the gateway's inside. It is public for that alone: nothing else may
+//! The inside of the gateway that `benches/` measures. Public for that alone: nothing else may
 //! use it, and it may change at any time.
 
 use http::Method;

@@ -287,7 +287,7 @@ fn tell(call: &Call, ruling: Ruling, outcome: Outcome, finished: Finished, compa
     }
 }
 
-/// What a client is told where the exchange itself broke.
+/// The refusal of a call whose exchange itself broke.
 pub(super) fn broken() -> Refusal {
     Refusal::bad_gateway(
         "the gateway failed within the call; the change may have been applied: read the \

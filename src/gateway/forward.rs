@@ -141,7 +141,7 @@ impl Answer {
         }
     }
 
-    /// What is recorded of it.
+    /// The part of it that is recorded.
     pub(super) fn told(&self) -> UpstreamAnswer {
         let id = ["x-request-id", "request-id"].iter().find_map(|name| self.headers.get(*name));
         let id = id.and_then(|id| id.to_str().ok());
@@ -170,7 +170,7 @@ impl ForwardError {
         if matches!(self, Self::NotSent(_)) { Outcome::Failed } else { Outcome::Unknown }
     }
 
-    /// What the client of a governed write is told.
+    /// The refusal that the client of a governed write gets.
     pub(super) fn refusal(&self) -> Refusal {
         match self {
             Self::NotSent(SendError::NotSent(DialError::Timeout)) => Refusal::gateway_timeout(

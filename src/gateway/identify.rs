@@ -1,4 +1,4 @@
-//! Who calls, and from where.
+//! Callers: whose token a request carries, and which address it comes from.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,14 +18,14 @@ use crate::provider::Credential;
 /// The longest token taken, in bytes.
 const TOKEN_BYTES_MAX: usize = 4096;
 
-/// Who calls.
+/// The caller of a request.
 #[derive(Debug)]
 pub(super) struct Caller {
     pub(super) actor: Actor,
     pub(super) token: Token,
     /// Whether `[[actor]]` lists the token.
     pub(super) listed: bool,
-    /// What [`RefusedCredentials`](super::limit::RefusedCredentials) knew when it learned that
+    /// The edition of [`RefusedCredentials`](super::limit::RefusedCredentials) when it learned that
     /// upstream takes the token; 0 where it did not learn that from this caller.
     pub(super) taken: AtomicU64,
 }
@@ -37,7 +37,7 @@ impl Caller {
     }
 }
 
-/// Who called last on a connection. Nearly always it is who calls next, and then need not be found
+/// The last caller on a connection. Nearly always it is the next one, and then need not be found
 /// out anew by a digest.
 #[derive(Debug, Default)]
 pub(super) struct LastCaller(Mutex<Option<CachedCaller>>);
@@ -141,7 +141,7 @@ fn is_port(text: &str) -> bool {
     text.is_empty() || text.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok())
 }
 
-/// What one client can own: an address of IPv4, a /64 of IPv6.
+/// The network that one client can own: an address of IPv4, a /64 of IPv6.
 pub(crate) fn network(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(ip) => IpAddr::V4(ip),
@@ -209,7 +209,7 @@ fn missing(accepted: &[Credential]) -> &'static str {
     }
 }
 
-/// What is recorded of where a call came from.
+/// The record of where a call came from.
 pub(super) fn client(address: Address, headers: &HeaderMap) -> Client {
     let agent = headers.get(header::USER_AGENT);
     // The record cuts it, when no credential is in it any longer.

@@ -19,7 +19,7 @@ const REMEMBERED_FOR: Duration = Duration::from_mins(10);
 /// The most tokens remembered as taken, and the most deployments remembered as shown to somebody.
 const REMEMBERED_MAX: usize = 65_536;
 
-/// What upstream's answers have told of tokens.
+/// The tokens that upstream has taken lately, and the deployments that it has shown them.
 #[derive(Debug, Default)]
 pub(super) struct KnownCallers {
     seen: Mutex<Seen>,

@@ -22,10 +22,10 @@ mod kept;
 /// The most tokens remembered as good, and the most addresses remembered as blocked.
 const REMEMBERED_MAX: usize = 65_536;
 
-/// What an address may spend on credentials that upstream refuses.
+/// The budget of an address for credentials that upstream refuses.
 const REFUSED: Budget = Budget { per_second: 1, burst: 20 };
 
-/// What a call may do to what it reaches.
+/// The effect that a call may have on what it reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Read,
@@ -39,7 +39,7 @@ impl Kind {
     }
 }
 
-/// What is left of a token's budget, for the `x-ratelimit-*` headers.
+/// The rest of a token's budget, for the `x-ratelimit-*` headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RateLimitStatus {
     pub(super) limit: u32,
@@ -48,7 +48,7 @@ pub(super) struct RateLimitStatus {
     pub(super) reset: i64,
 }
 
-/// What a connection's client was told last of its budget, ready to be told again: the limit stays,
+/// The header values that a connection's client got last, ready to be sent again: the limit stays,
 /// and the rest often does from one call to the next.
 #[derive(Debug, Default)]
 pub(super) struct Told(Mutex<[(u64, Option<HeaderValue>); 3]>);

@@ -93,7 +93,7 @@ pub(super) async fn ask(asker: Asker<'_>) -> Result<(), NotKnown> {
 
 impl NotKnown {
     /// The answer to the call, which is counted by its address: nobody knows whose token it is.
-    /// What is wrong with the call itself, as far as that was looked at, is told first.
+    /// A fault of the call itself, as far as it was looked at, comes first.
     pub(super) fn reply(self, call: &Call, received: Received) -> Reply {
         let own = match (received, self) {
             (Received::Unread, _) => Refusal::permission(stranger_message(&call.context)),
@@ -132,7 +132,7 @@ impl FirstLook {
         self
     }
 
-    /// What was seen, where it still is what stands before the change: nobody else has had the
+    /// The deployment seen, if it is still the one before the change: nobody else has had the
     /// turn since, and only a moment has passed.
     pub(super) fn still_holds(self, turn: &Turn, now: Instant) -> Option<Seen> {
         let is_fresh = now.saturating_duration_since(self.at) < FRESH_MAX;

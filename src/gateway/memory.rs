@@ -36,10 +36,10 @@ const STRANGERS_ADDRESS_BYTES_MAX: usize = STRANGERS_BYTES_MAX / 2;
 /// A call that holds little, in bytes: most bodies are shorter by far.
 const SMALL_BYTES_MAX: usize = 256 << 10;
 
-/// What a call counts for beside its documents, in bytes: its header, its task, its connection.
+/// The bytes that a call counts for beside its documents: its header, its task, its connection.
 const CALL_BYTES: usize = 16 << 10;
 
-/// What a parsed value takes beside its text, in bytes: itself, its place in a list or map, what
+/// The bytes that a parsed value takes beside its text: itself, its place in a list or map, what
 /// the allocator adds.
 const VALUE_BYTES: usize = 80;
 
@@ -57,7 +57,7 @@ struct Shares {
     strangers_by_address: HashMap<IpAddr, usize>,
 }
 
-/// Whose memory it is.
+/// The caller and the network that memory is counted for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Holder {
     pub(super) token: Fingerprint,
@@ -185,7 +185,7 @@ fn give_back<K: Eq + Hash>(shares: &mut HashMap<K, usize>, key: &K, bytes: usize
     }
 }
 
-/// What a parsed document takes in memory, in bytes, about.
+/// The bytes that a parsed document takes in memory, about.
 pub(super) fn parsed_bytes(value: &Value) -> usize {
     VALUE_BYTES
         + match value {
@@ -196,7 +196,7 @@ pub(super) fn parsed_bytes(value: &Value) -> usize {
         }
 }
 
-/// What an object's members take in memory, in bytes, about.
+/// The bytes that an object's members take in memory, about.
 pub(super) fn members_bytes(members: &Object) -> usize {
     members.iter().map(|(name, value)| name.len() + parsed_bytes(value)).sum()
 }

@@ -1,5 +1,5 @@
-//! What is no governed call: passed on as it comes, in both directions, and recorded as an event
-//! where it writes.
+//! Calls that are not governed: passed on as they come, both ways, and recorded as an event
+//! where they write.
 
 use http::request::Parts;
 use http::{HeaderValue, Request, Uri, Version, header};
@@ -64,7 +64,7 @@ pub(super) fn relay(
     answered.map(|body| ReplyBody::Relay(Relay::new(body, write)))
 }
 
-/// What a client is told where upstream gave no answer to a call that is not governed.
+/// The refusal of a call that is not governed, to which upstream gave no answer.
 pub(super) fn no_answer(context: &RequestContext, error: &SendError) -> Refusal {
     tracing::warn!(
         request_id = %context.request_id,

@@ -127,7 +127,7 @@ impl Refusal {
         Self { may_be_applied: true, ..self }
     }
 
-    /// Who takes a message of HTTP/1.1 for another one may take what follows it for others, too.
+    /// Ends the connection after a 400 of HTTP/1.1: what follows may be taken for other messages.
     pub(super) fn closing(self, version: Version) -> Self {
         let closes = version < Version::HTTP_2 && self.status == StatusCode::BAD_REQUEST;
         Self { closes, ..self }

@@ -28,7 +28,7 @@ const METHOD_KEYS: [&str; 3] = ["_method", "method", "_httpmethod"];
 /// another caller's than the one who is limited and recorded.
 const CREDENTIAL_KEY: &str = "access_token";
 
-/// What a call is.
+/// The kind of a call, by its method and path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
     /// A deployment operation; its id where the operation has one.

@@ -113,7 +113,7 @@ fn is_repeated(name: &HeaderName) -> bool {
         && !NOT_REPEATED_NAMES.contains(&name.as_str())
 }
 
-/// What of the caller's query is repeated, and what the gateway asks by itself. Anything else
+/// The part of the caller's query that is repeated, and the gateway's own. Anything else
 /// could choose what is shown.
 fn query(asker: Asker<'_>, own: Option<&str>) -> Option<String> {
     let listed = asker.provider().repeated_query_keys;

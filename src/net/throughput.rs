@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What a client moves within `limits.pace_timeout` of being waited for, in bytes. With its default
+/// The bytes that a client moves within `limits.pace_timeout` of being waited for. With its default
 /// of 20 s that is some 200 bytes a second, which the slowest of modems and satellites carry.
 pub(crate) const SHARE_BYTES: usize = 4 * 1024;
 

@@ -10,20 +10,20 @@ use crate::deployment::patch::Patch;
 use crate::deployment::predict::Prediction;
 use crate::provider::Provider;
 
-/// What is judged.
+/// The change that is judged.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
     /// The provider, for its computed fields.
     pub provider: &'a Provider,
     /// The deployment before; none on create.
     pub before: Option<&'a Value>,
-    /// What the call asks for.
+    /// The patch that the call asks for.
     pub patch: &'a Patch,
-    /// What the deployment would be, under every reading.
+    /// The deployment as it would be, under every reading.
     pub prediction: &'a Prediction<'a>,
 }
 
-/// What the policy says of a change.
+/// The policy's word on a change.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Decision {
     /// Rules broken at places that the change touches, each place once.

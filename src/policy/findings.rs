@@ -1,4 +1,4 @@
-//! What the rules have found, no more of it than a record can hold.
+//! Findings of the rules, no more of them than a record can hold.
 
 use std::cmp::Reverse;
 use std::collections::hash_map::RandomState;
@@ -29,12 +29,12 @@ pub(super) trait Found {
     fn add(&mut self, touched: bool, violation: Violation);
 }
 
-/// What the rules have found so far, each rule and place once.
+/// The findings of the rules so far, each rule and place once.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     violations: Kept,
     standing: Kept,
-    /// What is known already, and not noted again.
+    /// The rules and places that are known already, and not noted again.
     known: HashSet<u64>,
     hasher: RandomState,
 }
@@ -96,7 +96,7 @@ impl Findings {
         }
     }
 
-    /// What was violated, how many more of them there were, and what stands.
+    /// The violations, how many more of them there were, and the standing ones.
     pub(super) fn told(mut self) -> (Vec<Violation>, usize, Vec<Violation>) {
         // What one reading touches is touched, whatever the others leave.
         self.standing.found.retain(|rank, _| !self.violations.found.contains_key(rank));
@@ -106,7 +106,7 @@ impl Findings {
         (violations, violations_omitted, standing)
     }
 
-    /// What was found, touched or not.
+    /// All findings, touched or not.
     pub(super) fn all(mut self) -> Vec<Violation> {
         for violation in self.standing.found.into_values() {
             self.violations.add(violation);

@@ -23,7 +23,7 @@ const SHOWN_CHARS_MAX: usize = 64;
 pub struct LoadError {
     /// Line of the file, from 1; `None` where the file as a whole is meant.
     pub line: Option<usize>,
-    /// What is wrong and how to mend it, in one sentence.
+    /// A sentence that says what is wrong and how to fix it.
     pub message: String,
 }
 

@@ -35,15 +35,15 @@ pub struct MetadataRule {
     pub forbidden_keys: Vec<KeyPattern>,
     /// Keys that may not be set, changed or deleted.
     pub protected_keys: Vec<KeyPattern>,
-    /// What a metadata key must look like.
+    /// The shape that a metadata key must have.
     pub key_pattern: Option<KeyShape>,
     /// How keys are compared with forbidden and protected ones.
     pub compare: Compare,
-    /// What a violation does.
+    /// The effect of a violation.
     pub enforcement: Enforcement,
 }
 
-/// What keys are judged beside.
+/// The context in which keys are judged.
 pub(super) struct KeyContext<'a> {
     pub(super) provider: &'a Provider,
     pub(super) before: &'a Members<'a>,
@@ -52,7 +52,7 @@ pub(super) struct KeyContext<'a> {
 
 impl MetadataRule {
     /// Notes every key of `reading` that breaks the rule, and every protected key that differs.
-    /// What the provider computes is not looked at.
+    /// Computed places are not looked at.
     pub(super) fn check(
         &self,
         scene: &KeyContext<'_>,
@@ -128,7 +128,7 @@ impl MetadataRule {
         }
     }
 
-    /// What the reading has that it may not have.
+    /// Notes the keys that the reading has and may not have.
     fn check_set(
         &self,
         scene: &KeyContext<'_>,
@@ -169,7 +169,7 @@ impl MetadataRule {
         });
     }
 
-    /// What was protected before and is not the same in the reading.
+    /// Notes the values that were protected before and are not the same in the reading.
     fn check_kept(
         &self,
         scene: &KeyContext<'_>,
@@ -269,7 +269,7 @@ fn member_written<'m>(
     keys.texts.find(deployment.pointer(name)?, below)
 }
 
-/// What metadata that is asked for sets where keys lead; null where it deletes or replaces what is
+/// The value that asked metadata sets where keys lead; null where it deletes or replaces what is
 /// around.
 fn set_at<'v>(asked: &'v Value, keys: &[Cow<'_, str>]) -> Option<&'v Value> {
     static NULL: Value = Value::Null;

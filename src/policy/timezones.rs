@@ -35,7 +35,7 @@ const EXPRESSION_BYTES_MAX: usize = 4_096;
 pub struct TimezoneRule {
     /// IANA zone names.
     pub allowed: Vec<String>,
-    /// What a violation does.
+    /// The effect of a violation.
     pub enforcement: Enforcement,
 }
 
@@ -182,7 +182,7 @@ fn in_plain_width(expression: &str) -> Cow<'_, str> {
     Cow::Owned(words.collect::<Vec<_>>().join(" "))
 }
 
-/// What stands behind every `TZ=` of a cron expression, `CRON_TZ=` and `TZID=` included, in any
+/// The text behind every `TZ=` of a cron expression, `CRON_TZ=` and `TZID=` included, in any
 /// case, with a colon for the sign and white space around it: the text up to the next white space.
 fn zones_within(expression: &str) -> impl Iterator<Item = &str> {
     let bytes = expression.as_bytes();

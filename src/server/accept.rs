@@ -211,7 +211,7 @@ impl Worker {
 }
 
 impl Worker {
-    /// What a handshake that begins now shows.
+    /// The acceptor of a handshake that begins now; `None` in clear.
     fn acceptor(&self) -> Option<TlsAcceptor> {
         self.tls.as_ref().map(Certificate::acceptor)
     }

@@ -13,17 +13,17 @@ use tokio::time::Instant;
 /// The first bytes of a client that speaks HTTP/2 (RFC 9113, 3.4).
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What is there at first, and at most: a burst.
+/// The budget at first, and at most: a burst.
 const BUDGET_MAX: u64 = 2_000;
 
-/// What a second adds.
+/// The part of the budget that comes back in a second.
 const PER_SECOND: u64 = 200;
 
 /// So many bytes to the client add one: more than the answer to a PING, and so few that a small
 /// DATA frame is worth making room for, in its stream and its connection.
 const SENT_BYTES: u64 = 24;
 
-/// What a frame draws, and what a request that is given up does.
+/// The cost of a frame, and that of a request that is given up.
 const FRAME: u64 = 1;
 const RESET: u64 = 10;
 
@@ -58,7 +58,7 @@ pub(super) struct ControlFrameBudget {
     filled_at: Instant,
     /// How many bytes of answers to frames are still to come.
     owed: usize,
-    /// What was heard in this turn.
+    /// The bytes that were heard in this turn.
     heard: usize,
     /// The head of the next frame, as far as it has come.
     head: [u8; 9],
@@ -197,7 +197,7 @@ impl ControlFrameBudget {
     }
 }
 
-/// What so much time adds.
+/// The part of the budget that comes back in so much time.
 fn worth(passed: Duration) -> u64 {
     let millis = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
     millis.saturating_mul(PER_SECOND) / 1_000

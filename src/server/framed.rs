@@ -39,10 +39,10 @@ pub(super) struct Framed {
     end: Option<Box<End>>,
 }
 
-/// What came after bytes that are no message.
+/// The end of a connection after bytes that are not a message.
 struct End {
     malformed: Malformed,
-    /// What is still to be sent; none before it is the answer's turn.
+    /// The rest that is still to be sent; `None` before it is the answer's turn.
     answer: Option<Vec<u8>>,
     look_after: Duration,
     closes_at: Option<Instant>,

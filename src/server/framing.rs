@@ -29,7 +29,7 @@ pub(super) struct Framing {
     known: CachedFields,
 }
 
-/// What comes next.
+/// The part of a message that comes next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Place {
     /// A request line, after one empty line at most (RFC 9112, 2.2).
@@ -63,7 +63,7 @@ pub(super) struct Malformed {
     pub(super) fault: Fault,
 }
 
-/// What is wrong.
+/// A fault of a message's form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     LineEnd,
@@ -93,7 +93,7 @@ impl Fault {
         }
     }
 
-    /// What is wrong, and what would be right.
+    /// A sentence that says what is wrong, and what would be right.
     pub(super) const fn message(self) -> &'static str {
         match self {
             Self::LineEnd => "a line does not end in CR LF, or has a CR within: send CR LF",

@@ -18,7 +18,7 @@ use crate::net::stream::Wire;
 use crate::net::throughput::StallMeter;
 use crate::net::timer::LazyTimer;
 
-/// What a client gets whose request head takes too long.
+/// The answer to a client whose request head takes too long.
 pub(super) const TOO_SLOW: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
@@ -40,7 +40,7 @@ pub(super) struct Requests(Arc<Counts>);
 struct Counts {
     /// On their way.
     running: AtomicUsize,
-    /// Whose heads were read, ever.
+    /// The number of requests whose heads were read, ever.
     begun: AtomicUsize,
     /// The client is to take more before anything else can be sent.
     writing: AtomicBool,
@@ -182,7 +182,7 @@ impl Guarded {
         }
     }
 
-    /// What the client sends, without a watch over how long it takes.
+    /// Reads from the client, without a watch over how long it takes.
     pub(super) fn poll_wire(
         &mut self,
         cx: &mut Context<'_>,

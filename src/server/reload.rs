@@ -66,7 +66,7 @@ struct Watch {
     taken: Look,
     /// The files that the configuration in force was read from.
     files: Vec<PathBuf>,
-    /// What the last look saw, where that is not what was taken.
+    /// The files at the last look, if they differ from those in force, and when that was.
     candidate: Option<(Look, Instant)>,
     /// How many looks in a row have seen something new.
     unsettled: u32,

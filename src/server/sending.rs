@@ -17,7 +17,7 @@ use super::guard::RequestUnderway;
 use crate::gateway::ReplyBody;
 
 /// The most that a stream of HTTP/2 is handed at once, in bytes: its usual frame (RFC 9113, 6.5.2).
-/// Who makes room for so much within the patience is slow, but alive.
+/// The bytes of one piece. A client that makes room for so many in time is slow, but alive.
 const PIECE_BYTES_MAX: usize = 16 * 1024;
 
 /// An answer's body, which keeps its request counted until it was sent or cut.
@@ -31,7 +31,7 @@ pub(super) enum Sending {
 pub(super) struct State {
     /// None once it was cut.
     body: Option<(ReplyBody, RequestUnderway)>,
-    /// What the body has given that was not handed over yet.
+    /// The bytes that the body has given and that were not handed over yet.
     rest: Bytes,
     /// Since when the client has been due to take something.
     handed_over: Option<Instant>,

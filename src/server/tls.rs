@@ -27,7 +27,7 @@ pub enum TlsError {
     File {
         /// The section that names it.
         section: &'static str,
-        /// What is wrong with it.
+        /// The fault of the file.
         source: rustls::pki_types::pem::Error,
     },
     /// The chain and the key can't be used together.
@@ -35,7 +35,7 @@ pub enum TlsError {
     Pair {
         /// The section that names them.
         section: &'static str,
-        /// What does not fit.
+        /// The part that does not fit.
         source: rustls::Error,
     },
 }
@@ -56,7 +56,7 @@ pub(super) struct Certificate {
     shown: Arc<ArcSwap<Shown>>,
 }
 
-/// What is said of a listener's TLS.
+/// The words for a listener's TLS.
 #[derive(Clone, Copy, Debug)]
 struct Kind {
     section: &'static str,
@@ -120,12 +120,12 @@ impl Certificate {
         Ok(Self { kind, shown })
     }
 
-    /// What a handshake that begins now shows.
+    /// The acceptor of a handshake that begins now.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(Arc::clone(&self.shown.load().config))
     }
 
-    /// What the files hold, where it is not shown yet. Sessions are resumed for as long as it is.
+    /// The certificate in the files, if it is not shown yet. Sessions are resumed while it is.
     fn renewed(&self, files: &TlsFiles) -> Result<Option<Shown>, TlsError> {
         let new = Shown::load(self.kind, files)?;
         let shown = self.shown.load();

@@ -84,7 +84,7 @@ mod tests {
     #[error("it\r\nbroke")]
     struct Broke(#[source] io::Error);
 
-    /// What a hostile text looks like in each kind of field.
+    /// A hostile text as it looks in each kind of field.
     fn said(ansi: bool) -> String {
         let kept = Kept::default();
         let writer = kept.clone();

@@ -75,7 +75,7 @@ impl Dialer {
         line.map(Dialed::Http1).map_err(DialError::Handshake)
     }
 
-    /// What upstream's name stands for now.
+    /// The addresses that upstream's name stands for now.
     async fn addresses(&self) -> Result<Vec<SocketAddr>, DialError> {
         let origin = self.origin();
         let named = tokio::net::lookup_host((origin.host.as_str(), origin.port));

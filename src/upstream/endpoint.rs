@@ -98,7 +98,7 @@ impl Dialer {
         })
     }
 
-    /// What goes into `Host`.
+    /// The value of `Host`.
     pub(crate) fn authority(&self) -> &HeaderValue {
         &self.authority
     }

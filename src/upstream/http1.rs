@@ -41,7 +41,7 @@ pub(crate) struct Patience {
     upload: Option<Arc<Progress>>,
 }
 
-/// What a line brings: an answer's head, its body to come, or why there is none, and the request
+/// The result of a request: an answer's head, its body to come, or the error, and the request
 /// where it is untouched.
 pub(crate) type Heard = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>;
 
@@ -54,7 +54,7 @@ pub(crate) struct Http1Connection {
     sender: http1::SendRequest<RequestBody>,
     /// None once it has ended; what of it concerns a call, the call is told.
     connection: Option<Box<http1::Connection<TokioIo<Wire>, RequestBody>>>,
-    /// Whose line it is.
+    /// The endpoint that it leads to.
     pub(crate) dialer: Arc<Dialer>,
     pub(crate) far_end: FarEnd,
     alarm: LazyTimer,

@@ -20,7 +20,7 @@ use crate::net::timer::LazyTimer;
 /// the head, and keeps room for the largest that it has copied.
 const PIECE_BYTES_MAX: usize = 16 * 1024;
 
-/// What upstream is sent as a body.
+/// A body on its way to upstream.
 #[derive(Debug, Default)]
 pub(crate) enum RequestBody {
     /// Nothing.

@@ -19,7 +19,7 @@ pub(crate) struct AnswerBody {
     way: Carrier,
 }
 
-/// What an answer comes on.
+/// The connection that an answer comes on.
 pub(crate) enum Carrier {
     /// A line, which goes back to its pool once the answer was read whole.
     Http1Connection(Box<Http1Connection>, Arc<Idle>),

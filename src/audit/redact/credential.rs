@@ -1,4 +1,4 @@
-//! What looks like a credential inside a text, found in one pass: each byte is looked at a few
+//! Texts that look like credentials inside others, found in one pass: each byte is looked at a few
 //! times, whatever the text.
 
 use std::ops::Range;

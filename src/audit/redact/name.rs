@@ -9,7 +9,7 @@ const ENVIRONMENTS: [&str; 5] = ["env", "envvars", "envvariables", "variables", 
 /// The end of the names of members that always hold variables.
 const VARIABLES: &str = "environmentvariables";
 
-/// What a secret is counted in: a number under such a name is an amount.
+/// The word that secrets are counted in: a number under such a name is an amount.
 const COUNTED: &str = "tokens";
 
 /// How many letters of a name are compared, from its end: more than any end has, be it in plural.

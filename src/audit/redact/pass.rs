@@ -215,7 +215,7 @@ fn holds_variables(value: &Value) -> bool {
     }
 }
 
-/// What remains of the pointers that lead into the member `name`.
+/// The rests of the pointers that lead into the member `name`.
 pub(super) fn narrowed<'p>(below: &[&'p [String]], name: &str) -> Vec<&'p [String]> {
     let remaining = |pointer: &&'p [String]| {
         pointer.split_first().filter(|(first, _)| fits(first, name)).map(|(_, rest)| rest)

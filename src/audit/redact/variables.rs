@@ -96,7 +96,7 @@ impl Redactor {
 }
 
 impl Within {
-    /// What the line behind `line` is within, where `line` is within this and holds the variable
+    /// The place of the line behind `line`, where `line` is within this and holds the variable
     /// `found`, if any.
     fn behind(self, line: &str, found: Option<(&str, &str)>) -> Self {
         looked(line.len());
@@ -119,7 +119,7 @@ impl Within {
         }
     }
 
-    /// What the line behind the beginning of a value is within.
+    /// The place of the line behind the beginning of a value.
     fn of(value: &str) -> Self {
         let quote = value.chars().next().filter(|first| matches!(first, '"' | '\'' | '`'));
         if let Some(quote) = quote {

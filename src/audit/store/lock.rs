@@ -22,7 +22,7 @@ const NOTE_BYTES_MAX: u64 = 256;
 /// The most bytes of the kernel's list of locks that are read.
 const LOCKS_BYTES_MAX: u64 = 1 << 20;
 
-/// What tells one file from another: its device and its number there.
+/// The device of a file and its number there, which tell it from any other.
 pub(super) type FileId = (u64, u64);
 
 /// The right to write a log. The operating system takes it back when the process ends, however
@@ -130,7 +130,7 @@ fn sign(note: &mut File, now: Timestamp) -> io::Result<()> {
     write!(note, "process {}, since {now}", std::process::id())
 }
 
-/// What is known of who has the database: the note beside it, unless it is that of another one,
+/// The holder of the database: the note beside it, unless it is that of another one,
 /// since the database may have more names than one.
 fn holder(database: &File, note: Option<&File>) -> String {
     let note = note.and_then(read_note);

@@ -46,7 +46,7 @@ pub(in crate::audit) struct Writes {
     /// Where the next snapshot goes.
     next: i64,
     names: Names,
-    /// What is still to be done before anything is written.
+    /// The work that is still to be done before anything is written.
     preparation: Option<Preparation>,
     /// How many changes a crash had left open.
     swept: u64,
@@ -54,7 +54,7 @@ pub(in crate::audit) struct Writes {
     trimmed_at: u64,
 }
 
-/// What a start has to do in a log: to bring its tables up to date, to end as `unknown` what a
+/// The work of a start in a log: to bring its tables up to date, to end as `unknown` what a
 /// crash left open, and to record the key that is in force.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::audit) struct Preparation {
@@ -63,7 +63,7 @@ pub(in crate::audit) struct Preparation {
     pub(in crate::audit) at: Timestamp,
 }
 
-/// What became of a batch's entries, each on its own.
+/// The results of a batch's entries, one each.
 type Answers = Vec<Result<Written, Fault>>;
 
 impl Writes {

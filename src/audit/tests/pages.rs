@@ -41,7 +41,7 @@ fn any_filter(source: &mut Source<'_>) -> Filter {
     filter
 }
 
-/// What the filter asks for, searching aside, told from the change alone.
+/// Whether the filter asks for the change, searching aside.
 fn fits(change: &Change, filter: &Filter) -> bool {
     let actor = |wanted: &ActorFilter| match wanted {
         ActorFilter::Fingerprint(fingerprint) => change.actor.fingerprint == *fingerprint,

@@ -6,7 +6,7 @@ use crate::policy::{Enforcement, Violation};
 use crate::trial::seeded;
 use crate::trial::source::Source;
 
-/// What every planted secret holds, and nothing else.
+/// The mark that every planted secret holds, and nothing else.
 const MARK: &str = "S3cr3tM4rk";
 
 /// Where the configuration says that secrets are.

@@ -5,7 +5,7 @@ use crate::audit::query::{BODIES_LIMIT_MAX, Cursor, Filter, LIMIT_MAX, Page, Pag
 use crate::audit::record::{Change, Event};
 use crate::clock::Timestamp;
 
-/// What of a list is still to be read.
+/// The part of a list that is still to be read.
 #[derive(Debug)]
 pub(super) struct Wanted {
     /// How many at most; `None` for all.

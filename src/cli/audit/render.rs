@@ -16,7 +16,7 @@ pub(super) const CHANGE_HEADINGS: [&str; 8] =
 /// The columns of a list of events.
 pub(super) const EVENT_HEADINGS: [&str; 5] = ["AT", "KIND", "ACTOR", "FROM", "DETAIL"];
 
-/// What stands where there is nothing.
+/// The sign for nothing.
 const NOTHING: &str = "-";
 
 /// How wide the names before the facts are.
@@ -142,7 +142,7 @@ fn facts(change: &Change) -> Vec<(&'static str, String)> {
     facts
 }
 
-/// What is known where no answer of upstream's is.
+/// The words for a call without an answer of upstream's.
 fn not_answered(outcome: Outcome) -> String {
     let told = match outcome {
         Outcome::Denied | Outcome::Refused | Outcome::Failed | Outcome::Rejected => {
@@ -154,7 +154,7 @@ fn not_answered(outcome: Outcome) -> String {
     told.to_owned()
 }
 
-/// What the bodies tell: the difference where there is an after, else what was asked for.
+/// Adds the difference where there is an after, else what was asked for.
 fn contents(lines: &mut Vec<String>, bodies: &Bodies) {
     if bodies.after.is_none() {
         if let Some(patch) = &bodies.patch {

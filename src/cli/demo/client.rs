@@ -20,7 +20,7 @@ pub(super) struct Client {
     gateway: SocketAddr,
 }
 
-/// What a client of the gateway sees.
+/// The answer that a client of the gateway sees.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,

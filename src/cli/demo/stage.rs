@@ -1,4 +1,4 @@
-//! What the demo plays on: a simulator, a gateway, and files in a temporary folder.
+//! The stage of the demo: a simulator, a gateway, and files in a temporary folder.
 
 use std::fs;
 use std::net::TcpListener;

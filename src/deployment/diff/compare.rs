@@ -85,7 +85,7 @@ pub fn settle(
 /// The most readings that a prediction has.
 const READINGS_MAX: usize = 4;
 
-/// What is compared of a document: all but what the server computes, and what is open.
+/// The part of a document that is compared: all but what the server computes, and what is open.
 struct Lens<'a> {
     hidden: Vec<&'a str>,
 }
@@ -119,7 +119,7 @@ impl<'a> Lens<'a> {
     }
 }
 
-/// What a reading has at a place.
+/// The value that a reading has at a place.
 #[derive(Clone, Copy)]
 enum Reading<'v> {
     /// There is no such reading.
@@ -189,7 +189,7 @@ struct Told {
 }
 
 impl<'v> Visit<'v> for Told {
-    /// What the snapshot has there.
+    /// The value that the snapshot has there.
     type Beside = Option<&'v Value>;
     const BLANKS_ARE_ABSENT: bool = true;
 

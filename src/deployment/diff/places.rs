@@ -178,7 +178,7 @@ struct Count<'v, const LEAVES: bool> {
     members: Vec<Vec<Level>>,
 }
 
-/// What is told of one member to one depth.
+/// The places of one member to one depth.
 #[derive(Clone, Copy, Debug, Default)]
 struct Level {
     /// Places of that depth.

@@ -20,7 +20,7 @@ pub(super) struct Location<'p> {
     pub(super) bytes: usize,
     /// Whether it lies at or below one of the pointers that the walk began with.
     pub(super) is_marked: bool,
-    /// What is left of those pointers that lead on from here.
+    /// The rests of those pointers that lead on from here.
     marks: Vec<&'p str>,
 }
 
@@ -31,9 +31,9 @@ enum Key<'p> {
     Index(usize),
 }
 
-/// What is done at the places of a walk.
+/// The actions at the places of a walk.
 pub(super) trait Visit<'v> {
-    /// What goes along with each place.
+    /// The value that goes along with each place.
     type Beside: Copy;
 
     /// Whether what appears or vanishes whole is looked into, down to its leaves.
@@ -146,7 +146,7 @@ impl<'p> Location<'p> {
         }
     }
 
-    /// What an object has at this place.
+    /// The value that an object has at this place.
     pub(super) fn find<'v>(&self, document: &'v Object) -> Option<&'v Value> {
         let (around, key) = self.around?;
         if let (0, Key::Name(name)) = (around.depth, key) {
@@ -155,7 +155,7 @@ impl<'p> Location<'p> {
         key.of(around.find(document)?)
     }
 
-    /// What is inside `value`, which stands around this place, here.
+    /// The value here inside `value`, which stands around this place.
     pub(super) fn inside<'v>(&self, value: &'v Value) -> Option<&'v Value> {
         self.around.and_then(|(_, key)| key.of(value))
     }
@@ -229,7 +229,7 @@ pub(super) fn walk<'v, V: Visit<'v>>(
     visit.leave(place, from, to, left)
 }
 
-/// What appeared (`true`) or vanished with things inside, where there were none before or after.
+/// The value that appeared (`true`) or vanished with others inside, where there were none before.
 fn appeared<'v>(from: Option<&'v Value>, to: Option<&'v Value>) -> Option<(&'v Value, bool)> {
     let is_filled = |value: Option<&Value>| match value {
         Some(Value::Object(members)) => !members.is_empty(),

@@ -1,4 +1,4 @@
-//! What a header's fields mean to the gateway, found out in one pass over it: most headers hold
+//! The meaning of a header's fields to the gateway, found in one pass over it: most headers hold
 //! nothing of what would have to be refused, removed or changed, and are then left alone.
 
 use std::sync::LazyLock;
@@ -91,7 +91,7 @@ const SINGLE: [&str; 9] = [
     "user-agent",
 ];
 
-/// What is to be done about fields that a header holds.
+/// A set of marks: how fields that a header holds are to be treated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Marks(u16);
 
@@ -103,7 +103,7 @@ impl Marks {
     pub(crate) const EXPECT: Self = Self(1 << 4);
     pub(crate) const TELLTALE: Self = Self(1 << 5);
     pub(crate) const COOKIE: Self = Self(1 << 6);
-    /// What only the gateway says.
+    /// A field that only the gateway may set.
     pub(crate) const OURS: Self = Self(1 << 7);
     /// `Connection` says more than whether the connection is kept: it may name fields.
     pub(crate) const CONNECTION_NAMES: Self = Self(1 << 8);
@@ -131,7 +131,7 @@ impl<T> Sole<T> {
     }
 }
 
-/// What a field's name means.
+/// The meaning of a field's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
     Plain,

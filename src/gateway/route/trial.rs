@@ -1,4 +1,4 @@
-//! What must hold of the classification, whatever the target.
+//! Properties of the classification that hold for any target.
 
 use http::Method;
 

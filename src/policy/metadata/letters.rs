@@ -9,7 +9,7 @@ use crate::work;
 /// each of the 128 that a body's keys may have.
 pub(super) const LETTERS_MAX: usize = 512;
 
-/// What a star stands for.
+/// The texts that a star stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Star {
     /// Any text.
@@ -41,7 +41,7 @@ impl Chars {
         Self(self.0 | other.0)
     }
 
-    /// What both hold.
+    /// The characters that both hold.
     pub(super) fn both(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }

@@ -1,4 +1,4 @@
-//! What the rule's patterns match.
+//! The rule's patterns, and the keys that they match.
 
 use std::fmt;
 
@@ -28,7 +28,7 @@ pub struct KeyPattern {
     needs: Chars,
 }
 
-/// What one key must look like: a regular expression that fits it as a whole.
+/// The shape of one key: a regular expression that fits it as a whole.
 #[derive(Clone, Debug)]
 pub struct KeyShape {
     text: String,

@@ -139,7 +139,7 @@ pub(super) struct Walk<'w> {
     pub(super) computed: &'w [&'w str],
 }
 
-/// What is done at a place.
+/// The action at a place.
 pub(super) type Visit<'f> = dyn FnMut(&Location<'_, '_>) + 'f;
 
 impl Walk<'_> {

@@ -18,7 +18,7 @@ const TEXT_BYTES_MAX: usize = 4 << 10;
 /// are compared as those of the body are.
 const TEXTS_BYTES_MAX: usize = 64 << 10;
 
-/// What is written in a text.
+/// The JSON that is written in a text.
 #[derive(Clone)]
 pub(super) enum Written {
     /// No key in any object.
@@ -45,7 +45,7 @@ impl Default for Texts {
 }
 
 impl Texts {
-    /// What is written in `text`.
+    /// The JSON that is written in `text`.
     pub(super) fn read(&self, text: &str) -> Written {
         let json = text.trim_start_matches('\u{feff}').trim();
         if !json.starts_with(['{', '[']) || !may_hold_key(json) {

@@ -42,7 +42,7 @@ fn are_extensions(mut text: &[u8]) -> bool {
     text.is_empty()
 }
 
-/// What follows a token or a text in quotes (RFC 9110, 5.6.4).
+/// The bytes behind a token or a text in quotes (RFC 9110, 5.6.4).
 fn after_value(text: &[u8]) -> Option<&[u8]> {
     let [b'"', quoted @ ..] = text else {
         let (token, rest) = split(text, is_token);

@@ -8,7 +8,7 @@ use crate::scan::any;
 /// The longest method, in bytes: no one that is known has a tenth of it.
 pub(super) const METHOD_BYTES_MAX: usize = 256;
 
-/// What a head has told of its message so far.
+/// The facts of a message that its head has told so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Head {
     is_http_10: bool,

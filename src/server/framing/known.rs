@@ -10,7 +10,7 @@ const SECTION_BYTES_MAX: usize = 1024;
 #[derive(Debug, Default)]
 pub(super) struct CachedFields {
     section: Vec<u8>,
-    /// What the head told that it belongs to.
+    /// The facts told by the head that it belongs to.
     head: Head,
 }
 

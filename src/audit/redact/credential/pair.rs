@@ -80,7 +80,7 @@ impl Credentials<'_> {
         start..end
     }
 
-    /// What of a value follows the scheme that it begins with.
+    /// The part of a value behind the scheme that it begins with.
     fn behind_scheme(&self, value: Range<usize>) -> Range<usize> {
         let is_one = |scheme: &&&str| self.text.has_in_any_case(value.start, scheme);
         let Some(scheme) = SCHEMES.iter().find(is_one) else { return value };

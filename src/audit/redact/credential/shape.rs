@@ -97,7 +97,7 @@ impl Credentials<'_> {
         is_one.then_some(at..end)
     }
 
-    /// What follows the word `Bearer` or `Basic` at `at`.
+    /// The token behind the word `Bearer` or `Basic` at `at`.
     pub(super) fn scheme(&mut self, at: usize) -> Option<Range<usize>> {
         let is_bearer = self.text.has_in_any_case(at, "bearer");
         if !self.is_fresh(at) || !is_bearer && !self.text.has_in_any_case(at, "basic") {

@@ -23,13 +23,13 @@ pub(super) struct Bulk {
 pub(super) struct Insert<'t> {
     /// The table and its columns.
     pub(super) into: &'t str,
-    /// What is inserted, made of `column1`, `column2` and so on.
+    /// The expressions that are inserted, made of `column1`, `column2` and so on.
     pub(super) values: &'t str,
     /// How many values are bound for each row.
     pub(super) width: usize,
-    /// What is joined to each row, and on which condition.
+    /// The table that is joined to each row, and the condition.
     pub(super) join: Option<(&'t str, &'t str)>,
-    /// What is done about a row that is there already.
+    /// The clause for a row that is there already.
     pub(super) conflict: &'t str,
 }
 

@@ -70,7 +70,7 @@ fn push_path(query: &mut QueryBuilder<Sqlite>, path: &str) {
     query.push(", 1, length(").push(KEPT).push(") + 1) = ").push(KEPT).push(" || '/'))");
 }
 
-/// What is rare has an index, which SQLite uses where the condition says that it is rare.
+/// Adds the condition on the decision. Rare ones have an index, used where the condition says so.
 fn push_ruling(query: &mut QueryBuilder<Sqlite>, wanted: Option<Ruling>) {
     if wanted.is_some_and(|ruling| ruling != Ruling::Allow) {
         query.push(" AND c.decision <> 'allow'");

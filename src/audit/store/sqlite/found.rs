@@ -1,4 +1,4 @@
-//! What lies in a database file, found out before anything is written to it.
+//! The contents of a database file, found out before anything is written to it.
 
 use std::io;
 use std::path::Path;
@@ -16,7 +16,7 @@ const APPLICATION_ID: i64 = 0x4347_4154;
 /// SQLite's word for a file that is no database: `SQLITE_NOTADB`.
 const NOT_A_DATABASE: u32 = 26;
 
-/// What is found in a log. One that is not there, or empty, holds nothing.
+/// The facts found in a log. One that is not there, or empty, holds nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::audit) struct Found {
     /// Whether anything is recorded.
@@ -36,7 +36,7 @@ pub(in crate::audit) enum FindError {
     Store(#[source] Boxed),
 }
 
-/// Who else may have the database open.
+/// The others that may have the database open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::audit) enum Beside {
     /// A gateway that writes, perhaps.
@@ -84,7 +84,7 @@ async fn look(options: &SqliteConnectOptions) -> Result<Found, FindError> {
     }
 }
 
-/// What is found; `None` where it is the database of another program.
+/// The facts found; `None` where it is the database of another program.
 async fn read(connection: &mut SqliteConnection) -> Result<Option<Found>, sqlx::Error> {
     if !is_ours(connection).await? {
         return Ok(None);

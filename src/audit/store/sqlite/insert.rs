@@ -197,7 +197,7 @@ fn happening(query: Query, event: &Event) -> Query {
         .bind(event.detail.to_string())
 }
 
-/// What is bound is kept until SQLite's thread has written it, so it is owned.
+/// An owned copy: a bound value is kept until SQLite's thread has written it.
 fn text(text: &str) -> String {
     text.to_owned()
 }

@@ -65,7 +65,7 @@ const DEPLOYMENTS: &str = "SELECT d.id AS deployment_id, l.seq, c.id, c.received
     JOIN deployments d ON d.number = l.number JOIN changes c ON c.seq = l.seq \
     WHERE l.seq < ?1 ORDER BY l.seq DESC LIMIT ?2";
 
-/// What was last seen of a deployment. Its changes take turns, so their places tell their order.
+/// The last sight of a deployment. Its changes take turns, so their places tell their order.
 /// A change that waited for its turn was received while its predecessor was under way: its
 /// before was seen after the predecessor's end, not at its own arrival.
 ///

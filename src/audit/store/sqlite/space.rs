@@ -1,4 +1,4 @@
-//! What the log takes of the disk beside its records, and whether there is room for more of them.
+//! The log's use of the disk beside its records, and whether there is room for more of them.
 
 use std::path::PathBuf;
 

@@ -139,7 +139,7 @@ async fn the_tables_refuse_what_the_log_must_not_suffer() {
     interfere(&database, pruned).await.unwrap();
     store.close().await.unwrap();
 }
-/// What takes the place of a row fires no trigger for its deletion.
+/// A row that takes the place of another fires no trigger for its deletion.
 #[tokio::test]
 async fn no_row_is_replaced() {
     let folder = tempfile::tempdir().unwrap();
