@@ -36,7 +36,7 @@ fn main() {
     criterion.final_summary();
 }
 
-/// What every call passes.
+/// The steps that every call passes.
 fn door(criterion: &mut Criterion) {
     let key = Key::from_bytes([7; 32]);
     let token = "pt-0123456789abcdef0123456789abcdef0123456789ab";
@@ -64,7 +64,7 @@ fn door(criterion: &mut Criterion) {
     }
 }
 
-/// What a governed call makes of its deployment.
+/// The steps of a governed call on its deployment.
 fn deployment(criterion: &mut Criterion) {
     let before = Value::Object(document::deployment(0));
     let whole = canonical(&before);
@@ -90,7 +90,7 @@ fn deployment(criterion: &mut Criterion) {
     });
 }
 
-/// What a record makes of a document.
+/// The steps of a record on a document.
 fn redaction(criterion: &mut Criterion) {
     let document = Value::Object(document::deployment(0));
     let redaction = Redaction::new(Key::from_bytes([7; 32]), provider(), &[]);

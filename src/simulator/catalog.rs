@@ -11,7 +11,7 @@ use crate::deployment::Object;
 /// How many agents, and how many environments, there can be.
 const CAPACITY: usize = 10_000;
 
-/// What deployments refer to.
+/// The things that deployments refer to.
 #[derive(Debug)]
 pub(super) struct Catalog {
     /// The agents.
@@ -60,7 +60,7 @@ impl Kind {
         }
     }
 
-    /// What ids of this kind start with.
+    /// The beginning of ids of this kind.
     pub(super) const fn id_prefix(self) -> &'static str {
         match self {
             Self::Agent => "agent",

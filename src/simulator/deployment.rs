@@ -18,7 +18,7 @@ const TRIGGERS_MAX: usize = 1000;
 pub(super) struct Deployment {
     /// Its id.
     pub(super) id: String,
-    /// What clients set: never anything that the server computes.
+    /// The fields that clients set: never any that the server computes.
     pub(super) fields: Object,
     /// When it was made.
     pub(super) created_at: Timestamp,

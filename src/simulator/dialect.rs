@@ -1,4 +1,4 @@
-//! What sets one provider's server apart from another's, and whom it lets in.
+//! The differences between the servers of providers, and the tokens that each takes.
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -14,9 +14,9 @@ const BETA: &str = "managed-agents-2026-04-01";
 /// A provider's ways on the server's side.
 #[derive(Clone, Debug)]
 pub(super) struct Dialect {
-    /// Whose API is played.
+    /// The provider whose API is played.
     pub(super) provider: &'static Provider,
-    /// What deployment ids start with.
+    /// The beginning of deployment ids.
     pub(super) id_prefix: &'static str,
     /// Whether `metadata.cas_config` is made where a create leaves it out.
     pub(super) execution_config: bool,
@@ -24,7 +24,7 @@ pub(super) struct Dialect {
     pub(super) truncates: bool,
     /// Whether every call must name the API's version and beta.
     versioned: bool,
-    /// What a token starts with.
+    /// The beginnings of tokens.
     token_prefixes: &'static [&'static str],
     /// The only tokens that are valid; where there are none, every well-formed one.
     tokens: Vec<String>,

@@ -78,7 +78,7 @@ pub(super) async fn answer(
     Ok(response)
 }
 
-/// What is known of a call by its head.
+/// The facts of a call that its head tells.
 struct Arrival {
     /// Where it is remembered; the simulator's own switches are not.
     ticket: Option<Ticket>,

@@ -1,4 +1,4 @@
-//! What can be made to go wrong, where, and how often.
+//! Faults that can be asked for: which, where, and how often.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// What goes wrong.
+    /// The kind of the fault.
     pub kind: FaultKind,
     /// The kind's number: milliseconds, or an HTTP status; zero where the kind takes none.
     #[serde(default)]
@@ -61,11 +61,11 @@ pub enum FaultKind {
      garbage, slow-answer=MS"
 )]
 pub struct BadFault {
-    /// What was given.
+    /// The text that was given.
     pub text: String,
 }
 
-/// What goes wrong with one call: the kinds that befall it.
+/// The faults of one call: the kinds that befall it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Mishaps(Vec<(FaultKind, u64)>);
 

@@ -1,4 +1,4 @@
-//! What a client may set in a deployment, and how an update meets what is there.
+//! The fields that a client may set in a deployment, and how an update meets those that are there.
 
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ const METADATA_VALUE_CHARS_MAX: usize = 512;
 /// The metadata key that steers execution: its value is an object and counts toward no limit.
 pub(super) const EXECUTION: &str = "cas_config";
 
-/// What a create must carry.
+/// The fields that a create must carry.
 const REQUIRED: [&str; 4] = ["agent", "environment_id", "initial_events", "name"];
 
 /// The client-set fields of a new deployment.

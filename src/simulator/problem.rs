@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 pub(super) struct Problem {
     /// The HTTP status.
     pub(super) status: u16,
-    /// What is wrong.
+    /// The message: what is wrong.
     pub(super) message: String,
     /// The dotted path of the field at fault, where there is one.
     pub(super) param: Option<String>,

@@ -1,4 +1,4 @@
-//! What the upstream remembers of the calls that reached it.
+//! The upstream's memory of the calls that reached it.
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -28,7 +28,7 @@ pub struct Received {
     pub body: Bytes,
     /// The length of the whole body; none until it is read.
     pub body_bytes: Option<u64>,
-    /// What the call came to, where it was carried out: a fault may have told the client else.
+    /// The status that the call came to, if it was carried out: the client may have been told else.
     pub status: Option<u16>,
 }
 
@@ -52,7 +52,7 @@ impl Received {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// What can be known of a call by its head.
+    /// The facts of a call that its head tells.
     pub(super) fn of(head: &Parts, at: Timestamp) -> Self {
         let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into();
         let headers = head.headers.iter().map(|(name, value)| (name.to_string(), text(value)));

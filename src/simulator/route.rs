@@ -30,7 +30,7 @@ pub(super) struct Call {
     pub(super) body_bytes: u64,
 }
 
-/// What a call that went well is answered with.
+/// The content of the answer to a call that went well.
 #[derive(Debug)]
 pub(super) enum Content {
     /// A JSON document.
@@ -197,7 +197,7 @@ impl World {
         Ok(())
     }
 
-    /// What was received, without headers or bodies.
+    /// The calls received, without headers or bodies.
     fn requests(&self) -> Vec<Value> {
         let calls = self.received.iter();
         calls

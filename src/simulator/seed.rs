@@ -1,4 +1,4 @@
-//! What is there from the start: the deployment of the provider's own documentation, as it was
+//! The seeds, there from the start: the deployment of the provider's own documentation, as it was
 //! before the update that the documentation shows, with its agent and its environment.
 
 use serde_json::{Value, json};

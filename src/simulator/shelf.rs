@@ -22,7 +22,7 @@ pub(super) struct Page {
     pub(super) ids: Vec<String>,
     /// Whether more follow in the direction of the listing.
     pub(super) has_more: bool,
-    /// What the `page` parameter takes to go on.
+    /// The value of the `page` parameter to go on with.
     pub(super) next: Option<String>,
 }
 

@@ -17,7 +17,7 @@ use crate::deployment::Object;
 /// How many faults can be set at once.
 pub(super) const FAULTS_MAX: usize = 1000;
 
-/// What a running simulator holds; clones reach the same one.
+/// The state of a running simulator; clones reach the same one.
 #[derive(Clone, Debug)]
 pub struct State {
     world: Arc<Mutex<World>>,
@@ -27,7 +27,7 @@ pub struct State {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("the simulator does not take this: {message}")]
 pub struct SeedError {
-    /// What the API would say of it.
+    /// The API's words for it.
     pub message: String,
 }
 

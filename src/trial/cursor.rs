@@ -1,4 +1,4 @@
-//! What operators send to go on in a list, and to bound it in time.
+//! Texts that operators send to go on in a list, and to bound it in time.
 
 use crate::admin::filter::moment;
 use crate::audit::query::Cursor;

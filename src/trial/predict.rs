@@ -1,4 +1,4 @@
-//! What a call will make of a deployment, and what differs between two.
+//! Predictions of a deployment, and differences between two.
 
 use serde_json::{Value, json};
 
@@ -144,7 +144,7 @@ impl Case {
         }
     }
 
-    /// What came as it was predicted is exactly that, and is no sign that nothing was done.
+    /// Asserts that what came as predicted is `exact`, and is not a sign that nothing was done.
     fn assert_compares(&self, prediction: &Prediction<'_>, reading: &Members<'_>) {
         let mut after = reading.to_value();
         if self.operation == Operation::Archive {

@@ -1,4 +1,4 @@
-//! What the API says of deployments.
+//! Deployments through the API.
 
 use super::*;
 
