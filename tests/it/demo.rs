@@ -7,7 +7,9 @@ fn the_demo_tells_its_story_and_ends() {
     let output =
         Command::new(env!("CARGO_BIN_EXE_changegate")).args(["demo", "--exit"]).output().unwrap();
     let told = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}{complaints}");
+    assert!(!complaints.contains("WARN"), "{complaints}");
     for part in [
         "-> 200, decision: allow",
         "/schedule/expression: \"0 9 * * 1-5\" → \"30 9 * * 1-5\"",

@@ -59,6 +59,7 @@ impl Stage {
              [upstream]\nprovider = \"qoder-cn\"\nurl = \"http://{}\"\n\n\
              [policy]\nfile = \"policy.toml\"\n\n\
              [rate_limit]\nwrite = {{ per_second = 5, burst = 10 }}\n\n\
+             [limits]\nconnections = 256\n\n\
              [audit]\ndatabase = \"sqlite://changegate.db\"\nkey_file = \"changegate.key\"\n\n\
              [[actor]]\nfingerprint = \"{}\"\nname = \"alice\"\nteam = \"platform\"\n\n\
              [[actor]]\nfingerprint = \"{}\"\nname = \"nightly-script\"\n",
