@@ -161,7 +161,7 @@ pub(crate) fn family(process: u32) -> Vec<u32> {
     found
 }
 
-/// What the threads of a process have used, in nanoseconds.
+/// The CPU time that the threads of a process have used, in nanoseconds.
 fn cpu_nanos(process: u32) -> u64 {
     let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten();
     let used = threads.flatten().filter_map(|thread| {

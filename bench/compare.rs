@@ -59,7 +59,7 @@ enum Part {
 /// How a part is measured and printed.
 type Measure = fn(&mut Run<'_>) -> anyhow::Result<()>;
 
-/// What every part is handed.
+/// The context that every part is given.
 struct Run<'a> {
     arguments: &'a Compare,
     stage: Stage<'a>,

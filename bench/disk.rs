@@ -1,4 +1,4 @@
-//! What a change takes on disk, and how long it takes to read one back.
+//! The disk space that a change takes, and the time that it takes to read one back.
 
 use std::path::Path;
 use std::process::Command;
@@ -21,7 +21,7 @@ const PAGES_MAX: usize = 2_000;
 /// How many of the biggest tables and indexes are shown.
 const BIGGEST: usize = 12;
 
-/// What a table and its indexes take, by the virtual table that tells it.
+/// The query for the bytes that each table and index takes, by SQLite's `dbstat` table.
 const SIZES: &str = "SELECT name, sum(pgsize) FROM dbstat GROUP BY name ORDER BY 2 DESC";
 
 /// Measures the log's size.

@@ -1,4 +1,4 @@
-//! What is made of many figures.
+//! Summaries of many figures.
 
 /// The least, the middle and the most of some figures.
 #[derive(Clone, Copy, Debug)]

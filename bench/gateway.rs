@@ -20,7 +20,7 @@ const POLICY: &str = "[timezones]\nallowed = [\"Asia/Shanghai\", \"UTC\"]\n\n[me
 /// A budget that is drawn on like any other, and that nobody reaches.
 const UNREACHED: u32 = 1_000_000_000;
 
-/// What a gateway is to be like.
+/// The setup of a gateway.
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     pub(crate) program: PathBuf,
@@ -35,7 +35,7 @@ pub(crate) struct Setup {
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
     /// The log; one in the folder where none is named.
     pub(crate) database: Option<PathBuf>,
-    /// What it runs under, such as valgrind with its arguments.
+    /// The command it runs under, such as valgrind with its arguments.
     pub(crate) under: Vec<String>,
 }
 

@@ -29,13 +29,13 @@ use changegate::clock::Clock;
 /// How many connections are made at once.
 const CONNECTING_MAX: usize = 64;
 
-/// What is sent, and how.
+/// The calls to send, and how to send them.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Plan {
-    /// Whom to call
+    /// Address to call
     #[arg(long)]
     pub(crate) target: SocketAddr,
-    /// What to send
+    /// Kind of call to send
     #[arg(long, value_enum, default_value = "get")]
     pub(crate) call: Call,
     /// How many connections, each with a token of its own
@@ -83,7 +83,7 @@ pub(crate) enum Call {
     Hold,
 }
 
-/// What came of it.
+/// The results of a run.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Got {
     pub(crate) requests: u64,

@@ -79,7 +79,7 @@ pub(crate) struct Folder {
     _remover: Child,
 }
 
-/// What the remover does; the terminal's signals are not for it.
+/// The remover's shell script; it ignores the terminal's signals.
 const REMOVER: &str = "trap '' INT TERM HUP; cat >/dev/null; rm -rf \"$1\"; sleep 3; rm -rf \"$1\"";
 
 impl Folder {

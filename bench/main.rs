@@ -37,7 +37,7 @@ struct Arguments {
     command: Command,
 }
 
-/// What all measurements share.
+/// The options that all measurements share.
 #[derive(Clone, Debug, clap::Args)]
 struct Common {
     /// The gateway's release build (default: built by cargo now)
@@ -99,7 +99,7 @@ struct Listen {
 struct Between {
     #[command(flatten)]
     listen: Listen,
-    /// Whom to forward to
+    /// Address to forward to
     #[arg(long)]
     upstream: SocketAddr,
 }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::document;
 use super::http1::{self, Extent};
 
-/// What the fixed upstream answers with, in bytes.
+/// The size of the fixed upstream's answer, in bytes.
 const ANSWER_BYTES: usize = 2048;
 
 /// Answers every request with the same 2 KB.
@@ -57,7 +57,7 @@ impl Kept {
         kept
     }
 
-    /// What the patch omits stays, metadata is patched key by key, all else is replaced.
+    /// Applies a patch: omitted fields stay, metadata is patched key by key, all else is replaced.
     fn patch(&mut self, patch: Map<String, Value>) {
         for (name, value) in patch {
             match (self.document.get_mut(&name), value) {

@@ -16,7 +16,7 @@ use super::table::{Goals, Table, note};
 const TIMES: usize = 200;
 const ASKED_FOR: Duration = Duration::from_secs(5);
 
-/// What reading one change may take, in milliseconds.
+/// The longest that reading one change may take, in milliseconds.
 const READ_MILLIS: f64 = 5.0;
 
 /// Measures questions to the log.

@@ -25,7 +25,7 @@ pub(crate) enum Kind {
     Recording,
 }
 
-/// What clients speak to it.
+/// The protocol that clients speak to a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Front {
     Http1,
@@ -43,7 +43,7 @@ pub(crate) struct Stage<'a> {
     pub(crate) core: usize,
     /// Certificate and key; the two in one file are `both.pem` beside them.
     pub(crate) pair: Option<(PathBuf, PathBuf)>,
-    /// What a proxy runs under, such as valgrind with its arguments.
+    /// The command that a proxy runs under, such as valgrind with its arguments.
     pub(crate) under: Vec<String>,
 }
 

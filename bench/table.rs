@@ -1,4 +1,4 @@
-//! What is printed: tables, for people or as Markdown, and goals with what became of them.
+//! Printed results: tables, for people or as Markdown, and goals with their verdicts.
 
 #![expect(clippy::print_stdout, reason = "the harness's answer is what it prints")]
 #![expect(clippy::print_stderr, reason = "how far it is does not belong into the answer")]
@@ -12,7 +12,7 @@ pub(crate) struct Table {
     rows: Vec<Vec<String>>,
 }
 
-/// What should hold, what was measured, and whether it holds.
+/// Goals, each with its bound, the measured figure and the verdict.
 #[derive(Debug)]
 pub(crate) struct Goals(Table);
 

@@ -34,7 +34,7 @@ pub(crate) struct Write {
     seconds: f64,
 }
 
-/// What 64 callers got, and what it cost.
+/// The results of 64 callers, and their cost.
 struct Crowd {
     got: Got,
     gateway_micros: f64,

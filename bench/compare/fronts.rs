@@ -1,4 +1,4 @@
-//! What clients may speak beside plain calls one by one: pipelines, HTTP/2, TLS.
+//! Ways for clients to speak other than plain calls one by one: pipelines, HTTP/2, TLS.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

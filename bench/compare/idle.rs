@@ -1,4 +1,4 @@
-//! What is held for clients that do nothing: their connections, and the budgets of their tokens.
+//! Memory held for clients that do nothing: their connections, and the budgets of their tokens.
 
 use std::time::Duration;
 

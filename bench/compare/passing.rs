@@ -1,4 +1,4 @@
-//! What passes: CPU per request and latency over HTTP/1.1.
+//! Requests that pass through: CPU per request and latency over HTTP/1.1.
 
 use super::{Measured, OTHER_CORE, Run, of, ratio, times};
 use crate::figures::float;

@@ -19,7 +19,7 @@ pub(super) struct Caller {
     pub(super) tally: Tally,
 }
 
-/// What was answered.
+/// The tally of answers.
 #[derive(Default)]
 pub(super) struct Tally {
     /// How long each good answer took.

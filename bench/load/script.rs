@@ -1,11 +1,11 @@
-//! What one connection sends, request by request.
+//! The requests that one connection sends, one by one.
 
 use std::io::Write as _;
 
 use super::{Call, Plan};
 use crate::document;
 
-/// What a write that is no governed call carries, in bytes.
+/// The size of the body of a write that is not a governed call, in bytes.
 const POST_BYTES: usize = 1024;
 
 /// The requests of one connection.

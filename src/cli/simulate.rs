@@ -34,7 +34,7 @@ pub struct SimulateArgs {
     /// Where to listen, such as 127.0.0.1:9000 (port 0: any free one)
     #[arg(long, value_name = "ADDR")]
     pub listen: SocketAddr,
-    /// Whose API to speak: qoder-cn, qoder or claude
+    /// The provider whose API to speak: qoder-cn, qoder or claude
     #[arg(long, value_name = "NAME", default_value = "qoder-cn", value_parser = provider)]
     pub provider: &'static Provider,
     /// A token to take, repeatable (default: every one that starts with pt-)

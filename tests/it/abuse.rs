@@ -15,7 +15,7 @@ use crate::world::{Call, DEPLOYMENT, Setup, World, call, eventually, fingerprint
 const API: &str = "/api/v1/cloud";
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What no connection is held for where it is not meant to be: a test that ends by it fails.
+/// Timeouts too long to end a test's connection: a test that is ended by one fails.
 const NEVER: &str = "header_timeout = 600\nbody_timeout = 600\nwrite_timeout = 600\n\
                      idle_timeout = 600\n";
 
@@ -226,7 +226,7 @@ async fn who_takes_an_answer_with_a_straw_keeps_its_connection_and_no_more() {
     }
 }
 
-/// Who reads all the time is alive, however little there is room for, and whatever the kernel makes
+/// A client that keeps reading is alive, however little room it has, and whatever the kernel makes
 /// of it.
 #[tokio::test]
 async fn who_takes_an_answer_slowly_but_steadily_gets_all_of_it() {

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::world::{Call, Setup, World, call, eventually, world};
 
-/// What is sent once, and how often: unread answers to all of it fill whatever there is to fill.
+/// A request, and how often it is sent: its unread answers fill every buffer on the way.
 const UNREAD: &str = "GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n";
 const UNREAD_TIMES: usize = 200;
 

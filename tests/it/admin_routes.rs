@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// In order: each may do what the former may.
 const ROLES: [&str; 3] = ["viewer", "auditor", "admin"];
 
-/// What is sent as `authorization`, and whose role it is.
+/// Values of `authorization`, each with its role's index in [`ROLES`]; `None` for no role.
 fn credentials() -> Vec<(String, Option<usize>)> {
     let mut all: Vec<_> =
         ["", "Bearer", "Bearer ", "Bearer wrong", "Basic admin-token", "admin-token"]
@@ -74,7 +74,7 @@ fn authorized(credential: &str) -> String {
     if credential.is_empty() { String::new() } else { format!("authorization: {credential}\r\n") }
 }
 
-/// What holds of every answer, whatever was asked.
+/// Asserts the security headers and content type that every answer must have.
 fn hardened(told: &Told, what: &str) {
     for line in [
         "x-content-type-options: nosniff",

@@ -53,13 +53,13 @@ struct Place {
     api: &'static str,
 }
 
-/// What came of a case.
+/// The outcome of a case.
 struct Played {
     case: Case,
     names: Names,
     /// The first answer's status, or `reset`, or `closed`.
     status: String,
-    /// What is wrong with the answers.
+    /// The fault found in the answers, if any.
     complaint: Option<String>,
     told: String,
 }
@@ -183,7 +183,7 @@ impl Place {
         }
     }
 
-    /// What upstream saw that it should not have seen.
+    /// Lists everything that upstream saw but should not have seen.
     async fn complaints(&self, played: &HashMap<String, &Played>) -> Vec<String> {
         let changes = self.forwarded().await;
         let seen = self.upstream.seen.lock().unwrap();

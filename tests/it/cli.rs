@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::world::client::TOKEN;
 use crate::world::{DEPLOYMENT, Setup, World, world};
 
-/// What a run of the program came to.
+/// The result of a run of the program.
 #[derive(Debug)]
 struct Ran {
     code: i32,

@@ -28,7 +28,7 @@ const AT_ONCE: usize = 24;
 /// The setting that bounds streams (RFC 9113, 6.5.2).
 const MAX_CONCURRENT_STREAMS: u16 = 3;
 
-/// What every connection's settings say at first, as h2spec's do: the usual window.
+/// The settings that every connection opens with, as h2spec's do: the usual window.
 const SETTINGS_AT_FIRST: [u8; 6] = [0, 4, 0, 0, 0xff, 0xff];
 
 trait Wire: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send {}
@@ -251,7 +251,7 @@ async fn connect(world: &World, certificate: Option<&Certificate>) -> Box<dyn Wi
     }
 }
 
-/// What is wrong, by case.
+/// Returns the failures, one for each broken case.
 async fn broken(way: Way) -> Vec<String> {
     let upstream = Recorder::start(|_| answer(200, json!({"type": "none"}))).await;
     let mut setup = Setup::new().upstream(&upstream.url);

@@ -19,7 +19,7 @@ const DEPLOYMENTS: usize = 6;
 /// The most changes that are open at a time.
 const OPEN_MAX: i64 = 4_096;
 
-/// What was killed serves again within that, here beside all other tests. Alone it is a tenth.
+/// The time in which a killed gateway serves again beside all other tests; alone, a tenth of it.
 const READY_WITHIN: Duration = Duration::from_secs(3);
 
 #[tokio::test]

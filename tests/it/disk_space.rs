@@ -1,4 +1,4 @@
-//! What the log takes of its disk, and what a disk without room does to it.
+//! The disk space that the log takes, and how the gateway behaves when the disk is full.
 
 use std::time::{Duration, Instant};
 
@@ -13,8 +13,8 @@ use crate::world::{Call, call, eventually, say};
 /// How soon the gateway must serve again.
 const BACK_WITHIN: Duration = Duration::from_secs(5);
 
-/// What the write-ahead log may take: what is kept of it, and what the last transaction before
-/// it is begun anew may add.
+/// The most bytes of the write-ahead log: those that are kept of it, and those that the last
+/// transaction before it starts over may add.
 const WAL_BYTES_MAX: u64 = 6 << 20;
 
 const FULL: &str = "(code: 13) database or disk is full";
@@ -23,7 +23,7 @@ fn bytes_of(folder: &Folder, name: &str) -> u64 {
     std::fs::metadata(folder.path().join(name)).map_or(0, |found| found.len())
 }
 
-/// What the log's files have together.
+/// The total size of the log's files, in bytes.
 fn bytes_of_all(folder: &Folder) -> u64 {
     ["log.db", "log.db-wal", "log.db-shm"].map(|name| bytes_of(folder, name)).iter().sum()
 }

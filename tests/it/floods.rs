@@ -49,7 +49,7 @@ fn one(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// What is sent first, and what is sent for the n-th time.
+/// A flood: its name, the bytes sent first, and the bytes sent the n-th time.
 type Flood = (&'static str, Vec<u8>, Box<dyn Fn(u32) -> Vec<u8> + Send>);
 
 fn flood(

@@ -25,7 +25,7 @@ const API: &str = "/api/v1/cloud";
 /// How many calls of each kind keep going.
 const CALLERS: usize = 4;
 
-/// What callers ask: an update, a read, an answer that comes over time.
+/// The kinds of calls: an update, a read, an answer that comes over time.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Update,
@@ -35,7 +35,7 @@ enum Kind {
 
 const KINDS: [Kind; 3] = [Kind::Update, Kind::Read, Kind::Stream];
 
-/// Who asks one thing after the other, until the gateway takes no more.
+/// Callers that send one call after another until the gateway accepts no more.
 #[derive(Clone)]
 struct Callers {
     proxy: SocketAddr,

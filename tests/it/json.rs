@@ -1,5 +1,6 @@
-//! What is judged is what is sent: JSON that parsers read differently reaches no upstream, all
-//! other JSON reaches it byte for byte. Every case is a line of a file in `tests/data/json`.
+//! The JSON that is judged is the JSON that is sent: text that parsers read differently reaches no
+//! upstream, all other JSON reaches it byte for byte. Every case is a line of a file in
+//! `tests/data/json`.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! What is kept from one call to the next, on either side: whom a connection knows, and connections
-//! to upstream.
+//! State kept from one call to the next: the caller that a client's connection is known to be, and
+//! the connections to upstream.
 
 use std::time::Duration;
 

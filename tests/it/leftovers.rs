@@ -14,7 +14,7 @@ use crate::world::{Call, DEPLOYMENT, Setup, call};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What only the first caller may see.
+/// An answer that only the first caller may see.
 const SECRET: &str = "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nsecret";
 
 /// How the first call is made and answered: what it is, what is sent at once, what is sent once

@@ -53,7 +53,7 @@ async fn the_end_cuts_no_call_that_has_begun() {
     assert_eq!(applied, ids.len());
 }
 
-/// What a count in the log comes to.
+/// Returns the result of a counting query on the log.
 async fn count(database: &std::path::Path, question: &'static str) -> usize {
     use sqlx::{ConnectOptions as _, Connection as _};
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(database);

@@ -1,4 +1,4 @@
-//! What is no governed call passes as it comes, in both directions.
+//! A call that is not a governed call passes as it comes, in both directions.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! What the gateway refuses: every case is a file in `tests/data/refusals`.
+//! Requests that the gateway refuses: every case is a file in `tests/data/refusals`.
 //!
 //! A case is a raw HTTP/1.1 request (`\xNN` stands for a byte, `<TOKEN>` for a usable token,
 //! `<ID>` for the deployment, `<repeat N TEXT>` for N times the text), a line `----`, and what

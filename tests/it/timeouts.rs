@@ -288,7 +288,7 @@ async fn response_timeout_runs_to_the_head_only() {
     assert_eq!(world.change_of(&answer).await["effect"], "exact");
 }
 
-/// What became of a request of HTTP/2 that was sent `after` its connection came about.
+/// Returns the outcome of an HTTP/2 request that is sent `after` its connection was made.
 async fn outcome(proxy: SocketAddr, after: Duration) -> &'static str {
     let stream = TcpStream::connect(proxy).await.unwrap();
     stream.set_nodelay(true).unwrap();

@@ -24,7 +24,7 @@ use crate::world::{Call, DEPLOYMENT, Setup, World, call, eventually};
 
 const API: &str = "/api/v1/cloud";
 
-/// What reached an upstream under TLS.
+/// Counts of the connections and requests that reached an upstream under TLS.
 #[derive(Default)]
 struct Seen {
     connections: AtomicUsize,

@@ -229,7 +229,8 @@ pub(super) fn walk<'v, V: Visit<'v>>(
     visit.leave(place, from, to, left)
 }
 
-/// The value that appeared (`true`) or vanished with others inside, where there were none before.
+/// The value that appeared (`true`) or vanished with others inside, where there were none before
+/// or after; `None` where neither is so.
 fn appeared<'v>(from: Option<&'v Value>, to: Option<&'v Value>) -> Option<(&'v Value, bool)> {
     let is_filled = |value: Option<&Value>| match value {
         Some(Value::Object(members)) => !members.is_empty(),

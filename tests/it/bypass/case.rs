@@ -15,7 +15,7 @@
 use super::coding;
 use crate::world::client::TOKEN;
 
-/// What every request of the corpus is sent to.
+/// The host that every request of the corpus names.
 const HOST: &str = "gateway.example";
 
 /// The changes that are tried: each breaks one rule of the policy.
@@ -35,7 +35,7 @@ pub(super) struct Case {
     expected: String,
 }
 
-/// What the words in one case's request stand for.
+/// The values that the words in one case's request stand for.
 #[derive(Clone, Debug)]
 pub(super) struct Names {
     /// Names the case at upstream, as its request id.
@@ -93,7 +93,7 @@ impl Case {
         if http2 { !only("h1") && !only("raw") } else { !only("h2") }
     }
 
-    /// What may come of it: `400`, or another word at each protocol: `h1 400`, `h2 reset`.
+    /// The expected outcome: `400`, or one for each protocol: `h1 400`, `h2 reset`.
     pub(super) fn expected(&self, http2: bool) -> &str {
         let protocol = if http2 { "h2 " } else { "h1 " };
         let mut lines = self.expected.lines();
@@ -227,7 +227,7 @@ impl Names {
         bytes
     }
 
-    /// What a word in angle brackets stands for, and the text behind it.
+    /// Returns the bytes that a word in angle brackets stands for, and the text behind it.
     fn angled<'t>(&self, text: &'t str, length: usize) -> Option<(Vec<u8>, &'t str)> {
         let mut open = 1;
         let end = text.find(|c| {

@@ -37,7 +37,7 @@ pub(super) fn encode(name: &str, text: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
-/// What a most forgiving server makes of bytes in that coding, whether it was named or not.
+/// Decodes bytes as the most forgiving server would, whether their coding was named or not.
 pub(super) fn decode(bytes: &[u8]) -> Option<Vec<u8>> {
     match bytes {
         [0x1f, 0x8b, 8, 0, _, _, _, _, _, _, 1, a, b, _, _, text @ ..]

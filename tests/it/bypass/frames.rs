@@ -7,7 +7,7 @@ use crate::world::frames::{
     frame, next,
 };
 
-/// What a server says on a stream.
+/// A server's answer on one stream.
 #[derive(Debug, Default)]
 pub(super) struct Said {
     pub(super) status: Option<u16>,
@@ -47,7 +47,7 @@ fn head(bytes: &mut Vec<u8>, stream: u32, fields: &[(Vec<u8>, Vec<u8>)], end: bo
     }
 }
 
-/// What is said on streams 1 and 3 until both have ended, or the connection.
+/// Reads the answers on streams 1 and 3 until both have ended, or the connection has.
 pub(super) async fn listen(wire: &mut (impl AsyncRead + Unpin)) -> [Said; 2] {
     let mut said = [Said::default(), Said::default()];
     while said.iter().any(|said| !said.ended) {

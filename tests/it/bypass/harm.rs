@@ -1,11 +1,11 @@
-//! What may not come of any call, by the policy of these tests.
+//! Effects that no call may have, by the policy of these tests.
 
 use serde_json::{Map, Value};
 use unicode_security::skeleton;
 
 use super::understood::fold;
 
-/// What a deployment is before anybody changes it.
+/// A deployment as it is before anybody changes it.
 pub(super) fn fresh(id: &str) -> Value {
     serde_json::json!({
         "type": "deployment",
@@ -67,7 +67,7 @@ fn keyed(standing: Option<&Value>, asked: &Value, nested: Nested) -> Value {
     after.into()
 }
 
-/// What is wrong with a deployment as it is now; `created` if it did not stand before.
+/// Returns how a deployment breaks the policy, if it does; `created` if it did not exist before.
 pub(super) fn harm(deployment: &Value, created: bool) -> Option<String> {
     let metadata = deployment.get("metadata").and_then(Value::as_object);
     let looks = |text: &str| fold(&skeleton(&fold(text)).collect::<String>());

@@ -19,12 +19,12 @@ pub(super) struct Write {
     pub(super) operation: String,
     pub(super) deployment: String,
     pub(super) token: String,
-    /// What it should not have brought about.
+    /// The forbidden effect of the change; `None` if it has none.
     pub(super) harm: Option<String>,
     pub(super) request: Request,
 }
 
-/// What came.
+/// Everything that the server has received.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) requests: Vec<Request>,

@@ -11,7 +11,7 @@ struct Loose<'t> {
     depth: usize,
 }
 
-/// What a text is taken for: all its objects laid over each other, or its last value.
+/// Returns the value a text is taken for: all its objects merged, or else its last value.
 pub(super) fn json(text: &[u8]) -> Value {
     // What some servers put before an answer so that no script can take it for one.
     let rest = text.strip_prefix(b")]}'").unwrap_or(text);

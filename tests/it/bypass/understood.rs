@@ -1,4 +1,4 @@
-//! What a most forgiving server takes a request for.
+//! The interpretation of a request by the most forgiving server.
 
 use serde_json::{Map, Value, json};
 use unicode_normalization::UnicodeNormalization as _;
@@ -14,7 +14,7 @@ pub(super) struct Request {
     pub(super) body: Vec<u8>,
 }
 
-/// What it is taken for.
+/// A request as the most forgiving server interprets it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Understood {
     pub(super) method: String,

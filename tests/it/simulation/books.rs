@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use serde_json::Value;
 
-/// What a call is, and so what may become of it.
+/// The kind of a call, which decides its possible outcomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// A governed call that the policy lets pass.
@@ -18,7 +18,7 @@ pub(super) enum Kind {
     Harmless,
 }
 
-/// What happened at upstream to one write.
+/// The history of one write at upstream.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Fate {
     /// How often upstream saw it, if only its head.
@@ -29,7 +29,7 @@ pub(super) struct Fate {
     pub(super) lied: bool,
 }
 
-/// What its client knows of one call.
+/// A call as its client knows it.
 #[derive(Clone, Debug)]
 pub(super) struct Sent {
     pub(super) kind: Kind,
@@ -55,7 +55,7 @@ pub(super) struct Books {
     sent: Mutex<HashMap<String, Sent>>,
 }
 
-/// What a check has found.
+/// The findings of a check.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     pub(super) broken: Vec<String>,

@@ -1,4 +1,4 @@
-//! What clients ask for.
+//! The calls that clients make.
 
 use bytes::Bytes;
 use changegate::simulator::{AGENT_ID, ENVIRONMENT_ID};

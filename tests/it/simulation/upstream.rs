@@ -31,7 +31,7 @@ struct Shared {
     at_work: AtomicUsize,
 }
 
-/// What goes wrong with one call.
+/// The mishap that befalls one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mishap {
     Nothing,
@@ -154,7 +154,7 @@ impl Shared {
         self.is_calm.load(Ordering::SeqCst)
     }
 
-    /// What befalls a call is decided by its id, so that a seed repeats it in any order.
+    /// Picks a call's mishap by its id, so that a seed repeats it in any order.
     fn mishap(&self, request: &Message) -> Mishap {
         let id = request.header("x-request-id").unwrap_or_default();
         let mut dice = Dice::of(self.seed, &format!("{} {id}", request.method()));

@@ -1,4 +1,4 @@
-//! What goes wrong around the gateway while clients call it.
+//! Trouble around the gateway while clients call it.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::world::dice::Dice;
 use crate::world::disk::{Disk, EIO, ENOSPC, EROFS, Manner, Operation, Trouble};
 use crate::world::program::{Folder, Program};
 
-/// What goes wrong in one round.
+/// The trouble in one round.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Weather {
     Calm,

@@ -45,7 +45,7 @@ impl Dice {
     }
 }
 
-/// What is named in the environment, as a number.
+/// The value of an environment variable as a number; `None` if it is not set.
 pub(crate) fn given(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().unwrap())
 }

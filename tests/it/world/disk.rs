@@ -36,7 +36,7 @@ pub(crate) const EIO: u32 = 5;
 pub(crate) const ENOSPC: u32 = 28;
 pub(crate) const EROFS: u32 = 30;
 
-/// What goes wrong with the log's files.
+/// A fault to inject into operations on the log's files.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Trouble {
     pub(crate) operation: Operation,

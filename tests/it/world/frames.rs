@@ -52,7 +52,7 @@ pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const ACK: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
 
-/// What a client says before any frame (RFC 9113, 3.4).
+/// The connection preface that a client sends before any frame (RFC 9113, 3.4).
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The longest payload of a frame that every peer takes.
@@ -70,7 +70,7 @@ pub(crate) struct Frame {
     pub(crate) payload: Vec<u8>,
 }
 
-/// What a server does next.
+/// The next thing that a server does on a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
     Frame(Frame),

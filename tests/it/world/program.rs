@@ -117,7 +117,7 @@ impl Folder {
         Program { proxy, admin, child, log: Arc::default() }
     }
 
-    /// What the log holds, newest first; bodies and differences with `full`.
+    /// The changes in the log, newest first; `full` adds bodies and differences.
     pub(crate) fn changes(&self, full: bool) -> Vec<Value> {
         let mut list = self.command(&["audit", "list", "--json", "--all"]);
         let list = list.args(full.then_some("--full")).output().unwrap();

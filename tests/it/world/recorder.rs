@@ -11,7 +11,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-/// What came.
+/// A request that upstream received.
 #[derive(Clone, Debug)]
 pub(crate) struct Received {
     pub(crate) method: String,
