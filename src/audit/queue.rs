@@ -223,7 +223,7 @@ impl Tally {
 }
 
 impl Gap {
-    /// The number of events lost with one: itself, or all that it tells of.
+    /// The gap that losing an event leaves: itself, or all that it tells of.
     fn of(event: &Event) -> Self {
         let one = Self { count: 1, since: event.at, until: event.at };
         if event.kind != EventKind::Dropped {

@@ -128,7 +128,7 @@ fn what_is_told_of_a_change_is_bounded() {
     }
 }
 
-/// What every pattern may match costs its letters times its length, and no more.
+/// Matching any pattern costs its letters times its length, and no more.
 #[test]
 fn keys_that_nearly_match_many_patterns_cost_their_letters() {
     let patterns: Vec<String> = (0..256).map(|n| format!("'*q{n:02x}*z'")).collect();
