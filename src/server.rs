@@ -256,7 +256,7 @@ impl Server {
         self.admin
     }
 
-    /// Resolves once a task without which the gateway is none has ended by itself: the server is to
+    /// Resolves once a task that the gateway can't do without has ended by itself: the server is to
     /// be stopped then.
     pub async fn failed(&self) -> TaskEnded {
         self.vital.failed().await

@@ -101,7 +101,7 @@ pub(super) async fn receive(
     }
 }
 
-/// Reads a body as what the call asks for. The error is a body for which there is no room.
+/// Reads a body as what the call asks for. The error is a body beyond the memory budget.
 pub(super) async fn read(
     call: &Call,
     bytes: Bytes,
@@ -183,7 +183,7 @@ fn accepts_parameter(parameter: &str) -> bool {
     parameter.trim().is_empty() || (charset && value.eq_ignore_ascii_case("utf-8"))
 }
 
-/// Reads a body whole: at most `bytes_max`, with `patience`, in the room that is held for it.
+/// Reads a body whole: at most `bytes_max`, with `patience`, in the memory that is held for it.
 pub(super) async fn collect<B>(
     incoming: &mut B,
     version: Version,

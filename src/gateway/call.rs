@@ -27,7 +27,7 @@ pub(super) struct Call {
     pub(super) caller: Arc<Caller>,
     pub(super) client: Client,
     pub(super) operation: Operation,
-    /// None on create.
+    /// `None` on create.
     pub(super) deployment_id: Option<String>,
     pub(super) method: Method,
     pub(super) query: Option<String>,

@@ -1,4 +1,4 @@
-//! Where calls take place: the parts that all workers share, the memory of a connection, and the
+//! The context of calls: the parts that all workers share, the memory of a connection, and the
 //! facts of one request.
 
 use std::sync::Arc;
@@ -49,7 +49,7 @@ pub(crate) struct Live {
     pub(super) limiter: Option<Arc<Limiter>>,
 }
 
-/// Where a connection's calls take place: the shared parts as they were when the call came, and its
+/// The context of a connection's calls: the shared parts as they were when the call came, and its
 /// worker's pool. Calls share it until another configuration is in force, and what was found out
 /// under one is not remembered beyond it.
 #[derive(Debug)]

@@ -28,7 +28,7 @@ impl Budgets {
     }
 }
 
-/// Judges a call by its target; whether it is no refusal.
+/// Judges a call by its target; `true` unless it is refused.
 #[must_use]
 pub fn passes(provider: &Provider, method: &Method, path: &str) -> bool {
     let target = Target { method, path, query: None, has_body: false };

@@ -178,7 +178,7 @@ async fn open(
         .map_err(|unavailable| NotForwarded::unrecorded(&unavailable))
 }
 
-/// The deployment after: upstream's answer where it is one, a GET where it is none (run) or
+/// The deployment after: upstream's answer where it is one, a GET where it is not (run) or
 /// where the end is unclear.
 async fn see_after(call: &Call, sent: &Result<Answer, ForwardError>) -> Option<Seen> {
     let outcome = outcome_of(sent);

@@ -89,7 +89,7 @@ pub(super) struct Address(pub(super) IpAddr);
 
 impl Address {
     /// The client's address: the connection's, or, where that is a trusted proxy's, the last
-    /// address in `X-Forwarded-For` that is none.
+    /// address in `X-Forwarded-For` that is not a trusted proxy's.
     pub(super) fn of(peer: IpAddr, headers: &HeaderMap, config: &Config) -> Self {
         let peer = peer.to_canonical();
         if !config.listen.trusts(peer) {

@@ -122,7 +122,7 @@ impl FirstLook {
         }
     }
 
-    /// This look with room for what was seen, or without that where there is none.
+    /// This look, with memory held for the deployment seen, or without it where too little is left.
     pub(super) fn within(mut self, held: &mut MemoryShare) -> Self {
         if let Ok(seen) = &mut self.seen
             && seen.as_ref().is_some_and(|seen| !held.grow(seen.bytes + seen.parsed_bytes))

@@ -95,7 +95,7 @@ impl MemoryBudget {
 }
 
 impl MemoryShare {
-    /// Draws room for so many bytes more; `false` where there is none.
+    /// Draws so many bytes more on the memory budget; `false` where too few are left.
     pub(super) fn grow(&mut self, bytes: usize) -> bool {
         let bytes = if self.bytes == 0 { bytes.saturating_add(CALL_BYTES) } else { bytes };
         let mut shares = self.room.shares();
@@ -127,8 +127,8 @@ impl MemoryShare {
         }
     }
 
-    /// Counts bytes that are held already, whether there is room for them or not: what a change
-    /// that was forwarded brings back is needed for its record.
+    /// Counts bytes that are held already, even beyond the memory budget: what a change that was
+    /// forwarded brings back is needed for its record.
     pub(super) fn grow_beyond(&mut self, bytes: usize) {
         self.room.shares().add(self.holder, bytes);
         self.bytes += bytes;

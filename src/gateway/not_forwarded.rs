@@ -18,7 +18,7 @@ use crate::audit::record::{Completion, Outcome, Ruling, UpstreamAnswer};
 use crate::policy::Violation;
 use crate::policy::decide::Decision;
 
-/// Why a call stopped, and what the client and the record are told.
+/// A call that ended before it was forwarded: the answer to its client, and its record, if any.
 #[derive(Debug)]
 pub(super) struct NotForwarded {
     answer: NotForwardedAnswer,

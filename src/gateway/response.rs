@@ -17,7 +17,7 @@ use crate::upstream::request_body::next_piece;
 
 /// The body of an answer.
 pub(crate) enum ReplyBody {
-    /// Held whole; none once it was sent.
+    /// Held whole; `None` once it was sent.
     Whole(Option<Bytes>),
     /// Passed on as it comes.
     Relay(Relay),

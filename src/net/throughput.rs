@@ -32,8 +32,8 @@ impl StallMeter {
         *self.since.get_or_insert_with(Instant::now)
     }
 
-    /// The client has moved so many bytes. One long silence is no slow pace: it counts for half of
-    /// the patience at most, so that who wakes up has time to go on.
+    /// The client has moved so many bytes. One long silence is not a slow pace: it counts for half
+    /// of the patience at most, so that a client that wakes up has time to go on.
     pub(crate) fn advance(&mut self, bytes: usize, patience: Duration) -> Result<(), TooSlow> {
         if let Some(since) = self.since.take() {
             self.waited += since.elapsed().min(patience / 2);

@@ -1,8 +1,8 @@
 //! A timer for what seldom happens: setting it later costs nothing.
 //!
 //! Nearly every call is over long before its time is. A timer that is made, entered and taken out
-//! again for each would be most of what waiting costs. An alarm stays set as it is while the moment
-//! that is waited for moves on, and is set anew only where it rings too early.
+//! again for each would be most of what waiting costs. A [`LazyTimer`] stays set as it is while the
+//! moment that is waited for moves on, and is set anew only where it fires too early.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

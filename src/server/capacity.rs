@@ -30,8 +30,8 @@ const LOOKS_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// Of those that may make room, one in so many does at once: looking for them takes time.
 const AT_ONCE: usize = 64;
 
-/// The open files that are no client's: the log, the listeners, the admin API's connections. Where
-/// few files are allowed at all, five in eight of them.
+/// The open files that are not a client's: the log, the listeners, the admin API's connections.
+/// Where few files are allowed at all, five in eight of them.
 const FILES_BESIDE: u64 = 400;
 
 /// The client connections of all workers together.
@@ -120,7 +120,7 @@ impl Drop for Slot {
 }
 
 impl ConnectionSet {
-    /// Knows of another connection.
+    /// Adds a connection.
     pub(super) fn welcome(&mut self, network: IpAddr, requests: Requests, task: AbortHandle) {
         if self.all.len() == self.all.capacity() {
             self.all.retain(|guest| !guest.task.is_finished());

@@ -146,7 +146,7 @@ where
 }
 
 /// Reads the first bytes, enough to tell HTTP/2 with prior knowledge (RFC 9113, 3.3) from HTTP/1.1
-/// where ALPN has not: what was read, and whether it is HTTP/2. None where that is not told in
+/// where ALPN has not: what was read, and whether it is HTTP/2. `None` where that is not told in
 /// time, or where nothing was said by the end of the server.
 async fn sniff(wire: &mut Wire, patience: Patience, peer: &Peer) -> Option<(Bytes, bool)> {
     let agreed = wire.alpn().map(|protocol| protocol == ALPN_H2);
@@ -178,7 +178,7 @@ async fn sniff(wire: &mut Wire, patience: Patience, peer: &Peer) -> Option<(Byte
     None
 }
 
-/// The next bytes, none at the end. There is room for them only once they are there: many
+/// The next bytes; empty at the end. There is room for them only once they are there: many
 /// connections wait for a long time.
 async fn glance(wire: &mut Wire) -> io::Result<BytesMut> {
     poll_fn(|cx| {

@@ -1,4 +1,4 @@
-//! How much a client of HTTP/2 may send that is no request.
+//! How much a client of HTTP/2 may send that is not a request.
 //!
 //! Frames such as PING, SETTINGS and PRIORITY cost their sender next to nothing, and no bound on
 //! streams bounds them (RFC 9113, 10.5); requests that are reset as soon as they are sent
@@ -51,7 +51,7 @@ const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-/// The frames of one connection.
+/// The budget of one connection's control frames, and how far its frames have come.
 #[derive(Debug)]
 pub(super) struct ControlFrameBudget {
     budget: u64,

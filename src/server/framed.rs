@@ -1,5 +1,5 @@
-//! A client connection of HTTP/1.1 on which only well-formed messages come through: bytes that are
-//! none are answered here, after every request before them, and end the connection.
+//! A client connection of HTTP/1.1 on which only well-formed messages come through: other bytes
+//! are answered here, after every request before them, and end the connection.
 
 use std::io;
 use std::pin::Pin;

@@ -1,7 +1,7 @@
 //! The bytes of an HTTP/1.1 connection, read beside the parser: where a message begins and ends,
 //! they have to tell in one way only (RFC 9112). What other servers may read differently (a line
-//! that ends in a bare LF, two lengths, a length beside chunks, a folded field) is no message here,
-//! even where the parser would make one of it.
+//! that ends in a bare LF, two lengths, a length beside chunks, a folded field) is not a message
+//! here, even where the parser would make one of it.
 
 mod chunks;
 mod head;
@@ -53,12 +53,12 @@ enum Place {
     Beyond,
 }
 
-/// Bytes that are no message.
+/// Bytes that are not a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed {
     /// How many of the bytes just read belong to what came before.
     pub(super) sound: usize,
-    /// Whether it is a body that is none, of a request whose head was well-formed.
+    /// Whether it is a malformed body, of a request whose head was well-formed.
     pub(super) in_body: bool,
     pub(super) fault: Fault,
 }

@@ -95,7 +95,7 @@ impl Requests {
     }
 
     /// Since when the client has kept one of them waiting: for the rest of its body, or to be
-    /// taken. None where it does not.
+    /// taken. `None` where it does not.
     pub(super) fn held_up_since(&self) -> Option<Instant> {
         let since = self.0.held_up_millis.load(Ordering::Relaxed);
         (since > 0).then(|| self.0.opened_at + Duration::from_millis(since))
@@ -142,7 +142,7 @@ pub(super) struct Guarded {
     ahead: Option<bytes::Bytes>,
     requests: Requests,
     patience: Patience,
-    /// The frames of HTTP/2; none on HTTP/1.1, where a head is text and a late one is answered.
+    /// HTTP/2's frame budget; `None` on HTTP/1.1, where a head is text and a late one is answered.
     pace: Option<ControlFrameBudget>,
     reading: LazyTimer,
     writing: LazyTimer,
@@ -150,7 +150,7 @@ pub(super) struct Guarded {
     head_begun: bool,
     /// When the rest of that head has to be there; `None` where nothing waited for it yet.
     head_due: Option<Instant>,
-    /// How the client takes what waits for it; `None` where it takes what comes.
+    /// Read-stall tracking; `None` while the client keeps up.
     taking: Option<StallMeter>,
     /// How many heads were whole when this was last looked at.
     heads: usize,

@@ -17,7 +17,7 @@ use super::guard::RequestUnderway;
 use crate::gateway::ReplyBody;
 
 /// The most that a stream of HTTP/2 is handed at once, in bytes: its usual frame (RFC 9113, 6.5.2).
-/// The bytes of one piece. A client that makes room for so many in time is slow, but alive.
+/// A client that makes room for so many within the patience is slow, but alive.
 const PIECE_BYTES_MAX: usize = 16 * 1024;
 
 /// An answer's body, which keeps its request counted until it was sent or cut.
@@ -29,7 +29,7 @@ pub(super) enum Sending {
 }
 
 pub(super) struct State {
-    /// None once it was cut.
+    /// `None` once it was cut.
     body: Option<(ReplyBody, RequestUnderway)>,
     /// The bytes that the body has given and that were not handed over yet.
     rest: Bytes,
@@ -37,7 +37,7 @@ pub(super) struct State {
     handed_over: Option<Instant>,
 }
 
-/// The answers that are on their way on one connection of HTTP/2; none on HTTP/1.1, where the
+/// The answers that are on their way on one connection of HTTP/2; `None` on HTTP/1.1, where the
 /// connection itself is watched.
 #[derive(Clone)]
 pub(super) struct Answers(Option<Arc<Mutex<Vec<Watched>>>>);

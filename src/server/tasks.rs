@@ -1,4 +1,4 @@
-//! Tasks without which a gateway is none: one that ends while the server is not stopping ends it.
+//! Tasks that a gateway can't do without: one that ends while the server is not stopping ends it.
 
 use std::thread;
 

@@ -56,7 +56,7 @@ pub(super) struct Certificate {
     shown: Arc<ArcSwap<Shown>>,
 }
 
-/// The words for a listener's TLS.
+/// The kind of a listener's TLS: its section of the configuration, and its protocols.
 #[derive(Clone, Copy, Debug)]
 struct Kind {
     section: &'static str,

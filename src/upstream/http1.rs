@@ -2,7 +2,7 @@
 //! sends, then the body of its answer. So a call is one task, and its answer's head and body reach
 //! the client in one piece.
 //!
-//! While it is kept for the next call nobody drives a line. The runtime notes beside it what comes
+//! While it is kept for the next call, nobody drives it. The runtime notes beside it what comes
 //! meanwhile, so that the look at it before its next use costs no call to the kernel where nothing
 //! came, and finds out where upstream has closed.
 
@@ -25,11 +25,11 @@ use super::request_body::{Progress, RequestBody};
 use crate::net::stream::Wire;
 use crate::net::timer::LazyTimer;
 
-/// How long an idle line may take to be ready.
+/// How long an idle connection may take to be ready.
 const READY_WITHIN: Duration = Duration::from_millis(50);
 
-/// The most that a line holds of what it reads or writes, in bytes, and so the longest head of an
-/// answer.
+/// The most that a connection holds of what it reads or writes, in bytes, and so the longest head
+/// of an answer.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
 
 /// How long an answer's head is waited for.
@@ -49,16 +49,16 @@ pub(crate) type Heard = Result<Response<Incoming>, TrySendError<Request<RequestB
 #[derive(Debug)]
 pub(crate) struct ResponseTimeout;
 
-/// A line.
+/// An HTTP/1.1 connection to upstream.
 pub(crate) struct Http1Connection {
     sender: http1::SendRequest<RequestBody>,
-    /// None once it has ended; what of it concerns a call, the call is told.
+    /// `None` once it has ended; what of it concerns a call, the call is told.
     connection: Option<Box<http1::Connection<TokioIo<Wire>, RequestBody>>>,
     /// The endpoint that it leads to.
     pub(crate) dialer: Arc<Dialer>,
     pub(crate) far_end: FarEnd,
     alarm: LazyTimer,
-    /// How often the pool had been swept when the line was given back.
+    /// How often the pool had been swept when the connection was given back.
     pub(crate) kept_at_sweep: u64,
 }
 
@@ -97,7 +97,7 @@ impl std::fmt::Debug for Http1Connection {
 }
 
 impl Http1Connection {
-    /// A line over `wire`.
+    /// A connection over `wire`.
     pub(crate) async fn over(
         wire: Wire,
         dialer: &Arc<Dialer>,
@@ -123,10 +123,10 @@ impl Http1Connection {
         }
     }
 
-    /// Drives the line until `poll` is ready, which only that can bring about.
+    /// Drives the connection until `poll` is ready, which only that can bring about.
     ///
-    /// First for nobody to hear: where it was enough, whatever is done to the line's other end
-    /// later, by this task or by the next that gets the line, wakes no task for nothing.
+    /// First with a waker that wakes nobody: where that is enough, whatever is done later to the
+    /// caller's half, by this task or the next that gets the connection, wakes no task for nothing.
     pub(crate) fn drive_until<T>(
         &mut self,
         cx: &mut Context<'_>,

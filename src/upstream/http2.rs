@@ -30,7 +30,7 @@ struct Connection {
     calls: Arc<()>,
 }
 
-/// One call's place on a connection, until it is dropped.
+/// One call's stream slot on a connection, until it is dropped.
 pub(crate) struct StreamSlot {
     pub(crate) sender: http2::SendRequest<RequestBody>,
     pub(crate) far_end: FarEnd,
@@ -38,7 +38,7 @@ pub(crate) struct StreamSlot {
 }
 
 impl Shared {
-    /// A place on a connection that has room; `None` where another connection is needed.
+    /// A stream slot on a known connection; `None` where another connection is needed.
     pub(crate) fn place(&mut self, dialer: &Arc<Dialer>) -> Option<StreamSlot> {
         self.connections.retain(|known| {
             let useful = Arc::ptr_eq(&known.dialer, dialer) && dialer.trusts(known.far_end);
@@ -49,7 +49,7 @@ impl Shared {
         (full || least_busy.busy() < STREAMS_MAX as usize).then(|| least_busy.place())
     }
 
-    /// Takes a new connection in, and the first place on it.
+    /// Adds a new connection, and returns the first stream slot on it.
     pub(crate) fn add(
         &mut self,
         sender: http2::SendRequest<RequestBody>,

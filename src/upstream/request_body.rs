@@ -26,7 +26,7 @@ pub(crate) enum RequestBody {
     /// Nothing.
     #[default]
     Empty,
-    /// Held whole: what was not sent yet, none at the end.
+    /// Held whole: the rest that was not sent yet; `None` at the end.
     Whole(Option<Bytes>),
     /// Passed on from the client as it comes.
     Upload(Box<Upload>),
@@ -66,7 +66,7 @@ pub(crate) enum UploadError {
 }
 
 impl RequestBody {
-    /// The client's body, and how far it has come; nothing to follow where there is none.
+    /// The client's body, and how far it has come; `None` where there is no body to follow.
     pub(crate) fn upload(
         incoming: Incoming,
         limits: &Limits,
@@ -122,7 +122,7 @@ impl Progress {
         self.stalled.load(Ordering::Acquire)
     }
 
-    /// Whether the client broke off, or sent what is no body.
+    /// Whether the client broke off, or sent something that is not a body.
     pub(crate) fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Acquire)
     }

@@ -21,9 +21,9 @@ pub(crate) struct AnswerBody {
 
 /// The connection that an answer comes on.
 pub(crate) enum Carrier {
-    /// A line, which goes back to its pool once the answer was read whole.
+    /// An HTTP/1.1 connection, which goes back to its pool once the answer was read whole.
     Http1Connection(Box<Http1Connection>, Arc<Idle>),
-    /// A place on a shared connection.
+    /// A stream slot on a shared connection.
     StreamSlot { _held: Box<StreamSlot> },
     /// Nothing any more, or what goes on by itself.
     Free,

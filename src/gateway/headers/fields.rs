@@ -77,7 +77,7 @@ const PLAIN: [&str; 8] = [
     "via",
 ];
 
-/// Fields that are no lists (RFC 9110, 5.3): of two, servers take the first, the last, both as one
+/// Fields that are not lists (RFC 9110, 5.3): of two, servers take the first, the last, both as one
 /// text, or none.
 const SINGLE: [&str; 9] = [
     "content-location",
