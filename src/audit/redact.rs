@@ -122,8 +122,7 @@ impl Redactor {
 
     /// Conceals every secret inside `value`, and lists in `redacted` where, below `prefix`.
     pub fn conceal(&self, value: &mut Value, prefix: &str, redacted: &mut Redacted) {
-        let below: Vec<&[String]> = self.rules.pointers.iter().map(Vec::as_slice).collect();
-        Pass { redactor: self, prefix, redacted }.value(value, &below, None, At::Document);
+        self.conceal_beside(value, None, prefix, redacted);
     }
 
     /// `document` with every secret concealed; itself where it holds none. Lists in `redacted`
@@ -139,11 +138,20 @@ impl Redactor {
         if self.rules.pointers.is_empty() && self.is_clean(&document, former) {
             return document;
         }
-        let below: Vec<&[String]> = self.rules.pointers.iter().map(Vec::as_slice).collect();
         let mut document = Arc::unwrap_or_clone(document);
-        let mut pass = Pass { redactor: self, prefix, redacted };
-        pass.value(&mut document, &below, former, At::Document);
+        self.conceal_beside(&mut document, former, prefix, redacted);
         Arc::new(document)
+    }
+
+    fn conceal_beside(
+        &self,
+        value: &mut Value,
+        former: Option<&Value>,
+        prefix: &str,
+        redacted: &mut Redacted,
+    ) {
+        let below: Vec<&[String]> = self.rules.pointers.iter().map(Vec::as_slice).collect();
+        Pass { redactor: self, prefix, redacted }.value(value, &below, former, At::Document);
     }
 
     /// Whether there is surely nothing to conceal in `value`, configured pointers aside.

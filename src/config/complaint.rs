@@ -9,7 +9,7 @@ use crate::deployment::excerpt::excerpt;
 /// The most characters of a complaint.
 const MESSAGE_CHARS_MAX: usize = 1_000;
 
-/// The most complaints that are told at once: nobody reads more, and the first are mended first.
+/// The most complaints that are told at once: nobody reads more, and the first are fixed first.
 const COMPLAINTS_MAX: usize = 100;
 
 /// The word in place of a file where a variable is complained of.

@@ -147,7 +147,7 @@ async fn see_before(
 ) -> Result<Option<Seen>, NotForwarded> {
     let Some(id) = &call.deployment_id else { return Ok(None) };
     let seen = if let Some(seen) = seen_first {
-        // Its room is held already.
+        // Its memory is held already.
         seen
     } else {
         let seen = snapshot::read(call, id).await.map_err(NotForwarded::unseen)?;

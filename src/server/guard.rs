@@ -206,7 +206,7 @@ impl Guarded {
             self.head_due = None;
         }
         let Some(resting_since) = self.requests.resting_since() else {
-            // hyper does not read again by itself once an answer is sent: the alarm sees to it
+            // hyper does not read again by itself once an answer is sent: the timer sees to it
             // that somebody looks, in time, whether the connection rests.
             self.reading.wake_within(self.patience.idle, cx);
             return Poll::Pending;

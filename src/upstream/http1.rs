@@ -92,7 +92,7 @@ impl Patience {
 
 impl std::fmt::Debug for Http1Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Line({:?})", self.dialer)
+        write!(f, "Http1Connection({:?})", self.dialer)
     }
 }
 

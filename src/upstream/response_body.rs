@@ -62,7 +62,7 @@ impl Body for AnswerBody {
         let body = self.get_mut();
         let incoming = &mut body.incoming;
         let polled = match &mut body.way {
-            // Asked for first, so that driving the line brings it.
+            // Asked for first, so that driving the connection brings it.
             Carrier::Http1Connection(line, _) => match Pin::new(&mut *incoming)
                 .poll_frame(&mut Context::from_waker(Waker::noop()))
             {
