@@ -285,13 +285,9 @@ impl Audit {
         &self,
         text: &str,
         bytes_max: usize,
-        caller: Option<(Fingerprint, &Token)>,
+        (actor, token): (Fingerprint, &Token),
     ) -> String {
-        let scope = caller.map_or(Scope::Gateway, |(actor, _)| Scope::Actor(actor));
-        let mut redactor = self.shared.redaction.load().within(scope);
-        if let Some((_, token)) = caller {
-            redactor = redactor.knowing(token);
-        }
+        let redactor = self.shared.redaction.load().within(Scope::Actor(actor)).knowing(token);
         redactor.scrub_and_cut(text, bytes_max)
     }
 

@@ -38,20 +38,22 @@ mod underway;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use http::request::Parts;
 use http::{HeaderName, Request};
 use hyper::body::Incoming;
 use serde_json::json;
 
-use self::admit::admit;
+use self::admit::{Admitted, admit};
 use self::call::Call;
 use self::context::RequestContext;
 pub(crate) use self::context::{ConnectionContext, Gateway, Live};
 use self::govern::govern;
-use self::headers::{Called, Fields, X_REQUEST_ID};
-use self::identify::Address;
+use self::headers::{Called, Fields, Marks, X_REQUEST_ID};
 pub(crate) use self::identify::network;
-use self::limit::Kind;
+use self::identify::{Address, Caller};
+use self::limit::{Kind, RateLimitStatus};
 use self::passthrough::pass;
+use self::refusal::Refusal;
 use self::response::Reply;
 pub(crate) use self::response::ReplyBody;
 use self::route::Route;
@@ -66,7 +68,7 @@ pub(crate) use crate::upstream::pool::{Pool, SWEEP_EVERY};
 /// The start of the names in [`RATE_LIMITS`].
 const RATE_LIMIT: &str = "x-ratelimit-";
 
-/// The header fields that tell of a limit, in the order of [`Told::values`].
+/// The header fields that tell of a limit, in the order of [`limit::RateLimitFields::values`].
 const RATE_LIMITS: [HeaderName; 3] = [
     HeaderName::from_static("x-ratelimit-limit"),
     HeaderName::from_static("x-ratelimit-remaining"),
@@ -82,48 +84,72 @@ pub(crate) fn answer(
     let (mut head, body) = request.into_parts();
     let fields = Fields::of(&head.headers);
     let now = connection.gateway.clock.moment();
-    let mut context = RequestContext {
+    let context = RequestContext {
         request_id: headers::request_id(&head.headers, &fields, now.at),
         received_at: now.at,
         instant: now.instant,
         address: Address::of(peer, &head.headers, &connection.live.config),
         called: Called::of(&head, &fields, peer, &connection.live.config),
-        caller: None,
-        standing: None,
     };
     let writes = Kind::of(&head.method) == Kind::Write;
-    let admitted = admit(&connection, &mut context, &head, &fields, &body);
+    let admitted = admit(&connection, &context, &head, &fields, &body);
     let marks = fields.marks;
     headers::origin_form(&mut head.uri);
     async move {
-        // Only what passes is kept in the connection's own memory; the rest takes more of it.
-        let (class, outcome) = match admitted {
-            Ok(Route::Passthrough) => {
-                (CallClass::Passthrough, pass(&connection, &context, head, marks, body).await)
-            }
-            Ok(Route::ReadDeployment { deployment_id }) => {
-                let reading = observe::read(&connection, &context, head, marks, &deployment_id);
-                (CallClass::Passthrough, Box::pin(reading).await)
-            }
-            Ok(Route::Governed { operation, deployment_id }) => {
-                let governed =
-                    govern(&connection, &context, (head, marks), body, operation, deployment_id);
-                (CallClass::Governed, Box::pin(governed).await)
+        let (class, rate_limit, outcome) = match admitted {
+            Ok(Admitted { route, caller, rate_limit }) => {
+                let (class, outcome) =
+                    dispatch(&connection, &context, caller, route, (head, marks), body).await;
+                (class, rate_limit, outcome)
             }
             Err(not_admitted) => {
+                let rate_limit = not_admitted.rate_limit;
                 let noting = not_admitted.note(&connection, &context, head, marks);
-                (CallClass::Refused, Err(Box::pin(noting).await))
+                (CallClass::Refused, rate_limit, Err(Box::pin(noting).await))
             }
         };
         let mut reply = outcome.unwrap_or_else(|refusal| refusal.into_reply(&context.request_id));
         connection.gateway.metrics.request(class, writes, reply.status());
-        decorate(&mut reply, &connection, &context);
+        decorate(&mut reply, &connection, &context, rate_limit);
         reply
     }
 }
 
+/// Takes a call along its route. Only what passes is kept in the connection's own memory; the rest
+/// takes more of it.
+async fn dispatch(
+    connection: &Arc<ConnectionContext>,
+    context: &RequestContext,
+    caller: Arc<Caller>,
+    route: Route,
+    (head, marks): (Parts, Marks),
+    body: Incoming,
+) -> (CallClass, Result<Reply, Refusal>) {
+    match route {
+        Route::Passthrough => {
+            let passing = pass(connection, context, &caller, head, marks, body);
+            (CallClass::Passthrough, passing.await)
+        }
+        Route::ReadDeployment { deployment_id } => {
+            let reading = observe::read(connection, context, &caller, head, marks, &deployment_id);
+            (CallClass::Passthrough, Box::pin(reading).await)
+        }
+        Route::Governed { operation, deployment_id } => {
+            let head = (head, marks);
+            let governed =
+                govern(connection, context, caller, head, body, operation, deployment_id);
+            (CallClass::Governed, Box::pin(governed).await)
+        }
+    }
+}
+
 /// The headers that every answer has.
-fn decorate(reply: &mut Reply, connection: &ConnectionContext, context: &RequestContext) {
+fn decorate(
+    reply: &mut Reply,
+    connection: &ConnectionContext,
+    context: &RequestContext,
+    rate_limit: Option<RateLimitStatus>,
+) {
     let provider = connection.live.config.upstream.provider;
     let headers = reply.headers_mut();
     let id = context.request_id.as_value();
@@ -131,13 +157,15 @@ fn decorate(reply: &mut Reply, connection: &ConnectionContext, context: &Request
         headers.insert(name, id.clone());
     }
     headers.insert(X_REQUEST_ID, id.clone());
-    let Some(standing) = context.standing else { return };
+    let Some(rate_limit) = rate_limit else { return };
     // Where upstream tells of a limit of its own, the two are not mixed.
     let told = headers.keys().any(|name| name.as_str().starts_with(RATE_LIMIT));
     if told && RATE_LIMITS.iter().any(|name| headers.contains_key(name)) {
         return;
     }
-    for (name, value) in RATE_LIMITS.into_iter().zip(connection.told.values(standing)) {
+    for (name, value) in
+        RATE_LIMITS.into_iter().zip(connection.rate_limit_fields.values(rate_limit))
+    {
         headers.insert(name, value);
     }
 }
@@ -177,7 +205,8 @@ fn report_after(call: &Call, violations: &[Violation]) {
         "upstream shows a deployment that breaks the policy, which was not predicted"
     );
     gateway.audit.found_after(call.change);
-    let mut event = call.context.event(EventKind::AfterViolation, gateway.clock.now());
+    let now = gateway.clock.now();
+    let mut event = call.context.event(&call.caller, EventKind::AfterViolation, now);
     event.detail = json!({"change": call.change, "rules": rules});
     gateway.audit.note_of(event, &call.caller.token);
 }

@@ -1,31 +1,51 @@
 //! The first steps of every call: message form → identify → limit → path and method.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use http::request::Parts;
 use hyper::body::{Body as _, Incoming};
 
 use super::call::Asker;
 use super::headers::{Fields, Marks};
-use super::identify::{self, Subject};
-use super::limit::Kind;
+use super::identify::{self, Caller, Subject};
+use super::limit::{Kind, RateLimitStatus};
 use super::not_listed::stranger_message;
 use super::other_write::text_shown;
 use super::refusal::Refusal;
 use super::route::{self, Route, Target};
 use super::{ConnectionContext, RequestContext, headers, look};
 use crate::audit::record::{Event, EventKind};
-use crate::ids::Fingerprint;
 
-/// A call that ends here, and the event that it leaves where upstream takes its token.
+/// A call that goes on: its route, its caller, and the rest of the caller's budget.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    pub(super) route: Route,
+    pub(super) caller: Arc<Caller>,
+    /// `None` where nothing is limited.
+    pub(super) rate_limit: Option<RateLimitStatus>,
+}
+
+/// A call that ends here.
 #[derive(Debug)]
 pub(super) struct NotAdmitted {
     refusal: Refusal,
-    event: Option<Box<Event>>,
+    /// `None` where nothing was drawn.
+    pub(super) rate_limit: Option<RateLimitStatus>,
+    /// The event that it leaves where upstream takes its token.
+    event: Option<Box<RefusedWrite>>,
+}
+
+/// A write that aims at deployments and is refused for its target.
+#[derive(Debug)]
+struct RefusedWrite {
+    caller: Arc<Caller>,
+    event: Event,
 }
 
 impl From<Refusal> for NotAdmitted {
     fn from(refusal: Refusal) -> Self {
-        Self { refusal, event: None }
+        Self { refusal, rate_limit: None, event: None }
     }
 }
 
@@ -38,22 +58,20 @@ impl NotAdmitted {
         mut head: Parts,
         marks: Marks,
     ) -> Refusal {
-        let (Some(event), Some(caller)) = (self.event, &context.caller) else {
-            return self.refusal;
-        };
-        let token = caller.actor.fingerprint;
-        if !connection.gateway.known.is_taken(token, context.instant) {
+        let Some(write) = self.event else { return self.refusal };
+        let RefusedWrite { caller, event } = *write;
+        if !connection.gateway.known.is_taken(caller.actor.fingerprint, context.instant) {
             let query = head.uri.query().map(str::to_owned);
             headers::toward_upstream(&mut head.headers, marks, head.version, &context.request_id);
-            let headers = &head.headers;
-            let asker = Asker { connection, context, token, headers, query: query.as_deref() };
+            let (caller, headers, query) = (&*caller, &head.headers, query.as_deref());
+            let asker = Asker { connection, context, caller, headers, query };
             if look::ask(asker).await.is_err() {
                 let subject = Subject::Address(context.address.network());
                 connection.gateway.refuse(self.refusal.status, subject);
                 return self.refusal;
             }
         }
-        connection.gateway.audit.note_of(*event, &caller.token);
+        connection.gateway.audit.note_of(event, &caller.token);
         self.refusal
     }
 }
@@ -61,11 +79,11 @@ impl NotAdmitted {
 /// Finds out whose call it is, draws on its budget, and tells what it is.
 pub(super) fn admit(
     connection: &ConnectionContext,
-    context: &mut RequestContext,
+    context: &RequestContext,
     head: &Parts,
     fields: &Fields<'_>,
     body: &Incoming,
-) -> Result<Route, NotAdmitted> {
+) -> Result<Admitted, NotAdmitted> {
     let config = &connection.live.config;
     // On HTTP/1.1, the parser has counted them.
     if head.headers.len() > config.limits.header_count {
@@ -77,10 +95,54 @@ pub(super) fn admit(
     let caller = caller.inspect_err(|refusal| {
         connection.gateway.refuse(refusal.status, Subject::Address(context.address.network()));
     })?;
-    let listed = caller.listed;
-    let fingerprint = caller.actor.fingerprint;
-    context.caller = Some(caller);
-    limit(connection, context, head, fingerprint, listed)?;
+    let rate_limit = limit(connection, context, &caller, Kind::of(&head.method))?;
+    match classify(connection, context, &caller, head, fields, body) {
+        Ok(route) => Ok(Admitted { route, caller, rate_limit }),
+        Err(not_admitted) => Err(NotAdmitted { rate_limit, ..not_admitted }),
+    }
+}
+
+/// Draws on the caller's budget.
+fn limit(
+    connection: &ConnectionContext,
+    context: &RequestContext,
+    caller: &Caller,
+    kind: Kind,
+) -> Result<Option<RateLimitStatus>, NotAdmitted> {
+    let Some(limiter) = &connection.live.limiter else { return Ok(None) };
+    let token = caller.actor.fingerprint;
+    let refuse = |message, retry_after, rate_limit| {
+        let subject = connection.subject(context, caller);
+        connection.gateway.refuse(StatusCode::TOO_MANY_REQUESTS, subject);
+        let refusal = Refusal::rate_limited(message, retry_after);
+        NotAdmitted { refusal, rate_limit: Some(rate_limit), event: None }
+    };
+    let rate_limit = limiter.draw(token, kind, context.moment()).map_err(|exhausted| {
+        let message = "this token's budget is spent: wait as retry-after says";
+        refuse(message, exhausted.retry_after, exhausted.rate_limit)
+    })?;
+    // An operator vouches for a listed token: others' mistakes don't hold it up.
+    if !caller.listed {
+        let refused = &connection.gateway.refused;
+        refused.admit(context.address, token, context.instant).map_err(|seconds| {
+            let message =
+                "upstream refused too many credentials from this address: wait as retry-after says";
+            refuse(message, seconds, rate_limit)
+        })?;
+    }
+    Ok(Some(rate_limit))
+}
+
+/// Tells by path and method what the call is, and whether it may be that here.
+fn classify(
+    connection: &ConnectionContext,
+    context: &RequestContext,
+    caller: &Arc<Caller>,
+    head: &Parts,
+    fields: &Fields<'_>,
+    body: &Incoming,
+) -> Result<Route, NotAdmitted> {
+    let config = &connection.live.config;
     let target = Target {
         method: &head.method,
         path: head.uri.path(),
@@ -89,11 +151,11 @@ pub(super) fn admit(
     };
     let route = route::classify(config.upstream.provider, &config.upstream.allow_writes, target)
         .map_err(|refusal| {
-            let event = refused_write(connection, context, target, &refusal).map(Box::new);
+            let event = refused_write(connection, context, caller, target, &refusal).map(Box::new);
             // Who sends a body with a read may have meant it for the next request.
             let refusal =
                 if is_read_with_body(target) { refusal.closing(head.version) } else { refusal };
-            NotAdmitted { refusal, event }
+            NotAdmitted { refusal, rate_limit: None, event }
         })?;
     let governed = matches!(route, Route::Governed { .. });
     // A governed call's type is judged with its body.
@@ -101,48 +163,10 @@ pub(super) fn admit(
         let message = format!("more than one {name} header: send exactly one");
         return Err(Refusal::form(message).into());
     }
-    if !governed && !listed && config.actors.deny_unknown {
-        return Err(Refusal::permission(stranger_message(context)).into());
+    if !governed && !caller.listed && config.actors.deny_unknown {
+        return Err(Refusal::permission(stranger_message(caller)).into());
     }
     Ok(route)
-}
-
-fn limit(
-    connection: &ConnectionContext,
-    context: &mut RequestContext,
-    head: &Parts,
-    fingerprint: Fingerprint,
-    listed: bool,
-) -> Result<(), Refusal> {
-    if let Some(limiter) = &connection.live.limiter {
-        match limiter.draw(fingerprint, Kind::of(&head.method), context.moment()) {
-            Ok(standing) => context.standing = Some(standing),
-            Err(exhausted) => {
-                context.standing = Some(exhausted.standing);
-                connection
-                    .gateway
-                    .refuse(StatusCode::TOO_MANY_REQUESTS, connection.subject(context));
-                return Err(Refusal::rate_limited(
-                    "this token's budget is spent: wait as retry-after says",
-                    exhausted.retry_after,
-                ));
-            }
-        }
-        if listed {
-            // An operator vouches for it: others' mistakes don't hold it up.
-            return Ok(());
-        }
-        let admitted =
-            connection.gateway.refused.admit(context.address, fingerprint, context.instant);
-        if let Err(seconds) = admitted {
-            connection.gateway.refuse(StatusCode::TOO_MANY_REQUESTS, connection.subject(context));
-            return Err(Refusal::rate_limited(
-                "upstream refused too many credentials from this address: wait as retry-after says",
-                seconds,
-            ));
-        }
-    }
-    Ok(())
 }
 
 fn is_read_with_body(target: Target<'_>) -> bool {
@@ -153,18 +177,19 @@ fn is_read_with_body(target: Target<'_>) -> bool {
 fn refused_write(
     connection: &ConnectionContext,
     context: &RequestContext,
+    caller: &Arc<Caller>,
     target: Target<'_>,
     refusal: &Refusal,
-) -> Option<Event> {
+) -> Option<RefusedWrite> {
     if Kind::of(target.method) == Kind::Read {
         return None;
     }
-    let mut event = context.event(EventKind::RefusedWrite, context.received_at);
+    let mut event = context.event(caller, EventKind::RefusedWrite, context.received_at);
     event.detail = serde_json::json!({
         "method": target.method.as_str(),
-        "path": text_shown(connection, context, target.path),
+        "path": text_shown(connection, caller, target.path),
         "status": refusal.status.as_u16(),
-        "message": text_shown(connection, context, &refusal.message),
+        "message": text_shown(connection, caller, &refusal.message),
     });
-    Some(event)
+    Some(RefusedWrite { caller: Arc::clone(caller), event })
 }

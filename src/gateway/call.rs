@@ -13,7 +13,7 @@ use super::refusal::Refusal;
 use super::seen::Seen;
 use crate::audit::record::{Client, Intent, RefusedBody, Ruling};
 use crate::deployment::patch::Patch;
-use crate::ids::{ChangeId, Fingerprint};
+use crate::ids::ChangeId;
 use crate::policy::Violation;
 use crate::policy::decide::Decision;
 use crate::provider::{Operation, Provider};
@@ -74,7 +74,7 @@ pub(super) struct Evaluation {
 pub(super) struct Asker<'a> {
     pub(super) connection: &'a ConnectionContext,
     pub(super) context: &'a RequestContext,
-    pub(super) token: Fingerprint,
+    pub(super) caller: &'a Caller,
     /// The caller's header, made ready for upstream.
     pub(super) headers: &'a HeaderMap,
     /// The caller's query.
@@ -96,7 +96,7 @@ impl Call {
         Asker {
             connection: &self.connection,
             context: &self.context,
-            token: self.caller.actor.fingerprint,
+            caller: &self.caller,
             headers: &self.headers,
             query: self.query.as_deref(),
         }

@@ -10,7 +10,7 @@ use http::StatusCode;
 use super::headers::{Called, Ends};
 use super::identify::{Address, Caller, LastCaller, Subject};
 use super::known::KnownCallers;
-use super::limit::{KeptBytes, Limiter, RateLimitStatus, RefusedCredentials, Told};
+use super::limit::{KeptBytes, Limiter, RateLimitFields, RefusedCredentials};
 use super::memory::MemoryBudget;
 use super::tally::Tally;
 use super::turn::Turns;
@@ -58,7 +58,7 @@ pub(crate) struct ConnectionContext {
     pub(super) live: Arc<Live>,
     pub(super) pool: Arc<Pool>,
     pub(super) last_caller: LastCaller,
-    pub(super) told: Told,
+    pub(super) rate_limit_fields: RateLimitFields,
 }
 
 /// The facts of one request, known from its head on.
@@ -70,8 +70,6 @@ pub(super) struct RequestContext {
     pub(super) instant: Instant,
     pub(super) address: Address,
     pub(super) called: Called,
-    pub(super) caller: Option<Arc<Caller>>,
-    pub(super) standing: Option<RateLimitStatus>,
 }
 
 impl Live {
@@ -159,8 +157,8 @@ impl Gateway {
 impl ConnectionContext {
     pub(crate) fn new(gateway: &Arc<Gateway>, pool: &Arc<Pool>) -> Self {
         let (gateway, pool) = (Arc::clone(gateway), Arc::clone(pool));
-        let (last_caller, told) = (LastCaller::default(), Told::default());
-        Self { live: gateway.live(), gateway, pool, last_caller, told }
+        let (last_caller, rate_limit_fields) = Default::default();
+        Self { live: gateway.live(), gateway, pool, last_caller, rate_limit_fields }
     }
 
     /// The context of the connection, made anew where another configuration is in force.
@@ -172,35 +170,25 @@ impl ConnectionContext {
     }
 
     /// Learns from upstream's answer whether it took the caller's credential.
-    pub(super) fn learn(&self, context: &RequestContext, status: StatusCode) {
+    pub(super) fn learn(&self, context: &RequestContext, caller: &Caller, status: StatusCode) {
         let refused = status == StatusCode::UNAUTHORIZED;
         // Any other no may be said to everyone: it tells nothing of the credential.
-        if let Some(caller) = context.caller.as_ref().filter(|_| refused || status.is_success()) {
+        if refused || status.is_success() {
             self.gateway.refused.learn(context.address, caller, refused);
         }
     }
 
     /// Learns from upstream's answer to a call below `/deployments` whether it takes the caller's
     /// token.
-    pub(super) fn learn_taken(&self, context: &RequestContext, status: StatusCode) {
-        if let Some(caller) = &context.caller {
-            let now = self.gateway.clock.instant();
-            self.gateway.known.learn(caller.actor.fingerprint, status, now);
-        }
+    pub(super) fn learn_taken(&self, caller: &Caller, status: StatusCode) {
+        let now = self.gateway.clock.instant();
+        self.gateway.known.learn(caller.actor.fingerprint, status, now);
     }
 
     /// Learns from upstream's answer to `GET /deployments/{id}` whether the caller may see it.
-    pub(super) fn learn_shown(
-        &self,
-        context: &RequestContext,
-        deployment_id: &str,
-        status: StatusCode,
-    ) {
-        if let Some(caller) = &context.caller {
-            let now = self.gateway.clock.instant();
-            let token = caller.actor.fingerprint;
-            self.gateway.known.learn_shown(token, deployment_id, status, now);
-        }
+    pub(super) fn learn_shown(&self, caller: &Caller, deployment_id: &str, status: StatusCode) {
+        let (token, now) = (caller.actor.fingerprint, self.gateway.clock.instant());
+        self.gateway.known.learn_shown(token, deployment_id, status, now);
     }
 
     /// Where upstream is, and how the client called the gateway.
@@ -210,14 +198,12 @@ impl ConnectionContext {
 
     /// Under whose name a call is counted: the caller's where upstream or an operator knows the
     /// token, else the address's, for anybody can make up a token.
-    pub(super) fn subject(&self, context: &RequestContext) -> Subject {
-        let known = |caller: &&Arc<Caller>| {
-            let token = caller.actor.fingerprint;
-            caller.listed || self.gateway.known.is_taken(token, context.instant)
-        };
-        match context.caller.as_ref().filter(known) {
-            Some(caller) => Subject::Actor(caller.actor.fingerprint),
-            None => Subject::Address(context.address.network()),
+    pub(super) fn subject(&self, context: &RequestContext, caller: &Caller) -> Subject {
+        let token = caller.actor.fingerprint;
+        if caller.listed || self.gateway.known.is_taken(token, context.instant) {
+            Subject::Actor(token)
+        } else {
+            Subject::Address(context.address.network())
         }
     }
 }

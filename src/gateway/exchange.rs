@@ -80,7 +80,7 @@ async fn read(
     match received {
         Received::Whole(bytes) => body::read(call, bytes, held).await,
         Received::Unfit(unfit) => Ok(CallBody::Unfit(unfit)),
-        Received::Unread => Ok(CallBody::Denied(not_listed(&call.context))),
+        Received::Unread => Ok(CallBody::Denied(not_listed(&call.caller))),
     }
 }
 

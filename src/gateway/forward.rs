@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::body::{Patience, ReadError, collect};
 use super::call::Call;
 use super::headers::{self, Ends};
+use super::identify::Caller;
 use super::passthrough::{IDENTITY, target};
 use super::refusal::Refusal;
 use super::response::{Reply, whole};
@@ -67,13 +68,14 @@ pub(super) async fn write(call: &Call, body: Bytes) -> Result<Answer, ForwardErr
     *request.uri_mut() =
         target(&path, call.query.as_deref()).map_err(|_source| ForwardError::Broken)?;
     *request.headers_mut() = headers;
-    exchange(&call.connection, &call.context, request).await
+    exchange(&call.connection, &call.context, &call.caller, request).await
 }
 
 /// Sends a request and reads the answer whole.
 pub(super) async fn exchange(
     connection: &ConnectionContext,
     context: &RequestContext,
+    caller: &Caller,
     mut request: Request<RequestBody>,
 ) -> Result<Answer, ForwardError> {
     let live = &connection.live;
@@ -92,8 +94,8 @@ pub(super) async fn exchange(
         }
     })?;
     let (parts, mut incoming) = answered.into_parts();
-    connection.learn(context, parts.status);
-    connection.learn_taken(context, parts.status);
+    connection.learn(context, caller, parts.status);
+    connection.learn_taken(caller, parts.status);
     let patience = Patience::of_upstream(patience);
     let reading =
         collect(&mut incoming, parts.version, live.config.limits.answer_bytes, patience, None);

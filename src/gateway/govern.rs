@@ -23,14 +23,12 @@ use crate::provider::Operation;
 pub(super) async fn govern(
     connection: &Arc<ConnectionContext>,
     context: &RequestContext,
+    caller: Arc<Caller>,
     (head, marks): (Parts, Marks),
     mut incoming: Incoming,
     operation: Operation,
     deployment_id: Option<String>,
 ) -> Result<Reply, Refusal> {
-    let Some(caller) = context.caller.clone() else {
-        return Err(Refusal::credential("no usable credential"));
-    };
     // Who waits for 100 (Continue) has not sent the body, and need not.
     let awaits_go_ahead = head.headers.contains_key(header::EXPECT);
     let version = head.version;

@@ -48,15 +48,25 @@ pub(super) struct RateLimitStatus {
     pub(super) reset: i64,
 }
 
+impl RateLimitStatus {
+    fn of(budget: Budget, remaining: u32, now: Timestamp) -> Self {
+        let missing = u64::from(budget.burst.saturating_sub(remaining));
+        let full_in = Duration::from_millis(missing * 1000 / u64::from(budget.per_second));
+        // Rounded up: a client that waits until then finds the bucket full.
+        let reset = now.plus(full_in + Duration::from_millis(999)).unix_seconds();
+        Self { limit: budget.burst, remaining, reset }
+    }
+}
+
 /// The header values that a connection's client got last, ready to be sent again: the limit stays,
 /// and the rest often does from one call to the next.
 #[derive(Debug, Default)]
-pub(super) struct Told(Mutex<[(u64, Option<HeaderValue>); 3]>);
+pub(super) struct RateLimitFields(Mutex<[(u64, Option<HeaderValue>); 3]>);
 
-impl Told {
+impl RateLimitFields {
     /// The limit, what remains of it, and when it is whole again, as headers say it.
-    pub(super) fn values(&self, standing: RateLimitStatus) -> [HeaderValue; 3] {
-        let reset = u64::try_from(standing.reset).unwrap_or(0);
+    pub(super) fn values(&self, status: RateLimitStatus) -> [HeaderValue; 3] {
+        let reset = u64::try_from(status.reset).unwrap_or(0);
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let [limit, remaining, whole] = &mut *told;
         let say = |told: &mut (u64, Option<HeaderValue>), number| {
@@ -66,8 +76,8 @@ impl Told {
             told.1.get_or_insert_with(|| HeaderValue::from(number)).clone()
         };
         [
-            say(limit, standing.limit.into()),
-            say(remaining, standing.remaining.into()),
+            say(limit, status.limit.into()),
+            say(remaining, status.remaining.into()),
             say(whole, reset),
         ]
     }
@@ -76,7 +86,7 @@ impl Told {
 /// Over the budget: when the next call fits, in whole seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RateLimited {
-    pub(super) standing: RateLimitStatus,
+    pub(super) rate_limit: RateLimitStatus,
     pub(super) retry_after: u64,
 }
 
@@ -128,21 +138,13 @@ impl Limiter {
             Kind::Write => &self.write,
         };
         match tokens.draw(token.as_u64(), now.instant) {
-            Ok(remaining) => Ok(standing(*budget, remaining, now.at)),
+            Ok(remaining) => Ok(RateLimitStatus::of(*budget, remaining, now.at)),
             Err(wait) => {
-                let standing = standing(*budget, 0, now.at);
-                Err(RateLimited { standing, retry_after: whole_seconds(wait) })
+                let rate_limit = RateLimitStatus::of(*budget, 0, now.at);
+                Err(RateLimited { rate_limit, retry_after: whole_seconds(wait) })
             }
         }
     }
-}
-
-fn standing(budget: Budget, remaining: u32, now: Timestamp) -> RateLimitStatus {
-    let missing = u64::from(budget.burst.saturating_sub(remaining));
-    let full_in = Duration::from_millis(missing * 1000 / u64::from(budget.per_second));
-    // Rounded up: a client that waits until then finds the bucket full.
-    let reset = now.plus(full_in + Duration::from_millis(999)).unix_seconds();
-    RateLimitStatus { limit: budget.burst, remaining, reset }
 }
 
 /// Addresses from which refused credentials come.
@@ -286,7 +288,7 @@ mod tests {
         let left: Vec<_> = (0..3).map(|_| draw(1, Kind::Read).unwrap().remaining).collect();
         assert_eq!(left, [2, 1, 0]);
         let over = draw(1, Kind::Read).unwrap_err();
-        assert_eq!((over.retry_after, over.standing.limit, over.standing.reset), (1, 3, 1_002));
+        assert_eq!((over.retry_after, over.rate_limit.limit, over.rate_limit.reset), (1, 3, 1_002));
         assert!(draw(1, Kind::Write).is_ok());
         assert!(draw(2, Kind::Read).is_ok());
         manual.advance(Duration::from_millis(500));

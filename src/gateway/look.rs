@@ -96,7 +96,7 @@ impl NotKnown {
     /// A fault of the call itself, as far as it was looked at, comes first.
     pub(super) fn reply(self, call: &Call, received: Received) -> Reply {
         let own = match (received, self) {
-            (Received::Unread, _) => Refusal::permission(stranger_message(&call.context)),
+            (Received::Unread, _) => Refusal::permission(stranger_message(&call.caller)),
             (Received::Unfit(unfit), _) => unfit.refusal,
             (Received::Whole(_), Self::Unheard(refusal)) => refusal,
             (Received::Whole(_), Self::Refused(answer)) => {

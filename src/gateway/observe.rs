@@ -7,6 +7,7 @@ use http::{HeaderValue, Method, Request, header};
 use super::body::{Patience, ReadError, collect};
 use super::forward::Answer;
 use super::headers::Marks;
+use super::identify::Caller;
 use super::passthrough::{IDENTITY, no_answer};
 use super::refusal::Refusal;
 use super::response::Reply;
@@ -21,6 +22,7 @@ use crate::upstream::request_body::RequestBody;
 pub(super) async fn read(
     connection: &ConnectionContext,
     context: &RequestContext,
+    caller: &Caller,
     mut head: Parts,
     marks: Marks,
     deployment_id: &str,
@@ -37,9 +39,9 @@ pub(super) async fn read(
     let timeout = config.upstream.response_timeout;
     let sent = connection.pool.send(&connection.live.dialer, &mut request, None, timeout).await;
     let answered = sent.map_err(|error| no_answer(context, &error))?;
-    connection.learn(context, answered.status());
-    connection.learn_taken(context, answered.status());
-    connection.learn_shown(context, deployment_id, answered.status());
+    connection.learn(context, caller, answered.status());
+    connection.learn_taken(caller, answered.status());
+    connection.learn_shown(caller, deployment_id, answered.status());
     let length = hyper::body::Body::size_hint(answered.body()).exact();
     if !answered.status().is_success() || length.is_some_and(|len| len > answers_max) {
         return Ok(passthrough::relay(answered, None, connection.ends(context)));

@@ -8,7 +8,7 @@ use http::{Method, StatusCode};
 use serde_json::json;
 
 use super::context::{ConnectionContext, Gateway, RequestContext};
-use super::identify::Subject;
+use super::identify::{Caller, Subject};
 use super::limit::Kind;
 use crate::audit::record::{Event, EventKind};
 use crate::clock::Timestamp;
@@ -34,20 +34,15 @@ pub(crate) struct OtherWrite {
     method: Method,
     path: String,
     event: Event,
-    token: Option<Token>,
+    token: Token,
 }
 
 /// A path or message as events tell it: without credentials where it has to be cut.
-pub(super) fn text_shown(
-    connection: &ConnectionContext,
-    context: &RequestContext,
-    text: &str,
-) -> String {
+pub(super) fn text_shown(connection: &ConnectionContext, caller: &Caller, text: &str) -> String {
     if text.len() <= TEXT_BYTES_MAX {
         return text.to_owned();
     }
-    let caller = context.caller.as_ref();
-    let caller = caller.map(|caller| (caller.actor.fingerprint, &caller.token));
+    let caller = (caller.actor.fingerprint, &caller.token);
     connection.gateway.audit.scrub_and_cut(text, TEXT_BYTES_MAX, caller)
 }
 
@@ -56,6 +51,7 @@ impl OtherWrite {
     pub(super) fn of(
         connection: &ConnectionContext,
         context: &RequestContext,
+        caller: &Caller,
         head: &Parts,
         progress: Option<Arc<Progress>>,
     ) -> Option<Box<Self>> {
@@ -63,10 +59,10 @@ impl OtherWrite {
             return None;
         }
         let gateway = Arc::clone(&connection.gateway);
-        let path = text_shown(connection, context, head.uri.path());
+        let path = text_shown(connection, caller, head.uri.path());
         Some(Box::new(Self {
-            subject: connection.subject(context),
-            is_taken: context.caller.as_ref().is_some_and(|caller| caller.was_taken()),
+            subject: connection.subject(context, caller),
+            is_taken: caller.was_taken(),
             started: gateway.clock.instant(),
             gateway,
             progress,
@@ -74,8 +70,8 @@ impl OtherWrite {
             answer_bytes: 0,
             method: head.method.clone(),
             path,
-            event: context.event(EventKind::OtherWrite, context.received_at),
-            token: context.caller.as_ref().map(|caller| caller.token.clone()),
+            event: context.event(caller, EventKind::OtherWrite, context.received_at),
+            token: caller.token.clone(),
         }))
     }
 
@@ -121,20 +117,17 @@ impl Drop for OtherWrite {
             "response_bytes": self.answer_bytes,
             "duration_ms": u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
         });
-        match &self.token {
-            Some(token) => self.gateway.audit.note_of(self.event.clone(), token),
-            None => self.gateway.audit.note(self.event.clone()),
-        }
+        self.gateway.audit.note_of(self.event.clone(), &self.token);
     }
 }
 
 impl RequestContext {
     /// An event of this request, its detail still empty.
-    pub(super) fn event(&self, kind: EventKind, at: Timestamp) -> Event {
+    pub(super) fn event(&self, caller: &Caller, kind: EventKind, at: Timestamp) -> Event {
         Event {
             at,
             kind,
-            actor: self.caller.as_ref().map(|caller| caller.actor.clone()),
+            actor: Some(caller.actor.clone()),
             client_ip: Some(self.address.0.to_string()),
             request_id: Some(self.request_id.as_str().to_owned()),
             detail: serde_json::Value::Null,

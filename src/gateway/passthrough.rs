@@ -7,6 +7,7 @@ use hyper::body::Incoming;
 
 use super::context::{ConnectionContext, RequestContext};
 use super::headers::{self, Ends, Marks};
+use super::identify::Caller;
 use super::other_write::OtherWrite;
 use super::refusal::Refusal;
 use super::relay::Relay;
@@ -19,13 +20,14 @@ use crate::upstream::request_body::RequestBody;
 pub(super) fn pass(
     connection: &ConnectionContext,
     context: &RequestContext,
+    caller: &Caller,
     mut head: Parts,
     marks: Marks,
     body: Incoming,
 ) -> impl Future<Output = Result<Reply, Refusal>> {
     let limits = &connection.live.config.limits;
     let (body, progress) = RequestBody::upload(body, limits, headers::without_orders);
-    let mut write = OtherWrite::of(connection, context, &head, progress.clone());
+    let mut write = OtherWrite::of(connection, context, caller, &head, progress.clone());
     headers::toward_upstream(&mut head.headers, marks, head.version, &context.request_id);
     head.extensions.clear();
     let mut request = Request::from_parts(head, body);
@@ -44,7 +46,7 @@ pub(super) fn pass(
                 });
             }
         };
-        connection.learn(context, answered.status());
+        connection.learn(context, caller, answered.status());
         if let Some(write) = &mut write {
             write.status = Some(answered.status());
         }

@@ -42,7 +42,7 @@ pub(super) async fn read(call: &Call, deployment_id: &str) -> Result<Seen, Snaps
     let path = format!("{}/deployments/{deployment_id}", call.provider().base_path);
     let asked = ask(call.asker(), &path, None).await;
     let answer = asked.map_err(|refusal| SnapshotError::Failed(refusal, None))?;
-    call.connection.learn_shown(&call.context, deployment_id, answer.status);
+    call.connection.learn_shown(&call.caller, deployment_id, answer.status);
     if answer.status.is_client_error() || answer.status.as_u16() == 529 {
         return Err(SnapshotError::Answered(answer));
     }
@@ -72,10 +72,11 @@ async fn ask(asker: Asker<'_>, path: &str, own: Option<&str>) -> Result<Answer, 
     // It counts as one of the caller's reads, but a governed call is never held up by it.
     if let Some(limiter) = &asker.connection.live.limiter {
         let now = asker.connection.gateway.clock.moment();
-        let _ = limiter.draw(asker.token, Kind::Read, now);
+        let _ = limiter.draw(asker.caller.actor.fingerprint, Kind::Read, now);
     }
     let request = request(asker, path, own)?;
-    forward::exchange(asker.connection, asker.context, request).await.map_err(|error| match error {
+    let asked = forward::exchange(asker.connection, asker.context, asker.caller, request);
+    asked.await.map_err(|error| match error {
         forward::ForwardError::Slow => Refusal::gateway_timeout(
             "upstream did not show the deployment in time; nothing was changed",
         ),
