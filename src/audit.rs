@@ -30,7 +30,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use self::entry::{CompletionRow, Entry, IntentRow, Written};
+use self::entry::{Asked, CompletionRow, Entry, IntentRow, Written};
 use self::keys::KeyError;
 use self::latest::Latest;
 use self::query::Reader;
@@ -229,13 +229,11 @@ impl Audit {
 
     /// Makes the record of a call that ended without being forwarded durable, whole.
     pub async fn record(&self, intent: Intent, end: Completion) -> Result<ChangeId, Unavailable> {
-        let (change, operation, is_kept) = (intent.id, intent.operation, intent.is_kept);
-        let provider = Provider::named(intent.provider);
+        let (change, asked) = (intent.id, Asked::by(&intent));
         let redactor = self.redactor_of(&intent);
         let (bytes, shared) = (intent.bytes, Arc::clone(&self.shared));
         let made = offload::run(bytes, move || {
             let (opening, former) = IntentRow::of(intent, &redactor, &shared.latest)?;
-            let asked = (provider, operation, is_kept);
             let ending = CompletionRow::of(change, end, &redactor, asked, &former);
             Ok::<_, io::Error>(Entry::Whole(Box::new(opening), Box::new(ending)))
         });

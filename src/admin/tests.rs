@@ -97,7 +97,7 @@ impl World {
         let object = patch.as_object().unwrap().clone();
         let intent = Intent {
             id: ChangeId::new(NOW),
-            provider: "qoder-cn",
+            provider: Provider::named("qoder-cn").unwrap(),
             operation: Operation::Update,
             method: http::Method::POST,
             deployment_id: Some(deployment_id.to_owned()),

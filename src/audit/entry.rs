@@ -26,6 +26,22 @@ use crate::provider::{Operation, Provider};
 const USER_AGENT_BYTES_MAX: usize = 256;
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
+/// The call that a change is, as far as its completion depends on it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub(super) provider: &'static Provider,
+    pub(super) operation: Operation,
+    /// Whether its bodies are kept.
+    pub(super) is_kept: bool,
+}
+
+impl Asked {
+    pub(super) fn by(intent: &Intent) -> Self {
+        let Intent { provider, operation, is_kept, .. } = *intent;
+        Self { provider, operation, is_kept }
+    }
+}
+
 /// One thing to write.
 #[derive(Debug)]
 pub(super) enum Entry {
@@ -114,14 +130,13 @@ impl IntentRow {
         let mut redacted = Redacted::default();
         let is_kept = intent.is_kept;
         let mut unkept = Unkept { findings: intent.findings_omitted, ..Unkept::default() };
-        let provider = Provider::named(intent.provider);
         let mut sets_computed = Object::new();
         let patch = intent.patch.take().map(|patch| {
             let mut patch = Value::Object(Arc::unwrap_or_clone(patch).object);
             let broken = intent.violations.iter().chain(&intent.standing);
             redactor.conceal_patch(&mut patch, broken, "/patch", &mut redacted);
-            if let (Some(provider), Value::Object(patch)) = (provider, &patch) {
-                sets_computed = diff::sets_computed(provider, patch);
+            if let Value::Object(patch) = &patch {
+                sets_computed = diff::sets_computed(intent.provider, patch);
             }
             canonical(&patch)
         });
@@ -178,7 +193,7 @@ impl CompletionRow {
         id: ChangeId,
         mut completion: Completion,
         redactor: &Redactor,
-        (provider, operation, is_kept): (Option<&Provider>, Operation, bool),
+        asked: Asked,
         former: &Former,
     ) -> Self {
         let before = former.before.as_ref();
@@ -194,7 +209,7 @@ impl CompletionRow {
         let mut unkept = Unkept::default();
         let filed = after.as_ref().map(|after| {
             let document = Document::of(after);
-            if is_kept {
+            if asked.is_kept {
                 return document.file(lies).map(Some);
             }
             unkept.after = Some(redactor.digested(&document.text));
@@ -218,7 +233,7 @@ impl CompletionRow {
         }
         let before = before.map(|before| &*before.value);
         let sets = &former.sets_computed;
-        let paths = after.map(|after| changed(provider, operation, sets, before, &after));
+        let paths = after.map(|after| changed(asked, sets, before, &after));
         let paths = paths.unwrap_or_default();
         let redacted = redacted.into_paths();
         Self { id, deployment_id: None, completion, after: filed, unkept, paths, redacted }
@@ -274,13 +289,12 @@ impl From<ChangedPlace> for KeptPlace {
 /// Where a deployment changed, computed fields aside. One that was not there before changed in
 /// each of its members.
 fn changed(
-    provider: Option<&Provider>,
-    operation: Operation,
+    asked: Asked,
     sets_computed: &Object,
     before: Option<&Value>,
     after: &Value,
 ) -> Vec<KeptPlace> {
-    let Some(provider) = provider else { return Vec::new() };
+    let Asked { provider, operation, .. } = asked;
     let places = diff::changed(provider, operation, sets_computed, before, after);
     places.into_iter().map(KeptPlace::from).collect()
 }

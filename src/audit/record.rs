@@ -12,7 +12,7 @@ use crate::deployment::patch::Patch;
 use crate::ids::{ChangeId, Fingerprint, RequestId};
 use crate::key::Token;
 use crate::policy::Violation;
-use crate::provider::Operation;
+use crate::provider::{Operation, Provider};
 
 /// The actor that made a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -153,8 +153,8 @@ fn is_zero(number: &usize) -> bool {
 pub struct Intent {
     /// The change's id.
     pub id: ChangeId,
-    /// The provider's name.
-    pub provider: &'static str,
+    /// The provider.
+    pub provider: &'static Provider,
     /// The operation that is asked for.
     pub operation: Operation,
     /// The call's method: an update by PUT may remove what it leaves out.

@@ -16,7 +16,7 @@ use super::*;
 use crate::clock::{ManualClock, Timestamp};
 use crate::deployment::patch::Patch;
 use crate::ids::{Fingerprint, RequestId};
-use crate::provider::Operation;
+use crate::provider::{Operation, Provider};
 
 /// Long enough for any store that works.
 const LONG: Duration = Duration::from_secs(30);
@@ -55,7 +55,7 @@ fn intent(deployment_id: &str) -> Intent {
     let received_at = Timestamp::from_millis(1_000_000);
     Intent {
         id: ChangeId::new(received_at),
-        provider: "qoder-cn",
+        provider: Provider::named("qoder-cn").unwrap(),
         operation: Operation::Update,
         method: http::Method::POST,
         deployment_id: Some(deployment_id.to_owned()),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::entry::{CompletionRow, Entry, Former, IntentRow, Written};
+use super::entry::{Asked, CompletionRow, Entry, Former, IntentRow, Written};
 use super::queue::Queued;
 use super::record::{Completion, Intent, Outcome};
 use super::redact::Redactor;
@@ -15,7 +15,6 @@ use super::store::Fault;
 use super::{Audit, Congestion, Unavailable};
 use crate::ids::ChangeId;
 use crate::offload;
-use crate::provider::{Operation, Provider};
 
 /// An open record: its intent is durable, and a place for its completion is reserved. It must be
 /// finished; where it is dropped instead (a panic), its outcome is `unknown`.
@@ -24,11 +23,9 @@ use crate::provider::{Operation, Provider};
 pub struct Ticket {
     audit: Audit,
     redactor: Arc<Redactor>,
-    provider: Option<&'static Provider>,
+    asked: Asked,
     change: ChangeId,
-    operation: Operation,
     deployment_id: Option<String>,
-    is_kept: bool,
     /// How long its bodies are, in bytes.
     bytes: usize,
     /// The beginning of the change.
@@ -57,22 +54,18 @@ impl Audit {
             mpsc::error::TrySendError::Full(_) => Congestion::TooManyOpen,
             mpsc::error::TrySendError::Closed(_) => Congestion::Closed,
         })?;
-        let (change, operation) = (intent.id, intent.operation);
+        let (change, asked) = (intent.id, Asked::by(&intent));
         let deployment_id = intent.deployment_id.clone();
-        let provider = Provider::named(intent.provider);
         let redactor = Arc::new(self.redactor_of(&intent));
-        let is_kept = intent.is_kept;
         let (bytes, shared, by) = (intent.bytes, Arc::clone(&self.shared), Arc::clone(&redactor));
         let made = offload::run(bytes, move || IntentRow::of(intent, &by, &shared.latest));
         let (opening, former) = made.await?;
         let mut ticket = Ticket {
             audit: self.clone(),
             redactor,
-            provider,
+            asked,
             change,
-            operation,
             deployment_id,
-            is_kept,
             bytes,
             former,
             place: Some(place),
@@ -97,8 +90,8 @@ impl Ticket {
     /// Makes the completion durable, waiting at most `wait` for it.
     pub async fn finish(mut self, completion: Completion, wait: Duration) -> Finished {
         let created = completion.deployment_id.clone();
-        let asked = (self.provider, self.operation, self.is_kept);
-        let (change, former) = (self.change, std::mem::take(&mut self.former));
+        let (change, asked) = (self.change, self.asked);
+        let former = std::mem::take(&mut self.former);
         let by = Arc::clone(&self.redactor);
         let made = move || CompletionRow::of(change, completion, &by, asked, &former);
         let ending = offload::run(self.bytes, made).await;

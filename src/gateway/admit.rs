@@ -8,9 +8,8 @@ use hyper::body::{Body as _, Incoming};
 
 use super::call::Asker;
 use super::headers::{Fields, Marks};
-use super::identify::{self, Caller, Subject};
+use super::identify::{self, Caller, Subject, not_listed_message};
 use super::limit::{Kind, RateLimitStatus};
-use super::not_listed::stranger_message;
 use super::other_write::text_shown;
 use super::refusal::Refusal;
 use super::route::{self, Route, Target};
@@ -164,7 +163,7 @@ fn classify(
         return Err(Refusal::form(message).into());
     }
     if !governed && !caller.listed && config.actors.deny_unknown {
-        return Err(Refusal::permission(stranger_message(caller)).into());
+        return Err(Refusal::permission(not_listed_message(caller)).into());
     }
     Ok(route)
 }

@@ -14,7 +14,6 @@ use super::seen::Seen;
 use crate::audit::record::{Client, Intent, RefusedBody, Ruling};
 use crate::deployment::patch::Patch;
 use crate::ids::ChangeId;
-use crate::policy::Violation;
 use crate::policy::decide::Decision;
 use crate::provider::{Operation, Provider};
 
@@ -45,7 +44,7 @@ pub(super) enum CallBody {
     /// Refused for its form.
     Unfit(Unfit),
     /// Not looked at: the caller may not change anything.
-    Denied(Violation),
+    Unread,
 }
 
 /// A body that was judged, and its bytes, which are what is forwarded.
@@ -128,14 +127,14 @@ impl Call {
         let (patch, refused_body) = match body {
             CallBody::Judged(judged) => (Some(Arc::clone(&judged.patch)), None),
             CallBody::Unfit(unfit) => (None, Some(unfit.body.clone())),
-            CallBody::Denied(_) => (None, Some(RefusedBody { bytes: 0, digest: None })),
+            CallBody::Unread => (None, Some(RefusedBody { bytes: 0, digest: None })),
         };
         let bytes = body.bytes() + before.as_ref().map_or(0, |before| before.bytes);
         let Evaluation { decision, live } = evaluation;
         let is_kept = self.keeps(bytes, decision.bytes());
         Intent {
             id: self.change,
-            provider: self.provider().name,
+            provider: self.provider(),
             operation: self.operation,
             method: self.method.clone(),
             deployment_id: self.deployment_id.clone(),
@@ -174,7 +173,7 @@ impl CallBody {
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Judged(judged) => judged.bytes.len(),
-            Self::Unfit(_) | Self::Denied(_) => 0,
+            Self::Unfit(_) | Self::Unread => 0,
         }
     }
 }

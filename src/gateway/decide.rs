@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::call::{Call, Evaluation, Judged};
+use super::forward::Forwarded;
 use super::seen::Seen;
 use crate::audit::record::Outcome;
 use crate::deployment::diff::{self, Effect};
@@ -55,10 +56,10 @@ pub(super) async fn compare(
     judged: &Judged,
     before: Option<Seen>,
     evaluation: &Evaluation,
-    outcome: Outcome,
+    forwarded: &Forwarded,
     after: Option<Seen>,
 ) -> Compared {
-    let Some(after) = after.filter(|_| outcome == Outcome::Applied) else {
+    let Some(after) = after.filter(|_| forwarded.outcome == Outcome::Applied) else {
         return Compared::default();
     };
     let before_bytes = before.as_ref().map_or(0, |before| before.bytes);

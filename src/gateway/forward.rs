@@ -17,6 +17,7 @@ use super::refusal::Refusal;
 use super::response::{Reply, whole};
 use super::seen::Seen;
 use super::{ConnectionContext, RequestContext};
+use crate::audit::Ticket;
 use crate::audit::record::{Outcome, UpstreamAnswer};
 use crate::config::Limits;
 use crate::deployment::{self, patch};
@@ -51,8 +52,40 @@ pub(super) enum ForwardError {
     TooLong,
 }
 
-/// Sends the judged bytes to the route that was matched, once.
-pub(super) async fn write(call: &Call, body: Bytes) -> Result<Answer, ForwardError> {
+/// A governed call that was forwarded.
+#[derive(Debug)]
+pub(super) struct Forwarded {
+    pub(super) result: Result<Answer, ForwardError>,
+    /// How the call ended, by the result.
+    pub(super) outcome: Outcome,
+}
+
+impl Forwarded {
+    fn of(result: Result<Answer, ForwardError>) -> Self {
+        let outcome = match &result {
+            Ok(answer) => answer.outcome(),
+            Err(error) => error.outcome(),
+        };
+        Self { result, outcome }
+    }
+
+    /// The part of upstream's answer that is recorded; `None` where nothing was sent.
+    pub(super) fn told(&self) -> Option<UpstreamAnswer> {
+        match &self.result {
+            Ok(answer) => Some(answer.told()),
+            Err(ForwardError::NotSent(_)) => None,
+            Err(_) => Some(UpstreamAnswer { status: None, request_id: None }),
+        }
+    }
+}
+
+/// Sends the judged bytes to the route that was matched, once. Nothing is sent without a ticket:
+/// the intent is durable.
+pub(super) async fn write(call: &Call, _durable: &Ticket, body: Bytes) -> Forwarded {
+    Forwarded::of(send(call, body).await)
+}
+
+async fn send(call: &Call, body: Bytes) -> Result<Answer, ForwardError> {
     let path = call.route_path();
     let mut headers = call.headers.clone();
     headers.insert(IDENTITY.0, IDENTITY.1);
@@ -132,8 +165,8 @@ impl Answer {
         self.status == StatusCode::NOT_IMPLEMENTED && is_envelope().is_some()
     }
 
-    /// Contract §5: outcome by upstream's answer.
-    pub(super) fn outcome(&self) -> Outcome {
+    /// The outcome that a governed write has by this answer.
+    fn outcome(&self) -> Outcome {
         if self.status.is_success() {
             Outcome::Applied
         } else if self.status.is_redirection() || self.status.is_client_error() {
@@ -168,7 +201,7 @@ impl Answer {
 
 impl ForwardError {
     /// Nothing sent is failed; everything else is unknown.
-    pub(super) fn outcome(&self) -> Outcome {
+    fn outcome(&self) -> Outcome {
         if matches!(self, Self::NotSent(_)) { Outcome::Failed } else { Outcome::Unknown }
     }
 

@@ -209,6 +209,14 @@ fn missing(accepted: &[Credential]) -> &'static str {
     }
 }
 
+/// The message for a caller whose token is not listed, where only listed ones are taken.
+pub(super) fn not_listed_message(caller: &Caller) -> String {
+    format!(
+        "the token {} is not listed here: an operator can add it as an [[actor]]",
+        caller.actor.fingerprint
+    )
+}
+
 /// The record of where a call came from.
 pub(super) fn client(address: Address, headers: &HeaderMap) -> Client {
     let agent = headers.get(header::USER_AGENT);

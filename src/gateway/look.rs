@@ -9,10 +9,9 @@ use http::StatusCode;
 use super::body::Received;
 use super::call::{Asker, Call};
 use super::forward::Answer;
-use super::identify::Subject;
+use super::identify::{Subject, not_listed_message};
 use super::known::is_of_the_message;
 use super::memory::MemoryShare;
-use super::not_listed::stranger_message;
 use super::refusal::Refusal;
 use super::response::Reply;
 use super::seen::Seen;
@@ -96,7 +95,7 @@ impl NotKnown {
     /// A fault of the call itself, as far as it was looked at, comes first.
     pub(super) fn reply(self, call: &Call, received: Received) -> Reply {
         let own = match (received, self) {
-            (Received::Unread, _) => Refusal::permission(stranger_message(&call.caller)),
+            (Received::Unread, _) => Refusal::permission(not_listed_message(&call.caller)),
             (Received::Unfit(unfit), _) => unfit.refusal,
             (Received::Whole(_), Self::Unheard(refusal)) => refusal,
             (Received::Whole(_), Self::Refused(answer)) => {

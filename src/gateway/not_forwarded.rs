@@ -7,7 +7,7 @@ use http::StatusCode;
 use super::Live;
 use super::call::{Call, CallBody, Evaluation};
 use super::forward::Answer;
-use super::identify::Subject;
+use super::identify::{Caller, Subject, not_listed_message};
 use super::mark::mark;
 use super::refusal::Refusal;
 use super::response::Reply;
@@ -15,8 +15,8 @@ use super::seen::Seen;
 use super::snapshot::SnapshotError;
 use crate::audit::Unavailable;
 use crate::audit::record::{Completion, Outcome, Ruling, UpstreamAnswer};
-use crate::policy::Violation;
 use crate::policy::decide::Decision;
+use crate::policy::{Enforcement, Violation};
 
 /// A call that ended before it was forwarded: the answer to its client, and its record, if any.
 #[derive(Debug)]
@@ -68,12 +68,18 @@ impl NotForwarded {
         Self::own(refusal, Ruling::Refuse, Outcome::Refused)
     }
 
-    /// A token that is not listed, where `actors.unknown` is `deny`.
-    pub(super) fn stranger(violation: &Violation) -> Self {
-        let refusal = Refusal::permission(violation.message.clone());
-        let violations = vec![violation.clone()];
-        Self::own(refusal, Ruling::Deny, Outcome::Denied)
-            .with(|record| record.decision.violations = violations)
+    /// A token that is not listed, where `actors.unknown` is `deny`: 403.
+    pub(super) fn not_listed(caller: &Caller) -> Self {
+        let message = not_listed_message(caller);
+        let violation = Violation {
+            rule: "actors.unknown".to_owned(),
+            enforcement: Enforcement::Deny,
+            path: String::new(),
+            message: message.clone(),
+            actual: None,
+        };
+        Self::own(Refusal::permission(message), Ruling::Deny, Outcome::Denied)
+            .with(|record| record.decision.violations = vec![violation])
     }
 
     /// The deployment's turn did not come: 503.

@@ -37,11 +37,20 @@ struct WaitingLine {
 
 /// A call that waits. Its turn is handed to it while it listens; a call that has given up does
 /// not.
-type Waiting = oneshot::Sender<Turn>;
+type Waiting = oneshot::Sender<HeldTurn>;
+
+/// A call's right to go on to its change. An intent is opened within one alone.
+#[derive(Debug)]
+pub(super) enum Turn {
+    /// That of a deployment.
+    Held(HeldTurn),
+    /// That of a create: there is no deployment yet that another call could change.
+    Create,
+}
 
 /// A deployment's turn: until it is dropped, nobody else has it.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct HeldTurn {
     turns: Turns,
     deployment_id: String,
     number: u64,
@@ -74,7 +83,7 @@ impl Turns {
         deployment_id: &str,
         caller: Fingerprint,
         wait_max: Duration,
-    ) -> Result<Turn, TurnError> {
+    ) -> Result<HeldTurn, TurnError> {
         let mut handed_over = match self.line_up(deployment_id, caller)? {
             LinedUp::First(turn) => return Ok(turn),
             LinedUp::Behind(handed_over) => handed_over,
@@ -105,7 +114,7 @@ impl Turns {
             line.is_held = true;
             line.turns += 1;
             let (turns, number) = (self.clone(), line.turns);
-            return Ok(LinedUp::First(Turn {
+            return Ok(LinedUp::First(HeldTurn {
                 turns,
                 number,
                 deployment_id: deployment_id.to_owned(),
@@ -144,14 +153,21 @@ impl Turns {
 
 /// Where a call stands that has just lined up.
 enum LinedUp {
-    First(Turn),
-    Behind(oneshot::Receiver<Turn>),
+    First(HeldTurn),
+    Behind(oneshot::Receiver<HeldTurn>),
 }
 
 impl Turn {
+    /// Whether nobody has had the turn since `watch` began.
+    pub(super) fn follows(&self, watch: &Watch) -> bool {
+        matches!(self, Self::Held(turn) if turn.follows(watch))
+    }
+}
+
+impl HeldTurn {
     /// Whether nobody has had the turn since `watch` began: what was seen of the deployment since
     /// then was seen while no other call was at work on it.
-    pub(super) fn follows(&self, watch: &Watch) -> bool {
+    fn follows(&self, watch: &Watch) -> bool {
         watch.next == Some(self.number)
     }
 }
@@ -184,7 +200,7 @@ impl WaitingLine {
     }
 }
 
-impl Drop for Turn {
+impl Drop for HeldTurn {
     fn drop(&mut self) {
         let mut lines = self.turns.lines();
         let Some(line) = lines.get_mut(&self.deployment_id) else { return };
@@ -194,7 +210,7 @@ impl Drop for Turn {
             line.turns += 1;
             let (turns, number) = (self.turns.clone(), line.turns);
             let turn =
-                Turn { turns, number, deployment_id: std::mem::take(&mut self.deployment_id) };
+                HeldTurn { turns, number, deployment_id: std::mem::take(&mut self.deployment_id) };
             drop(lines);
             // A call that has given up since gives its turn back here, by dropping it.
             drop(next.send(turn));

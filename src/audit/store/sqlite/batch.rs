@@ -80,7 +80,7 @@ impl<'e> Batch<'e> {
         if let Some(id) = deployment_id {
             self.name(id, names);
         }
-        let terms = (opening.intent.provider, opening.intent.policy_digest.as_str());
+        let terms = (opening.intent.provider.name, opening.intent.policy_digest.as_str());
         if !names.has_terms(terms) && !self.terms.contains(&terms) {
             self.terms.push(terms);
         }

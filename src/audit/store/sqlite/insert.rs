@@ -137,7 +137,7 @@ fn change(query: Query, change: &Change<'_>) -> Result<Query, Error> {
     let body = intent.refused_body.as_ref();
     let query = query
         .bind(intent.id.as_bytes().to_vec())
-        .bind(intent.provider)
+        .bind(intent.provider.name)
         .bind(text(&intent.policy_digest))
         .bind(intent.operation.name())
         .bind(change.deployment_id.map(text))

@@ -14,7 +14,7 @@ use crate::audit::record::{
     Actor, Client, Event, EventKind, Intent, Outcome, Ruling, Settlement, Unkept,
 };
 use crate::ids::{ChangeId, Fingerprint, RequestId};
-use crate::provider::Operation;
+use crate::provider::{Operation, Provider};
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 const PREPARATION: Preparation = Preparation { key: Some(KeyId::from_bytes([3; 8])), at: NOW };
@@ -22,7 +22,7 @@ const PREPARATION: Preparation = Preparation { key: Some(KeyId::from_bytes([3; 8
 fn opening(patch: &Value) -> IntentRow {
     let intent = Intent {
         id: ChangeId::new(NOW),
-        provider: "qoder-cn",
+        provider: Provider::named("qoder-cn").unwrap(),
         operation: Operation::Update,
         method: http::Method::POST,
         deployment_id: Some("dep_1".to_owned()),

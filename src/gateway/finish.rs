@@ -1,0 +1,129 @@
+//! The end of a call that was forwarded: the deployment after, its completion, the answer.
+
+use std::sync::Arc;
+
+use super::call::Call;
+use super::decide::Compared;
+use super::forward::{Answer, ForwardError, Forwarded};
+use super::mark::{append, mark, warn};
+use super::memory::MemoryShare;
+use super::response::Reply;
+use super::seen::Seen;
+use super::snapshot;
+use crate::audit::Finished;
+use crate::audit::record::{Completion, Outcome, Ruling};
+use crate::deployment::id_of;
+use crate::provider::Operation;
+
+/// The deployment after: upstream's answer where it is one, a GET where it is not (run) or
+/// where the end is unclear. Its memory is held, whatever there is of it.
+pub(super) async fn see_after(
+    call: &Call,
+    forwarded: &Forwarded,
+    held: &mut MemoryShare,
+) -> Option<Seen> {
+    let after = look_after(call, forwarded).await;
+    held.grow_beyond(after.as_ref().map_or(0, |after| after.bytes + after.parsed_bytes));
+    after
+}
+
+async fn look_after(call: &Call, forwarded: &Forwarded) -> Option<Seen> {
+    if !matches!(forwarded.outcome, Outcome::Applied | Outcome::Unknown) {
+        return None;
+    }
+    if let (Outcome::Applied, Ok(answer)) = (forwarded.outcome, &forwarded.result) {
+        let shown = answer.deployment(&call.connection.live.config.limits).await;
+        let shown = shown.filter(|shown| {
+            call.deployment_id.is_none() || id_of(&shown.document) == call.deployment_id.as_deref()
+        });
+        if shown.is_some() {
+            return shown;
+        }
+    }
+    let id = call.deployment_id.clone().or_else(|| created_id(call, forwarded))?;
+    snapshot::read(call, &id).await.ok()
+}
+
+/// The id of the deployment that a create has made, where upstream names it by its URL alone
+/// (RFC 9110, 15.3.2).
+fn created_id(call: &Call, forwarded: &Forwarded) -> Option<String> {
+    let answer = forwarded.result.as_ref().ok()?;
+    let location = answer.headers.get(http::header::LOCATION)?.to_str().ok()?;
+    let path = location.split(['?', '#']).next()?;
+    let (above, id) = path.rsplit_once('/')?;
+    let below = format!("{}/deployments", call.provider().base_path);
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+    let is_id =
+        !matches!(id, "." | "..") && (1..=256).contains(&id.len()) && id.bytes().all(is_plain);
+    let is_made = call.operation == Operation::Create && forwarded.outcome == Outcome::Applied;
+    (is_made && is_id && above.ends_with(&below)).then(|| id.to_owned())
+}
+
+/// The completion of the call's record.
+pub(super) fn complete(
+    call: &Call,
+    forwarded: &Forwarded,
+    compared: &Compared,
+    after: Option<&Seen>,
+) -> Completion {
+    let after = after.map(|after| Arc::clone(&after.document));
+    let created = after.as_deref().and_then(id_of).filter(|_| call.operation == Operation::Create);
+    let deployment_id = created.map(str::to_owned).or_else(|| created_id(call, forwarded));
+    Completion {
+        completed_at: call.connection.gateway.clock.now(),
+        outcome: forwarded.outcome,
+        upstream: forwarded.told(),
+        deployment_id,
+        after,
+        effect: compared.effect,
+        after_violations: compared.after_violations.clone(),
+    }
+}
+
+/// The answer to the client.
+pub(super) fn reply(
+    call: &Call,
+    result: Result<Answer, ForwardError>,
+    ruling: Ruling,
+    warnings: &[String],
+    finished: Finished,
+    tag: Option<&str>,
+) -> Reply {
+    let mut reply = match result {
+        Ok(answer) => answer.into_reply(call.ends()),
+        Err(error) => error.refusal().into_reply(&call.context.request_id),
+    };
+    mark(&mut reply, call, ruling);
+    let late = "the change's record is not complete yet: the audit store is failing".to_owned();
+    // What can't be read in the record comes first: it is shown whatever the number of the rest.
+    let late = (finished == Finished::Deferred).then_some(late);
+    let texts: Vec<String> = late.into_iter().chain(warnings.iter().cloned()).collect();
+    warn(&mut reply, &texts);
+    if let Some(tag) = tag {
+        reply.headers_mut().remove("etag");
+        append(&mut reply, "etag", tag);
+    }
+    reply
+}
+
+/// Lines in the diagnostic log for a call that was forwarded, and an event where upstream has made
+/// of the deployment what no rule allows and nobody predicted.
+pub(super) fn tell(
+    call: &Call,
+    ruling: Ruling,
+    outcome: Outcome,
+    finished: Finished,
+    compared: &Compared,
+) {
+    super::report(call, ruling, outcome);
+    if !compared.after_violations.is_empty() {
+        super::report_after(call, &compared.after_violations);
+    }
+    if finished == Finished::Deferred {
+        tracing::error!(
+            request_id = %call.context.request_id,
+            change = %call.change,
+            "the completion can't be written yet; it stays queued"
+        );
+    }
+}
