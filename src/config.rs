@@ -17,6 +17,7 @@ mod value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -33,7 +34,7 @@ pub struct Config {
     /// `[upstream]`.
     pub upstream: Upstream,
     /// The rules of `policy.file`; without one, nothing is forbidden.
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
     /// `[rate_limit]`; `None` where it is switched off.
     pub rate_limit: Option<RateLimit>,
     /// `[audit]`.
@@ -53,7 +54,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// The keys, as dotted paths, that mean something else than in `former`, and the sections of
+    /// The keys, as dotted paths, that mean something else than in `former`, and the rules of
     /// the policy.
     #[must_use]
     pub fn differing_keys(&self, former: &Self) -> Vec<String> {
@@ -62,13 +63,8 @@ impl Config {
             .filter(|key| self.typed.get(*key) != former.typed.get(*key))
             .map(|key| (*key).to_owned())
             .collect();
-        let (new, old) = (&self.policy, &former.policy);
-        let sections = [
-            ("policy.timezones", new.timezones == old.timezones),
-            ("policy.metadata", new.metadata == old.metadata),
-        ];
-        let differing = sections.into_iter().filter(|(_, same)| !same);
-        keys.extend(differing.map(|(name, _)| name.to_owned()));
+        let rules = self.policy.differing_rules(&former.policy);
+        keys.extend(rules.into_iter().map(|name| format!("policy.{name}")));
         keys.into_iter().collect()
     }
 }

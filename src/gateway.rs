@@ -59,8 +59,8 @@ pub(crate) use self::response::ReplyBody;
 use self::route::Route;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::route::trial;
-use crate::audit::record::{EventKind, Outcome, Ruling};
-use crate::policy::Violation;
+use crate::audit::record::{EventKind, Outcome};
+use crate::policy::{Decision, Violation};
 use crate::telemetry::CallClass;
 pub(crate) use crate::upstream::endpoint::TrustError;
 pub(crate) use crate::upstream::pool::{Pool, SWEEP_EVERY};
@@ -171,10 +171,10 @@ fn decorate(
 }
 
 /// One line in the gateway's own log, and one count, for every governed call that is recorded.
-fn report(call: &Call, ruling: Ruling, outcome: Outcome) {
+fn report(call: &Call, decision: Decision, outcome: Outcome) {
     let gateway = &call.connection.gateway;
     let took = gateway.clock.now().millis() - call.context.received_at.millis();
-    gateway.metrics.change(call.operation, outcome, ruling);
+    gateway.metrics.change(call.operation, outcome, decision);
     gateway.metrics.exchange_took(took);
     let deployment = call.deployment_id.as_deref().unwrap_or("-");
     tracing::info!(
@@ -183,7 +183,7 @@ fn report(call: &Call, ruling: Ruling, outcome: Outcome) {
         operation = %call.operation,
         deployment = gateway.audit.scrub(deployment, &call.caller.token),
         actor = %call.caller.actor.fingerprint,
-        decision = ruling.name(),
+        decision = decision.name(),
         outcome = outcome.name(),
         took_ms = took,
         "governed call"

@@ -1,34 +1,50 @@
-//! The org's rules: (policy, before, predicted, patch) → [`Decision`](decide::Decision). Pure.
+//! The org's rules: what a [`Policy`] says of a predicted change is its
+//! [`Evaluation`](evaluate::Evaluation). Pure.
 
-pub mod decide;
+pub mod evaluate;
 pub(crate) mod findings;
 pub mod load;
-pub mod metadata;
-pub mod timezones;
+pub mod rule;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use self::metadata::MetadataRule;
-use self::timezones::TimezoneRule;
+use self::rule::Rule;
+use crate::ids::Fingerprint;
 
-/// The rules in force. A rule that is not configured is absent and forbids nothing.
-#[derive(Clone, Debug, Default)]
+/// The rules in force.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Policy {
-    /// `[timezones]`.
-    pub timezones: Option<TimezoneRule>,
-    /// `[metadata]`.
-    pub metadata: Option<MetadataRule>,
+    /// Every rule, in the order of the policy file's sections. Without any, nothing is forbidden.
+    pub rules: Vec<Rule>,
     /// SHA-256 of the policy file's bytes, as hex; recorded with every decision.
     pub digest: String,
 }
 
 impl Policy {
-    /// Whether there is no rule at all.
+    /// The names of the rules that mean something else than in `former`, or are in one of the two
+    /// alone.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.timezones.is_none() && self.metadata.is_none()
+    pub fn differing_rules<'p>(&'p self, former: &'p Self) -> Vec<&'p str> {
+        let differs = |rule: &&Rule, other: &Self| !other.rules.contains(rule);
+        let new = self.rules.iter().filter(|rule| differs(rule, former));
+        let gone = former.rules.iter().filter(|rule| differs(rule, self));
+        let mut names: Vec<&str> = new.chain(gone).map(|rule| rule.name.as_ref()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
     }
+}
+
+/// The actor that makes a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Actor {
+    /// Stands for the token.
+    pub fingerprint: Fingerprint,
+    /// From `[[actor]]`.
+    pub name: Option<String>,
+    /// From `[[actor]]`.
+    pub team: Option<String>,
 }
 
 /// The effect of a violated rule on the call, the mildest first.
@@ -41,6 +57,34 @@ pub enum Enforcement {
     Warn,
     /// The call is denied.
     Deny,
+}
+
+/// The decision on a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decision {
+    /// Within the policy; violations that only audit are recorded.
+    Allow,
+    /// A rule that only warns is broken.
+    Warn,
+    /// A rule is broken.
+    Deny,
+    /// Refused by the gateway before the policy was asked, for the call's form or since the
+    /// deployment could not be read.
+    Refuse,
+}
+
+impl Decision {
+    /// The name that headers, records and metrics use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Warn => "warn",
+            Self::Deny => "deny",
+            Self::Refuse => "refuse",
+        }
+    }
 }
 
 /// One rule that the predicted deployment breaks, at one place.

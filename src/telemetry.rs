@@ -20,8 +20,9 @@ use prometheus_client::registry::Registry;
 use tracing_subscriber::EnvFilter;
 
 pub(crate) use self::sink::{flush, say};
-use crate::audit::record::{Outcome, Ruling};
+use crate::audit::record::Outcome;
 use crate::audit::{Audit, Health};
+use crate::policy::Decision;
 use crate::provider::Operation;
 
 /// The most callers whose refusals are counted apart; the rest are counted together.
@@ -226,11 +227,11 @@ impl Metrics {
     }
 
     /// Counts a recorded governed call.
-    pub(crate) fn change(&self, operation: Operation, outcome: Outcome, ruling: Ruling) {
+    pub(crate) fn change(&self, operation: Operation, outcome: Outcome, decision: Decision) {
         let labels = ChangeLabels {
             operation: operation.name(),
             outcome: outcome.name(),
-            decision: ruling.name(),
+            decision: decision.name(),
         };
         self.changes.get_or_create(&labels).inc();
     }
@@ -312,7 +313,7 @@ mod tests {
     fn counts_are_told_in_bounded_labels() {
         let metrics = Metrics::new();
         metrics.request(CallClass::Governed, true, StatusCode::OK);
-        metrics.change(Operation::Update, Outcome::Applied, Ruling::Allow);
+        metrics.change(Operation::Update, Outcome::Applied, Decision::Allow);
         for n in 0..2_000 {
             metrics.refusal(429, &format!("pat_{n}"));
         }

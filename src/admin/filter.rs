@@ -157,7 +157,8 @@ fn search(text: &str) -> Result<String, BadFilter> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::record::{Outcome, Ruling};
+    use crate::audit::record::Outcome;
+    use crate::policy::Decision;
 
     const NOW: Timestamp = Timestamp::from_millis(1_781_427_491_123);
 
@@ -201,7 +202,7 @@ mod tests {
         let found = found.unwrap();
         assert!(matches!(found.actor, Some(ActorFilter::Fingerprint(_))));
         assert_eq!(found.operation, Some(Operation::Update));
-        assert_eq!(found.decision, Some(Ruling::Deny));
+        assert_eq!(found.decision, Some(Decision::Deny));
         assert_eq!(found.outcome, Some(Outcome::Denied));
         assert_eq!(read(&[]).unwrap(), Filter::default());
     }

@@ -11,12 +11,13 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::audit::Settings;
-use crate::audit::record::{Actor, Client, Completion, Intent, Outcome, Ruling};
+use crate::audit::record::{Client, Completion, Intent, Outcome};
 use crate::clock::{ManualClock, Timestamp};
 use crate::config::Role;
 use crate::deployment::patch::Patch;
 use crate::ids::{ChangeId, Fingerprint, RequestId};
 use crate::key::Key;
+use crate::policy::{Actor, Decision};
 use crate::policy::{Enforcement, Violation};
 use crate::provider::{Operation, Provider};
 
@@ -109,7 +110,7 @@ impl World {
             client: Client { ip: "127.0.0.1".to_owned(), user_agent: None },
             request_id: RequestId::new(NOW),
             received_at: NOW,
-            ruling: Ruling::Deny,
+            decision: Decision::Deny,
             violations: vec![violation.clone()],
             standing: vec![violation],
             findings_omitted: 0,

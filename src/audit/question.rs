@@ -5,9 +5,10 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::record::{Outcome, Ruling};
+use super::record::Outcome;
 use crate::clock::Timestamp;
 use crate::ids::{ChangeId, Fingerprint};
+use crate::policy::Decision;
 use crate::provider::Operation;
 
 /// The changes that are asked for; a field that is `None` asks for nothing.
@@ -22,7 +23,7 @@ pub struct Filter {
     /// Of this operation.
     pub operation: Option<Operation>,
     /// So decided.
-    pub decision: Option<Ruling>,
+    pub decision: Option<Decision>,
     /// So ended.
     pub outcome: Option<Outcome>,
     /// Breaking this rule.

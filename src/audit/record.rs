@@ -9,21 +9,10 @@ use serde_json::Value;
 use crate::clock::Timestamp;
 use crate::deployment::diff::{Difference, Effect};
 use crate::deployment::patch::Patch;
-use crate::ids::{ChangeId, Fingerprint, RequestId};
+use crate::ids::{ChangeId, RequestId};
 use crate::key::Token;
-use crate::policy::Violation;
+use crate::policy::{Actor, Decision, Violation};
 use crate::provider::{Operation, Provider};
-
-/// The actor that made a call.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Actor {
-    /// Stands for the token.
-    pub fingerprint: Fingerprint,
-    /// From `[[actor]]`.
-    pub name: Option<String>,
-    /// From `[[actor]]`.
-    pub team: Option<String>,
-}
 
 /// Where a call came from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -32,21 +21,6 @@ pub struct Client {
     pub ip: String,
     /// Its `User-Agent`; the record cuts it to 256 bytes.
     pub user_agent: Option<String>,
-}
-
-/// The gateway's decision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Ruling {
-    /// Within the policy.
-    Allow,
-    /// A rule that only warns is broken.
-    Warn,
-    /// A rule is broken.
-    Deny,
-    /// Refused by the gateway before the policy was asked, for the call's form or since the
-    /// deployment could not be read.
-    Refuse,
 }
 
 /// How a governed call ended.
@@ -67,19 +41,6 @@ pub enum Outcome {
     Failed,
     /// Sent, and no clear answer.
     Unknown,
-}
-
-impl Ruling {
-    /// The name that headers, records and metrics use.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Allow => "allow",
-            Self::Warn => "warn",
-            Self::Deny => "deny",
-            Self::Refuse => "refuse",
-        }
-    }
 }
 
 impl Outcome {
@@ -172,7 +133,7 @@ pub struct Intent {
     /// When its head was read.
     pub received_at: Timestamp,
     /// The gateway's decision.
-    pub ruling: Ruling,
+    pub decision: Decision,
     /// Rules broken.
     pub violations: Vec<Violation>,
     /// Rules that were broken before and still are.
@@ -251,7 +212,7 @@ pub struct Change {
     /// When it ended; none while pending.
     pub completed_at: Option<Timestamp>,
     /// The gateway's decision.
-    pub decision: Ruling,
+    pub decision: Decision,
     /// Rules broken.
     pub violations: Vec<Violation>,
     /// Rules that were broken before and still are.

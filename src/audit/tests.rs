@@ -10,12 +10,13 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::query::{Filter, Page, PageRequest};
-use super::record::{Actor, Change, Client, Outcome, Ruling, UpstreamAnswer};
+use super::record::{Change, Client, Outcome, UpstreamAnswer};
 use super::store::Unclear;
 use super::*;
 use crate::clock::{ManualClock, Timestamp};
 use crate::deployment::patch::Patch;
 use crate::ids::{Fingerprint, RequestId};
+use crate::policy::{Actor, Decision};
 use crate::provider::{Operation, Provider};
 
 /// Long enough for any store that works.
@@ -63,7 +64,7 @@ fn intent(deployment_id: &str) -> Intent {
         client: Client { ip: "127.0.0.1".to_owned(), user_agent: None },
         request_id: RequestId::new(received_at),
         received_at,
-        ruling: Ruling::Allow,
+        decision: Decision::Allow,
         violations: Vec::new(),
         standing: Vec::new(),
         findings_omitted: 0,

@@ -75,8 +75,7 @@ fn as_json(complaint: &Complaint) -> serde_json::Value {
 
 fn summary(path: &Path, config: &Config) -> String {
     let upstream = &config.upstream;
-    let rules = usize::from(config.policy.timezones.is_some())
-        + usize::from(config.policy.metadata.is_some());
+    let rules = config.policy.rules.len();
     let limits = config.rate_limit.map_or("no rate limit".to_owned(), |limit| {
         format!("{} reads and {} writes a second", limit.read.per_second, limit.write.per_second)
     });

@@ -76,7 +76,7 @@ impl Reader<'_> {
         let config = Config {
             listen: listen?,
             upstream: upstream?,
-            policy: policy?,
+            policy: policy?.into(),
             rate_limit,
             audit: audit?,
             limits,

@@ -30,7 +30,7 @@ pub(super) fn read(reader: &mut Reader<'_>, files: &mut Vec<PathBuf>) -> Option<
         let message =
             "the policy has no rule: write one, or remove `policy.file` to forbid nothing";
         let error = LoadError { line: None, message: message.to_owned() };
-        if policy.is_empty() { Err(vec![error]) } else { Ok(policy) }
+        if policy.rules.is_empty() { Err(vec![error]) } else { Ok(policy) }
     });
     let complaint = |LoadError { line, message }| Complaint {
         file: path.clone(),

@@ -6,15 +6,16 @@ use bytes::Bytes;
 use http::Method;
 use http::header::{HeaderMap, HeaderValue};
 
-use super::context::{ConnectionContext, Live, RequestContext};
+use super::context::{ConnectionContext, RequestContext};
 use super::headers::Ends;
 use super::identify::Caller;
 use super::refusal::Refusal;
 use super::seen::Seen;
-use crate::audit::record::{Client, Intent, RefusedBody, Ruling};
+use crate::audit::record::{Client, Intent, RefusedBody};
 use crate::deployment::patch::Patch;
 use crate::ids::ChangeId;
-use crate::policy::decide::Decision;
+use crate::policy::evaluate::Findings;
+use crate::policy::{Decision, Policy};
 use crate::provider::{Operation, Provider};
 
 /// A governed call.
@@ -61,11 +62,12 @@ pub(super) struct Unfit {
     pub(super) body: RefusedBody,
 }
 
-/// The decision on a call, and the configuration whose policy made it.
+/// The decision on a call, the findings that led to it, and the policy that made it.
 #[derive(Clone, Debug)]
-pub(super) struct Evaluation {
+pub(super) struct Decided {
     pub(super) decision: Decision,
-    pub(super) live: Arc<Live>,
+    pub(super) findings: Findings,
+    pub(super) policy: Arc<Policy>,
 }
 
 /// A caller who asks upstream for more than the call itself.
@@ -117,21 +119,15 @@ impl Call {
     }
 
     /// The record of the call before it goes on, or of its not going on.
-    pub(super) fn intent(
-        &self,
-        body: &CallBody,
-        ruling: Ruling,
-        evaluation: Evaluation,
-        before: Option<Seen>,
-    ) -> Intent {
+    pub(super) fn intent(&self, body: &CallBody, decided: Decided, before: Option<Seen>) -> Intent {
         let (patch, refused_body) = match body {
             CallBody::Judged(judged) => (Some(Arc::clone(&judged.patch)), None),
             CallBody::Unfit(unfit) => (None, Some(unfit.body.clone())),
             CallBody::Unread => (None, Some(RefusedBody { bytes: 0, digest: None })),
         };
         let bytes = body.bytes() + before.as_ref().map_or(0, |before| before.bytes);
-        let Evaluation { decision, live } = evaluation;
-        let is_kept = self.keeps(bytes, decision.bytes());
+        let Decided { decision, findings, policy } = decided;
+        let is_kept = self.keeps(bytes, findings.bytes());
         Intent {
             id: self.change,
             provider: self.provider(),
@@ -143,14 +139,14 @@ impl Call {
             client: self.client.clone(),
             request_id: self.context.request_id.clone(),
             received_at: self.context.received_at,
-            ruling,
-            violations: decision.violations,
-            standing: decision.standing,
-            findings_omitted: decision.violations_omitted,
+            decision,
+            violations: findings.violations,
+            standing: findings.standing,
+            findings_omitted: findings.violations_omitted,
             patch,
             refused_body,
             before: before.map(|before| before.document),
-            policy_digest: live.config.policy.digest.clone(),
+            policy_digest: policy.digest.clone(),
             bytes,
             is_kept,
         }

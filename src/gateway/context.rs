@@ -20,6 +20,7 @@ use crate::clock::{Clock, Moment, Timestamp};
 use crate::config::{AdminToken, Config};
 use crate::ids::RequestId;
 use crate::key::Key;
+use crate::policy::Policy;
 use crate::telemetry::Metrics;
 use crate::upstream::endpoint::{Dialer, TrustError};
 use crate::upstream::pool::Pool;
@@ -32,6 +33,7 @@ pub(crate) struct Gateway {
     pub(crate) metrics: Arc<Metrics>,
     pub(super) key: Key,
     pub(super) live: ArcSwap<Live>,
+    policy: ArcSwap<Policy>,
     pub(super) turns: Turns,
     pub(super) room: MemoryBudget,
     pub(super) refused: RefusedCredentials,
@@ -111,6 +113,7 @@ impl Gateway {
             audit,
             metrics,
             key,
+            policy: ArcSwap::new(Arc::clone(&live.config.policy)),
             live: ArcSwap::from_pointee(live),
             turns: Turns::default(),
             room: MemoryBudget::default(),
@@ -128,8 +131,15 @@ impl Gateway {
         self.live.load_full()
     }
 
-    /// Puts another configuration in force, for calls that come from now on.
+    /// The policy in force.
+    pub(crate) fn policy(&self) -> Arc<Policy> {
+        self.policy.load_full()
+    }
+
+    /// Puts another configuration in force, for calls that come from now on, and its policy, for
+    /// those too whose turn comes from now on.
     pub(crate) fn replace(&self, live: Live) {
+        self.policy.store(Arc::clone(&live.config.policy));
         self.live.store(Arc::new(live));
     }
 

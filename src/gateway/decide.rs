@@ -5,17 +5,18 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::call::{Call, Evaluation, Judged};
+use super::call::{Call, Decided, Judged};
 use super::forward::Forwarded;
 use super::seen::Seen;
 use crate::audit::record::Outcome;
+use crate::clock::Timestamp;
 use crate::deployment::diff::{self, Effect};
 use crate::deployment::digest::etag;
 use crate::deployment::patch::Patch;
-use crate::deployment::predict::{Omitted, Prediction, predict};
+use crate::deployment::predict::Omitted;
 use crate::offload;
-use crate::policy::Violation;
-use crate::policy::decide::{Subject, decide, judge_after};
+use crate::policy::evaluate::{Subject, judge_after};
+use crate::policy::{self, Actor, Violation};
 use crate::provider::{Operation, Provider};
 
 /// The change as it came out, beside the change as it was predicted.
@@ -35,17 +36,18 @@ struct Asked {
     omitted: Omitted,
     before: Option<Arc<Value>>,
     patch: Arc<Patch>,
+    actor: Actor,
+    now: Timestamp,
 }
 
 /// Predicts the change, and judges it by the policy that is in force now that its turn has come.
-pub(super) async fn evaluate(call: &Call, judged: &Judged, before: Option<Seen>) -> Evaluation {
-    let live = call.connection.gateway.live();
+pub(super) async fn evaluate(call: &Call, judged: &Judged, before: Option<Seen>) -> Decided {
+    let policy = call.connection.gateway.policy();
     let bytes = judged.bytes.len() + before.as_ref().map_or(0, |before| before.bytes);
     let asked = Asked::of(call, judged, before);
     offload::run(bytes, move || {
-        let prediction = asked.predict();
-        let decision = decide(&live.config.policy, &asked.subject(&prediction));
-        Evaluation { decision, live }
+        let findings = policy::evaluate::evaluate(&policy, &asked.subject()).findings;
+        Decided { decision: findings.decision(), findings, policy }
     })
     .await
 }
@@ -55,7 +57,7 @@ pub(super) async fn compare(
     call: &Call,
     judged: &Judged,
     before: Option<Seen>,
-    evaluation: &Evaluation,
+    decided: &Decided,
     forwarded: &Forwarded,
     after: Option<Seen>,
 ) -> Compared {
@@ -64,21 +66,20 @@ pub(super) async fn compare(
     };
     let before_bytes = before.as_ref().map_or(0, |before| before.bytes);
     let bytes = judged.bytes.len() + before_bytes + after.bytes;
-    let (key, evaluation) = (call.connection.gateway.key.clone(), evaluation.clone());
+    let (key, decided) = (call.connection.gateway.key.clone(), decided.clone());
     let shows_deployment = call.operation != Operation::Run;
     let asked = Asked::of(call, judged, before);
     offload::run(bytes, move || {
-        let (prediction, after) = (asked.predict(), &*after.document);
+        let (subject, after) = (asked.subject(), &*after.document);
+        let prediction = subject.predict();
         let before = asked.before.as_deref();
         let effect = diff::effect(asked.provider, asked.operation, before, &prediction, after);
-        let subject = asked.subject(&prediction);
-        let policy = &evaluation.live.config.policy;
         // What is exactly as predicted was judged. On create the server fills the rest in.
         let was_judged = effect == Effect::Exact && asked.operation != Operation::Create;
         let after_violations = if was_judged {
             Vec::new()
         } else {
-            judge_after(policy, &subject, &evaluation.decision, after)
+            judge_after(&decided.policy, &subject, &prediction, &decided.findings, after)
         };
         let tag = shows_deployment.then(|| etag(&key, asked.provider, after));
         Compared { effect: Some(effect), after_violations, tag }
@@ -94,19 +95,20 @@ impl Asked {
             omitted: Omitted::by(&call.method),
             before: before.map(|before| before.document),
             patch: Arc::clone(&judged.patch),
+            actor: call.caller.actor.clone(),
+            now: call.connection.gateway.clock.now(),
         }
     }
 
-    fn predict(&self) -> Prediction<'_> {
-        predict(self.provider, self.operation, self.omitted, self.before.as_deref(), &self.patch)
-    }
-
-    fn subject<'a>(&'a self, prediction: &'a Prediction<'a>) -> Subject<'a> {
+    fn subject(&self) -> Subject<'_> {
         Subject {
             provider: self.provider,
+            operation: self.operation,
+            omitted: self.omitted,
             before: self.before.as_deref(),
             patch: &self.patch,
-            prediction,
+            actor: &self.actor,
+            now: self.now,
         }
     }
 }

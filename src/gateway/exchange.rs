@@ -9,12 +9,11 @@
 //! `forward` is recorded whole, as a [`NotForwarded`]; nothing of it ever reached upstream.
 
 use super::body::Received;
-use super::call::{Call, CallBody, Evaluation, Judged};
+use super::call::{Call, CallBody, Decided, Judged};
 use super::decide::{compare, evaluate};
 use super::finish::{complete, reply, see_after, tell};
 use super::forward::{self, Answer};
 use super::look::{FirstLook, introduce};
-use super::mark::warnings;
 use super::memory::MemoryShare;
 use super::not_forwarded::NotForwarded;
 use super::refusal::Refusal;
@@ -23,9 +22,9 @@ use super::seen::Seen;
 use super::snapshot;
 use super::turn::{Turn, TurnError};
 use super::{body, precondition};
-use crate::audit::record::{Outcome, Ruling};
+use crate::audit::record::Outcome;
 use crate::audit::{Look, Ticket};
-use crate::policy::decide::Verdict;
+use crate::policy::Decision;
 
 /// Leads a call to its answer. Whatever happens, exactly one record tells of it, but for a 401
 /// of upstream, which is only counted.
@@ -90,17 +89,15 @@ async fn lead(
     if !precondition::holds(call, before.as_ref()).await {
         return Err(NotForwarded::precondition(before));
     }
-    let evaluation = evaluate(call, judged, before.clone()).await;
-    let (ruling, warnings) = match evaluation.decision.verdict() {
-        Verdict::Deny => return Err(NotForwarded::denied(evaluation, before)),
-        Verdict::Warn => (Ruling::Warn, warnings(&evaluation.decision)),
-        Verdict::Allow => (Ruling::Allow, Vec::new()),
-    };
-    let ticket = open(call, turn, body, ruling, &evaluation, before.clone()).await?;
+    let decided = evaluate(call, judged, before.clone()).await;
+    if decided.decision == Decision::Deny {
+        return Err(NotForwarded::denied(decided, before));
+    }
+    let ticket = open(call, turn, body, decided.clone(), before.clone()).await?;
 
     let forwarded = forward::write(call, &ticket, judged.bytes.clone()).await;
     let after = see_after(call, &forwarded, held).await;
-    let compared = compare(call, judged, before, &evaluation, &forwarded, after.clone()).await;
+    let compared = compare(call, judged, before, &decided, &forwarded, after.clone()).await;
     let completion = complete(call, &forwarded, &compared, after.as_ref());
     let finish_timeout = call.connection.live.config.audit.finish_timeout;
     let finished = ticket.finish(completion, finish_timeout).await;
@@ -112,8 +109,8 @@ async fn lead(
         let look = Look { by: call.change, is_over };
         call.connection.gateway.audit.settle(id, &seen.document, look).await;
     }
-    tell(call, ruling, forwarded.outcome, finished, &compared);
-    Ok(reply(call, forwarded.result, ruling, &warnings, finished, compared.tag.as_deref()))
+    tell(call, decided.decision, forwarded.outcome, finished, &compared);
+    Ok(reply(call, forwarded.result, &decided, finished, compared.tag.as_deref()))
 }
 
 /// Waits for the deployment's turn.
@@ -162,11 +159,10 @@ async fn open(
     call: &Call,
     _turn: &Turn,
     body: &CallBody,
-    ruling: Ruling,
-    evaluation: &Evaluation,
+    decided: Decided,
     before: Option<Seen>,
 ) -> Result<Ticket, NotForwarded> {
-    let intent = call.intent(body, ruling, evaluation.clone(), before);
+    let intent = call.intent(body, decided, before);
     call.connection
         .gateway
         .audit

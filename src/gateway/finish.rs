@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use super::call::Call;
+use super::call::{Call, Decided};
 use super::decide::Compared;
 use super::forward::{Answer, ForwardError, Forwarded};
-use super::mark::{append, mark, warn};
+use super::mark::{append, mark, warn, warnings};
 use super::memory::MemoryShare;
 use super::response::Reply;
 use super::seen::Seen;
 use super::snapshot;
 use crate::audit::Finished;
-use crate::audit::record::{Completion, Outcome, Ruling};
+use crate::audit::record::{Completion, Outcome};
 use crate::deployment::id_of;
+use crate::policy::Decision;
 use crate::provider::Operation;
 
 /// The deployment after: upstream's answer where it is one, a GET where it is not (run) or
@@ -84,8 +85,7 @@ pub(super) fn complete(
 pub(super) fn reply(
     call: &Call,
     result: Result<Answer, ForwardError>,
-    ruling: Ruling,
-    warnings: &[String],
+    decided: &Decided,
     finished: Finished,
     tag: Option<&str>,
 ) -> Reply {
@@ -93,11 +93,11 @@ pub(super) fn reply(
         Ok(answer) => answer.into_reply(call.ends()),
         Err(error) => error.refusal().into_reply(&call.context.request_id),
     };
-    mark(&mut reply, call, ruling);
+    mark(&mut reply, call, decided.decision);
     let late = "the change's record is not complete yet: the audit store is failing".to_owned();
     // What can't be read in the record comes first: it is shown whatever the number of the rest.
     let late = (finished == Finished::Deferred).then_some(late);
-    let texts: Vec<String> = late.into_iter().chain(warnings.iter().cloned()).collect();
+    let texts: Vec<String> = late.into_iter().chain(warnings(&decided.findings)).collect();
     warn(&mut reply, &texts);
     if let Some(tag) = tag {
         reply.headers_mut().remove("etag");
@@ -110,12 +110,12 @@ pub(super) fn reply(
 /// of the deployment what no rule allows and nobody predicted.
 pub(super) fn tell(
     call: &Call,
-    ruling: Ruling,
+    decision: Decision,
     outcome: Outcome,
     finished: Finished,
     compared: &Compared,
 ) {
-    super::report(call, ruling, outcome);
+    super::report(call, decision, outcome);
     if !compared.after_violations.is_empty() {
         super::report_after(call, &compared.after_violations);
     }

@@ -9,10 +9,11 @@ use subtle::ConstantTimeEq as _;
 
 use super::headers::{Sent, Sole};
 use super::refusal::Refusal;
-use crate::audit::record::{Actor, Client};
+use crate::audit::record::Client;
 use crate::config::Config;
 use crate::ids::Fingerprint;
 use crate::key::{Key, Token};
+use crate::policy::Actor;
 use crate::provider::Credential;
 
 /// The longest token taken, in bytes.

@@ -263,9 +263,9 @@ fn whole_seconds(wait: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::record::Actor;
     use crate::clock::ManualClock;
     use crate::key::Token;
+    use crate::policy::Actor;
 
     fn token(n: u8) -> Fingerprint {
         Fingerprint::from_bytes([n; 8])

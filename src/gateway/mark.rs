@@ -4,9 +4,8 @@ use http::header::HeaderValue;
 
 use super::call::Call;
 use super::response::Reply;
-use crate::audit::record::Ruling;
-use crate::policy::decide::Decision;
-use crate::policy::{Enforcement, Violation};
+use crate::policy::evaluate::Findings;
+use crate::policy::{Decision, Enforcement, Violation};
 
 /// The most `warning` fields of an answer: clients give up on answers with many fields.
 const WARNINGS_MAX: usize = 10;
@@ -15,9 +14,9 @@ const WARNINGS_MAX: usize = 10;
 const WARNING_CHARS_MAX: usize = 512;
 
 /// Names the change whose record is durable, and what was decided.
-pub(super) fn mark(reply: &mut Reply, call: &Call, ruling: Ruling) {
+pub(super) fn mark(reply: &mut Reply, call: &Call, decision: Decision) {
     append(reply, "changegate-change", &call.change.to_string());
-    append(reply, "changegate-decision", ruling.name());
+    append(reply, "changegate-decision", decision.name());
 }
 
 pub(super) fn append(reply: &mut Reply, name: &'static str, value: &str) {
@@ -27,9 +26,9 @@ pub(super) fn append(reply: &mut Reply, name: &'static str, value: &str) {
 }
 
 /// The messages of broken rules that only warn.
-pub(super) fn warnings(decision: &Decision) -> Vec<String> {
+pub(super) fn warnings(findings: &Findings) -> Vec<String> {
     let warns = |violation: &&Violation| violation.enforcement == Enforcement::Warn;
-    decision.violations.iter().filter(warns).map(|violation| violation.message.clone()).collect()
+    findings.violations.iter().filter(warns).map(|violation| violation.message.clone()).collect()
 }
 
 /// Adds the texts as warnings, ten at most; the last one then says how many more the record holds.

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use super::Live;
-use super::call::{Call, CallBody, Evaluation};
+use super::call::{Call, CallBody, Decided};
 use super::forward::Answer;
 use super::identify::{Caller, Subject, not_listed_message};
 use super::mark::mark;
@@ -14,9 +13,9 @@ use super::response::Reply;
 use super::seen::Seen;
 use super::snapshot::SnapshotError;
 use crate::audit::Unavailable;
-use crate::audit::record::{Completion, Outcome, Ruling, UpstreamAnswer};
-use crate::policy::decide::Decision;
-use crate::policy::{Enforcement, Violation};
+use crate::audit::record::{Completion, Outcome, UpstreamAnswer};
+use crate::policy::evaluate::Findings;
+use crate::policy::{Decision, Enforcement, Policy, Violation};
 
 /// A call that ended before it was forwarded: the answer to its client, and its record, if any.
 #[derive(Debug)]
@@ -33,25 +32,24 @@ enum NotForwardedAnswer {
 
 #[derive(Debug)]
 struct NotForwardedRecord {
-    ruling: Ruling,
-    outcome: Outcome,
     decision: Decision,
+    outcome: Outcome,
+    findings: Findings,
     before: Option<Seen>,
     upstream: Option<UpstreamAnswer>,
-    /// The configuration whose policy has decided; `None` where none was asked.
-    live: Option<Arc<Live>>,
+    /// The policy that has decided; `None` where none was asked.
+    policy: Option<Arc<Policy>>,
 }
 
 impl NotForwarded {
-    fn own(refusal: Refusal, ruling: Ruling, outcome: Outcome) -> Self {
-        let decision = Decision::default();
+    fn own(refusal: Refusal, decision: Decision, outcome: Outcome) -> Self {
         let record = NotForwardedRecord {
-            ruling,
-            outcome,
             decision,
+            outcome,
+            findings: Findings::default(),
             before: None,
             upstream: None,
-            live: None,
+            policy: None,
         };
         Self { answer: NotForwardedAnswer::Own(refusal), record: Some(record) }
     }
@@ -65,7 +63,7 @@ impl NotForwarded {
 
     /// The body is not one strict object: 400, 413, 415.
     pub(super) fn unfit(refusal: Refusal) -> Self {
-        Self::own(refusal, Ruling::Refuse, Outcome::Refused)
+        Self::own(refusal, Decision::Refuse, Outcome::Refused)
     }
 
     /// A token that is not listed, where `actors.unknown` is `deny`: 403.
@@ -78,41 +76,41 @@ impl NotForwarded {
             message: message.clone(),
             actual: None,
         };
-        Self::own(Refusal::permission(message), Ruling::Deny, Outcome::Denied)
-            .with(|record| record.decision.violations = vec![violation])
+        Self::own(Refusal::permission(message), Decision::Deny, Outcome::Denied)
+            .with(|record| record.findings.violations = vec![violation])
     }
 
     /// The deployment's turn did not come: 503.
     pub(super) fn no_turn(why: &str) -> Self {
         let message = format!("{why}; nothing was changed: try again later");
-        Self::own(Refusal::unavailable(message, Some(1)), Ruling::Refuse, Outcome::Failed)
+        Self::own(Refusal::unavailable(message, Some(1)), Decision::Refuse, Outcome::Failed)
     }
 
     /// The deployment is too long for the memory that is left: 503.
     pub(super) fn no_room() -> Self {
-        Self::own(Refusal::crowded(), Ruling::Refuse, Outcome::Failed)
+        Self::own(Refusal::crowded(), Decision::Refuse, Outcome::Failed)
     }
 
     /// `If-Match` does not hold: 412.
     pub(super) fn precondition(before: Option<Seen>) -> Self {
-        Self::own(Refusal::precondition(), Ruling::Refuse, Outcome::Refused)
+        Self::own(Refusal::precondition(), Decision::Refuse, Outcome::Refused)
             .with(|record| record.before = before)
     }
 
     /// The policy denies: 403. The message tells of every violation, those that deny first.
-    pub(super) fn denied(evaluation: Evaluation, before: Option<Seen>) -> Self {
-        let Evaluation { decision, live } = evaluation;
-        let mut broken: Vec<&Violation> = decision.violations.iter().collect();
+    pub(super) fn denied(decided: Decided, before: Option<Seen>) -> Self {
+        let Decided { decision, findings, policy } = decided;
+        let mut broken: Vec<&Violation> = findings.violations.iter().collect();
         broken.sort_by_key(|violation| std::cmp::Reverse(violation.enforcement));
         let param = broken.first().map(|violation| dotted(&violation.path));
         // Every message names its rule.
         let reasons: Vec<&str> = broken.iter().map(|broken| broken.message.as_str()).collect();
         let message = format!("denied by policy: {}", reasons.join("; "));
-        Self::own(Refusal::permission(message).param(param), Ruling::Deny, Outcome::Denied).with(
+        Self::own(Refusal::permission(message).param(param), decision, Outcome::Denied).with(
             |record| {
                 record.before = before;
-                record.decision = decision;
-                record.live = Some(live);
+                record.findings = findings;
+                record.policy = Some(policy);
             },
         )
     }
@@ -127,12 +125,12 @@ impl NotForwarded {
 
     fn not_shown(answer: Answer) -> Self {
         let record = (answer.status != StatusCode::UNAUTHORIZED).then(|| NotForwardedRecord {
-            ruling: Ruling::Refuse,
+            decision: Decision::Refuse,
             outcome: Outcome::Rejected,
-            decision: Decision::default(),
+            findings: Findings::default(),
             before: None,
             upstream: Some(answer.told()),
-            live: None,
+            policy: None,
         });
         Self { answer: NotForwardedAnswer::Upstream(answer), record }
     }
@@ -140,7 +138,7 @@ impl NotForwarded {
     /// The deployment could not be read: 502 or 504.
     fn failed(refusal: Refusal, status: Option<StatusCode>) -> Self {
         let status = status.map(|status| status.as_u16());
-        Self::own(refusal, Ruling::Refuse, Outcome::Failed).with(|record| {
+        Self::own(refusal, Decision::Refuse, Outcome::Failed).with(|record| {
             record.upstream = status.map(|_| UpstreamAnswer { status, request_id: None });
         })
     }
@@ -167,7 +165,7 @@ impl NotForwarded {
                 None
             }
             Some(record) => {
-                let (ruling, outcome) = (record.ruling, record.outcome);
+                let (decision, outcome) = (record.decision, record.outcome);
                 let end = Completion {
                     completed_at: call.connection.gateway.clock.now(),
                     outcome,
@@ -177,20 +175,20 @@ impl NotForwarded {
                     effect: None,
                     after_violations: Vec::new(),
                 };
-                let live = record.live.unwrap_or_else(|| Arc::clone(&call.connection.live));
-                let evaluation = Evaluation { decision: record.decision, live };
-                let intent = call.intent(body, ruling, evaluation, record.before);
+                let policy = record.policy.unwrap_or_else(|| call.connection.gateway.policy());
+                let decided = Decided { decision, findings: record.findings, policy };
+                let intent = call.intent(body, decided, record.before);
                 if let Err(unavailable) = call.connection.gateway.audit.record(intent, end).await {
                     let stop = Self::unrecorded(&unavailable);
                     return stop.answer.into_reply(call);
                 }
-                super::report(call, ruling, outcome);
-                Some(ruling)
+                super::report(call, decision, outcome);
+                Some(decision)
             }
         };
         let mut reply = self.answer.into_reply(call);
-        if let Some(ruling) = marked {
-            mark(&mut reply, call, ruling);
+        if let Some(decision) = marked {
+            mark(&mut reply, call, decision);
         }
         reply
     }

@@ -7,7 +7,7 @@ use std::hash::BuildHasher as _;
 
 use serde_json::Value;
 
-use super::{Enforcement, Violation};
+use super::{Decision, Enforcement, Violation};
 
 /// The most violations, and the most standing ones, that a decision holds. Where there are more,
 /// some of each rule are kept, and of the rest the strictest, so that the verdict is that of all.
@@ -23,15 +23,45 @@ const ACTUAL_CHARS_KEPT_MAX: usize = ACTUAL_CHARS_MAX + 4_096;
 /// The longest path, in bytes, that is told; above it, the place around is named instead.
 const PATH_BYTES_MAX: usize = 1_024;
 
+/// The rules that a change breaks.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Findings {
+    /// Rules broken at places that the change touches, each place once, sorted by path.
+    pub violations: Vec<Violation>,
+    /// How many more there are than `violations` holds.
+    pub violations_omitted: usize,
+    /// Rules broken at places that the change leaves as they were (the ratchet), sorted by path.
+    pub standing: Vec<Violation>,
+}
+
+impl Findings {
+    /// The decision of the strictest enforcement among the violations.
+    #[must_use]
+    pub fn decision(&self) -> Decision {
+        match self.violations.iter().map(|violation| violation.enforcement).max() {
+            Some(Enforcement::Deny) => Decision::Deny,
+            Some(Enforcement::Warn) => Decision::Warn,
+            Some(Enforcement::Audit) | None => Decision::Allow,
+        }
+    }
+
+    /// About how many bytes they take in a record.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let findings = self.violations.iter().chain(&self.standing);
+        findings.map(|found| found.rule.len() + found.path.len() + found.message.len()).sum()
+    }
+}
+
 /// Where the rules tell what they find.
-pub(super) trait Found {
+pub(super) trait Collect {
     /// Notes a broken rule: a violation where the change `touched` the place, else standing.
     fn add(&mut self, touched: bool, violation: Violation);
 }
 
 /// The findings of the rules so far, each rule and place once.
 #[derive(Debug, Default)]
-pub(super) struct Findings {
+pub(super) struct Collector {
     violations: Kept,
     standing: Kept,
     /// The rules and places that are known already, and not noted again.
@@ -41,7 +71,7 @@ pub(super) struct Findings {
 
 /// Rules and places, as their hashes: of what is not kept, no more is to be remembered.
 #[derive(Debug, Default)]
-pub(super) struct Known(HashSet<u64>, RandomState);
+pub(super) struct KnownFindings(HashSet<u64>, RandomState);
 
 /// Findings, the strictest first, so that the mildest is the one to go where there are too many.
 #[derive(Debug, Default)]
@@ -55,7 +85,7 @@ struct Kept {
 
 type Rank = (Reverse<Enforcement>, String, String);
 
-impl Found for Findings {
+impl Collect for Collector {
     fn add(&mut self, touched: bool, violation: Violation) {
         let violation = fit(violation);
         let mark = mark(&self.hasher, &violation);
@@ -69,16 +99,16 @@ impl Found for Findings {
     }
 }
 
-impl Found for Known {
+impl Collect for KnownFindings {
     fn add(&mut self, _touched: bool, violation: Violation) {
         let mark = mark(&self.1, &fit(violation));
         self.0.insert(mark);
     }
 }
 
-impl Findings {
+impl Collector {
     /// Nothing yet, and nothing ever of what is known.
-    pub(super) fn beyond(Known(known, hasher): Known) -> Self {
+    pub(super) fn beyond(KnownFindings(known, hasher): KnownFindings) -> Self {
         Self { known, hasher, ..Self::default() }
     }
 
@@ -96,14 +126,14 @@ impl Findings {
         }
     }
 
-    /// The violations, how many more of them there were, and the standing ones.
-    pub(super) fn told(mut self) -> (Vec<Violation>, usize, Vec<Violation>) {
+    /// The findings as they are recorded.
+    pub(super) fn told(mut self) -> Findings {
         // What one reading touches is touched, whatever the others leave.
         self.standing.found.retain(|rank, _| !self.violations.found.contains_key(rank));
         let violations_omitted = self.violations.seen.len() - self.violations.found.len();
         let [violations, standing] = [self.violations, self.standing].map(|kept| kept.found);
         let (violations, standing) = (by_path(violations), by_path(standing));
-        (violations, violations_omitted, standing)
+        Findings { violations, violations_omitted, standing }
     }
 
     /// All findings, touched or not.

@@ -5,8 +5,9 @@ use sha2::{Digest as _, Sha256};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::metadata::{Compare, KeyPattern, KeyShape, MetadataRule, PatternError};
-use super::timezones::TimezoneRule;
+use super::rule::metadata::{Compare, KeyPattern, KeyShape, MetadataRule, PatternError};
+use super::rule::timezones::TimezoneRule;
+use super::rule::{Rule, RuleKind, Scope};
 use super::{Enforcement, Policy};
 use crate::deployment::excerpt::excerpt;
 use crate::ids::Hex;
@@ -61,9 +62,9 @@ impl Reading<'_> {
             let start = name.span().start;
             match (name.get_ref().as_ref(), value.get_ref()) {
                 ("timezones", DeValue::Table(table)) => {
-                    policy.timezones = self.timezones(start, table);
+                    policy.rules.extend(self.timezones(start, table));
                 }
-                ("metadata", DeValue::Table(table)) => policy.metadata = Some(self.metadata(table)),
+                ("metadata", DeValue::Table(table)) => policy.rules.push(self.metadata(table)),
                 (known @ ("timezones" | "metadata"), _) => {
                     self.complain(start, format!("`{known}` is no table: write [{known}]"));
                 }
@@ -76,8 +77,9 @@ impl Reading<'_> {
         }
     }
 
-    fn timezones(&mut self, start: usize, table: &DeTable<'_>) -> Option<TimezoneRule> {
-        let mut rule = TimezoneRule { allowed: Vec::new(), enforcement: Enforcement::Deny };
+    fn timezones(&mut self, start: usize, table: &DeTable<'_>) -> Option<Rule> {
+        let mut rule = TimezoneRule { allowed: Vec::new() };
+        let mut enforcement = Enforcement::Deny;
         let mut listed = false;
         for (name, value) in table {
             match name.get_ref().as_ref() {
@@ -85,7 +87,7 @@ impl Reading<'_> {
                     listed = true;
                     rule.allowed = self.zones(value);
                 }
-                "enforcement" => rule.enforcement = self.enforcement(value),
+                "enforcement" => enforcement = self.enforcement(value),
                 other => self.unknown(name.span().start, other, "`allowed` and `enforcement`"),
             }
         }
@@ -95,17 +97,17 @@ impl Reading<'_> {
                 "[timezones] lists no zone: add `allowed = [\"UTC\"]`, or remove the table",
             );
         }
-        listed.then_some(rule)
+        listed.then(|| built_in("timezones", enforcement, RuleKind::Timezones(rule)))
     }
 
-    fn metadata(&mut self, table: &DeTable<'_>) -> MetadataRule {
+    fn metadata(&mut self, table: &DeTable<'_>) -> Rule {
         let mut rule = MetadataRule {
             forbidden_keys: Vec::new(),
             protected_keys: Vec::new(),
             key_pattern: None,
             compare: Compare::default(),
-            enforcement: Enforcement::Deny,
         };
+        let mut enforcement = Enforcement::Deny;
         for (name, value) in table {
             match name.get_ref().as_ref() {
                 "forbidden_keys" => rule.forbidden_keys = self.patterns("forbidden_keys", value),
@@ -115,7 +117,7 @@ impl Reading<'_> {
                     rule.key_pattern = parsed.and_then(|parsed| self.pattern(value, parsed));
                 }
                 "compare" => rule.compare = self.compare(value),
-                "enforcement" => rule.enforcement = self.enforcement(value),
+                "enforcement" => enforcement = self.enforcement(value),
                 other => self.unknown(
                     name.span().start,
                     other,
@@ -124,7 +126,7 @@ impl Reading<'_> {
                 ),
             }
         }
-        rule
+        built_in("metadata", enforcement, RuleKind::Metadata(rule))
     }
 
     fn zones(&mut self, value: &Entry<'_>) -> Vec<String> {
@@ -234,6 +236,11 @@ impl Reading<'_> {
     }
 }
 
+/// A rule that a section of the file stands for.
+fn built_in(name: &'static str, enforcement: Enforcement, kind: RuleKind) -> Rule {
+    Rule { name: name.into(), enforcement, scope: Scope::default(), kind }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -241,7 +248,7 @@ mod tests {
     #[test]
     fn an_empty_file_forbids_nothing_and_has_a_digest() {
         let policy = load("").unwrap();
-        assert!(policy.timezones.is_none() && policy.metadata.is_none());
+        assert!(policy.rules.is_empty());
         assert_eq!(policy.digest.len(), 64);
         assert!(policy.digest.starts_with("e3b0c442"));
     }
@@ -254,13 +261,14 @@ mod tests {
              protected_keys = [\"cas_config.config.max_concurrent\"]\nkey_pattern = \"[a-z_]+\"\n",
         )
         .unwrap();
-        let zones = policy.timezones.unwrap();
+        let named = |name| policy.rules.iter().find(|rule| rule.name == name).unwrap();
+        let RuleKind::Timezones(zones) = &named("timezones").kind else { panic!("{policy:?}") };
         assert_eq!(zones.allowed, ["Asia/Shanghai", "UTC"]);
-        assert_eq!(zones.enforcement, Enforcement::Warn);
-        let metadata = policy.metadata.unwrap();
-        assert_eq!(metadata.enforcement, Enforcement::Deny);
+        assert_eq!(named("timezones").enforcement, Enforcement::Warn);
+        let RuleKind::Metadata(metadata) = &named("metadata").kind else { panic!("{policy:?}") };
+        assert_eq!(named("metadata").enforcement, Enforcement::Deny);
         assert_eq!(metadata.forbidden_keys.len(), 2);
-        assert!(metadata.key_pattern.unwrap().fits("a_b"));
+        assert!(metadata.key_pattern.as_ref().unwrap().fits("a_b"));
     }
 
     #[test]

@@ -4,11 +4,10 @@ use serde_json::{Value, json};
 
 use super::assert_shown;
 use crate::deployment::patch::Patch;
-use crate::deployment::predict::{Omitted, predict};
-use crate::policy::decide::{Subject, decide};
+use crate::policy::evaluate::{Subject, evaluate};
 use crate::policy::load::load;
 use crate::policy::{Policy, Violation};
-use crate::provider::{Operation, Provider};
+use crate::provider::Provider;
 
 /// Any text is a policy, or is complained of line by line. A policy blames nothing on a change that
 /// changes nothing, and nothing at all on a deployment without schedule and metadata.
@@ -56,8 +55,6 @@ fn judge(policy: &Policy) {
 
 fn violations(policy: &Policy, before: Option<&Value>, patch: &Value) -> Vec<Violation> {
     let [provider, ..] = Provider::ALL;
-    let operation = before.map_or(Operation::Create, |_| Operation::Update);
     let patch = Patch { object: patch.as_object().cloned().unwrap_or_default() };
-    let prediction = predict(provider, operation, Omitted::Preserved, before, &patch);
-    decide(policy, &Subject { provider, before, patch: &patch, prediction: &prediction }).violations
+    evaluate(policy, &Subject::of(provider, before, &patch)).findings.violations
 }

@@ -8,9 +8,9 @@ use crate::deployment::Object;
 use crate::deployment::diff::{changed, diff, effect, settle};
 use crate::deployment::digest::{canonical, etag};
 use crate::deployment::patch::{Patch, parse};
-use crate::deployment::predict::{Omitted, predict};
+use crate::deployment::predict::Omitted;
 use crate::key::Key;
-use crate::policy::decide::{Subject, decide, judge_after};
+use crate::policy::evaluate::{Evaluation, Subject, evaluate, judge_after};
 use crate::policy::load::load;
 use crate::provider::{Operation, Provider};
 
@@ -78,17 +78,14 @@ fn work_of(grow: Grow, n: usize) -> (Vec<(&'static str, usize)>, usize) {
     let key = Key::from_bytes([7; 32]);
     let operation = Operation::Update;
     let patch = parse(provider, text.as_bytes(), 64).unwrap_or_else(|error| panic!("{error}"));
-    let predicted = || predict(provider, operation, Omitted::Open, Some(&before), &patch);
-    let prediction = predicted();
     let subject =
-        || Subject { provider, before: Some(&before), patch: &patch, prediction: &prediction };
-    let decision = decide(&policy, &subject());
+        Subject { omitted: Omitted::Open, ..Subject::of(provider, Some(&before), &patch) };
+    let Evaluation { prediction, findings } = evaluate(&policy, &subject);
     let nothing = Object::new();
     let steps = vec![
         ("parse", steps_of(|| parse(provider, text.as_bytes(), 64))),
-        ("predict", steps_of(predicted)),
-        ("decide", steps_of(|| decide(&policy, &subject()))),
-        ("after", steps_of(|| judge_after(&policy, &subject(), &decision, &after))),
+        ("evaluate", steps_of(|| evaluate(&policy, &subject))),
+        ("after", steps_of(|| judge_after(&policy, &subject, &prediction, &findings, &after))),
         ("diff", steps_of(|| diff(provider, operation, &nothing, Some(&before), Some(&after)))),
         ("changed", steps_of(|| changed(provider, operation, &nothing, Some(&before), &after))),
         ("effect", steps_of(|| effect(provider, operation, Some(&before), &prediction, &after))),
@@ -140,10 +137,9 @@ fn keys_that_nearly_match_many_patterns_cost_their_letters() {
     let name = |n: usize| format!("{n}abcdefq0123456789z\u{fdfa}");
     let asked = json!({"metadata": object(400, name, |_| "v".into())});
     let patch: Patch = parse(provider, asked.to_string().as_bytes(), 64).unwrap();
-    let prediction = predict(provider, Operation::Create, Omitted::Preserved, None, &patch);
-    let subject = Subject { provider, before: None, patch: &patch, prediction: &prediction };
+    let subject = Subject::of(provider, None, &patch);
     let letters = 400 * 40;
-    let steps = steps_of(|| decide(&policy, &subject));
+    let steps = steps_of(|| evaluate(&policy, &subject));
     assert!(steps <= letters * 512 * 8, "{steps}");
     let long = json!({"metadata": {"\u{fdfa}".repeat(340): 1}});
     assert!(parse(provider, long.to_string().as_bytes(), 64).is_err());

@@ -16,7 +16,7 @@ fn any_intent(source: &mut Source<'_>) -> Intent {
     call.actor = Actor { fingerprint, name: team.as_ref().map(|_| "Mei".to_owned()), team };
     // In another order than that of arrival: clocks go back, and calls wait for their turn.
     call.received_at = Timestamp::from_millis(1_000_000 + i64::from(source.byte()) * 1_000);
-    call.ruling = source.pick(&[Ruling::Allow, Ruling::Warn]);
+    call.decision = source.pick(&[Decision::Allow, Decision::Warn]);
     call
 }
 
@@ -31,7 +31,7 @@ fn any_filter(source: &mut Source<'_>) -> Filter {
             2 => filter.actor = Some(ActorFilter::Name("Mei".to_owned())),
             3 => filter.team = Some("ops".to_owned()),
             4 => filter.operation = Some(Operation::Pause),
-            5 => filter.decision = Some(Ruling::Warn),
+            5 => filter.decision = Some(Decision::Warn),
             6 => filter.outcome = Some(source.pick(&OUTCOMES)),
             7 => filter.since = Some(moment),
             8 => filter.until = Some(moment),

@@ -55,7 +55,7 @@ async fn a_record_is_read_back_as_it_was_written() {
         actual: Some(json!("Mars")),
     };
     let mut denied = intent("dep_1");
-    denied.ruling = Ruling::Deny;
+    denied.decision = Decision::Deny;
     denied.violations = vec![violation.clone()];
     denied.standing = vec![violation.clone()];
     let end = Completion { upstream: None, ..ended(Outcome::Denied) };
@@ -63,7 +63,7 @@ async fn a_record_is_read_back_as_it_was_written() {
     let read = audit.reader().change(id).await.unwrap().unwrap();
     assert_eq!(read.violations, denied.violations);
     assert_eq!(read.standing, denied.standing);
-    assert_eq!((read.decision, read.outcome), (Ruling::Deny, Outcome::Denied));
+    assert_eq!((read.decision, read.outcome), (Decision::Deny, Outcome::Denied));
     assert_eq!((read.actor, read.client), (denied.actor, denied.client));
     assert_eq!(read.request_id, denied.request_id.as_str());
     assert_eq!(read.received_at, denied.received_at);
@@ -77,7 +77,7 @@ async fn a_record_is_read_back_as_it_was_written() {
     assert!(bodies.diff.is_empty());
 
     let mut refused = intent("dep_1");
-    refused.ruling = Ruling::Refuse;
+    refused.decision = Decision::Refuse;
     (refused.patch, refused.before) = (None, None);
     let body = RefusedBody { bytes: 9, digest: Some("d".to_owned()) };
     refused.refused_body = Some(body.clone());
@@ -101,7 +101,7 @@ async fn filters_find_what_they_name_and_nothing_else() {
     };
     wanted.client.user_agent = Some("100%_sure/1.0".to_owned());
     wanted.received_at = Timestamp::from_millis(2_000_000);
-    wanted.ruling = Ruling::Warn;
+    wanted.decision = Decision::Warn;
     wanted.violations = vec![Violation {
         rule: "timezones".to_owned(),
         enforcement: Enforcement::Warn,
@@ -121,7 +121,7 @@ async fn filters_find_what_they_name_and_nothing_else() {
         Filter { actor: Some(ActorFilter::Name("Mei".to_owned())), ..any() },
         Filter { team: Some("growth".to_owned()), ..any() },
         Filter { operation: Some(Operation::Pause), ..any() },
-        Filter { decision: Some(Ruling::Warn), ..any() },
+        Filter { decision: Some(Decision::Warn), ..any() },
         Filter { outcome: Some(Outcome::Failed), ..any() },
         Filter { rule: Some("timezones".to_owned()), ..any() },
         Filter { request_id: Some(request_id), ..any() },

@@ -1,9 +1,8 @@
 use super::*;
 use crate::audit::record::EventKind;
 use crate::deployment::patch::Patch;
-use crate::deployment::predict::{Omitted, predict};
 use crate::key::Token;
-use crate::policy::decide::{Subject, decide};
+use crate::policy::evaluate::{Subject, evaluate};
 use crate::policy::load::load;
 use crate::policy::{Enforcement, Violation};
 
@@ -68,7 +67,7 @@ async fn the_value_of_a_forbidden_key_is_concealed_wherever_it_was_sent() {
         let mut call = intent("dep_1");
         call.patch = Some(asked(&json!({"metadata": {"owner/x": value, "plain": "stays"}})));
         call.violations = vec![forbidden(&value)];
-        call.ruling = Ruling::Deny;
+        call.decision = Decision::Deny;
         let change = recorded(&audit, call, ended(Outcome::Denied)).await;
         let actual = &change["violations"][0]["actual"];
         assert!(actual.as_str().unwrap().starts_with("hmac-sha256:"), "{change}");
@@ -109,15 +108,14 @@ fn cut_at(shown: usize, token: &Token) -> Intent {
     });
     let provider = Provider::named("qoder-cn").unwrap();
     let patch = Patch { object: object.as_object().unwrap().clone() };
-    let prediction = predict(provider, Operation::Update, Omitted::Preserved, None, &patch);
     let policy = "timezones.allowed = ['UTC']\nmetadata.key_pattern = '[A-Z]'";
-    let subject = Subject { provider, before: None, patch: &patch, prediction: &prediction };
+    let subject = Subject::of(provider, None, &patch);
     let mut call = intent("dep_1");
-    call.violations = decide(&load(policy).unwrap(), &subject).violations;
+    call.violations = evaluate(&load(policy).unwrap(), &subject).findings.violations;
     assert_eq!(call.violations.len(), 5, "{:?}", call.violations);
     (call.token, call.patch) = (token.clone(), Some(asked(&object)));
     call.client.user_agent = Some(before(256));
-    call.ruling = Ruling::Deny;
+    call.decision = Decision::Deny;
     call
 }
 

@@ -4,9 +4,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::text::{json, plain};
-use crate::audit::record::{Actor, Bodies, Change, Event, Outcome, Settlement};
+use crate::audit::record::{Bodies, Change, Event, Outcome, Settlement};
 use crate::clock::Timestamp;
 use crate::deployment::diff::Difference;
+use crate::policy::Actor;
 use crate::policy::Violation;
 
 /// The columns of a list of changes.

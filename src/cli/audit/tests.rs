@@ -2,11 +2,12 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::audit::record::{
-    Actor, Bodies, Change, Client, Event, EventKind, Outcome, RefusedBody, Ruling, Settlement,
-    Unkept, UpstreamAnswer,
+    Bodies, Change, Client, Event, EventKind, Outcome, RefusedBody, Settlement, Unkept,
+    UpstreamAnswer,
 };
 use crate::deployment::diff::{Difference, DifferenceOp, Effect};
 use crate::ids::{ChangeId, Fingerprint};
+use crate::policy::{Actor, Decision};
 use crate::policy::{Enforcement, Violation};
 use crate::provider::Operation;
 
@@ -35,7 +36,7 @@ fn applied() -> Change {
         request_id: "req_1".to_owned(),
         received_at: AT,
         completed_at: Some(Timestamp::from_millis(AT.millis() + 41)),
-        decision: Ruling::Allow,
+        decision: Decision::Allow,
         violations: Vec::new(),
         standing: Vec::new(),
         after_violations: Vec::new(),
@@ -72,7 +73,7 @@ fn denied() -> Change {
     Change {
         actor: Actor { fingerprint: Fingerprint::from_bytes([2; 8]), name: None, team: None },
         client: Client { ip: "::1".to_owned(), user_agent: None },
-        decision: Ruling::Deny,
+        decision: Decision::Deny,
         violations: vec![violation.clone()],
         standing: vec![Violation { actual: None, ..violation }],
         outcome: Outcome::Denied,

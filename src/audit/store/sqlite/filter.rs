@@ -3,8 +3,9 @@
 use sqlx::{QueryBuilder, Sqlite};
 
 use crate::audit::question::{ActorFilter, Filter};
-use crate::audit::record::{Outcome, Ruling};
+use crate::audit::record::Outcome;
 use crate::clock::Timestamp;
+use crate::policy::Decision;
 use crate::provider::Operation;
 
 /// Adds what `filter` asks for to the conditions of a query over changes.
@@ -25,7 +26,7 @@ pub(super) fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &Filter) {
     }
     push_match(query, " AND c.actor_team = ", filter.team.clone());
     push_match(query, " AND c.operation = ", filter.operation.map(Operation::name));
-    push_ruling(query, filter.decision);
+    push_decision(query, filter.decision);
     push_outcome(query, filter.outcome);
     push_match(query, " AND c.request_id = ", filter.request_id.clone());
     push_match(query, " AND c.received_at >= ", filter.since.map(Timestamp::millis));
@@ -71,11 +72,11 @@ fn push_path(query: &mut QueryBuilder<Sqlite>, path: &str) {
 }
 
 /// Adds the condition on the decision. Rare ones have an index, used where the condition says so.
-fn push_ruling(query: &mut QueryBuilder<Sqlite>, wanted: Option<Ruling>) {
-    if wanted.is_some_and(|ruling| ruling != Ruling::Allow) {
+fn push_decision(query: &mut QueryBuilder<Sqlite>, wanted: Option<Decision>) {
+    if wanted.is_some_and(|decision| decision != Decision::Allow) {
         query.push(" AND c.decision <> 'allow'");
     }
-    push_match(query, " AND c.decision = ", wanted.map(Ruling::name));
+    push_match(query, " AND c.decision = ", wanted.map(Decision::name));
 }
 
 fn push_outcome(query: &mut QueryBuilder<Sqlite>, wanted: Option<Outcome>) {

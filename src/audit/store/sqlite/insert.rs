@@ -148,7 +148,7 @@ fn change(query: Query, change: &Change<'_>) -> Result<Query, Error> {
         .bind(intent.client.user_agent.as_deref().map(text))
         .bind(text(&opening.request_id))
         .bind(intent.received_at.millis())
-        .bind(intent.ruling.name())
+        .bind(intent.decision.name())
         .bind(list(&intent.violations)?)
         .bind(list(&intent.standing)?)
         .bind(opening.patch.clone())

@@ -8,12 +8,13 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use crate::audit::record::{
-    Actor, Change, Client, Event, RefusedBody, Settlement, Unkept, UpstreamAnswer,
+    Change, Client, Event, RefusedBody, Settlement, Unkept, UpstreamAnswer,
 };
 use crate::audit::store::Boxed;
 use crate::clock::Timestamp;
 use crate::deployment::predict::Omitted;
 use crate::ids::{ChangeId, Fingerprint};
+use crate::policy::Actor;
 use crate::provider::Operation;
 
 /// A column that does not hold what the schema promises.

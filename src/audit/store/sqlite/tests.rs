@@ -10,10 +10,9 @@ use super::*;
 use crate::audit::document::{Document, SnapshotRef, seal};
 use crate::audit::entry::{CompletionRow, IntentRow, KeptPlace};
 use crate::audit::question::Filter;
-use crate::audit::record::{
-    Actor, Client, Event, EventKind, Intent, Outcome, Ruling, Settlement, Unkept,
-};
+use crate::audit::record::{Client, Event, EventKind, Intent, Outcome, Settlement, Unkept};
 use crate::ids::{ChangeId, Fingerprint, RequestId};
+use crate::policy::{Actor, Decision};
 use crate::provider::{Operation, Provider};
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
@@ -30,7 +29,7 @@ fn opening(patch: &Value) -> IntentRow {
         client: Client { ip: "::1".to_owned(), user_agent: None },
         request_id: RequestId::new(NOW),
         received_at: NOW,
-        ruling: Ruling::Allow,
+        decision: Decision::Allow,
         violations: Vec::new(),
         standing: Vec::new(),
         findings_omitted: 0,

@@ -13,20 +13,20 @@ use serde_json::Value;
 
 pub use self::loose::Compare;
 pub use self::pattern::{KeyPattern, KeyShape, PatternError};
-pub(super) use self::places::Keys;
+pub(in crate::policy) use self::places::Keys;
 use self::places::{Location, Walk};
-use super::findings::Found;
-use super::{Enforcement, Violation};
+use super::{Context, Finding, Findings};
 use crate::deployment::diff::same;
 use crate::deployment::excerpt::excerpt;
 use crate::deployment::members::Members;
-use crate::deployment::patch::Patch;
 use crate::deployment::pointer::{self, child};
 use crate::deployment::predict::without_computed_below;
-use crate::provider::Provider;
 
 /// The most characters of a key's path that a message shows.
 const PATH_CHARS_MAX: usize = 128;
+
+/// The part of the rule that names keys which a change leaves as they are.
+pub(in crate::policy) const PROTECTED_KEYS: &str = "protected_keys";
 
 /// `[metadata]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,15 +39,6 @@ pub struct MetadataRule {
     pub key_pattern: Option<KeyShape>,
     /// How keys are compared with forbidden and protected ones.
     pub compare: Compare,
-    /// The effect of a violation.
-    pub enforcement: Enforcement,
-}
-
-/// The context in which keys are judged.
-pub(super) struct KeyContext<'a> {
-    pub(super) provider: &'a Provider,
-    pub(super) before: &'a Members<'a>,
-    pub(super) keys: &'a Keys,
 }
 
 impl MetadataRule {
@@ -55,34 +46,30 @@ impl MetadataRule {
     /// Computed places are not looked at.
     pub(super) fn check(
         &self,
-        scene: &KeyContext<'_>,
+        context: &Context<'_>,
         reading: &Members<'_>,
-        found: &mut dyn Found,
+        found: &mut Findings<'_>,
     ) {
         for (pointer, metadata) in metadata_of(reading) {
-            self.check_set(scene, &pointer, metadata, found);
+            self.check_set(context, &pointer, metadata, found);
         }
         if !self.protected_keys.is_empty() {
-            for (pointer, metadata) in metadata_of(scene.before) {
-                self.check_kept(scene, reading, &pointer, metadata, found);
+            for (pointer, metadata) in metadata_of(&context.before) {
+                self.check_kept(context, reading, &pointer, metadata, found);
             }
         }
     }
 
     /// Notes what a patch sets where the provider computes, and a pattern names a key there.
-    pub(super) fn check_computed(
-        &self,
-        scene: &KeyContext<'_>,
-        patch: &Patch,
-        found: &mut dyn Found,
-    ) {
-        for pointer in scene.provider.computed {
+    pub(super) fn check_computed(&self, context: &Context<'_>, found: &mut Findings<'_>) {
+        for pointer in context.subject.provider.computed {
             let keys: Vec<_> = pointer::keys(pointer).collect();
             let [metadata, keys @ ..] = keys.as_slice() else { continue };
             if metadata != "metadata" || keys.is_empty() {
                 continue;
             }
-            let Some(asked) = patch.object.get("metadata").and_then(|asked| set_at(asked, keys))
+            let Some(asked) =
+                context.subject.patch.object.get("metadata").and_then(|asked| set_at(asked, keys))
             else {
                 continue;
             };
@@ -91,7 +78,7 @@ impl MetadataRule {
                 .map(|patterns| patterns.iter().filter(names).collect::<Vec<_>>());
             let all = forbidden.iter().chain(&protected);
             let depth_max = all.map(|pattern| pattern.depth()).max().unwrap_or(0);
-            let walk = Walk { keys: scene.keys, depth_max, computed: &[] };
+            let walk = Walk { keys: &context.keys, depth_max, computed: &[] };
             let keys: Vec<&str> = keys.iter().map(|key| &**key).collect();
             let matching = |patterns: &[&KeyPattern], place: &Location<'_, '_>| {
                 let mut all = patterns.iter();
@@ -99,20 +86,20 @@ impl MetadataRule {
             };
             let inside = |value: &Value, place: &str| {
                 let below = place.strip_prefix(pointer)?;
-                scene.keys.texts.find(value, below).map(Cow::into_owned)
+                context.keys.texts.find(value, below).map(Cow::into_owned)
             };
-            let former = scene.before.pointer(pointer);
+            let former = context.before.pointer(pointer);
             if depth_max >= keys.len() && !asked.is_null() {
                 walk.place_and_below(&keys, pointer, asked, &mut |place| {
                     let standing = former.and_then(|former| inside(former, place.pointer));
                     let touched = !standing.as_ref().is_some_and(|it| same(it, place.value));
                     if let Some(pattern) = matching(&forbidden, place) {
-                        found.add(touched, self.forbidden(place, &pattern, place.value));
+                        found.add(touched, forbids(place, &pattern, place.value));
                     }
                     if let Some(pattern) = matching(&protected, place)
                         && (standing.is_none() || place.is_unclear && touched)
                     {
-                        found.add(true, self.set(place, &pattern, place.value));
+                        found.add(true, protects(place, &pattern, place.value));
                     }
                 });
             }
@@ -121,7 +108,7 @@ impl MetadataRule {
                     let Some(pattern) = matching(&protected, place) else { return };
                     let predicted = inside(asked, place.pointer).filter(|it| !it.is_null());
                     if !predicted.as_ref().is_some_and(|it| same(it, place.value)) {
-                        found.add(true, self.moved(place, &pattern, predicted));
+                        found.add(true, moved(place, &pattern, predicted));
                     }
                 });
             }
@@ -131,12 +118,13 @@ impl MetadataRule {
     /// Notes the keys that the reading has and may not have.
     fn check_set(
         &self,
-        scene: &KeyContext<'_>,
+        context: &Context<'_>,
         pointer: &str,
         metadata: &Value,
-        found: &mut dyn Found,
+        found: &mut Findings<'_>,
     ) {
-        let KeyContext { provider, before, keys } = scene;
+        let (provider, before) = (context.subject.provider, &context.before);
+        let keys = &context.keys;
         let patterns = self.forbidden_keys.iter().chain(&self.protected_keys);
         let shaped = usize::from(self.key_pattern.is_some());
         let depth_max = patterns.map(KeyPattern::depth).max().unwrap_or(0).max(shaped);
@@ -152,19 +140,19 @@ impl MetadataRule {
                 })
             };
             if let Some(pattern) = self.matching(&self.forbidden_keys, place) {
-                found.add(touched(), self.forbidden(place, &pattern.to_string(), &value()));
+                found.add(touched(), forbids(place, &pattern.to_string(), &value()));
             }
             if let Some(pattern) = self.matching(&self.protected_keys, place)
                 && (standing().is_none() || place.is_unclear && touched())
             {
-                found.add(true, self.set(place, &pattern.to_string(), &value()));
+                found.add(true, protects(place, &pattern.to_string(), &value()));
             }
             if let (Some(shape), [key], false) = (&self.key_pattern, place.keys, place.is_unclear)
                 && !shape.fits(key.text)
             {
                 let fault = format!("does not fit the pattern `{shape}`: rename the key");
-                let violation = self.violation("key_pattern", place, fault);
-                found.add(touched(), with_value(violation, value()));
+                let actual = Some(value().into_owned());
+                found.add(touched(), finding("key_pattern", place, &fault, actual));
             }
         });
     }
@@ -172,51 +160,27 @@ impl MetadataRule {
     /// Notes the values that were protected before and are not the same in the reading.
     fn check_kept(
         &self,
-        scene: &KeyContext<'_>,
+        context: &Context<'_>,
         reading: &Members<'_>,
         pointer: &str,
         metadata: &Value,
-        found: &mut dyn Found,
+        found: &mut Findings<'_>,
     ) {
         let depth_max = self.protected_keys.iter().map(KeyPattern::depth).max().unwrap_or(0);
-        let provider = scene.provider;
-        let walk = Walk { keys: scene.keys, depth_max, computed: provider.computed };
+        let provider = context.subject.provider;
+        let walk = Walk { keys: &context.keys, depth_max, computed: provider.computed };
         walk.each_place(pointer, metadata, &mut |place| {
             let Some(pattern) = self.matching(&self.protected_keys, place) else { return };
             let lasting = |value| without_computed_below(provider, place.pointer, value);
-            let shown = member_written(reading, place.pointer, scene.keys);
+            let shown = member_written(reading, place.pointer, &context.keys);
             let predicted = shown.as_deref().map(lasting);
             if predicted.as_deref().is_some_and(|predicted| same(predicted, &lasting(place.value)))
             {
                 return;
             }
             let predicted = predicted.map(Cow::into_owned);
-            found.add(true, self.moved(place, &pattern.to_string(), predicted));
+            found.add(true, moved(place, &pattern.to_string(), predicted));
         });
-    }
-
-    fn forbidden(&self, place: &Location<'_, '_>, pattern: &str, value: &Value) -> Violation {
-        let fault = format!("is forbidden by `{pattern}`: leave it out, or delete it");
-        with_value(self.violation("forbidden_keys", place, fault), Cow::Borrowed(value))
-    }
-
-    fn set(&self, place: &Location<'_, '_>, pattern: &str, value: &Value) -> Violation {
-        let fault = format!("is protected by `{pattern}` and can't be set: leave it out");
-        with_value(self.violation("protected_keys", place, fault), Cow::Borrowed(value))
-    }
-
-    fn moved(
-        &self,
-        place: &Location<'_, '_>,
-        pattern: &str,
-        predicted: Option<Value>,
-    ) -> Violation {
-        let done = if predicted.is_some() { "changed" } else { "deleted" };
-        let fault = format!(
-            "is protected by `{pattern}` and can't be {done}: leave it as it is, and send it \
-             again where its parent is replaced"
-        );
-        Violation { actual: predicted, ..self.violation("protected_keys", place, fault) }
     }
 
     fn matching<'p>(
@@ -234,21 +198,44 @@ impl MetadataRule {
         }
         pattern.matches(place.keys, self.compare)
     }
+}
 
-    fn violation(&self, key: &str, place: &Location<'_, '_>, fault: String) -> Violation {
-        let path: Vec<&str> = place.keys.iter().map(|key| key.text).collect();
-        let path = excerpt(&path.join("."), PATH_CHARS_MAX);
-        let unclear = "is a text of JSON that readers may take differently, in which no key can \
-            be judged: send the object itself";
-        let fault = if place.is_unclear { format!("{unclear} (the key {fault})") } else { fault };
-        Violation {
-            rule: format!("metadata.{key}"),
-            enforcement: self.enforcement,
-            path: place.pointer.to_owned(),
-            message: format!("metadata.{key}: `metadata.{path}` {fault}"),
-            actual: None,
-        }
-    }
+fn forbids(place: &Location<'_, '_>, pattern: &str, value: &Value) -> Finding {
+    let fault = format!("is forbidden by `{pattern}`: leave it out, or delete it");
+    finding("forbidden_keys", place, &fault, Some(value.clone()))
+}
+
+fn protects(place: &Location<'_, '_>, pattern: &str, value: &Value) -> Finding {
+    let fault = format!("is protected by `{pattern}` and can't be set: leave it out");
+    finding(PROTECTED_KEYS, place, &fault, Some(value.clone()))
+}
+
+fn moved(place: &Location<'_, '_>, pattern: &str, predicted: Option<Value>) -> Finding {
+    let done = if predicted.is_some() { "changed" } else { "deleted" };
+    let fault = format!(
+        "is protected by `{pattern}` and can't be {done}: leave it as it is, and send it again \
+         where its parent is replaced"
+    );
+    finding(PROTECTED_KEYS, place, &fault, predicted)
+}
+
+fn finding(
+    part: &'static str,
+    place: &Location<'_, '_>,
+    fault: &str,
+    actual: Option<Value>,
+) -> Finding {
+    let path: Vec<&str> = place.keys.iter().map(|key| key.text).collect();
+    let path = excerpt(&path.join("."), PATH_CHARS_MAX);
+    let fault = if place.is_unclear {
+        format!(
+            "`metadata.{path}` is a text of JSON that readers may take differently, in which no \
+             key can be judged: send the object itself (the key {fault})"
+        )
+    } else {
+        format!("`metadata.{path}` {fault}")
+    };
+    Finding { part: Some(part), path: place.pointer.to_owned(), fault, actual }
 }
 
 /// The members that a server may take for the metadata, each with its JSON Pointer.
@@ -277,9 +264,4 @@ fn set_at<'v>(asked: &'v Value, keys: &[Cow<'_, str>]) -> Option<&'v Value> {
         Value::Object(members) => members.get(&**key),
         _ => Some(&NULL),
     })
-}
-
-fn with_value(mut violation: Violation, value: Cow<'_, Value>) -> Violation {
-    violation.actual = Some(value.into_owned());
-    violation
 }

@@ -6,17 +6,13 @@ use jiff::tz::TimeZoneDatabase;
 use serde_json::Value;
 use unicode_normalization::UnicodeNormalization as _;
 
-use super::findings::Found;
-use super::{Enforcement, Violation};
+use super::{Context, Finding, Findings};
 use crate::deployment::Object;
 use crate::deployment::diff::same;
 use crate::deployment::excerpt::excerpt;
 use crate::deployment::members::Members;
 use crate::deployment::name::{folded_start, is_taken_for, seen, spells};
 use crate::deployment::pointer::child;
-
-/// The rule's name in violations.
-const RULE: &str = "timezones";
 
 /// Other names of a zone, without the signs that join their words.
 const OTHER_NAMES: [&str; 4] = ["timezone", "timezoneid", "tz", "tzid"];
@@ -35,33 +31,36 @@ const EXPRESSION_BYTES_MAX: usize = 4_096;
 pub struct TimezoneRule {
     /// IANA zone names.
     pub allowed: Vec<String>,
-    /// The effect of a violation.
-    pub enforcement: Enforcement,
 }
 
 impl TimezoneRule {
     /// Notes every zone of `reading` that is not allowed, and every schedule that has none.
-    pub(super) fn check(&self, before: &Members<'_>, reading: &Members<'_>, found: &mut dyn Found) {
+    pub(super) fn check(
+        &self,
+        context: &Context<'_>,
+        reading: &Members<'_>,
+        found: &mut Findings<'_>,
+    ) {
         for (name, schedule) in reading.taken_for("schedule") {
             if schedule.is_null() {
                 continue;
             }
-            let touched = is_touched(before.get(name), schedule);
-            for violation in self.judge(&child("", name), schedule) {
-                found.add(touched, violation);
+            let touched = is_touched(context.before.get(name), schedule);
+            for finding in self.judge(&child("", name), schedule) {
+                found.add(touched, finding);
             }
         }
     }
 
-    fn judge(&self, path: &str, schedule: &Value) -> Vec<Violation> {
+    fn judge(&self, path: &str, schedule: &Value) -> Vec<Finding> {
         let Value::Object(members) = schedule else {
             let fault = "the schedule is no object, so its zone can't be told".to_owned();
-            return vec![self.violation(path.to_owned(), &fault, Some(schedule))];
+            return vec![self.finding(path.to_owned(), &fault, Some(schedule))];
         };
         let mut found = Vec::new();
         if !members.contains_key("timezone") {
             let fault = "the schedule has no timezone";
-            found.push(self.violation(child(path, "timezone"), fault, None));
+            found.push(self.finding(child(path, "timezone"), fault, None));
         }
         for (name, zone) in zones(members) {
             if !zone.as_str().is_some_and(|zone| self.allows(zone)) {
@@ -70,14 +69,14 @@ impl TimezoneRule {
                     Value::String(zone) => not_allowed(zone, &place),
                     _ => format!("{place} is no text"),
                 };
-                found.push(self.violation(child(path, name), &fault, Some(zone)));
+                found.push(self.finding(child(path, name), &fault, Some(zone)));
             }
         }
         for (name, expression) in named(members, "expression") {
             let path = child(path, name);
             let Value::String(text) = expression else {
                 let fault = "schedule.expression is no text, so its zone can't be told";
-                found.push(self.violation(path, fault, Some(expression)));
+                found.push(self.finding(path, fault, Some(expression)));
                 continue;
             };
             if text.len() > EXPRESSION_BYTES_MAX {
@@ -85,14 +84,14 @@ impl TimezoneRule {
                     "schedule.expression is longer than {EXPRESSION_BYTES_MAX} bytes, so its zone \
                      can't be told"
                 );
-                found.push(self.violation(path, &fault, Some(expression)));
+                found.push(self.finding(path, &fault, Some(expression)));
                 continue;
             }
             let text = in_plain_width(text);
             let mut zones = zones_within(&text).chain(zone_words(&text));
             if let Some(zone) = zones.find(|zone| !self.allows(zone)) {
                 let fault = not_allowed(zone, "the zone inside schedule.expression");
-                found.push(self.violation(path, &fault, Some(&zone.into())));
+                found.push(self.finding(path, &fault, Some(&zone.into())));
             }
         }
         found
@@ -102,20 +101,15 @@ impl TimezoneRule {
         self.allowed.iter().any(|allowed| allowed == zone)
     }
 
-    fn violation(&self, path: String, fault: &str, actual: Option<&Value>) -> Violation {
+    fn finding(&self, path: String, fault: &str, actual: Option<&Value>) -> Finding {
         let shown: Vec<&str> =
             self.allowed.iter().take(ZONES_SHOWN_MAX).map(String::as_str).collect();
         let more = match self.allowed.len().saturating_sub(shown.len()) {
             0 => String::new(),
             more => format!(" ({more} more are allowed)"),
         };
-        Violation {
-            rule: RULE.to_owned(),
-            enforcement: self.enforcement,
-            path,
-            message: format!("{RULE}: {fault}: use {}{more}", shown.join(" or ")),
-            actual: actual.cloned(),
-        }
+        let fault = format!("{fault}: use {}{more}", shown.join(" or "));
+        Finding { part: None, path, fault, actual: actual.cloned() }
     }
 }
 
@@ -231,7 +225,7 @@ mod tests {
 
     #[test]
     fn an_expression_is_searched_within_bounds() {
-        let rule = TimezoneRule { allowed: vec!["UTC".to_owned()], enforcement: Enforcement::Deny };
+        let rule = TimezoneRule { allowed: vec!["UTC".to_owned()] };
         let judged = |expression: String| {
             rule.judge(
                 "/schedule",
@@ -239,9 +233,9 @@ mod tests {
             )
         };
         assert!(judged("TZ=UTC 0 2 * * *".to_owned()).is_empty());
-        assert!(judged("tz=".repeat(1_000)).first().unwrap().message.contains("zone inside"));
+        assert!(judged("tz=".repeat(1_000)).first().unwrap().fault.contains("zone inside"));
         let long = judged("\u{fdfa}".repeat(1 << 20));
-        assert!(long.first().unwrap().message.contains("longer than 4096 bytes"), "{long:?}");
+        assert!(long.first().unwrap().fault.contains("longer than 4096 bytes"));
     }
 
     #[test]

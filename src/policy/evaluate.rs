@@ -1,0 +1,269 @@
+//! All rules over one change: the prediction, and what the policy says of it.
+
+use serde_json::Value;
+
+pub use super::findings::Findings;
+use super::findings::{Collect, Collector, KnownFindings};
+use super::rule::Context;
+use super::rule::metadata::PROTECTED_KEYS;
+use super::{Actor, Policy, Violation};
+use crate::clock::Timestamp;
+use crate::deployment::members::Members;
+use crate::deployment::patch::Patch;
+use crate::deployment::predict::{Omitted, Prediction, predict};
+#[cfg(any(test, fuzzing))]
+use crate::ids::Fingerprint;
+use crate::provider::{Operation, Provider};
+
+/// The change that is judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// The provider, for its computed fields.
+    pub provider: &'static Provider,
+    /// The operation that is asked for.
+    pub operation: Operation,
+    /// How the call's method reads what the patch omits.
+    pub omitted: Omitted,
+    /// The deployment before; `None` on create.
+    pub before: Option<&'a Value>,
+    /// The patch that the call asks for.
+    pub patch: &'a Patch,
+    /// The actor that asks.
+    pub actor: &'a Actor,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// The change as it would be, and what the policy says of it.
+#[derive(Clone, Debug)]
+pub struct Evaluation<'a> {
+    /// The deployment as it would be, under every reading.
+    pub prediction: Prediction<'a>,
+    /// The rules that it breaks.
+    pub findings: Findings,
+}
+
+impl<'a> Subject<'a> {
+    /// A change that anybody may have asked for, at any time.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn of(
+        provider: &'static Provider,
+        before: Option<&'a Value>,
+        patch: &'a Patch,
+    ) -> Self {
+        static ANYBODY: Actor =
+            Actor { fingerprint: Fingerprint::from_bytes([7; 8]), name: None, team: None };
+        Self {
+            provider,
+            operation: before.map_or(Operation::Create, |_| Operation::Update),
+            omitted: Omitted::Preserved,
+            before,
+            patch,
+            actor: &ANYBODY,
+            now: Timestamp::from_millis(0),
+        }
+    }
+
+    /// Predicts the change.
+    #[must_use]
+    pub fn predict(&self) -> Prediction<'a> {
+        predict(self.provider, self.operation, self.omitted, self.before, self.patch)
+    }
+}
+
+/// Predicts a change, and judges it by every rule under every reading of it.
+#[must_use]
+pub fn evaluate<'a>(policy: &Policy, subject: &Subject<'a>) -> Evaluation<'a> {
+    let prediction = subject.predict();
+    let mut findings = Collector::default();
+    check_prediction(policy, &Context::of(subject), &prediction, &mut findings);
+    Evaluation { prediction, findings: findings.told() }
+}
+
+/// Judges what upstream shows after a change by the same rules, what it computes aside. Told is
+/// what is broken there, was not broken before, and was not predicted to be (`known` are the
+/// findings of the prediction); sorted by path.
+#[must_use]
+pub fn judge_after(
+    policy: &Policy,
+    subject: &Subject<'_>,
+    prediction: &Prediction<'_>,
+    known: &Findings,
+    after: &Value,
+) -> Vec<Violation> {
+    let context = Context::of(subject);
+    let after = Members::of(after);
+    let mut findings = Collector::default();
+    check(policy, &context, &after, &mut findings);
+    findings.forget(known.violations.iter().chain(&known.standing));
+    // Nearly always nothing is broken that was not predicted.
+    if findings.is_empty() {
+        return Vec::new();
+    }
+    let mut known = KnownFindings::default();
+    check(policy, &context, &context.before, &mut known);
+    check_prediction(policy, &context, prediction, &mut known);
+    let mut findings = Collector::beyond(known);
+    check(policy, &context, &after, &mut findings);
+    let mut found = findings.all();
+    // On a create the server fills in what the body leaves out: nobody has set a protected key.
+    let is_protected = |rule: &str| rule.strip_prefix("metadata.") == Some(PROTECTED_KEYS);
+    found.retain(|violation| subject.before.is_some() || !is_protected(&violation.rule));
+    found
+}
+
+fn check_prediction(
+    policy: &Policy,
+    context: &Context<'_>,
+    prediction: &Prediction<'_>,
+    findings: &mut dyn Collect,
+) {
+    for reading in &prediction.readings {
+        check(policy, context, reading, findings);
+    }
+    for rule in &policy.rules {
+        rule.check_patch(context, findings);
+    }
+}
+
+fn check(
+    policy: &Policy,
+    context: &Context<'_>,
+    reading: &Members<'_>,
+    findings: &mut dyn Collect,
+) {
+    for rule in &policy.rules {
+        rule.check(context, reading, findings);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cases::cases;
+    use crate::deployment::excerpt::excerpt;
+    use crate::deployment::patch::parse;
+    use crate::policy::findings::FINDINGS_MAX;
+    use crate::policy::load::load;
+    use crate::policy::{Decision, Enforcement};
+
+    fn subject<'a>(before: Option<&'a Value>, patch: &'a Patch) -> Subject<'a> {
+        Subject::of(Provider::named("qoder-cn").unwrap(), before, patch)
+    }
+
+    fn judged(policy: &str, omitted: Omitted, before: Option<&Value>, patch: &Value) -> Findings {
+        let policy = load(policy).unwrap();
+        let provider = Provider::named("qoder-cn").unwrap();
+        let patch = parse(provider, patch.to_string().as_bytes(), 64).unwrap();
+        evaluate(&policy, &Subject { omitted, ..subject(before, &patch) }).findings
+    }
+
+    #[test]
+    fn every_case_is_judged_as_its_file_says() {
+        for case in cases("policy") {
+            let [policy, input, expected] = case.parts.as_slice() else { panic!("{}", case.title) };
+            let input: Value = serde_json::from_str(input).expect(&case.title);
+            let omitted = match input.get("put") {
+                Some(_) => Omitted::Open,
+                None => Omitted::Preserved,
+            };
+            let findings = judged(policy, omitted, input.get("before"), &input["patch"]);
+            let told = |standing: &'static str, violation: &Violation| {
+                let (rule, path) = (&violation.rule, excerpt(&violation.path, 200));
+                format!("{standing}{} {rule} {path}", json_name(violation.enforcement))
+            };
+            let mut found: Vec<String> =
+                findings.violations.iter().map(|violation| told("", violation)).collect();
+            found.extend(findings.standing.iter().map(|violation| told("standing ", violation)));
+            found.push(format!("{:?}", findings.decision()));
+            assert_eq!(found.join("\n"), *expected, "{}", case.title);
+            for violation in findings.violations.iter().chain(&findings.standing) {
+                assert!(violation.message.starts_with(&violation.rule), "{violation:?}");
+                assert!(!violation.message.chars().any(char::is_control), "{violation:?}");
+            }
+        }
+    }
+
+    fn json_name(enforcement: Enforcement) -> String {
+        serde_json::to_value(enforcement).unwrap().as_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_flood_of_mild_findings_hides_no_strict_one() {
+        let keys: serde_json::Map<String, Value> =
+            (0..500).map(|n| (format!("x{n}"), "v".into())).collect();
+        let patch = serde_json::json!({"metadata": keys, "schedule": {"timezone": "Mars/Phobos"}});
+        let policy = "timezones.allowed = ['UTC']\n\
+            metadata = { forbidden_keys = ['x*'], enforcement = 'audit' }";
+        let findings = judged(policy, Omitted::Preserved, None, &patch);
+        assert_eq!(findings.violations.len(), FINDINGS_MAX);
+        assert_eq!(findings.violations_omitted, 401);
+        assert_eq!(findings.decision(), Decision::Deny);
+        assert_eq!(findings.violations.last().unwrap().path, "/schedule/timezone");
+        let mild = policy.replace("['UTC']", "['UTC']\ntimezones.enforcement = 'audit'");
+        let findings = judged(&mild, Omitted::Preserved, None, &patch);
+        assert_eq!(findings.violations.len(), FINDINGS_MAX);
+        assert_eq!(findings.violations.last().unwrap().path, "/schedule/timezone");
+    }
+
+    #[test]
+    fn what_is_broken_afterwards_is_told_where_it_was_not_before_and_not_predicted() {
+        for case in cases("after") {
+            let [policy, input, expected] = case.parts.as_slice() else { panic!("{}", case.title) };
+            let input: Value = serde_json::from_str(input).expect(&case.title);
+            let policy = load(policy).unwrap();
+            let provider = Provider::named("qoder-cn").unwrap();
+            let patch = parse(provider, input["patch"].to_string().as_bytes(), 64).unwrap();
+            let subject = subject(input.get("before"), &patch);
+            let Evaluation { prediction, findings } = evaluate(&policy, &subject);
+            let found = judge_after(&policy, &subject, &prediction, &findings, &input["after"]);
+            let told: Vec<String> =
+                found.iter().map(|found| format!("{} {}", found.rule, found.path)).collect();
+            let told = if told.is_empty() { "nothing".to_owned() } else { told.join("\n") };
+            assert_eq!(told, *expected, "{}", case.title);
+        }
+    }
+
+    #[test]
+    fn no_flood_of_what_was_known_hides_what_came_of_itself() {
+        let keys: serde_json::Map<String, Value> =
+            (0..500).map(|n| (format!("x{n}"), "v".into())).collect();
+        let policy = load("metadata.forbidden_keys = ['x*', 'z']").unwrap();
+        let before = serde_json::json!({"metadata": keys});
+        let mut after = before.clone();
+        after["metadata"]["z"] = "v".into();
+        let patch = Patch::default();
+        let subject = subject(Some(&before), &patch);
+        let Evaluation { prediction, findings } = evaluate(&policy, &subject);
+        let found = judge_after(&policy, &subject, &prediction, &findings, &after);
+        let paths: Vec<_> = found.iter().map(|found| found.path.as_str()).collect();
+        assert_eq!(paths, ["/metadata/z"]);
+    }
+
+    #[test]
+    fn what_is_long_is_cut_and_what_is_told_is_exact() {
+        let long = "M".repeat(2_000);
+        let mut patch =
+            serde_json::json!({"schedule": {"timezone": long}, "metadata": {"a": long}});
+        let key = "\u{952e}".repeat(128);
+        patch["metadata"][&key] = serde_json::json!({&key: {&key: long}});
+        let policy = "timezones.allowed = ['UTC', 'Asia/Shanghai']\n\
+            metadata.forbidden_keys = ['a', '*.*.*']";
+        let findings = judged(policy, Omitted::Preserved, None, &patch);
+        let paths: Vec<_> = findings.violations.iter().map(|v| v.path.as_str()).collect();
+        let around = format!("/metadata/{key}/{key}");
+        assert_eq!(paths, ["/metadata/a", &around, "/schedule/timezone"]);
+        for violation in &findings.violations {
+            let actual = violation.actual.as_ref().map_or(0, |actual| actual.to_string().len());
+            // The record cuts it once more, when it was searched for secrets.
+            assert!(actual < 4_500 && violation.message.len() < 600, "{violation:?}");
+        }
+        let patch = serde_json::json!({"schedule": {"timezone": "utc"}});
+        let findings = judged(policy, Omitted::Preserved, None, &patch);
+        assert_eq!(findings.violations[0].actual, Some("utc".into()));
+        assert_eq!(
+            findings.violations[0].message,
+            "timezones: `utc` is not allowed as schedule.timezone: use UTC or Asia/Shanghai"
+        );
+    }
+}

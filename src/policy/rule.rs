@@ -1,0 +1,134 @@
+//! Rules: each has a name, an enforcement, a scope, and a check of its kind.
+
+pub mod metadata;
+pub mod timezones;
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use self::metadata::{Keys, MetadataRule};
+use self::timezones::TimezoneRule;
+use super::evaluate::Subject;
+use super::findings::Collect;
+use super::{Enforcement, Violation};
+use crate::deployment::members::Members;
+use crate::provider::Operation;
+
+/// One rule of a policy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// The name, as the policy file's section has it.
+    pub name: Cow<'static, str>,
+    /// The effect of a violation.
+    pub enforcement: Enforcement,
+    /// The calls that it is asked about.
+    pub scope: Scope,
+    /// The meaning.
+    pub kind: RuleKind,
+}
+
+/// The kinds of rules.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RuleKind {
+    /// `[timezones]`.
+    Timezones(TimezoneRule),
+    /// `[metadata]`.
+    Metadata(MetadataRule),
+}
+
+/// The calls that a rule is asked about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// The operations.
+    pub operations: Vec<Operation>,
+}
+
+impl Default for Scope {
+    /// Every call: what a call leaves as it is is standing.
+    fn default() -> Self {
+        Self { operations: Operation::ALL.to_vec() }
+    }
+}
+
+/// A change that is judged, and what all rules need of it.
+pub(super) struct Context<'a> {
+    pub(super) subject: &'a Subject<'a>,
+    pub(super) before: Members<'a>,
+    pub(super) keys: Keys,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn of(subject: &'a Subject<'a>) -> Self {
+        let before = subject.before.map(Members::of).unwrap_or_default();
+        Self { subject, before, keys: Keys::default() }
+    }
+}
+
+/// One place at which a rule is broken.
+pub(super) struct Finding {
+    /// The part of the rule, by the name of its key; `None` where the rule has one part only.
+    pub(super) part: Option<&'static str>,
+    /// JSON Pointer of the place.
+    pub(super) path: String,
+    /// What is wrong and what would be right.
+    pub(super) fault: String,
+    /// The offending value, where there is one.
+    pub(super) actual: Option<Value>,
+}
+
+/// The findings of one rule, on their way to those of all.
+pub(super) struct Findings<'f> {
+    rule: &'f Rule,
+    all: &'f mut dyn Collect,
+}
+
+impl Findings<'_> {
+    /// Notes a broken rule: a violation where the change `touched` the place, else standing.
+    pub(super) fn add(&mut self, touched: bool, finding: Finding) {
+        let Finding { part, path, fault, actual } = finding;
+        let rule = match part {
+            Some(part) => format!("{}.{part}", self.rule.name),
+            None => self.rule.name.clone().into_owned(),
+        };
+        let message = format!("{rule}: {fault}");
+        let enforcement = self.rule.enforcement;
+        self.all.add(touched, Violation { rule, enforcement, path, message, actual });
+    }
+}
+
+impl Rule {
+    /// Notes every place at which `reading` breaks the rule.
+    pub(super) fn check(
+        &self,
+        context: &Context<'_>,
+        reading: &Members<'_>,
+        all: &mut dyn Collect,
+    ) {
+        if !self.covers(context.subject) {
+            return;
+        }
+        let mut findings = Findings { rule: self, all };
+        match &self.kind {
+            RuleKind::Timezones(rule) => rule.check(context, reading, &mut findings),
+            RuleKind::Metadata(rule) => rule.check(context, reading, &mut findings),
+        }
+    }
+
+    /// Notes every place at which the patch itself breaks the rule, whatever comes of it: what
+    /// it sets where the provider computes is in no reading.
+    pub(super) fn check_patch(&self, context: &Context<'_>, all: &mut dyn Collect) {
+        if !self.covers(context.subject) {
+            return;
+        }
+        let mut findings = Findings { rule: self, all };
+        match &self.kind {
+            RuleKind::Metadata(rule) => rule.check_computed(context, &mut findings),
+            RuleKind::Timezones(_) => {}
+        }
+    }
+
+    fn covers(&self, subject: &Subject<'_>) -> bool {
+        self.scope.operations.contains(&subject.operation)
+    }
+}
