@@ -17,8 +17,7 @@ use crate::config::Role;
 use crate::deployment::patch::Patch;
 use crate::ids::{ChangeId, Fingerprint, RequestId};
 use crate::key::Key;
-use crate::policy::{Actor, Decision};
-use crate::policy::{Enforcement, Violation};
+use crate::policy::{Actor, Decision, Enforcement, Violation};
 use crate::provider::{Operation, Provider};
 
 const NOW: Timestamp = Timestamp::from_millis(1_781_427_491_123);

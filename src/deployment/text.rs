@@ -21,7 +21,8 @@ const TEXT_BYTES: usize = 4096;
 /// How many bytes are looked at together of a string with something to escape.
 const TOGETHER: usize = 32;
 
-/// A value's canonical text, without the members that `omitted` points to (RFC 6901; names that need no escaping, and not through arrays).
+/// A value's canonical text, without the members that `omitted` points to (RFC 6901; names that
+/// need no escaping, and not through arrays).
 pub(super) fn without(value: &Value, omitted: &[&str]) -> Vec<u8> {
     let mut text = Vec::with_capacity(TEXT_BYTES);
     let omitted: Vec<&str> = omitted.iter().filter_map(|path| path.strip_prefix('/')).collect();

@@ -7,8 +7,7 @@ use super::text::{json, plain};
 use crate::audit::record::{Bodies, Change, Event, Outcome, Settlement};
 use crate::clock::Timestamp;
 use crate::deployment::diff::Difference;
-use crate::policy::Actor;
-use crate::policy::Violation;
+use crate::policy::{Actor, Violation};
 
 /// The columns of a list of changes.
 pub(super) const CHANGE_HEADINGS: [&str; 8] =

@@ -7,8 +7,7 @@ use crate::audit::record::{
 };
 use crate::deployment::diff::{Difference, DifferenceOp, Effect};
 use crate::ids::{ChangeId, Fingerprint};
-use crate::policy::{Actor, Decision};
-use crate::policy::{Enforcement, Violation};
+use crate::policy::{Actor, Decision, Enforcement, Violation};
 use crate::provider::Operation;
 
 const AT: Timestamp = Timestamp::from_millis(1_781_427_491_123);
