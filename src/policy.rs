@@ -5,6 +5,7 @@ pub mod evaluate;
 pub(crate) mod findings;
 pub mod load;
 pub mod rule;
+pub mod subject;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

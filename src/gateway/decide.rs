@@ -15,7 +15,8 @@ use crate::deployment::digest::etag;
 use crate::deployment::patch::Patch;
 use crate::deployment::predict::Omitted;
 use crate::offload;
-use crate::policy::evaluate::{Subject, judge_after};
+use crate::policy::evaluate::judge_after;
+use crate::policy::subject::Subject;
 use crate::policy::{self, Actor, Violation};
 use crate::provider::{Operation, Provider};
 

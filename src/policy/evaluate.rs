@@ -6,33 +6,10 @@ pub use super::findings::Findings;
 use super::findings::{Collect, Collector, KnownFindings};
 use super::rule::Context;
 use super::rule::metadata::PROTECTED_KEYS;
-use super::{Actor, Policy, Violation};
-use crate::clock::Timestamp;
+use super::subject::Subject;
+use super::{Policy, Violation};
 use crate::deployment::members::Members;
-use crate::deployment::patch::Patch;
-use crate::deployment::predict::{Omitted, Prediction, predict};
-#[cfg(any(test, fuzzing))]
-use crate::ids::Fingerprint;
-use crate::provider::{Operation, Provider};
-
-/// The change that is judged.
-#[derive(Clone, Copy, Debug)]
-pub struct Subject<'a> {
-    /// The provider, for its computed fields.
-    pub provider: &'static Provider,
-    /// The operation that is asked for.
-    pub operation: Operation,
-    /// How the call's method reads what the patch omits.
-    pub omitted: Omitted,
-    /// The deployment before; `None` on create.
-    pub before: Option<&'a Value>,
-    /// The patch that the call asks for.
-    pub patch: &'a Patch,
-    /// The actor that asks.
-    pub actor: &'a Actor,
-    /// When.
-    pub now: Timestamp,
-}
+use crate::deployment::predict::Prediction;
 
 /// The change as it would be, and what the policy says of it.
 #[derive(Clone, Debug)]
@@ -41,34 +18,6 @@ pub struct Evaluation<'a> {
     pub prediction: Prediction<'a>,
     /// The rules that it breaks.
     pub findings: Findings,
-}
-
-impl<'a> Subject<'a> {
-    /// A change that anybody may have asked for, at any time.
-    #[cfg(any(test, fuzzing))]
-    pub(crate) fn of(
-        provider: &'static Provider,
-        before: Option<&'a Value>,
-        patch: &'a Patch,
-    ) -> Self {
-        static ANYBODY: Actor =
-            Actor { fingerprint: Fingerprint::from_bytes([7; 8]), name: None, team: None };
-        Self {
-            provider,
-            operation: before.map_or(Operation::Create, |_| Operation::Update),
-            omitted: Omitted::Preserved,
-            before,
-            patch,
-            actor: &ANYBODY,
-            now: Timestamp::from_millis(0),
-        }
-    }
-
-    /// Predicts the change.
-    #[must_use]
-    pub fn predict(&self) -> Prediction<'a> {
-        predict(self.provider, self.operation, self.omitted, self.before, self.patch)
-    }
 }
 
 /// Predicts a change, and judges it by every rule under every reading of it.
@@ -142,10 +91,13 @@ mod tests {
     use super::*;
     use crate::cases::cases;
     use crate::deployment::excerpt::excerpt;
+    use crate::deployment::patch::Patch;
     use crate::deployment::patch::parse;
+    use crate::deployment::predict::Omitted;
     use crate::policy::findings::FINDINGS_MAX;
     use crate::policy::load::load;
     use crate::policy::{Decision, Enforcement};
+    use crate::provider::Provider;
 
     fn subject<'a>(before: Option<&'a Value>, patch: &'a Patch) -> Subject<'a> {
         Subject::of(Provider::named("qoder-cn").unwrap(), before, patch)

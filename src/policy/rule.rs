@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use self::metadata::{Keys, MetadataRule};
 use self::timezones::TimezoneRule;
-use super::evaluate::Subject;
 use super::findings::Collect;
+use super::subject::Subject;
 use super::{Enforcement, Violation};
 use crate::deployment::members::Members;
 use crate::provider::Operation;

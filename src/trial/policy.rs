@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use super::assert_shown;
 use crate::deployment::patch::Patch;
-use crate::policy::evaluate::{Subject, evaluate};
+use crate::policy::evaluate::evaluate;
 use crate::policy::load::load;
+use crate::policy::subject::Subject;
 use crate::policy::{Policy, Violation};
 use crate::provider::Provider;
 

@@ -10,8 +10,9 @@ use crate::deployment::digest::{canonical, etag};
 use crate::deployment::patch::{Patch, parse};
 use crate::deployment::predict::Omitted;
 use crate::key::Key;
-use crate::policy::evaluate::{Evaluation, Subject, evaluate, judge_after};
+use crate::policy::evaluate::{Evaluation, evaluate, judge_after};
 use crate::policy::load::load;
+use crate::policy::subject::Subject;
 use crate::provider::{Operation, Provider};
 
 /// The most steps for one byte of the three documents of a change.

@@ -2,8 +2,9 @@ use super::*;
 use crate::audit::record::EventKind;
 use crate::deployment::patch::Patch;
 use crate::key::Token;
-use crate::policy::evaluate::{Subject, evaluate};
+use crate::policy::evaluate::evaluate;
 use crate::policy::load::load;
+use crate::policy::subject::Subject;
 use crate::policy::{Enforcement, Violation};
 
 async fn recorded(audit: &Audit, intent: Intent, end: Completion) -> Value {
