@@ -9,17 +9,26 @@ use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use super::table::note;
 
 /// Changes again, later and under other ids; the snapshots are those of the first ones.
-const CHANGES: &str = "INSERT INTO changes (seq, id, terms, operation, deployment, \
-    actor_fingerprint, actor_name, actor_team, client_ip, user_agent, request_id, received_at, \
-    decision, violations, standing, patch, before, body_bytes, body_digest, redacted) \
-    SELECT seq + ?1, unhex(printf('%016x%016x', seq + ?1, abs(random() / 2))), terms, operation, \
-    deployment, actor_fingerprint, actor_name, actor_team, client_ip, user_agent, \
+const CHANGES: &str = "INSERT INTO changes (seq, id, upstream, policy, node, operation, \
+    deployment, actor_fingerprint, actor_name, actor_team, client_ip, user_agent, request_id, \
+    received_at, decision, violations, standing, patch, before, body_bytes, body_digest, redacted, \
+    method, unkept) \
+    SELECT seq + ?1, unhex(printf('%016x%016x', seq + ?1, abs(random() / 2))), upstream, policy, \
+    node, operation, deployment, actor_fingerprint, actor_name, actor_team, client_ip, user_agent, \
     'req_' || lower(hex(randomblob(16))), received_at + ?1, decision, violations, standing, \
-    patch, before, body_bytes, body_digest, redacted FROM changes WHERE seq <= ?2";
+    patch, before, body_bytes, body_digest, redacted, method, unkept FROM changes WHERE seq <= ?2";
 
-const ENDS: &str = "INSERT INTO ends SELECT seq + ?1, outcome, completed_at + ?1, forwarded, \
-    upstream_status, upstream_request_id, after, effect, paths, redacted \
+const ENDS: &str = "INSERT INTO ends (seq, outcome, completed_at, forwarded, upstream_status, \
+    upstream_request_id, after, effect, paths, reason, redacted, unkept, after_violations) \
+    SELECT seq + ?1, outcome, completed_at + ?1, forwarded, upstream_status, \
+    upstream_request_id, after, effect, paths, reason, redacted, unkept, after_violations \
     FROM ends WHERE seq <= ?2";
+
+/// Where the first changes changed their deployments: the index itself is not in their order.
+const FIRST_TOUCHED: &str = "CREATE TEMP TABLE first_touched AS SELECT * FROM touched";
+
+const TOUCHED: &str = "INSERT INTO touched SELECT path, seq + ?1, whole FROM first_touched \
+    WHERE seq <= ?2";
 
 /// Lets the log at `database` grow to at least `changes`. No gateway may be on it.
 pub(crate) fn grow(database: &Path, changes: u64) -> anyhow::Result<()> {
@@ -32,6 +41,7 @@ pub(crate) fn grow(database: &Path, changes: u64) -> anyhow::Result<()> {
         let mut connection = options.connect().await?;
         let count = "SELECT max(seq) FROM changes";
         let first: i64 = sqlx::query_scalar(count).fetch_one(&mut connection).await?;
+        sqlx::query(FIRST_TOUCHED).execute(&mut connection).await?;
         let mut last = first;
         while last < i64::try_from(changes)? {
             again(&mut connection, last, first).await?;
@@ -45,7 +55,7 @@ pub(crate) fn grow(database: &Path, changes: u64) -> anyhow::Result<()> {
 
 async fn again(connection: &mut SqliteConnection, after: i64, first: i64) -> anyhow::Result<()> {
     let mut transaction = connection.begin().await?;
-    for statement in [CHANGES, ENDS] {
+    for statement in [CHANGES, ENDS, TOUCHED] {
         sqlx::query(statement).bind(after).bind(first).execute(&mut *transaction).await?;
     }
     transaction.commit().await?;

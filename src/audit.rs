@@ -14,11 +14,11 @@ pub mod redact;
 mod settle;
 mod store;
 mod ticket;
+mod touched;
 mod unsettled;
 mod writer;
 
 use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -30,12 +30,12 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use self::entry::{Asked, CompletionRow, Entry, IntentRow, Written};
+use self::entry::{Entry, Written};
 use self::keys::KeyError;
 use self::latest::Latest;
 use self::query::Reader;
 use self::queue::{Queued, Queues};
-use self::record::{Completion, Event, EventKind, Intent};
+use self::record::{Event, EventKind, Intent};
 use self::redact::{Redacted, Redaction, Redactor};
 pub use self::settle::Look;
 use self::store::{Boxed, Fault, Lock, LockError, Preparation, Writes};
@@ -45,7 +45,6 @@ use crate::clock::{Clock, Timestamp};
 use crate::ids::ChangeId;
 use crate::ids::Fingerprint;
 use crate::key::{Key, Scope, Token};
-use crate::offload;
 use crate::provider::Provider;
 
 /// How long a record waits for the store. A store that hangs must not hang its callers.
@@ -225,20 +224,6 @@ impl Audit {
         let deployment_id = intent.deployment_id.as_deref();
         let scope = Scope::of_call(deployment_id, intent.actor.fingerprint);
         self.shared.redaction.load().within(scope).knowing(&intent.token)
-    }
-
-    /// Makes the record of a call that ended without being forwarded durable, whole.
-    pub async fn record(&self, intent: Intent, end: Completion) -> Result<ChangeId, Unavailable> {
-        let (change, asked) = (intent.id, Asked::by(&intent));
-        let redactor = self.redactor_of(&intent);
-        let (bytes, shared) = (intent.bytes, Arc::clone(&self.shared));
-        let made = offload::run(bytes, move || {
-            let (opening, former) = IntentRow::of(intent, &redactor, &shared.latest)?;
-            let ending = CompletionRow::of(change, end, &redactor, asked, &former);
-            Ok::<_, io::Error>(Entry::Whole(Box::new(opening), Box::new(ending)))
-        });
-        self.submit(made.await?).await?;
-        Ok(change)
     }
 
     /// Keeps an event beside the call: never waits; what does not fit the queue is counted, and

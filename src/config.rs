@@ -33,6 +33,8 @@ pub struct Config {
     pub listen: Listen,
     /// `[upstream]`.
     pub upstream: Upstream,
+    /// `node.name`: the name that records know this gateway by.
+    pub node: Arc<str>,
     /// The rules of `policy.file`; without one, nothing is forbidden.
     pub policy: Arc<Policy>,
     /// `[rate_limit]`; `None` where it is switched off.
@@ -104,6 +106,8 @@ pub struct TlsFiles {
 /// `[upstream]`.
 #[derive(Clone, Debug)]
 pub struct Upstream {
+    /// The name that records know it by.
+    pub name: Arc<str>,
     /// The provider whose API it is.
     pub provider: &'static Provider,
     /// Where it is.

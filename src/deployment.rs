@@ -6,6 +6,7 @@ pub mod diff;
 pub mod digest;
 pub(crate) mod excerpt;
 mod ignorable;
+pub mod key;
 pub mod members;
 pub(crate) mod name;
 pub mod patch;

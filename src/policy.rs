@@ -20,6 +20,8 @@ pub struct Policy {
     pub rules: Vec<Rule>,
     /// SHA-256 of the policy file's bytes, as hex; recorded with every decision.
     pub digest: String,
+    /// The file's text; empty where there is no file.
+    pub text: String,
 }
 
 impl Policy {

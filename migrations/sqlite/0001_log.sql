@@ -11,18 +11,33 @@
 
 PRAGMA application_id = 1128743252; -- "CGAT": tells the log from the database of another program
 
--- The deployments that changes name.
-CREATE TABLE deployments (
-    number INTEGER PRIMARY KEY,
-    id     TEXT    NOT NULL UNIQUE CHECK (id <> '')
+-- The APIs that changes went to, by their names in the configuration.
+CREATE TABLE upstreams (
+    number   INTEGER PRIMARY KEY,
+    name     TEXT    NOT NULL CHECK (name <> ''),
+    provider TEXT    NOT NULL CHECK (provider <> ''),
+    UNIQUE (name, provider)
 ) STRICT;
 
--- Under what changes were decided.
-CREATE TABLE terms (
-    number        INTEGER PRIMARY KEY,
-    provider      TEXT    NOT NULL CHECK (provider <> ''),
-    policy_digest TEXT    NOT NULL,
-    UNIQUE (provider, policy_digest)
+-- The gateways that wrote them.
+CREATE TABLE nodes (
+    number INTEGER PRIMARY KEY,
+    name   TEXT    NOT NULL UNIQUE CHECK (name <> '')
+) STRICT;
+
+-- Every policy that ever decided, as its file had it.
+CREATE TABLE policies (
+    number INTEGER PRIMARY KEY,
+    digest TEXT    NOT NULL UNIQUE, -- SHA-256 of the text, in hex; empty where there was no file
+    text   TEXT    NOT NULL
+) STRICT;
+
+-- The deployments that changes name: each upstream gives ids of its own.
+CREATE TABLE deployments (
+    number   INTEGER PRIMARY KEY,
+    upstream TEXT    NOT NULL CHECK (upstream <> ''),
+    id       TEXT    NOT NULL CHECK (id <> ''),
+    UNIQUE (id, upstream)
 ) STRICT;
 
 -- Each key from the first change on that was recorded under it; the newest is the one in force.
@@ -33,7 +48,9 @@ CREATE TABLE keys (
     at        INTEGER NOT NULL
 ) STRICT;
 
--- Documents, each stored once where the after of one change is the before of the next.
+-- Documents, each stored once where the after of one change is the before of the next. One that
+-- stands alone and those that are built upon it, one upon the other, are a segment, all of one
+-- deployment: pruning one of them packs its segment anew, and nothing else.
 CREATE TABLE snapshots (
     number INTEGER PRIMARY KEY,
     digest BLOB    NOT NULL CHECK (length(digest) = 32), -- SHA-256 of the text
@@ -49,7 +66,9 @@ CREATE TABLE snapshots (
 CREATE TABLE changes (
     seq               INTEGER PRIMARY KEY AUTOINCREMENT,
     id                BLOB    NOT NULL UNIQUE CHECK (length(id) = 16),
-    terms             INTEGER NOT NULL REFERENCES terms (number),
+    upstream          INTEGER NOT NULL REFERENCES upstreams (number),
+    policy            INTEGER NOT NULL REFERENCES policies (number),
+    node              INTEGER NOT NULL REFERENCES nodes (number),
     operation         TEXT    NOT NULL CHECK (
         operation = 'update' OR operation = 'create' OR operation = 'archive'
         OR operation = 'pause' OR operation = 'unpause' OR operation = 'run'),
@@ -101,22 +120,40 @@ CREATE TABLE ends (
     after               INTEGER REFERENCES snapshots (number),
     effect              TEXT    CHECK (
         effect = 'exact' OR effect = 'partial' OR effect = 'none' OR effect = 'other'),
-    paths               TEXT    CHECK (paths IS NULL OR json_valid(paths)),
+    paths               TEXT    CHECK (paths IS NULL OR json_valid(paths)), -- what changed
+    -- Why it was not applied: status, type and message of the answer.
+    reason              TEXT    CHECK (reason IS NULL OR json_valid(reason)),
     redacted            TEXT    CHECK (redacted IS NULL OR json_valid(redacted)),
     unkept              TEXT    CHECK (unkept IS NULL OR json_valid(unkept)),
     -- Rules found broken after the change that were not broken before, nor predicted to be.
     after_violations    TEXT    CHECK (after_violations IS NULL OR json_valid(after_violations)),
 
-    CHECK (effect IS NULL OR after IS NOT NULL),
+    CHECK (effect IS NULL OR outcome = 'applied'),
     CHECK (forwarded = 1 OR (upstream_status IS NULL AND upstream_request_id IS NULL))
 ) STRICT;
 
 CREATE INDEX ends_not_applied ON ends (outcome, seq) WHERE outcome <> 'applied';
 
+-- Where changes changed their deployments, computed fields aside: a row for each place and for each
+-- around it, so that the changes at or below a place are found by its name alone.
+CREATE TABLE touched (
+    path  TEXT    NOT NULL CHECK (path = '' OR path LIKE '/%'), -- JSON Pointer (RFC 6901)
+    seq   INTEGER NOT NULL REFERENCES changes (seq),
+    whole INTEGER NOT NULL CHECK (whole IN (0, 1)),             -- 1: anything below may have changed
+    PRIMARY KEY (path, seq, whole)
+) STRICT, WITHOUT ROWID;
+
+-- The rules that changes violated, each once, for the same reason.
+CREATE TABLE broken (
+    rule TEXT    NOT NULL CHECK (rule <> ''),
+    seq  INTEGER NOT NULL REFERENCES changes (seq),
+    PRIMARY KEY (rule, seq)
+) STRICT, WITHOUT ROWID;
+
 -- What a later snapshot told of a change whose end was unclear.
 CREATE TABLE settlements (
     seq     INTEGER NOT NULL PRIMARY KEY REFERENCES changes (seq),
-    told_by TEXT    NOT NULL CHECK (told_by = 'answer' OR told_by LIKE 'chg\_%' ESCAPE '\'),
+    settled_by TEXT NOT NULL CHECK (settled_by = 'answer' OR settled_by LIKE 'chg\_%' ESCAPE '\'),
     at      INTEGER NOT NULL,
     applied INTEGER CHECK (applied IN (0, 1))                -- NULL: it can't be told
 ) STRICT;
@@ -171,6 +208,12 @@ CREATE TABLE ballast (
 CREATE TRIGGER changes_begin AFTER INSERT ON changes
 BEGIN INSERT INTO pending VALUES (NEW.seq); END;
 
+CREATE TRIGGER changes_break_rules AFTER INSERT ON changes WHEN NEW.violations IS NOT NULL
+BEGIN
+    INSERT INTO broken
+    SELECT DISTINCT json_extract(value, '$.rule'), NEW.seq FROM json_each(NEW.violations);
+END;
+
 CREATE TRIGGER ends_fit_their_decision BEFORE INSERT ON ends
 WHEN EXISTS (SELECT 1 FROM changes WHERE seq = NEW.seq AND (
     (NEW.outcome = 'denied') <> (decision = 'deny')
@@ -199,7 +242,7 @@ END;
 
 -- No row is altered.
 
-CREATE TRIGGER changes_stay BEFORE UPDATE OF seq, id, terms, operation, actor_fingerprint,
+CREATE TRIGGER changes_stay BEFORE UPDATE OF seq, id, upstream, policy, node, operation, actor_fingerprint,
     actor_name, actor_team, client_ip, user_agent, request_id, received_at, decision, violations,
     standing, patch, before, body_bytes, body_digest, redacted, method, unkept ON changes
 BEGIN SELECT RAISE(ABORT, 'a change is never altered'); END;
@@ -214,14 +257,29 @@ BEGIN SELECT RAISE(ABORT, 'a change ends once and is never altered after'); END;
 CREATE TRIGGER settlements_stay BEFORE UPDATE ON settlements
 BEGIN SELECT RAISE(ABORT, 'a settlement is never altered'); END;
 
+-- Pruning may pack what it leaves of a segment anew: the text stays.
 CREATE TRIGGER snapshots_stay BEFORE UPDATE ON snapshots
+WHEN NOT EXISTS (SELECT 1 FROM pruning)
+    OR NEW.number <> OLD.number OR NEW.digest <> OLD.digest
 BEGIN SELECT RAISE(ABORT, 'a snapshot is never altered'); END;
 
 CREATE TRIGGER deployments_stay BEFORE UPDATE ON deployments
 BEGIN SELECT RAISE(ABORT, 'a deployment keeps its number'); END;
 
-CREATE TRIGGER terms_stay BEFORE UPDATE ON terms
-BEGIN SELECT RAISE(ABORT, 'terms are never altered'); END;
+CREATE TRIGGER upstreams_stay BEFORE UPDATE ON upstreams
+BEGIN SELECT RAISE(ABORT, 'an upstream is never altered'); END;
+
+CREATE TRIGGER nodes_stay BEFORE UPDATE ON nodes
+BEGIN SELECT RAISE(ABORT, 'a node is never altered'); END;
+
+CREATE TRIGGER policies_stay BEFORE UPDATE ON policies
+BEGIN SELECT RAISE(ABORT, 'a policy is never altered'); END;
+
+CREATE TRIGGER touched_stay BEFORE UPDATE ON touched
+BEGIN SELECT RAISE(ABORT, 'a touched place is never altered'); END;
+
+CREATE TRIGGER broken_stay BEFORE UPDATE ON broken
+BEGIN SELECT RAISE(ABORT, 'a broken rule is never altered'); END;
 
 CREATE TRIGGER events_stay BEFORE UPDATE ON events
 BEGIN SELECT RAISE(ABORT, 'an event is never altered'); END;
@@ -251,9 +309,25 @@ CREATE TRIGGER deployments_are_kept BEFORE DELETE ON deployments
 WHEN NOT EXISTS (SELECT 1 FROM pruning)
 BEGIN SELECT RAISE(ABORT, 'only pruning deletes deployments'); END;
 
-CREATE TRIGGER terms_are_kept BEFORE DELETE ON terms
+CREATE TRIGGER upstreams_are_kept BEFORE DELETE ON upstreams
 WHEN NOT EXISTS (SELECT 1 FROM pruning)
-BEGIN SELECT RAISE(ABORT, 'only pruning deletes terms'); END;
+BEGIN SELECT RAISE(ABORT, 'only pruning deletes upstreams'); END;
+
+CREATE TRIGGER nodes_are_kept BEFORE DELETE ON nodes
+WHEN NOT EXISTS (SELECT 1 FROM pruning)
+BEGIN SELECT RAISE(ABORT, 'only pruning deletes nodes'); END;
+
+CREATE TRIGGER policies_are_kept BEFORE DELETE ON policies
+WHEN NOT EXISTS (SELECT 1 FROM pruning)
+BEGIN SELECT RAISE(ABORT, 'only pruning deletes policies'); END;
+
+CREATE TRIGGER touched_are_kept BEFORE DELETE ON touched
+WHEN NOT EXISTS (SELECT 1 FROM pruning)
+BEGIN SELECT RAISE(ABORT, 'only pruning deletes touched places'); END;
+
+CREATE TRIGGER broken_are_kept BEFORE DELETE ON broken
+WHEN NOT EXISTS (SELECT 1 FROM pruning)
+BEGIN SELECT RAISE(ABORT, 'only pruning deletes broken rules'); END;
 
 CREATE TRIGGER events_are_kept BEFORE DELETE ON events
 WHEN NOT EXISTS (SELECT 1 FROM pruning)
@@ -294,16 +368,25 @@ CREATE TRIGGER keys_are_not_replaced BEFORE INSERT ON keys
 WHEN NEW.number > 0 AND EXISTS (SELECT 1 FROM keys WHERE number = NEW.number)
 BEGIN SELECT RAISE(ABORT, 'the key of a record is never replaced'); END;
 
--- These two are written only where the gateway does not remember that they are there.
+-- These are written only where the gateway does not remember that they are there.
 CREATE TRIGGER deployments_are_not_replaced BEFORE INSERT ON deployments
-WHEN EXISTS (SELECT 1 FROM deployments WHERE id = NEW.id)
+WHEN EXISTS (SELECT 1 FROM deployments WHERE id = NEW.id AND upstream = NEW.upstream)
     OR EXISTS (SELECT 1 FROM deployments WHERE number = NEW.number)
 BEGIN SELECT RAISE(IGNORE); END;
 
-CREATE TRIGGER terms_are_not_replaced BEFORE INSERT ON terms
-WHEN EXISTS (SELECT 1 FROM terms WHERE provider = NEW.provider
-        AND policy_digest = NEW.policy_digest)
-    OR EXISTS (SELECT 1 FROM terms WHERE number = NEW.number)
+CREATE TRIGGER upstreams_are_not_replaced BEFORE INSERT ON upstreams
+WHEN EXISTS (SELECT 1 FROM upstreams WHERE name = NEW.name AND provider = NEW.provider)
+    OR EXISTS (SELECT 1 FROM upstreams WHERE number = NEW.number)
+BEGIN SELECT RAISE(IGNORE); END;
+
+CREATE TRIGGER nodes_are_not_replaced BEFORE INSERT ON nodes
+WHEN EXISTS (SELECT 1 FROM nodes WHERE name = NEW.name)
+    OR EXISTS (SELECT 1 FROM nodes WHERE number = NEW.number)
+BEGIN SELECT RAISE(IGNORE); END;
+
+CREATE TRIGGER policies_are_not_replaced BEFORE INSERT ON policies
+WHEN EXISTS (SELECT 1 FROM policies WHERE digest = NEW.digest)
+    OR EXISTS (SELECT 1 FROM policies WHERE number = NEW.number)
 BEGIN SELECT RAISE(IGNORE); END;
 
 -- What waits for its end, or for its settlement, waits until that is there.

@@ -95,17 +95,14 @@ impl World {
         };
         let patch = json!({"schedule": {"timezone": "Mars/Base"}});
         let object = patch.as_object().unwrap().clone();
+        let fingerprint = Fingerprint::from_bytes([1; 8]);
         let intent = Intent {
             id: ChangeId::new(NOW),
             provider: Provider::named("qoder-cn").unwrap(),
             operation: Operation::Update,
             method: http::Method::POST,
             deployment_id: Some(deployment_id.to_owned()),
-            actor: Actor {
-                fingerprint: Fingerprint::from_bytes([1; 8]),
-                name: Some("nightly".to_owned()),
-                team: None,
-            },
+            actor: Actor { fingerprint, name: Some("nightly".to_owned()), team: None },
             client: Client { ip: "127.0.0.1".to_owned(), user_agent: None },
             request_id: RequestId::new(NOW),
             received_at: NOW,
@@ -116,7 +113,9 @@ impl World {
             patch: Some(Arc::new(Patch { object })),
             refused_body: None,
             before: Some(before.into()),
-            policy_digest: "00".to_owned(),
+            policy: Arc::default(),
+            upstream: "main".into(),
+            node: "main".into(),
             bytes: 0,
             is_kept: true,
             token: crate::key::Token::new("pt-0123456789"),
@@ -125,6 +124,7 @@ impl World {
             completed_at: NOW,
             outcome: Outcome::Denied,
             upstream: None,
+            reason: None,
             deployment_id: None,
             after: None,
             effect: None,

@@ -5,17 +5,18 @@ use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 
-use serde::Serialize;
 use serde_json::Value;
 
 use super::document::{Document, SnapshotRef, Stored, seal};
 use super::latest::Latest;
 use super::record::{Completion, Event, Intent, Outcome, Settlement, Unkept};
 use super::redact::{Redacted, Redactor};
+use super::touched::{Touched, touched};
 use crate::clock::Timestamp;
 use crate::deployment::Object;
 use crate::deployment::diff::{self, ChangedPlace};
 use crate::deployment::digest::canonical;
+use crate::deployment::key::DeploymentKey;
 use crate::ids::ChangeId;
 use crate::key::Scope;
 use crate::policy::Violation;
@@ -27,8 +28,9 @@ const USER_AGENT_BYTES_MAX: usize = 256;
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
 /// The call that a change is, as far as its completion depends on it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Asked {
+    pub(super) upstream: Arc<str>,
     pub(super) provider: &'static Provider,
     pub(super) operation: Operation,
     /// Whether its bodies are kept.
@@ -38,7 +40,7 @@ pub(super) struct Asked {
 impl Asked {
     pub(super) fn by(intent: &Intent) -> Self {
         let Intent { provider, operation, is_kept, .. } = *intent;
-        Self { provider, operation, is_kept }
+        Self { upstream: Arc::clone(&intent.upstream), provider, operation, is_kept }
     }
 }
 
@@ -77,10 +79,14 @@ pub(super) struct CompletionRow {
     /// The id of the deployment, as it is stored; on a create only the completion knows.
     pub(super) deployment_id: Option<String>,
     pub(super) completion: Completion,
+    /// The deployment that a create has made.
+    pub(super) made: Option<DeploymentKey>,
     pub(super) after: Option<SnapshotRef>,
     pub(super) unkept: Unkept,
     /// Where the deployment changed, computed fields aside.
-    pub(super) paths: Vec<KeptPlace>,
+    pub(super) paths: Vec<String>,
+    /// The same, for the index.
+    pub(super) touched: Vec<Touched>,
     pub(super) redacted: Vec<String>,
 }
 
@@ -100,6 +106,8 @@ pub(super) struct Former {
     pub(super) before: Option<Before>,
     /// The part of the patch that sets computed places.
     pub(super) sets_computed: Object,
+    /// Whether the patch holds a secret, which an answer may repeat.
+    pub(super) conceals_patch: bool,
 }
 
 /// Where the documents of an entry lie, now that it is written.
@@ -140,6 +148,7 @@ impl IntentRow {
             }
             canonical(&patch)
         });
+        let conceals_patch = !redacted.paths().is_empty();
         let patch = match patch {
             Some(text) if is_kept => Some(seal(&text)),
             Some(text) => {
@@ -181,7 +190,7 @@ impl IntentRow {
         let (patch, filed) = (patch.transpose()?, filed.transpose()?.flatten());
         let redacted = redacted.into_paths();
         let opening = Self { intent, request_id, patch, before: filed, unkept, redacted };
-        Ok((opening, Former { before, sets_computed }))
+        Ok((opening, Former { before, sets_computed, conceals_patch }))
     }
 }
 
@@ -193,7 +202,7 @@ impl CompletionRow {
         id: ChangeId,
         mut completion: Completion,
         redactor: &Redactor,
-        asked: Asked,
+        asked: &Asked,
         former: &Former,
     ) -> Self {
         let before = former.before.as_ref();
@@ -220,7 +229,9 @@ impl CompletionRow {
             None
         });
         let filed = filed.flatten();
-        completion.effect = completion.effect.filter(|_effect| filed.is_some());
+        if let Some(reason) = &mut completion.reason {
+            redactor.conceal_reason(reason, former.conceals_patch);
+        }
         for violation in &mut completion.after_violations {
             redactor.conceal_violation(violation);
         }
@@ -233,10 +244,15 @@ impl CompletionRow {
         }
         let before = before.map(|before| &*before.value);
         let sets = &former.sets_computed;
-        let paths = after.map(|after| changed(asked, sets, before, &after));
-        let paths = paths.unwrap_or_default();
+        let places = after.map(|after| changed(asked, sets, before, &after)).unwrap_or_default();
+        let touched = touched(&places);
+        let paths = places.into_iter().map(|place| place.path).collect();
         let redacted = redacted.into_paths();
-        Self { id, deployment_id: None, completion, after: filed, unkept, paths, redacted }
+        let made = completion.deployment_id.clone();
+        let upstream = &asked.upstream;
+        let made = made.map(|id| DeploymentKey { upstream: Arc::clone(upstream), id });
+        let (deployment_id, after) = (None, filed);
+        Self { id, deployment_id, completion, made, after, unkept, paths, touched, redacted }
     }
 
     /// An end of which nothing but its outcome is known.
@@ -245,13 +261,16 @@ impl CompletionRow {
             completed_at,
             outcome,
             upstream: None,
+            reason: None,
             deployment_id: None,
             after: None,
             effect: None,
             after_violations: Vec::new(),
         };
-        let (unkept, paths, redacted) = (Unkept::default(), Vec::new(), Vec::new());
-        Self { id, deployment_id: None, completion, after: None, unkept, paths, redacted }
+        let (unkept, redacted) = (Unkept::default(), Vec::new());
+        let (paths, touched) = (Vec::new(), Vec::new());
+        let (deployment_id, made, after) = (None, None, None);
+        Self { id, deployment_id, completion, made, after, unkept, paths, touched, redacted }
     }
 
     /// This end reduced to what every table takes; `None` where it is that already.
@@ -271,30 +290,14 @@ fn leave_one_of_each_rule(findings: &mut Vec<Violation>) -> usize {
     all - findings.len()
 }
 
-/// A changed place as it is kept for the `path` filter: its JSON Pointer, in a list of its own
-/// where anything below it may have changed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-pub(super) enum KeptPlace {
-    Exact(String),
-    Whole([String; 1]),
-}
-
-impl From<ChangedPlace> for KeptPlace {
-    fn from(place: ChangedPlace) -> Self {
-        if place.is_whole { Self::Whole([place.path]) } else { Self::Exact(place.path) }
-    }
-}
-
 /// Where a deployment changed, computed fields aside. One that was not there before changed in
 /// each of its members.
 fn changed(
-    asked: Asked,
+    asked: &Asked,
     sets_computed: &Object,
     before: Option<&Value>,
     after: &Value,
-) -> Vec<KeptPlace> {
-    let Asked { provider, operation, .. } = asked;
-    let places = diff::changed(provider, operation, sets_computed, before, after);
-    places.into_iter().map(KeptPlace::from).collect()
+) -> Vec<ChangedPlace> {
+    let Asked { provider, operation, .. } = *asked;
+    diff::changed(provider, operation, sets_computed, before, after)
 }

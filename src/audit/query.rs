@@ -8,6 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 
 pub use self::bodies::Texts;
+use super::question::Found;
 pub(crate) use super::question::Text;
 pub use super::question::{ActorFilter, BodyTexts, DeploymentAt, DeploymentSummary, Filter};
 use super::record::{Change, Event};
@@ -122,6 +123,8 @@ impl Filter {
             request_id: None,
             since: None,
             until: None,
+            rule: None,
+            path: None,
             q_in_ids: false,
             ..self.clone()
         };
@@ -150,10 +153,6 @@ impl<T> Page<T> {
     fn cut(mut items: Vec<(i64, T)>, limit: u16, until: Option<i64>) -> Self {
         let has_more = items.len() > usize::from(limit);
         items.truncate(usize::from(limit));
-        Self::of(items, has_more, until)
-    }
-
-    fn of(items: Vec<(i64, T)>, has_more: bool, until: Option<i64>) -> Self {
         let last = items.last().filter(|_last| has_more);
         let next_cursor = last.map(|(seq, _item)| Cursor { seq: *seq, until }.to_string());
         let data = items.into_iter().map(|(_seq, item)| item).collect();
@@ -180,8 +179,9 @@ impl Reader {
         Self { reads: Reads::of(database) }
     }
 
-    /// Changes, newest first, with their bodies where `bodies`. Where they are large, a page has
-    /// fewer than were asked for. A question that is dropped is interrupted, as all are.
+    /// Changes, newest first, with their bodies where `bodies`. Where they are large, or where
+    /// 20,000 were looked through, a page has fewer than were asked for, and its cursor leads on. A
+    /// question that is dropped is interrupted, as all are.
     pub async fn changes(
         &self,
         filter: &Filter,
@@ -192,8 +192,9 @@ impl Reader {
         let mut filter = filter.clone();
         filter.q = filter.q.map(|text| text.chars().take(SEARCH_CHARS_MAX).collect());
         let found = self.reads.changes(&filter, page.before(), limit, bodies).await;
-        let (found, has_more) = found.map_err(QueryError::Store)?;
-        Ok(Page::of(found.into_iter().map(|change| (change.seq, change)).collect(), has_more, None))
+        let Found { changes, next } = found.map_err(QueryError::Store)?;
+        let next_cursor = next.map(|seq| Cursor { seq, until: None }.to_string());
+        Ok(Page { data: changes, has_more: next_cursor.is_some(), next_cursor })
     }
 
     /// One whole change.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::record::Outcome;
+use super::record::{Change, Outcome};
 use crate::clock::Timestamp;
 use crate::ids::{ChangeId, Fingerprint};
 use crate::policy::Decision;
@@ -42,6 +42,15 @@ pub struct Filter {
     /// Whether `q` is looked for in ids and the names of actors alone: everything else is, or
     /// repeats, what is inside a deployment.
     pub q_in_ids: bool,
+}
+
+/// Changes that were found, and where the search goes on.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// The changes, newest first.
+    pub(crate) changes: Vec<Change>,
+    /// The place before which there may be more; `None` where there is no more.
+    pub(crate) next: Option<i64>,
 }
 
 /// How an actor is asked for.

@@ -11,7 +11,7 @@ use crate::deployment::diff::{Difference, Effect};
 use crate::deployment::patch::Patch;
 use crate::ids::{ChangeId, RequestId};
 use crate::key::Token;
-use crate::policy::{Actor, Decision, Violation};
+use crate::policy::{Actor, Decision, Policy, Violation};
 use crate::provider::{Operation, Provider};
 
 /// Where a call came from.
@@ -66,6 +66,22 @@ pub struct UpstreamAnswer {
     pub status: Option<u16>,
     /// Upstream's own request id.
     pub request_id: Option<String>,
+}
+
+/// Why a change was not applied, in the words of the answer to its client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// The HTTP status.
+    pub status: u16,
+    /// The type of the error, by the provider's envelope; `None` where the answer has none.
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    /// The message, secrets concealed; `None` where the answer has none, or where it may repeat a
+    /// secret of the body.
+    pub message: Option<String>,
+    /// Whether the gateway itself said so, not upstream.
+    #[serde(skip)]
+    pub is_own: bool,
 }
 
 /// The size and digest of a body that is not kept itself.
@@ -146,8 +162,12 @@ pub struct Intent {
     pub refused_body: Option<RefusedBody>,
     /// The deployment before.
     pub before: Option<Arc<Value>>,
-    /// Names the policy in force.
-    pub policy_digest: String,
+    /// The policy in force.
+    pub policy: Arc<Policy>,
+    /// The name of the upstream.
+    pub upstream: Arc<str>,
+    /// The name of the gateway.
+    pub node: Arc<str>,
     /// How long the texts of the bodies are, in bytes.
     pub bytes: usize,
     /// Whether the bodies are kept; else their sizes and digests are.
@@ -163,6 +183,8 @@ pub struct Completion {
     pub outcome: Outcome,
     /// Upstream's answer; `None` where nothing was forwarded.
     pub upstream: Option<UpstreamAnswer>,
+    /// Why it was not applied; `None` where it was, or where there is no answer to tell of.
+    pub reason: Option<Reason>,
     /// The new deployment's id, on create.
     pub deployment_id: Option<String>,
     /// The deployment after.
@@ -194,6 +216,10 @@ pub struct Change {
     pub seq: i64,
     /// The provider's name.
     pub provider: String,
+    /// The upstream's name.
+    pub upstream_name: String,
+    /// The name of the gateway that led it.
+    pub node: String,
     /// The operation that was asked for.
     pub operation: Operation,
     /// The call's method.
@@ -209,7 +235,7 @@ pub struct Change {
     pub request_id: String,
     /// When its head was read.
     pub received_at: Timestamp,
-    /// When it ended; none while pending.
+    /// When it ended; `None` while pending.
     pub completed_at: Option<Timestamp>,
     /// The gateway's decision.
     pub decision: Decision,
@@ -226,6 +252,9 @@ pub struct Change {
     /// The word of a later snapshot, where the end was unclear.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub settled: Option<Settlement>,
+    /// Why it was not applied, where an answer said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
     /// Upstream's answer; `None` where nothing was forwarded.
     pub upstream: Option<UpstreamAnswer>,
     /// The bodies; absent in lists and for viewers.

@@ -5,18 +5,19 @@ mod scopes;
 mod secrets;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::query::{Filter, Page, PageRequest};
-use super::record::{Change, Client, Outcome, UpstreamAnswer};
+use super::record::{Change, Client, Completion, Outcome, UpstreamAnswer};
 use super::store::Unclear;
 use super::*;
 use crate::clock::{ManualClock, Timestamp};
 use crate::deployment::patch::Patch;
 use crate::ids::{Fingerprint, RequestId};
-use crate::policy::{Actor, Decision};
+use crate::policy::{Actor, Decision, Policy};
 use crate::provider::{Operation, Provider};
 
 /// Long enough for any store that works.
@@ -52,6 +53,11 @@ impl World {
     }
 }
 
+/// The policy in force.
+fn policy() -> Arc<Policy> {
+    Arc::new(Policy { digest: "p".to_owned(), text: "# none".to_owned(), rules: Vec::new() })
+}
+
 fn intent(deployment_id: &str) -> Intent {
     let received_at = Timestamp::from_millis(1_000_000);
     Intent {
@@ -71,7 +77,9 @@ fn intent(deployment_id: &str) -> Intent {
         patch: Some(asked(&json!({"name": "new"}))),
         refused_body: None,
         before: Some(json!({"id": deployment_id, "name": "old"}).into()),
-        policy_digest: "p".to_owned(),
+        policy: policy(),
+        upstream: "main".into(),
+        node: "main".into(),
         bytes: 0,
         is_kept: true,
         token: crate::key::Token::new("pt-0123456789"),
@@ -88,6 +96,7 @@ fn ended(outcome: Outcome) -> Completion {
         completed_at: Timestamp::from_millis(1_000_500),
         outcome,
         upstream: Some(UpstreamAnswer { status: None, request_id: None }),
+        reason: None,
         deployment_id: None,
         after: None,
         effect: None,

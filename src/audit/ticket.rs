@@ -1,6 +1,7 @@
-//! An open record: how it is opened, and how it ends.
+//! Records of changes: written whole, or opened, with a ticket for the end.
 
 use std::borrow::Cow;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::store::Fault;
 use super::{Audit, Congestion, Unavailable};
 use crate::ids::ChangeId;
 use crate::offload;
+use crate::policy::evaluate::Findings;
 
 /// An open record: its intent is durable, and a place for its completion is reserved. It must be
 /// finished; where it is dropped instead (a panic), its outcome is `unknown`.
@@ -47,6 +49,31 @@ pub enum Finished {
 }
 
 impl Audit {
+    /// Makes the record of a call that ended without being forwarded durable, whole.
+    pub async fn record(
+        &self,
+        intent: Intent,
+        mut end: Completion,
+    ) -> Result<ChangeId, Unavailable> {
+        let (change, asked) = (intent.id, Asked::by(&intent));
+        let redactor = self.redactor_of(&intent);
+        let (bytes, shared) = (intent.bytes, Arc::clone(&self.shared));
+        let made = offload::run(bytes, move || {
+            let denial = Findings::denial(&intent.violations);
+            let (opening, former) = IntentRow::of(intent, &redactor, &shared.latest)?;
+            // What a denial quotes is concealed as it is in its violations.
+            if let Some(reason) = &mut end.reason
+                && reason.message.as_ref() == Some(&denial)
+            {
+                reason.message = Some(Findings::denial(&opening.intent.violations));
+            }
+            let ending = CompletionRow::of(change, end, &redactor, &asked, &former);
+            Ok::<_, io::Error>(Entry::Whole(Box::new(opening), Box::new(ending)))
+        });
+        self.submit(made.await?).await?;
+        Ok(change)
+    }
+
     /// Makes an intent durable. Nothing that may change a deployment is forwarded before.
     pub async fn open(&self, intent: Intent) -> Result<Ticket, Unavailable> {
         let place = self.shared.queues.endings.clone().try_reserve_owned();
@@ -90,10 +117,10 @@ impl Ticket {
     /// Makes the completion durable, waiting at most `wait` for it.
     pub async fn finish(mut self, completion: Completion, wait: Duration) -> Finished {
         let created = completion.deployment_id.clone();
-        let (change, asked) = (self.change, self.asked);
+        let (change, asked) = (self.change, self.asked.clone());
         let former = std::mem::take(&mut self.former);
         let by = Arc::clone(&self.redactor);
-        let made = move || CompletionRow::of(change, completion, &by, asked, &former);
+        let made = move || CompletionRow::of(change, completion, &by, &asked, &former);
         let ending = offload::run(self.bytes, made).await;
         self.deployment_id = self.deployment_id.take().or(created);
         let Some(answered) = self.hand_in(ending) else { return Finished::Deferred };

@@ -66,6 +66,7 @@ impl Reader<'_> {
         let (typed, places) = (self.typed.texts(), Places::of(&self.typed));
         let listen = self.listen(files);
         let upstream = upstream::read(self, files);
+        let node = self.read("node.name", upstream::name);
         let policy = rules::read(self, files);
         let rate_limit = self.rate_limit();
         let audit = self.audit();
@@ -76,6 +77,7 @@ impl Reader<'_> {
         let config = Config {
             listen: listen?,
             upstream: upstream?,
+            node: node?.0,
             policy: policy?.into(),
             rate_limit,
             audit: audit?,

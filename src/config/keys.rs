@@ -21,7 +21,7 @@ const fn bare(path: &'static str) -> Key {
 }
 
 /// All keys, in the reference file's order.
-pub(super) const KEYS: [Key; 48] = [
+pub(super) const KEYS: [Key; 50] = [
     with("listen.proxy", "'127.0.0.1:8080'"),
     with("listen.admin", "'127.0.0.1:8081'"),
     with("listen.trusted_proxies", "[]"),
@@ -29,12 +29,14 @@ pub(super) const KEYS: [Key; 48] = [
     bare("listen.tls.key"),
     bare("listen.admin_tls.cert"),
     bare("listen.admin_tls.key"),
+    with("upstream.name", "'main'"),
     bare("upstream.provider"),
     bare("upstream.url"),
     bare("upstream.ca_file"),
     with("upstream.connect_timeout", "'5s'"),
     with("upstream.response_timeout", "'60s'"),
     with("upstream.allow_writes", "[]"),
+    with("node.name", "'main'"),
     bare("policy.file"),
     with("rate_limit.enabled", "true"),
     with("rate_limit.read.per_second", "50"),

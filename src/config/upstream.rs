@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use http::{Method, Uri};
 use rustls::pki_types::ServerName;
@@ -41,7 +42,9 @@ pub(super) fn read(reader: &mut Reader<'_>, files: &mut Vec<PathBuf>) -> Option<
             clear: use https";
         reader.complaints.warn(&place, message);
     }
+    let name = reader.read("upstream.name", name);
     Some(Upstream {
+        name: name?.0,
         provider: provider?,
         origin,
         ca_file: ca_file.map(|(path, _)| path),
@@ -49,6 +52,14 @@ pub(super) fn read(reader: &mut Reader<'_>, files: &mut Vec<PathBuf>) -> Option<
         response_timeout,
         allow_writes: allowed.into_iter().map(|(write, _)| write).collect(),
     })
+}
+
+/// The name of an upstream or a gateway in records.
+pub(super) fn name(node: &Node) -> Meant<Arc<str>> {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let is_name = |text: &str| (1..=63).contains(&text.len()) && text.bytes().all(fits);
+    let fix = "write a name of a-z, 0-9 and -, such as \"main\", of at most 63 characters";
+    node.text().filter(|text| is_name(text)).map(Arc::from).ok_or_else(|| fix.to_owned())
 }
 
 fn provider(node: &Node) -> Meant<&'static Provider> {

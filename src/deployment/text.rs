@@ -1,8 +1,9 @@
 //! Values as JSON text in the one form that RFC 8785 (JCS) gives each, so that anybody can make the
 //! text anew from a document and compare its digest.
 //!
-//! One rule is our own: an integer that fits 64 bits keeps its digits. The RFC takes every number
-//! for a double, and would round those beyond 2^53; what upstream said must be what is read back.
+//! One rule is our own: an integer beyond 2^53 that fits 64 bits is told by all of its digits,
+//! whether it was written as one or as a double. The RFC takes every number for a double, and would
+//! round it; what upstream said must be what is read back.
 //!
 //! Deployments are mostly long texts with little to escape, and each is printed several times: a
 //! printer made for that takes a fraction of the time of one that goes from byte to byte.
@@ -20,6 +21,12 @@ const TEXT_BYTES: usize = 4096;
 
 /// How many bytes are looked at together of a string with something to escape.
 const TOGETHER: usize = 32;
+
+/// The doubles whose integers are read back as such: those of `i64` and `u64`.
+const INTEGERS: std::ops::Range<f64> = -9_223_372_036_854_775_808.0..18_446_744_073_709_551_616.0;
+
+/// 2^53, up to which doubles hold every integer.
+const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// A value's canonical text, without the members that `omitted` points to (RFC 6901; names that
 /// need no escaping, and not through arrays).
@@ -52,12 +59,16 @@ fn print(value: &Value, omitted: &[&str], text: &mut Vec<u8>) {
     }
 }
 
-/// A double as ECMAScript prints it (RFC 8785, 3.2.2.3); an integer by its digits.
+/// A double as ECMAScript prints it (RFC 8785, 3.2.2.3); an integer of 64 bits by its digits.
 fn print_number(number: &Number, text: &mut Vec<u8>) {
+    // Writing into memory does not fail.
     match number.as_f64().filter(|_| number.is_f64()) {
-        Some(double) => text.extend_from_slice(ryu_js::Buffer::new().format(double).as_bytes()),
-        // Writing into memory does not fail.
         None => drop(write!(text, "{number}")),
+        // No double beyond 2^53 has a fraction.
+        Some(double) if INTEGERS.contains(&double) && double.abs() > EXACT_MAX => {
+            drop(write!(text, "{double:.0}"));
+        }
+        Some(double) => text.extend_from_slice(ryu_js::Buffer::new().format(double).as_bytes()),
     }
 }
 
@@ -180,11 +191,20 @@ mod tests {
 
     #[test]
     fn integers_of_64_bits_keep_their_digits() {
-        for text in ["9007199254740993", "18446744073709551615", "-9223372036854775808", "-0", "0"]
-        {
+        for (text, printed) in [
+            ("9007199254740993", "9007199254740993"),
+            ("18446744073709551615", "18446744073709551615"),
+            ("-9223372036854775808", "-9223372036854775808"),
+            ("-0", "0"),
+            ("1152921504606846976.0", "1152921504606846976"),
+            ("1152921504606847000", "1152921504606847000"),
+            ("-9.223372036854775808e18", "-9223372036854775808"),
+            ("18446744073709551616", "18446744073709552000"),
+        ] {
             let value: Value = serde_json::from_str(text).unwrap();
-            let printed = if text == "-0" { "0" } else { text };
-            assert_eq!(without(&value, &[]), printed.as_bytes());
+            assert_eq!(String::from_utf8(without(&value, &[])).unwrap(), printed);
+            let read: Value = serde_json::from_str(printed).unwrap();
+            assert!(crate::deployment::diff::same(&read, &value), "{printed}");
         }
     }
 

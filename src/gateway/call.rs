@@ -146,7 +146,9 @@ impl Call {
             patch,
             refused_body,
             before: before.map(|before| before.document),
-            policy_digest: policy.digest.clone(),
+            policy,
+            upstream: Arc::clone(&self.connection.live.config.upstream.name),
+            node: Arc::clone(&self.connection.live.config.node),
             bytes,
             is_kept,
         }

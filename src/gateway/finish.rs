@@ -74,6 +74,7 @@ pub(super) fn complete(
         completed_at: call.connection.gateway.clock.now(),
         outcome: forwarded.outcome,
         upstream: forwarded.told(),
+        reason: forwarded.reason(),
         deployment_id,
         after,
         effect: compared.effect,

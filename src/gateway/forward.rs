@@ -18,7 +18,7 @@ use super::response::{Reply, whole};
 use super::seen::Seen;
 use super::{ConnectionContext, RequestContext};
 use crate::audit::Ticket;
-use crate::audit::record::{Outcome, UpstreamAnswer};
+use crate::audit::record::{Outcome, Reason, UpstreamAnswer};
 use crate::config::Limits;
 use crate::deployment::{self, patch};
 use crate::offload;
@@ -29,6 +29,9 @@ use crate::upstream::request_body::RequestBody;
 /// The longest a governed call waits for the head of upstream's answer, and again for all of its
 /// body, whatever `upstream.response_timeout` allows to others: it holds its deployment's turn.
 const PATIENCE_MAX: Duration = Duration::from_mins(1);
+
+/// The longest answer that is looked at for an error's type and message, in bytes.
+const ENVELOPE_BYTES_MAX: usize = 64 << 10;
 
 /// Upstream's answer, whole.
 #[derive(Clone, Debug)]
@@ -67,6 +70,15 @@ impl Forwarded {
             Err(error) => error.outcome(),
         };
         Self { result, outcome }
+    }
+
+    /// Why the change was not applied; `None` where it was, or may have been.
+    pub(super) fn reason(&self) -> Option<Reason> {
+        match &self.result {
+            Ok(answer) if self.outcome == Outcome::Rejected => Some(answer.reason()),
+            Err(error) if self.outcome == Outcome::Failed => Some(error.refusal().reason()),
+            _ => None,
+        }
     }
 
     /// The part of upstream's answer that is recorded; `None` where nothing was sent.
@@ -185,6 +197,15 @@ impl Answer {
             // The record cuts it, when no credential is in it any longer.
             request_id: id.map(str::to_owned),
         }
+    }
+
+    /// Why nothing was applied, in the words of the provider's envelope where there is one.
+    pub(super) fn reason(&self) -> Reason {
+        let envelope = self.body.get(..ENVELOPE_BYTES_MAX).map_or(&self.body[..], |_long| b"");
+        let read: Value = serde_json::from_slice(envelope).unwrap_or_default();
+        let said = |pointer| read.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        let (kind, message) = (said("/error/type"), said("/error/message"));
+        Reason { status: self.status.as_u16(), kind, message, is_own: false }
     }
 
     /// The answer as the client gets it: status and body byte for byte.

@@ -1,5 +1,6 @@
 //! A governed call that ends before anything of it is forwarded: why, and its record.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use http::StatusCode;
@@ -13,7 +14,7 @@ use super::response::Reply;
 use super::seen::Seen;
 use super::snapshot::SnapshotError;
 use crate::audit::Unavailable;
-use crate::audit::record::{Completion, Outcome, UpstreamAnswer};
+use crate::audit::record::{Completion, Outcome, Reason, UpstreamAnswer};
 use crate::policy::evaluate::Findings;
 use crate::policy::{Decision, Enforcement, Policy, Violation};
 
@@ -100,12 +101,13 @@ impl NotForwarded {
     /// The policy denies: 403. The message tells of every violation, those that deny first.
     pub(super) fn denied(decided: Decided, before: Option<Seen>) -> Self {
         let Decided { decision, findings, policy } = decided;
-        let mut broken: Vec<&Violation> = findings.violations.iter().collect();
-        broken.sort_by_key(|violation| std::cmp::Reverse(violation.enforcement));
-        let param = broken.first().map(|violation| dotted(&violation.path));
-        // Every message names its rule.
-        let reasons: Vec<&str> = broken.iter().map(|broken| broken.message.as_str()).collect();
-        let message = format!("denied by policy: {}", reasons.join("; "));
+        // The first of the strictest is the one that clients are pointed to.
+        let strictest = findings
+            .violations
+            .iter()
+            .max_by_key(|found| (found.enforcement, Reverse(&found.path)));
+        let param = strictest.map(|violation| dotted(&violation.path));
+        let message = Findings::denial(&findings.violations);
         Self::own(Refusal::permission(message).param(param), decision, Outcome::Denied).with(
             |record| {
                 record.before = before;
@@ -170,6 +172,7 @@ impl NotForwarded {
                     completed_at: call.connection.gateway.clock.now(),
                     outcome,
                     upstream: record.upstream,
+                    reason: Some(self.answer.reason()),
                     deployment_id: None,
                     after: None,
                     effect: None,
@@ -195,6 +198,13 @@ impl NotForwarded {
 }
 
 impl NotForwardedAnswer {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Own(refusal) => refusal.reason(),
+            Self::Upstream(answer) => answer.reason(),
+        }
+    }
+
     fn into_reply(self, call: &Call) -> Reply {
         match self {
             Self::Own(refusal) => refusal.into_reply(&call.context.request_id),

@@ -2,6 +2,8 @@
 
 use http::{StatusCode, Version};
 
+use crate::audit::record::Reason;
+
 /// A refusal of the gateway's own: what is wrong, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusal {
@@ -23,6 +25,12 @@ impl Refusal {
         let message = message.into();
         let (param, retry_after) = (None, None);
         Self { status, kind, message, param, retry_after, may_be_applied: false, closes: false }
+    }
+
+    /// Why a call was not applied, for its record.
+    pub(super) fn reason(&self) -> Reason {
+        let (kind, message) = (Some(self.kind.to_owned()), Some(self.message.clone()));
+        Reason { status: self.status.as_u16(), kind, message, is_own: true }
     }
 
     pub(super) fn form(message: impl Into<String>) -> Self {

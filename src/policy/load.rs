@@ -37,7 +37,8 @@ pub fn load(text: &str) -> Result<Policy, Vec<LoadError>> {
         let hint = format!("no valid TOML ({}): mend it", error.message());
         reading.complain(error.span().map(|span| span.start), hint);
     }
-    let mut policy = Policy { digest: Hex(&Sha256::digest(text)).to_string(), ..Policy::default() };
+    let digest = Hex(&Sha256::digest(text)).to_string();
+    let mut policy = Policy { rules: Vec::new(), digest, text: text.to_owned() };
     // What a broken text says beyond its first fault is a guess: no complaints about that.
     if reading.errors.is_empty() {
         reading.file(file.get_ref(), &mut policy);

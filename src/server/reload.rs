@@ -239,6 +239,7 @@ fn put_in_force(
     let former = gateway.live();
     let typed = config.listen.clone();
     keep(&mut config.listen, &tls::with_files_of(&former.config.listen, &typed), "listen");
+    keep(&mut config.node, &former.config.node, "node.name");
     keep(&mut config.audit.database, &former.config.audit.database, "audit.database");
     keep(&mut config.audit.key_file, &former.config.audit.key_file, "audit.key_file");
     // The new file may be safe only together with an address that it can't bring in force.

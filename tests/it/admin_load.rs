@@ -96,9 +96,10 @@ async fn slow_log() -> World {
     let options = SqliteConnectOptions::new().filename(world.database());
     let mut connection = options.connect().await.unwrap();
     let rows = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) \
-        INSERT INTO changes (terms, operation, deployment, actor_fingerprint, client_ip, \
-        request_id, received_at, decision, id, violations) SELECT terms, operation, deployment, \
-        actor_fingerprint, client_ip, 'x', received_at, 'allow', randomblob(16), ?1 \
+        INSERT INTO changes (upstream, policy, node, operation, deployment, actor_fingerprint, \
+        client_ip, request_id, received_at, decision, id, violations) SELECT upstream, policy, \
+        node, operation, deployment, actor_fingerprint, client_ip, 'x', received_at, 'allow', \
+        randomblob(16), ?1 \
         FROM changes, n";
     let message = "a".repeat(20_000);
     let violations = json!([{

@@ -263,12 +263,17 @@ async fn upstreams_no_is_passed_on_and_recorded_as_rejected() {
     assert_eq!(invalid.status, 400);
     let change = world.change_of(&invalid).await;
     assert_eq!((&change["outcome"], &change["decision"]), (&json!("rejected"), &json!("allow")));
+    let said = |field: &str| invalid.json()["error"][field].clone();
+    let reason = json!({"status": 400, "type": said("type"), "message": said("message")});
+    assert_eq!(change["reason"], reason);
+    let secret = world.update(&json!({"name": "", "environment_variables": "A=hunter2"})).await;
+    assert_eq!(world.change_of(&secret).await["reason"]["message"], Value::Null);
 
     let expired = Call::post(&format!("{BASE}/{DEPLOYMENT}")).token("pt-expired").json(&json!({}));
     let expired = call(world.proxy(), expired).await;
     assert_eq!(expired.status, 401);
     assert_eq!(expired.header("changegate-change"), None);
-    assert_eq!(world.changes().await.len(), 2);
+    assert_eq!(world.changes().await.len(), 3);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::world::client::{TOKEN, raw};
 use crate::world::{Call, DEPLOYMENT, World, call, world};
@@ -53,6 +53,13 @@ async fn try_case(world: &World, name: &str, case: &str) {
             _ => panic!("{name}: unknown expectation {key}"),
         };
         assert!(holds, "{name}: {line}\ngot {answer}\nrecorded {:?}", recorded.first());
+    }
+    // The record says why in the words of the answer.
+    if recorded.len() > before {
+        let error = &envelope["error"];
+        let status: u16 = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let said = json!({"status": status, "type": error["type"], "message": error["message"]});
+        assert_eq!(recorded[0]["reason"], said, "{name}");
     }
 }
 

@@ -9,6 +9,7 @@ use super::name::Named;
 use super::pass::{Pass, narrowed};
 use super::scrub::{CUT, cut_off};
 use super::{Redactor, fits, text_of};
+use crate::audit::record::Reason;
 use crate::deployment::excerpt::excerpt;
 use crate::deployment::pointer::keys;
 use crate::policy::Violation;
@@ -21,7 +22,22 @@ const FORBIDDING: [&str; 2] = ["metadata.forbidden_keys", "metadata.protected_ke
 /// looked for in quotes alone, for it stands in every word.
 const MENTION_BYTES_MIN: usize = 4;
 
+/// The longest message and type of a reason, in bytes.
+const REASON_BYTES_MAX: usize = 1_024;
+
 impl Redactor {
+    /// Conceals the secrets in why a change was not applied. Where the body held a secret, what
+    /// upstream says may repeat it in a form that nothing tells from other words: its message is
+    /// left out.
+    pub fn conceal_reason(&self, reason: &mut Reason, body_had_secret: bool) {
+        if body_had_secret && !reason.is_own {
+            reason.message = None;
+        }
+        for text in [&mut reason.kind, &mut reason.message].into_iter().flatten() {
+            *text = self.scrub_and_cut(text, REASON_BYTES_MAX);
+        }
+    }
+
     /// Conceals the value that a violation shows, and its mention in the message, where it is
     /// secret. Cuts the value only then.
     pub fn conceal_violation(&self, violation: &mut Violation) {

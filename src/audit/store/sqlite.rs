@@ -8,7 +8,9 @@ mod filter;
 mod found;
 mod insert;
 mod keys;
+mod pages;
 mod rows;
+mod searched;
 mod select;
 mod space;
 
@@ -16,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _, SqliteConnection};
 
 use self::batch::{Batch, Names};
@@ -289,6 +291,8 @@ pub(super) fn primary_code(error: &sqlx::Error) -> Option<u32> {
 fn options(database: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(database)
+        // Only an empty file takes it: what is pruned is given back page by page.
+        .auto_vacuum(SqliteAutoVacuum::Incremental)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)

@@ -1,8 +1,9 @@
 use super::*;
 use crate::audit::record::EventKind;
+use crate::audit::record::Reason;
 use crate::deployment::patch::Patch;
 use crate::key::Token;
-use crate::policy::evaluate::evaluate;
+use crate::policy::evaluate::{Findings, evaluate};
 use crate::policy::load::load;
 use crate::policy::subject::Subject;
 use crate::policy::{Enforcement, Violation};
@@ -69,7 +70,13 @@ async fn the_value_of_a_forbidden_key_is_concealed_wherever_it_was_sent() {
         call.patch = Some(asked(&json!({"metadata": {"owner/x": value, "plain": "stays"}})));
         call.violations = vec![forbidden(&value)];
         call.decision = Decision::Deny;
-        let change = recorded(&audit, call, ended(Outcome::Denied)).await;
+        let message = Some(Findings::denial(&call.violations));
+        let kind = Some("permission_error".to_owned());
+        let reason = Some(Reason { status: 403, kind, message, is_own: true });
+        let end = Completion { reason, ..ended(Outcome::Denied) };
+        let change = recorded(&audit, call, end).await;
+        let told = change["reason"]["message"].as_str().unwrap();
+        assert!(told.contains("hmac-sha256:") && !told.contains("hunter2"), "{change}");
         let actual = &change["violations"][0]["actual"];
         assert!(actual.as_str().unwrap().starts_with("hmac-sha256:"), "{change}");
         assert_eq!(change["patch"]["metadata"], json!({"owner/x": actual, "plain": "stays"}));

@@ -116,6 +116,12 @@ fn facts(change: &Change) -> Vec<(&'static str, String)> {
         format!("{status}{}", id.map(|id| format!(", request {}", plain(id))).unwrap_or_default())
     });
     facts.push(("upstream", answer));
+    // What the policy denies for is listed rule by rule.
+    if let Some(reason) = change.reason.as_ref().filter(|_| change.violations.is_empty()) {
+        let said =
+            [reason.kind.as_deref(), reason.message.as_deref()].map(Option::unwrap_or_default);
+        facts.push(("reason", plain(format!("{} {}", reason.status, said.join(": ")).trim_end())));
+    }
     if let Some(effect) = &change.effect {
         facts.push(("effect", word(effect)));
     }

@@ -6,6 +6,7 @@ use crate::provider::Provider;
 
 fn dialer(connect_timeout: Duration) -> Dialer {
     let upstream = Upstream {
+        name: "main".into(),
         provider: Provider::named("qoder").unwrap(),
         origin: Origin { tls: false, host: "upstream.example".to_owned(), port: 1 },
         ca_file: None,

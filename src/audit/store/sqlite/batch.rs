@@ -1,11 +1,14 @@
 //! Entries arranged by the tables that their rows go to.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::audit::document::{Snapshot, SnapshotRef, Stored};
 use crate::audit::entry::{CompletionRow, Entry, IntentRow, Written};
 use crate::audit::record::{Event, Settlement};
+use crate::audit::touched::Touched;
+use crate::deployment::key::DeploymentKey;
 use crate::ids::ChangeId;
+use crate::policy::Policy;
 
 /// The most names that are remembered as being in their tables.
 const NAMES_MAX: usize = 65_536;
@@ -13,13 +16,17 @@ const NAMES_MAX: usize = 65_536;
 /// The rows of a batch, each beside what it must be told. A row that others name comes first.
 #[derive(Default)]
 pub(super) struct Batch<'e> {
-    pub(super) deployments: Vec<&'e str>,
-    pub(super) terms: Vec<(&'e str, &'e str)>,
+    pub(super) upstreams: Vec<(&'e str, &'static str)>,
+    pub(super) nodes: Vec<&'e str>,
+    pub(super) policies: Vec<&'e Policy>,
+    /// Upstreams and ids.
+    pub(super) deployments: Vec<(&'e str, &'e str)>,
     pub(super) snapshots: Vec<(i64, &'e Snapshot)>,
     pub(super) changes: Vec<Change<'e>>,
     pub(super) ends: Vec<End<'e>>,
+    pub(super) touched: Vec<(ChangeId, &'e Touched)>,
     /// Creates, and the deployments that they made.
-    pub(super) made: Vec<(ChangeId, &'e str)>,
+    pub(super) made: Vec<(ChangeId, &'e DeploymentKey)>,
     pub(super) settlements: Vec<(i64, &'e Settlement)>,
     pub(super) events: Vec<&'e Event>,
 }
@@ -38,8 +45,12 @@ pub(super) struct End<'e> {
 /// Names that are surely in their tables.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    deployments: HashSet<String>,
-    terms: HashSet<(String, String)>,
+    /// Ids, by their upstreams.
+    deployments: HashMap<String, HashSet<String>>,
+    upstreams: HashSet<(String, &'static str)>,
+    nodes: HashSet<String>,
+    /// By their digests.
+    policies: HashSet<String>,
 }
 
 impl<'e> Batch<'e> {
@@ -56,8 +67,8 @@ impl<'e> Batch<'e> {
                 written.after = self.end(ending, next);
             }
             Entry::Completion(ending) => {
-                if let Some(made) = ending.completion.deployment_id.as_deref() {
-                    self.name(made, names);
+                if let Some(made) = &ending.made {
+                    self.name(&made.upstream, &made.id, names);
                     self.made.push((ending.id, made));
                 }
                 written.after = self.end(ending, next);
@@ -77,12 +88,21 @@ impl<'e> Batch<'e> {
     ) -> Option<Stored> {
         let before = opening.before.as_ref().map(|filed| self.place(filed, next));
         let deployment_id = opening.intent.deployment_id.as_deref().or(made);
+        let intent = &opening.intent;
         if let Some(id) = deployment_id {
-            self.name(id, names);
+            self.name(&intent.upstream, id, names);
         }
-        let terms = (opening.intent.provider.name, opening.intent.policy_digest.as_str());
-        if !names.has_terms(terms) && !self.terms.contains(&terms) {
-            self.terms.push(terms);
+        let upstream = (&*intent.upstream, intent.provider.name);
+        let is_known = |(name, provider): &(String, &str)| (&**name, *provider) == upstream;
+        if !names.upstreams.iter().any(is_known) && !self.upstreams.contains(&upstream) {
+            self.upstreams.push(upstream);
+        }
+        if !names.nodes.contains(&*intent.node) && !self.nodes.contains(&&*intent.node) {
+            self.nodes.push(&intent.node);
+        }
+        let is_named = |policy: &&Policy| policy.digest == intent.policy.digest;
+        if !names.policies.contains(&intent.policy.digest) && !self.policies.iter().any(is_named) {
+            self.policies.push(&intent.policy);
         }
         let number = before.map(|before| before.number);
         self.changes.push(Change { opening, deployment_id, before: number });
@@ -91,6 +111,7 @@ impl<'e> Batch<'e> {
 
     fn end(&mut self, ending: &'e CompletionRow, next: &mut i64) -> Option<Stored> {
         let after = ending.after.as_ref().map(|filed| self.place(filed, next));
+        self.touched.extend(ending.touched.iter().map(|touched| (ending.id, touched)));
         self.ends.push(End { ending, after: after.map(|after| after.number) });
         after
     }
@@ -107,9 +128,9 @@ impl<'e> Batch<'e> {
         stored
     }
 
-    fn name(&mut self, deployment_id: &'e str, names: &Names) {
-        if !names.deployments.contains(deployment_id) {
-            self.deployments.push(deployment_id);
+    fn name(&mut self, upstream: &'e str, id: &'e str, names: &Names) {
+        if !names.has_deployment(upstream, id) {
+            self.deployments.push((upstream, id));
         }
     }
 }
@@ -117,19 +138,24 @@ impl<'e> Batch<'e> {
 impl Names {
     /// Remembers what a batch named, now that it is committed.
     pub(super) fn learn(&mut self, batch: &Batch<'_>) {
-        if self.deployments.len() + batch.deployments.len() > NAMES_MAX {
+        let known: usize = self.deployments.values().map(HashSet::len).sum();
+        if known + batch.deployments.len() > NAMES_MAX {
             self.deployments.clear();
         }
-        if self.terms.len() + batch.terms.len() > NAMES_MAX {
-            self.terms.clear();
+        // Few ever: each is of a configuration.
+        if self.policies.len() + self.upstreams.len() + self.nodes.len() > NAMES_MAX {
+            (self.policies, self.upstreams, self.nodes) = Default::default();
         }
-        self.deployments.extend(batch.deployments.iter().map(|id| (*id).to_owned()));
-        let owned =
-            |(provider, policy): &(&str, &str)| ((*provider).to_owned(), (*policy).to_owned());
-        self.terms.extend(batch.terms.iter().map(owned));
+        for (upstream, id) in &batch.deployments {
+            self.deployments.entry((*upstream).to_owned()).or_default().insert((*id).to_owned());
+        }
+        let upstreams = batch.upstreams.iter();
+        self.upstreams.extend(upstreams.map(|(name, provider)| ((*name).to_owned(), *provider)));
+        self.nodes.extend(batch.nodes.iter().map(|name| (*name).to_owned()));
+        self.policies.extend(batch.policies.iter().map(|policy| policy.digest.clone()));
     }
 
-    fn has_terms(&self, (provider, policy): (&str, &str)) -> bool {
-        self.terms.iter().any(|(p, d)| p == provider && d == policy)
+    fn has_deployment(&self, upstream: &str, id: &str) -> bool {
+        self.deployments.get(upstream).is_some_and(|ids| ids.contains(id))
     }
 }

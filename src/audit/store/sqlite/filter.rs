@@ -31,15 +31,10 @@ pub(super) fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &Filter) {
     push_match(query, " AND c.request_id = ", filter.request_id.clone());
     push_match(query, " AND c.received_at >= ", filter.since.map(Timestamp::millis));
     push_match(query, " AND c.received_at < ", filter.until.map(Timestamp::millis));
-    if let Some(rule) = &filter.rule {
-        query.push(
-            " AND EXISTS (SELECT 1 FROM json_each(c.violations) v \
-             WHERE json_extract(v.value, '$.rule') = ",
-        );
+    // Where no path is asked for, the index of rules itself names the changes.
+    if let (Some(rule), Some(_)) = (&filter.rule, &filter.path) {
+        query.push(" AND EXISTS (SELECT 1 FROM broken b WHERE b.seq = c.seq AND b.rule = ");
         query.push_bind(rule.clone()).push(")");
-    }
-    if let Some(path) = &filter.path {
-        push_path(query, path);
     }
     if let Some(text) = &filter.q {
         push_search(query, &format!("%{}%", escaped(text)), filter.q_in_ids);
@@ -53,22 +48,6 @@ where
     if let Some(wanted) = wanted {
         query.push(condition).push_bind(wanted);
     }
-}
-
-/// A changed place as it is kept: its pointer, or a list of it alone where anything below it may
-/// have changed.
-const KEPT: &str = "(CASE p.type WHEN 'array' THEN json_extract(p.value, '$[0]') ELSE p.value END)";
-
-/// Asks for changes at the place `path`, below it, or in something whole around it.
-fn push_path(query: &mut QueryBuilder<Sqlite>, path: &str) {
-    let below = format!("{path}/");
-    let below_chars = i64::try_from(below.chars().count()).unwrap_or(i64::MAX);
-    query.push(" AND EXISTS (SELECT 1 FROM json_each(e.paths) p WHERE ").push(KEPT);
-    query.push(" = ").push_bind(path.to_owned());
-    query.push(" OR substr(").push(KEPT).push(", 1, ").push_bind(below_chars);
-    query.push(") = ").push_bind(below);
-    query.push(" OR (p.type = 'array' AND substr(").push_bind(path.to_owned());
-    query.push(", 1, length(").push(KEPT).push(") + 1) = ").push(KEPT).push(" || '/'))");
 }
 
 /// Adds the condition on the decision. Rare ones have an index, used where the condition says so.
@@ -113,7 +92,7 @@ fn push_search(query: &mut QueryBuilder<Sqlite>, like: &str, in_ids: bool) {
     }
     let lists = [
         ("json_each(c.violations) v", "json_extract(v.value, '$.message')"),
-        ("json_each(e.paths) p", KEPT),
+        ("json_each(e.paths) p", "p.value"),
     ];
     for (list, text) in lists.into_iter().filter(|_list| !in_ids) {
         query.push("EXISTS (SELECT 1 FROM ").push(list).push(" WHERE ").push(text);

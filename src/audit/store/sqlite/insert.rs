@@ -10,26 +10,22 @@ use super::bulk::{Bulk, Insert, Query};
 use super::rows::word_of;
 use crate::audit::document::Snapshot;
 use crate::audit::record::{Event, Settlement, Unkept};
+use crate::audit::touched::Touched;
+use crate::ids::ChangeId;
 
-static DEPLOYMENTS: LazyLock<Bulk> = LazyLock::new(|| {
-    Bulk::new(&Insert {
-        into: "deployments (id)",
-        values: "column1",
-        width: 1,
-        join: None,
-        conflict: "ON CONFLICT DO NOTHING",
-    })
-});
+static UPSTREAMS: LazyLock<Bulk> = LazyLock::new(|| name("upstreams (name, provider)", 2));
 
-static TERMS: LazyLock<Bulk> = LazyLock::new(|| {
-    Bulk::new(&Insert {
-        into: "terms (provider, policy_digest)",
-        values: "column1, column2",
-        width: 2,
-        join: None,
-        conflict: "ON CONFLICT DO NOTHING",
-    })
-});
+static NODES: LazyLock<Bulk> = LazyLock::new(|| name("nodes (name)", 1));
+
+static POLICIES: LazyLock<Bulk> = LazyLock::new(|| name("policies (digest, text)", 2));
+
+static DEPLOYMENTS: LazyLock<Bulk> = LazyLock::new(|| name("deployments (upstream, id)", 2));
+
+/// A statement that adds names to their table, where they are not in it.
+fn name(into: &str, width: usize) -> Bulk {
+    let values = if width == 1 { "column1" } else { "column1, column2" };
+    Bulk::new(&Insert { into, values, width, join: None, conflict: "ON CONFLICT DO NOTHING" })
+}
 
 static SNAPSHOTS: LazyLock<Bulk> = LazyLock::new(|| {
     Bulk::new(&Insert {
@@ -43,15 +39,19 @@ static SNAPSHOTS: LazyLock<Bulk> = LazyLock::new(|| {
 
 static CHANGES: LazyLock<Bulk> = LazyLock::new(|| {
     Bulk::new(&Insert {
-        into: "changes (id, terms, operation, deployment, actor_fingerprint, actor_name, \
-            actor_team, client_ip, user_agent, request_id, received_at, decision, violations, \
-            standing, patch, before, body_bytes, body_digest, redacted, method, unkept)",
+        into: "changes (id, upstream, policy, node, operation, deployment, actor_fingerprint, \
+            actor_name, actor_team, client_ip, user_agent, request_id, received_at, decision, \
+            violations, standing, patch, before, body_bytes, body_digest, redacted, method, \
+            unkept)",
         values: "column1, \
-            (SELECT number FROM terms WHERE provider = column2 AND policy_digest = column3), \
-            column4, (SELECT number FROM deployments WHERE id = column5), column6, column7, \
-            column8, column9, column10, column11, column12, column13, column14, column15, \
-            column16, column17, column18, column19, column20, column21, column22",
-        width: 22,
+            (SELECT number FROM upstreams WHERE name = column2 AND provider = column3), \
+            (SELECT number FROM policies WHERE digest = column4), \
+            (SELECT number FROM nodes WHERE name = column5), column6, \
+            (SELECT number FROM deployments WHERE id = column7 AND upstream = column8), \
+            column9, column10, column11, column12, column13, column14, column15, column16, \
+            column17, column18, column19, column20, column21, column22, column23, column24, \
+            column25",
+        width: 25,
         join: None,
         conflict: "",
     })
@@ -62,12 +62,23 @@ static CHANGES: LazyLock<Bulk> = LazyLock::new(|| {
 static ENDS: LazyLock<Bulk> = LazyLock::new(|| {
     Bulk::new(&Insert {
         into: "ends (seq, outcome, completed_at, forwarded, upstream_status, \
-            upstream_request_id, after, effect, paths, redacted, unkept, after_violations)",
+            upstream_request_id, after, effect, paths, reason, redacted, unkept, \
+            after_violations)",
         values: "c.seq, column2, column3, column4, column5, column6, column7, column8, column9, \
-            column10, column11, column12",
-        width: 12,
+            column10, column11, column12, column13",
+        width: 13,
         join: Some(("changes c", "c.id = column1")),
         conflict: "ON CONFLICT (seq) DO NOTHING",
+    })
+});
+
+static TOUCHED: LazyLock<Bulk> = LazyLock::new(|| {
+    Bulk::new(&Insert {
+        into: "touched (path, seq, whole)",
+        values: "column2, c.seq, column3",
+        width: 3,
+        join: Some(("changes c", "c.id = column1")),
+        conflict: "ON CONFLICT DO NOTHING",
     })
 });
 
@@ -84,7 +95,7 @@ static EVENTS: LazyLock<Bulk> = LazyLock::new(|| {
 
 static SETTLEMENTS: LazyLock<Bulk> = LazyLock::new(|| {
     Bulk::new(&Insert {
-        into: "settlements (seq, told_by, at, applied)",
+        into: "settlements (seq, settled_by, at, applied)",
         values: "column1, column2, column3, column4",
         width: 4,
         join: None,
@@ -92,7 +103,8 @@ static SETTLEMENTS: LazyLock<Bulk> = LazyLock::new(|| {
     })
 });
 
-const MADE: &str = "UPDATE changes SET deployment = (SELECT number FROM deployments WHERE id = ?) \
+const MADE: &str = "UPDATE changes SET deployment = \
+    (SELECT number FROM deployments WHERE id = ? AND upstream = ?) \
     WHERE id = ? AND operation = 'create' AND deployment IS NULL";
 
 /// Writes a batch, inside a transaction: what others name before those that name it.
@@ -100,12 +112,16 @@ pub(super) async fn batch(
     connection: &mut SqliteConnection,
     batch: &Batch<'_>,
 ) -> Result<(), Error> {
-    DEPLOYMENTS.write(connection, &batch.deployments, |query, id| Ok(query.bind(text(id)))).await?;
-    TERMS
-        .write(connection, &batch.terms, |query, (provider, policy)| {
-            Ok(query.bind(text(provider)).bind(text(policy)))
-        })
+    let pair = |query: Query, one: &str, other: &str| Ok(query.bind(text(one)).bind(text(other)));
+    let upstreams = &batch.upstreams;
+    UPSTREAMS.write(connection, upstreams, |query, names| pair(query, names.0, names.1)).await?;
+    NODES.write(connection, &batch.nodes, |query, name| Ok(query.bind(text(name)))).await?;
+    let policies = &batch.policies;
+    POLICIES
+        .write(connection, policies, |query, policy| pair(query, &policy.digest, &policy.text))
         .await?;
+    let deployments = &batch.deployments;
+    DEPLOYMENTS.write(connection, deployments, |query, key| pair(query, key.0, key.1)).await?;
     SNAPSHOTS
         .write(connection, &batch.snapshots, |query, (number, document)| {
             Ok(snapshot(query, *number, document))
@@ -113,8 +129,10 @@ pub(super) async fn batch(
         .await?;
     CHANGES.write(connection, &batch.changes, change).await?;
     ENDS.write(connection, &batch.ends, end).await?;
+    TOUCHED.write(connection, &batch.touched, |query, row| Ok(touched(query, *row))).await?;
     for (id, made) in &batch.made {
-        let query = sqlx::query(MADE).bind(text(made)).bind(id.as_bytes().to_vec());
+        let query = sqlx::query(MADE).bind(text(&made.id)).bind(text(&made.upstream));
+        let query = query.bind(id.as_bytes().to_vec());
         query.execute(&mut *connection).await?;
     }
     let settlements = &batch.settlements;
@@ -137,10 +155,13 @@ fn change(query: Query, change: &Change<'_>) -> Result<Query, Error> {
     let body = intent.refused_body.as_ref();
     let query = query
         .bind(intent.id.as_bytes().to_vec())
+        .bind(text(&intent.upstream))
         .bind(intent.provider.name)
-        .bind(text(&intent.policy_digest))
+        .bind(text(&intent.policy.digest))
+        .bind(text(&intent.node))
         .bind(intent.operation.name())
         .bind(change.deployment_id.map(text))
+        .bind(text(&intent.upstream))
         .bind(intent.actor.fingerprint.as_u64().to_be_bytes().to_vec())
         .bind(intent.actor.name.as_deref().map(text))
         .bind(intent.actor.team.as_deref().map(text))
@@ -172,12 +193,17 @@ fn end(query: Query, end: &End<'_>) -> Result<Query, Error> {
         .bind(upstream.and_then(|answer| answer.status))
         .bind(upstream.and_then(|answer| answer.request_id.as_deref()).map(text))
         .bind(end.after)
-        .bind(completion.effect.as_ref().filter(|_effect| end.after.is_some()).map(word_of))
+        .bind(completion.effect.as_ref().map(word_of))
         .bind(list(&end.ending.paths)?)
+        .bind(completion.reason.as_ref().map(json).transpose()?)
         .bind(list(&end.ending.redacted)?)
         .bind(unkept(&end.ending.unkept)?)
         .bind(list(&completion.after_violations)?);
     Ok(query)
+}
+
+fn touched(query: Query, (id, touched): (ChangeId, &Touched)) -> Query {
+    query.bind(id.as_bytes().to_vec()).bind(text(&touched.path)).bind(touched.is_whole)
 }
 
 fn settlement(query: Query, (seq, settlement): (i64, &Settlement)) -> Query {
@@ -204,16 +230,14 @@ fn text(text: &str) -> String {
 
 /// Bodies that are not kept, as JSON; nothing where all are.
 fn unkept(unkept: &Unkept) -> Result<Option<String>, Error> {
-    if unkept.is_empty() {
-        return Ok(None);
-    }
-    serde_json::to_string(unkept).map(Some).map_err(|error| Error::Encode(error.into()))
+    (!unkept.is_empty()).then(|| json(unkept)).transpose()
 }
 
 /// A list as JSON; an empty one is nothing.
 fn list<T: Serialize>(items: &[T]) -> Result<Option<String>, Error> {
-    if items.is_empty() {
-        return Ok(None);
-    }
-    serde_json::to_string(items).map(Some).map_err(|error| Error::Encode(error.into()))
+    (!items.is_empty()).then(|| json(items)).transpose()
+}
+
+fn json<T: Serialize + ?Sized>(value: &T) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|error| Error::Encode(error.into()))
 }

@@ -8,7 +8,7 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use crate::audit::record::{
-    Change, Client, Event, RefusedBody, Settlement, Unkept, UpstreamAnswer,
+    Change, Client, Event, Reason, RefusedBody, Settlement, Unkept, UpstreamAnswer,
 };
 use crate::audit::store::Boxed;
 use crate::clock::Timestamp;
@@ -66,6 +66,9 @@ pub(super) fn change(row: &SqliteRow) -> Result<Change, Boxed> {
         redacted,
         policy_digest: row.try_get("policy_digest")?,
         provider: row.try_get("provider")?,
+        upstream_name: row.try_get("upstream_name")?,
+        node: row.try_get("node")?,
+        reason: reason(row)?,
     })
 }
 
@@ -117,7 +120,7 @@ fn actor(row: &SqliteRow) -> Result<Option<Actor>, Boxed> {
 }
 
 fn settlement(row: &SqliteRow) -> Result<Option<Settlement>, Boxed> {
-    let (Some(by), Some(at)) = (row.try_get("told_by")?, time(row, "settled_at")?) else {
+    let (Some(by), Some(at)) = (row.try_get("settled_by")?, time(row, "settled_at")?) else {
         return Ok(None);
     };
     Ok(Some(Settlement { by, at, applied: row.try_get("applied")? }))
@@ -130,6 +133,11 @@ fn upstream(row: &SqliteRow) -> Result<Option<UpstreamAnswer>, Boxed> {
     let (status, request_id) =
         (row.try_get("upstream_status")?, row.try_get("upstream_request_id")?);
     Ok(Some(UpstreamAnswer { status, request_id }))
+}
+
+fn reason(row: &SqliteRow) -> Result<Option<Reason>, Boxed> {
+    let text: Option<&str> = row.try_get("reason")?;
+    Ok(text.map(serde_json::from_str).transpose()?)
 }
 
 fn refused_body(row: &SqliteRow) -> Result<Option<RefusedBody>, Boxed> {

@@ -3,16 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use futures_util::TryStreamExt as _;
 use serde_json::Value;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteRow};
 use sqlx::{ConnectOptions as _, QueryBuilder, Row as _, SqlitePool};
 
 use super::asking::Asking;
 use super::documents::{Documents, parse};
-use super::filter::{push_filter, push_match};
+use super::filter::push_match;
 use super::{BUSY_TIMEOUT, rows};
-use crate::audit::question::{DeploymentAt, DeploymentSummary, Filter};
+use crate::audit::question::{DeploymentAt, DeploymentSummary};
 use crate::audit::record::{Change, Event};
 use crate::audit::store::Boxed;
 use crate::clock::Timestamp;
@@ -32,23 +31,19 @@ const TURN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most unclear changes of one deployment that are settled at once.
 const UNCLEAR_MAX: i64 = 100;
 
-/// The bytes of text after which a page of changes with bodies ends: each may be megabytes.
-const PAGE_BYTES_MAX: usize = 32 << 20;
-
-/// The bytes of lists after which a page of changes without bodies ends: each change may have
-/// hundreds of findings and concealed places.
-const LISTS_BYTES_MAX: usize = 8 << 20;
-
 /// Every column of a change, whose bodies are read apart.
-const CHANGE: &str = "SELECT c.seq, c.id, c.operation, c.actor_fingerprint, c.actor_name, \
-    c.actor_team, c.client_ip, c.user_agent, c.request_id, c.received_at, c.decision, \
+pub(super) const CHANGE: &str = "SELECT c.seq, c.id, c.operation, \
+    c.actor_fingerprint, c.actor_name, c.actor_team, c.client_ip, c.user_agent, c.request_id, \
+    c.received_at, c.decision, \
     c.violations, c.standing, c.before, c.body_bytes, c.body_digest, c.redacted, c.method, \
     c.unkept, e.unkept AS after_unkept, e.after_violations, \
-    t.provider, t.policy_digest, d.id AS deployment_id, \
+    u.provider, u.name AS upstream_name, p.digest AS policy_digest, n.name AS node, \
+    d.id AS deployment_id, e.reason, \
     coalesce(e.outcome, 'pending') AS outcome, e.completed_at, e.forwarded, e.upstream_status, \
     e.upstream_request_id, e.after, e.effect, e.redacted AS after_redacted, \
-    s.told_by, s.at AS settled_at, s.applied \
-    FROM changes c JOIN terms t ON t.number = c.terms \
+    s.settled_by, s.at AS settled_at, s.applied \
+    FROM changes c JOIN upstreams u ON u.number = c.upstream \
+    JOIN policies p ON p.number = c.policy JOIN nodes n ON n.number = c.node \
     LEFT JOIN deployments d ON d.number = c.deployment \
     LEFT JOIN ends e ON e.seq = c.seq LEFT JOIN settlements s ON s.seq = c.seq";
 
@@ -86,13 +81,13 @@ pub(super) const DEPLOYMENT_AT: &str = "SELECT * FROM (\
     ORDER BY seq DESC LIMIT 1) \
     ORDER BY 1 DESC, 5 DESC LIMIT 1";
 
-const UNCLEAR: &str = "SELECT c.seq, c.id, t.provider, c.operation, c.method, c.before, \
+const UNCLEAR: &str = "SELECT c.seq, c.id, a.provider, c.operation, c.method, c.before, \
     e.completed_at, \
     EXISTS (SELECT 1 FROM changes l LEFT JOIN ends k ON k.seq = l.seq \
             WHERE l.deployment = c.deployment AND l.seq > c.seq \
             AND (k.outcome IS NULL OR k.outcome IN ('applied', 'unknown'))) AS overtaken \
     FROM unsettled u JOIN changes c ON c.seq = u.seq JOIN ends e ON e.seq = u.seq \
-    JOIN terms t ON t.number = c.terms \
+    JOIN upstreams a ON a.number = c.upstream \
     WHERE u.deployment = (SELECT number FROM deployments WHERE id = ?) ORDER BY c.seq LIMIT ?";
 
 const UNSETTLED: &str = "SELECT d.id AS deployment_id, count(*) AS changes FROM unsettled u \
@@ -102,10 +97,10 @@ const UNSETTLED: &str = "SELECT d.id AS deployment_id, count(*) AS changes FROM 
 #[derive(Clone, Debug)]
 pub(in crate::audit) struct Reads {
     /// For operators.
-    pool: SqlitePool,
+    pub(super) pool: SqlitePool,
     /// For those of their questions that may look through the whole log, so that others are
     /// answered meanwhile.
-    scans: SqlitePool,
+    pub(super) scans: SqlitePool,
     /// For governed calls, which ask while others wait for their turn.
     calls: SqlitePool,
 }
@@ -163,47 +158,6 @@ impl Reads {
             taken.push(self.pool.acquire().await.unwrap());
         }
         taken
-    }
-
-    /// Up to `limit` changes before the place `before`, the newest first, and whether there are
-    /// more. Where they are long, or shown with their bodies, they may be fewer.
-    pub(in crate::audit) async fn changes(
-        &self,
-        filter: &Filter,
-        before: i64,
-        limit: u16,
-        bodies: bool,
-    ) -> Result<(Vec<Change>, bool), Boxed> {
-        let mut query = QueryBuilder::new(CHANGE);
-        query.push(" WHERE c.seq < ").push_bind(before);
-        push_filter(&mut query, filter);
-        query.push(" ORDER BY c.seq DESC LIMIT ").push_bind(i64::from(limit) + 1);
-        let pool = if filter.scans() { &self.scans } else { &self.pool };
-        let mut asking = Asking::on(pool).await?;
-        let (mut changes, mut has_more) = (Vec::new(), false);
-        {
-            let mut found = query.build().fetch(&mut *asking);
-            let mut bytes = 0;
-            while let Some(row) = found.try_next().await? {
-                has_more = changes.len() == usize::from(limit) || bytes > LISTS_BYTES_MAX;
-                if has_more {
-                    break;
-                }
-                bytes += rows::list_bytes(&row)?;
-                changes.push(rows::change(&row)?);
-            }
-        }
-        if bodies {
-            let mut documents = Documents::by(asking);
-            for (number, change) in changes.iter_mut().enumerate() {
-                if documents.read_bytes > PAGE_BYTES_MAX {
-                    changes.truncate(number);
-                    return Ok((changes, true));
-                }
-                with_bodies(change, &mut documents).await?;
-            }
-        }
-        Ok((changes, has_more))
     }
 
     /// One change with its bodies.
@@ -375,7 +329,10 @@ fn damaged(error: Boxed, deployment: &str) -> Result<Option<String>, Boxed> {
     Ok(None)
 }
 
-async fn with_bodies(change: &mut Change, documents: &mut Documents) -> Result<(), Boxed> {
+pub(super) async fn with_bodies(
+    change: &mut Change,
+    documents: &mut Documents,
+) -> Result<(), Boxed> {
     let texts = documents.bodies(change.seq).await?;
     change.bodies = Some(texts.values(change)?);
     Ok(())

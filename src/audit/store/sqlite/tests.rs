@@ -1,6 +1,8 @@
 mod faults;
 mod reading;
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use sqlx::Row as _;
@@ -8,15 +10,22 @@ use sqlx::Row as _;
 use super::select::DEPLOYMENT_AT;
 use super::*;
 use crate::audit::document::{Document, SnapshotRef, seal};
-use crate::audit::entry::{CompletionRow, IntentRow, KeptPlace};
+use crate::audit::entry::{CompletionRow, IntentRow};
 use crate::audit::question::Filter;
 use crate::audit::record::{Client, Event, EventKind, Intent, Outcome, Settlement, Unkept};
+use crate::audit::touched::touched;
+use crate::deployment::diff::ChangedPlace;
 use crate::ids::{ChangeId, Fingerprint, RequestId};
-use crate::policy::{Actor, Decision};
+use crate::policy::{Actor, Decision, Policy};
 use crate::provider::{Operation, Provider};
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 const PREPARATION: Preparation = Preparation { key: Some(KeyId::from_bytes([3; 8])), at: NOW };
+
+/// The policy in force.
+fn policy() -> Arc<Policy> {
+    Arc::new(Policy { digest: "p".to_owned(), text: "# none".to_owned(), rules: Vec::new() })
+}
 
 fn opening(patch: &Value) -> IntentRow {
     let intent = Intent {
@@ -36,7 +45,9 @@ fn opening(patch: &Value) -> IntentRow {
         patch: None,
         refused_body: None,
         before: None,
-        policy_digest: "p".to_owned(),
+        policy: policy(),
+        upstream: "main".into(),
+        node: "main".into(),
         bytes: 0,
         is_kept: true,
         token: crate::key::Token::new("pt-0123456789"),
@@ -50,7 +61,10 @@ fn opening(patch: &Value) -> IntentRow {
 fn whole(outcome: Outcome, paths: &[&str]) -> Entry {
     let opening = opening(&json!({"name": "n"}));
     let mut ending = CompletionRow::bare(opening.intent.id, outcome, NOW);
-    ending.paths = paths.iter().map(|path| KeptPlace::Exact((*path).to_owned())).collect();
+    let place = |path: &&str| ChangedPlace { path: (*path).to_owned(), is_whole: false };
+    let places: Vec<ChangedPlace> = paths.iter().map(place).collect();
+    ending.touched = touched(&places);
+    ending.paths = places.into_iter().map(|place| place.path).collect();
     Entry::Whole(Box::new(opening), Box::new(ending))
 }
 
@@ -82,7 +96,7 @@ async fn filled(database: &Path) -> Writes {
     open.before = Some(Document::of(&json!({"name": "o"})).file(None).unwrap());
     let entries = [
         Entry::Intent(Box::new(open)),
-        whole(Outcome::Failed, &[]),
+        whole(Outcome::Failed, &["/name"]),
         whole(Outcome::Unknown, &[]),
         whole(Outcome::Unknown, &[]),
         Entry::Settling(3, Settlement { by: "answer".to_owned(), at: NOW, applied: None }),
@@ -107,7 +121,8 @@ async fn the_tables_refuse_what_the_log_must_not_suffer() {
         ("INSERT INTO ends (seq, outcome, completed_at) VALUES (1, 'denied', 1)", "decision"),
         ("INSERT INTO ends (seq, outcome, completed_at) VALUES (9, 'failed', 1)", "FOREIGN KEY"),
         ("UPDATE deployments SET id = 'x'", "keeps its number"),
-        ("UPDATE terms SET provider = 'x'", "never altered"),
+        ("UPDATE policies SET text = 'x'", "never altered"),
+        ("UPDATE touched SET whole = 1", "never altered"),
         ("UPDATE snapshots SET body = x'00'", "never altered"),
         ("UPDATE settlements SET applied = 1", "never altered"),
         ("UPDATE events SET at = 1", "never altered"),
@@ -117,7 +132,8 @@ async fn the_tables_refuse_what_the_log_must_not_suffer() {
         ("DELETE FROM changes WHERE seq = 1", "only pruning"),
         ("DELETE FROM ends", "only pruning"),
         ("DELETE FROM deployments", "only pruning"),
-        ("DELETE FROM terms", "only pruning"),
+        ("DELETE FROM policies", "only pruning"),
+        ("DELETE FROM touched", "only pruning"),
         ("DELETE FROM snapshots", "only pruning"),
         ("DELETE FROM settlements", "only pruning"),
         ("DELETE FROM events", "only pruning"),
@@ -132,6 +148,7 @@ async fn the_tables_refuse_what_the_log_must_not_suffer() {
         assert!(error.contains(reason), "{sql}: {error}");
     }
     let pruned = "BEGIN; INSERT INTO pruning VALUES (1, 1); DELETE FROM settlements; \
+        DELETE FROM touched; DELETE FROM broken; \
         DELETE FROM ends; DELETE FROM unsettled; DELETE FROM changes WHERE seq > 1; \
         DELETE FROM events; \
         DELETE FROM pruning; COMMIT";
@@ -146,17 +163,19 @@ async fn no_row_is_replaced() {
     let store = filled(&database).await;
     let stays = "SELECT (SELECT group_concat(seq || hex(id) || request_id) FROM changes) || \
         (SELECT group_concat(seq || outcome || completed_at) FROM ends) || \
-        (SELECT group_concat(seq || told_by || at) FROM settlements) || \
+        (SELECT group_concat(seq || settled_by || at) FROM settlements) || \
         (SELECT group_concat(number || hex(body)) FROM snapshots) || \
         (SELECT group_concat(seq || at) FROM events) || \
-        (SELECT group_concat(number || id) FROM deployments) || \
-        (SELECT group_concat(number || provider || policy_digest) FROM terms)";
+        (SELECT group_concat(number || id || upstream) FROM deployments) || \
+        (SELECT group_concat(number || name || provider) FROM upstreams) || \
+        (SELECT group_concat(number || name) FROM nodes) || \
+        (SELECT group_concat(number || digest || text) FROM policies)";
     let mut connection = options(&database).connect().await.unwrap();
     let former: String = sqlx::query_scalar(stays).fetch_one(&mut connection).await.unwrap();
-    let columns = "terms, operation, deployment, actor_fingerprint, client_ip, received_at, \
-        decision, request_id, id";
-    let values = "terms, operation, deployment, actor_fingerprint, client_ip, received_at, \
-        decision, 'x'";
+    let columns = "upstream, policy, node, operation, deployment, actor_fingerprint, client_ip, \
+        received_at, decision, request_id, id";
+    let values = "upstream, policy, node, operation, deployment, actor_fingerprint, client_ip, \
+        received_at, decision, 'x'";
     let refused = [
         format!("changes (seq, {columns}) SELECT seq, {values}, zeroblob(16) FROM changes"),
         format!("changes ({columns}) SELECT {values}, id FROM changes"),
@@ -167,10 +186,14 @@ async fn no_row_is_replaced() {
     let left_out = [
         "ends (seq, outcome, completed_at) VALUES (2, 'applied', 1)",
         "settlements VALUES (3, 'answer', 1, 1)",
-        "deployments VALUES (1, 'x')",
-        "deployments SELECT 9, id FROM deployments",
-        "terms VALUES (1, 'x', 'x')",
-        "terms SELECT 9, provider, policy_digest FROM terms",
+        "deployments VALUES (1, 'x', 'x')",
+        "deployments SELECT 9, upstream, id FROM deployments",
+        "upstreams VALUES (1, 'x', 'x')",
+        "upstreams SELECT 9, name, provider FROM upstreams",
+        "nodes VALUES (1, 'x')",
+        "nodes SELECT 9, name FROM nodes",
+        "policies VALUES (1, 'x', 'x')",
+        "policies SELECT 9, digest, 'x' FROM policies",
     ];
     let refused = refused.map(|rows| (rows, true)).into_iter();
     for (rows, is_refused) in refused.chain(left_out.map(|rows| (rows.to_owned(), false))) {

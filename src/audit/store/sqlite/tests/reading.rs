@@ -1,4 +1,5 @@
 use super::*;
+use crate::audit::store::sqlite::searched::SEARCHED_MAX;
 
 /// A deployment that moves on, one place at a time, and now and then a whole new one.
 #[tokio::test]
@@ -24,8 +25,8 @@ async fn documents_are_read_back_through_those_they_are_built_on() {
     }
     let whole: Vec<_> = (0..80).filter(|n| packed[*n] > 60).collect();
     assert_eq!(whole, [0, 32, 64]);
-    let (found, _) =
-        Reads::of(&database).changes(&Filter::default(), i64::MAX, 100, true).await.unwrap();
+    let reads = Reads::of(&database);
+    let found = reads.changes(&Filter::default(), i64::MAX, 100, true).await.unwrap().changes;
     assert_eq!(found.len(), 80);
     for (n, change) in found.iter().rev().enumerate() {
         assert_eq!(change.bodies.as_ref().unwrap().before, Some(document(n)));
@@ -50,14 +51,12 @@ async fn a_page_ends_where_its_bodies_are_large() {
     let (mut seqs, mut before) = (Vec::new(), i64::MAX);
     loop {
         let page = reads.changes(&Filter::default(), before, 7, true).await.unwrap();
-        seqs.push(page.0.iter().map(|change| change.seq).collect::<Vec<_>>());
-        before = page.0.last().unwrap().seq;
-        if !page.1 {
-            break;
-        }
+        seqs.push(page.changes.iter().map(|change| change.seq).collect::<Vec<_>>());
+        let Some(next) = page.next else { break };
+        before = next;
     }
     assert_eq!(seqs, [vec![8, 7, 6, 5, 4, 3], vec![2, 1]]);
-    let (without, _) = reads.changes(&Filter::default(), i64::MAX, 9, false).await.unwrap();
+    let without = reads.changes(&Filter::default(), i64::MAX, 9, false).await.unwrap().changes;
     assert_eq!(without.len(), 8);
 }
 
@@ -78,7 +77,7 @@ async fn the_path_filter_finds_a_place_and_what_is_below_it() {
         [("/schedule", &[2, 1]), ("/schedule/expression", &[1]), ("/aXb", &[]), ("/a_b", &[3])];
     for (path, expected) in cases {
         let filter = Filter { path: Some(path.to_owned()), ..Filter::default() };
-        let (found, _) = reads.changes(&filter, i64::MAX, 10, false).await.unwrap();
+        let found = reads.changes(&filter, i64::MAX, 10, false).await.unwrap().changes;
         assert_eq!(found.iter().map(|change| change.seq).collect::<Vec<_>>(), expected, "{path}");
     }
 }
@@ -124,4 +123,72 @@ async fn a_deployments_past_is_found_by_its_index() {
     assert_eq!(steps.iter().find(whole), None, "{steps:#?}");
     let by_index = steps.iter().filter(|step| step.contains("INDEX changes_deployment"));
     assert!(by_index.count() >= 3, "{steps:#?}");
+}
+
+/// Rows as many as a page may be searched for, and some more.
+async fn many(database: &Path, rows: i64) {
+    let copied = format!(
+        "WITH RECURSIVE n (n) AS (SELECT 10 UNION ALL SELECT n + 1 FROM n WHERE n < {rows} + 9) \
+         INSERT INTO changes (seq, id, upstream, policy, node, operation, deployment, \
+         actor_fingerprint, client_ip, received_at, decision, request_id) \
+         SELECT n, unhex(printf('%032x', n)), upstream, policy, node, operation, deployment, \
+         actor_fingerprint, client_ip, received_at, decision, 'x' FROM n, changes WHERE seq = 1; \
+         INSERT INTO touched SELECT '/metadata/a', seq, 0 FROM changes WHERE seq >= 10"
+    );
+    interfere(database, &copied).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_search_ends_where_enough_was_searched_and_tells_where_to_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("log.db");
+    let _store = filled(&database).await;
+    many(&database, SEARCHED_MAX + 5).await;
+    let reads = Reads::of(&database);
+    let request_id = reads.changes(&Filter::default(), 2, 1, false).await.unwrap().changes;
+    let request_id = request_id[0].request_id.clone();
+    let sought = [
+        Filter { q: Some(request_id.clone()), ..Filter::default() },
+        Filter { q: Some(request_id), path: Some("/name".to_owned()), ..Filter::default() },
+        Filter {
+            path: Some("/metadata/a".to_owned()),
+            team: Some("x".into()),
+            ..Filter::default()
+        },
+    ];
+    let first = reads.changes(&sought[0], i64::MAX, 9, false).await.unwrap();
+    assert_eq!((first.changes.len(), first.next), (0, Some(15)));
+    let second = reads.changes(&sought[0], 15, 9, false).await.unwrap();
+    assert_eq!((second.changes.len(), second.next), (1, None));
+    // An index names what is looked at.
+    let named = reads.changes(&sought[1], i64::MAX, 9, false).await.unwrap();
+    assert_eq!((named.changes.len(), named.next), (0, None));
+    let named = reads.changes(&sought[2], i64::MAX, 9, false).await.unwrap();
+    assert_eq!((named.changes.len(), named.next), (0, Some(15)));
+    let named = reads.changes(&sought[2], 15, 9, false).await.unwrap();
+    assert_eq!((named.changes.len(), named.next), (0, None));
+}
+
+#[tokio::test]
+async fn a_change_of_a_whole_is_one_of_every_place_below_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("log.db");
+    let mut store = opened(&database).await;
+    let mut entry = whole(Outcome::Failed, &[]);
+    let Entry::Whole(_, ending) = &mut entry else { panic!() };
+    ending.touched = touched(&[ChangedPlace { path: "/resources".to_owned(), is_whole: true }]);
+    store.write(&[&entry, &whole(Outcome::Failed, &["/resources/0/url"])]).await.unwrap();
+    let reads = Reads::of(&database);
+    for (path, expected) in [
+        ("/resources", &[2, 1][..]),
+        ("/resources/0", &[2, 1]),
+        ("/resources/0/url", &[2, 1]),
+        ("/resources/1", &[1]),
+        ("/resource", &[]),
+        ("/resources/0/url/1/2/3/4/5/6/7", &[1]),
+    ] {
+        let filter = Filter { path: Some(path.to_owned()), ..Filter::default() };
+        let found = reads.changes(&filter, i64::MAX, 10, false).await.unwrap().changes;
+        assert_eq!(found.iter().map(|change| change.seq).collect::<Vec<_>>(), expected, "{path}");
+    }
 }

@@ -1,0 +1,100 @@
+//! Bounds on what one question looks through: a page ends where enough was searched, and tells
+//! where to go on.
+
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+
+use super::filter::push_filter;
+use crate::audit::question::Filter;
+use crate::audit::touched::{around, cut};
+
+/// The most changes that are looked at for one page, where no index tells which of them fit.
+pub(super) const SEARCHED_MAX: i64 = 20_000;
+
+/// The most changes that an index names at once.
+const NAMED_MAX: i64 = 1_000;
+
+/// Where the search for a page ends: the lowest place, unless all is searched.
+pub(super) async fn bottom(
+    connection: &mut SqliteConnection,
+    filter: &Filter,
+    before: i64,
+) -> Result<Option<i64>, sqlx::Error> {
+    let indexed = Filter { q: None, path: None, rule: None, ..filter.clone() };
+    let mut query = QueryBuilder::new(
+        "SELECT c.seq FROM changes c LEFT JOIN ends e ON e.seq = c.seq WHERE c.seq < ",
+    );
+    query.push_bind(before);
+    push_filter(&mut query, &indexed);
+    query.push(" ORDER BY c.seq DESC LIMIT 1 OFFSET ").push_bind(SEARCHED_MAX - 1);
+    query.build_query_scalar().fetch_optional(connection).await
+}
+
+/// The changes that the indexes of paths and rules name, part by part, the newest first.
+pub(super) struct Named<'f> {
+    filter: &'f Filter,
+    /// Everything from here on was named.
+    before: i64,
+    /// How many there were so far.
+    count: i64,
+}
+
+impl<'f> Named<'f> {
+    /// `None` where neither a path nor a rule is asked for.
+    pub(super) fn by(filter: &'f Filter, before: i64) -> Option<Self> {
+        let is_asked = filter.path.is_some() || filter.rule.is_some();
+        is_asked.then_some(Self { filter, before, count: 0 })
+    }
+
+    /// The place before which the search goes on; `None` where it has come to the end.
+    pub(super) fn goes_on_before(&self) -> Option<i64> {
+        (self.before > 0).then_some(self.before)
+    }
+
+    /// Whether no more may be looked at for this page.
+    pub(super) fn is_spent(&self) -> bool {
+        self.count >= SEARCHED_MAX
+    }
+
+    /// The next changes; nothing where there are no more.
+    pub(super) async fn next(
+        &mut self,
+        connection: &mut SqliteConnection,
+    ) -> Result<Vec<i64>, sqlx::Error> {
+        let mut query = self.query();
+        let named: Vec<i64> = query.build_query_scalar().fetch_all(connection).await?;
+        let count = i64::try_from(named.len()).unwrap_or(i64::MAX);
+        self.count += count;
+        self.before = if count < NAMED_MAX { 0 } else { named.last().copied().unwrap_or(0) };
+        Ok(named)
+    }
+
+    /// Each index is walked back from its newest entry; together they give no more than one part.
+    fn query(&self) -> QueryBuilder<Sqlite> {
+        let mut query = QueryBuilder::new("SELECT DISTINCT seq FROM (");
+        let Some(path) = self.filter.path.as_deref() else {
+            let rule = self.filter.rule.clone().unwrap_or_default();
+            query.push("SELECT seq FROM broken WHERE rule = ").push_bind(rule);
+            self.push_part(&mut query);
+            query.push(")");
+            return query;
+        };
+        query.push("SELECT * FROM (SELECT DISTINCT seq FROM touched WHERE path = ");
+        query.push_bind(cut(path).to_owned());
+        self.push_part(&mut query);
+        query.push(")");
+        for around in around(cut(path)) {
+            query.push(" UNION ALL SELECT * FROM (SELECT DISTINCT seq FROM touched WHERE path = ");
+            query.push_bind(around.to_owned()).push(" AND whole = 1");
+            self.push_part(&mut query);
+            query.push(")");
+        }
+        query.push(")");
+        query.push(" ORDER BY seq DESC LIMIT ").push_bind(NAMED_MAX);
+        query
+    }
+
+    fn push_part(&self, query: &mut QueryBuilder<Sqlite>) {
+        query.push(" AND seq < ").push_bind(self.before);
+        query.push(" ORDER BY seq DESC LIMIT ").push_bind(NAMED_MAX);
+    }
+}

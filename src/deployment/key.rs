@@ -1,0 +1,12 @@
+//! The name of a deployment among all that a gateway leads to.
+
+use std::sync::Arc;
+
+/// An upstream and the id that it gave the deployment. Two upstreams may give the same id.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DeploymentKey {
+    /// The upstream's name in the configuration.
+    pub upstream: Arc<str>,
+    /// The id.
+    pub id: String,
+}
