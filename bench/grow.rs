@@ -19,15 +19,15 @@ const CHANGES: &str = "INSERT INTO changes (seq, id, upstream, policy, node, ope
     patch, before, body_bytes, body_digest, redacted, method, unkept FROM changes WHERE seq <= ?2";
 
 const ENDS: &str = "INSERT INTO ends (seq, outcome, completed_at, forwarded, upstream_status, \
-    upstream_request_id, after, effect, paths, reason, redacted, unkept, after_violations) \
+    upstream_request_id, after, effect, reason, redacted, unkept, after_violations) \
     SELECT seq + ?1, outcome, completed_at + ?1, forwarded, upstream_status, \
-    upstream_request_id, after, effect, paths, reason, redacted, unkept, after_violations \
+    upstream_request_id, after, effect, reason, redacted, unkept, after_violations \
     FROM ends WHERE seq <= ?2";
 
 /// Where the first changes changed their deployments: the index itself is not in their order.
 const FIRST_TOUCHED: &str = "CREATE TEMP TABLE first_touched AS SELECT * FROM touched";
 
-const TOUCHED: &str = "INSERT INTO touched SELECT path, seq + ?1, whole FROM first_touched \
+const TOUCHED: &str = "INSERT INTO touched SELECT place, seq + ?1, whole FROM first_touched \
     WHERE seq <= ?2";
 
 /// Lets the log at `database` grow to at least `changes`. No gateway may be on it.

@@ -176,7 +176,7 @@ fn report(call: &Call, decision: Decision, outcome: Outcome) {
     let took = gateway.clock.now().millis() - call.context.received_at.millis();
     gateway.metrics.change(call.operation, outcome, decision);
     gateway.metrics.exchange_took(took);
-    let deployment = call.deployment_id.as_deref().unwrap_or("-");
+    let deployment = call.deployment_id().unwrap_or("-");
     tracing::info!(
         request_id = %call.context.request_id,
         change = %call.change,

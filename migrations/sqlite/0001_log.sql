@@ -120,7 +120,6 @@ CREATE TABLE ends (
     after               INTEGER REFERENCES snapshots (number),
     effect              TEXT    CHECK (
         effect = 'exact' OR effect = 'partial' OR effect = 'none' OR effect = 'other'),
-    paths               TEXT    CHECK (paths IS NULL OR json_valid(paths)), -- what changed
     -- Why it was not applied: status, type and message of the answer.
     reason              TEXT    CHECK (reason IS NULL OR json_valid(reason)),
     redacted            TEXT    CHECK (redacted IS NULL OR json_valid(redacted)),
@@ -134,13 +133,19 @@ CREATE TABLE ends (
 
 CREATE INDEX ends_not_applied ON ends (outcome, seq) WHERE outcome <> 'applied';
 
+-- The places in deployments that ever changed.
+CREATE TABLE places (
+    number INTEGER PRIMARY KEY,
+    path   TEXT    NOT NULL UNIQUE CHECK (path = '' OR path LIKE '/%') -- JSON Pointer (RFC 6901)
+) STRICT;
+
 -- Where changes changed their deployments, computed fields aside: a row for each place and for each
 -- around it, so that the changes at or below a place are found by its name alone.
 CREATE TABLE touched (
-    path  TEXT    NOT NULL CHECK (path = '' OR path LIKE '/%'), -- JSON Pointer (RFC 6901)
+    place INTEGER NOT NULL REFERENCES places (number),
     seq   INTEGER NOT NULL REFERENCES changes (seq),
-    whole INTEGER NOT NULL CHECK (whole IN (0, 1)),             -- 1: anything below may have changed
-    PRIMARY KEY (path, seq, whole)
+    whole INTEGER NOT NULL CHECK (whole IN (0, 1)), -- 1: anything below may have changed
+    PRIMARY KEY (place, seq, whole)
 ) STRICT, WITHOUT ROWID;
 
 -- The rules that changes violated, each once, for the same reason.
@@ -275,6 +280,9 @@ BEGIN SELECT RAISE(ABORT, 'a node is never altered'); END;
 CREATE TRIGGER policies_stay BEFORE UPDATE ON policies
 BEGIN SELECT RAISE(ABORT, 'a policy is never altered'); END;
 
+CREATE TRIGGER places_stay BEFORE UPDATE ON places
+BEGIN SELECT RAISE(ABORT, 'a place is never altered'); END;
+
 CREATE TRIGGER touched_stay BEFORE UPDATE ON touched
 BEGIN SELECT RAISE(ABORT, 'a touched place is never altered'); END;
 
@@ -320,6 +328,10 @@ BEGIN SELECT RAISE(ABORT, 'only pruning deletes nodes'); END;
 CREATE TRIGGER policies_are_kept BEFORE DELETE ON policies
 WHEN NOT EXISTS (SELECT 1 FROM pruning)
 BEGIN SELECT RAISE(ABORT, 'only pruning deletes policies'); END;
+
+CREATE TRIGGER places_are_kept BEFORE DELETE ON places
+WHEN NOT EXISTS (SELECT 1 FROM pruning)
+BEGIN SELECT RAISE(ABORT, 'only pruning deletes places'); END;
 
 CREATE TRIGGER touched_are_kept BEFORE DELETE ON touched
 WHEN NOT EXISTS (SELECT 1 FROM pruning)
@@ -382,6 +394,11 @@ BEGIN SELECT RAISE(IGNORE); END;
 CREATE TRIGGER nodes_are_not_replaced BEFORE INSERT ON nodes
 WHEN EXISTS (SELECT 1 FROM nodes WHERE name = NEW.name)
     OR EXISTS (SELECT 1 FROM nodes WHERE number = NEW.number)
+BEGIN SELECT RAISE(IGNORE); END;
+
+CREATE TRIGGER places_are_not_replaced BEFORE INSERT ON places
+WHEN EXISTS (SELECT 1 FROM places WHERE path = NEW.path)
+    OR EXISTS (SELECT 1 FROM places WHERE number = NEW.number)
 BEGIN SELECT RAISE(IGNORE); END;
 
 CREATE TRIGGER policies_are_not_replaced BEFORE INSERT ON policies

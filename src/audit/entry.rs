@@ -76,16 +76,14 @@ pub(super) struct IntentRow {
 #[derive(Debug)]
 pub(super) struct CompletionRow {
     pub(super) id: ChangeId,
-    /// The id of the deployment, as it is stored; on a create only the completion knows.
-    pub(super) deployment_id: Option<String>,
+    /// The deployment, by its id as it is stored; on a create only the completion knows.
+    pub(super) deployment: Option<DeploymentKey>,
     pub(super) completion: Completion,
     /// The deployment that a create has made.
     pub(super) made: Option<DeploymentKey>,
     pub(super) after: Option<SnapshotRef>,
     pub(super) unkept: Unkept,
     /// Where the deployment changed, computed fields aside.
-    pub(super) paths: Vec<String>,
-    /// The same, for the index.
     pub(super) touched: Vec<Touched>,
     pub(super) redacted: Vec<String>,
 }
@@ -176,8 +174,8 @@ impl IntentRow {
             *id = redactor.deployment_id(id);
         }
         let filed = before.as_ref().map(|before| {
-            let deployment_id = intent.deployment_id.as_deref().unwrap_or_default();
-            match latest.find(deployment_id, &before.document) {
+            let deployment = intent.deployment();
+            match deployment.and_then(|deployment| latest.find(&deployment, &before.document)) {
                 Some(stored) => Ok(Some(SnapshotRef::Already(stored))),
                 None if is_kept => before.document.file(None).map(Some),
                 None => {
@@ -246,13 +244,11 @@ impl CompletionRow {
         let sets = &former.sets_computed;
         let places = after.map(|after| changed(asked, sets, before, &after)).unwrap_or_default();
         let touched = touched(&places);
-        let paths = places.into_iter().map(|place| place.path).collect();
         let redacted = redacted.into_paths();
         let made = completion.deployment_id.clone();
-        let upstream = &asked.upstream;
-        let made = made.map(|id| DeploymentKey { upstream: Arc::clone(upstream), id });
-        let (deployment_id, after) = (None, filed);
-        Self { id, deployment_id, completion, made, after, unkept, paths, touched, redacted }
+        let made = made.map(|id| DeploymentKey::new(&asked.upstream, id));
+        let (deployment, after) = (None, filed);
+        Self { id, deployment, completion, made, after, unkept, touched, redacted }
     }
 
     /// An end of which nothing but its outcome is known.
@@ -268,9 +264,9 @@ impl CompletionRow {
             after_violations: Vec::new(),
         };
         let (unkept, redacted) = (Unkept::default(), Vec::new());
-        let (paths, touched) = (Vec::new(), Vec::new());
-        let (deployment_id, made, after) = (None, None, None);
-        Self { id, deployment_id, completion, made, after, unkept, paths, touched, redacted }
+        let touched = Vec::new();
+        let (deployment, made, after) = (None, None, None);
+        Self { id, deployment, completion, made, after, unkept, touched, redacted }
     }
 
     /// This end reduced to what every table takes; `None` where it is that already.

@@ -14,6 +14,7 @@ pub use super::question::{ActorFilter, BodyTexts, DeploymentAt, DeploymentSummar
 use super::record::{Change, Event};
 use super::store::{Beside, Boxed, FindError, Reads, Unclear, find};
 use crate::clock::Timestamp;
+use crate::deployment::key::DeploymentKey;
 use crate::ids::{ChangeId, Hex, unhex};
 
 /// The most items of one page.
@@ -249,12 +250,12 @@ impl Reader {
     }
 
     /// The unclear changes of a deployment, the oldest first.
-    pub(super) async fn unclear(&self, deployment_id: &str) -> Result<Vec<Unclear>, Boxed> {
-        self.reads.unclear(deployment_id).await
+    pub(super) async fn unclear(&self, deployment: &DeploymentKey) -> Result<Vec<Unclear>, Boxed> {
+        self.reads.unclear(deployment).await
     }
 
     /// Deployments with unclear changes, at most `limit` of them, and how many each has.
-    pub(super) async fn unsettled(&self, limit: i64) -> Result<Vec<(String, i64)>, Boxed> {
+    pub(super) async fn unsettled(&self, limit: i64) -> Result<Vec<(DeploymentKey, i64)>, Boxed> {
         self.reads.unsettled(limit).await
     }
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::clock::Timestamp;
 use crate::deployment::diff::{Difference, Effect};
+use crate::deployment::key::DeploymentKey;
 use crate::deployment::patch::Patch;
 use crate::ids::{ChangeId, RequestId};
 use crate::key::Token;
@@ -172,6 +173,15 @@ pub struct Intent {
     pub bytes: usize,
     /// Whether the bodies are kept; else their sizes and digests are.
     pub is_kept: bool,
+}
+
+impl Intent {
+    /// The deployment that it is about; `None` on create.
+    #[must_use]
+    pub fn deployment(&self) -> Option<DeploymentKey> {
+        let id = self.deployment_id.as_deref()?;
+        Some(DeploymentKey::new(&self.upstream, id))
+    }
 }
 
 /// The record that is written when the call has ended.

@@ -12,6 +12,7 @@ use super::store::{Boxed, Unclear};
 use super::unsettled::{DEPLOYMENTS_MAX, Unsettled};
 use super::{Audit, Unavailable};
 use crate::deployment::diff::{self, Applied};
+use crate::deployment::key::DeploymentKey;
 use crate::deployment::patch::Patch;
 use crate::deployment::predict::predict;
 use crate::ids::ChangeId;
@@ -35,27 +36,28 @@ pub struct Look {
 impl Audit {
     /// Settles what is unsettled of that deployment by a snapshot of it. Costs nothing where
     /// there is nothing to settle. The deployment's turn must be held meanwhile.
-    pub async fn settle(&self, deployment_id: &str, snapshot: &Value, look: Look) {
-        if self.shared.unsettled.may_have(deployment_id) {
-            self.settle_as(deployment_id, snapshot, look, told).await;
+    pub async fn settle(&self, deployment: &DeploymentKey, snapshot: &Value, look: Look) {
+        if self.shared.unsettled.may_have(deployment) {
+            self.settle_as(deployment, snapshot, look, told).await;
         }
     }
 
     /// Settles as `told` tells of each unclear change, given it and the redacted snapshot.
     pub(super) async fn settle_as(
         &self,
-        deployment_id: &str,
+        deployment: &DeploymentKey,
         snapshot: &Value,
         look: Look,
         told: impl Fn(&Unclear, &Value) -> Applied + Send + 'static,
     ) {
-        let scope = Scope::Deployment(deployment_id.into());
+        let scope = Scope::Deployment(deployment.id.as_str().into());
         let redactor = self.shared.redaction.load().within(scope);
-        let stored_id = redactor.deployment_id(deployment_id);
-        let unclear = match self.shared.reader.unclear(&stored_id).await {
+        let stored = redactor.deployment_id(&deployment.id);
+        let stored = DeploymentKey::new(&deployment.upstream, stored);
+        let unclear = match self.shared.reader.unclear(&stored).await {
             Ok(unclear) => unclear,
             Err(error) => {
-                let deployment = &*stored_id;
+                let deployment = &*stored.id;
                 return tracing::warn!(deployment, error, "can't tell what is unsettled");
             }
         };
@@ -70,7 +72,7 @@ impl Audit {
             if let Err(error) = self.settle_one(&change, applied, look.by).await {
                 return tracing::warn!(change = %change.id, ?error, "a change stays unsettled");
             }
-            self.shared.unsettled.settled(deployment_id, 1);
+            self.shared.unsettled.settled(deployment, 1);
         }
     }
 
@@ -130,8 +132,8 @@ fn compare(
 pub(super) async fn unsettled(reader: &Reader) -> Result<Unsettled, Boxed> {
     let unsettled = Unsettled::default();
     let limit = i64::try_from(DEPLOYMENTS_MAX).unwrap_or(i64::MAX);
-    for (deployment_id, changes) in reader.unsettled(limit.saturating_add(1)).await? {
-        unsettled.add(&deployment_id, usize::try_from(changes).unwrap_or(usize::MAX));
+    for (deployment, changes) in reader.unsettled(limit.saturating_add(1)).await? {
+        unsettled.add(&deployment, usize::try_from(changes).unwrap_or(usize::MAX));
     }
     Ok(unsettled)
 }

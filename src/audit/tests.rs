@@ -15,6 +15,7 @@ use super::record::{Change, Client, Completion, Outcome, UpstreamAnswer};
 use super::store::Unclear;
 use super::*;
 use crate::clock::{ManualClock, Timestamp};
+use crate::deployment::key::DeploymentKey;
 use crate::deployment::patch::Patch;
 use crate::ids::{Fingerprint, RequestId};
 use crate::policy::{Actor, Decision, Policy};
@@ -56,6 +57,11 @@ impl World {
 /// The policy in force.
 fn policy() -> Arc<Policy> {
     Arc::new(Policy { digest: "p".to_owned(), text: "# none".to_owned(), rules: Vec::new() })
+}
+
+/// The key of a deployment.
+fn dep(id: &str) -> DeploymentKey {
+    DeploymentKey::new(&"main".into(), id)
 }
 
 fn intent(deployment_id: &str) -> Intent {

@@ -1,6 +1,5 @@
 //! Records of changes: written whole, or opened, with a ticket for the end.
 
-use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +13,7 @@ use super::record::{Completion, Intent, Outcome};
 use super::redact::Redactor;
 use super::store::Fault;
 use super::{Audit, Congestion, Unavailable};
+use crate::deployment::key::DeploymentKey;
 use crate::ids::ChangeId;
 use crate::offload;
 use crate::policy::evaluate::Findings;
@@ -27,7 +27,7 @@ pub struct Ticket {
     redactor: Arc<Redactor>,
     asked: Asked,
     change: ChangeId,
-    deployment_id: Option<String>,
+    deployment: Option<DeploymentKey>,
     /// How long its bodies are, in bytes.
     bytes: usize,
     /// The beginning of the change.
@@ -82,7 +82,7 @@ impl Audit {
             mpsc::error::TrySendError::Closed(_) => Congestion::Closed,
         })?;
         let (change, asked) = (intent.id, Asked::by(&intent));
-        let deployment_id = intent.deployment_id.clone();
+        let deployment = intent.deployment();
         let redactor = Arc::new(self.redactor_of(&intent));
         let (bytes, shared, by) = (intent.bytes, Arc::clone(&self.shared), Arc::clone(&redactor));
         let made = offload::run(bytes, move || IntentRow::of(intent, &by, &shared.latest));
@@ -92,7 +92,7 @@ impl Audit {
             redactor,
             asked,
             change,
-            deployment_id,
+            deployment,
             bytes,
             former,
             place: Some(place),
@@ -122,7 +122,8 @@ impl Ticket {
         let by = Arc::clone(&self.redactor);
         let made = move || CompletionRow::of(change, completion, &by, &asked, &former);
         let ending = offload::run(self.bytes, made).await;
-        self.deployment_id = self.deployment_id.take().or(created);
+        let created = created.map(|id| DeploymentKey::new(&self.asked.upstream, id));
+        self.deployment = self.deployment.take().or(created);
         let Some(answered) = self.hand_in(ending) else { return Finished::Deferred };
         match timeout(wait, answered).await {
             Ok(Ok(Ok(_written))) => Finished::Durable,
@@ -136,10 +137,13 @@ impl Ticket {
         mut ending: CompletionRow,
     ) -> Option<oneshot::Receiver<Result<Written, Fault>>> {
         let place = self.place.take()?;
-        let stored_id = self.deployment_id.as_deref().map(|id| self.redactor.scrub(id));
-        ending.deployment_id = stored_id.map(Cow::into_owned);
-        if let (Outcome::Unknown, Some(id)) = (ending.completion.outcome, &self.deployment_id) {
-            self.audit.shared.unsettled.add(id, 1);
+        ending.deployment = self.deployment.as_ref().map(|deployment| {
+            let id = self.redactor.scrub(&deployment.id);
+            DeploymentKey::new(&deployment.upstream, id)
+        });
+        if let (Outcome::Unknown, Some(deployment)) = (ending.completion.outcome, &self.deployment)
+        {
+            self.audit.shared.unsettled.add(deployment, 1);
         }
         let (answer, answered) = oneshot::channel();
         place.send(Queued { entry: Entry::Completion(Box::new(ending)), answer: Some(answer) });

@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::deployment::key::DeploymentKey;
+
 /// The most deployments that are remembered. Beyond, the log itself is asked every time.
 pub(super) const DEPLOYMENTS_MAX: usize = 10_000;
 
@@ -15,7 +17,7 @@ pub(super) struct Unsettled {
 
 #[derive(Debug, Default)]
 struct Known {
-    changes: HashMap<String, usize>,
+    changes: HashMap<DeploymentKey, usize>,
     beyond: bool,
 }
 
@@ -27,30 +29,30 @@ impl Unsettled {
     }
 
     /// Counts `changes` more unclear changes of a deployment.
-    pub(super) fn add(&self, deployment_id: &str, changes: usize) {
+    pub(super) fn add(&self, deployment: &DeploymentKey, changes: usize) {
         let mut known = self.known();
-        if let Some(count) = known.changes.get_mut(deployment_id) {
+        if let Some(count) = known.changes.get_mut(deployment) {
             *count += changes;
         } else if known.changes.len() < DEPLOYMENTS_MAX {
-            known.changes.insert(deployment_id.to_owned(), changes);
+            known.changes.insert(deployment.clone(), changes);
         } else {
             known.beyond = true;
         }
     }
 
     /// Whether there may be unclear changes of a deployment.
-    pub(super) fn may_have(&self, deployment_id: &str) -> bool {
+    pub(super) fn may_have(&self, deployment: &DeploymentKey) -> bool {
         let known = self.known();
-        known.beyond || known.changes.contains_key(deployment_id)
+        known.beyond || known.changes.contains_key(deployment)
     }
 
     /// Takes off `changes` that have been settled.
-    pub(super) fn settled(&self, deployment_id: &str, changes: usize) {
+    pub(super) fn settled(&self, deployment: &DeploymentKey, changes: usize) {
         let mut known = self.known();
-        if let Some(count) = known.changes.get_mut(deployment_id) {
+        if let Some(count) = known.changes.get_mut(deployment) {
             *count = count.saturating_sub(changes);
             if *count == 0 {
-                known.changes.remove(deployment_id);
+                known.changes.remove(deployment);
             }
         }
     }
@@ -64,16 +66,20 @@ impl Unsettled {
 mod tests {
     use super::*;
 
+    fn dep(id: &str) -> DeploymentKey {
+        DeploymentKey::new(&"main".into(), id)
+    }
+
     #[test]
     fn beyond_its_bound_every_deployment_may_have_some() {
         let unsettled = Unsettled::default();
-        (0..DEPLOYMENTS_MAX).for_each(|n| unsettled.add(&n.to_string(), 2));
-        unsettled.settled("7", 1);
-        assert!(unsettled.may_have("7"));
-        unsettled.settled("7", 1);
-        assert!(!unsettled.may_have("7"));
-        unsettled.add("x", 1);
-        unsettled.add("y", 1);
-        assert!(unsettled.may_have("7"));
+        (0..DEPLOYMENTS_MAX).for_each(|n| unsettled.add(&dep(&n.to_string()), 2));
+        unsettled.settled(&dep("7"), 1);
+        assert!(unsettled.may_have(&dep("7")));
+        unsettled.settled(&dep("7"), 1);
+        assert!(!unsettled.may_have(&dep("7")));
+        unsettled.add(&dep("x"), 1);
+        unsettled.add(&dep("y"), 1);
+        assert!(unsettled.may_have(&dep("7")));
     }
 }

@@ -26,6 +26,7 @@ use super::latest::Latest;
 use super::queue::{Ends, Queued, Queues, Tally};
 use super::store::{Fault, Lock, Writes};
 use crate::clock::Clock;
+use crate::deployment::key::DeploymentKey;
 use crate::net::thread::spawn;
 use crate::visible::chain;
 
@@ -236,8 +237,9 @@ impl Writer {
             Entry::Happening(event) => self.tally.drop_event(event),
             // It may have named a snapshot that is no longer there.
             Entry::Intent(opening) | Entry::Whole(opening, _) => {
-                let id = opening.intent.deployment_id.as_deref();
-                self.latest.forget(id.unwrap_or_default());
+                if let Some(deployment) = opening.intent.deployment() {
+                    self.latest.forget(&deployment);
+                }
             }
             Entry::Settling(..) => {}
         }
@@ -303,21 +305,22 @@ impl Writer {
 
 /// Remembers what an entry that is durable now shows of its deployment.
 fn remember(latest: &Latest, entry: &Entry, written: Written) {
-    let learn =
-        |deployment_id: Option<&str>, filed: Option<&SnapshotRef>, stored: Option<Stored>| {
-            if let (Some(id), Some(SnapshotRef::New(new)), Some(stored)) =
-                (deployment_id, filed, stored)
-            {
-                latest.learn(id, new.digest, stored);
-            }
-        };
+    let learn = |deployment: Option<&DeploymentKey>,
+                 filed: Option<&SnapshotRef>,
+                 stored: Option<Stored>| {
+        if let (Some(deployment), Some(SnapshotRef::New(new)), Some(stored)) =
+            (deployment, filed, stored)
+        {
+            latest.learn(deployment, new.digest, stored);
+        }
+    };
     match entry {
         Entry::Intent(opening) | Entry::Whole(opening, _) => {
-            let id = opening.intent.deployment_id.as_deref();
-            learn(id, opening.before.as_ref(), written.before);
+            let deployment = opening.intent.deployment();
+            learn(deployment.as_ref(), opening.before.as_ref(), written.before);
         }
         Entry::Completion(ending) => {
-            learn(ending.deployment_id.as_deref(), ending.after.as_ref(), written.after);
+            learn(ending.deployment.as_ref(), ending.after.as_ref(), written.after);
         }
         Entry::Settling(..) | Entry::Happening(_) => {}
     }

@@ -10,3 +10,11 @@ pub struct DeploymentKey {
     /// The id.
     pub id: String,
 }
+
+impl DeploymentKey {
+    /// The deployment that `upstream` knows by `id`.
+    #[must_use]
+    pub fn new(upstream: &Arc<str>, id: impl Into<String>) -> Self {
+        Self { upstream: Arc::clone(upstream), id: id.into() }
+    }
+}

@@ -111,9 +111,9 @@ pub(super) async fn read(
     if takes_none && bytes.is_empty() {
         return Ok(CallBody::Judged(Judged { patch: Arc::default(), bytes }));
     }
-    let scope = Scope::of_call(call.deployment_id.as_deref(), call.caller.actor.fingerprint);
+    let scope = Scope::of_call(call.deployment_id(), call.caller.actor.fingerprint);
     let (text, key) = (bytes.clone(), call.connection.gateway.key.clone());
-    let (provider, deployment_id) = (call.provider(), call.deployment_id.clone());
+    let (provider, deployment_id) = (call.provider(), call.deployment_id().map(str::to_owned));
     let depth_max = call.connection.live.config.limits.json_depth;
     let read = offload::run(bytes.len(), move || {
         let read = patch::parse(provider, &text, depth_max);

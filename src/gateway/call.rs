@@ -12,6 +12,7 @@ use super::identify::Caller;
 use super::refusal::Refusal;
 use super::seen::Seen;
 use crate::audit::record::{Client, Intent, RefusedBody};
+use crate::deployment::key::DeploymentKey;
 use crate::deployment::patch::Patch;
 use crate::ids::ChangeId;
 use crate::policy::evaluate::Findings;
@@ -28,7 +29,7 @@ pub(super) struct Call {
     pub(super) client: Client,
     pub(super) operation: Operation,
     /// `None` on create.
-    pub(super) deployment_id: Option<String>,
+    pub(super) deployment: Option<DeploymentKey>,
     pub(super) method: Method,
     pub(super) query: Option<String>,
     /// The client's header, made ready for upstream.
@@ -87,6 +88,11 @@ impl Call {
         self.connection.live.config.upstream.provider
     }
 
+    /// The id of the deployment; `None` on create.
+    pub(super) fn deployment_id(&self) -> Option<&str> {
+        self.deployment.as_ref().map(|deployment| deployment.id.as_str())
+    }
+
     /// Where upstream is, and how the client called the gateway.
     pub(super) fn ends(&self) -> Ends<'_> {
         self.connection.ends(&self.context)
@@ -107,7 +113,7 @@ impl Call {
     pub(super) fn route_path(&self) -> String {
         let provider = self.provider();
         let mut path = format!("{}/deployments", provider.base_path);
-        if let Some(id) = &self.deployment_id {
+        if let Some(id) = self.deployment_id() {
             path.push('/');
             path.push_str(id);
         }
@@ -133,7 +139,7 @@ impl Call {
             provider: self.provider(),
             operation: self.operation,
             method: self.method.clone(),
-            deployment_id: self.deployment_id.clone(),
+            deployment_id: self.deployment_id().map(str::to_owned),
             actor: self.caller.actor.clone(),
             token: self.caller.token.clone(),
             client: self.client.clone(),

@@ -18,6 +18,7 @@ use super::underway::Exchanges;
 use crate::audit::Audit;
 use crate::clock::{Clock, Moment, Timestamp};
 use crate::config::{AdminToken, Config};
+use crate::deployment::key::DeploymentKey;
 use crate::ids::RequestId;
 use crate::key::Key;
 use crate::policy::Policy;
@@ -198,7 +199,8 @@ impl ConnectionContext {
     /// Learns from upstream's answer to `GET /deployments/{id}` whether the caller may see it.
     pub(super) fn learn_shown(&self, caller: &Caller, deployment_id: &str, status: StatusCode) {
         let (token, now) = (caller.actor.fingerprint, self.gateway.clock.instant());
-        self.gateway.known.learn_shown(token, deployment_id, status, now);
+        let deployment = DeploymentKey::new(&self.live.config.upstream.name, deployment_id);
+        self.gateway.known.learn_shown(token, &deployment, status, now);
     }
 
     /// Where upstream is, and how the client called the gateway.

@@ -102,12 +102,12 @@ async fn lead(
     let finish_timeout = call.connection.live.config.audit.finish_timeout;
     let finished = ticket.finish(completion, finish_timeout).await;
 
-    if let (Outcome::Unknown, Some(id), Some(seen)) =
-        (forwarded.outcome, &call.deployment_id, &after)
+    if let (Outcome::Unknown, Some(deployment), Some(seen)) =
+        (forwarded.outcome, &call.deployment, &after)
     {
         let is_over = forwarded.result.as_ref().is_ok_and(Answer::surely_did_nothing);
         let look = Look { by: call.change, is_over };
-        call.connection.gateway.audit.settle(id, &seen.document, look).await;
+        call.connection.gateway.audit.settle(deployment, &seen.document, look).await;
     }
     tell(call, decided.decision, forwarded.outcome, finished, &compared);
     Ok(reply(call, forwarded.result, &decided, finished, compared.tag.as_deref()))
@@ -115,10 +115,10 @@ async fn lead(
 
 /// Waits for the deployment's turn.
 async fn take_turn(call: &Call) -> Result<Turn, NotForwarded> {
-    let Some(id) = &call.deployment_id else { return Ok(Turn::Create) };
+    let Some(deployment) = &call.deployment else { return Ok(Turn::Create) };
     let timeout = call.connection.live.config.limits.turn_timeout;
     let caller = call.caller.actor.fingerprint;
-    match call.connection.gateway.turns.take(id, caller, timeout).await {
+    match call.connection.gateway.turns.take(deployment, caller, timeout).await {
         Ok(turn) => Ok(Turn::Held(turn)),
         Err(TurnError::Crowded) => {
             Err(NotForwarded::no_turn("too many calls wait for this deployment"))
@@ -138,19 +138,19 @@ async fn see_before(
     seen_first: Option<Seen>,
     held: &mut MemoryShare,
 ) -> Result<Option<Seen>, NotForwarded> {
-    let Some(id) = &call.deployment_id else { return Ok(None) };
+    let Some(deployment) = &call.deployment else { return Ok(None) };
     let seen = if let Some(seen) = seen_first {
         // Its memory is held already.
         seen
     } else {
-        let seen = snapshot::read(call, id).await.map_err(NotForwarded::unseen)?;
+        let seen = snapshot::read(call, &deployment.id).await.map_err(NotForwarded::unseen)?;
         if !held.grow(seen.bytes + seen.parsed_bytes) {
             return Err(NotForwarded::no_room());
         }
         seen
     };
     let look = Look { by: call.change, is_over: false };
-    call.connection.gateway.audit.settle(id, &seen.document, look).await;
+    call.connection.gateway.audit.settle(deployment, &seen.document, look).await;
     Ok(Some(seen))
 }
 

@@ -35,13 +35,13 @@ async fn look_after(call: &Call, forwarded: &Forwarded) -> Option<Seen> {
     if let (Outcome::Applied, Ok(answer)) = (forwarded.outcome, &forwarded.result) {
         let shown = answer.deployment(&call.connection.live.config.limits).await;
         let shown = shown.filter(|shown| {
-            call.deployment_id.is_none() || id_of(&shown.document) == call.deployment_id.as_deref()
+            call.deployment.is_none() || id_of(&shown.document) == call.deployment_id()
         });
         if shown.is_some() {
             return shown;
         }
     }
-    let id = call.deployment_id.clone().or_else(|| created_id(call, forwarded))?;
+    let id = call.deployment_id().map(str::to_owned).or_else(|| created_id(call, forwarded))?;
     snapshot::read(call, &id).await.ok()
 }
 

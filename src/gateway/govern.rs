@@ -16,6 +16,7 @@ use super::memory::Holder;
 use super::refusal::Refusal;
 use super::response::Reply;
 use super::{ConnectionContext, RequestContext, exchange};
+use crate::deployment::key::DeploymentKey;
 use crate::ids::ChangeId;
 use crate::provider::Operation;
 
@@ -84,6 +85,7 @@ fn call(
     let client = identify::client(context.address, &head.headers);
     let if_match = head.headers.get_all(header::IF_MATCH).iter().cloned().collect();
     headers::toward_upstream(&mut head.headers, marks, head.version, &context.request_id);
+    let upstream = &connection.live.config.upstream.name;
     Call {
         connection: Arc::clone(connection),
         context: context.clone(),
@@ -91,7 +93,7 @@ fn call(
         caller,
         client,
         operation,
-        deployment_id,
+        deployment: deployment_id.map(|id| DeploymentKey::new(upstream, id)),
         method: head.method,
         query: head.uri.query().map(str::to_owned),
         headers: head.headers,

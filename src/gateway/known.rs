@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
+use crate::deployment::key::DeploymentKey;
 use crate::ids::Fingerprint;
 
 /// How long an answer of upstream's is remembered.
@@ -30,7 +31,7 @@ pub(super) struct KnownCallers {
 struct Seen {
     /// When upstream took each token last.
     taken: HashMap<Fingerprint, Instant>,
-    /// When upstream showed each caller a deployment last, by the hash of its id: a collision
+    /// When upstream showed each caller a deployment last, by the hash of its key: a collision
     /// costs a place in line.
     shown: HashMap<(Fingerprint, u64), Instant>,
 }
@@ -42,8 +43,13 @@ impl KnownCallers {
     }
 
     /// Whether upstream has taken the token lately and has shown it the deployment.
-    pub(super) fn is_shown(&self, token: Fingerprint, deployment_id: &str, now: Instant) -> bool {
-        let key = (token, self.hasher.hash_one(deployment_id));
+    pub(super) fn is_shown(
+        &self,
+        token: Fingerprint,
+        deployment: &DeploymentKey,
+        now: Instant,
+    ) -> bool {
+        let key = (token, self.hasher.hash_one(deployment));
         let seen = self.seen();
         seen.taken.get(&token).is_some_and(|at| is_recent(*at, now))
             && seen.shown.get(&key).is_some_and(|at| is_recent(*at, now))
@@ -66,11 +72,11 @@ impl KnownCallers {
     pub(super) fn learn_shown(
         &self,
         token: Fingerprint,
-        deployment_id: &str,
+        deployment: &DeploymentKey,
         status: StatusCode,
         now: Instant,
     ) {
-        let key = (token, self.hasher.hash_one(deployment_id));
+        let key = (token, self.hasher.hash_one(deployment));
         let mut seen = self.seen();
         if status.is_success() {
             remember(&mut seen.shown, key, now);
@@ -115,6 +121,10 @@ mod tests {
     use super::*;
     use crate::clock::{Clock, ManualClock, Timestamp};
 
+    fn dep(id: &str) -> DeploymentKey {
+        DeploymentKey::new(&"main".into(), id)
+    }
+
     fn token(n: u64) -> Fingerprint {
         Fingerprint::from_bytes(n.to_be_bytes())
     }
@@ -127,12 +137,12 @@ mod tests {
         assert!(!known.is_taken(token(1), clock.instant()));
         known.learn(token(1), StatusCode::NOT_FOUND, clock.instant());
         assert!(known.is_taken(token(1), clock.instant()));
-        assert!(!known.is_shown(token(1), "dep_1", clock.instant()));
-        known.learn_shown(token(1), "dep_1", StatusCode::OK, clock.instant());
-        assert!(known.is_shown(token(1), "dep_1", clock.instant()));
-        assert!(!known.is_shown(token(2), "dep_1", clock.instant()));
-        known.learn_shown(token(1), "dep_1", StatusCode::FORBIDDEN, clock.instant());
-        assert!(!known.is_shown(token(1), "dep_1", clock.instant()));
+        assert!(!known.is_shown(token(1), &dep("dep_1"), clock.instant()));
+        known.learn_shown(token(1), &dep("dep_1"), StatusCode::OK, clock.instant());
+        assert!(known.is_shown(token(1), &dep("dep_1"), clock.instant()));
+        assert!(!known.is_shown(token(2), &dep("dep_1"), clock.instant()));
+        known.learn_shown(token(1), &dep("dep_1"), StatusCode::FORBIDDEN, clock.instant());
+        assert!(!known.is_shown(token(1), &dep("dep_1"), clock.instant()));
         manual.advance(REMEMBERED_FOR);
         assert!(!known.is_taken(token(1), clock.instant()));
         known.learn(token(1), StatusCode::URI_TOO_LONG, clock.instant());
@@ -148,7 +158,7 @@ mod tests {
         let now = Clock::System.instant();
         for n in 0..2 * REMEMBERED_MAX as u64 {
             known.learn(token(n), StatusCode::OK, now);
-            known.learn_shown(token(7), &n.to_string(), StatusCode::OK, now);
+            known.learn_shown(token(7), &dep(&n.to_string()), StatusCode::OK, now);
         }
         assert!(known.seen().taken.len() <= REMEMBERED_MAX);
         assert!(known.seen().shown.len() <= REMEMBERED_MAX);

@@ -45,18 +45,18 @@ pub(super) async fn introduce(call: &Call) -> Result<Option<FirstLook>, NotKnown
     let gateway = &call.connection.gateway;
     let token = call.caller.actor.fingerprint;
     let now = call.context.instant;
-    let Some(id) = &call.deployment_id else {
+    let Some(deployment) = &call.deployment else {
         if !gateway.known.is_taken(token, now) {
             ask(call.asker()).await?;
         }
         return Ok(None);
     };
-    if gateway.known.is_shown(token, id, now) {
+    if gateway.known.is_shown(token, deployment, now) {
         return Ok(None);
     }
-    let watch = gateway.turns.watch(id);
+    let watch = gateway.turns.watch(deployment);
     let at = gateway.clock.instant();
-    let seen = snapshot::read(call, id).await;
+    let seen = snapshot::read(call, &deployment.id).await;
     match seen {
         Err(SnapshotError::Answered(answer)) if answer.status == StatusCode::UNAUTHORIZED => {
             Err(NotKnown::Refused(answer))

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use crate::deployment::key::DeploymentKey;
 use crate::ids::Fingerprint;
 
 /// The most calls that wait for one deployment's turn.
@@ -20,7 +21,7 @@ const WAITING_OF_ONE_MAX: usize = 32;
 /// Every deployment whose turn is held, waited for or watched. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Turns {
-    lines: Arc<Mutex<HashMap<String, WaitingLine>>>,
+    lines: Arc<Mutex<HashMap<DeploymentKey, WaitingLine>>>,
 }
 
 /// The calls that concern one deployment.
@@ -52,7 +53,7 @@ pub(super) enum Turn {
 #[derive(Debug)]
 pub(super) struct HeldTurn {
     turns: Turns,
-    deployment_id: String,
+    deployment: DeploymentKey,
     number: u64,
 }
 
@@ -60,7 +61,7 @@ pub(super) struct HeldTurn {
 #[derive(Debug)]
 pub(super) struct Watch {
     turns: Turns,
-    deployment_id: String,
+    deployment: DeploymentKey,
     /// The number of the next turn, where the line was at rest.
     next: Option<u64>,
 }
@@ -77,14 +78,14 @@ pub(super) enum TurnError {
 }
 
 impl Turns {
-    /// Waits at most `wait_max` for the turn of `deployment_id`.
+    /// Waits at most `wait_max` for the turn of `deployment`.
     pub(super) async fn take(
         &self,
-        deployment_id: &str,
+        deployment: &DeploymentKey,
         caller: Fingerprint,
         wait_max: Duration,
     ) -> Result<HeldTurn, TurnError> {
-        let mut handed_over = match self.line_up(deployment_id, caller)? {
+        let mut handed_over = match self.line_up(deployment, caller)? {
             LinedUp::First(turn) => return Ok(turn),
             LinedUp::Behind(handed_over) => handed_over,
         };
@@ -94,31 +95,31 @@ impl Turns {
         // It may have come just now. Closing makes sure that it does not come later.
         handed_over.close();
         let came = handed_over.try_recv().map_err(|_none| TurnError::Late);
-        self.forget_who_left(deployment_id);
+        self.forget_who_left(deployment);
         came
     }
 
-    /// Begins to watch the line of `deployment_id`.
-    pub(super) fn watch(&self, deployment_id: &str) -> Watch {
+    /// Begins to watch the line of `deployment`.
+    pub(super) fn watch(&self, deployment: &DeploymentKey) -> Watch {
         let mut lines = self.lines();
-        let line = lines.entry(deployment_id.to_owned()).or_default();
+        let line = lines.entry(deployment.clone()).or_default();
         line.watches += 1;
         let next = (!line.is_held).then_some(line.turns + 1);
-        Watch { turns: self.clone(), deployment_id: deployment_id.to_owned(), next }
+        Watch { turns: self.clone(), deployment: deployment.clone(), next }
     }
 
-    fn line_up(&self, deployment_id: &str, caller: Fingerprint) -> Result<LinedUp, TurnError> {
+    fn line_up(
+        &self,
+        deployment: &DeploymentKey,
+        caller: Fingerprint,
+    ) -> Result<LinedUp, TurnError> {
         let mut lines = self.lines();
-        let line = lines.entry(deployment_id.to_owned()).or_default();
+        let line = lines.entry(deployment.clone()).or_default();
         if !line.is_held {
             line.is_held = true;
             line.turns += 1;
             let (turns, number) = (self.clone(), line.turns);
-            return Ok(LinedUp::First(HeldTurn {
-                turns,
-                number,
-                deployment_id: deployment_id.to_owned(),
-            }));
+            return Ok(LinedUp::First(HeldTurn { turns, number, deployment: deployment.clone() }));
         }
         if line.waiting >= WAITING_MAX {
             return Err(TurnError::Crowded);
@@ -136,9 +137,9 @@ impl Turns {
     }
 
     /// Frees the places of calls that have given up.
-    fn forget_who_left(&self, deployment_id: &str) {
+    fn forget_who_left(&self, deployment: &DeploymentKey) {
         let mut lines = self.lines();
-        let Some(line) = lines.get_mut(deployment_id) else { return };
+        let Some(line) = lines.get_mut(deployment) else { return };
         for (_, calls) in &mut line.callers {
             calls.retain(|waiting| !waiting.is_closed());
         }
@@ -146,7 +147,7 @@ impl Turns {
         line.waiting = line.callers.iter().map(|(_, calls)| calls.len()).sum();
     }
 
-    fn lines(&self) -> MutexGuard<'_, HashMap<String, WaitingLine>> {
+    fn lines(&self) -> MutexGuard<'_, HashMap<DeploymentKey, WaitingLine>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -203,19 +204,18 @@ impl WaitingLine {
 impl Drop for HeldTurn {
     fn drop(&mut self) {
         let mut lines = self.turns.lines();
-        let Some(line) = lines.get_mut(&self.deployment_id) else { return };
+        let Some(line) = lines.get_mut(&self.deployment) else { return };
         let next = line.next();
         line.is_held = next.is_some();
         if let Some(next) = next {
             line.turns += 1;
             let (turns, number) = (self.turns.clone(), line.turns);
-            let turn =
-                HeldTurn { turns, number, deployment_id: std::mem::take(&mut self.deployment_id) };
+            let turn = HeldTurn { turns, number, deployment: self.deployment.clone() };
             drop(lines);
             // A call that has given up since gives its turn back here, by dropping it.
             drop(next.send(turn));
         } else if line.is_idle() {
-            lines.remove(&self.deployment_id);
+            lines.remove(&self.deployment);
         }
     }
 }
@@ -223,10 +223,10 @@ impl Drop for HeldTurn {
 impl Drop for Watch {
     fn drop(&mut self) {
         let mut lines = self.turns.lines();
-        if let Some(line) = lines.get_mut(&self.deployment_id) {
+        if let Some(line) = lines.get_mut(&self.deployment) {
             line.watches -= 1;
             if line.is_idle() {
-                lines.remove(&self.deployment_id);
+                lines.remove(&self.deployment);
             }
         }
     }
@@ -235,6 +235,10 @@ impl Drop for Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn dep(id: &str) -> DeploymentKey {
+        DeploymentKey::new(&"main".into(), id)
+    }
 
     fn caller(n: u8) -> Fingerprint {
         Fingerprint::from_bytes([n; 8])
@@ -246,10 +250,10 @@ mod tests {
     #[tokio::test]
     async fn a_line_is_bounded_and_leaves_nothing_behind() {
         let turns = Turns::default();
-        let first = turns.take("dep_1", caller(0), NOW).await.unwrap();
-        assert_eq!(turns.take("dep_1", caller(0), NOW).await.unwrap_err(), TurnError::Late);
-        assert!(turns.take("dep_2", caller(0), NOW).await.is_ok());
-        let line_up = |n: u8| turns.line_up("dep_1", caller(n));
+        let first = turns.take(&dep("dep_1"), caller(0), NOW).await.unwrap();
+        assert_eq!(turns.take(&dep("dep_1"), caller(0), NOW).await.unwrap_err(), TurnError::Late);
+        assert!(turns.take(&dep("dep_2"), caller(0), NOW).await.is_ok());
+        let line_up = |n: u8| turns.line_up(&dep("dep_1"), caller(n));
         let mut waiting = Vec::new();
         for n in 0..8 {
             waiting.extend((0..WAITING_OF_ONE_MAX).map(|_| line_up(n).ok().unwrap()));
@@ -268,15 +272,15 @@ mod tests {
     #[tokio::test]
     async fn callers_take_turns_whatever_the_number_of_their_calls() {
         let turns = Turns::default();
-        let held = turns.take("dep_1", caller(9), NOW).await.unwrap();
+        let held = turns.take(&dep("dep_1"), caller(9), NOW).await.unwrap();
         let (told, mut order) = tokio::sync::mpsc::unbounded_channel();
         for n in [1, 1, 1, 1, 2, 3, 2] {
             let (turns, told) = (turns.clone(), told.clone());
             let before = turns.clone();
-            let waiting = move || before.lines().get("dep_1").unwrap().waiting;
+            let waiting = move || before.lines().get(&dep("dep_1")).unwrap().waiting;
             let lined_up = waiting() + 1;
             tokio::spawn(async move {
-                let turn = turns.take("dep_1", caller(n), SOON).await.unwrap();
+                let turn = turns.take(&dep("dep_1"), caller(n), SOON).await.unwrap();
                 told.send(n).unwrap();
                 drop(turn);
             });
@@ -295,16 +299,19 @@ mod tests {
     #[tokio::test]
     async fn a_call_that_gives_up_frees_its_place() {
         let turns = Turns::default();
-        let held = turns.take("dep_1", caller(0), NOW).await.unwrap();
+        let held = turns.take(&dep("dep_1"), caller(0), NOW).await.unwrap();
         for _ in 0..3 * WAITING_OF_ONE_MAX {
-            assert_eq!(turns.take("dep_1", caller(1), NOW).await.unwrap_err(), TurnError::Late);
+            assert_eq!(
+                turns.take(&dep("dep_1"), caller(1), NOW).await.unwrap_err(),
+                TurnError::Late
+            );
         }
         // Some calls are dropped where they wait, as a task that is ended drops them.
         for _ in 0..WAITING_OF_ONE_MAX {
-            drop(turns.line_up("dep_1", caller(2)).ok().unwrap());
+            drop(turns.line_up(&dep("dep_1"), caller(2)).ok().unwrap());
         }
         let waits = turns.clone();
-        let next = tokio::spawn(async move { waits.take("dep_1", caller(3), SOON).await });
+        let next = tokio::spawn(async move { waits.take(&dep("dep_1"), caller(3), SOON).await });
         tokio::task::yield_now().await;
         drop(held);
         assert!(next.await.unwrap().is_ok());
@@ -314,11 +321,12 @@ mod tests {
     #[tokio::test]
     async fn a_watch_tells_whether_anybody_had_the_turn_meanwhile() {
         let turns = Turns::default();
-        let take = || turns.take("dep_1", caller(0), NOW);
-        let watch = turns.watch("dep_1");
+        let dep = dep("dep_1");
+        let take = || turns.take(&dep, caller(0), NOW);
+        let watch = turns.watch(&dep);
         let turn = take().await.unwrap();
         assert!(turn.follows(&watch));
-        let during = turns.watch("dep_1");
+        let during = turns.watch(&dep);
         drop(turn);
         let turn = take().await.unwrap();
         assert!(!turn.follows(&watch) && !turn.follows(&during));

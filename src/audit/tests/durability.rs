@@ -41,7 +41,7 @@ async fn what_a_crash_leaves_open_is_unknown_at_the_next_start() {
     let audit = world.start().await;
     let left = audit.reader().change(change).await.unwrap().unwrap();
     assert_eq!((left.outcome, left.upstream), (Outcome::Unknown, None));
-    assert!(audit.shared.unsettled.may_have("dep_1"));
+    assert!(audit.shared.unsettled.may_have(&dep("dep_1")));
     audit.close(LONG).await;
     let starts = events(audit.reader(), EventKind::Start).await;
     assert_eq!(starts[0].detail["unknown"], 1);
@@ -53,7 +53,7 @@ async fn a_dropped_ticket_ends_as_unknown() {
     let world = World::new();
     let audit = world.start().await;
     drop(audit.open(intent("dep_1")).await.unwrap());
-    assert!(audit.shared.unsettled.may_have("dep_1"));
+    assert!(audit.shared.unsettled.may_have(&dep("dep_1")));
     audit.close(LONG).await;
     let [left] = &changes(audit.reader(), &Filter::default()).await[..] else { panic!() };
     assert_eq!(left.outcome, Outcome::Unknown);

@@ -207,10 +207,10 @@ async fn unclear_changes_are_settled_once_by_a_later_snapshot() {
         told[all.iter().position(|id| *id == change.id).unwrap()]
     };
     let look = Look { by, is_over: true };
-    audit.settle("dep_other", &snapshot, look).await;
-    audit.settle_as("dep_1", &snapshot, look, tell).await;
-    assert!(!audit.shared.unsettled.may_have("dep_1"));
-    audit.settle("dep_1", &snapshot, look).await;
+    audit.settle(&dep("dep_other"), &snapshot, look).await;
+    audit.settle_as(&dep("dep_1"), &snapshot, look, tell).await;
+    assert!(!audit.shared.unsettled.may_have(&dep("dep_1")));
+    audit.settle(&dep("dep_1"), &snapshot, look).await;
     for (id, applied) in ids.iter().zip(told) {
         let change = audit.reader().change(*id).await.unwrap().unwrap();
         let settled = change.settled.unwrap();
@@ -220,7 +220,7 @@ async fn unclear_changes_are_settled_once_by_a_later_snapshot() {
     audit.close(LONG).await;
     assert_eq!(events(audit.reader(), EventKind::Settlement).await.len(), 3);
     let audit = world.start().await;
-    assert!(!audit.shared.unsettled.may_have("dep_1"));
+    assert!(!audit.shared.unsettled.may_have(&dep("dep_1")));
 }
 
 /// The whole way of an applied update.
@@ -257,8 +257,8 @@ async fn the_next_snapshot_tells_whether_an_unclear_change_was_applied() {
         let snapshot = json!({"type": "deployment", "id": deployment, "name": name, "token": "t"});
         // The end of a dropped ticket is written beside us: until it is, nothing is found.
         let look = Look { by: id, is_over: true };
-        while audit.shared.unsettled.may_have(deployment) {
-            audit.settle(deployment, &snapshot, look).await;
+        while audit.shared.unsettled.may_have(&dep(deployment)) {
+            audit.settle(&dep(deployment), &snapshot, look).await;
         }
         let settled = audit.reader().change(id).await.unwrap().unwrap().settled.unwrap();
         assert_eq!(settled.applied, Some(applied));

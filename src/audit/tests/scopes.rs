@@ -100,7 +100,7 @@ async fn a_change_with_a_forbidden_value_is_settled_like_any_other() {
     assert_eq!(ticket.finish(ended(Outcome::Unknown), LONG).await, Finished::Durable);
     let snapshot = json!({"id": "dep_1", "metadata": {"owner/x": "hunter2"}});
     let look = Look { by: ChangeId::new(Timestamp::from_millis(1_000_000)), is_over: false };
-    audit.settle("dep_1", &snapshot, look).await;
+    audit.settle(&dep("dep_1"), &snapshot, look).await;
     let change = audit.reader().change(change).await.unwrap().unwrap();
     assert_eq!(change.settled.unwrap().applied, Some(true));
     audit.close(LONG).await;

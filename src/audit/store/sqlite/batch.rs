@@ -19,6 +19,7 @@ pub(super) struct Batch<'e> {
     pub(super) upstreams: Vec<(&'e str, &'static str)>,
     pub(super) nodes: Vec<&'e str>,
     pub(super) policies: Vec<&'e Policy>,
+    pub(super) places: Vec<&'e str>,
     /// Upstreams and ids.
     pub(super) deployments: Vec<(&'e str, &'e str)>,
     pub(super) snapshots: Vec<(i64, &'e Snapshot)>,
@@ -51,6 +52,8 @@ pub(super) struct Names {
     nodes: HashSet<String>,
     /// By their digests.
     policies: HashSet<String>,
+    /// By their paths.
+    places: HashSet<String>,
 }
 
 impl<'e> Batch<'e> {
@@ -64,14 +67,14 @@ impl<'e> Batch<'e> {
             Entry::Whole(opening, ending) => {
                 let made = ending.completion.deployment_id.as_deref();
                 written.before = self.open(opening, made, next, names);
-                written.after = self.end(ending, next);
+                written.after = self.end(ending, next, names);
             }
             Entry::Completion(ending) => {
                 if let Some(made) = &ending.made {
                     self.name(&made.upstream, &made.id, names);
                     self.made.push((ending.id, made));
                 }
-                written.after = self.end(ending, next);
+                written.after = self.end(ending, next, names);
             }
             Entry::Settling(seq, settlement) => self.settlements.push((*seq, settlement)),
             Entry::Happening(event) => self.events.push(event),
@@ -109,8 +112,12 @@ impl<'e> Batch<'e> {
         before
     }
 
-    fn end(&mut self, ending: &'e CompletionRow, next: &mut i64) -> Option<Stored> {
+    fn end(&mut self, ending: &'e CompletionRow, next: &mut i64, names: &Names) -> Option<Stored> {
         let after = ending.after.as_ref().map(|filed| self.place(filed, next));
+        let paths = ending.touched.iter().map(|touched| touched.path.as_str());
+        for path in paths.filter(|path| !names.places.contains(*path)) {
+            self.places.push(path);
+        }
         self.touched.extend(ending.touched.iter().map(|touched| (ending.id, touched)));
         self.ends.push(End { ending, after: after.map(|after| after.number) });
         after
@@ -149,6 +156,10 @@ impl Names {
         for (upstream, id) in &batch.deployments {
             self.deployments.entry((*upstream).to_owned()).or_default().insert((*id).to_owned());
         }
+        if self.places.len() + batch.places.len() > NAMES_MAX {
+            self.places.clear();
+        }
+        self.places.extend(batch.places.iter().map(|path| (*path).to_owned()));
         let upstreams = batch.upstreams.iter();
         self.upstreams.extend(upstreams.map(|(name, provider)| ((*name).to_owned(), *provider)));
         self.nodes.extend(batch.nodes.iter().map(|name| (*name).to_owned()));

@@ -8,6 +8,9 @@ use crate::clock::Timestamp;
 use crate::policy::Decision;
 use crate::provider::Operation;
 
+/// The most places that a text is looked for in.
+const PLACES_MAX: i64 = 64;
+
 /// Adds what `filter` asks for to the conditions of a query over changes.
 pub(super) fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &Filter) {
     if let Some(id) = &filter.deployment_id {
@@ -90,13 +93,19 @@ fn push_search(query: &mut QueryBuilder<Sqlite>, like: &str, in_ids: bool) {
     for text in ids.into_iter().chain((!in_ids).then_some("c.user_agent")) {
         query.push(text).push(" LIKE ").push_bind(like.to_owned()).push(" ESCAPE '\\' OR ");
     }
-    let lists = [
-        ("json_each(c.violations) v", "json_extract(v.value, '$.message')"),
-        ("json_each(e.paths) p", "p.value"),
-    ];
-    for (list, text) in lists.into_iter().filter(|_list| !in_ids) {
-        query.push("EXISTS (SELECT 1 FROM ").push(list).push(" WHERE ").push(text);
-        query.push(" LIKE ").push_bind(like.to_owned()).push(" ESCAPE '\\') OR ");
+    if !in_ids {
+        query.push(
+            "EXISTS (SELECT 1 FROM json_each(c.violations) v \
+             WHERE json_extract(v.value, '$.message') LIKE ",
+        );
+        query.push_bind(like.to_owned()).push(" ESCAPE '\\') OR ");
+        // The newest of the places that fit: few do.
+        query.push(
+            "EXISTS (SELECT 1 FROM touched t WHERE t.seq = c.seq AND t.place IN \
+             (SELECT number FROM places WHERE path LIKE ",
+        );
+        query.push_bind(like.to_owned()).push(" ESCAPE '\\' ORDER BY number DESC LIMIT ");
+        query.push_bind(PLACES_MAX).push(")) OR ");
     }
     query.push("0)");
 }

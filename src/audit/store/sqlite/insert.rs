@@ -21,6 +21,8 @@ static POLICIES: LazyLock<Bulk> = LazyLock::new(|| name("policies (digest, text)
 
 static DEPLOYMENTS: LazyLock<Bulk> = LazyLock::new(|| name("deployments (upstream, id)", 2));
 
+static PLACES: LazyLock<Bulk> = LazyLock::new(|| name("places (path)", 1));
+
 /// A statement that adds names to their table, where they are not in it.
 fn name(into: &str, width: usize) -> Bulk {
     let values = if width == 1 { "column1" } else { "column1, column2" };
@@ -62,11 +64,10 @@ static CHANGES: LazyLock<Bulk> = LazyLock::new(|| {
 static ENDS: LazyLock<Bulk> = LazyLock::new(|| {
     Bulk::new(&Insert {
         into: "ends (seq, outcome, completed_at, forwarded, upstream_status, \
-            upstream_request_id, after, effect, paths, reason, redacted, unkept, \
-            after_violations)",
+            upstream_request_id, after, effect, reason, redacted, unkept, after_violations)",
         values: "c.seq, column2, column3, column4, column5, column6, column7, column8, column9, \
-            column10, column11, column12, column13",
-        width: 13,
+            column10, column11, column12",
+        width: 12,
         join: Some(("changes c", "c.id = column1")),
         conflict: "ON CONFLICT (seq) DO NOTHING",
     })
@@ -74,8 +75,8 @@ static ENDS: LazyLock<Bulk> = LazyLock::new(|| {
 
 static TOUCHED: LazyLock<Bulk> = LazyLock::new(|| {
     Bulk::new(&Insert {
-        into: "touched (path, seq, whole)",
-        values: "column2, c.seq, column3",
+        into: "touched (place, seq, whole)",
+        values: "(SELECT number FROM places WHERE path = column2), c.seq, column3",
         width: 3,
         join: Some(("changes c", "c.id = column1")),
         conflict: "ON CONFLICT DO NOTHING",
@@ -120,6 +121,7 @@ pub(super) async fn batch(
     POLICIES
         .write(connection, policies, |query, policy| pair(query, &policy.digest, &policy.text))
         .await?;
+    PLACES.write(connection, &batch.places, |query, path| Ok(query.bind(text(path)))).await?;
     let deployments = &batch.deployments;
     DEPLOYMENTS.write(connection, deployments, |query, key| pair(query, key.0, key.1)).await?;
     SNAPSHOTS
@@ -194,7 +196,6 @@ fn end(query: Query, end: &End<'_>) -> Result<Query, Error> {
         .bind(upstream.and_then(|answer| answer.request_id.as_deref()).map(text))
         .bind(end.after)
         .bind(completion.effect.as_ref().map(word_of))
-        .bind(list(&end.ending.paths)?)
         .bind(completion.reason.as_ref().map(json).transpose()?)
         .bind(list(&end.ending.redacted)?)
         .bind(unkept(&end.ending.unkept)?)

@@ -13,6 +13,9 @@ pub(super) const SEARCHED_MAX: i64 = 20_000;
 /// The most changes that an index names at once.
 const NAMED_MAX: i64 = 1_000;
 
+/// The number of a place, up to its path.
+const PLACE: &str = "(SELECT number FROM places WHERE path = ";
+
 /// Where the search for a page ends: the lowest place, unless all is searched.
 pub(super) async fn bottom(
     connection: &mut SqliteConnection,
@@ -78,13 +81,13 @@ impl<'f> Named<'f> {
             query.push(")");
             return query;
         };
-        query.push("SELECT * FROM (SELECT DISTINCT seq FROM touched WHERE path = ");
-        query.push_bind(cut(path).to_owned());
+        query.push("SELECT * FROM (SELECT DISTINCT seq FROM touched WHERE place = ").push(PLACE);
+        query.push_bind(cut(path).to_owned()).push(")");
         self.push_part(&mut query);
         query.push(")");
         for around in around(cut(path)) {
-            query.push(" UNION ALL SELECT * FROM (SELECT DISTINCT seq FROM touched WHERE path = ");
-            query.push_bind(around.to_owned()).push(" AND whole = 1");
+            query.push(" UNION ALL SELECT * FROM (SELECT DISTINCT seq FROM touched WHERE place = ");
+            query.push(PLACE).push_bind(around.to_owned()).push(") AND whole = 1");
             self.push_part(&mut query);
             query.push(")");
         }

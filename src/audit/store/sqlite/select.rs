@@ -15,6 +15,7 @@ use crate::audit::question::{DeploymentAt, DeploymentSummary};
 use crate::audit::record::{Change, Event};
 use crate::audit::store::Boxed;
 use crate::clock::Timestamp;
+use crate::deployment::key::DeploymentKey;
 use crate::deployment::predict::Omitted;
 use crate::ids::ChangeId;
 use crate::provider::Operation;
@@ -88,9 +89,10 @@ const UNCLEAR: &str = "SELECT c.seq, c.id, a.provider, c.operation, c.method, c.
             AND (k.outcome IS NULL OR k.outcome IN ('applied', 'unknown'))) AS overtaken \
     FROM unsettled u JOIN changes c ON c.seq = u.seq JOIN ends e ON e.seq = u.seq \
     JOIN upstreams a ON a.number = c.upstream \
-    WHERE u.deployment = (SELECT number FROM deployments WHERE id = ?) ORDER BY c.seq LIMIT ?";
+    WHERE u.deployment = (SELECT number FROM deployments WHERE id = ? AND upstream = ?) \
+    ORDER BY c.seq LIMIT ?";
 
-const UNSETTLED: &str = "SELECT d.id AS deployment_id, count(*) AS changes FROM unsettled u \
+const UNSETTLED: &str = "SELECT d.id AS deployment_id, d.upstream, count(*) AS changes FROM unsettled u \
     JOIN deployments d ON d.number = u.deployment GROUP BY u.deployment LIMIT ?";
 
 /// A few connections that only read.
@@ -258,9 +260,10 @@ impl Reads {
     /// The unclear changes of a deployment, the oldest first.
     pub(in crate::audit) async fn unclear(
         &self,
-        deployment_id: &str,
+        deployment: &DeploymentKey,
     ) -> Result<Vec<Unclear>, Boxed> {
-        let query = sqlx::query(UNCLEAR).bind(deployment_id).bind(UNCLEAR_MAX);
+        let query = sqlx::query(UNCLEAR).bind(&deployment.id).bind(&*deployment.upstream);
+        let query = query.bind(UNCLEAR_MAX);
         let mut asking = Asking::on(&self.calls).await?;
         let found = query.fetch_all(&mut *asking).await?;
         let mut documents = Documents::by(asking);
@@ -285,10 +288,12 @@ impl Reads {
     pub(in crate::audit) async fn unsettled(
         &self,
         limit: i64,
-    ) -> Result<Vec<(String, i64)>, Boxed> {
+    ) -> Result<Vec<(DeploymentKey, i64)>, Boxed> {
         let found = sqlx::query(UNSETTLED).bind(limit).fetch_all(&self.pool).await?;
         let count = |row: &SqliteRow| -> Result<_, Boxed> {
-            Ok((row.try_get("deployment_id")?, row.try_get("changes")?))
+            let upstream: String = row.try_get("upstream")?;
+            let id: String = row.try_get("deployment_id")?;
+            Ok((DeploymentKey { upstream: upstream.into(), id }, row.try_get("changes")?))
         };
         found.iter().map(count).collect()
     }

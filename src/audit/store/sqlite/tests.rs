@@ -64,7 +64,6 @@ fn whole(outcome: Outcome, paths: &[&str]) -> Entry {
     let place = |path: &&str| ChangedPlace { path: (*path).to_owned(), is_whole: false };
     let places: Vec<ChangedPlace> = paths.iter().map(place).collect();
     ending.touched = touched(&places);
-    ending.paths = places.into_iter().map(|place| place.path).collect();
     Entry::Whole(Box::new(opening), Box::new(ending))
 }
 
@@ -123,6 +122,7 @@ async fn the_tables_refuse_what_the_log_must_not_suffer() {
         ("UPDATE deployments SET id = 'x'", "keeps its number"),
         ("UPDATE policies SET text = 'x'", "never altered"),
         ("UPDATE touched SET whole = 1", "never altered"),
+        ("UPDATE places SET path = '/x'", "never altered"),
         ("UPDATE snapshots SET body = x'00'", "never altered"),
         ("UPDATE settlements SET applied = 1", "never altered"),
         ("UPDATE events SET at = 1", "never altered"),
@@ -169,6 +169,7 @@ async fn no_row_is_replaced() {
         (SELECT group_concat(number || id || upstream) FROM deployments) || \
         (SELECT group_concat(number || name || provider) FROM upstreams) || \
         (SELECT group_concat(number || name) FROM nodes) || \
+        (SELECT group_concat(number || path) FROM places) || \
         (SELECT group_concat(number || digest || text) FROM policies)";
     let mut connection = options(&database).connect().await.unwrap();
     let former: String = sqlx::query_scalar(stays).fetch_one(&mut connection).await.unwrap();
@@ -192,6 +193,8 @@ async fn no_row_is_replaced() {
         "upstreams SELECT 9, name, provider FROM upstreams",
         "nodes VALUES (1, 'x')",
         "nodes SELECT 9, name FROM nodes",
+        "places VALUES (1, '/x')",
+        "places SELECT 9, path FROM places",
         "policies VALUES (1, 'x', 'x')",
         "policies SELECT 9, digest, 'x' FROM policies",
     ];

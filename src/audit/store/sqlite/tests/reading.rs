@@ -1,5 +1,6 @@
 use super::*;
 use crate::audit::store::sqlite::searched::SEARCHED_MAX;
+use crate::deployment::key::DeploymentKey;
 
 /// A deployment that moves on, one place at a time, and now and then a whole new one.
 #[tokio::test]
@@ -106,7 +107,8 @@ async fn a_governed_call_asks_beside_every_operator() {
     let _store = filled(&database).await;
     let reads = Reads::of(&database);
     let _busy = reads.every_connection_of_operators().await;
-    let asked = tokio::time::timeout(Duration::from_secs(5), reads.unclear("dep_1"));
+    let deployment = DeploymentKey::new(&"main".into(), "dep_1");
+    let asked = tokio::time::timeout(Duration::from_secs(5), reads.unclear(&deployment));
     assert_eq!(asked.await.expect("an answer at once").unwrap().len(), 1);
 }
 
@@ -133,7 +135,8 @@ async fn many(database: &Path, rows: i64) {
          actor_fingerprint, client_ip, received_at, decision, request_id) \
          SELECT n, unhex(printf('%032x', n)), upstream, policy, node, operation, deployment, \
          actor_fingerprint, client_ip, received_at, decision, 'x' FROM n, changes WHERE seq = 1; \
-         INSERT INTO touched SELECT '/metadata/a', seq, 0 FROM changes WHERE seq >= 10"
+         INSERT INTO places VALUES (70, '/metadata/a'); \
+         INSERT INTO touched SELECT 70, seq, 0 FROM changes WHERE seq >= 10"
     );
     interfere(database, &copied).await.unwrap();
 }
