@@ -92,7 +92,8 @@ const UNCLEAR: &str = "SELECT c.seq, c.id, a.provider, c.operation, c.method, c.
     WHERE u.deployment = (SELECT number FROM deployments WHERE id = ? AND upstream = ?) \
     ORDER BY c.seq LIMIT ?";
 
-const UNSETTLED: &str = "SELECT d.id AS deployment_id, d.upstream, count(*) AS changes FROM unsettled u \
+const UNSETTLED: &str = "SELECT d.id AS deployment_id, d.upstream, count(*) AS changes \
+    FROM unsettled u \
     JOIN deployments d ON d.number = u.deployment GROUP BY u.deployment LIMIT ?";
 
 /// A few connections that only read.
