@@ -4,9 +4,10 @@ FROM rust:1-bookworm AS build
 WORKDIR /build
 
 # The dependencies alone, against empty sources: this layer holds until they change. A target that
-# Cargo.toml names, such as a [[bench]], needs an empty source here too.
+# a Cargo.toml names, such as a [[bench]], needs an empty source here too.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir src bench benches && touch src/lib.rs \
+COPY bench/Cargo.toml bench/
+RUN mkdir src benches && touch src/lib.rs \
     && for main in src bench; do echo 'fn main() {}' > $main/main.rs; done \
     && touch benches/micro.rs \
     && cargo build --release --locked --bin changegate \

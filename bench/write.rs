@@ -86,7 +86,7 @@ fn crowd(gateway: &Gateway, upstream: &Server, seconds: f64) -> anyhow::Result<C
 fn commits(gateway: &Gateway) -> anyhow::Result<f64> {
     let (_status, body) = Client::new(gateway.admin)?.ask("/metrics")?;
     let text = String::from_utf8_lossy(&body);
-    let line = text.lines().find_map(|line| line.strip_prefix("changegate_audit_commits "));
+    let line = text.lines().find_map(|line| line.strip_prefix("changegate_audit_commits_total "));
     line.and_then(|count| count.trim().parse().ok()).context("the metrics tell no commits")
 }
 

@@ -6,6 +6,7 @@ mod sink;
 use std::collections::HashSet;
 use std::io::{IsTerminal as _, stderr};
 use std::panic;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -84,15 +85,15 @@ pub struct Metrics {
     connections_refused: Counter,
     reloads: Family<ReloadLabels, Counter>,
     after_violations: Family<RuleLabels, Counter>,
-    log: LogGauges,
+    log: LogFigures,
 }
 
 /// The log's own counts, copied when the metrics are read.
 #[derive(Debug, Default)]
-struct LogGauges {
-    commits: Gauge,
-    rows: Gauge,
-    events_dropped: Gauge,
+struct LogFigures {
+    commits: Counter,
+    rows: Counter,
+    events_dropped: Counter,
     waiting: Gauge,
     open: Gauge,
     writable: Gauge,
@@ -180,11 +181,15 @@ impl Metrics {
             "Rules found broken after a change, though that was not predicted",
             after_violations.clone(),
         );
-        let log = LogGauges::default();
+        let log = LogFigures::default();
+        for (name, help, counter) in [
+            ("audit_commits", "Transactions that the log committed", &log.commits),
+            ("audit_rows", "Rows that the log committed", &log.rows),
+            ("audit_events_dropped", "Events that were not kept", &log.events_dropped),
+        ] {
+            registry.register(name, help, counter.clone());
+        }
         for (name, help, gauge) in [
-            ("audit_commits", "Transactions that the log committed since the start", &log.commits),
-            ("audit_rows", "Rows that the log committed since the start", &log.rows),
-            ("audit_events_dropped", "Events not kept since the start", &log.events_dropped),
             ("audit_waiting", "Records that wait for the next transaction", &log.waiting),
             ("audit_open", "Changes begun and not finished", &log.open),
             ("audit_writable", "1 where the log can be written, else 0", &log.writable),
@@ -278,10 +283,14 @@ impl Metrics {
     #[must_use]
     pub fn encode(&self, audit: &Audit) -> String {
         let counters = audit.counters();
-        for (gauge, count) in [
+        for (counter, count) in [
             (&self.log.commits, counters.commits),
             (&self.log.rows, counters.rows),
             (&self.log.events_dropped, counters.events_dropped),
+        ] {
+            counter.inner().store(count, Ordering::Relaxed);
+        }
+        for (gauge, count) in [
             (&self.log.waiting, counters.commands_waiting as u64),
             (&self.log.open, counters.changes_open as u64),
             (&self.log.writable, u64::from(audit.health() == Health::Writable)),
