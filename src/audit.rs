@@ -38,7 +38,7 @@ use self::queue::{Queued, Queues};
 use self::record::{Event, EventKind, Intent};
 use self::redact::{Redacted, Redaction, Redactor};
 pub use self::settle::Look;
-use self::store::{Boxed, Fault, Lock, LockError, Preparation, Writes};
+use self::store::{Boxed, Lock, LockError, Preparation, StoreError, Writes};
 pub use self::ticket::{Finished, Ticket};
 use self::unsettled::Unsettled;
 use crate::clock::{Clock, Timestamp};
@@ -360,8 +360,8 @@ impl From<Congestion> for Unavailable {
     }
 }
 
-impl From<Fault> for Unavailable {
-    fn from(fault: Fault) -> Self {
+impl From<StoreError> for Unavailable {
+    fn from(fault: StoreError) -> Self {
         Self { source: Some(fault.into()) }
     }
 }

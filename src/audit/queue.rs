@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::entry::{Entry, Written};
 use super::record::{Event, EventKind};
-use super::store::Fault;
+use super::store::StoreError;
 use super::{Counters, Health};
 use crate::clock::Timestamp;
 
@@ -32,7 +32,7 @@ const BUSY_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Queued {
     pub(super) entry: Entry,
-    pub(super) answer: Option<oneshot::Sender<Result<Written, Fault>>>,
+    pub(super) answer: Option<oneshot::Sender<Result<Written, StoreError>>>,
 }
 
 /// The callers' ends.
@@ -97,7 +97,7 @@ impl Queued {
     }
 
     /// Tells who waits, if anyone still does.
-    pub(super) fn tell(self, answer: Result<Written, Fault>) {
+    pub(super) fn tell(self, answer: Result<Written, StoreError>) {
         if let Some(waiting) = self.answer {
             let _gone = waiting.send(answer);
         }

@@ -11,7 +11,7 @@ use super::entry::{Asked, CompletionRow, Entry, Former, IntentRow, Written};
 use super::queue::Queued;
 use super::record::{Completion, Intent, Outcome};
 use super::redact::Redactor;
-use super::store::Fault;
+use super::store::StoreError;
 use super::{Audit, Congestion, Unavailable};
 use crate::deployment::key::DeploymentKey;
 use crate::ids::ChangeId;
@@ -135,7 +135,7 @@ impl Ticket {
     fn hand_in(
         &mut self,
         mut ending: CompletionRow,
-    ) -> Option<oneshot::Receiver<Result<Written, Fault>>> {
+    ) -> Option<oneshot::Receiver<Result<Written, StoreError>>> {
         let place = self.place.take()?;
         ending.deployment = self.deployment.as_ref().map(|deployment| {
             let id = self.redactor.scrub(&deployment.id);

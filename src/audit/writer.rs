@@ -24,7 +24,7 @@ use super::document::{SnapshotRef, Stored};
 use super::entry::{Entry, Written};
 use super::latest::Latest;
 use super::queue::{Ends, Queued, Queues, Tally};
-use super::store::{Fault, Lock, Writes};
+use super::store::{Lock, StoreError, Writes};
 use crate::clock::Clock;
 use crate::deployment::key::DeploymentKey;
 use crate::net::thread::spawn;
@@ -60,7 +60,7 @@ struct Writer {
     /// Endings that the store did not take: at most about [`BATCH_MAX`].
     kept: Vec<Queued>,
     /// Why the store does not count as writable.
-    fault: Option<Fault>,
+    fault: Option<StoreError>,
     /// Since when it has been found in order again.
     steady_since: Option<Instant>,
     /// Whether anything was committed since the last checkpoint.
@@ -79,7 +79,7 @@ struct Writer {
 /// waited for. It has a thread of its own: no
 /// one's question makes it wait, and each answer of SQLite's thread wakes this one and no other.
 pub(super) fn start(
-    (store, fault): (Writes, Option<Fault>),
+    (store, fault): (Writes, Option<StoreError>),
     lock: Lock,
     clock: Clock,
     latest: Arc<Latest>,
@@ -246,7 +246,7 @@ impl Writer {
     }
 
     /// After a batch has failed as a whole: endings are kept, the rest is told.
-    fn take_back(&mut self, queued: Queued, fault: &Fault) {
+    fn take_back(&mut self, queued: Queued, fault: &StoreError) {
         match &queued.entry {
             Entry::Completion(_) => self.kept.push(queued),
             Entry::Happening(event) => self.tally.drop_event(event),
@@ -292,7 +292,7 @@ impl Writer {
         }
     }
 
-    fn fail(&mut self, fault: Fault) {
+    fn fail(&mut self, fault: StoreError) {
         self.steady_since = None;
         let reason = chain(&fault);
         self.fault = Some(fault);

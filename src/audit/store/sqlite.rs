@@ -4,6 +4,7 @@ mod asking;
 mod batch;
 mod bulk;
 mod documents;
+mod error;
 mod filter;
 mod found;
 mod insert;
@@ -23,11 +24,14 @@ use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _, SqliteConnecti
 
 use self::batch::{Batch, Names};
 pub(in crate::audit) use self::documents::{Documents, parse};
+use self::error::{
+    ambiguous, damaged, may_pass, moved, of_statement, spares_connection, touches_file, unavailable,
+};
 pub(in crate::audit) use self::found::{Beside, FindError, Found, find};
 pub(in crate::audit) use self::select::{Reads, Unclear};
 use self::space::{WAL_BYTES_KEPT, WAL_PAGES_MAX};
 use super::lock::{FileId, file_id};
-use super::{Boxed, Fault, Lock};
+use super::{Boxed, Lock, StoreError};
 use crate::audit::entry::{Entry, Written};
 use crate::clock::Timestamp;
 use crate::key::KeyId;
@@ -66,7 +70,7 @@ pub(in crate::audit) struct Preparation {
 }
 
 /// The results of a batch's entries, one each.
-type Answers = Vec<Result<Written, Fault>>;
+type Answers = Vec<Result<Written, StoreError>>;
 
 impl Writes {
     /// Opens the database that `lock` is of and prepares it. Where that fails in a way that may
@@ -76,7 +80,7 @@ impl Writes {
         database: &Path,
         lock: &Lock,
         preparation: Preparation,
-    ) -> Result<(Self, Option<Fault>), Boxed> {
+    ) -> Result<(Self, Option<StoreError>), Boxed> {
         let mut store = Self {
             database: database.to_owned(),
             connection: None,
@@ -93,7 +97,7 @@ impl Writes {
                 store.connection = Some(connection);
                 Ok((store, None))
             }
-            Err(fault) if fault.may_pass() => Ok((store, Some(fault))),
+            Err(fault) if may_pass(&fault) => Ok((store, Some(fault))),
             Err(fault) => Err(fault.into()),
         }
     }
@@ -125,10 +129,13 @@ impl Writes {
 
     /// Writes `entries` in one transaction, with one commit. Where the tables refuse one of them,
     /// the others are written all the same: each has its own answer then.
-    pub(in crate::audit) async fn write(&mut self, entries: &[&Entry]) -> Result<Answers, Fault> {
+    pub(in crate::audit) async fn write(
+        &mut self,
+        entries: &[&Entry],
+    ) -> Result<Answers, StoreError> {
         let mut connection = self.ready().await?;
         let written = match self.transact(&mut connection, entries).await {
-            Err(Fault::Refused(_)) => self.transact_each(&mut connection, entries).await,
+            Err(StoreError::Refused(_)) => self.transact_each(&mut connection, entries).await,
             written => written,
         };
         self.keep(connection, written)
@@ -138,21 +145,21 @@ impl Writes {
         &mut self,
         connection: &mut SqliteConnection,
         entries: &[&Entry],
-    ) -> Result<Answers, Fault> {
+    ) -> Result<Answers, StoreError> {
         let (mut batch, mut next) = (Batch::default(), self.next);
         let answers = entries.iter().map(|entry| Ok(batch.add(entry, &mut next, &self.names)));
         let answers = answers.collect();
         let mut transaction = begin(connection).await?;
         if let Err(error) = insert::batch(&mut transaction, &batch).await {
-            let fault = Fault::of_statement(error);
+            let fault = of_statement(error);
             // Where a statement broke, SQLite may have rolled back by itself, and has nothing left
             // to roll back: the connection is given up, and what broke is what is told.
-            if fault.spares_connection() {
-                transaction.rollback().await.map_err(Fault::broken)?;
+            if spares_connection(&fault) {
+                transaction.rollback().await.map_err(unavailable)?;
             }
             return Err(fault);
         }
-        transaction.commit().await.map_err(Fault::unsure)?;
+        transaction.commit().await.map_err(ambiguous)?;
         self.next = next;
         self.names.learn(&batch);
         Ok(answers)
@@ -163,68 +170,68 @@ impl Writes {
         &mut self,
         connection: &mut SqliteConnection,
         entries: &[&Entry],
-    ) -> Result<Answers, Fault> {
+    ) -> Result<Answers, StoreError> {
         let mut transaction = begin(connection).await?;
         let (mut next, nothing) = (self.next, Names::default());
         let mut answers = Vec::with_capacity(entries.len());
         for entry in entries {
             let mut batch = Batch::default();
             let written = batch.add(entry, &mut next, &nothing);
-            let mut savepoint = transaction.begin().await.map_err(Fault::broken)?;
-            let done = insert::batch(&mut savepoint, &batch).await.map_err(Fault::of_statement);
+            let mut savepoint = transaction.begin().await.map_err(unavailable)?;
+            let done = insert::batch(&mut savepoint, &batch).await.map_err(of_statement);
             match &done {
-                Ok(()) => savepoint.commit().await.map_err(Fault::broken)?,
-                Err(Fault::Refused(_)) => savepoint.rollback().await.map_err(Fault::broken)?,
+                Ok(()) => savepoint.commit().await.map_err(unavailable)?,
+                Err(StoreError::Refused(_)) => savepoint.rollback().await.map_err(unavailable)?,
                 Err(fault) => return Err(fault.clone()),
             }
             answers.push(done.map(|()| written));
         }
-        transaction.commit().await.map_err(Fault::unsure)?;
+        transaction.commit().await.map_err(ambiguous)?;
         self.next = next;
         Ok(answers)
     }
 
     /// Finds out whether the file is still where others find it. This costs no sync.
-    pub(in crate::audit) fn look(&self) -> Result<(), Fault> {
+    pub(in crate::audit) fn look(&self) -> Result<(), StoreError> {
         let found = file_id(&self.database).ok();
-        if found == Some(self.file) { Ok(()) } else { Err(Fault::Moved) }
+        if found == Some(self.file) { Ok(()) } else { Err(moved()) }
     }
 
     /// Empties the write-ahead log and closes the database.
-    pub(in crate::audit) async fn close(mut self) -> Result<(), Fault> {
+    pub(in crate::audit) async fn close(mut self) -> Result<(), StoreError> {
         let Some(mut connection) = self.connection.take() else { return Ok(()) };
         let emptied = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection);
-        emptied.await.map_err(Fault::broken)?;
-        connection.close().await.map_err(Fault::broken)
+        emptied.await.map_err(unavailable)?;
+        connection.close().await.map_err(unavailable)
     }
 
     /// The connection, opened again where a fault has closed it. There is none while the file is
     /// not where others find it: SQLite would go on writing to one that was removed. Nor is one
     /// opened to another file in its place: changes that are open are not in there, and what the
     /// write-ahead log holds belongs to the former.
-    async fn ready(&mut self) -> Result<SqliteConnection, Fault> {
+    async fn ready(&mut self) -> Result<SqliteConnection, StoreError> {
         self.look()?;
         match self.connection.take() {
             Some(connection) => Ok(connection),
-            None => self.reopen().await.inspect_err(|fault| self.suspect |= fault.touches_file()),
+            None => self.reopen().await.inspect_err(|fault| self.suspect |= touches_file(fault)),
         }
     }
 
-    async fn reopen(&mut self) -> Result<SqliteConnection, Fault> {
-        let mut connection = options(&self.database).connect().await.map_err(Fault::broken)?;
+    async fn reopen(&mut self) -> Result<SqliteConnection, StoreError> {
+        let mut connection = options(&self.database).connect().await.map_err(unavailable)?;
         if self.suspect {
             let check = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut connection);
-            let verdict: String = check.await.map_err(Fault::broken)?;
+            let verdict: String = check.await.map_err(unavailable)?;
             if verdict != "ok" {
-                return Err(Fault::Damaged(verdict));
+                return Err(damaged(verdict));
             }
             self.suspect = false;
         }
         if let Some(preparation) = self.preparation {
-            self.prepare(&mut connection, preparation).await.map_err(Fault::broken)?;
+            self.prepare(&mut connection, preparation).await.map_err(unavailable)?;
         }
         // Never back: what was deleted meanwhile may still be remembered by its number.
-        let next = next_snapshot(&mut connection).await.map_err(Fault::broken)?;
+        let next = next_snapshot(&mut connection).await.map_err(unavailable)?;
         self.next = self.next.max(next);
         self.names = Names::default();
         Ok(connection)
@@ -236,10 +243,10 @@ impl Writes {
     fn keep<T>(
         &mut self,
         connection: SqliteConnection,
-        done: Result<T, Fault>,
-    ) -> Result<T, Fault> {
+        done: Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         match &done {
-            Err(fault) if !fault.spares_connection() => self.suspect |= fault.touches_file(),
+            Err(fault) if !spares_connection(fault) => self.suspect |= touches_file(fault),
             _trusted => self.connection = Some(connection),
         }
         done
@@ -248,8 +255,8 @@ impl Writes {
 
 async fn begin(
     connection: &mut SqliteConnection,
-) -> Result<sqlx::Transaction<'_, sqlx::Sqlite>, Fault> {
-    connection.begin_with("BEGIN IMMEDIATE").await.map_err(Fault::broken)
+) -> Result<sqlx::Transaction<'_, sqlx::Sqlite>, StoreError> {
+    connection.begin_with("BEGIN IMMEDIATE").await.map_err(unavailable)
 }
 
 async fn next_snapshot(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
@@ -269,20 +276,6 @@ fn of_another_version(error: MigrateError) -> sqlx::Error {
         ),
         error => error.into(),
     }
-}
-
-/// SQLite's primary result code, where the error is SQLite's.
-pub(super) fn primary_code(error: &sqlx::Error) -> Option<u32> {
-    if let sqlx::Error::Migrate(error) = error {
-        return match &**error {
-            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
-                primary_code(error)
-            }
-            _otherwise => None,
-        };
-    }
-    let code: u32 = error.as_database_error()?.code()?.parse().ok()?;
-    Some(code & 0xff)
 }
 
 /// `synchronous = FULL`: a commit has reached the disk before it is answered. With NORMAL a

@@ -6,7 +6,8 @@ use std::path::Path;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteLockingMode};
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
-use super::{BUSY_TIMEOUT, keys, primary_code};
+use super::error::primary_code;
+use super::{BUSY_TIMEOUT, keys};
 use crate::audit::store::Boxed;
 use crate::key::KeyId;
 

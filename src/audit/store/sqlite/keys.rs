@@ -4,7 +4,8 @@ use serde_json::json;
 use sqlx::SqliteConnection;
 
 use super::Writes;
-use crate::audit::store::Fault;
+use super::error::ambiguous;
+use crate::audit::store::StoreError;
 use crate::clock::Timestamp;
 use crate::key::KeyId;
 
@@ -46,9 +47,9 @@ impl Writes {
         former: Option<KeyId>,
         key: KeyId,
         now: Timestamp,
-    ) -> Result<i64, Fault> {
+    ) -> Result<i64, StoreError> {
         let mut connection = self.ready().await?;
-        let changed = change(&mut connection, former, key, now).await.map_err(Fault::unsure);
+        let changed = change(&mut connection, former, key, now).await.map_err(ambiguous);
         self.keep(connection, changed)
     }
 }

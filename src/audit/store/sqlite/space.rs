@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use sqlx::{Connection as _, Executor as _, SqliteConnection};
 
 use super::Writes;
-use crate::audit::store::Fault;
+use super::error::{ambiguous, unavailable};
+use crate::audit::store::StoreError;
 use crate::clock::Timestamp;
 
 /// The bytes of write-ahead log that stay on the disk.
@@ -30,24 +31,24 @@ const EMPTY_WAL: &str =
 impl Writes {
     /// Finds out whether a batch of records can be written, and gives back first what the
     /// write-ahead log takes.
-    pub(in crate::audit) async fn probe(&mut self, now: Timestamp) -> Result<(), Fault> {
+    pub(in crate::audit) async fn probe(&mut self, now: Timestamp) -> Result<(), StoreError> {
         let mut connection = self.ready().await?;
-        let written = try_out(&mut connection, now).await.map_err(Fault::unsure);
+        let written = try_out(&mut connection, now).await.map_err(ambiguous);
         self.keep(connection, written)
     }
 
     /// Moves what is committed from the write-ahead log into the database, as far as no reader
     /// stands in the way.
-    pub(in crate::audit) async fn checkpoint(&mut self) -> Result<(), Fault> {
+    pub(in crate::audit) async fn checkpoint(&mut self) -> Result<(), StoreError> {
         let mut connection = self.ready().await?;
         let moved = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&mut connection).await;
-        self.keep(connection, moved.map(drop).map_err(Fault::broken))?;
+        self.keep(connection, moved.map(drop).map_err(unavailable))?;
         if self.wal_bytes() > u64::from(WAL_BYTES_KEPT) { self.empty_wal().await } else { Ok(()) }
     }
 
     /// Cuts the write-ahead log where a large transaction, or one beside a reader, has let it grow
     /// far beyond what is kept.
-    pub(in crate::audit) async fn trim(&mut self) -> Result<(), Fault> {
+    pub(in crate::audit) async fn trim(&mut self) -> Result<(), StoreError> {
         let bytes = self.wal_bytes();
         if bytes <= 2 * u64::from(WAL_BYTES_KEPT) {
             self.trimmed_at = 0;
@@ -60,10 +61,10 @@ impl Writes {
         self.empty_wal().await
     }
 
-    async fn empty_wal(&mut self) -> Result<(), Fault> {
+    async fn empty_wal(&mut self) -> Result<(), StoreError> {
         let mut connection = self.ready().await?;
         let emptied = connection.execute(sqlx::raw_sql(EMPTY_WAL)).await;
-        self.keep(connection, emptied.map(drop).map_err(Fault::broken))
+        self.keep(connection, emptied.map(drop).map_err(unavailable))
     }
 
     /// How long the write-ahead log is.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::audit::store::sqlite::error::primary_code;
 
 #[tokio::test]
 async fn another_file_in_the_logs_place_is_left_alone() {
@@ -8,8 +9,8 @@ async fn another_file_in_the_logs_place_is_left_alone() {
     std::fs::rename(&database, &aside).unwrap();
     std::fs::write(&database, "another one").unwrap();
     for _ in 0..2 {
-        assert!(matches!(store.write(&[&event()]).await, Err(Fault::Moved)));
-        assert!(matches!(store.probe(NOW).await, Err(Fault::Moved)));
+        assert!(matches!(store.write(&[&event()]).await, Err(StoreError::Gone(_))));
+        assert!(matches!(store.probe(NOW).await, Err(StoreError::Gone(_))));
         // Not even where a fault has closed the connection.
         store.connection = None;
     }
@@ -43,7 +44,7 @@ async fn the_rows_beside_a_refused_one_are_written() {
     let entries = [event(), Entry::Settling(2, bad), event()];
     let entries: Vec<&Entry> = entries.iter().collect();
     let answers = store.write(&entries).await.unwrap();
-    assert!(matches!(answers[..], [Ok(_), Err(Fault::Refused(_)), Ok(_)]), "{answers:?}");
+    assert!(matches!(answers[..], [Ok(_), Err(StoreError::Refused(_)), Ok(_)]), "{answers:?}");
 }
 
 #[tokio::test]
@@ -67,8 +68,9 @@ async fn what_broke_is_told_where_sqlite_has_rolled_back_by_itself() {
     let noise: Vec<_> = (0..4_000).map(|n: u32| Document::of(&n.into()).digest.to_vec()).collect();
     large.before = Some(Document::of(&json!(noise)).file(None).unwrap());
     let large = Entry::Intent(Box::new(large));
-    let Err(Fault::Broken(error)) = store.write(&[&large]).await else { panic!() };
-    assert_eq!(primary_code(&error), Some(13), "{error}");
+    let Err(StoreError::Unavailable(error)) = store.write(&[&large]).await else { panic!() };
+    let code = error.downcast_ref().and_then(primary_code);
+    assert_eq!(code, Some(13), "{error}");
     assert!(store.write(&[&large]).await.unwrap()[0].is_ok(), "a new connection has room");
 }
 
@@ -104,7 +106,7 @@ async fn a_database_that_is_found_damaged_stays_suspect() {
     let mut damaged = former.clone();
     damaged[..16].fill(b'x');
     std::fs::write(&database, damaged).unwrap();
-    assert!(matches!(store.probe(NOW).await, Err(Fault::Broken(_))));
+    assert!(matches!(store.probe(NOW).await, Err(StoreError::Unavailable(_))));
     assert!(store.suspect);
     std::fs::write(&database, former).unwrap();
     store.probe(NOW).await.unwrap();
