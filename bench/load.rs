@@ -69,7 +69,7 @@ pub(crate) struct Plan {
 pub(crate) enum Call {
     /// A read that is none of the gateway's business
     Get,
-    /// A write of 1 KB that is no governed call
+    /// A write of 1 KB that is not a governed call
     Post,
     /// A small patch of one deployment after the other
     Update,

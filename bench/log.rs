@@ -124,7 +124,7 @@ fn rare(gateway: &Gateway) -> anyhow::Result<()> {
 pub(crate) fn ask(client: &mut Client, path: &str) -> anyhow::Result<Value> {
     let (status, body) = client.ask(path)?;
     ensure!(status == 200, "{path}: {status} {}", String::from_utf8_lossy(&body));
-    serde_json::from_slice(&body).with_context(|| format!("{path} is no JSON"))
+    serde_json::from_slice(&body).with_context(|| format!("{path} is not JSON"))
 }
 
 /// How long some answers took, in milliseconds.

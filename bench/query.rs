@@ -43,7 +43,7 @@ pub(crate) fn run(arguments: &Query) -> anyhow::Result<()> {
             table.row([name, format!("status {status}")]);
             continue;
         }
-        let answer: Value = serde_json::from_slice(&body).context("an answer is no JSON")?;
+        let answer: Value = serde_json::from_slice(&body).context("an answer is not JSON")?;
         let rows = answer.get("data").and_then(Value::as_array).map_or(1, Vec::len);
         let until = now() + ASKED_FOR;
         let asked = (0..TIMES).take_while(|_| now() < until).map(|_| path.clone());

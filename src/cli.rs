@@ -146,7 +146,7 @@ impl Environment {
             let name = name.into_string().ok().filter(|name| name.starts_with("CHANGEGATE_"))?;
             Some(match value.into_string() {
                 Ok(value) => Ok((name, value)),
-                Err(_) => Err(Failure::Usage(anyhow!("{name} is no UTF-8 text: set it anew"))),
+                Err(_) => Err(Failure::Usage(anyhow!("{name} is not UTF-8 text: set it anew"))),
             })
         });
         ours.collect::<Result<_, _>>().map(Self)

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
-/// Text that is no RFC 3339 time.
+/// Text that is not an RFC 3339 time.
 #[derive(Debug, thiserror::Error)]
 #[error("{text:?} is not an RFC 3339 time such as 2026-06-14T08:58:11Z")]
 pub struct BadTimestamp {

@@ -118,7 +118,7 @@ pub struct Upstream {
     pub connect_timeout: Duration,
     /// From the request's end to the answer's head (default 60 s).
     pub response_timeout: Duration,
-    /// Writes below `/deployments` that pass although they are no governed route.
+    /// Writes below `/deployments` that pass although they are not a governed route.
     pub allow_writes: Vec<AllowedWrite>,
 }
 

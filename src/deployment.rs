@@ -21,7 +21,7 @@ use crate::provider::Provider;
 /// A JSON object. Its members are kept sorted by name, so that equal objects print alike.
 pub type Object = Map<String, Value>;
 
-/// The id of the Deployment that `answer` is, or none where it is no Deployment: an object whose
+/// The id of the Deployment that `answer` is, or none where it is not a Deployment: an object whose
 /// `type` is `deployment` and whose `id` is a non-empty string.
 #[must_use]
 pub fn id_of(answer: &Value) -> Option<&str> {

@@ -13,7 +13,7 @@ const FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// A file's text.
 pub(crate) fn text(path: &Path) -> io::Result<String> {
-    let no_text = |_bytes| io::Error::new(io::ErrorKind::InvalidData, "it is no text in UTF-8");
+    let no_text = |_bytes| io::Error::new(io::ErrorKind::InvalidData, "it is not text in UTF-8");
     String::from_utf8(bytes(path)?).map_err(no_text)
 }
 

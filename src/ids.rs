@@ -28,7 +28,7 @@ pub struct RequestId(HeaderValue);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint([u8; 8]);
 
-/// Text that is no identifier of the wanted kind.
+/// Text that is not an identifier of the wanted kind.
 #[derive(Debug, thiserror::Error)]
 #[error("not {kind}")]
 pub struct BadId {

@@ -27,7 +27,7 @@ pub struct Provider {
     pub fields: &'static [Field],
     /// JSON Pointers (RFC 6901) of what the server changes by itself.
     pub computed: &'static [&'static str],
-    /// Fields that every Deployment is shown with: an answer that lacks one is no whole Deployment.
+    /// Fields that every Deployment is shown with: an answer that lacks one is not a whole one.
     pub always_shown: &'static [&'static str],
     /// Member names whose values are secrets wherever they stand in a body, as are those of names
     /// that end in one of them; without regard to case, `_`, `-`, a plural or a number behind it.

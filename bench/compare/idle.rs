@@ -74,7 +74,7 @@ pub(super) fn tokens(run: &mut Run<'_>) -> anyhow::Result<()> {
         ..Setup::new(run.stage.program, run.stage.upstream)
     };
     let gateway = setup.start(&folder)?;
-    // Pools and code are no tokens.
+    // Pools and code are not tokens.
     let warm = Plan { requests: Some(64), ..Plan::new(gateway.proxy, Call::Get, 0.0) };
     warm.run(Some(OTHER_CORE))?;
     let before = gateway.child.status_kb("VmRSS");

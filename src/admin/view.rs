@@ -114,7 +114,7 @@ pub(super) fn seen<T: Viewed>(record: T, role: Role) -> Seen<T> {
     if role >= Role::Auditor {
         return Seen::Whole(record);
     }
-    // What is no object, or can't be written, shows nothing.
+    // What is not an object, or can't be written, shows nothing.
     let members = match serde_json::to_value(&record) {
         Ok(Value::Object(members)) => members,
         _nothing => Map::new(),

@@ -55,7 +55,7 @@ pub(super) enum Entry {
     Whole(Box<IntentRow>, Box<CompletionRow>),
     /// The word of a snapshot on the change at this place. The first word counts.
     Settling(i64, Settlement),
-    /// Something that is no governed call.
+    /// Something that is not a governed call.
     Happening(Box<Event>),
 }
 

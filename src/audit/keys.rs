@@ -57,7 +57,7 @@ pub enum KeyError {
         /// The key that is on record.
         expected: KeyId,
     },
-    /// The database is no log.
+    /// The database is not a log.
     #[error(
         "{} is not an audit log, but the database of another program or no SQLite file: name \
          another file in audit.database",

@@ -67,7 +67,7 @@ pub enum QueryError {
     #[error("the cursor is not one that this API gave: start again without it")]
     BadCursor,
     /// There is no log.
-    #[error("there is no audit database at {database}: start the gateway once, or mend the path")]
+    #[error("there is no audit database at {database}: start the gateway once, or fix the path")]
     Missing {
         /// Where it was looked for.
         database: String,

@@ -298,7 +298,7 @@ pub struct Bodies {
     pub diff: Vec<Difference>,
 }
 
-/// Something worth recording that is no governed call.
+/// Something worth recording that is not a governed call.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Event {
     /// When.
@@ -322,7 +322,7 @@ pub enum EventKind {
     /// A write to another resource: `method, path, status, request_bytes, response_bytes,
     /// duration_ms`.
     OtherWrite,
-    /// A write below `/deployments` that is no governed call and was refused: `method, path,
+    /// A write below `/deployments` that is not a governed call and was refused: `method, path,
     /// status, message`.
     RefusedWrite,
     /// How many calls were answered 401 or 429 in a minute: `since, until, count`, and in

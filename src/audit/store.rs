@@ -1,5 +1,5 @@
-//! Where the log lies. Only what is below here speaks SQL, and only a kind of store's own room names
-//! its driver.
+//! Where the log lies. Only what is below here speaks SQL, and only the room of a kind of store
+//! names its driver.
 
 mod lock;
 mod sqlite;

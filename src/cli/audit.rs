@@ -70,7 +70,7 @@ pub struct ListArgs {
     /// Include what was sent, the deployment before and after, and the difference.
     #[arg(long)]
     full: bool,
-    /// List what is no governed call instead: other writes, reloads, settlements.
+    /// List what is not a governed call instead: other writes, reloads, settlements.
     #[arg(long, conflicts_with_all = [
         "deployment_id", "actor", "team", "operation", "decision", "outcome", "rule", "path",
         "request_id", "q", "full",

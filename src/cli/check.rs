@@ -61,7 +61,7 @@ fn key_warning(path: &Path, config: &Config) -> Result<Option<Complaint>, Failur
 pub(super) fn invalid(path: &Path, complaints: &[Complaint]) -> Failure {
     let errors = complaints.iter().filter(|complaint| !complaint.warning).count();
     let errors = counted(errors, "error");
-    Failure::Usage(anyhow!("{} is not valid: mend the {errors} named above", path.display()))
+    Failure::Usage(anyhow!("{} is not valid: fix the {errors} named above", path.display()))
 }
 
 fn as_json(complaint: &Complaint) -> serde_json::Value {
@@ -104,12 +104,12 @@ mod tests {
             file: "c.toml".into(),
             line,
             warning,
-            message: "mend it".to_owned(),
+            message: "fix it".to_owned(),
         };
-        assert_eq!(complaint(Some(3), false).to_string(), "c.toml:3: error: mend it");
-        assert_eq!(complaint(None, true).to_string(), "c.toml: warning: mend it");
+        assert_eq!(complaint(Some(3), false).to_string(), "c.toml:3: error: fix it");
+        assert_eq!(complaint(None, true).to_string(), "c.toml: warning: fix it");
         let expected = json!(
-            {"file": "c.toml", "line": 3, "severity": "error", "message": "mend it"}
+            {"file": "c.toml", "line": 3, "severity": "error", "message": "fix it"}
         );
         assert_eq!(as_json(&complaint(Some(3), false)), expected);
         assert_eq!(as_json(&complaint(None, true))["line"], serde_json::Value::Null);

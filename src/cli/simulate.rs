@@ -19,7 +19,7 @@ Faults: KIND[=VALUE][:TIMES][@[METHOD][/PATH-PART]]
   reset-before     reset the connection in place of carrying the call out
   reset-after      carry the call out, then reset the connection
   half-answer      carry the call out, then break off halfway through the answer
-  garbage          carry the call out, then answer with what is no JSON
+  garbage          carry the call out, then answer with what is not JSON
   slow-answer=MS   carry the call out, then send the answer in pieces, MS apart
 TIMES is how many calls it befalls (left out: every call), METHOD and PATH-PART which ones:
   --fault reset-after:3   --fault status=503:2@POST/deployments/   --fault delay=200@GET

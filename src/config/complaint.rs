@@ -75,7 +75,7 @@ impl Complaints {
         if !more.is_empty() {
             // What forbids the configuration is not lost among what only warns.
             let warning = more.iter().all(|complaint| complaint.warning);
-            let message = format!("and {} more like these: mend them first", more.len());
+            let message = format!("and {} more like these: fix them first", more.len());
             self.found.push(Complaint { file: self.file, line: None, warning, message });
         }
         self.found

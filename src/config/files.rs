@@ -14,7 +14,7 @@ use crate::clock::Timestamp;
 use crate::file;
 use crate::key::{Key, KeyError};
 
-/// Which half of a certificate and its key is at fault, and how to mend it.
+/// Which half of a certificate and its key is at fault, and how to fix it.
 #[derive(Debug)]
 pub(super) enum BadPair {
     Cert(String),

@@ -95,7 +95,7 @@ pub(super) fn hidden(path: &str) -> bool {
 }
 
 /// The text to write in place of the unknown key `name` of `section` (empty at the top).
-pub(super) fn mend(section: &str, name: &str) -> String {
+pub(super) fn fix(section: &str, name: &str) -> String {
     let siblings = siblings(section);
     let near = siblings
         .iter()

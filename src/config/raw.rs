@@ -48,7 +48,7 @@ pub(super) struct Typed {
 }
 
 impl Typed {
-    /// Reads the file's text and lays the environment over it. Where the text is no TOML, that
+    /// Reads the file's text and lays the environment over it. Where the text is not TOML, that
     /// alone is complained of: what follows from a broken line is noise.
     pub(super) fn read(
         text: &str,
@@ -149,7 +149,7 @@ impl Typed {
             let place = Location::Variable(name.as_str().into());
             let Some(path) = path_of(name) else {
                 let message = "no configuration key has this name, so it does nothing: \
-                    mend its name or unset it";
+                    fix its name or unset it";
                 complaints.warn(&place, message);
                 continue;
             };
@@ -291,8 +291,8 @@ fn not_yet(path: &str) -> bool {
 
 fn unknown(section: &str, name: &str, place: &Location, complaints: &mut Complaints) {
     let path = join(section, name).replace("[]", "");
-    let mend = keys::mend(section, name);
-    complaints.error(place, &format!("unknown key `{}`: {mend}", path.escape_debug()));
+    let fix = keys::fix(section, name);
+    complaints.error(place, &format!("unknown key `{}`: {fix}", path.escape_debug()));
 }
 
 /// Complains of unknown fields in an array of tables.

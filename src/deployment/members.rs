@@ -14,7 +14,7 @@ use super::pointer::{find, unescaped};
 pub struct Members<'a>(BTreeMap<&'a str, Cow<'a, Value>>);
 
 impl<'a> Members<'a> {
-    /// The members of `document`; `None` where it is no object.
+    /// The members of `document`; `None` where it is not an object.
     #[must_use]
     pub fn of(document: &'a Value) -> Self {
         let members = document.as_object().into_iter().flatten();

@@ -64,11 +64,11 @@ pub struct PatchError {
 /// character in any key, `metadata` an object where it is given, no member that some servers would
 /// take for one of the provider's fields and others not.
 ///
-/// An empty body is refused like any other text that is no object: where a call needs no body,
+/// An empty body is refused like any other text that is not an object: where a call needs no body,
 /// its absence is [`Patch::default`].
 pub fn parse(provider: &Provider, body: &[u8], depth_max: usize) -> Result<Patch, PatchError> {
     let Value::Object(object) = read(body, Reader::new(depth_max, VALUES_MAX, Keys::Sane))? else {
-        return Err(PatchError::whole("the body is no JSON object: send exactly one"));
+        return Err(PatchError::whole("the body is not a JSON object: send exactly one"));
     };
     if object.len() > MEMBERS_MAX {
         let message = format!("the body has more than {MEMBERS_MAX} members: send fewer");
@@ -110,11 +110,11 @@ fn misleading(provider: &Provider, name: &str) -> Option<PatchError> {
     let message = if is_whole && METHOD_MEMBERS.contains(&start.as_str()) {
         format!("`{shown}` would make this another method: remove it")
     } else if is_whole && is_field(&start) {
-        format!("`{shown}` is no field, but some servers take it for one: write `{start}`")
+        format!("`{shown}` is not a field, but some servers take it for one: write `{start}`")
     } else if root.len() < start.len() && is_field(root) {
         format!(
-            "`{shown}` is no field, but some servers take it for a place in one: write it inside \
-             `{root}`"
+            "`{shown}` is not a field, but some servers take it for a place in one: write it \
+             inside `{root}`"
         )
     } else {
         return None;
@@ -129,12 +129,12 @@ fn root_of(name: &str) -> &str {
     name.split(is_joint).find(|word| !word.is_empty()).unwrap_or_default()
 }
 
-/// Complains of metadata that is no object, or has more or longer keys than can be judged.
+/// Complains of metadata that is not an object, or has more or longer keys than can be judged.
 fn check_metadata(metadata: &Value) -> Result<(), PatchError> {
     let complain = |message| Err(PatchError { message, param: Some("metadata".into()) });
     if !metadata.is_object() {
         return complain(
-            "`metadata` is no object: send an object, with null at keys to delete".to_owned(),
+            "`metadata` is not an object: send an object, with null at keys to delete".to_owned(),
         );
     }
     if keys_in(metadata) > METADATA_KEYS_MAX {
@@ -236,7 +236,7 @@ fn malformed(error: &serde_json::Error) -> PatchError {
     let (line, column) = (error.line(), error.column());
     PatchError::whole(format!(
         "the body is not strict JSON at line {line}, column {column} ({reason}): \
-         mend it by RFC 8259"
+         fix it by RFC 8259"
     ))
 }
 

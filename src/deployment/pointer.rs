@@ -65,7 +65,7 @@ pub(crate) fn keys(pointer: &str) -> impl Iterator<Item = Cow<'_, str>> {
     pointer.split('/').skip(1).map(unescaped)
 }
 
-/// The same; `None` where it is no pointer.
+/// The same; `None` where it is not a pointer.
 fn keys_of(pointer: &str) -> Option<impl Iterator<Item = Cow<'_, str>>> {
     let is_pointer = pointer.is_empty() || pointer.starts_with('/');
     is_pointer.then(|| keys(pointer))

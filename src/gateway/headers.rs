@@ -161,7 +161,7 @@ fn parse_host(value: &HeaderValue) -> Result<Authority, Refusal> {
     let authority = Authority::try_from(value.as_bytes()).ok();
     authority
         .filter(|authority| !authority.as_str().contains('@'))
-        .ok_or_else(|| Refusal::form("the Host header is no host: send host or host:port"))
+        .ok_or_else(|| Refusal::form("the Host header is not a host: send host or host:port"))
 }
 
 fn accept_expectation(headers: &HeaderMap) -> Result<(), Refusal> {

@@ -95,7 +95,7 @@ fn not_governed(target: Target<'_>, below: Option<&[&str]>) -> Refusal {
     let method = target.method;
     let Some(below) = below else {
         return Refusal::permission(format!(
-            "{method} here is no governed deployment operation, and upstream.allow_writes only \
+            "{method} here is not a governed deployment operation, and upstream.allow_writes only \
              names paths below the provider's base"
         ));
     };
@@ -105,7 +105,7 @@ fn not_governed(target: Target<'_>, below: Option<&[&str]>) -> Refusal {
     });
     let path: Vec<&str> = named.collect();
     Refusal::permission(format!(
-        "{method} here is no governed deployment operation: an operator can let it pass with \
+        "{method} here is not a governed deployment operation: an operator can let it pass with \
          \"{method} /{}\" in upstream.allow_writes",
         path.join("/")
     ))

@@ -186,7 +186,7 @@ fn fit(mut violation: Violation) -> Violation {
     while violation.path.len() > PATH_BYTES_MAX {
         let around = violation.path.rfind('/').unwrap_or(0);
         violation.path.truncate(around);
-        // It is no value of the place around, and could no longer be told to be secret.
+        // It is not a value of the place around, and could no longer be told to be secret.
         violation.actual = None;
     }
     violation.actual = violation.actual.and_then(bounded);

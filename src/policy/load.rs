@@ -34,7 +34,7 @@ pub fn load(text: &str) -> Result<Policy, Vec<LoadError>> {
     let mut reading = Reading { text, errors: Vec::new() };
     let (file, broken) = DeTable::parse_recoverable(text);
     for error in broken {
-        let hint = format!("no valid TOML ({}): mend it", error.message());
+        let hint = format!("not valid TOML ({}): fix it", error.message());
         reading.complain(error.span().map(|span| span.start), hint);
     }
     let digest = Hex(&Sha256::digest(text)).to_string();
@@ -67,7 +67,7 @@ impl Reading<'_> {
                 }
                 ("metadata", DeValue::Table(table)) => policy.rules.push(self.metadata(table)),
                 (known @ ("timezones" | "metadata"), _) => {
-                    self.complain(start, format!("`{known}` is no table: write [{known}]"));
+                    self.complain(start, format!("`{known}` is not a table: write [{known}]"));
                 }
                 ("rule", _) => self.complain(
                     start,
@@ -150,7 +150,7 @@ impl Reading<'_> {
                 Some(right) => format!("write \"{right}\""),
                 None => "use a name from the IANA time zone database".to_owned(),
             };
-            self.complain(*start, format!("`{shown}` is no IANA time zone: {fix}"));
+            self.complain(*start, format!("`{shown}` is not an IANA time zone: {fix}"));
         }
         listed.into_iter().map(|(_, zone)| zone).collect()
     }
@@ -199,7 +199,7 @@ impl Reading<'_> {
     /// A list of texts, each with where it starts.
     fn strings(&mut self, name: &str, value: &Entry<'_>) -> Vec<(usize, String)> {
         let Some(list) = value.get_ref().as_array() else {
-            let fix = format!("`{name}` is no list: write a list of strings");
+            let fix = format!("`{name}` is not a list: write a list of strings");
             self.complain(value.span().start, fix);
             return Vec::new();
         };
@@ -291,15 +291,15 @@ mod tests {
             errors.iter().map(|error| (error.line.unwrap(), error.message.as_str())).collect();
         let expected = [
             (1, "`colour` is unknown here"),
-            (4, "`asia/shanghai` is no IANA time zone: write \"Asia/Shanghai\""),
+            (4, "`asia/shanghai` is not an IANA time zone: write \"Asia/Shanghai\""),
             (5, "`allowed` wants a string"),
-            (5, "`Mars/Phobos` is no IANA time zone: use a name"),
+            (5, "`Mars/Phobos` is not an IANA time zone: use a name"),
             (6, "enforcement \"approve\" is not supported by this version yet: use \"deny\""),
             (7, "`zone` is unknown here: `allowed` and `enforcement` are known"),
             (9, "the pattern is empty"),
             (9, "the pattern holds a control character"),
-            (10, "`protected_keys` is no list"),
-            (11, "the pattern is no regular expression"),
+            (10, "`protected_keys` is not a list"),
+            (11, "the pattern is not a regular expression"),
             (12, "`enforcement` is unknown: use \"deny\", \"warn\" or \"audit\""),
             (13, "rules in CEL are not supported by this version yet: remove the rule"),
         ];
@@ -314,14 +314,14 @@ mod tests {
     fn a_zone_list_must_be_there_and_hold_a_zone() {
         assert_eq!(load("[timezones]\n").unwrap_err()[0].line, Some(1));
         assert!(load("timezones.allowed = []").unwrap_err()[0].message.contains("is empty"));
-        assert!(load("timezones = 1").unwrap_err()[0].message.contains("no table"));
+        assert!(load("timezones = 1").unwrap_err()[0].message.contains("not a table"));
     }
 
     #[test]
     fn broken_toml_is_told_with_its_line() {
         let errors = load("\n[timezones\nallowed = ['UTC']").unwrap_err();
         assert_eq!(errors[0].line, Some(2));
-        assert!(errors[0].message.starts_with("no valid TOML ("), "{errors:?}");
+        assert!(errors[0].message.starts_with("not valid TOML ("), "{errors:?}");
         assert!(load("[metadata]\n[metadata]\n").is_err());
     }
 

@@ -80,7 +80,7 @@ pub(super) struct ControlFrameBudget {
 pub(super) enum Noise {
     #[error("the client sends more control frames than it has use for")]
     Flood,
-    #[error("the client's first frame is no SETTINGS")]
+    #[error("the client's first frame is not SETTINGS")]
     Preface,
 }
 

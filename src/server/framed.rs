@@ -103,7 +103,7 @@ impl Framed {
                 return Poll::Pending;
             }
             let Some(status) = fault.status() else { return Poll::Ready(Ok(())) };
-            tracing::debug!(reason = fault.message(), "what came is no message");
+            tracing::debug!(reason = fault.message(), "what came is not a message");
             end.answer = Some(malformed(&self.gateway, status));
         }
         ready!(end.poll_farewell(&mut self.guarded, cx));

@@ -47,7 +47,7 @@ pub enum FaultKind {
     ResetAfter,
     /// Carries the call out, then promises a whole answer, sends half of it and closes.
     HalfAnswer,
-    /// Carries the call out, then answers 200 with what is no JSON.
+    /// Carries the call out, then answers 200 with what is not JSON.
     Garbage,
     /// Carries the call out, then sends its answer in pieces, so many milliseconds apart.
     SlowAnswer,
@@ -56,7 +56,7 @@ pub enum FaultKind {
 /// A text that describes no fault.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "{text:?} is no fault: write KIND[=VALUE][:TIMES][@[METHOD][/PATH-PART]], with KIND one of \
+    "{text:?} is not a fault: write KIND[=VALUE][:TIMES][@[METHOD][/PATH-PART]], with KIND one of \
      delay=MS, delay-after=MS, status=N, status-after=N, reset-before, reset-after, half-answer, \
      garbage, slow-answer=MS"
 )]

@@ -105,7 +105,7 @@ impl<T> Shelf<T> {
 }
 
 fn page_cursor(token: &str) -> Result<&str, Problem> {
-    token.strip_prefix("page_").ok_or_else(|| Problem::field("page", "page is no page token"))
+    token.strip_prefix("page_").ok_or_else(|| Problem::field("page", "page is not a page token"))
 }
 
 #[cfg(test)]

@@ -68,7 +68,7 @@ fn cron(expression: &str) -> Result<Cron, Problem> {
     };
     let plain = [minute, hour, day].iter().all(|field| is_plain(field, &[]));
     if !(plain && is_plain(month, &MONTHS) && is_plain(weekday, &WEEKDAYS)) {
-        return Err(refused("cron expression holds what is no POSIX cron field"));
+        return Err(refused("cron expression holds what is not a POSIX cron field"));
     }
     CronParser::builder()
         .seconds(Seconds::Disallowed)

@@ -118,7 +118,7 @@ impl<'t> Reader<'t> {
             b'u' => {
                 let first = self.four()?;
                 if !(0xd800..0xdc00).contains(&first) {
-                    // The second half of a pair alone is no char.
+                    // The second half of a pair alone is not a char.
                     return char::from_u32(first);
                 }
                 self.expect(b'\\')?;

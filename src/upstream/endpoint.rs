@@ -76,7 +76,7 @@ pub(crate) enum TrustError {
     File(#[source] rustls::pki_types::pem::Error),
     #[error("a certificate in upstream.ca_file can't be used")]
     Certificate(#[source] rustls::Error),
-    #[error("upstream.url's host is no name that a certificate can carry")]
+    #[error("upstream.url's host is not a name that a certificate can carry")]
     Name(#[source] rustls::pki_types::InvalidDnsNameError),
     #[error("upstream.url's host can't stand in a Host header")]
     Host(#[source] http::header::InvalidHeaderValue),

@@ -126,7 +126,7 @@ async fn who_never_says_a_word_is_gone_long_before_idle_timeout() {
     let (world, certificate) = under_tls(NEVER).await;
     let clear = Setup::new().config(&format!("[limits]\n{NEVER}")).start().await;
     let gone = async |mut stream: Box<dyn Both>| {
-        // Some say at once what they would speak: that is no request.
+        // Some say at once what they would speak: that is not a request.
         let mut said = Vec::new();
         let end = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut said)).await;
         let _ = end.expect("a silent connection is closed");

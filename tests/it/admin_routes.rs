@@ -156,7 +156,7 @@ async fn no_other_spelling_of_a_route_is_one() {
         others.push(format!("{start}//{last}"));
         others.push(format!("{start}/./{last}"));
         others.push(format!("{start}/x/../{last}"));
-        // What begins with no slash is no target at all.
+        // What begins with no slash is not a target at all.
         if !start.is_empty() {
             for slash in ["%2f", "%2F", "\\", "%5c"] {
                 others.push(format!("{start}{slash}{last}"));

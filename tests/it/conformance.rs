@@ -68,7 +68,7 @@ fn cases(way: Way) -> Vec<Case> {
 fn number(text: &str) -> u32 {
     match text.strip_prefix("0x") {
         Some(hex) => u32::from_str_radix(hex, 16).unwrap(),
-        None => text.parse().unwrap_or_else(|_| panic!("{text} is no number")),
+        None => text.parse().unwrap_or_else(|_| panic!("{text} is not a number")),
     }
 }
 
@@ -79,7 +79,7 @@ fn hex(text: &str) -> Vec<u8> {
 
 fn code(name: &str) -> u32 {
     let code = CODES.iter().position(|known| *known == name);
-    u32::try_from(code.unwrap_or_else(|| panic!("{name} is no code"))).unwrap()
+    u32::try_from(code.unwrap_or_else(|| panic!("{name} is not a code"))).unwrap()
 }
 
 impl Case {

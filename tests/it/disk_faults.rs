@@ -75,7 +75,7 @@ async fn a_disk_that_fails_closes_the_gateway_and_opens_it_again() {
         disk.break_down(trouble);
         let reason = is_closed(&load, &program).await;
         assert!(disk.fired() > 0, "{what}");
-        disk.mend();
+        disk.fix();
         let took = back(&load, &program).await;
         say(&format!("{what}: {reason}; back after {took:?}"));
         assert!(took < BACK_WITHIN, "{what}: {took:?}");
@@ -83,7 +83,7 @@ async fn a_disk_that_fails_closes_the_gateway_and_opens_it_again() {
     let short = Trouble::every(Operation::Write, EIO).manner(Manner::Short);
     disk.break_down(short);
     assert_eq!(load.one(program.proxy).await.status, 200, "short writes are writes");
-    disk.mend();
+    disk.fix();
     updates.shutdown().await;
     program.settle_down().await;
     load.check(&folder);

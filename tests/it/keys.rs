@@ -139,7 +139,7 @@ async fn a_key_is_changed_and_the_border_recorded() {
 
     std::fs::remove_file(folder.path().join("key")).unwrap();
     let (code, said) = run(&folder, &["key", "rotate"]);
-    assert!(code == Some(0) && said.contains("new key"), "a lost key is no end: {said}");
+    assert!(code == Some(0) && said.contains("new key"), "a lost key is not an end: {said}");
     let _program = folder.serve().await;
 }
 

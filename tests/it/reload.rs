@@ -27,7 +27,7 @@ async fn started(policy: &str) -> (Simulator, Folder, Program) {
 /// Whether the policy in force lets a `tier` be set.
 async fn allows(program: &Program) -> bool {
     let path = format!("/api/v1/cloud/deployments/{DEPLOYMENT}");
-    // Another value each time: what stands already is no change.
+    // Another value each time: what stands already is not a change.
     let tier = Clock::System.now().to_string();
     let update = Call::post(&path).json(&json!({"metadata": {"tier": tier}}));
     let status = call(program.proxy, update).await.status.as_u16();

@@ -222,7 +222,9 @@ impl Refusal {
             Reason::LongName => {
                 format!("the name `{path}` has more than {NAME_BYTES_MAX} bytes: shorten it")
             }
-            Reason::Number => format!("`{path}` is no finite number: send one that a double holds"),
+            Reason::Number => {
+                format!("`{path}` is not a finite number: send one that a double holds")
+            }
         };
         PatchError { message, param: (!path.is_empty()).then_some(path) }
     }

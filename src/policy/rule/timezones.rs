@@ -54,7 +54,7 @@ impl TimezoneRule {
 
     fn judge(&self, path: &str, schedule: &Value) -> Vec<Finding> {
         let Value::Object(members) = schedule else {
-            let fault = "the schedule is no object, so its zone can't be told".to_owned();
+            let fault = "the schedule is not an object, so its zone can't be told".to_owned();
             return vec![self.finding(path.to_owned(), &fault, Some(schedule))];
         };
         let mut found = Vec::new();
@@ -67,7 +67,7 @@ impl TimezoneRule {
                 let place = format!("schedule.{}", excerpt(name, ZONE_CHARS_MAX));
                 let fault = match zone {
                     Value::String(zone) => not_allowed(zone, &place),
-                    _ => format!("{place} is no text"),
+                    _ => format!("{place} is not a string"),
                 };
                 found.push(self.finding(child(path, name), &fault, Some(zone)));
             }
@@ -75,7 +75,7 @@ impl TimezoneRule {
         for (name, expression) in named(members, "expression") {
             let path = child(path, name);
             let Value::String(text) = expression else {
-                let fault = "schedule.expression is no text, so its zone can't be told";
+                let fault = "schedule.expression is not a string, so its zone can't be told";
                 found.push(self.finding(path, fault, Some(expression)));
                 continue;
             };

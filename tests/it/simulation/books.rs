@@ -25,7 +25,7 @@ pub(super) struct Fate {
     pub(super) seen: u32,
     /// How often it was applied.
     pub(super) applied: u32,
-    /// Upstream said 2xx to what it did not carry out; that is no fault of the gateway.
+    /// Upstream said 2xx to what it did not carry out; that is not a fault of the gateway.
     pub(super) lied: bool,
 }
 

@@ -205,7 +205,7 @@ pub(super) async fn read_answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) ->
             None => {}
         }
     };
-    // What comes in chunks was broken by upstream, and is no governed answer.
+    // What comes in chunks was broken by upstream, and is not a governed answer.
     let length = match answer.header("content-length") {
         Some(length) => length.parse().unwrap(),
         None if answer.status() == 204 => 0,

@@ -39,7 +39,7 @@ enum Mishap {
     CutAtHead,
     CutInBody,
     CutBefore,
-    /// A no that is no fault: nothing is applied.
+    /// A no that is not a fault: nothing is applied.
     No(u16),
     /// An answer before the body is read; what it says is true.
     EarlyNo,
@@ -248,7 +248,7 @@ async fn answer(
     if carried_out.status() == 200 {
         note(|fate| fate.applied += 1);
     }
-    // What the simulator refuses is told as it is: a client error is no fault.
+    // What the simulator refuses is told as it is: a client error is not a fault.
     let keeps = matches!(mishap, Mishap::Broken(_) | Mishap::EarlyYes);
     let fails = carried_out.status() != 200 && is_governed;
     let mishap = if fails && !keeps { Mishap::Nothing } else { mishap };

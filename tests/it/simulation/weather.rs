@@ -89,13 +89,13 @@ impl Weather {
             Self::Disk(trouble) => {
                 disk.unwrap().break_down(trouble);
                 sleep(while_).await;
-                disk.unwrap().mend();
+                disk.unwrap().fix();
             }
             Self::DiskThenKilled(trouble) => {
                 disk.unwrap().break_down(trouble);
                 sleep(while_).await;
                 program.kill();
-                disk.unwrap().mend();
+                disk.unwrap().fix();
                 return None;
             }
             Self::Locked => locked(folder, while_).await,

@@ -93,7 +93,7 @@ impl Disk {
 
     /// From now on this goes wrong.
     pub(crate) fn break_down(&self, trouble: Trouble) {
-        self.mend();
+        self.fix();
         let Trouble { manner, error, after, times, delay_ms, .. } = trouble;
         let orders = [manner as u32, error, after, times, delay_ms, 0].map(u32::to_ne_bytes);
         self.orders.write_all_at(&orders.concat(), AFTER_OPERATIONS).unwrap();
@@ -101,7 +101,7 @@ impl Disk {
     }
 
     /// From now on nothing goes wrong.
-    pub(crate) fn mend(&self) {
+    pub(crate) fn fix(&self) {
         self.orders.write_all_at(&[0; 4], 0).unwrap();
     }
 

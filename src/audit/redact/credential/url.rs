@@ -31,7 +31,7 @@ impl Credentials<'_> {
             None => None,
         };
         match user_end {
-            // A lone `:` or nothing at all is no user.
+            // A lone `:` or nothing at all is not a user.
             Some(user_end) if self.text.part(start, user_end).iter().any(|byte| *byte != b':') => {
                 // A `:` in it stands before no value that goes on behind it.
                 self.next = user_end;

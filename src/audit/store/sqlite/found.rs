@@ -14,7 +14,7 @@ use crate::key::KeyId;
 /// Marks a database as a log (the first migration): "CGAT".
 const APPLICATION_ID: i64 = 0x4347_4154;
 
-/// SQLite's word for a file that is no database: `SQLITE_NOTADB`.
+/// SQLite's word for a file that is not a database: `SQLITE_NOTADB`.
 const NOT_A_DATABASE: u32 = 26;
 
 /// The facts found in a log. One that is not there, or empty, holds nothing.

@@ -47,8 +47,8 @@ pub enum PatternError {
     /// It holds a control character.
     #[error("holds a control character, which no key can hold: remove it")]
     Control,
-    /// It is no regular expression.
-    #[error("is no regular expression: mend it, and see regex-lite for what is understood")]
+    /// It is not a regular expression.
+    #[error("is not a regular expression: fix it, and see regex-lite for what is understood")]
     Regex,
 }
 
