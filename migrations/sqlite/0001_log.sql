@@ -145,7 +145,7 @@ CREATE TABLE touched (
     place INTEGER NOT NULL REFERENCES places (number),
     seq   INTEGER NOT NULL REFERENCES changes (seq),
     whole INTEGER NOT NULL CHECK (whole IN (0, 1)), -- 1: anything below may have changed
-    PRIMARY KEY (place, seq, whole)
+    PRIMARY KEY (place, whole, seq)
 ) STRICT, WITHOUT ROWID;
 
 -- The rules that changes violated, each once, for the same reason.

@@ -44,7 +44,7 @@ impl Reads {
         let pool = if filter.scans() { &self.scans } else { &self.pool };
         let mut asking = Asking::on(pool).await?;
         let mut page = Page { limit: limit.into(), changes: Vec::new(), list_bytes: 0, next: None };
-        if let Some(mut named) = Named::by(filter, before) {
+        if let Some(mut named) = Named::by(filter, before, limit) {
             loop {
                 let places = named.next(&mut asking).await?;
                 let mut query = QueryBuilder::new(CHANGE);

@@ -13,9 +13,6 @@ pub(super) const SEARCHED_MAX: i64 = 20_000;
 /// The most changes that an index names at once.
 const NAMED_MAX: i64 = 1_000;
 
-/// The number of a place, up to its path.
-const PLACE: &str = "(SELECT number FROM places WHERE path = ";
-
 /// Where the search for a page ends: the lowest place, unless all is searched.
 pub(super) async fn bottom(
     connection: &mut SqliteConnection,
@@ -37,15 +34,18 @@ pub(super) struct Named<'f> {
     filter: &'f Filter,
     /// Everything from here on was named.
     before: i64,
+    /// How many the next part names at most: first as many as a page shows.
+    part: i64,
     /// How many there were so far.
     count: i64,
 }
 
 impl<'f> Named<'f> {
     /// `None` where neither a path nor a rule is asked for.
-    pub(super) fn by(filter: &'f Filter, before: i64) -> Option<Self> {
+    pub(super) fn by(filter: &'f Filter, before: i64, limit: u16) -> Option<Self> {
         let is_asked = filter.path.is_some() || filter.rule.is_some();
-        is_asked.then_some(Self { filter, before, count: 0 })
+        let part = i64::from(limit) + 1;
+        is_asked.then_some(Self { filter, before, part: part.min(NAMED_MAX), count: 0 })
     }
 
     /// The place before which the search goes on; `None` where it has come to the end.
@@ -67,37 +67,42 @@ impl<'f> Named<'f> {
         let named: Vec<i64> = query.build_query_scalar().fetch_all(connection).await?;
         let count = i64::try_from(named.len()).unwrap_or(i64::MAX);
         self.count += count;
-        self.before = if count < NAMED_MAX { 0 } else { named.last().copied().unwrap_or(0) };
+        self.before = if count < self.part { 0 } else { named.last().copied().unwrap_or(0) };
+        self.part = NAMED_MAX;
         Ok(named)
     }
 
-    /// Each index is walked back from its newest entry; together they give no more than one part.
+    /// Each range of an index is walked back from its newest entry; together they give no more than
+    /// one part.
     fn query(&self) -> QueryBuilder<Sqlite> {
         let mut query = QueryBuilder::new("SELECT DISTINCT seq FROM (");
-        let Some(path) = self.filter.path.as_deref() else {
-            let rule = self.filter.rule.clone().unwrap_or_default();
-            query.push("SELECT seq FROM broken WHERE rule = ").push_bind(rule);
+        if let Some(path) = self.filter.path.as_deref().map(cut) {
+            self.push_touched(&mut query, path, 0);
+            query.push(" UNION ALL ");
+            self.push_touched(&mut query, path, 1);
+            for around in around(path) {
+                query.push(" UNION ALL ");
+                self.push_touched(&mut query, around, 1);
+            }
+        } else {
+            query.push("SELECT seq FROM broken WHERE rule = ");
+            query.push_bind(self.filter.rule.clone().unwrap_or_default());
             self.push_part(&mut query);
-            query.push(")");
-            return query;
-        };
-        query.push("SELECT * FROM (SELECT DISTINCT seq FROM touched WHERE place = ").push(PLACE);
-        query.push_bind(cut(path).to_owned()).push(")");
-        self.push_part(&mut query);
-        query.push(")");
-        for around in around(cut(path)) {
-            query.push(" UNION ALL SELECT * FROM (SELECT DISTINCT seq FROM touched WHERE place = ");
-            query.push(PLACE).push_bind(around.to_owned()).push(") AND whole = 1");
-            self.push_part(&mut query);
-            query.push(")");
         }
-        query.push(")");
-        query.push(" ORDER BY seq DESC LIMIT ").push_bind(NAMED_MAX);
+        query.push(") ORDER BY seq DESC LIMIT ").push_bind(self.part);
         query
+    }
+
+    fn push_touched(&self, query: &mut QueryBuilder<Sqlite>, path: &str, whole: i64) {
+        query.push("SELECT * FROM (SELECT seq FROM touched WHERE place = ");
+        query.push("(SELECT number FROM places WHERE path = ").push_bind(path.to_owned());
+        query.push(") AND whole = ").push_bind(whole);
+        self.push_part(query);
+        query.push(")");
     }
 
     fn push_part(&self, query: &mut QueryBuilder<Sqlite>) {
         query.push(" AND seq < ").push_bind(self.before);
-        query.push(" ORDER BY seq DESC LIMIT ").push_bind(NAMED_MAX);
+        query.push(" ORDER BY seq DESC LIMIT ").push_bind(self.part);
     }
 }

@@ -146,7 +146,7 @@ async fn a_search_ends_where_enough_was_searched_and_tells_where_to_go_on() {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("log.db");
     let _store = filled(&database).await;
-    many(&database, SEARCHED_MAX + 5).await;
+    many(&database, SEARCHED_MAX + 1_500).await;
     let reads = Reads::of(&database);
     let request_id = reads.changes(&Filter::default(), 2, 1, false).await.unwrap().changes;
     let request_id = request_id[0].request_id.clone();
@@ -160,15 +160,15 @@ async fn a_search_ends_where_enough_was_searched_and_tells_where_to_go_on() {
         },
     ];
     let first = reads.changes(&sought[0], i64::MAX, 9, false).await.unwrap();
-    assert_eq!((first.changes.len(), first.next), (0, Some(15)));
-    let second = reads.changes(&sought[0], 15, 9, false).await.unwrap();
+    assert_eq!((first.changes.len(), first.next), (0, Some(1_510)));
+    let second = reads.changes(&sought[0], 1_510, 9, false).await.unwrap();
     assert_eq!((second.changes.len(), second.next), (1, None));
     // An index names what is looked at.
     let named = reads.changes(&sought[1], i64::MAX, 9, false).await.unwrap();
     assert_eq!((named.changes.len(), named.next), (0, None));
     let named = reads.changes(&sought[2], i64::MAX, 9, false).await.unwrap();
-    assert_eq!((named.changes.len(), named.next), (0, Some(15)));
-    let named = reads.changes(&sought[2], 15, 9, false).await.unwrap();
+    assert_eq!((named.changes.len(), named.next), (0, Some(1_500)));
+    let named = reads.changes(&sought[2], 1_500, 9, false).await.unwrap();
     assert_eq!((named.changes.len(), named.next), (0, None));
 }
 
