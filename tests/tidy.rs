@@ -113,6 +113,65 @@ fn no_two_files_import_each_other_in_a_circle() {
     check(&circles.map(|circle| format!("in a circle: {}", circle.join(", "))).collect::<Vec<_>>());
 }
 
+/// The rooms, from the ground up, each with those that it imports: only such as stand before it.
+const ROOMS: [(&str, &str); 24] = [
+    ("clock", ""),
+    ("file", ""),
+    ("net", ""),
+    ("offload", ""),
+    ("provider", ""),
+    ("scan", ""),
+    ("work", ""),
+    ("visible", "scan"),
+    ("ids", "clock"),
+    ("certificate", "clock"),
+    ("key", "file ids"),
+    ("deployment", "ids key provider scan work"),
+    ("policy", "clock deployment ids provider scan work"),
+    ("config", "certificate clock deployment file ids key policy provider"),
+    ("audit", "clock deployment ids key net offload policy provider visible"),
+    ("telemetry", "audit policy provider visible"),
+    ("upstream", "config file net"),
+    (
+        "gateway",
+        "audit clock config deployment ids key net offload policy provider scan telemetry \
+         upstream",
+    ),
+    ("admin", "audit clock config gateway ids net provider"),
+    ("server", "admin audit clock config file gateway net scan telemetry upstream"),
+    ("simulator", "clock deployment ids provider"),
+    (
+        "cli",
+        "admin audit clock config deployment ids key policy provider server simulator \
+         telemetry visible",
+    ),
+    ("cases", ""),
+    ("trial", "admin audit clock config deployment gateway ids key policy provider"),
+];
+
+#[test]
+fn a_room_imports_what_the_table_says() {
+    let files = files("src", "rs");
+    let house = House::of(&files);
+    let found = house.rooms();
+    let mut broken = Vec::new();
+    let mut below: Vec<&str> = Vec::new();
+    for (room, allowed) in ROOMS {
+        let allowed: Vec<&str> = allowed.split_whitespace().collect();
+        let imported = found.get(room).cloned().unwrap_or_default();
+        let added = imported.iter().filter(|other| !allowed.contains(other));
+        broken.extend(added.map(|other| format!("{room} may not import {other}")));
+        let gone = allowed.iter().filter(|other| !imported.contains(**other));
+        broken.extend(gone.map(|other| format!("{room} no longer imports {other}: strike it out")));
+        let above = allowed.iter().filter(|other| !below.contains(*other));
+        broken.extend(above.map(|other| format!("{other} does not stand below {room}")));
+        below.push(room);
+    }
+    let unknown = found.keys().filter(|room| !below.contains(room));
+    broken.extend(unknown.map(|room| format!("{room} is not in the table of rooms")));
+    check(&broken);
+}
+
 #[test]
 fn modules_are_named_after_what_they_are() {
     let vague = ["mod.rs", "utils.rs", "util.rs", "manager.rs", "helpers.rs", "common.rs"];

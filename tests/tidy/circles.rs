@@ -46,6 +46,21 @@ impl House {
         edges
     }
 
+    /// For each room, those that it imports. A room is a module at the top, with all below it.
+    pub(crate) fn rooms(&self) -> BTreeMap<&str, BTreeSet<&str>> {
+        let room = |module: &'_ str| module.split("::").next().unwrap_or_default().len();
+        let mut rooms: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for (module, imported) in self.edges() {
+            let Some(own) = module.get(..room(module)).filter(|own| !own.is_empty()) else {
+                continue;
+            };
+            let others = imported.into_iter().filter_map(|other| other.get(..room(other)));
+            let others = others.filter(|other| *other != own && !other.is_empty());
+            rooms.entry(own).or_default().extend(others);
+        }
+        rooms
+    }
+
     /// Each circle as the modules in it.
     pub(crate) fn circles(&self) -> Vec<Vec<&str>> {
         let edges = self.edges();
