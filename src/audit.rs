@@ -38,7 +38,7 @@ use self::queue::{Queued, Queues};
 use self::record::{Event, EventKind, Intent};
 use self::redact::{Redacted, Redaction, Redactor};
 pub use self::settle::Look;
-use self::store::{Boxed, Lock, LockError, Preparation, StoreError, Writes};
+use self::store::{Boxed, Lock, LockError, Preparation, Store, StoreError};
 pub use self::ticket::{Finished, Ticket};
 use self::unsettled::Unsettled;
 use crate::clock::{Clock, Timestamp};
@@ -174,7 +174,7 @@ impl Audit {
             StartError::Store { database, source }
         };
         let preparation = Preparation { key: Some(key.id()), at: now };
-        let opened = Writes::open(&settings.database, &lock, preparation).await;
+        let opened = Store::open(&settings.database, &lock, preparation).await;
         let (store, fault) = opened.map_err(unusable)?;
         let swept = fault.is_none().then(|| store.swept());
         let reader = Reader::beside_the_writer(&settings.database);

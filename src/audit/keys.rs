@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::store::{Beside, FindError, Found, Preparation, Writes, find};
+use super::store::{Beside, FindError, Found, Preparation, Store, find};
 use super::{StartError, take};
 use crate::clock::Clock;
 use crate::key::{self, Key, KeyId, Staged};
@@ -168,7 +168,7 @@ pub async fn rotate(
         _ => {
             let staged = Staged::make(key_file, database)?;
             let preparation = Preparation { key: former, at: now };
-            let opened = Writes::open(database, &lock, preparation).await;
+            let opened = Store::open(database, &lock, preparation).await;
             let (mut store, fault) = opened.map_err(|error| unreadable(database, error))?;
             if let Some(fault) = fault {
                 return Err(unreadable(database, fault.into()).into());

@@ -5,14 +5,19 @@ mod lock;
 mod sqlite;
 
 use std::error::Error;
+use std::path::Path;
 use std::sync::Arc;
 
 pub(super) use self::lock::{Lock, LockError};
 #[cfg(test)]
 pub(super) use self::sqlite::interfere;
 pub(super) use self::sqlite::{
-    Beside, Documents, FindError, Found, Preparation, Reads, Unclear, Writes, find, parse,
+    Beside, Documents, FindError, Found, Preparation, Reads, Unclear, find, parse,
 };
+
+use super::entry::{Entry, Written};
+use crate::clock::Timestamp;
+use crate::key::KeyId;
 
 /// Any error on the way of a question.
 pub(super) type Boxed = Box<dyn Error + Send + Sync>;
@@ -35,4 +40,78 @@ pub(super) enum StoreError {
     /// What was opened is not there any more, or can't be trusted.
     #[error(transparent)]
     Gone(Cause),
+}
+
+/// The one that writes the log, by its kind.
+#[derive(Debug)]
+pub(super) enum Store {
+    /// One file, with one writer.
+    Sqlite(Box<sqlite::Writes>),
+}
+
+impl Store {
+    /// Opens the log that `lock` is of and prepares it: its tables are brought up to date, what a
+    /// crash left open is ended, and the key in force is recorded. Where that fails in a way that
+    /// may pass, such as for want of room, it is made up for as soon as it can be, and the error is
+    /// told.
+    pub(super) async fn open(
+        database: &Path,
+        lock: &Lock,
+        preparation: Preparation,
+    ) -> Result<(Self, Option<StoreError>), Boxed> {
+        let (writes, fault) = sqlite::Writes::open(database, lock, preparation).await?;
+        Ok((Self::Sqlite(Box::new(writes)), fault))
+    }
+
+    /// How many changes a crash had left open; they are `unknown` now.
+    pub(super) fn swept(&self) -> u64 {
+        let Self::Sqlite(writes) = self;
+        writes.swept()
+    }
+
+    /// Writes `entries` durably, all together. Where the log's rules refuse one of them, the others
+    /// are written all the same: each has its own answer then.
+    pub(super) async fn write(
+        &mut self,
+        entries: &[&Entry],
+    ) -> Result<Vec<Result<Written, StoreError>>, StoreError> {
+        let Self::Sqlite(writes) = self;
+        writes.write(entries).await
+    }
+
+    /// Gives back the room that a large batch has taken, if there is too much of it.
+    pub(super) async fn trim(&mut self) -> Result<(), StoreError> {
+        let Self::Sqlite(writes) = self;
+        writes.trim().await
+    }
+
+    /// Uses a time without work. Where nothing was written since the last one, the log is looked
+    /// for where others find it, which costs no sync.
+    pub(super) async fn rest(&mut self, was_written: bool) -> Result<(), StoreError> {
+        let Self::Sqlite(writes) = self;
+        if was_written { writes.checkpoint().await } else { writes.look() }
+    }
+
+    /// Finds out whether a batch of records can be written.
+    pub(super) async fn probe(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        let Self::Sqlite(writes) = self;
+        writes.probe(now).await
+    }
+
+    /// Records that another key is in force from now on, and tells from which change on.
+    pub(super) async fn change_key(
+        &mut self,
+        former: Option<KeyId>,
+        key: KeyId,
+        now: Timestamp,
+    ) -> Result<i64, StoreError> {
+        let Self::Sqlite(writes) = self;
+        writes.change_key(former, key, now).await
+    }
+
+    /// Closes the log, with nothing left to be made up for.
+    pub(super) async fn close(self) -> Result<(), StoreError> {
+        let Self::Sqlite(writes) = self;
+        writes.close().await
+    }
 }

@@ -24,7 +24,7 @@ use super::document::{SnapshotRef, Stored};
 use super::entry::{Entry, Written};
 use super::latest::Latest;
 use super::queue::{Ends, Queued, Queues, Tally};
-use super::store::{Lock, StoreError, Writes};
+use super::store::{Lock, Store, StoreError};
 use crate::clock::Clock;
 use crate::deployment::key::DeploymentKey;
 use crate::net::thread::spawn;
@@ -52,7 +52,7 @@ const STEADY_AFTER: Duration = Duration::from_secs(1);
 
 /// The task itself.
 struct Writer {
-    store: Writes,
+    store: Store,
     ends: Ends,
     tally: Arc<Tally>,
     clock: Clock,
@@ -79,7 +79,7 @@ struct Writer {
 /// waited for. It has a thread of its own: no
 /// one's question makes it wait, and each answer of SQLite's thread wakes this one and no other.
 pub(super) fn start(
-    (store, fault): (Writes, Option<StoreError>),
+    (store, fault): (Store, Option<StoreError>),
     lock: Lock,
     clock: Clock,
     latest: Arc<Latest>,
@@ -260,8 +260,7 @@ impl Writer {
     async fn rest(&mut self) {
         if self.is_healthy() {
             let was_dirty = std::mem::take(&mut self.is_dirty);
-            let tidied = if was_dirty { self.store.checkpoint().await } else { self.store.look() };
-            if let Err(fault) = tidied {
+            if let Err(fault) = self.store.rest(was_dirty).await {
                 self.fail(fault);
             }
             return;
