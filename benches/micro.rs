@@ -3,6 +3,7 @@
 use std::hint::black_box;
 
 use changegate::audit::redact::{Redacted, Redaction};
+use changegate::bench_api;
 use changegate::clock::Clock;
 use changegate::config::{Budget, RateLimit};
 use changegate::deployment::diff::diff;
@@ -10,7 +11,6 @@ use changegate::deployment::digest::canonical;
 use changegate::deployment::members::Members;
 use changegate::deployment::patch::{DEPTH_MAX, parse};
 use changegate::deployment::predict::{Omitted, predict};
-use changegate::door;
 use changegate::ids::Fingerprint;
 use changegate::key::{Key, Scope, Token};
 use changegate::provider::{Operation, Provider};
@@ -30,21 +30,22 @@ const TOKENS: u64 = 64;
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
-    door(&mut criterion);
+    first_steps(&mut criterion);
     deployment(&mut criterion);
     redaction(&mut criterion);
     criterion.final_summary();
 }
 
 /// The steps that every call passes.
-fn door(criterion: &mut Criterion) {
+fn first_steps(criterion: &mut Criterion) {
     let key = Key::from_bytes([7; 32]);
     let token = "pt-0123456789abcdef0123456789abcdef0123456789ab";
     criterion.bench_function("fingerprint of a token", |bencher| {
         bencher.iter(|| key.fingerprint(black_box(token.as_bytes())));
     });
     let budget = Budget { per_second: 1_000_000_000, burst: 1_000_000_000 };
-    let budgets = door::Budgets::new(RateLimit { read: budget, write: budget }, &Clock::System);
+    let budgets =
+        bench_api::Budgets::new(RateLimit { read: budget, write: budget }, &Clock::System);
     let mut n = 0_u64;
     criterion.bench_function("limiter, a draw of 64 tokens in turn", |bencher| {
         let now = Clock::System.moment();
@@ -59,7 +60,7 @@ fn door(criterion: &mut Criterion) {
         ("classification, a governed call", "/api/v1/cloud/deployments/dep_0123"),
     ] {
         criterion.bench_function(name, |bencher| {
-            bencher.iter(|| door::passes(provider(), &Method::POST, black_box(path)));
+            bencher.iter(|| bench_api::passes(provider(), &Method::POST, black_box(path)));
         });
     }
 }

@@ -4,11 +4,11 @@
 //! [`passthrough`].
 
 mod admit;
+pub mod bench_api;
 mod body;
 mod call;
 mod context;
 mod decide;
-pub mod door;
 mod exchange;
 mod finish;
 mod forward;
@@ -58,7 +58,7 @@ use self::response::Reply;
 pub(crate) use self::response::ReplyBody;
 use self::route::Route;
 #[cfg(any(test, fuzzing))]
-pub(crate) use self::route::trial;
+pub(crate) use self::route::fuzzing;
 use crate::audit::record::{EventKind, Outcome};
 use crate::policy::{Decision, Violation};
 use crate::telemetry::CallClass;

@@ -29,7 +29,7 @@ mod upstream;
 pub mod admin;
 mod gateway;
 #[doc(hidden)]
-pub use self::gateway::door;
+pub use self::gateway::bench_api;
 pub mod server;
 
 pub mod simulator;
@@ -40,7 +40,7 @@ pub mod cli;
 
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
-pub mod trial;
+pub mod fuzzing;
 
 /// Of every program of this package: calls allocate small things that live as long as they do.
 #[global_allocator]

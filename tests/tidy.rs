@@ -146,7 +146,7 @@ const ROOMS: [(&str, &str); 24] = [
          telemetry visible",
     ),
     ("cases", ""),
-    ("trial", "admin audit clock config deployment gateway ids key policy provider"),
+    ("fuzzing", "admin audit clock config deployment gateway ids key policy provider"),
 ];
 
 #[test]

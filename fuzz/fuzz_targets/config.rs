@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| changegate::trial::config(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| changegate::fuzzing::config(bytes));

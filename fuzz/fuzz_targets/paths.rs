@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| changegate::trial::paths(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| changegate::fuzzing::paths(bytes));

@@ -1,7 +1,7 @@
 //! Which deployment operation a method and a raw path are, if any.
 
 #[cfg(any(test, fuzzing))]
-pub(crate) mod trial;
+pub(crate) mod fuzzing;
 
 use http::Method;
 use percent_encoding::percent_decode_str;

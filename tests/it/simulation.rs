@@ -2,16 +2,16 @@
 //! every point, a disk, a clock and a machine that do as well. Whatever happens, every governed
 //! call that reached upstream has exactly one record, and no denied one ever did.
 //!
-//! A seed decides who asks for what, what befalls each call, and the weather of each round. When
+//! A seed decides who asks for what, what befalls each call, and the faults of each round. When
 //! exactly things meet is the machine's affair, so a seed repeats the circumstances, not the race.
 //! `CHANGEGATE_SEED` takes one up again, `CHANGEGATE_ROUNDS` makes the run longer.
 
-mod books;
 mod calls;
 mod clients;
+mod faults;
+mod ledger;
 mod message;
 mod upstream;
-mod weather;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,11 +23,11 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use self::books::{Books, Findings};
 use self::calls::{DEPLOYMENTS, update};
 use self::clients::{Client, read_answer, told};
+use self::faults::Faults;
+use self::ledger::{Findings, Ledger};
 use self::upstream::Upstream;
-use self::weather::Weather;
 use crate::world::dice::{Dice, given, seed};
 use crate::world::disk::Disk;
 use crate::world::program::{Folder, Program};
@@ -51,7 +51,7 @@ const CONFIG: &str = "upstream.response_timeout = 0.3\naudit.finish_timeout = 0.
 struct Stage {
     seed: u64,
     dice: Dice,
-    books: Arc<Books>,
+    ledger: Arc<Ledger>,
     upstream: Upstream,
     disk: Option<Disk>,
     folder: Folder,
@@ -69,28 +69,28 @@ async fn every_governed_call_that_reached_upstream_has_exactly_one_record() {
 
 impl Stage {
     async fn new(seed: u64) -> Self {
-        let books = Arc::<Books>::default();
-        let upstream = Upstream::start(seed, &books).await;
+        let ledger = Arc::<Ledger>::default();
+        let upstream = Upstream::start(seed, &ledger).await;
         crate::world::seed(&upstream.simulator, usize::try_from(DEPLOYMENTS).unwrap() + 2);
         let folder = Folder::new(upstream.address, CONFIG);
         let disk = Disk::new(folder.path());
-        let dice = Dice::of(seed, "weather");
-        Self { seed, dice, books, upstream, disk, folder, probes: 0 }
+        let dice = Dice::of(seed, "faults");
+        Self { seed, dice, ledger, upstream, disk, folder, probes: 0 }
     }
 
     async fn play(&mut self, rounds: u64) {
         let mut program = self.folder.serve_on(self.disk.as_ref()).await;
         for round in 0..rounds {
-            let weather = Weather::of(&mut self.dice, self.disk.is_some());
+            let faults = Faults::of(&mut self.dice, self.disk.is_some());
             let began = Clock::System.instant();
-            program = self.round(program, round, weather).await;
-            let fair = weather.is_fair().then(|| format!("s{}r{round}c", self.seed));
+            program = self.round(program, round, faults).await;
+            let fair = faults.is_fair().then(|| format!("s{}r{round}c", self.seed));
             let findings = self.check(&program, fair.as_deref()).await;
             let (seed, took) = (self.seed, began.elapsed().as_millis());
-            say(&format!("{seed}/{round} {weather:?}: {}{took} ms", findings.shown()));
+            say(&format!("{seed}/{round} {faults:?}: {}{took} ms", findings.shown()));
             assert!(
                 findings.broken.is_empty(),
-                "CHANGEGATE_SEED={seed}, round {round}, {weather:?}:\n{}\n{}",
+                "CHANGEGATE_SEED={seed}, round {round}, {faults:?}:\n{}\n{}",
                 findings.broken.join("\n"),
                 program.said()
             );
@@ -101,18 +101,19 @@ impl Stage {
     }
 
     /// Clients call, something goes wrong meanwhile, and everything comes to rest again.
-    async fn round(&mut self, program: Program, round: u64, weather: Weather) -> Program {
+    async fn round(&mut self, program: Program, round: u64, faults: Faults) -> Program {
         self.upstream.calm(false);
         let stop = Arc::<AtomicBool>::default();
         let mut clients = JoinSet::new();
         for n in 0..CLIENTS {
             let name = format!("s{}r{round}c{n}", self.seed);
             let dice = Dice::of(self.seed, &name);
-            let (books, stop) = (Arc::clone(&self.books), Arc::clone(&stop));
-            clients.spawn(Client { name, dice, books, proxy: program.proxy, stop, count: 0 }.run());
+            let (ledger, stop) = (Arc::clone(&self.ledger), Arc::clone(&stop));
+            clients
+                .spawn(Client { name, dice, ledger, proxy: program.proxy, stop, count: 0 }.run());
         }
         tokio::time::sleep(self.dice.millis(100, 400)).await;
-        let struck = weather.strike(program, &self.folder, self.disk.as_ref(), &mut self.dice);
+        let struck = faults.strike(program, &self.folder, self.disk.as_ref(), &mut self.dice);
         let program = struck.await;
         if program.is_some() {
             tokio::time::sleep(self.dice.millis(50, 200)).await;
@@ -127,7 +128,7 @@ impl Stage {
         self.upstream.calm(true);
         self.back(&program).await;
         let took = began.elapsed();
-        assert!(took < BACK_WITHIN, "{} {weather:?}: back after {took:?}", self.seed);
+        assert!(took < BACK_WITHIN, "{} {faults:?}: back after {took:?}", self.seed);
         while let Some(ended) = clients.join_next().await {
             ended.unwrap();
         }
@@ -159,18 +160,18 @@ impl Stage {
     async fn probe(&mut self, proxy: SocketAddr, deployment: u64) -> Option<u16> {
         self.probes += 1;
         let call = update(&format!("s{}p{}", self.seed, self.probes), deployment);
-        self.books.send(&call.id, call.kind);
-        self.books.sent_whole(&call.id);
+        self.ledger.send(&call.id, call.kind);
+        self.ledger.sent_whole(&call.id);
         let mut stream = TcpStream::connect(proxy).await.ok()?;
         stream.write_all(&call.http1()).await.ok()?;
         let answer = read_answer(&mut stream, &mut Vec::new()).await?;
-        self.books.tell(&call.id, told(&answer));
+        self.ledger.tell(&call.id, told(&answer));
         Some(answer.status())
     }
 
     async fn check(&self, program: &Program, fair: Option<&str>) -> Findings {
         self.come_to_rest(program).await;
-        self.books.check(&self.folder.changes(false), fair)
+        self.ledger.check(&self.folder.changes(false), fair)
     }
 
     /// Time passes, and every deployment is changed once more, which settles what is unclear; not

@@ -1,7 +1,7 @@
 use super::*;
 use crate::audit::query::{ActorFilter, Cursor};
-use crate::trial::seeded;
-use crate::trial::source::Source;
+use crate::fuzzing::seeded;
+use crate::fuzzing::source::Source;
 
 const DEPLOYMENTS: [&str; 4] = ["dep_1", "dep_2", "dep_3", "dep_4"];
 const TEAMS: [Option<&str>; 3] = [None, Some("growth"), Some("ops")];

@@ -1,10 +1,10 @@
 use super::*;
 use crate::audit::redact::{Redacted, Redaction};
 use crate::deployment::Object;
+use crate::fuzzing::seeded;
+use crate::fuzzing::source::Source;
 use crate::key::{Scope, Token};
 use crate::policy::{Enforcement, Violation};
-use crate::trial::seeded;
-use crate::trial::source::Source;
 
 /// The mark that every planted secret holds, and nothing else.
 const MARK: &str = "S3cr3tM4rk";

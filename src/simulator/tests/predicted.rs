@@ -3,12 +3,12 @@ use crate::deployment::Object;
 use crate::deployment::diff::{Effect, effect, settle};
 use crate::deployment::patch::Patch;
 use crate::deployment::predict::{Omitted, predict};
+use crate::fuzzing::seeded;
+use crate::fuzzing::source::Source;
 use crate::provider::Operation;
 use crate::simulator::catalog::Kind;
 use crate::simulator::dialect::Dialect;
 use crate::simulator::seed::plant_entry;
-use crate::trial::seeded;
-use crate::trial::source::Source;
 
 /// How many calls one deployment gets.
 const CALLS: usize = 12;

@@ -6,7 +6,7 @@ use http::Request;
 use http_body_util::Full;
 use serde_json::json;
 
-use super::books::Kind;
+use super::ledger::Kind;
 use crate::world::client::TOKEN;
 use crate::world::dice::Dice;
 

@@ -15,8 +15,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::books::{Books, Kind, Told};
 use super::calls::{Planned, plan};
+use super::ledger::{Kind, Ledger, Told};
 use super::message::{Message, head_end};
 use crate::world::dice::Dice;
 
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(25);
 pub(super) struct Client {
     pub(super) name: String,
     pub(super) dice: Dice,
-    pub(super) books: Arc<Books>,
+    pub(super) ledger: Arc<Ledger>,
     pub(super) proxy: SocketAddr,
     pub(super) stop: Arc<AtomicBool>,
     pub(super) count: u32,
@@ -70,7 +70,7 @@ impl Client {
     fn plan(&mut self) -> Planned {
         self.count += 1;
         let planned = plan(&mut self.dice, &format!("{}-{}", self.name, self.count));
-        self.books.send(&planned.id, planned.kind);
+        self.ledger.send(&planned.id, planned.kind);
         planned
     }
 
@@ -86,7 +86,7 @@ impl Client {
         let calls: Vec<Planned> = (0..pipelined).map(|_| self.plan()).collect();
         let bytes: Vec<u8> = calls.iter().flat_map(Planned::http1).collect();
         for call in &calls {
-            self.books.sent_whole(&call.id);
+            self.ledger.sent_whole(&call.id);
         }
         stream.write_all(&bytes).await.ok()?;
         if self.dice.chance(35) {
@@ -99,7 +99,7 @@ impl Client {
             let answer = timeout(PATIENCE, answer).await;
             let answer = answer.unwrap_or_else(|_| panic!("no answer to {call:?}"))?;
             assert_eq!(answer.header("x-request-id"), Some(call.id.as_str()), "out of order");
-            self.books.tell(&call.id, told(&answer));
+            self.ledger.tell(&call.id, told(&answer));
         }
         Some(())
     }
@@ -110,7 +110,7 @@ impl Client {
             (0, _) | (1, None) => {}
             (1, Some(call)) if call.kind == Kind::Governed => {
                 for _ in 0..100 {
-                    if self.books.has_reached_upstream(&call.id) {
+                    if self.ledger.has_reached_upstream(&call.id) {
                         break;
                     }
                     sleep(Duration::from_millis(3)).await;
@@ -122,7 +122,7 @@ impl Client {
         let mut stream = stream;
         let leaving = self.dice.pick(&[Leaving::Fin, Leaving::HalfClose, Leaving::Reset]);
         if let Some(call) = call {
-            self.books.left(&call.id, leaving.name());
+            self.ledger.left(&call.id, leaving.name());
         }
         match leaving {
             Leaving::Fin => drop(stream),
@@ -146,17 +146,17 @@ impl Client {
         let mut calls = JoinSet::new();
         for _ in 0..=self.dice.roll(4) {
             let planned = self.plan();
-            self.books.sent_whole(&planned.id);
+            self.ledger.sent_whole(&planned.id);
             let resets_after = self.dice.chance(30).then(|| self.dice.millis(0, 60));
-            let (books, request) = (Arc::clone(&self.books), planned.http2());
+            let (ledger, request) = (Arc::clone(&self.ledger), planned.http2());
             let sender = sender.clone();
             calls.spawn(async move {
                 let patience = resets_after.unwrap_or(PATIENCE);
                 let answered = timeout(patience, exchange(sender, request)).await;
                 match (answered, resets_after) {
-                    (Ok(Some(told)), _) => books.tell(&planned.id, told),
+                    (Ok(Some(told)), _) => ledger.tell(&planned.id, told),
                     (Ok(None), _) => {}
-                    (Err(_), Some(_)) => books.left(&planned.id, "RST_STREAM"),
+                    (Err(_), Some(_)) => ledger.left(&planned.id, "RST_STREAM"),
                     (Err(_), None) => panic!("no answer to {planned:?}"),
                 }
             });

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
-use super::books::Books;
+use super::ledger::Ledger;
 use super::message::{Message, head_end};
 use crate::world::dice::Dice;
 
@@ -24,7 +24,7 @@ pub(super) struct Upstream {
 
 struct Shared {
     seed: u64,
-    books: Arc<Books>,
+    ledger: Arc<Ledger>,
     simulator: SocketAddr,
     is_calm: AtomicBool,
     /// Calls that it is at work on, also where nobody waits for the answer any more.
@@ -113,13 +113,13 @@ const OF_WRITES: &[Mishap] = &[
 const TOO_SLOW: Duration = Duration::from_millis(500);
 
 impl Upstream {
-    pub(super) async fn start(seed: u64, books: &Arc<Books>) -> Self {
+    pub(super) async fn start(seed: u64, ledger: &Arc<Ledger>) -> Self {
         let simulator = Arc::new(Simulator::start(Options::default()).unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             seed,
-            books: Arc::clone(books),
+            ledger: Arc::clone(ledger),
             simulator: simulator.address(),
             is_calm: AtomicBool::new(false),
             at_work: AtomicUsize::new(0),
@@ -209,9 +209,9 @@ async fn answer(
     let mishap = shared.mishap(&request);
     let id = request.header("x-request-id").unwrap_or_default().to_owned();
     let is_governed = request.method() != "GET" && request.path().contains("/deployments");
-    let note = |change: fn(&mut super::books::Fate)| {
+    let note = |change: fn(&mut super::ledger::Fate)| {
         if is_governed {
-            change(shared.books.fates().entry(id.clone()).or_default());
+            change(shared.ledger.fates().entry(id.clone()).or_default());
         }
     };
     note(|fate| fate.seen += 1);

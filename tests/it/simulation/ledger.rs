@@ -50,7 +50,7 @@ pub(super) struct Told {
 
 /// Everything that happened, by request id.
 #[derive(Debug, Default)]
-pub(super) struct Books {
+pub(super) struct Ledger {
     fates: Mutex<HashMap<String, Fate>>,
     sent: Mutex<HashMap<String, Sent>>,
 }
@@ -83,7 +83,7 @@ impl Findings {
     }
 }
 
-impl Books {
+impl Ledger {
     pub(super) fn fates(&self) -> MutexGuard<'_, HashMap<String, Fate>> {
         self.fates.lock().unwrap()
     }

@@ -19,7 +19,7 @@ pub use self::cursor::cursor;
 pub use self::patch::patch;
 pub use self::policy::policy;
 pub use self::predict::predict;
-pub use crate::gateway::trial::paths;
+pub use crate::gateway::fuzzing::paths;
 
 /// Holds that a message is one that can be shown: short, in one line, and steering no terminal.
 fn assert_shown(message: &str) {

@@ -13,7 +13,7 @@ use crate::world::program::{Folder, Program};
 
 /// The trouble in one round.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Weather {
+pub(super) enum Faults {
     Calm,
     /// Killed, and killed again so often while it starts.
     Killed(u64),
@@ -33,7 +33,7 @@ pub(super) enum Weather {
     Clock(i64),
 }
 
-impl Weather {
+impl Faults {
     pub(super) fn of(dice: &mut Dice, has_disk: bool) -> Self {
         match dice.roll(if has_disk { 18 } else { 10 }) {
             0 => Self::Calm,
