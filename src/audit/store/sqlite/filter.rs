@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 use crate::policy::Decision;
 use crate::provider::Operation;
 
-/// The most places that a text is looked for in.
+/// The most places that a text is looked for in, the newest of those whose paths hold it.
 const PLACES_MAX: i64 = 64;
 
 /// Adds what `filter` asks for to the conditions of a query over changes.
@@ -99,10 +99,10 @@ fn push_search(query: &mut QueryBuilder<Sqlite>, like: &str, in_ids: bool) {
              WHERE json_extract(v.value, '$.message') LIKE ",
         );
         query.push_bind(like.to_owned()).push(" ESCAPE '\\') OR ");
-        // The newest of the places that fit: few do.
+        // With every column of the index named, each place that fits is one look.
         query.push(
-            "EXISTS (SELECT 1 FROM touched t WHERE t.seq = c.seq AND t.place IN \
-             (SELECT number FROM places WHERE path LIKE ",
+            "EXISTS (SELECT 1 FROM touched t WHERE t.seq = c.seq AND t.whole IN (0, 1) \
+             AND t.place IN (SELECT number FROM places WHERE path LIKE ",
         );
         query.push_bind(like.to_owned()).push(" ESCAPE '\\' ORDER BY number DESC LIMIT ");
         query.push_bind(PLACES_MAX).push(")) OR ");

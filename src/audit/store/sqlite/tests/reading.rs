@@ -1,6 +1,9 @@
 use super::*;
+use crate::audit::store::sqlite::filter::push_filter;
 use crate::audit::store::sqlite::searched::SEARCHED_MAX;
+use crate::audit::store::sqlite::select::CHANGE;
 use crate::deployment::key::DeploymentKey;
+use sqlx::{QueryBuilder, Row as _};
 
 /// A deployment that moves on, one place at a time, and now and then a whole new one.
 #[tokio::test]
@@ -194,4 +197,20 @@ async fn a_change_of_a_whole_is_one_of_every_place_below_it() {
         let found = reads.changes(&filter, i64::MAX, 10, false).await.unwrap().changes;
         assert_eq!(found.iter().map(|change| change.seq).collect::<Vec<_>>(), expected, "{path}");
     }
+}
+
+/// What a search costs must not grow with the changes of the places that its text fits.
+#[tokio::test]
+async fn a_search_looks_each_place_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("log.db");
+    let _store = filled(&database).await;
+    let mut query = QueryBuilder::new("EXPLAIN QUERY PLAN ");
+    query.push(CHANGE).push(" WHERE c.seq < 9");
+    push_filter(&mut query, &Filter { q: Some("x".to_owned()), ..Filter::default() });
+    let mut connection = options(&database).connect().await.unwrap();
+    let plan = query.build().fetch_all(&mut connection).await.unwrap();
+    let plan: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
+    let looks_up = |step: &&String| step.contains("(place=? AND whole=? AND seq=?)");
+    assert!(plan.iter().any(|step| looks_up(&step)), "{plan:#?}");
 }
