@@ -3,7 +3,7 @@ use crate::audit::store::sqlite::filter::push_filter;
 use crate::audit::store::sqlite::searched::SEARCHED_MAX;
 use crate::audit::store::sqlite::select::CHANGE;
 use crate::deployment::key::DeploymentKey;
-use sqlx::{QueryBuilder, Row as _};
+use sqlx::QueryBuilder;
 
 /// A deployment that moves on, one place at a time, and now and then a whole new one.
 #[tokio::test]
