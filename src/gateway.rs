@@ -38,7 +38,6 @@ mod underway;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::request::Parts;
 use http::{HeaderName, Request};
 use hyper::body::Incoming;
 use serde_json::json;
@@ -48,12 +47,11 @@ use self::call::Call;
 use self::context::RequestContext;
 pub(crate) use self::context::{ConnectionContext, Gateway, Live};
 use self::govern::govern;
-use self::headers::{Called, Fields, Marks, X_REQUEST_ID};
+use self::headers::{Called, Fields, X_REQUEST_ID};
+use self::identify::Address;
 pub(crate) use self::identify::network;
-use self::identify::{Address, Caller};
 use self::limit::{Kind, RateLimitStatus};
 use self::passthrough::pass;
-use self::refusal::Refusal;
 use self::response::Reply;
 pub(crate) use self::response::ReplyBody;
 use self::route::Route;
@@ -96,11 +94,26 @@ pub(crate) fn answer(
     let marks = fields.marks;
     headers::origin_form(&mut head.uri);
     async move {
+        // Only what passes is kept in the connection's own memory; the rest takes more of it.
         let (class, rate_limit, outcome) = match admitted {
-            Ok(Admitted { route, caller, rate_limit }) => {
-                let (class, outcome) =
-                    dispatch(&connection, &context, caller, route, (head, marks), body).await;
-                (class, rate_limit, outcome)
+            Ok(Admitted { route: Route::Passthrough, caller, rate_limit }) => {
+                let passing = pass(&connection, &context, &caller, head, marks, body);
+                (CallClass::Passthrough, rate_limit, passing.await)
+            }
+            Ok(Admitted { route: Route::ReadDeployment { deployment_id }, caller, rate_limit }) => {
+                let reading =
+                    observe::read(&connection, &context, &caller, head, marks, &deployment_id);
+                (CallClass::Passthrough, rate_limit, Box::pin(reading).await)
+            }
+            Ok(Admitted {
+                route: Route::Governed { operation, deployment_id },
+                caller,
+                rate_limit,
+            }) => {
+                let head = (head, marks);
+                let governed =
+                    govern(&connection, &context, caller, head, body, operation, deployment_id);
+                (CallClass::Governed, rate_limit, Box::pin(governed).await)
             }
             Err(not_admitted) => {
                 let rate_limit = not_admitted.rate_limit;
@@ -112,34 +125,6 @@ pub(crate) fn answer(
         connection.gateway.metrics.request(class, writes, reply.status());
         decorate(&mut reply, &connection, &context, rate_limit);
         reply
-    }
-}
-
-/// Takes a call along its route. Only what passes is kept in the connection's own memory; the rest
-/// takes more of it.
-async fn dispatch(
-    connection: &Arc<ConnectionContext>,
-    context: &RequestContext,
-    caller: Arc<Caller>,
-    route: Route,
-    (head, marks): (Parts, Marks),
-    body: Incoming,
-) -> (CallClass, Result<Reply, Refusal>) {
-    match route {
-        Route::Passthrough => {
-            let passing = pass(connection, context, &caller, head, marks, body);
-            (CallClass::Passthrough, passing.await)
-        }
-        Route::ReadDeployment { deployment_id } => {
-            let reading = observe::read(connection, context, &caller, head, marks, &deployment_id);
-            (CallClass::Passthrough, Box::pin(reading).await)
-        }
-        Route::Governed { operation, deployment_id } => {
-            let head = (head, marks);
-            let governed =
-                govern(connection, context, caller, head, body, operation, deployment_id);
-            (CallClass::Governed, Box::pin(governed).await)
-        }
     }
 }
 
