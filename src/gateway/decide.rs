@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::call::{Call, Decided, Judged};
 use super::forward::Forwarded;
+use super::identify::Caller;
 use super::seen::Seen;
 use crate::audit::record::Outcome;
 use crate::clock::Timestamp;
@@ -17,7 +18,7 @@ use crate::deployment::predict::Omitted;
 use crate::offload;
 use crate::policy::evaluate::judge_after;
 use crate::policy::subject::Subject;
-use crate::policy::{self, Actor, Violation};
+use crate::policy::{self, Violation};
 use crate::provider::{Operation, Provider};
 
 /// The change as it came out, beside the change as it was predicted.
@@ -37,7 +38,7 @@ struct Asked {
     omitted: Omitted,
     before: Option<Arc<Value>>,
     patch: Arc<Patch>,
-    actor: Actor,
+    caller: Arc<Caller>,
     now: Timestamp,
 }
 
@@ -96,7 +97,7 @@ impl Asked {
             omitted: Omitted::by(&call.method),
             before: before.map(|before| before.document),
             patch: Arc::clone(&judged.patch),
-            actor: call.caller.actor.clone(),
+            caller: Arc::clone(&call.caller),
             now: call.connection.gateway.clock.now(),
         }
     }
@@ -108,7 +109,7 @@ impl Asked {
             omitted: self.omitted,
             before: self.before.as_deref(),
             patch: &self.patch,
-            actor: &self.actor,
+            actor: &self.caller.actor,
             now: self.now,
         }
     }

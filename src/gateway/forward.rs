@@ -30,7 +30,7 @@ use crate::upstream::request_body::RequestBody;
 /// body, whatever `upstream.response_timeout` allows to others: it holds its deployment's turn.
 const PATIENCE_MAX: Duration = Duration::from_mins(1);
 
-/// The longest answer that is looked at for an error's type and message, in bytes.
+/// The length from which on an answer is not looked at for an error's type and message, in bytes.
 const ENVELOPE_BYTES_MAX: usize = 64 << 10;
 
 /// Upstream's answer, whole.
@@ -201,7 +201,7 @@ impl Answer {
 
     /// Why nothing was applied, in the words of the provider's envelope where there is one.
     pub(super) fn reason(&self) -> Reason {
-        let envelope = self.body.get(..ENVELOPE_BYTES_MAX).map_or(&self.body[..], |_long| b"");
+        let envelope = if self.body.len() < ENVELOPE_BYTES_MAX { &self.body[..] } else { b"" };
         let read: Value = serde_json::from_slice(envelope).unwrap_or_default();
         let said = |pointer| read.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
         let (kind, message) = (said("/error/type"), said("/error/message"));
