@@ -1,5 +1,5 @@
 use super::*;
-use crate::audit::store::sqlite::error::primary_code;
+use crate::audit::store::sqlite::error::{Moved, primary_code};
 
 #[tokio::test]
 async fn another_file_in_the_logs_place_is_left_alone() {
@@ -9,8 +9,9 @@ async fn another_file_in_the_logs_place_is_left_alone() {
     std::fs::rename(&database, &aside).unwrap();
     std::fs::write(&database, "another one").unwrap();
     for _ in 0..2 {
-        assert!(matches!(store.write(&[&event()]).await, Err(StoreError::Gone(_))));
-        assert!(matches!(store.probe(NOW).await, Err(StoreError::Gone(_))));
+        let is_moved = |error| matches!(error, StoreError::Gone(cause) if cause.is::<Moved>());
+        assert!(store.write(&[&event()]).await.is_err_and(is_moved));
+        assert!(store.probe(NOW).await.is_err_and(is_moved));
         // Not even where a fault has closed the connection.
         store.connection = None;
     }

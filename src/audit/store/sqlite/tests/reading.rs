@@ -199,7 +199,7 @@ async fn a_change_of_a_whole_is_one_of_every_place_below_it() {
     }
 }
 
-/// What a search costs must not grow with the changes of the places that its text fits.
+/// The cost of a search does not grow with the changes of the places whose paths hold its text.
 #[tokio::test]
 async fn a_search_looks_each_place_up() {
     let folder = tempfile::tempdir().unwrap();
