@@ -29,7 +29,7 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 
 /// The call that a change is, as far as its completion depends on it.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
+pub(super) struct CallFacts {
     pub(super) upstream: Arc<str>,
     pub(super) provider: &'static Provider,
     pub(super) operation: Operation,
@@ -37,7 +37,7 @@ pub(super) struct Asked {
     pub(super) is_kept: bool,
 }
 
-impl Asked {
+impl CallFacts {
     pub(super) fn by(intent: &Intent) -> Self {
         let Intent { provider, operation, is_kept, .. } = *intent;
         Self { upstream: Arc::clone(&intent.upstream), provider, operation, is_kept }
@@ -200,7 +200,7 @@ impl CompletionRow {
         id: ChangeId,
         mut completion: Completion,
         redactor: &Redactor,
-        asked: &Asked,
+        asked: &CallFacts,
         former: &Former,
     ) -> Self {
         let before = former.before.as_ref();
@@ -289,11 +289,11 @@ fn leave_one_of_each_rule(findings: &mut Vec<Violation>) -> usize {
 /// Where a deployment changed, computed fields aside. One that was not there before changed in
 /// each of its members.
 fn changed(
-    asked: &Asked,
+    asked: &CallFacts,
     sets_computed: &Object,
     before: Option<&Value>,
     after: &Value,
 ) -> Vec<ChangedPlace> {
-    let Asked { provider, operation, .. } = *asked;
+    let CallFacts { provider, operation, .. } = *asked;
     diff::changed(provider, operation, sets_computed, before, after)
 }

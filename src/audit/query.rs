@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 
 pub use self::bodies::Texts;
-use super::question::Found;
+use super::question::FoundChanges;
 pub(crate) use super::question::Text;
 pub use super::question::{ActorFilter, BodyTexts, DeploymentAt, DeploymentSummary, Filter};
 use super::record::{Change, Event};
@@ -193,7 +193,7 @@ impl Reader {
         let mut filter = filter.clone();
         filter.q = filter.q.map(|text| text.chars().take(SEARCH_CHARS_MAX).collect());
         let found = self.reads.changes(&filter, page.before(), limit, bodies).await;
-        let Found { changes, next } = found.map_err(QueryError::Store)?;
+        let FoundChanges { changes, next } = found.map_err(QueryError::Store)?;
         let next_cursor = next.map(|seq| Cursor { seq, until: None }.to_string());
         Ok(Page { data: changes, has_more: next_cursor.is_some(), next_cursor })
     }

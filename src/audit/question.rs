@@ -46,7 +46,7 @@ pub struct Filter {
 
 /// Changes that were found, and where the search goes on.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct FoundChanges {
     /// The changes, newest first.
     pub(crate) changes: Vec<Change>,
     /// The place before which there may be more; `None` where there is no more.

@@ -37,7 +37,7 @@ pub(super) enum StoreError {
     /// The store failed while committing: it may hold the record or not.
     #[error("the store failed while writing")]
     Ambiguous(#[source] Cause),
-    /// What was opened is not there any more, or can't be trusted.
+    /// The log that was opened is no longer there, or can't be trusted any longer.
     #[error(transparent)]
     Gone(Cause),
 }

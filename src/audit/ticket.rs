@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::entry::{Asked, CompletionRow, Entry, Former, IntentRow, Written};
+use super::entry::{CallFacts, CompletionRow, Entry, Former, IntentRow, Written};
 use super::queue::Queued;
 use super::record::{Completion, Intent, Outcome};
 use super::redact::Redactor;
@@ -25,7 +25,7 @@ use crate::policy::evaluate::Findings;
 pub struct Ticket {
     audit: Audit,
     redactor: Arc<Redactor>,
-    asked: Asked,
+    asked: CallFacts,
     change: ChangeId,
     deployment: Option<DeploymentKey>,
     /// How long its bodies are, in bytes.
@@ -55,7 +55,7 @@ impl Audit {
         intent: Intent,
         mut end: Completion,
     ) -> Result<ChangeId, Unavailable> {
-        let (change, asked) = (intent.id, Asked::by(&intent));
+        let (change, asked) = (intent.id, CallFacts::by(&intent));
         let redactor = self.redactor_of(&intent);
         let (bytes, shared) = (intent.bytes, Arc::clone(&self.shared));
         let made = offload::run(bytes, move || {
@@ -81,7 +81,7 @@ impl Audit {
             mpsc::error::TrySendError::Full(_) => Congestion::TooManyOpen,
             mpsc::error::TrySendError::Closed(_) => Congestion::Closed,
         })?;
-        let (change, asked) = (intent.id, Asked::by(&intent));
+        let (change, asked) = (intent.id, CallFacts::by(&intent));
         let deployment = intent.deployment();
         let redactor = Arc::new(self.redactor_of(&intent));
         let (bytes, shared, by) = (intent.bytes, Arc::clone(&self.shared), Arc::clone(&redactor));

@@ -71,19 +71,19 @@ pub(super) struct Finding {
     pub(super) part: Option<&'static str>,
     /// JSON Pointer of the place.
     pub(super) path: String,
-    /// What is wrong and what would be right.
+    /// The fault, and its fix.
     pub(super) fault: String,
     /// The offending value, where there is one.
     pub(super) actual: Option<Value>,
 }
 
 /// The findings of one rule, on their way to those of all.
-pub(super) struct Findings<'f> {
+pub(super) struct RuleFindings<'f> {
     rule: &'f Rule,
     all: &'f mut dyn Collect,
 }
 
-impl Findings<'_> {
+impl RuleFindings<'_> {
     /// Notes a broken rule: a violation where the change `touched` the place, else standing.
     pub(super) fn add(&mut self, touched: bool, finding: Finding) {
         let Finding { part, path, fault, actual } = finding;
@@ -108,7 +108,7 @@ impl Rule {
         if !self.covers(context.subject) {
             return;
         }
-        let mut findings = Findings { rule: self, all };
+        let mut findings = RuleFindings { rule: self, all };
         match &self.kind {
             RuleKind::Timezones(rule) => rule.check(context, reading, &mut findings),
             RuleKind::Metadata(rule) => rule.check(context, reading, &mut findings),
@@ -121,7 +121,7 @@ impl Rule {
         if !self.covers(context.subject) {
             return;
         }
-        let mut findings = Findings { rule: self, all };
+        let mut findings = RuleFindings { rule: self, all };
         match &self.kind {
             RuleKind::Metadata(rule) => rule.check_computed(context, &mut findings),
             RuleKind::Timezones(_) => {}

@@ -15,7 +15,7 @@ pub use self::loose::Compare;
 pub use self::pattern::{KeyPattern, KeyShape, PatternError};
 pub(in crate::policy) use self::places::Keys;
 use self::places::{Location, Walk};
-use super::{Context, Finding, Findings};
+use super::{Context, Finding, RuleFindings};
 use crate::deployment::diff::same;
 use crate::deployment::excerpt::excerpt;
 use crate::deployment::members::Members;
@@ -48,7 +48,7 @@ impl MetadataRule {
         &self,
         context: &Context<'_>,
         reading: &Members<'_>,
-        found: &mut Findings<'_>,
+        found: &mut RuleFindings<'_>,
     ) {
         for (pointer, metadata) in metadata_of(reading) {
             self.check_set(context, &pointer, metadata, found);
@@ -61,7 +61,7 @@ impl MetadataRule {
     }
 
     /// Notes what a patch sets where the provider computes, and a pattern names a key there.
-    pub(super) fn check_computed(&self, context: &Context<'_>, found: &mut Findings<'_>) {
+    pub(super) fn check_computed(&self, context: &Context<'_>, found: &mut RuleFindings<'_>) {
         for pointer in context.subject.provider.computed {
             let keys: Vec<_> = pointer::keys(pointer).collect();
             let [metadata, keys @ ..] = keys.as_slice() else { continue };
@@ -121,7 +121,7 @@ impl MetadataRule {
         context: &Context<'_>,
         pointer: &str,
         metadata: &Value,
-        found: &mut Findings<'_>,
+        found: &mut RuleFindings<'_>,
     ) {
         let (provider, before) = (context.subject.provider, &context.before);
         let keys = &context.keys;
@@ -164,7 +164,7 @@ impl MetadataRule {
         reading: &Members<'_>,
         pointer: &str,
         metadata: &Value,
-        found: &mut Findings<'_>,
+        found: &mut RuleFindings<'_>,
     ) {
         let depth_max = self.protected_keys.iter().map(KeyPattern::depth).max().unwrap_or(0);
         let provider = context.subject.provider;

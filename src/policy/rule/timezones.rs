@@ -6,7 +6,7 @@ use jiff::tz::TimeZoneDatabase;
 use serde_json::Value;
 use unicode_normalization::UnicodeNormalization as _;
 
-use super::{Context, Finding, Findings};
+use super::{Context, Finding, RuleFindings};
 use crate::deployment::Object;
 use crate::deployment::diff::same;
 use crate::deployment::excerpt::excerpt;
@@ -39,7 +39,7 @@ impl TimezoneRule {
         &self,
         context: &Context<'_>,
         reading: &Members<'_>,
-        found: &mut Findings<'_>,
+        found: &mut RuleFindings<'_>,
     ) {
         for (name, schedule) in reading.taken_for("schedule") {
             if schedule.is_null() {

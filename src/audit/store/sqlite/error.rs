@@ -18,14 +18,14 @@ pub(super) struct Moved;
 /// The database that was opened again is damaged.
 #[derive(Debug, thiserror::Error)]
 #[error("the database is damaged ({0}): restore it from a backup")]
-pub(super) struct Damaged(pub(super) String);
+pub(super) struct DamagedFile(pub(super) String);
 
 pub(super) fn moved() -> StoreError {
     StoreError::Gone(Arc::new(Moved))
 }
 
 pub(super) fn damaged(verdict: String) -> StoreError {
-    StoreError::Gone(Arc::new(Damaged(verdict)))
+    StoreError::Gone(Arc::new(DamagedFile(verdict)))
 }
 
 pub(super) fn unavailable(error: Error) -> StoreError {
@@ -61,7 +61,7 @@ pub(super) fn spares_connection(error: &StoreError) -> bool {
 
 /// Whether the file itself may have suffered: `SQLITE_IOERR`, `SQLITE_CORRUPT` or `SQLITE_NOTADB`.
 pub(super) fn touches_file(error: &StoreError) -> bool {
-    matches!(code(error), Some(10 | 11 | 26)) || cause(error).is::<Damaged>()
+    matches!(code(error), Some(10 | 11 | 26)) || cause(error).is::<DamagedFile>()
 }
 
 fn cause(error: &StoreError) -> &Cause {

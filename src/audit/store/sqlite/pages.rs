@@ -10,7 +10,7 @@ use super::filter::push_filter;
 use super::rows;
 use super::searched::{Named, bottom};
 use super::select::{CHANGE, Reads, with_bodies};
-use crate::audit::question::{Filter, Found};
+use crate::audit::question::{Filter, FoundChanges};
 use crate::audit::record::Change;
 use crate::audit::store::Boxed;
 
@@ -22,7 +22,7 @@ const PAGE_BYTES_MAX: usize = 32 << 20;
 const LISTS_BYTES_MAX: usize = 8 << 20;
 
 /// A page that is being filled.
-struct Page {
+struct PageBuilder {
     limit: usize,
     changes: Vec<Change>,
     list_bytes: usize,
@@ -40,10 +40,11 @@ impl Reads {
         before: i64,
         limit: u16,
         bodies: bool,
-    ) -> Result<Found, Boxed> {
+    ) -> Result<FoundChanges, Boxed> {
         let pool = if filter.scans() { &self.scans } else { &self.pool };
         let mut asking = Asking::on(pool).await?;
-        let mut page = Page { limit: limit.into(), changes: Vec::new(), list_bytes: 0, next: None };
+        let mut page =
+            PageBuilder { limit: limit.into(), changes: Vec::new(), list_bytes: 0, next: None };
         if let Some(mut named) = Named::by(filter, before, limit) {
             loop {
                 let places = named.next(&mut asking).await?;
@@ -74,11 +75,11 @@ impl Reads {
         if bodies {
             page.show(&mut Documents::by(asking)).await?;
         }
-        Ok(Found { changes: page.changes, next: page.next })
+        Ok(FoundChanges { changes: page.changes, next: page.next })
     }
 }
 
-impl Page {
+impl PageBuilder {
     /// Adds what `query` finds that `filter` asks for, until the page is full.
     async fn fill(
         &mut self,
