@@ -4,6 +4,7 @@
 
 mod document;
 mod entry;
+pub mod intent;
 pub mod keys;
 mod latest;
 pub mod query;
@@ -12,6 +13,7 @@ mod queue;
 pub mod record;
 pub mod redact;
 mod settle;
+mod shown;
 mod store;
 mod ticket;
 mod touched;
@@ -31,13 +33,15 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use self::entry::{Entry, Written};
+use self::intent::Intent;
 use self::keys::KeyError;
 use self::latest::Latest;
 use self::query::Reader;
 use self::queue::{Queued, Queues};
-use self::record::{Event, EventKind, Intent};
+use self::record::{Event, EventKind};
 use self::redact::{Redacted, Redaction, Redactor};
 pub use self::settle::Look;
+pub use self::shown::Shown;
 use self::store::{Boxed, Lock, LockError, Preparation, Store, StoreError};
 pub use self::ticket::{Finished, Ticket};
 use self::unsettled::Unsettled;

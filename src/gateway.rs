@@ -16,6 +16,7 @@ mod govern;
 mod headers;
 mod identify;
 mod known;
+mod last_shown;
 mod limit;
 mod look;
 mod mark;

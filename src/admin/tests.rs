@@ -11,7 +11,8 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::audit::Settings;
-use crate::audit::record::{Client, Completion, Intent, Outcome};
+use crate::audit::intent::{Completion, Intent};
+use crate::audit::record::{Client, Outcome};
 use crate::clock::{ManualClock, Timestamp};
 use crate::config::Role;
 use crate::deployment::patch::Patch;
@@ -81,8 +82,7 @@ impl World {
 
     /// Records a change that the policy denied.
     async fn denied(&self, deployment_id: &str) -> ChangeId {
-        let before = json!({"id": deployment_id, "name": "daily"});
-        self.denied_of(deployment_id, before).await
+        self.denied_of(deployment_id, json!({"id": deployment_id, "name": "daily"})).await
     }
 
     async fn denied_of(&self, deployment_id: &str, before: Value) -> ChangeId {

@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::document::{Document, SnapshotRef, Stored, seal};
+use super::document::{SnapshotRef, Stored, seal};
+use super::intent::{Completion, Intent};
 use super::latest::Latest;
-use super::record::{Completion, Event, Intent, Outcome, Settlement, Unkept};
+use super::record::{Event, Outcome, Settlement, Unkept};
 use super::redact::{Redacted, Redactor};
+use super::shown::Concealed;
 use super::touched::{Touched, touched};
 use crate::clock::Timestamp;
 use crate::deployment::Object;
@@ -91,8 +93,7 @@ pub(super) struct CompletionRow {
 /// The deployment before a change, redacted: what its after is compared with.
 #[derive(Debug)]
 pub(super) struct Before {
-    pub(super) value: Arc<Value>,
-    pub(super) document: Document,
+    pub(super) concealed: Arc<Concealed>,
     /// Where it lies, once the intent is written.
     pub(super) stored: Option<Stored>,
 }
@@ -155,9 +156,10 @@ impl IntentRow {
             }
             None => None,
         };
-        let before = intent.before.take().map(|value| {
-            let value = redactor.concealed(value, None, "/before", &mut redacted);
-            Before { document: Document::of(&value), value, stored: None }
+        let before = intent.before.take().map(|shown| {
+            let concealed = shown.concealed(redactor, None);
+            redacted.add_below("/before", &concealed.redacted);
+            Before { concealed, stored: None }
         });
         for findings in [&mut intent.violations, &mut intent.standing] {
             if !is_kept {
@@ -174,12 +176,12 @@ impl IntentRow {
             *id = redactor.deployment_id(id);
         }
         let filed = before.as_ref().map(|before| {
-            let deployment = intent.deployment();
-            match deployment.and_then(|deployment| latest.find(&deployment, &before.document)) {
+            let (deployment, document) = (intent.deployment(), &before.concealed.document);
+            match deployment.and_then(|deployment| latest.find(&deployment, document)) {
                 Some(stored) => Ok(Some(SnapshotRef::Already(stored))),
-                None if is_kept => before.document.file(None).map(Some),
+                None if is_kept => document.file(None).map(Some),
                 None => {
-                    unkept.before = Some(redactor.digested(&before.document.text));
+                    unkept.before = Some(redactor.digested(&document.text));
                     Ok(None)
                 }
             }
@@ -210,12 +212,15 @@ impl CompletionRow {
         let redactor = created.as_ref().unwrap_or(redactor);
         let mut redacted = Redacted::default();
         let after = completion.after.take();
-        let shown = before.map(|before| &*before.value);
-        let after = after.map(|after| redactor.concealed(after, shown, "/after", &mut redacted));
-        let lies = before.and_then(|before| Some((&before.document, before.stored?)));
+        let shown = before.map(|before| &*before.concealed.value);
+        let after = after.map(|after| after.concealed(redactor, shown));
+        if let Some(after) = &after {
+            redacted.add_below("/after", &after.redacted);
+        }
+        let lies = before.and_then(|before| Some((&before.concealed.document, before.stored?)));
         let mut unkept = Unkept::default();
         let filed = after.as_ref().map(|after| {
-            let document = Document::of(after);
+            let document = &after.document;
             if asked.is_kept {
                 return document.file(lies).map(Some);
             }
@@ -240,9 +245,9 @@ impl CompletionRow {
         if let Some(id) = &mut completion.deployment_id {
             *id = redactor.deployment_id(id);
         }
-        let before = before.map(|before| &*before.value);
         let sets = &former.sets_computed;
-        let places = after.map(|after| changed(asked, sets, before, &after)).unwrap_or_default();
+        let places = after.map(|after| changed(asked, sets, shown, &after.value));
+        let places = places.unwrap_or_default();
         let touched = touched(&places);
         let redacted = redacted.into_paths();
         let made = completion.deployment_id.clone();

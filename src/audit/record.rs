@@ -1,19 +1,13 @@
 //! Records: a [`Change`] for every governed call, an [`Event`] for the rest.
 
-use std::sync::Arc;
-
-use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::clock::Timestamp;
 use crate::deployment::diff::{Difference, Effect};
-use crate::deployment::key::DeploymentKey;
-use crate::deployment::patch::Patch;
-use crate::ids::{ChangeId, RequestId};
-use crate::key::Token;
-use crate::policy::{Actor, Decision, Policy, Violation};
-use crate::provider::{Operation, Provider};
+use crate::ids::ChangeId;
+use crate::policy::{Actor, Decision, Violation};
+use crate::provider::Operation;
 
 /// Where a call came from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -123,87 +117,6 @@ impl Unkept {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn is_zero(number: &usize) -> bool {
     *number == 0
-}
-
-/// The record written before anything is forwarded. Bodies are as the client and upstream sent
-/// them: the audit redacts them before they leave the caller's hands.
-#[derive(Clone, Debug)]
-pub struct Intent {
-    /// The change's id.
-    pub id: ChangeId,
-    /// The provider.
-    pub provider: &'static Provider,
-    /// The operation that is asked for.
-    pub operation: Operation,
-    /// The call's method: an update by PUT may remove what it leaves out.
-    pub method: Method,
-    /// The id of the deployment; `None` on create.
-    pub deployment_id: Option<String>,
-    /// The actor that asks.
-    pub actor: Actor,
-    /// The token it was asked with: never stored, but concealed wherever a body repeats it.
-    pub token: Token,
-    /// From where.
-    pub client: Client,
-    /// The request's id.
-    pub request_id: RequestId,
-    /// When its head was read.
-    pub received_at: Timestamp,
-    /// The gateway's decision.
-    pub decision: Decision,
-    /// Rules broken.
-    pub violations: Vec<Violation>,
-    /// Rules that were broken before and still are.
-    pub standing: Vec<Violation>,
-    /// How many findings there are beside these.
-    pub findings_omitted: usize,
-    /// The body, where it was one strict object.
-    pub patch: Option<Arc<Patch>>,
-    /// The body, where it was not.
-    pub refused_body: Option<RefusedBody>,
-    /// The deployment before.
-    pub before: Option<Arc<Value>>,
-    /// The policy in force.
-    pub policy: Arc<Policy>,
-    /// The name of the upstream.
-    pub upstream: Arc<str>,
-    /// The name of the gateway.
-    pub node: Arc<str>,
-    /// How long the texts of the bodies are, in bytes.
-    pub bytes: usize,
-    /// Whether the bodies are kept; else their sizes and digests are.
-    pub is_kept: bool,
-}
-
-impl Intent {
-    /// The deployment that it is about; `None` on create.
-    #[must_use]
-    pub fn deployment(&self) -> Option<DeploymentKey> {
-        let id = self.deployment_id.as_deref()?;
-        Some(DeploymentKey::new(&self.upstream, id))
-    }
-}
-
-/// The record that is written when the call has ended.
-#[derive(Clone, Debug)]
-pub struct Completion {
-    /// When.
-    pub completed_at: Timestamp,
-    /// How.
-    pub outcome: Outcome,
-    /// Upstream's answer; `None` where nothing was forwarded.
-    pub upstream: Option<UpstreamAnswer>,
-    /// Why it was not applied; `None` where it was, or where there is no answer to tell of.
-    pub reason: Option<Reason>,
-    /// The new deployment's id, on create.
-    pub deployment_id: Option<String>,
-    /// The deployment after.
-    pub after: Option<Arc<Value>>,
-    /// How after compares with what was predicted.
-    pub effect: Option<Effect>,
-    /// Rules that the deployment breaks after the change, did not break before it, and was not
-    /// predicted to break.
-    pub after_violations: Vec<Violation>,
 }
 
 /// The word of a later snapshot on a change with an unclear end.

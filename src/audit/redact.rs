@@ -97,6 +97,14 @@ impl Redactor {
         Self { own, ..self }
     }
 
+    /// Whether both conceal the same, and in the same way.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let token = |redactor: &Self| redactor.own.as_ref().map(|own| own.token.clone());
+        Arc::ptr_eq(&self.rules, &other.rules)
+            && self.scope == other.scope
+            && token(self) == token(other)
+    }
+
     /// The same within another scope.
     #[must_use]
     pub fn within(&self, scope: Scope) -> Self {

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::intent::Completion;
 use super::query::{Filter, Page, PageRequest};
-use super::record::{Change, Client, Completion, Outcome, UpstreamAnswer};
+use super::record::{Change, Client, Outcome, UpstreamAnswer};
 use super::store::Unclear;
 use super::*;
 use crate::clock::{ManualClock, Timestamp};

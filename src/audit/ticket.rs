@@ -8,8 +8,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::entry::{CallFacts, CompletionRow, Entry, Former, IntentRow, Written};
+use super::intent::{Completion, Intent};
 use super::queue::Queued;
-use super::record::{Completion, Intent, Outcome};
+use super::record::Outcome;
 use super::redact::Redactor;
 use super::store::StoreError;
 use super::{Audit, Congestion, Unavailable};

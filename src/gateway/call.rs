@@ -11,7 +11,8 @@ use super::headers::Ends;
 use super::identify::Caller;
 use super::refusal::Refusal;
 use super::seen::Seen;
-use crate::audit::record::{Client, Intent, RefusedBody};
+use crate::audit::intent::Intent;
+use crate::audit::record::{Client, RefusedBody};
 use crate::deployment::key::DeploymentKey;
 use crate::deployment::patch::Patch;
 use crate::ids::ChangeId;
@@ -151,7 +152,7 @@ impl Call {
             findings_omitted: findings.violations_omitted,
             patch,
             refused_body,
-            before: before.map(|before| before.document),
+            before: before.map(|before| before.shown),
             policy,
             upstream: Arc::clone(&self.connection.live.config.upstream.name),
             node: Arc::clone(&self.connection.live.config.node),

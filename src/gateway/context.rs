@@ -10,6 +10,7 @@ use http::StatusCode;
 use super::headers::{Called, Ends};
 use super::identify::{Address, Caller, LastCaller, Subject};
 use super::known::KnownCallers;
+use super::last_shown::LastShown;
 use super::limit::{KeptBytes, Limiter, RateLimitFields, RefusedCredentials};
 use super::memory::MemoryBudget;
 use super::tally::Tally;
@@ -39,6 +40,7 @@ pub(crate) struct Gateway {
     pub(super) room: MemoryBudget,
     pub(super) refused: RefusedCredentials,
     pub(super) known: KnownCallers,
+    pub(super) last_shown: LastShown,
     pub(super) kept: KeptBytes,
     pub(super) tally: Tally,
     pub(super) exchanges: Arc<Exchanges>,
@@ -120,6 +122,7 @@ impl Gateway {
             room: MemoryBudget::default(),
             refused: RefusedCredentials::new(&clock),
             known: KnownCallers::default(),
+            last_shown: LastShown::default(),
             kept: KeptBytes::default(),
             tally: Tally::new(&clock),
             exchanges: Arc::default(),

@@ -3,12 +3,11 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use super::call::{Call, Decided, Judged};
 use super::forward::Forwarded;
 use super::identify::Caller;
 use super::seen::Seen;
+use crate::audit::Shown;
 use crate::audit::record::Outcome;
 use crate::clock::Timestamp;
 use crate::deployment::diff::{self, Effect};
@@ -36,7 +35,7 @@ struct Asked {
     provider: &'static Provider,
     operation: Operation,
     omitted: Omitted,
-    before: Option<Arc<Value>>,
+    before: Option<Shown>,
     patch: Arc<Patch>,
     caller: Arc<Caller>,
     now: Timestamp,
@@ -72,9 +71,9 @@ pub(super) async fn compare(
     let shows_deployment = call.operation != Operation::Run;
     let asked = Asked::of(call, judged, before);
     offload::run(bytes, move || {
-        let (subject, after) = (asked.subject(), &*after.document);
+        let (subject, after) = (asked.subject(), after.document());
         let prediction = subject.predict();
-        let before = asked.before.as_deref();
+        let before = subject.before;
         let effect = diff::effect(asked.provider, asked.operation, before, &prediction, after);
         // What is exactly as predicted was judged. On create the server fills the rest in.
         let was_judged = effect == Effect::Exact && asked.operation != Operation::Create;
@@ -95,7 +94,7 @@ impl Asked {
             provider: call.provider(),
             operation: call.operation,
             omitted: Omitted::by(&call.method),
-            before: before.map(|before| before.document),
+            before: before.map(|before| before.shown),
             patch: Arc::clone(&judged.patch),
             caller: Arc::clone(&call.caller),
             now: call.connection.gateway.clock.now(),
@@ -107,7 +106,7 @@ impl Asked {
             provider: self.provider,
             operation: self.operation,
             omitted: self.omitted,
-            before: self.before.as_deref(),
+            before: self.before.as_ref().map(Shown::value),
             patch: &self.patch,
             actor: &self.caller.actor,
             now: self.now,

@@ -107,7 +107,7 @@ async fn lead(
     {
         let is_over = forwarded.result.as_ref().is_ok_and(Answer::surely_did_nothing);
         let look = Look { by: call.change, is_over };
-        call.connection.gateway.audit.settle(deployment, &seen.document, look).await;
+        call.connection.gateway.audit.settle(deployment, seen.document(), look).await;
     }
     tell(call, decided.decision, forwarded.outcome, finished, &compared);
     Ok(reply(call, forwarded.result, &decided, finished, compared.tag.as_deref()))
@@ -150,7 +150,7 @@ async fn see_before(
         seen
     };
     let look = Look { by: call.change, is_over: false };
-    call.connection.gateway.audit.settle(deployment, &seen.document, look).await;
+    call.connection.gateway.audit.settle(deployment, seen.document(), look).await;
     Ok(Some(seen))
 }
 

@@ -1,7 +1,5 @@
 //! The end of a call that was forwarded: the deployment after, its completion, the answer.
 
-use std::sync::Arc;
-
 use super::call::{Call, Decided};
 use super::decide::Compared;
 use super::forward::{Answer, ForwardError, Forwarded};
@@ -11,7 +9,8 @@ use super::response::Reply;
 use super::seen::Seen;
 use super::snapshot;
 use crate::audit::Finished;
-use crate::audit::record::{Completion, Outcome};
+use crate::audit::intent::Completion;
+use crate::audit::record::Outcome;
 use crate::deployment::id_of;
 use crate::policy::Decision;
 use crate::provider::Operation;
@@ -33,9 +32,9 @@ async fn look_after(call: &Call, forwarded: &Forwarded) -> Option<Seen> {
         return None;
     }
     if let (Outcome::Applied, Ok(answer)) = (forwarded.outcome, &forwarded.result) {
-        let shown = answer.deployment(&call.connection.live.config.limits).await;
+        let shown = snapshot::seen_in(call, answer).await;
         let shown = shown.filter(|shown| {
-            call.deployment.is_none() || id_of(&shown.document) == call.deployment_id()
+            call.deployment.is_none() || id_of(shown.document()) == call.deployment_id()
         });
         if shown.is_some() {
             return shown;
@@ -67,8 +66,8 @@ pub(super) fn complete(
     compared: &Compared,
     after: Option<&Seen>,
 ) -> Completion {
-    let after = after.map(|after| Arc::clone(&after.document));
-    let created = after.as_deref().and_then(id_of).filter(|_| call.operation == Operation::Create);
+    let created = after.and_then(|after| id_of(after.document()));
+    let created = created.filter(|_| call.operation == Operation::Create);
     let deployment_id = created.map(str::to_owned).or_else(|| created_id(call, forwarded));
     Completion {
         completed_at: call.connection.gateway.clock.now(),
@@ -76,7 +75,7 @@ pub(super) fn complete(
         upstream: forwarded.told(),
         reason: forwarded.reason(),
         deployment_id,
-        after,
+        after: after.map(|after| after.shown.clone()),
         effect: compared.effect,
         after_violations: compared.after_violations.clone(),
     }

@@ -14,7 +14,8 @@ use super::response::Reply;
 use super::seen::Seen;
 use super::snapshot::SnapshotError;
 use crate::audit::Unavailable;
-use crate::audit::record::{Completion, Outcome, Reason, UpstreamAnswer};
+use crate::audit::intent::Completion;
+use crate::audit::record::{Outcome, Reason, UpstreamAnswer};
 use crate::policy::evaluate::Findings;
 use crate::policy::{Decision, Enforcement, Policy, Violation};
 

@@ -66,12 +66,12 @@ pub(super) async fn read(
     let shown = answer.deployment(&config.limits).await;
     let provider = config.upstream.provider;
     let shown = shown.filter(|shown| {
-        id_of(&shown.document) == Some(deployment_id) && is_whole(provider, &shown.document)
+        id_of(shown.document()) == Some(deployment_id) && is_whole(provider, shown.document())
     });
     let tag = match shown {
         Some(shown) => {
             let key = connection.gateway.key.clone();
-            Some(offload::run(shown.bytes, move || etag(&key, provider, &shown.document)).await)
+            Some(offload::run(shown.bytes, move || etag(&key, provider, shown.document())).await)
         }
         None => None,
     };

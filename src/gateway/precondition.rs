@@ -12,8 +12,8 @@ pub(super) async fn holds(call: &Call, before: Option<&Seen>) -> bool {
     }
     let Some(before) = before else { return false };
     let (key, provider) = (call.connection.gateway.key.clone(), call.provider());
-    let document = std::sync::Arc::clone(&before.document);
-    let current = offload::run(before.bytes, move || etag(&key, provider, &document)).await;
+    let shown = before.shown.clone();
+    let current = offload::run(before.bytes, move || etag(&key, provider, shown.value())).await;
     let mut named = call
         .if_match
         .iter()

@@ -1,15 +1,14 @@
 //! A deployment as upstream has shown it.
 
-use std::sync::Arc;
-
 use serde_json::Value;
 
 use super::memory::parsed_bytes;
+use crate::audit::Shown;
 
 /// A deployment, and how much there is of it.
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
-    pub(super) document: Arc<Value>,
+    pub(super) shown: Shown,
     /// Bytes of its text.
     pub(super) bytes: usize,
     /// Bytes that it takes in memory.
@@ -19,6 +18,10 @@ pub(super) struct Seen {
 impl Seen {
     pub(super) fn new(document: Value, bytes: usize) -> Self {
         let parsed_bytes = parsed_bytes(&document);
-        Self { document: Arc::new(document), bytes, parsed_bytes }
+        Self { shown: document.into(), bytes, parsed_bytes }
+    }
+
+    pub(super) fn document(&self) -> &Value {
+        self.shown.value()
     }
 }

@@ -47,11 +47,11 @@ pub(super) async fn read(call: &Call, deployment_id: &str) -> Result<Seen, Snaps
         return Err(SnapshotError::Answered(answer));
     }
     let status = answer.status;
-    let seen = answer.deployment(&call.connection.live.config.limits).await;
+    let seen = seen_in(call, &answer).await;
     let is_it = |seen: &Seen| {
         status.is_success()
-            && deployment::id_of(&seen.document) == Some(deployment_id)
-            && deployment::is_whole(call.provider(), &seen.document)
+            && deployment::id_of(seen.document()) == Some(deployment_id)
+            && deployment::is_whole(call.provider(), seen.document())
     };
     seen.filter(is_it).ok_or_else(|| {
         let refusal = Refusal::bad_gateway(format!(
@@ -59,6 +59,19 @@ pub(super) async fn read(call: &Call, deployment_id: &str) -> Result<Seen, Snaps
         ));
         SnapshotError::Failed(refusal, Some(status))
     })
+}
+
+/// The Deployment that an answer to a call shows, if it is one.
+pub(super) async fn seen_in(call: &Call, answer: &Answer) -> Option<Seen> {
+    let limits = &call.connection.live.config.limits;
+    let Some(deployment) = &call.deployment else { return answer.deployment(limits).await };
+    let last_shown = &call.connection.gateway.last_shown;
+    if let Some(seen) = last_shown.find(deployment, &answer.body) {
+        return Some(seen);
+    }
+    let seen = answer.deployment(limits).await?;
+    last_shown.learn(deployment, &answer.body, &seen);
+    Some(seen)
 }
 
 /// Asks for a list of one deployment, which upstream answers to any caller whom it serves.

@@ -43,6 +43,13 @@ impl Redacted {
         self.paths
     }
 
+    /// Lists the places that `others` are, below `prefix`.
+    pub fn add_below(&mut self, prefix: &str, others: &Self) {
+        for path in &others.paths {
+            self.add(format!("{prefix}{path}"));
+        }
+    }
+
     /// Lists the place `at` below `prefix`.
     pub(super) fn list(&mut self, prefix: &str, at: At<'_>) {
         if self.paths.len() >= POINTERS_MAX || self.is_full {
