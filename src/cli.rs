@@ -6,6 +6,7 @@ pub mod demo;
 pub mod key;
 pub mod openapi;
 pub mod print;
+pub mod schema;
 pub mod serve;
 pub mod simulate;
 pub mod token;
@@ -49,6 +50,8 @@ enum Command {
     /// Asks the log who changed what.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Prints the JSON Schema of the configuration and policy files.
+    Schema(schema::SchemaArgs),
     /// Prints the description of the admin API (OpenAPI 3.1).
     Openapi,
 }
@@ -115,6 +118,7 @@ fn run(command: Command, environment: &Environment) -> Result<(), Failure> {
         Command::Token(command) => token::run(&command, environment),
         Command::Key(command) => key::run(&command, environment),
         Command::Audit(command) => audit::run(&command, environment),
+        Command::Schema(arguments) => schema::run(&arguments),
         Command::Openapi => openapi::run(),
     }
 }

@@ -1,18 +1,14 @@
 //! The checked configuration: everything in it can be used as it is.
 
 pub mod check;
-pub mod complaint;
 mod exposure;
 pub(crate) mod files;
 mod keys;
 mod people;
-mod raw;
-mod reader;
 mod rules;
 #[cfg(test)]
 mod tests;
 mod upstream;
-mod value;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -22,6 +18,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub(crate) use self::keys::KEYS;
 use crate::ids::Fingerprint;
 use crate::policy::Policy;
 use crate::provider::Provider;

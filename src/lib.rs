@@ -12,6 +12,7 @@ pub mod key;
 mod net;
 mod offload;
 mod scan;
+pub mod settings;
 pub mod telemetry;
 mod visible;
 mod work;

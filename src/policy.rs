@@ -3,6 +3,7 @@
 
 pub mod evaluate;
 pub(crate) mod findings;
+pub(crate) mod keys;
 pub mod load;
 pub mod rule;
 pub mod subject;

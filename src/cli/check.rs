@@ -9,7 +9,7 @@ use super::{ConfigFile, Environment, Failure, print};
 use crate::audit::keys;
 use crate::config::Config;
 use crate::config::check::check;
-use crate::config::complaint::Complaint;
+use crate::settings::complaint::Complaint;
 use crate::visible::chain;
 
 /// The arguments of `check`.

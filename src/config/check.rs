@@ -6,18 +6,19 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::complaint::{Complaint, Complaints, Location};
 use super::exposure::{self, Places};
 use super::files::{self, sqlite};
+use super::keys::KEYS;
 use super::people;
-use super::raw::{Node, Typed};
-use super::reader::{Reader, read_text};
 use super::rules;
 use super::upstream;
-use super::value::{Meant, address, choice, count, duration, flag, size, text};
 use super::{AuditConfig, Budget, Config, Limits, Listen, RateLimit, TlsFiles};
 use crate::clock::Clock;
 use crate::provider::Provider;
+use crate::settings::complaint::{Complaint, Complaints, Location};
+use crate::settings::raw::{Node, Typed};
+use crate::settings::reader::{Reader, read_text};
+use crate::settings::value::{Meant, address, choice, duration, flag, text};
 
 /// The result of a check.
 #[derive(Debug)]
@@ -49,7 +50,7 @@ pub fn check(path: &Path, environment: &[(String, String)]) -> Checked {
 /// Checks the text of the file at `path`, as [`check`] does.
 pub(crate) fn check_text(path: &Path, text: &str, environment: &[(String, String)]) -> Checked {
     let mut complaints = Complaints::about(path.to_owned());
-    let typed = Typed::read(text, environment, &mut complaints);
+    let typed = Typed::read(&KEYS, text, environment, &mut complaints);
     let folder = path.parent().map(Path::to_owned).unwrap_or_default();
     let mut files = vec![path.to_owned()];
     let config = typed.and_then(|typed| {
@@ -148,7 +149,7 @@ impl Reader<'_> {
 
     fn rate_limit(&mut self) -> Option<RateLimit> {
         let enabled = self.value("rate_limit.enabled", flag);
-        let mut number = |path| self.value(path, count(1..=u32::MAX));
+        let mut number = |path| self.count(path);
         let read = Budget {
             per_second: number("rate_limit.read.per_second"),
             burst: number("rate_limit.read.burst"),
@@ -180,9 +181,8 @@ impl Reader<'_> {
     }
 
     fn limits(&mut self, provider: Option<&Provider>) -> Limits {
-        const WHOLE_MAX: usize = 1 << 30;
-        let most = provider.map_or(WHOLE_MAX, |provider| provider.body_bytes_max);
-        let body_bytes = self.read("limits.body_bytes", size(1..=WHOLE_MAX));
+        let most = provider.map_or(0, |provider| provider.body_bytes_max);
+        let body_bytes = self.size("limits.body_bytes");
         if let (Some((bytes, place)), Some(provider)) = (&body_bytes, provider)
             && *bytes > most
         {
@@ -194,22 +194,22 @@ impl Reader<'_> {
             self.complaints.warn(place, &message);
         }
         let time = |reader: &mut Self, path| -> Duration { reader.value(path, duration) };
+        let bytes = |reader: &mut Self, path| reader.size(path).map_or(0, |(bytes, _)| bytes);
         Limits {
             body_bytes: body_bytes.map_or(most, |(bytes, _)| bytes),
-            answer_bytes: self.value("limits.answer_bytes", size(1..=WHOLE_MAX)),
+            answer_bytes: bytes(self, "limits.answer_bytes"),
             // The HTTP library reads heads through a buffer of at least 8 KiB.
-            header_bytes: self.value("limits.header_bytes", size(8 << 10..=1 << 20)),
-            header_count: self.value("limits.header_count", count(1..=1_000)),
-            json_depth: self.value("limits.json_depth", count(1..=128)),
-            kept_bytes_per_minute: self.value("limits.kept_bytes_per_minute", size(0..=1 << 40)),
+            header_bytes: bytes(self, "limits.header_bytes"),
+            header_count: self.count("limits.header_count"),
+            json_depth: self.count("limits.json_depth"),
+            kept_bytes_per_minute: bytes(self, "limits.kept_bytes_per_minute"),
             header_timeout: time(self, "limits.header_timeout"),
             body_timeout: time(self, "limits.body_timeout"),
             write_timeout: time(self, "limits.write_timeout"),
             pace_timeout: time(self, "limits.pace_timeout"),
             idle_timeout: time(self, "limits.idle_timeout"),
-            connections: self.value("limits.connections", count(1..=1_000_000)),
-            connections_per_address: self
-                .value("limits.connections_per_address", count(1..=1_000_000)),
+            connections: self.count("limits.connections"),
+            connections_per_address: self.count("limits.connections_per_address"),
             turn_timeout: time(self, "limits.turn_timeout"),
             drain_timeout: time(self, "limits.drain_timeout"),
         }

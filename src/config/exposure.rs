@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use super::complaint::{Complaints, Location};
-use super::raw::Typed;
 use super::{Config, Listen, Upstream};
+use crate::settings::complaint::{Complaints, Location};
+use crate::settings::raw::Typed;
 
 /// Permission bits by which others than the owner may read or write a file.
 const OTHERS: u32 = 0o077;

@@ -7,12 +7,12 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem;
 use rustls::sign::CertifiedKey;
 
-use super::raw::Node;
-use super::value::Meant;
 use crate::certificate::{Lapse, Validity};
 use crate::clock::Timestamp;
 use crate::file;
 use crate::key::{Key, KeyError};
+use crate::settings::raw::Node;
+use crate::settings::value::Meant;
 
 /// Which half of a certificate and its key is at fault, and how to fix it.
 #[derive(Debug)]

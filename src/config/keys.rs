@@ -1,128 +1,338 @@
-//! Every key that may be typed, with its default: the one list from which unknown keys, names of
-//! variables, defaults and the reference file are judged.
+//! Every key of the configuration file.
 
-use std::collections::BTreeSet;
+use crate::settings::key::{Key, Keys, Kind};
 
-/// One key of the configuration file.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Key {
-    /// Its dotted path; `[]` stands after an array of tables.
-    pub(super) path: &'static str,
-    /// The default, as TOML; `None` where nothing can be guessed.
-    pub(super) default: Option<&'static str>,
-}
+/// The most bytes of a message that is read whole.
+const WHOLE_MAX: u64 = 1 << 30;
 
-const fn with(path: &'static str, default: &'static str) -> Key {
-    Key { path, default: Some(default) }
-}
+/// The most entries of a list.
+const LIST_MAX: usize = 1_000;
 
-const fn bare(path: &'static str) -> Key {
-    Key { path, default: None }
-}
+/// A name in records.
+const LABEL: &str = "^[a-z0-9-]{1,63}$";
+
+/// The keys of the configuration file, and the sections that are not known yet.
+pub(crate) static KEYS: Keys = Keys {
+    all: &ALL,
+    sections: &[
+        ("listen", "Where the gateway listens."),
+        (
+            "listen.tls",
+            "TLS for clients. Without this section, the proxy listener speaks plain HTTP.",
+        ),
+        ("listen.admin_tls", "TLS for operators, likewise."),
+        ("upstream", "The API behind the gateway."),
+        ("node", "The gateway itself."),
+        ("policy", "The rules that changes to deployments are held to."),
+        (
+            "rate_limit",
+            "Budgets per personal access token. The defaults are what the upstream advises.",
+        ),
+        ("rate_limit.read", "GET, HEAD and OPTIONS."),
+        ("rate_limit.write", "Everything else."),
+        ("audit", "The log."),
+        ("limits", "Bounds on what calls and connections may take, and how long."),
+        ("actors", "Tokens that are known, and others."),
+        ("admin", "The admin API."),
+        ("redact", "What is concealed in records."),
+    ],
+    planned: &[("retention", "[retention] is not supported by this version yet: remove it")],
+};
 
 /// All keys, in the reference file's order.
-pub(super) const KEYS: [Key; 50] = [
-    with("listen.proxy", "'127.0.0.1:8080'"),
-    with("listen.admin", "'127.0.0.1:8081'"),
-    with("listen.trusted_proxies", "[]"),
-    bare("listen.tls.cert"),
-    bare("listen.tls.key"),
-    bare("listen.admin_tls.cert"),
-    bare("listen.admin_tls.key"),
-    with("upstream.name", "'main'"),
-    bare("upstream.provider"),
-    bare("upstream.url"),
-    bare("upstream.ca_file"),
-    with("upstream.connect_timeout", "'5s'"),
-    with("upstream.response_timeout", "'60s'"),
-    with("upstream.allow_writes", "[]"),
-    with("node.name", "'main'"),
-    bare("policy.file"),
-    with("rate_limit.enabled", "true"),
-    with("rate_limit.read.per_second", "50"),
-    with("rate_limit.read.burst", "100"),
-    with("rate_limit.write.per_second", "20"),
-    with("rate_limit.write.burst", "40"),
-    with("audit.database", "'sqlite://changegate.db'"),
-    with("audit.key_file", "'changegate.key'"),
-    with("audit.other_writes", "'metadata'"),
-    with("audit.finish_timeout", "'5s'"),
-    bare("limits.body_bytes"),
-    with("limits.answer_bytes", "'32 MiB'"),
-    with("limits.header_bytes", "'64 KiB'"),
-    with("limits.header_count", "100"),
-    with("limits.json_depth", "64"),
-    with("limits.kept_bytes_per_minute", "'64 MiB'"),
-    with("limits.header_timeout", "'10s'"),
-    with("limits.body_timeout", "'30s'"),
-    with("limits.write_timeout", "'30s'"),
-    with("limits.pace_timeout", "'20s'"),
-    with("limits.idle_timeout", "'75s'"),
-    with("limits.connections", "10000"),
-    with("limits.connections_per_address", "1000000"),
-    with("limits.turn_timeout", "'30s'"),
-    with("limits.drain_timeout", "'8s'"),
-    with("actors.unknown", "'allow'"),
-    bare("actor"),
-    bare("actor[].fingerprint"),
-    bare("actor[].name"),
-    bare("actor[].team"),
-    bare("admin.token"),
-    bare("admin.token[].name"),
-    bare("admin.token[].role"),
-    bare("admin.token[].sha256"),
-    with("redact.pointers", "[]"),
+const ALL: [Key; 50] = [
+    Key::new(
+        "listen.proxy",
+        Kind::Text,
+        "Where clients point their base URL: an IP address and a port.",
+    )
+    .default("'127.0.0.1:8080'")
+    .restart("yes"),
+    Key::new(
+        "listen.admin",
+        Kind::Text,
+        "Where operators go: API, `/healthz`, `/readyz`, `/metrics`. An address that others can \
+         reach needs an `[[admin.token]]`.",
+    )
+    .default("'127.0.0.1:8081'")
+    .restart("yes"),
+    Key::new(
+        "listen.trusted_proxies",
+        Kind::Texts(LIST_MAX),
+        "Ranges of addresses (or single ones) whose `X-Forwarded-For` is believed, such as \
+         `\"10.0.0.0/8\"`.",
+    )
+    .default("[]")
+    .restart("yes"),
+    Key::new(
+        "listen.tls.cert",
+        Kind::Text,
+        "PEM file of the certificate chain for the proxy listener, the server's own certificate \
+         first. Renewed files are taken without a restart.",
+    )
+    .example("\"tls/cert.pem\"")
+    .restart("no; with or without TLS: yes"),
+    Key::new("listen.tls.key", Kind::Text, "PEM file of its private key. Both or neither.")
+        .example("\"tls/key.pem\""),
+    Key::new(
+        "listen.admin_tls.cert",
+        Kind::Text,
+        "The same for the admin listener, which speaks HTTP/1.1.",
+    )
+    .example("\"tls/cert.pem\"")
+    .restart("no; with or without TLS: yes"),
+    Key::new("listen.admin_tls.key", Kind::Text, "PEM file of its private key. Both or neither.")
+        .example("\"tls/key.pem\""),
+    Key::new(
+        "upstream.name",
+        Kind::Pattern(LABEL),
+        "The name that records know this API by: a-z, 0-9 and `-`.",
+    )
+    .default("'main'"),
+    Key::new(
+        "upstream.provider",
+        Kind::Choice(&["qoder-cn", "qoder", "claude"]),
+        "Whose API it is: `qoder-cn`, `qoder` or `claude`.",
+    )
+    .example("\"qoder-cn\"")
+    .required(),
+    Key::new(
+        "upstream.url",
+        Kind::Text,
+        "Scheme, host and port; no path, since paths pass unchanged.",
+    )
+    .example("\"https://api.qoder.com.cn\"")
+    .required()
+    .hidden(),
+    Key::new(
+        "upstream.ca_file",
+        Kind::Text,
+        "PEM file of certificate authorities trusted beside the system's.",
+    )
+    .example("\"tls/ca.pem\""),
+    Key::new(
+        "upstream.connect_timeout",
+        Kind::Duration,
+        "To a connection that is ready, all addresses together.",
+    )
+    .default("'5s'"),
+    Key::new(
+        "upstream.response_timeout",
+        Kind::Duration,
+        "From the end of a request to the head of its answer. The body may take as long as it \
+         likes, so that event streams live for hours.",
+    )
+    .default("'60s'"),
+    Key::new(
+        "upstream.allow_writes",
+        Kind::Texts(LIST_MAX),
+        "Writes below `/deployments` that pass although they are not a governed operation, such \
+         as `\"DELETE /deployments/{id}\"`: a method and a path below the provider's base; `{…}` \
+         stands for any one segment. A governed route can't be named.",
+    )
+    .default("[]"),
+    Key::new(
+        "node.name",
+        Kind::Pattern(LABEL),
+        "The name that records know this gateway by: a-z, 0-9 and `-`.",
+    )
+    .default("'main'")
+    .restart("yes"),
+    Key::new(
+        "policy.file",
+        Kind::Text,
+        "The file with the rules. Without one every change is recorded and none is forbidden, \
+         which is a warning.",
+    )
+    .example("\"policy.toml\""),
+    Key::new("rate_limit.enabled", Kind::Flag, "Whether there is a limit at all.").default("true"),
+    Key::new(
+        "rate_limit.read.per_second",
+        Kind::Count(1, u32::MAX),
+        "How fast the budget of GET, HEAD and OPTIONS refills.",
+    )
+    .default("50"),
+    Key::new(
+        "rate_limit.read.burst",
+        Kind::Count(1, u32::MAX),
+        "How many of them may come at once.",
+    )
+    .default("100"),
+    Key::new(
+        "rate_limit.write.per_second",
+        Kind::Count(1, u32::MAX),
+        "How fast the budget of everything else refills.",
+    )
+    .default("20"),
+    Key::new(
+        "rate_limit.write.burst",
+        Kind::Count(1, u32::MAX),
+        "How many of those may come at once.",
+    )
+    .default("40"),
+    Key::new(
+        "audit.database",
+        Kind::Text,
+        "The log, an SQLite file. One gateway writes it. Its folder must exist and be writable.",
+    )
+    .default("'sqlite://changegate.db'")
+    .hidden()
+    .restart("yes"),
+    Key::new(
+        "audit.key_file",
+        Kind::Text,
+        "The secret under which tokens are fingerprinted: 64 hex digits, readable by its owner \
+         only; made on first start. Back it up: without it, old fingerprints can't be matched to \
+         tokens any more.",
+    )
+    .default("'changegate.key'")
+    .restart("yes"),
+    Key::new(
+        "audit.other_writes",
+        Kind::Choice(&["metadata", "off"]),
+        "Whether writes to other resources than deployments are recorded, without bodies: \
+         `\"metadata\"` or `\"off\"`.",
+    )
+    .default("'metadata'"),
+    Key::new(
+        "audit.finish_timeout",
+        Kind::Duration,
+        "How long an answer waits until its record is complete on disk.",
+    )
+    .default("'5s'"),
+    Key::new(
+        "limits.body_bytes",
+        Kind::Size(1, WHOLE_MAX),
+        "The longest body of a governed call; by default 4 MiB for `qoder-cn`, 32 MiB for the \
+         others. More than that is a warning: the provider does not read it.",
+    )
+    .example("\"4 MiB\""),
+    Key::new(
+        "limits.answer_bytes",
+        Kind::Size(1, WHOLE_MAX),
+        "The longest answer that is read whole (governed calls).",
+    )
+    .default("'32 MiB'"),
+    Key::new(
+        "limits.header_bytes",
+        Kind::Size(8 << 10, 1 << 20),
+        "The longest request head; 8 KiB to 1 MiB.",
+    )
+    .default("'64 KiB'"),
+    Key::new("limits.header_count", Kind::Count(1, 1_000), "The most header fields; 1 to 1000.")
+        .default("100"),
+    Key::new(
+        "limits.json_depth",
+        Kind::Count(1, 128),
+        "The deepest nesting of a governed body; 1 to 128.",
+    )
+    .default("64"),
+    Key::new(
+        "limits.kept_bytes_per_minute",
+        Kind::Size(0, 1 << 40),
+        "The most bytes of bodies that are kept of one token's calls in a minute. Of what comes \
+         beyond, the record keeps sizes and digests.",
+    )
+    .default("'64 MiB'"),
+    Key::new(
+        "limits.header_timeout",
+        Kind::Duration,
+        "To a whole request head; on HTTP/2 also from connecting to the first request.",
+    )
+    .default("'10s'"),
+    Key::new("limits.body_timeout", Kind::Duration, "Without progress of a request's body.")
+        .default("'30s'"),
+    Key::new(
+        "limits.write_timeout",
+        Kind::Duration,
+        "Without progress of an answer to the client.",
+    )
+    .default("'30s'"),
+    Key::new(
+        "limits.pace_timeout",
+        Kind::Duration,
+        "Waiting for a client to send, or to take, 4 KiB, all waits together; of a single \
+         silence, which has the bounds above, at most half of it counts. Waiting for upstream \
+         does not count.",
+    )
+    .default("'20s'"),
+    Key::new(
+        "limits.idle_timeout",
+        Kind::Duration,
+        "Of a connection without a request; before its first byte 15 s at most.",
+    )
+    .default("'75s'"),
+    Key::new(
+        "limits.connections",
+        Kind::Count(1, 1_000_000),
+        "The most client connections; 1 to 1000000. Once they are taken, those that have rested \
+         longest are closed for new ones, then those whose request waits for nobody but its \
+         client; of the address first that has the most.",
+    )
+    .default("10000"),
+    Key::new(
+        "limits.connections_per_address",
+        Kind::Count(1, 1_000_000),
+        "The most connections of one client address, or of one /64 of IPv6; more are closed at \
+         once. Addresses in `listen.trusted_proxies` have no such bound.",
+    )
+    .default("1000000"),
+    Key::new(
+        "limits.turn_timeout",
+        Kind::Duration,
+        "Waiting for a deployment's turn: one governed write at a time per deployment.",
+    )
+    .default("'30s'"),
+    Key::new("limits.drain_timeout", Kind::Duration, "From SIGTERM to the end.").default("'8s'"),
+    Key::new(
+        "actors.unknown",
+        Kind::Choice(&["allow", "deny"]),
+        "What happens to calls of tokens that are not listed: `\"allow\"` or `\"deny\"` (403).",
+    )
+    .default("'allow'"),
+    Key::new("actor", Kind::Tables, "Who is behind a token. Any number."),
+    Key::new(
+        "actor[].fingerprint",
+        Kind::Pattern("^pat_[0-9a-f]{16}$"),
+        "`pat_` and 16 hex digits, as `changegate token fingerprint` prints. Each once.",
+    )
+    .example("\"pat_0123456789abcdef\"")
+    .required()
+    .hidden(),
+    Key::new("actor[].name", Kind::Name(128), "Whose token it is; 1 to 128 characters.")
+        .example("\"nightly-sync\"")
+        .required(),
+    Key::new("actor[].team", Kind::Name(128), "The holder's team; 1 to 128 characters.")
+        .example("\"platform\""),
+    Key::new("admin.token", Kind::Tables, "Who may use the admin API. Any number."),
+    Key::new(
+        "admin.token[].name",
+        Kind::Name(64),
+        "Whose it is; 1 to 64 characters, each name once.",
+    )
+    .example("\"compliance\"")
+    .required(),
+    Key::new(
+        "admin.token[].role",
+        Kind::Choice(&["viewer", "auditor", "admin"]),
+        "`\"viewer\"` (no bodies), `\"auditor\"` (everything), `\"admin\"` (changes the gateway).",
+    )
+    .example("\"auditor\"")
+    .required(),
+    Key::new(
+        "admin.token[].sha256",
+        Kind::Pattern("^\\s*[0-9a-fA-F]{64}\\s*$"),
+        "64 hex digits: `printf %s \"$TOKEN\" | sha256sum`.",
+    )
+    .example("\"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\"")
+    .required()
+    .hidden(),
+    Key::new(
+        "redact.pointers",
+        Kind::Texts(LIST_MAX),
+        "JSON Pointers (RFC 6901) of a deployment whose values are kept as keyed digests, beside \
+         the secrets that always are. `*` stands for every member or item: \
+         `\"/resources/*/url\"`.",
+    )
+    .default("[]"),
 ];
-
-/// Keys whose value may hold a secret, also where it was typed there by mistake: no complaint
-/// repeats it.
-const HIDDEN: [&str; 4] =
-    ["upstream.url", "audit.database", "actor[].fingerprint", "admin.token[].sha256"];
-
-/// The key at a path.
-pub(super) fn named(path: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| key.path == path)
-}
-
-/// Whether keys lie below the path.
-pub(super) fn is_section(path: &str) -> bool {
-    KEYS.iter().any(|key| below(path, key.path).is_some())
-}
-
-/// Whether complaints keep the value to themselves.
-pub(super) fn hidden(path: &str) -> bool {
-    HIDDEN.contains(&path)
-}
-
-/// The text to write in place of the unknown key `name` of `section` (empty at the top).
-pub(super) fn fix(section: &str, name: &str) -> String {
-    let siblings = siblings(section);
-    let near = siblings
-        .iter()
-        .map(|sibling| (strsim::damerau_levenshtein(sibling, &name.to_lowercase()), sibling))
-        .filter(|(distance, sibling)| *distance <= 1.max(sibling.len() / 3))
-        .min();
-    if let Some((_, sibling)) = near {
-        return format!("did you mean `{sibling}`?");
-    }
-    let elsewhere = KEYS.iter().filter_map(|key| key.path.rsplit_once('.'));
-    if let Some((home, _)) = elsewhere.clone().find(|(_, last)| *last == name) {
-        return match home.strip_suffix("[]") {
-            Some(home) => format!("it belongs in [[{home}]]"),
-            None => format!("it belongs in [{home}]"),
-        };
-    }
-    let known: Vec<&str> = siblings.into_iter().collect();
-    format!("remove it; known here: {}", known.join(", "))
-}
-
-/// The names that may stand directly in a section.
-fn siblings(section: &str) -> BTreeSet<&'static str> {
-    let names = KEYS.iter().filter_map(|key| below(section, key.path));
-    names.filter_map(|rest| rest.split(['.', '[']).next()).collect()
-}
-
-/// The part of `path` below `section`.
-fn below(section: &str, path: &'static str) -> Option<&'static str> {
-    if section.is_empty() { Some(path) } else { path.strip_prefix(section)?.strip_prefix('.') }
-}

@@ -2,12 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::complaint::Location;
-use super::raw::{Node, Value};
-use super::reader::{Placed, Reader};
-use super::value::{Meant, choice, name, text};
 use super::{ActorName, Actors, AdminToken, Role};
 use crate::ids::{Fingerprint, unhex};
+use crate::settings::complaint::Location;
+use crate::settings::raw::{Node, Value};
+use crate::settings::reader::{Placed, Reader};
+use crate::settings::value::{Meant, choice, name, text};
 
 /// SHA-256 of nothing, what a digest of an unset variable comes to.
 const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::complaint::Complaint;
-use super::complaint::Location;
-use super::reader::{Reader, read_text};
 use crate::policy::Policy;
 use crate::policy::load::{LoadError, load};
+use crate::settings::complaint::Complaint;
+use crate::settings::complaint::Location;
+use crate::settings::reader::{Reader, read_text};
 
 /// Reads `policy.file`.
 pub(super) fn read(reader: &mut Reader<'_>, files: &mut Vec<PathBuf>) -> Option<Policy> {

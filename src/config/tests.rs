@@ -1,12 +1,14 @@
 //! The configuration through its door: files and variables in, complaints or a configuration out.
 
+mod documents;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::check::{Checked, check};
-use super::keys::{KEYS, Key};
+use super::keys::KEYS;
 use super::*;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -156,45 +158,6 @@ fn what_is_not_written_is_as_documented() {
 }
 
 #[test]
-fn the_reference_file_names_every_key_with_its_default() {
-    let text = fs::read_to_string(format!("{ROOT}/config/changegate.toml")).unwrap();
-    let plain: toml::Table = text.parse().unwrap();
-    let whole: toml::Table = switched_on(&text).parse().unwrap();
-    for Key { path, default } in KEYS {
-        assert!(at(&whole, path).is_some(), "{path} is not in the reference");
-        let required = ["upstream.provider", "upstream.url"].contains(&path);
-        if !required {
-            let default = default.map(|text| {
-                format!("x = {text}").parse::<toml::Table>().unwrap().remove("x").unwrap()
-            });
-            assert_eq!(at(&plain, path), default.as_ref(), "{path}");
-        }
-    }
-    let folder = folder();
-    let (written, unwritten) =
-        (config_of(folder.path(), &text, &[]), config_of(folder.path(), MINIMAL, &[]));
-    assert_eq!(format!("{written:?}"), format!("{unwritten:?}"));
-    let checked = check_text(folder.path(), &switched_on(&text), &[]);
-    assert_eq!(complaints_of(folder.path(), &checked), "");
-}
-
-/// The reference with its commented keys and headers in force.
-fn switched_on(text: &str) -> String {
-    let code = |line: &str| {
-        let off = line.strip_prefix('#').filter(|rest| rest.starts_with(|c: char| c != ' '));
-        off.unwrap_or(line).to_owned() + "\n"
-    };
-    text.lines().map(code).collect()
-}
-
-fn at<'a>(table: &'a toml::Table, path: &str) -> Option<&'a toml::Value> {
-    let (first, rest) = path.split_once('.').map_or((path, None), |(f, r)| (f, Some(r)));
-    let value = table.get(first.trim_end_matches("[]"))?;
-    let inner = if first.ends_with("[]") { value.get(0)? } else { value };
-    rest.map_or(Some(inner), |rest| at(inner.as_table()?, rest))
-}
-
-#[test]
 fn every_example_is_valid_where_it_lies() {
     let mut count = 0;
     for entry in fs::read_dir(format!("{ROOT}/config/examples")).unwrap() {
@@ -206,15 +169,6 @@ fn every_example_is_valid_where_it_lies() {
         count += 1;
     }
     assert_eq!(count, 4);
-}
-
-#[test]
-fn the_guide_explains_every_key() {
-    let guide = fs::read_to_string(format!("{ROOT}/docs/guide/configuration.md")).unwrap();
-    for Key { path, .. } in KEYS {
-        let path = path.replace("[]", "");
-        assert!(guide.contains(&format!("| `{path}` |")), "{path} is not in the guide");
-    }
 }
 
 #[test]
@@ -254,7 +208,7 @@ fn every_key_can_be_overridden_by_its_variable() {
         ("admin.token", &token),
         ("redact.pointers", "[\"/a\"]"),
     ];
-    for Key { path, .. } in KEYS.into_iter().filter(|key| !key.path.contains("[]")) {
+    for path in KEYS.all.iter().map(|key| key.path).filter(|path| !path.contains("[]")) {
         let value = own.iter().find(|(key, _)| *key == path).map_or("7", |(_, value)| value);
         let variable = format!("CHANGEGATE_{}", path.to_uppercase().replace('.', "__"));
         let mut config = config_of(folder.path(), &text, &[(&variable, value)]);

@@ -8,12 +8,12 @@ use http::{Method, Uri};
 use rustls::pki_types::ServerName;
 
 use super::files;
-use super::raw::Node;
-use super::reader::Reader;
-use super::value::{Meant, duration, text};
 use super::{AllowedWrite, Origin, Upstream};
 use crate::clock::Clock;
 use crate::provider::{Operation, Provider};
+use crate::settings::raw::Node;
+use crate::settings::reader::Reader;
+use crate::settings::value::{Meant, duration, text};
 
 /// The segment below which deployments lie.
 const DEPLOYMENTS: &str = "deployments";

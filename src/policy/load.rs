@@ -1,22 +1,20 @@
 //! The policy file (TOML) → [`Policy`](super::Policy), or every complaint about it.
 
+use std::path::PathBuf;
+
 use jiff::tz::TimeZoneDatabase;
 use sha2::{Digest as _, Sha256};
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
 
+use super::keys::KEYS;
 use super::rule::metadata::{Compare, KeyPattern, KeyShape, MetadataRule, PatternError};
 use super::rule::timezones::TimezoneRule;
 use super::rule::{Rule, RuleKind, Scope};
 use super::{Enforcement, Policy};
-use crate::deployment::excerpt::excerpt;
 use crate::ids::Hex;
-
-/// The most entries of one list.
-const ENTRIES_MAX: usize = 256;
-
-/// The most characters of the file's own text that a complaint shows.
-const SHOWN_CHARS_MAX: usize = 64;
+use crate::settings::complaint::{Complaint, Complaints};
+use crate::settings::raw::{Node, Typed};
+use crate::settings::reader::Reader;
+use crate::settings::value::{Meant, choice, text};
 
 /// One thing that is wrong with the policy file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,211 +28,95 @@ pub struct LoadError {
 
 /// Reads a policy file. An empty one forbids nothing. All complaints come at once, in the order
 /// of their lines.
-pub fn load(text: &str) -> Result<Policy, Vec<LoadError>> {
-    let mut reading = Reading { text, errors: Vec::new() };
-    let (file, broken) = DeTable::parse_recoverable(text);
-    for error in broken {
-        let hint = format!("not valid TOML ({}): fix it", error.message());
-        reading.complain(error.span().map(|span| span.start), hint);
+pub fn load(source: &str) -> Result<Policy, Vec<LoadError>> {
+    let mut complaints = Complaints::about(PathBuf::new());
+    let typed = Typed::read(&KEYS, source, &[], &mut complaints);
+    let rules = typed.map(|typed| {
+        let mut reader = Reader { typed, folder: PathBuf::new(), complaints: &mut complaints };
+        let rules = [metadata(&mut reader), timezones(&mut reader)];
+        rules.into_iter().flatten().collect()
+    });
+    let complaints = complaints.in_order();
+    if !complaints.is_empty() {
+        let error = |complaint| {
+            let Complaint { line, message, .. } = complaint;
+            LoadError { line, message }
+        };
+        return Err(complaints.into_iter().map(error).collect());
     }
-    let digest = Hex(&Sha256::digest(text)).to_string();
-    let mut policy = Policy { rules: Vec::new(), digest, text: text.to_owned() };
-    // What a broken text says beyond its first fault is a guess: no complaints about that.
-    if reading.errors.is_empty() {
-        reading.file(file.get_ref(), &mut policy);
-    }
-    if reading.errors.is_empty() {
-        return Ok(policy);
-    }
-    reading.errors.sort_by_key(|error| error.line);
-    Err(reading.errors)
+    let digest = Hex(&Sha256::digest(source)).to_string();
+    Ok(Policy { rules: rules.unwrap_or_default(), digest, text: source.to_owned() })
 }
 
-struct Reading<'t> {
-    text: &'t str,
-    errors: Vec<LoadError>,
+/// `[timezones]`.
+fn timezones(reader: &mut Reader<'_>) -> Option<Rule> {
+    let section = reader.typed.section("timezones")?.clone();
+    if reader.place("timezones.allowed").is_none() {
+        let message = "[timezones] lists no zone: add `allowed = [\"UTC\"]`, or remove the section";
+        reader.complaints.error(&section, message);
+    } else if reader.typed.is_empty_list("timezones.allowed") {
+        let place = reader.place("timezones.allowed").cloned().unwrap_or(section);
+        let message = "`timezones.allowed` is empty, so that no schedule fits: list a zone, such \
+            as \"UTC\"";
+        reader.complaints.error(&place, message);
+    }
+    // The bundled database, so that a policy is as valid here as on any other machine.
+    let zones = TimeZoneDatabase::bundled();
+    let known: Vec<String> = zones.available().map(|zone| zone.as_str().to_owned()).collect();
+    let allowed = reader.each("timezones.allowed", |node| zone(node, &known));
+    let rule = TimezoneRule { allowed: allowed.into_iter().map(|(zone, _)| zone).collect() };
+    Some(built_in("timezones", enforcement(reader, "timezones"), RuleKind::Timezones(rule)))
 }
 
-type Entry<'t> = Spanned<DeValue<'t>>;
+/// `[metadata]`.
+fn metadata(reader: &mut Reader<'_>) -> Option<Rule> {
+    reader.typed.section("metadata")?;
+    let compares = choice(&[("loose", Compare::Loose), ("strict", Compare::Strict)]);
+    let rule = MetadataRule {
+        forbidden_keys: patterns(reader, "metadata.forbidden_keys"),
+        protected_keys: patterns(reader, "metadata.protected_keys"),
+        key_pattern: reader.read("metadata.key_pattern", key_shape).map(|(shape, _)| shape),
+        compare: reader.value("metadata.compare", compares),
+    };
+    Some(built_in("metadata", enforcement(reader, "metadata"), RuleKind::Metadata(rule)))
+}
 
-impl Reading<'_> {
-    fn file(&mut self, file: &DeTable<'_>, policy: &mut Policy) {
-        for (name, value) in file {
-            let start = name.span().start;
-            match (name.get_ref().as_ref(), value.get_ref()) {
-                ("timezones", DeValue::Table(table)) => {
-                    policy.rules.extend(self.timezones(start, table));
-                }
-                ("metadata", DeValue::Table(table)) => policy.rules.push(self.metadata(table)),
-                (known @ ("timezones" | "metadata"), _) => {
-                    self.complain(start, format!("`{known}` is not a table: write [{known}]"));
-                }
-                ("rule", _) => self.complain(
-                    start,
-                    "rules in CEL are not supported by this version yet: remove the rule",
-                ),
-                (other, _) => self.unknown(start, other, "[timezones] and [metadata]"),
-            }
+fn enforcement(reader: &mut Reader<'_>, section: &str) -> Enforcement {
+    let words =
+        [("deny", Enforcement::Deny), ("warn", Enforcement::Warn), ("audit", Enforcement::Audit)];
+    let meaning = |node: &Node| match node.text() {
+        Some("approve") => Err("not supported by this version yet: write \"deny\"".to_owned()),
+        _ => choice(&words)(node),
+    };
+    let path = format!("{section}.enforcement");
+    reader.read(&path, meaning).map_or(Enforcement::Deny, |(enforcement, _)| enforcement)
+}
+
+/// The name of a time zone, as the IANA database spells it.
+fn zone(node: &Node, known: &[String]) -> Meant<String> {
+    let zone = text(node)?;
+    if known.contains(&zone) {
+        return Ok(zone);
+    }
+    Err(match known.iter().find(|known| known.eq_ignore_ascii_case(zone.trim())) {
+        Some(right) => format!("write \"{right}\""),
+        None => {
+            "this is not an IANA time zone: use a name from the IANA time zone database".to_owned()
         }
-    }
+    })
+}
 
-    fn timezones(&mut self, start: usize, table: &DeTable<'_>) -> Option<Rule> {
-        let mut rule = TimezoneRule { allowed: Vec::new() };
-        let mut enforcement = Enforcement::Deny;
-        let mut listed = false;
-        for (name, value) in table {
-            match name.get_ref().as_ref() {
-                "allowed" => {
-                    listed = true;
-                    rule.allowed = self.zones(value);
-                }
-                "enforcement" => enforcement = self.enforcement(value),
-                other => self.unknown(name.span().start, other, "`allowed` and `enforcement`"),
-            }
-        }
-        if !listed {
-            self.complain(
-                start,
-                "[timezones] lists no zone: add `allowed = [\"UTC\"]`, or remove the table",
-            );
-        }
-        listed.then(|| built_in("timezones", enforcement, RuleKind::Timezones(rule)))
-    }
+fn patterns(reader: &mut Reader<'_>, path: &str) -> Vec<KeyPattern> {
+    let pattern = |node: &Node| sound(KeyPattern::parse(&text(node)?));
+    reader.each(path, pattern).into_iter().map(|(pattern, _)| pattern).collect()
+}
 
-    fn metadata(&mut self, table: &DeTable<'_>) -> Rule {
-        let mut rule = MetadataRule {
-            forbidden_keys: Vec::new(),
-            protected_keys: Vec::new(),
-            key_pattern: None,
-            compare: Compare::default(),
-        };
-        let mut enforcement = Enforcement::Deny;
-        for (name, value) in table {
-            match name.get_ref().as_ref() {
-                "forbidden_keys" => rule.forbidden_keys = self.patterns("forbidden_keys", value),
-                "protected_keys" => rule.protected_keys = self.patterns("protected_keys", value),
-                "key_pattern" => {
-                    let parsed = self.string("key_pattern", value).map(KeyShape::parse);
-                    rule.key_pattern = parsed.and_then(|parsed| self.pattern(value, parsed));
-                }
-                "compare" => rule.compare = self.compare(value),
-                "enforcement" => enforcement = self.enforcement(value),
-                other => self.unknown(
-                    name.span().start,
-                    other,
-                    "`forbidden_keys`, `protected_keys`, `key_pattern`, `compare` and \
-                     `enforcement`",
-                ),
-            }
-        }
-        built_in("metadata", enforcement, RuleKind::Metadata(rule))
-    }
+fn key_shape(node: &Node) -> Meant<KeyShape> {
+    sound(KeyShape::parse(&text(node)?))
+}
 
-    fn zones(&mut self, value: &Entry<'_>) -> Vec<String> {
-        let listed = self.strings("allowed", value);
-        if value.get_ref().as_array().is_some_and(|zones| zones.is_empty()) {
-            self.complain(
-                value.span().start,
-                "`allowed` is empty, so that no schedule fits: list a zone, such as \"UTC\"",
-            );
-        }
-        // The bundled database, so that a policy is as valid here as on any other machine.
-        let zones = TimeZoneDatabase::bundled();
-        let known: Vec<String> = zones.available().map(|zone| zone.as_str().to_owned()).collect();
-        for (start, zone) in &listed {
-            if known.iter().any(|known| known == zone) {
-                continue;
-            }
-            let shown = excerpt(zone, SHOWN_CHARS_MAX);
-            let fix = match known.iter().find(|known| known.eq_ignore_ascii_case(zone.trim())) {
-                Some(right) => format!("write \"{right}\""),
-                None => "use a name from the IANA time zone database".to_owned(),
-            };
-            self.complain(*start, format!("`{shown}` is not an IANA time zone: {fix}"));
-        }
-        listed.into_iter().map(|(_, zone)| zone).collect()
-    }
-
-    fn patterns(&mut self, name: &str, value: &Entry<'_>) -> Vec<KeyPattern> {
-        let mut patterns = Vec::new();
-        for (start, text) in self.strings(name, value) {
-            match KeyPattern::parse(&text) {
-                Ok(pattern) => patterns.push(pattern),
-                Err(error) => self.complain(start, format!("the pattern {error}")),
-            }
-        }
-        patterns
-    }
-
-    fn pattern<P>(&mut self, value: &Entry<'_>, parsed: Result<P, PatternError>) -> Option<P> {
-        parsed
-            .map_err(|error| self.complain(value.span().start, format!("the pattern {error}")))
-            .ok()
-    }
-
-    fn enforcement(&mut self, value: &Entry<'_>) -> Enforcement {
-        let complaint = match value.get_ref().as_str() {
-            Some("deny") => return Enforcement::Deny,
-            Some("warn") => return Enforcement::Warn,
-            Some("audit") => return Enforcement::Audit,
-            Some("approve") => {
-                "enforcement \"approve\" is not supported by this version yet: use \"deny\""
-            }
-            _ => "`enforcement` is unknown: use \"deny\", \"warn\" or \"audit\"",
-        };
-        self.complain(value.span().start, complaint);
-        Enforcement::Deny
-    }
-
-    fn compare(&mut self, value: &Entry<'_>) -> Compare {
-        match value.get_ref().as_str() {
-            Some("strict") => return Compare::Strict,
-            Some("loose") => {}
-            _ => self
-                .complain(value.span().start, "`compare` is unknown: use \"loose\" or \"strict\""),
-        }
-        Compare::Loose
-    }
-
-    /// A list of texts, each with where it starts.
-    fn strings(&mut self, name: &str, value: &Entry<'_>) -> Vec<(usize, String)> {
-        let Some(list) = value.get_ref().as_array() else {
-            let fix = format!("`{name}` is not a list: write a list of strings");
-            self.complain(value.span().start, fix);
-            return Vec::new();
-        };
-        if list.len() > ENTRIES_MAX {
-            let fix = format!("`{name}` has more than {ENTRIES_MAX} entries: merge some with `*`");
-            self.complain(value.span().start, fix);
-            return Vec::new();
-        }
-        let mut texts = Vec::new();
-        for entry in list {
-            if let Some(text) = self.string(name, entry) {
-                texts.push((entry.span().start, text.to_owned()));
-            }
-        }
-        texts
-    }
-
-    fn string<'v>(&mut self, name: &str, value: &'v Entry<'_>) -> Option<&'v str> {
-        let text = value.get_ref().as_str();
-        if text.is_none() {
-            self.complain(value.span().start, format!("`{name}` wants a string: put it in quotes"));
-        }
-        text
-    }
-
-    fn unknown(&mut self, start: usize, name: &str, known: &str) {
-        let name = excerpt(name, SHOWN_CHARS_MAX);
-        self.complain(start, format!("`{name}` is unknown here: {known} are known"));
-    }
-
-    fn complain(&mut self, start: impl Into<Option<usize>>, message: impl Into<String>) {
-        let before = start.into().and_then(|start| self.text.as_bytes().get(..start));
-        let line = before.map(|before| before.split(|byte| *byte == b'\n').count());
-        self.errors.push(LoadError { line, message: message.into() });
-    }
+fn sound<P>(parsed: Result<P, PatternError>) -> Meant<P> {
+    parsed.map_err(|error| format!("the pattern {error}"))
 }
 
 /// A rule that a section of the file stands for.
@@ -245,6 +127,7 @@ fn built_in(name: &'static str, enforcement: Enforcement, kind: RuleKind) -> Rul
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::keys::ENTRIES_MAX;
 
     #[test]
     fn an_empty_file_forbids_nothing_and_has_a_digest() {
@@ -290,17 +173,20 @@ mod tests {
         let found: Vec<_> =
             errors.iter().map(|error| (error.line.unwrap(), error.message.as_str())).collect();
         let expected = [
-            (1, "`colour` is unknown here"),
-            (4, "`asia/shanghai` is not an IANA time zone: write \"Asia/Shanghai\""),
-            (5, "`allowed` wants a string"),
-            (5, "`Mars/Phobos` is not an IANA time zone: use a name"),
-            (6, "enforcement \"approve\" is not supported by this version yet: use \"deny\""),
-            (7, "`zone` is unknown here: `allowed` and `enforcement` are known"),
-            (9, "the pattern is empty"),
-            (9, "the pattern holds a control character"),
-            (10, "`protected_keys` is not a list"),
-            (11, "the pattern is not a regular expression"),
-            (12, "`enforcement` is unknown: use \"deny\", \"warn\" or \"audit\""),
+            (1, "unknown key `colour`: remove it; known here: metadata, timezones"),
+            (4, "`timezones.allowed` is \"asia/shanghai\": write \"Asia/Shanghai\""),
+            (
+                5,
+                "`timezones.allowed` is \"Mars/Phobos\": this is not an IANA time zone: use a name",
+            ),
+            (5, "`timezones.allowed` is 7: write a text in quotes"),
+            (6, "`timezones.enforcement` is \"approve\": not supported by this version yet"),
+            (7, "unknown key `timezones.zone`: remove it; known here: allowed, enforcement"),
+            (9, "`metadata.forbidden_keys` is \"a..b\": the pattern is empty"),
+            (9, "`metadata.forbidden_keys` is \"c\\u{7}\": the pattern holds a control character"),
+            (10, "`metadata.protected_keys` is \"x\": write [...]"),
+            (11, "`metadata.key_pattern` is \"(\": the pattern is not a regular expression"),
+            (12, "`metadata.enforcement` is \"block\": write \"deny\" or \"warn\" or \"audit\""),
             (13, "rules in CEL are not supported by this version yet: remove the rule"),
         ];
         assert_eq!(found.len(), expected.len(), "{found:#?}");
@@ -314,14 +200,14 @@ mod tests {
     fn a_zone_list_must_be_there_and_hold_a_zone() {
         assert_eq!(load("[timezones]\n").unwrap_err()[0].line, Some(1));
         assert!(load("timezones.allowed = []").unwrap_err()[0].message.contains("is empty"));
-        assert!(load("timezones = 1").unwrap_err()[0].message.contains("not a table"));
+        assert!(load("timezones = 1").unwrap_err()[0].message.contains("is a section"));
     }
 
     #[test]
     fn broken_toml_is_told_with_its_line() {
         let errors = load("\n[timezones\nallowed = ['UTC']").unwrap_err();
         assert_eq!(errors[0].line, Some(2));
-        assert!(errors[0].message.starts_with("not valid TOML ("), "{errors:?}");
+        assert!(errors[0].message.starts_with("not TOML: "), "{errors:?}");
         assert!(load("[metadata]\n[metadata]\n").is_err());
     }
 

@@ -194,6 +194,28 @@ fn a_missing_database_is_not_made() {
     assert!(!folder.path().join("absent.db").exists());
 }
 
+#[test]
+fn schema_prints_what_either_file_or_one_of_them_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let printed = |arguments: &[&str]| {
+        let ran = run(folder.path(), arguments, "");
+        assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{arguments:?}");
+        serde_json::from_str::<Value>(&ran.out).unwrap()
+    };
+    let both = printed(&["schema"]);
+    for (file, pointer, taken) in [
+        ("configuration", "/properties/limits/properties/json_depth/maximum", json!(128)),
+        ("policy", "/properties/timezones/required", json!(["allowed"])),
+    ] {
+        let mut alone = printed(&["schema", file]);
+        assert_eq!(alone.pointer(pointer), Some(&taken));
+        let dialect = alone.as_object_mut().unwrap().remove("$schema").unwrap();
+        assert_eq!(dialect, "https://json-schema.org/draft/2020-12/schema");
+        assert_eq!(both["$defs"][file], alone);
+    }
+    assert_eq!(run(folder.path(), &["schema", "log"], "").code, 2);
+}
+
 #[tokio::test]
 async fn openapi_prints_what_the_gateway_serves() {
     let world = Setup::new().start().await;

@@ -7,19 +7,19 @@ use std::time::Duration;
 use super::raw::{Node, Value};
 
 /// The meaning of a value, or the text to write in its place.
-pub(super) type Meant<T> = Result<T, String>;
+pub(crate) type Meant<T> = Result<T, String>;
 
 /// The longest duration that makes sense anywhere.
 const DURATION_MAX: Duration = Duration::from_hours(24);
 
 /// Text that is not empty.
-pub(super) fn text(node: &Node) -> Meant<String> {
+pub(crate) fn text(node: &Node) -> Meant<String> {
     let text = node.text().filter(|text| !text.trim().is_empty());
     text.map(str::to_owned).ok_or_else(|| "write a text in quotes that is not empty".to_owned())
 }
 
 /// A name for people: 1 to `max` characters, none of them a control character.
-pub(super) fn name(max: usize) -> impl Fn(&Node) -> Meant<String> {
+pub(crate) fn name(max: usize) -> impl Fn(&Node) -> Meant<String> {
     move |node| {
         let fits =
             |name: &String| name.chars().count() <= max && !name.chars().any(char::is_control);
@@ -29,7 +29,7 @@ pub(super) fn name(max: usize) -> impl Fn(&Node) -> Meant<String> {
 }
 
 /// `true` or `false`.
-pub(super) fn flag(node: &Node) -> Meant<bool> {
+pub(crate) fn flag(node: &Node) -> Meant<bool> {
     match node.value {
         Value::Boolean(flag) => Ok(flag),
         _ => Err("write true or false".to_owned()),
@@ -37,13 +37,13 @@ pub(super) fn flag(node: &Node) -> Meant<bool> {
 }
 
 /// An IP address and a port.
-pub(super) fn address(node: &Node) -> Meant<SocketAddr> {
+pub(crate) fn address(node: &Node) -> Meant<SocketAddr> {
     let fix = "write an IP address and a port, such as \"127.0.0.1:8080\" or \"[::]:8080\"";
     node.text().and_then(|text| text.parse().ok()).ok_or_else(|| fix.to_owned())
 }
 
 /// One of some words.
-pub(super) fn choice<T: Clone>(choices: &[(&str, T)]) -> impl Fn(&Node) -> Meant<T> {
+pub(crate) fn choice<T: Clone>(choices: &[(&str, T)]) -> impl Fn(&Node) -> Meant<T> {
     move |node| {
         let chosen = choices.iter().find(|(word, _)| Some(*word) == node.text());
         let words = || choices.iter().map(|(word, _)| format!("\"{word}\"")).collect::<Vec<_>>();
@@ -54,13 +54,10 @@ pub(super) fn choice<T: Clone>(choices: &[(&str, T)]) -> impl Fn(&Node) -> Meant
 }
 
 /// A whole number within bounds.
-pub(super) fn count<T>(bounds: RangeInclusive<T>) -> impl Fn(&Node) -> Meant<T>
-where
-    T: TryFrom<i64> + PartialOrd + std::fmt::Display,
-{
+pub(crate) fn count(bounds: RangeInclusive<u32>) -> impl Fn(&Node) -> Meant<u32> {
     move |node| {
         let number = match node.value {
-            Value::Integer(number) => T::try_from(number).ok(),
+            Value::Integer(number) => u32::try_from(number).ok(),
             _ => None,
         };
         let fix = || format!("write a whole number from {} to {}", bounds.start(), bounds.end());
@@ -69,10 +66,10 @@ where
 }
 
 /// A number of bytes, also as text such as `4 MiB`, within bounds.
-pub(super) fn size(bounds: RangeInclusive<usize>) -> impl Fn(&Node) -> Meant<usize> {
+pub(crate) fn size(bounds: RangeInclusive<u64>) -> impl Fn(&Node) -> Meant<usize> {
     move |node| {
         let bytes = match &node.value {
-            Value::Integer(bytes) => usize::try_from(*bytes).ok(),
+            Value::Integer(bytes) => u64::try_from(*bytes).ok(),
             Value::Text(text) => bytes_of(text),
             _ => None,
         };
@@ -80,12 +77,13 @@ pub(super) fn size(bounds: RangeInclusive<usize>) -> impl Fn(&Node) -> Meant<usi
             let (least, most) = (bounds.start(), bounds.end());
             format!("write a size from {least} to {most} bytes, such as 65536 or \"4 MiB\"")
         };
-        bytes.filter(|bytes| bounds.contains(bytes)).ok_or_else(fix)
+        let bytes = bytes.filter(|bytes| bounds.contains(bytes));
+        bytes.and_then(|bytes| usize::try_from(bytes).ok()).ok_or_else(fix)
     }
 }
 
 /// A duration of at least a millisecond and at most a day: seconds, or text such as `500ms`.
-pub(super) fn duration(node: &Node) -> Meant<Duration> {
+pub(crate) fn duration(node: &Node) -> Meant<Duration> {
     let duration = match &node.value {
         Value::Integer(seconds) => u64::try_from(*seconds).ok().map(Duration::from_secs),
         Value::Decimal(seconds) => Duration::try_from_secs_f64(*seconds).ok(),
@@ -98,9 +96,9 @@ pub(super) fn duration(node: &Node) -> Meant<Duration> {
     duration.filter(fits).ok_or_else(|| fix.to_owned())
 }
 
-fn bytes_of(text: &str) -> Option<usize> {
+fn bytes_of(text: &str) -> Option<u64> {
     let (number, unit) = split_unit(text);
-    let scale: usize = match unit {
+    let scale: u64 = match unit {
         "" | "B" => 1,
         "KiB" => 1 << 10,
         "MiB" => 1 << 20,
@@ -110,7 +108,7 @@ fn bytes_of(text: &str) -> Option<usize> {
         "GB" => 1_000_000_000,
         _ => return None,
     };
-    number.parse::<usize>().ok()?.checked_mul(scale)
+    number.parse::<u64>().ok()?.checked_mul(scale)
 }
 
 fn duration_of(text: &str) -> Option<Duration> {

@@ -1,7 +1,7 @@
 //! Typed values, from the file and from the environment, each with its place.
 //!
 //! Nothing is understood here but which keys exist: every unknown one is complained of, and what
-//! the known ones mean is left to [`check`](super::check).
+//! the known ones mean is left to those who read them.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,7 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::complaint::{Complaints, Location};
-use super::keys;
+use super::key::Keys;
 
 /// The beginning of the names of variables.
 const PREFIX: &str = "CHANGEGATE_";
@@ -19,9 +19,9 @@ const OTHER_VARIABLES: [&str; 2] = ["CHANGEGATE_CONFIG", "CHANGEGATE_LOG"];
 
 /// One value as typed.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
-    pub(super) value: Value,
-    pub(super) place: Location,
+pub(crate) struct Node {
+    pub(crate) value: Value,
+    pub(crate) place: Location,
     /// A variable's text as it is: plain text needs no quotes there, even where it looks like
     /// a number.
     variable: Option<String>,
@@ -29,7 +29,7 @@ pub(super) struct Node {
 
 /// A value of any kind.
 #[derive(Clone, Debug)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Text(String),
     Integer(i64),
     Decimal(f64),
@@ -41,8 +41,9 @@ pub(super) enum Value {
 }
 
 /// Everything that was typed for known keys.
-#[derive(Debug, Default)]
-pub(super) struct Typed {
+#[derive(Debug)]
+pub(crate) struct Typed {
+    pub(super) keys: &'static Keys,
     values: HashMap<&'static str, Node>,
     sections: HashMap<String, Location>,
 }
@@ -50,7 +51,8 @@ pub(super) struct Typed {
 impl Typed {
     /// Reads the file's text and lays the environment over it. Where the text is not TOML, that
     /// alone is complained of: what follows from a broken line is noise.
-    pub(super) fn read(
+    pub(crate) fn read(
+        keys: &'static Keys,
         text: &str,
         environment: &[(String, String)],
         complaints: &mut Complaints,
@@ -65,22 +67,22 @@ impl Typed {
         if !errors.is_empty() {
             return None;
         }
-        let mut typed = Self::default();
+        let mut typed = Self { keys, values: HashMap::new(), sections: HashMap::new() };
         typed.take_all("", fields(table.into_inner(), &line_of), complaints);
         typed.take_environment(environment, complaints);
         Some(typed)
     }
 
     /// The value typed for a key, else its default.
-    pub(super) fn remove(&mut self, path: &str) -> Option<Node> {
-        let default = || Node::of_text(keys::named(path)?.default?, &Location::File);
+    pub(crate) fn remove(&mut self, path: &str) -> Option<Node> {
+        let default = || Node::of_text(self.keys.named(path)?.default?, &Location::File);
         self.values.remove(path).or_else(default)
     }
 
     /// The text of what holds, typed or by default, key by key: two configurations are told apart
     /// by it.
-    pub(super) fn texts(&self) -> BTreeMap<&'static str, String> {
-        let defaults = keys::KEYS.iter().filter_map(|key| {
+    pub(crate) fn texts(&self) -> BTreeMap<&'static str, String> {
+        let defaults = self.keys.all.iter().filter_map(|key| {
             Some((key.path, Node::of_text(key.default?, &Location::File)?.whole()))
         });
         let typed = self.values.iter().map(|(path, node)| (*path, node.whole()));
@@ -88,18 +90,29 @@ impl Typed {
     }
 
     /// Where a key was typed.
-    pub(super) fn place(&self, path: &str) -> Option<&Location> {
+    pub(crate) fn place(&self, path: &str) -> Option<&Location> {
         self.values.get(path).map(|node| &node.place)
     }
 
     /// Whether an array was typed for a key, and not an empty one.
-    pub(super) fn has_items(&self, path: &str) -> bool {
+    pub(crate) fn has_items(&self, path: &str) -> bool {
         let node = self.values.get(path);
         node.is_some_and(|node| matches!(&node.value, Value::Array(items) if !items.is_empty()))
     }
 
+    /// Whether a list was typed for a key, and an empty one.
+    pub(crate) fn is_empty_list(&self, path: &str) -> bool {
+        let node = self.values.get(path);
+        node.is_some_and(|node| matches!(&node.value, Value::Array(items) if items.is_empty()))
+    }
+
+    /// Where a section was typed.
+    pub(crate) fn section(&self, path: &str) -> Option<&Location> {
+        self.sections.get(path)
+    }
+
     /// Where the innermost section that holds the key was typed.
-    pub(super) fn home(&self, path: &str) -> Location {
+    pub(crate) fn home(&self, path: &str) -> Location {
         let home = path.rsplit_once('.').and_then(|(section, _)| self.sections.get(section));
         home.cloned().unwrap_or(Location::File)
     }
@@ -112,7 +125,7 @@ impl Typed {
     ) {
         for (name, node) in fields {
             if name.contains(['.', '[']) {
-                unknown(section, &name, &node.place, complaints);
+                self.unknown(section, &name, &node.place, complaints);
             } else {
                 self.take(section, &name, node, complaints);
             }
@@ -121,14 +134,13 @@ impl Typed {
 
     fn take(&mut self, section: &str, name: &str, node: Node, complaints: &mut Complaints) {
         let path = join(section, name);
-        if not_yet(&path) {
-            let message = "[retention] is not supported by this version yet: remove it";
+        if let Some(message) = self.keys.planned(&path) {
             complaints.error(&node.place, message);
-        } else if let Some(key) = keys::named(&path) {
-            know_fields(&format!("{path}[]"), &node, complaints);
+        } else if let Some(key) = self.keys.named(&path) {
+            self.know_fields(&format!("{path}[]"), &node, complaints);
             self.values.insert(key.path, node);
-        } else if !keys::is_section(&path) {
-            unknown(section, name, &node.place, complaints);
+        } else if !self.keys.is_section(&path) {
+            self.unknown(section, name, &node.place, complaints);
         } else if let Value::Table(fields) = node.value {
             self.sections.insert(path.clone(), node.place);
             self.take_all(&path, fields, complaints);
@@ -147,7 +159,7 @@ impl Typed {
         ours.sort_by_key(|(name, _)| (name.matches("__").count(), name));
         for (name, text) in ours {
             let place = Location::Variable(name.as_str().into());
-            let Some(path) = path_of(name) else {
+            let Some(path) = self.path_of(name) else {
                 let message = "no configuration key has this name, so it does nothing: \
                     fix its name or unset it";
                 complaints.warn(&place, message);
@@ -155,6 +167,37 @@ impl Typed {
             };
             let (section, last) = path.rsplit_once('.').unwrap_or(("", &path));
             self.take(section, last, Node::of_variable(text, place), complaints);
+        }
+    }
+
+    /// The key or section that a variable's name stands for. A name in small letters stands for
+    /// none: two spellings of one key could contradict each other.
+    fn path_of(&self, variable: &str) -> Option<String> {
+        let name = variable.strip_prefix(PREFIX)?;
+        let plain = name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+        let path = name.to_ascii_lowercase().replace("__", ".");
+        let keys = self.keys;
+        let known =
+            keys.named(&path).is_some() || keys.is_section(&path) || keys.planned(&path).is_some();
+        (plain && known && !path.is_empty()).then_some(path)
+    }
+
+    fn unknown(&self, section: &str, name: &str, place: &Location, complaints: &mut Complaints) {
+        let path = join(section, name).replace("[]", "");
+        let fix = self.keys.fix(section, name);
+        complaints.error(place, &format!("unknown key `{}`: {fix}", path.escape_debug()));
+    }
+
+    /// Complains of unknown fields in an array of tables.
+    fn know_fields(&self, path: &str, node: &Node, complaints: &mut Complaints) {
+        let Value::Array(tables) = &node.value else { return };
+        for table in tables {
+            let Value::Table(fields) = &table.value else { continue };
+            for (name, field) in fields {
+                if self.keys.is_section(path) && self.keys.named(&join(path, name)).is_none() {
+                    self.unknown(path, name, &field.place, complaints);
+                }
+            }
         }
     }
 }
@@ -203,7 +246,7 @@ impl Node {
     }
 
     /// The value as text, if it is one.
-    pub(super) fn text(&self) -> Option<&str> {
+    pub(crate) fn text(&self) -> Option<&str> {
         match &self.value {
             Value::Text(text) => Some(text),
             _ => self.variable.as_deref(),
@@ -224,7 +267,7 @@ impl Node {
     }
 
     /// How a complaint repeats the value.
-    pub(super) fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         match &self.value {
             Value::Text(text) => format!("{:?}", text.chars().take(80).collect::<String>()),
             Value::Integer(number) => number.to_string(),
@@ -272,38 +315,4 @@ fn fields(table: DeTable<'_>, place_of: &dyn Fn(usize) -> Location) -> BTreeMap<
 
 fn join(section: &str, name: &str) -> String {
     if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") }
-}
-
-/// The key or section that a variable's name stands for. A name in small letters stands for none:
-/// two spellings of one key could contradict each other.
-fn path_of(variable: &str) -> Option<String> {
-    let name = variable.strip_prefix(PREFIX)?;
-    let plain = name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
-    let path = name.to_ascii_lowercase().replace("__", ".");
-    let known = keys::named(&path).is_some() || keys::is_section(&path) || not_yet(&path);
-    (plain && known && !path.is_empty()).then_some(path)
-}
-
-/// Whether a later version will know the key.
-fn not_yet(path: &str) -> bool {
-    path.split('.').next() == Some("retention")
-}
-
-fn unknown(section: &str, name: &str, place: &Location, complaints: &mut Complaints) {
-    let path = join(section, name).replace("[]", "");
-    let fix = keys::fix(section, name);
-    complaints.error(place, &format!("unknown key `{}`: {fix}", path.escape_debug()));
-}
-
-/// Complains of unknown fields in an array of tables.
-fn know_fields(path: &str, node: &Node, complaints: &mut Complaints) {
-    let Value::Array(tables) = &node.value else { return };
-    for table in tables {
-        let Value::Table(fields) = &table.value else { continue };
-        for (name, field) in fields {
-            if keys::is_section(path) && keys::named(&join(path, name)).is_none() {
-                unknown(path, name, &field.place, complaints);
-            }
-        }
-    }
 }

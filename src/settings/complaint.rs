@@ -30,7 +30,7 @@ pub struct Complaint {
 
 /// Where something was typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Location {
+pub(crate) enum Location {
     /// In the file as a whole, or nowhere.
     File,
     /// On a line of the file, from 1.
@@ -41,34 +41,34 @@ pub(super) enum Location {
 
 /// Complaints as they are found.
 #[derive(Debug)]
-pub(super) struct Complaints {
+pub(crate) struct Complaints {
     file: PathBuf,
     found: Vec<Complaint>,
 }
 
 impl Complaints {
-    pub(super) fn about(file: PathBuf) -> Self {
+    pub(crate) fn about(file: PathBuf) -> Self {
         Self { file, found: Vec::new() }
     }
 
     /// Says what forbids the configuration.
-    pub(super) fn error(&mut self, place: &Location, message: &str) {
+    pub(crate) fn error(&mut self, place: &Location, message: &str) {
         self.add(place, false, message);
     }
 
     /// Says what is doubtful.
-    pub(super) fn warn(&mut self, place: &Location, message: &str) {
+    pub(crate) fn warn(&mut self, place: &Location, message: &str) {
         self.add(place, true, message);
     }
 
     /// Takes a complaint about another file.
-    pub(super) fn add_whole(&mut self, mut complaint: Complaint) {
+    pub(crate) fn add_whole(&mut self, mut complaint: Complaint) {
         complaint.message = excerpt(&complaint.message, MESSAGE_CHARS_MAX);
         self.found.push(complaint);
     }
 
     /// Everything found: the configuration file by its lines, other files, the environment.
-    pub(super) fn in_order(mut self) -> Vec<Complaint> {
+    pub(crate) fn in_order(mut self) -> Vec<Complaint> {
         let environment = PathBuf::from(ENVIRONMENT);
         self.found.sort_by_key(|c| (c.file == environment, c.file != self.file, c.line));
         let more = self.found.split_off(self.found.len().min(COMPLAINTS_MAX));

@@ -3,28 +3,28 @@
 use std::path::{Path, PathBuf};
 
 use super::complaint::{Complaints, Location};
-use super::keys;
+use super::key::{Key, Kind};
 use super::raw::{Node, Typed, Value};
-use super::value::{Meant, text};
+use super::value::{Meant, count, size, text};
 use crate::file;
 
 /// Turns what was typed into what it means, key by key. A value that can't be read is complained
 /// of and then replaced by its type's default: the complaint forbids the whole, so that no such
 /// value is ever used.
 #[derive(Debug)]
-pub(super) struct Reader<'a> {
-    pub(super) typed: Typed,
-    pub(super) folder: PathBuf,
-    pub(super) complaints: &'a mut Complaints,
+pub(crate) struct Reader<'a> {
+    pub(crate) typed: Typed,
+    pub(crate) folder: PathBuf,
+    pub(crate) complaints: &'a mut Complaints,
 }
 
 /// A value and where it was typed.
-pub(super) type Placed<T> = (T, Location);
+pub(crate) type Placed<T> = (T, Location);
 
 impl Reader<'_> {
     /// The value of a key with its place; `None` where neither typed nor given by default, or where
     /// it was complained of.
-    pub(super) fn read<T>(
+    pub(crate) fn read<T>(
         &mut self,
         path: &str,
         meaning: impl Fn(&Node) -> Meant<T>,
@@ -33,13 +33,35 @@ impl Reader<'_> {
         self.meant(path, &node, meaning)
     }
 
+    fn key(&self, path: &str) -> Option<&'static Key> {
+        self.typed.keys.named(path)
+    }
+
+    /// A whole number, within the bounds of its key.
+    pub(crate) fn count<T: TryFrom<u32> + Default>(&mut self, path: &str) -> T {
+        let Some(Kind::Count(least, most)) = self.key(path).map(|key| key.kind) else {
+            debug_assert!(false, "{path} is no count");
+            return T::default();
+        };
+        T::try_from(self.value(path, count(least..=most))).unwrap_or_default()
+    }
+
+    /// A number of bytes, within the bounds of its key.
+    pub(crate) fn size(&mut self, path: &str) -> Option<Placed<usize>> {
+        let Some(Kind::Size(least, most)) = self.key(path).map(|key| key.kind) else {
+            debug_assert!(false, "{path} is no size");
+            return None;
+        };
+        self.read(path, size(least..=most))
+    }
+
     /// Where a key was typed.
-    pub(super) fn place(&self, path: &str) -> Option<&Location> {
+    pub(crate) fn place(&self, path: &str) -> Option<&Location> {
         self.typed.place(path)
     }
 
     /// The value of a key that has a default.
-    pub(super) fn value<T: Default>(
+    pub(crate) fn value<T: Default>(
         &mut self,
         path: &str,
         meaning: impl Fn(&Node) -> Meant<T>,
@@ -48,7 +70,7 @@ impl Reader<'_> {
     }
 
     /// The value of a key that must be typed.
-    pub(super) fn required<T>(
+    pub(crate) fn required<T>(
         &mut self,
         path: &str,
         example: &str,
@@ -62,28 +84,35 @@ impl Reader<'_> {
     }
 
     /// The items of an array, each complained of by itself.
-    pub(super) fn each<T>(
+    pub(crate) fn each<T>(
         &mut self,
         path: &str,
         meaning: impl Fn(&Node) -> Meant<T>,
     ) -> Vec<Placed<T>> {
         let Some(node) = self.typed.remove(path) else { return Vec::new() };
         let Value::Array(items) = &node.value else {
-            let tables = keys::is_section(&format!("{path}[]"));
+            let tables = self.typed.keys.is_section(&format!("{path}[]"));
             let fix = if tables { format!("write [[{path}]]") } else { "write [...]".to_owned() };
             self.complain(path, &node, &fix);
             return Vec::new();
         };
+        if let Some(Kind::Texts(most)) = self.key(path).map(|key| key.kind)
+            && items.len() > most
+        {
+            let fix = format!("it has more than {most} entries: merge some");
+            self.complain(path, &node, &fix);
+            return Vec::new();
+        }
         items.iter().filter_map(|item| self.meant(path, item, &meaning)).collect()
     }
 
     /// A path, relative to the file's folder.
-    pub(super) fn path(&mut self, path: &str) -> Option<Placed<PathBuf>> {
+    pub(crate) fn path(&mut self, path: &str) -> Option<Placed<PathBuf>> {
         self.read(path, text).map(|(text, place)| (self.folder.join(text), place))
     }
 
     /// The meaning of a node.
-    pub(super) fn meant<T>(
+    pub(crate) fn meant<T>(
         &mut self,
         path: &str,
         node: &Node,
@@ -99,14 +128,17 @@ impl Reader<'_> {
     }
 
     fn complain(&mut self, path: &str, node: &Node, fix: &str) {
-        let shown =
-            if keys::hidden(path) { String::new() } else { format!(" is {}", node.shown()) };
+        let shown = if self.key(path).is_some_and(|key| key.is_hidden) {
+            String::new()
+        } else {
+            format!(" is {}", node.shown())
+        };
         let path = path.replace("[]", "");
         self.complaints.error(&node.place, &format!("`{path}`{shown}: {fix}"));
     }
 }
 
 /// Reads a file whole.
-pub(super) fn read_text(path: &Path) -> Result<String, String> {
+pub(crate) fn read_text(path: &Path) -> Result<String, String> {
     file::text(path).map_err(|error| format!("can't read {} ({error})", path.display()))
 }
