@@ -20,7 +20,6 @@ mod touched;
 mod unsettled;
 mod writer;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -42,7 +41,7 @@ use self::record::{Event, EventKind};
 use self::redact::{Redacted, Redaction, Redactor};
 pub use self::settle::Look;
 pub use self::shown::Shown;
-use self::store::{Boxed, Lock, LockError, Preparation, Store, StoreError};
+use self::store::{Boxed, Hold, HoldError, Preparation, Store, StoreError};
 pub use self::ticket::{Finished, Ticket};
 use self::unsettled::Unsettled;
 use crate::clock::{Clock, Timestamp};
@@ -82,8 +81,6 @@ struct Shared {
     reader: Reader,
     found_after: Mutex<Option<FoundAfter>>,
     writer: Mutex<Option<JoinHandle<()>>>,
-    /// Open for as long as the reader: see [`Lock::descriptor`].
-    _descriptor: Arc<File>,
 }
 
 /// The log can't take a record now.
@@ -171,23 +168,23 @@ impl Audit {
     /// written, such as on a full disk, it starts all the same, and the rest is made up for.
     pub async fn start(settings: Settings, key: Key, clock: Clock) -> Result<Self, StartError> {
         let now = clock.now();
-        let lock = take(&settings.database, now)?;
+        let hold = take(&settings.database, now)?;
         keys::hold(&settings.database, key.id()).await?;
         let unusable = |source: Boxed| {
             let database = settings.database.display().to_string();
             StartError::Store { database, source }
         };
         let preparation = Preparation { key: Some(key.id()), at: now };
-        let opened = Store::open(&settings.database, &lock, preparation).await;
+        let opened = Store::open(hold, preparation).await;
         let (store, fault) = opened.map_err(unusable)?;
         let swept = fault.is_none().then(|| store.swept());
-        let reader = Reader::beside_the_writer(&settings.database);
+        let reader = Reader::beside_the_writer(store.reads());
         let unsettled = match fault {
             None => settle::unsettled(&reader).await.map_err(unusable)?,
             Some(_) => Unsettled::unread(),
         };
-        let (latest, descriptor) = (Arc::<Latest>::default(), lock.descriptor());
-        let started = writer::start((store, fault), lock, clock.clone(), Arc::clone(&latest));
+        let latest = Arc::<Latest>::default();
+        let started = writer::start((store, fault), clock.clone(), Arc::clone(&latest));
         let (queues, writer) = started.map_err(|error| unusable(error.into()))?;
         let version = env!("CARGO_PKG_VERSION");
         queues.note(Event {
@@ -212,7 +209,6 @@ impl Audit {
             reader,
             found_after: Mutex::default(),
             writer: Mutex::new(Some(writer)),
-            _descriptor: descriptor,
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -349,12 +345,12 @@ impl Audit {
     }
 }
 
-/// Takes the lock of a log.
-fn take(database: &Path, now: Timestamp) -> Result<Lock, StartError> {
+/// Takes the hold of a log.
+fn take(database: &Path, now: Timestamp) -> Result<Hold, StartError> {
     let name = || database.display().to_string();
-    Lock::take(database, now).map_err(|error| match error {
-        LockError::Held(holder) => StartError::Held { database: name(), holder },
-        LockError::Io(error) => StartError::Store { database: name(), source: error.into() },
+    Hold::take(database, now).map_err(|error| match error {
+        HoldError::Held(holder) => StartError::Held { database: name(), holder },
+        HoldError::Io(error) => StartError::Store { database: name(), source: error.into() },
     })
 }
 

@@ -158,25 +158,26 @@ pub async fn rotate(
         return Err(KeyError::NoLog { database: database.to_owned() }.into());
     }
     let now = clock.now();
-    let lock = take(database, now)?;
+    let hold = take(database, now)?;
     let found = look(database, Beside::Readers).await?;
     let present = if key_file.exists() { Some(Key::load(key_file)?.id()) } else { None };
     let begun = Staged::find(key_file).filter(|begun| Some(begun.id()) == found.key);
     let former = found.key.or(present);
-    let staged = match begun {
-        Some(begun) if present != found.key => begun,
+    // Held until the file is in its place.
+    let (staged, _hold) = match begun {
+        Some(begun) if present != found.key => (begun, hold),
         _ => {
             let staged = Staged::make(key_file, database)?;
             let preparation = Preparation { key: former, at: now };
-            let opened = Store::open(database, &lock, preparation).await;
+            let opened = Store::open(hold, preparation).await;
             let (mut store, fault) = opened.map_err(|error| unreadable(database, error))?;
             if let Some(fault) = fault {
                 return Err(unreadable(database, fault.into()).into());
             }
             let changed = store.change_key(former, staged.id(), now).await;
             changed.map_err(|fault| unreadable(database, fault.into()))?;
-            store.close().await.map_err(|fault| unreadable(database, fault.into()))?;
-            staged
+            let closed = store.close().await;
+            (staged, closed.map_err(|fault| unreadable(database, fault.into()))?)
         }
     };
     let key = staged.id();

@@ -8,11 +8,11 @@ use std::path::Path;
 use serde::Serialize;
 
 pub use self::bodies::Texts;
-use super::question::FoundChanges;
 pub(crate) use super::question::Text;
 pub use super::question::{ActorFilter, BodyTexts, DeploymentAt, DeploymentSummary, Filter};
+use super::question::{FoundChanges, Unclear};
 use super::record::{Change, Event};
-use super::store::{Beside, Boxed, FindError, Reads, Unclear, find};
+use super::store::{Beside, Boxed, FindError, Reads, find};
 use crate::clock::Timestamp;
 use crate::deployment::key::DeploymentKey;
 use crate::ids::{ChangeId, Hex, unhex};
@@ -176,8 +176,8 @@ impl Reader {
     }
 
     /// The asking side of a log that this process writes.
-    pub(super) fn beside_the_writer(database: &Path) -> Self {
-        Self { reads: Reads::of(database) }
+    pub(super) fn beside_the_writer(reads: Reads) -> Self {
+        Self { reads }
     }
 
     /// Changes, newest first, with their bodies where `bodies`. Where they are large, or where

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::record::{Change, Outcome};
 use crate::clock::Timestamp;
+use crate::deployment::predict::Omitted;
 use crate::ids::{ChangeId, Fingerprint};
 use crate::policy::Decision;
 use crate::provider::Operation;
@@ -104,4 +105,27 @@ pub struct BodyTexts {
     pub before: Option<Text>,
     /// The deployment after.
     pub after: Option<Text>,
+}
+
+/// A change with an unclear end that nothing has settled yet.
+#[derive(Debug)]
+pub(super) struct Unclear {
+    pub(super) seq: i64,
+    pub(super) id: ChangeId,
+    pub(super) provider: String,
+    pub(super) operation: Operation,
+    pub(super) omitted: Omitted,
+    pub(super) patch: Option<Value>,
+    pub(super) before: Option<Value>,
+    pub(super) completed_at: Timestamp,
+    /// Whether a later change may have moved what this one asked for.
+    pub(super) overtaken: bool,
+}
+
+/// A text that the log holds, as the value that it says.
+pub(super) fn parse<T: serde::de::DeserializeOwned>(text: &[u8]) -> Result<T, serde_json::Error> {
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    // How deep a document may be was settled before it was written.
+    reader.disable_recursion_limit();
+    serde::Deserialize::deserialize(&mut reader)
 }

@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 
 use super::entry::Entry;
 use super::query::Reader;
+use super::question::Unclear;
 use super::record::{Event, EventKind, Settlement};
 use super::redact::{Redacted, Redactor};
-use super::store::{Boxed, Unclear};
+use super::store::Boxed;
 use super::unsettled::{DEPLOYMENTS_MAX, Unsettled};
 use super::{Audit, Unavailable};
 use crate::deployment::diff::{self, Applied};

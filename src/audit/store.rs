@@ -1,19 +1,24 @@
 //! Where the log lies. Only what is below here speaks SQL, and only the room of a kind of store
 //! names its driver.
+//!
+//! A log has one writer at a time: who has the [`Hold`] of it opens the [`Store`], which keeps the
+//! hold for as long as it is open. [`Reads`] answer questions, beside the writer or without one.
 
-mod lock;
+#[cfg(test)]
+mod contract;
+mod reads;
+#[cfg(test)]
+mod samples;
 mod sqlite;
 
 use std::error::Error;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-pub(super) use self::lock::{Lock, LockError};
+pub(super) use self::reads::{Documents, Reads};
 #[cfg(test)]
 pub(super) use self::sqlite::interfere;
-pub(super) use self::sqlite::{
-    Beside, Documents, FindError, Found, Preparation, Reads, Unclear, find, parse,
-};
 
 use super::entry::{Entry, Written};
 use crate::clock::Timestamp;
@@ -42,6 +47,72 @@ pub(super) enum StoreError {
     Gone(Cause),
 }
 
+/// The facts found in a log. One that is not there, or empty, holds nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Found {
+    /// Whether anything is recorded.
+    pub(super) has_rows: bool,
+    /// The key in force. `None` where none is on record yet.
+    pub(super) key: Option<KeyId>,
+}
+
+/// Why nothing was found out.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FindError {
+    /// It is something else than a log.
+    #[error("it is not an audit log")]
+    Foreign,
+    /// It can't be read.
+    #[error("it can't be read")]
+    Store(#[source] Boxed),
+}
+
+/// The others that may have the log open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Beside {
+    /// A gateway that writes, perhaps.
+    Anyone,
+    /// No gateway: this process has the hold.
+    Readers,
+}
+
+/// Looks into the log at `database`, and alters nothing of it.
+pub(super) async fn find(database: &Path, beside: Beside) -> Result<Found, FindError> {
+    sqlite::find(database, beside).await
+}
+
+/// The right to write a log, by its kind.
+#[derive(Debug)]
+pub(super) enum Hold {
+    /// A lock on the file.
+    Sqlite(sqlite::Lock),
+}
+
+/// Why the hold of a log was not taken.
+#[derive(Debug)]
+pub(super) enum HoldError {
+    /// Another has it: what is known of it.
+    Held(String),
+    /// The log's place can't be used.
+    Io(io::Error),
+}
+
+impl Hold {
+    /// Takes the hold of the log at `database`, or tells who has it.
+    pub(super) fn take(database: &Path, now: Timestamp) -> Result<Self, HoldError> {
+        sqlite::Lock::take(database, now).map(Self::Sqlite)
+    }
+}
+
+/// The work of a start in a log: to bring its tables up to date, to end as `unknown` what a
+/// crash left open, and to record the key that is in force.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Preparation {
+    /// `None` leaves the one that is on record.
+    pub(super) key: Option<KeyId>,
+    pub(super) at: Timestamp,
+}
+
 /// The one that writes the log, by its kind.
 #[derive(Debug)]
 pub(super) enum Store {
@@ -50,17 +121,23 @@ pub(super) enum Store {
 }
 
 impl Store {
-    /// Opens the log that `lock` is of and prepares it: its tables are brought up to date, what a
-    /// crash left open is ended, and the key in force is recorded. Where that fails in a way that
-    /// may pass, such as for want of room, it is made up for as soon as it can be, and the error is
-    /// told.
+    /// Opens the log that `hold` is of and prepares it: its tables are brought up to date, what
+    /// those who had the hold before left open is ended, and the key in force is recorded. Where
+    /// that fails in a way that may pass, such as for want of room, it is made up for as soon as it
+    /// can be, and the error is told.
     pub(super) async fn open(
-        database: &Path,
-        lock: &Lock,
+        hold: Hold,
         preparation: Preparation,
     ) -> Result<(Self, Option<StoreError>), Boxed> {
-        let (writes, fault) = sqlite::Writes::open(database, lock, preparation).await?;
+        let Hold::Sqlite(lock) = hold;
+        let (writes, fault) = sqlite::Writes::open(lock, preparation).await?;
         Ok((Self::Sqlite(Box::new(writes)), fault))
+    }
+
+    /// The asking side of this log.
+    pub(super) fn reads(&self) -> Reads {
+        let Self::Sqlite(writes) = self;
+        Reads::Sqlite(writes.reads())
     }
 
     /// How many changes a crash had left open; they are `unknown` now.
@@ -109,9 +186,9 @@ impl Store {
         writes.change_key(former, key, now).await
     }
 
-    /// Closes the log, with nothing left to be made up for.
-    pub(super) async fn close(self) -> Result<(), StoreError> {
+    /// Closes the log, with nothing left to be made up for, and gives the hold back.
+    pub(super) async fn close(self) -> Result<Hold, StoreError> {
         let Self::Sqlite(writes) = self;
-        writes.close().await
+        writes.close().await.map(Hold::Sqlite)
     }
 }

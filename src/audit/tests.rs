@@ -12,8 +12,8 @@ use tempfile::TempDir;
 
 use super::intent::Completion;
 use super::query::{Filter, Page, PageRequest};
+use super::question::Unclear;
 use super::record::{Change, Client, Outcome, UpstreamAnswer};
-use super::store::Unclear;
 use super::*;
 use crate::clock::{ManualClock, Timestamp};
 use crate::deployment::key::DeploymentKey;

@@ -24,7 +24,7 @@ use super::document::{SnapshotRef, Stored};
 use super::entry::{Entry, Written};
 use super::latest::Latest;
 use super::queue::{Ends, Queued, Queues, Tally};
-use super::store::{Lock, Store, StoreError};
+use super::store::{Store, StoreError};
 use crate::clock::Clock;
 use crate::deployment::key::DeploymentKey;
 use crate::net::thread::spawn;
@@ -71,8 +71,6 @@ struct Writer {
     closed: bool,
     /// No change is open any more, after closing.
     drained: bool,
-    /// Given back when the last row is written.
-    _lock: Lock,
 }
 
 /// Starts the writer of a store that has this fault, if any, and tells how it is reached and
@@ -80,7 +78,6 @@ struct Writer {
 /// one's question makes it wait, and each answer of SQLite's thread wakes this one and no other.
 pub(super) fn start(
     (store, fault): (Store, Option<StoreError>),
-    lock: Lock,
     clock: Clock,
     latest: Arc<Latest>,
 ) -> io::Result<(Queues, JoinHandle<()>)> {
@@ -98,7 +95,6 @@ pub(super) fn start(
         last_rows: 0,
         closed: false,
         drained: false,
-        _lock: lock,
     };
     if let Some(fault) = fault {
         writer.fail(fault);

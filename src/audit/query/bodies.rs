@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use super::{BodyTexts, QueryError, Text};
+use crate::audit::question::parse;
 use crate::audit::record::{Bodies, Change};
-use crate::audit::store::{Documents, parse};
+use crate::audit::store::Documents;
 use crate::deployment::Object;
 use crate::deployment::diff::{Difference, diff};
 use crate::provider::Provider;
@@ -21,7 +22,7 @@ impl Texts {
     /// The bytes of all that was read so far.
     #[must_use]
     pub fn read_bytes(&self) -> usize {
-        self.0.read_bytes
+        self.0.read_bytes()
     }
 }
 

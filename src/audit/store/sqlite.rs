@@ -9,6 +9,7 @@ mod filter;
 mod found;
 mod insert;
 mod keys;
+mod lock;
 mod pages;
 mod rows;
 mod searched;
@@ -23,18 +24,17 @@ use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, Sq
 use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _, SqliteConnection};
 
 use self::batch::{Batch, Names};
-pub(in crate::audit) use self::documents::{Documents, parse};
+pub(super) use self::documents::Documents;
 use self::error::{
     ambiguous, damaged, may_pass, moved, of_statement, spares_connection, touches_file, unavailable,
 };
-pub(in crate::audit) use self::found::{Beside, FindError, Found, find};
-pub(in crate::audit) use self::select::{Reads, Unclear};
+pub(super) use self::found::find;
+pub(super) use self::lock::Lock;
+use self::lock::{FileId, file_id};
+pub(super) use self::select::Reads;
 use self::space::{WAL_BYTES_KEPT, WAL_PAGES_MAX};
-use super::lock::{FileId, file_id};
-use super::{Boxed, Lock, StoreError};
+use super::{Boxed, Preparation, StoreError};
 use crate::audit::entry::{Entry, Written};
-use crate::clock::Timestamp;
-use crate::key::KeyId;
 
 /// How long a statement waits for a lock that another process holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -45,7 +45,8 @@ pub(in crate::audit) struct Writes {
     database: PathBuf,
     /// None after a fault, until it is opened again.
     connection: Option<SqliteConnection>,
-    /// The file that was opened at the start: no other one is ever written to.
+    /// The lock of the file that was opened at the start: no other one is ever written to.
+    lock: Lock,
     file: FileId,
     /// Whether the file is to be checked when it is opened again.
     suspect: bool,
@@ -60,15 +61,6 @@ pub(in crate::audit) struct Writes {
     trimmed_at: u64,
 }
 
-/// The work of a start in a log: to bring its tables up to date, to end as `unknown` what a
-/// crash left open, and to record the key that is in force.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::audit) struct Preparation {
-    /// `None` leaves the one that is on record.
-    pub(in crate::audit) key: Option<KeyId>,
-    pub(in crate::audit) at: Timestamp,
-}
-
 /// The results of a batch's entries, one each.
 type Answers = Vec<Result<Written, StoreError>>;
 
@@ -77,14 +69,14 @@ impl Writes {
     /// pass, such as for want of room, it is made up for as soon as it can be, and the fault is
     /// told.
     pub(in crate::audit) async fn open(
-        database: &Path,
-        lock: &Lock,
+        lock: Lock,
         preparation: Preparation,
     ) -> Result<(Self, Option<StoreError>), Boxed> {
         let mut store = Self {
-            database: database.to_owned(),
+            database: lock.path().to_owned(),
             connection: None,
             file: lock.file_id()?,
+            lock,
             suspect: false,
             next: 1,
             names: Names::default(),
@@ -100,6 +92,11 @@ impl Writes {
             Err(fault) if may_pass(&fault) => Ok((store, Some(fault))),
             Err(fault) => Err(fault.into()),
         }
+    }
+
+    /// The asking side of the database.
+    pub(in crate::audit) fn reads(&self) -> Reads {
+        Reads::of(&self.database).beside(self.lock.descriptor())
     }
 
     /// How many changes a crash had left open; they are `unknown` now.
@@ -197,12 +194,14 @@ impl Writes {
         if found == Some(self.file) { Ok(()) } else { Err(moved()) }
     }
 
-    /// Empties the write-ahead log and closes the database.
-    pub(in crate::audit) async fn close(mut self) -> Result<(), StoreError> {
-        let Some(mut connection) = self.connection.take() else { return Ok(()) };
-        let emptied = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection);
-        emptied.await.map_err(unavailable)?;
-        connection.close().await.map_err(unavailable)
+    /// Empties the write-ahead log, closes the database and gives its lock back.
+    pub(in crate::audit) async fn close(mut self) -> Result<Lock, StoreError> {
+        if let Some(mut connection) = self.connection.take() {
+            let emptied = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection);
+            emptied.await.map_err(unavailable)?;
+            connection.close().await.map_err(unavailable)?;
+        }
+        Ok(self.lock)
     }
 
     /// The connection, opened again where a fault has closed it. There is none while the file is

@@ -9,7 +9,7 @@ use sqlx::Row as _;
 
 use super::asking::Asking;
 use crate::audit::document::unpack;
-use crate::audit::question::{BodyTexts, Text};
+use crate::audit::question::{BodyTexts, Text, parse};
 use crate::audit::store::Boxed;
 
 const CHAIN: &str = "WITH RECURSIVE chain (number, digest, base, depth, body) AS (\
@@ -115,14 +115,4 @@ impl Documents {
         self.bytes += text.len();
         self.texts.insert(number, Arc::clone(text));
     }
-}
-
-/// A text that the log holds, as the value that it says.
-pub(in crate::audit) fn parse<T: serde::de::DeserializeOwned>(
-    text: &[u8],
-) -> Result<T, serde_json::Error> {
-    let mut reader = serde_json::Deserializer::from_slice(text);
-    // How deep a document may be was settled before it was written.
-    reader.disable_recursion_limit();
-    serde::Deserialize::deserialize(&mut reader)
 }

@@ -8,8 +8,7 @@ use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
 use super::error::primary_code;
 use super::{BUSY_TIMEOUT, keys};
-use crate::audit::store::Boxed;
-use crate::key::KeyId;
+use crate::audit::store::{Beside, FindError, Found};
 
 /// Marks a database as a log (the first migration): "CGAT".
 const APPLICATION_ID: i64 = 0x4347_4154;
@@ -17,40 +16,14 @@ const APPLICATION_ID: i64 = 0x4347_4154;
 /// SQLite's word for a file that is not a database: `SQLITE_NOTADB`.
 const NOT_A_DATABASE: u32 = 26;
 
-/// The facts found in a log. One that is not there, or empty, holds nothing.
-#[derive(Clone, Copy, Debug, Default)]
-pub(in crate::audit) struct Found {
-    /// Whether anything is recorded.
-    pub(in crate::audit) has_rows: bool,
-    /// The key in force. `None` where none is on record yet.
-    pub(in crate::audit) key: Option<KeyId>,
-}
-
-/// Why nothing was found out.
-#[derive(Debug, thiserror::Error)]
-pub(in crate::audit) enum FindError {
-    /// It is something else than a log.
-    #[error("it is not an audit log")]
-    Foreign,
-    /// It can't be read.
-    #[error("it can't be read")]
-    Store(#[source] Boxed),
-}
-
-/// The others that may have the database open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::audit) enum Beside {
-    /// A gateway that writes, perhaps.
-    Anyone,
-    /// No gateway: this process holds the lock.
-    Readers,
-}
-
 /// Looks into the log at `database`, and alters nothing of it.
 ///
 /// A reader needs SQLite's companion files, for which a full disk has no room. Who holds the lock
 /// can do without: nobody else writes.
-pub(in crate::audit) async fn find(database: &Path, beside: Beside) -> Result<Found, FindError> {
+pub(in crate::audit::store) async fn find(
+    database: &Path,
+    beside: Beside,
+) -> Result<Found, FindError> {
     match std::fs::metadata(database) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::default()),
         _there => {}

@@ -1,6 +1,8 @@
 //! The statements that read. Each has a LIMIT.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -8,17 +10,15 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteRow};
 use sqlx::{ConnectOptions as _, QueryBuilder, Row as _, SqlitePool};
 
 use super::asking::Asking;
-use super::documents::{Documents, parse};
+use super::documents::Documents;
 use super::filter::push_match;
 use super::{BUSY_TIMEOUT, rows};
-use crate::audit::question::{DeploymentAt, DeploymentSummary};
+use crate::audit::question::{DeploymentAt, DeploymentSummary, Unclear, parse};
 use crate::audit::record::{Change, Event};
 use crate::audit::store::Boxed;
 use crate::clock::Timestamp;
 use crate::deployment::key::DeploymentKey;
-use crate::deployment::predict::Omitted;
 use crate::ids::ChangeId;
-use crate::provider::Operation;
 
 /// How many questions of operators are answered at once, each on a thread of its own.
 const CONNECTIONS_MAX: u32 = 4;
@@ -106,27 +106,19 @@ pub(in crate::audit) struct Reads {
     pub(super) scans: SqlitePool,
     /// For governed calls, which ask while others wait for their turn.
     calls: SqlitePool,
-}
-
-/// A change with an unclear end that nothing has settled yet.
-#[derive(Debug)]
-pub(in crate::audit) struct Unclear {
-    pub(in crate::audit) seq: i64,
-    pub(in crate::audit) id: ChangeId,
-    pub(in crate::audit) provider: String,
-    pub(in crate::audit) operation: Operation,
-    pub(in crate::audit) omitted: Omitted,
-    pub(in crate::audit) patch: Option<Value>,
-    pub(in crate::audit) before: Option<Value>,
-    pub(in crate::audit) completed_at: Timestamp,
-    /// Whether a later change may have moved what this one asked for.
-    pub(in crate::audit) overtaken: bool,
+    /// The descriptor that the writer's lock lies on, where this process writes the log.
+    _descriptor: Option<Arc<File>>,
 }
 
 impl Reads {
     /// Reads `database`, from the first question on.
     pub(in crate::audit) fn of(database: &Path) -> Self {
         Self::with(database, false)
+    }
+
+    /// The same, keeping open for as long as itself the descriptor that a lock lies on.
+    pub(super) fn beside(self, descriptor: Arc<File>) -> Self {
+        Self { _descriptor: Some(descriptor), ..self }
     }
 
     /// Reads `database`, and finds out first that it can. A reader of a log in WAL mode needs the
@@ -146,7 +138,12 @@ impl Reads {
 
     fn with(database: &Path, immutable: bool) -> Self {
         let pool = |connections_max| pool(database, immutable, connections_max);
-        Self { pool: pool(CONNECTIONS_MAX), scans: pool(SCANS_MAX), calls: pool(1) }
+        Self {
+            pool: pool(CONNECTIONS_MAX),
+            scans: pool(SCANS_MAX),
+            calls: pool(1),
+            _descriptor: None,
+        }
     }
 
     async fn probe(&self) -> Result<(), Boxed> {

@@ -1,89 +1,22 @@
 mod faults;
 mod reading;
 
-use std::sync::Arc;
-
-use serde_json::{Value, json};
+use serde_json::json;
 
 use sqlx::Row as _;
 
 use super::select::DEPLOYMENT_AT;
 use super::*;
-use crate::audit::document::{Document, SnapshotRef, seal};
-use crate::audit::entry::{CompletionRow, IntentRow};
-use crate::audit::intent::Intent;
+use crate::audit::document::Document;
 use crate::audit::question::Filter;
-use crate::audit::record::{Client, Event, EventKind, Outcome, Settlement, Unkept};
-use crate::audit::touched::touched;
-use crate::deployment::diff::ChangedPlace;
-use crate::ids::{ChangeId, Fingerprint, RequestId};
-use crate::policy::{Actor, Decision, Policy};
-use crate::provider::{Operation, Provider};
+use crate::audit::record::{Outcome, Settlement};
+use crate::audit::store::samples::{NOW, PREPARATION, event, opening, whole};
 
-const NOW: Timestamp = Timestamp::from_millis(1_000_000);
-const PREPARATION: Preparation = Preparation { key: Some(KeyId::from_bytes([3; 8])), at: NOW };
-
-/// The policy in force.
-fn policy() -> Arc<Policy> {
-    Arc::new(Policy { digest: "p".to_owned(), text: "# none".to_owned(), rules: Vec::new() })
-}
-
-fn opening(patch: &Value) -> IntentRow {
-    let intent = Intent {
-        id: ChangeId::new(NOW),
-        provider: Provider::named("qoder-cn").unwrap(),
-        operation: Operation::Update,
-        method: http::Method::POST,
-        deployment_id: Some("dep_1".to_owned()),
-        actor: Actor { fingerprint: Fingerprint::from_bytes([1; 8]), name: None, team: None },
-        client: Client { ip: "::1".to_owned(), user_agent: None },
-        request_id: RequestId::new(NOW),
-        received_at: NOW,
-        decision: Decision::Allow,
-        violations: Vec::new(),
-        standing: Vec::new(),
-        findings_omitted: 0,
-        patch: None,
-        refused_body: None,
-        before: None,
-        policy: policy(),
-        upstream: "main".into(),
-        node: "main".into(),
-        bytes: 0,
-        is_kept: true,
-        token: crate::key::Token::new("pt-0123456789"),
-    };
-    let request_id = intent.request_id.to_string();
-    let patch = Some(seal(patch.to_string().as_bytes()).unwrap());
-    let unkept = Unkept::default();
-    IntentRow { intent, request_id, patch, before: None, unkept, redacted: Vec::new() }
-}
-
-fn whole(outcome: Outcome, paths: &[&str]) -> Entry {
-    let opening = opening(&json!({"name": "n"}));
-    let mut ending = CompletionRow::bare(opening.intent.id, outcome, NOW);
-    let place = |path: &&str| ChangedPlace { path: (*path).to_owned(), is_whole: false };
-    let places: Vec<ChangedPlace> = paths.iter().map(place).collect();
-    ending.touched = touched(&places);
-    Entry::Whole(Box::new(opening), Box::new(ending))
-}
-
-fn event() -> Entry {
-    Entry::Happening(Box::new(Event {
-        at: NOW,
-        kind: EventKind::Reload,
-        actor: None,
-        client_ip: None,
-        request_id: None,
-        detail: json!({}),
-    }))
-}
-
-/// Opens a log as a start does. The lock is given back at once; its descriptor stays, as it must.
+/// Opens a log as a start does. The lock's descriptor stays beyond it, as it must.
 pub(super) async fn opened(database: &Path) -> Writes {
     let lock = Lock::take(database, NOW).map_err(|error| format!("{error:?}")).unwrap();
     std::mem::forget(lock.descriptor());
-    let (store, fault) = Writes::open(database, &lock, PREPARATION).await.unwrap();
+    let (store, fault) = Writes::open(lock, PREPARATION).await.unwrap();
     assert!(fault.is_none(), "{fault:?}");
     store
 }

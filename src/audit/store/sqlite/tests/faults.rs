@@ -23,32 +23,6 @@ async fn another_file_in_the_logs_place_is_left_alone() {
 }
 
 #[tokio::test]
-async fn ending_a_change_twice_keeps_the_first_end() {
-    let folder = tempfile::tempdir().unwrap();
-    let database = folder.path().join("log.db");
-    let mut store = opened(&database).await;
-    let opened = opening(&json!({}));
-    let id = opened.intent.id;
-    let end = |outcome| Entry::Completion(Box::new(CompletionRow::bare(id, outcome, NOW)));
-    let entries = [Entry::Intent(Box::new(opened)), end(Outcome::Failed), end(Outcome::Unknown)];
-    let entries: Vec<&Entry> = entries.iter().collect();
-    assert!(store.write(&entries).await.unwrap().iter().all(Result::is_ok));
-    let change = Reads::of(&database).change(id).await.unwrap().unwrap();
-    assert_eq!(change.outcome, Outcome::Failed);
-}
-
-#[tokio::test]
-async fn the_rows_beside_a_refused_one_are_written() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut store = filled(&folder.path().join("log.db")).await;
-    let bad = Settlement { by: "answer".to_owned(), at: NOW, applied: None };
-    let entries = [event(), Entry::Settling(2, bad), event()];
-    let entries: Vec<&Entry> = entries.iter().collect();
-    let answers = store.write(&entries).await.unwrap();
-    assert!(matches!(answers[..], [Ok(_), Err(StoreError::Refused(_)), Ok(_)]), "{answers:?}");
-}
-
-#[tokio::test]
 async fn a_lost_connection_is_opened_again_and_checked() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = filled(&folder.path().join("log.db")).await;

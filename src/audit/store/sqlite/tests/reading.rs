@@ -5,87 +5,6 @@ use crate::audit::store::sqlite::select::CHANGE;
 use crate::deployment::key::DeploymentKey;
 use sqlx::QueryBuilder;
 
-/// A deployment that moves on, one place at a time, and now and then a whole new one.
-#[tokio::test]
-async fn documents_are_read_back_through_those_they_are_built_on() {
-    let folder = tempfile::tempdir().unwrap();
-    let database = folder.path().join("log.db");
-    let mut store = opened(&database).await;
-    let prompts: Vec<_> = (0..50).map(|n| format!("prompt number {n} of them")).collect();
-    let document = |n: usize| json!({"name": format!("n{n}"), "initial_events": prompts});
-    let mut former: Option<(Document, _)> = None;
-    let mut packed = Vec::new();
-    for n in 0..80 {
-        let mut entry = whole(Outcome::Failed, &[]);
-        let Entry::Whole(opening, _) = &mut entry else { panic!() };
-        let document = Document::of(&document(n));
-        let filed = document.file(former.as_ref().map(|(former, stored)| (former, *stored)));
-        let Ok(SnapshotRef::New(snapshot)) = filed else { panic!() };
-        packed.push(snapshot.body.len());
-        opening.before = Some(SnapshotRef::New(snapshot));
-        let answers = store.write(&[&entry]).await.unwrap();
-        let written = answers[0].as_ref().unwrap();
-        former = Some((document, written.before.unwrap()));
-    }
-    let whole: Vec<_> = (0..80).filter(|n| packed[*n] > 60).collect();
-    assert_eq!(whole, [0, 32, 64]);
-    let reads = Reads::of(&database);
-    let found = reads.changes(&Filter::default(), i64::MAX, 100, true).await.unwrap().changes;
-    assert_eq!(found.len(), 80);
-    for (n, change) in found.iter().rev().enumerate() {
-        assert_eq!(change.bodies.as_ref().unwrap().before, Some(document(n)));
-    }
-}
-
-#[tokio::test]
-async fn a_page_ends_where_its_bodies_are_large() {
-    let folder = tempfile::tempdir().unwrap();
-    let database = folder.path().join("log.db");
-    let mut store = opened(&database).await;
-    let large = Document::of(&json!({"name": "n".repeat(6 << 20)}));
-    let mut filed = large.file(None).unwrap();
-    for _ in 0..8 {
-        let mut entry = whole(Outcome::Failed, &[]);
-        let Entry::Whole(opening, _) = &mut entry else { panic!() };
-        opening.before = Some(filed);
-        let written = store.write(&[&entry]).await.unwrap();
-        filed = SnapshotRef::Already(written[0].as_ref().unwrap().before.unwrap());
-    }
-    let reads = Reads::of(&database);
-    let (mut seqs, mut before) = (Vec::new(), i64::MAX);
-    loop {
-        let page = reads.changes(&Filter::default(), before, 7, true).await.unwrap();
-        seqs.push(page.changes.iter().map(|change| change.seq).collect::<Vec<_>>());
-        let Some(next) = page.next else { break };
-        before = next;
-    }
-    assert_eq!(seqs, [vec![8, 7, 6, 5, 4, 3], vec![2, 1]]);
-    let without = reads.changes(&Filter::default(), i64::MAX, 9, false).await.unwrap().changes;
-    assert_eq!(without.len(), 8);
-}
-
-#[tokio::test]
-async fn the_path_filter_finds_a_place_and_what_is_below_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let database = folder.path().join("log.db");
-    let mut store = opened(&database).await;
-    let entries = [
-        whole(Outcome::Failed, &["/name", "/schedule/expression"]),
-        whole(Outcome::Failed, &["/schedule"]),
-        whole(Outcome::Failed, &["/schedules", "/Schedule/x", "/a_b"]),
-    ];
-    let entries: Vec<&Entry> = entries.iter().collect();
-    store.write(&entries).await.unwrap();
-    let reads = Reads::of(&database);
-    let cases: [(&str, &[i64]); 4] =
-        [("/schedule", &[2, 1]), ("/schedule/expression", &[1]), ("/aXb", &[]), ("/a_b", &[3])];
-    for (path, expected) in cases {
-        let filter = Filter { path: Some(path.to_owned()), ..Filter::default() };
-        let found = reads.changes(&filter, i64::MAX, 10, false).await.unwrap().changes;
-        assert_eq!(found.iter().map(|change| change.seq).collect::<Vec<_>>(), expected, "{path}");
-    }
-}
-
 #[tokio::test]
 async fn a_damaged_snapshot_takes_away_one_name_and_no_page() {
     let folder = tempfile::tempdir().unwrap();
@@ -173,30 +92,6 @@ async fn a_search_ends_where_enough_was_searched_and_tells_where_to_go_on() {
     assert_eq!((named.changes.len(), named.next), (0, Some(1_500)));
     let named = reads.changes(&sought[2], 1_500, 9, false).await.unwrap();
     assert_eq!((named.changes.len(), named.next), (0, None));
-}
-
-#[tokio::test]
-async fn a_change_of_a_whole_is_one_of_every_place_below_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let database = folder.path().join("log.db");
-    let mut store = opened(&database).await;
-    let mut entry = whole(Outcome::Failed, &[]);
-    let Entry::Whole(_, ending) = &mut entry else { panic!() };
-    ending.touched = touched(&[ChangedPlace { path: "/resources".to_owned(), is_whole: true }]);
-    store.write(&[&entry, &whole(Outcome::Failed, &["/resources/0/url"])]).await.unwrap();
-    let reads = Reads::of(&database);
-    for (path, expected) in [
-        ("/resources", &[2, 1][..]),
-        ("/resources/0", &[2, 1]),
-        ("/resources/0/url", &[2, 1]),
-        ("/resources/1", &[1]),
-        ("/resource", &[]),
-        ("/resources/0/url/1/2/3/4/5/6/7", &[1]),
-    ] {
-        let filter = Filter { path: Some(path.to_owned()), ..Filter::default() };
-        let found = reads.changes(&filter, i64::MAX, 10, false).await.unwrap().changes;
-        assert_eq!(found.iter().map(|change| change.seq).collect::<Vec<_>>(), expected, "{path}");
-    }
 }
 
 /// The cost of a search does not grow with the changes of the places whose paths hold its text.

@@ -9,11 +9,12 @@
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::OFlags;
 
+use crate::audit::store::HoldError;
 use crate::clock::Timestamp;
 
 /// The most bytes of a note that are read, and that a file may have to be taken for one.
@@ -29,26 +30,18 @@ pub(super) type FileId = (u64, u64);
 /// it ends; the files themselves stay, since removing one would race with the next holder.
 #[derive(Debug)]
 pub(in crate::audit) struct Lock {
+    path: PathBuf,
     database: Arc<File>,
     /// `None` where something else lies in the note's place.
     _note: Option<File>,
 }
 
-/// Why the lock was not taken.
-#[derive(Debug)]
-pub(in crate::audit) enum LockError {
-    /// Another has it: what is known of it.
-    Held(String),
-    /// The database, or elsewhere than on Linux the note's file, can't be used.
-    Io(io::Error),
-}
-
 impl Lock {
     /// Takes the lock of `database`, which is made where there is none, or tells who has it.
-    pub(in crate::audit) fn take(database: &Path, now: Timestamp) -> Result<Self, LockError> {
+    pub(in crate::audit) fn take(database: &Path, now: Timestamp) -> Result<Self, HoldError> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file = options.open(database).map_err(LockError::Io)?;
+        let file = options.open(database).map_err(HoldError::Io)?;
         // Where the database is a link, the note is beside what the link leads to.
         let named = database.canonicalize().unwrap_or_else(|_gone| database.to_owned());
         let mut beside = named.into_os_string();
@@ -62,15 +55,20 @@ impl Lock {
                 // A gateway of an earlier version holds this one alone.
                 lock(&note, || read_note(&note).unwrap_or_else(unnamed))?;
                 match sign(&mut note, now) {
-                    Err(error) if !cfg!(target_os = "linux") => return Err(LockError::Io(error)),
+                    Err(error) if !cfg!(target_os = "linux") => return Err(HoldError::Io(error)),
                     // It only names the holder, which the kernel does as well.
                     _signed => Some(note),
                 }
             }
             Err(_elsewhere) if cfg!(target_os = "linux") => None,
-            Err(error) => return Err(LockError::Io(error)),
+            Err(error) => return Err(HoldError::Io(error)),
         };
-        Ok(Self { database: Arc::new(file), _note: note })
+        Ok(Self { path: database.to_owned(), database: Arc::new(file), _note: note })
+    }
+
+    /// The database, as it was named.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The descriptor that the lock lies on, to be kept for as long as anything of the database is
@@ -101,11 +99,11 @@ fn id_of(found: &Metadata) -> FileId {
     (found.dev(), found.ino())
 }
 
-fn lock(file: &File, holder: impl FnOnce() -> String) -> Result<(), LockError> {
+fn lock(file: &File, holder: impl FnOnce() -> String) -> Result<(), HoldError> {
     match file.try_lock() {
         Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => Err(LockError::Held(holder())),
-        Err(TryLockError::Error(error)) => Err(LockError::Io(error)),
+        Err(TryLockError::WouldBlock) => Err(HoldError::Held(holder())),
+        Err(TryLockError::Error(error)) => Err(HoldError::Io(error)),
     }
 }
 
@@ -182,7 +180,7 @@ mod tests {
 
     fn holder_of(database: &Path) -> String {
         match Lock::take(database, NOW) {
-            Err(LockError::Held(holder)) => holder,
+            Err(HoldError::Held(holder)) => holder,
             other => panic!("{other:?}"),
         }
     }

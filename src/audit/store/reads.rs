@@ -1,0 +1,131 @@
+//! The asking side of a log, by its kind.
+
+use std::path::Path;
+
+use super::{Boxed, sqlite};
+use crate::audit::question::{
+    BodyTexts, DeploymentAt, DeploymentSummary, Filter, FoundChanges, Unclear,
+};
+use crate::audit::record::{Change, Event};
+use crate::clock::Timestamp;
+use crate::deployment::key::DeploymentKey;
+use crate::ids::ChangeId;
+
+/// Answers questions to a log. Clones share its connections.
+#[derive(Clone, Debug)]
+pub(in crate::audit) enum Reads {
+    Sqlite(sqlite::Reads),
+}
+
+/// The documents of a log, read for one question.
+pub(in crate::audit) enum Documents {
+    Sqlite(sqlite::Documents),
+}
+
+impl Reads {
+    /// Reads the log at `database`, and finds out first that it can.
+    pub(in crate::audit) async fn open(database: &Path) -> Result<Self, Boxed> {
+        sqlite::Reads::open(database).await.map(Self::Sqlite)
+    }
+
+    /// Changes that a filter finds before the place `before`, the newest first, with their bodies
+    /// where `bodies`.
+    pub(in crate::audit) async fn changes(
+        &self,
+        filter: &Filter,
+        before: i64,
+        limit: u16,
+        bodies: bool,
+    ) -> Result<FoundChanges, Boxed> {
+        let Self::Sqlite(reads) = self;
+        reads.changes(filter, before, limit, bodies).await
+    }
+
+    /// One change with its bodies.
+    pub(in crate::audit) async fn change(&self, id: ChangeId) -> Result<Option<Change>, Boxed> {
+        let Self::Sqlite(reads) = self;
+        reads.change(id).await
+    }
+
+    /// One change without its bodies.
+    pub(in crate::audit) async fn bare_change(
+        &self,
+        id: ChangeId,
+    ) -> Result<Option<Change>, Boxed> {
+        let Self::Sqlite(reads) = self;
+        reads.bare_change(id).await
+    }
+
+    /// The documents of the log, for one question.
+    pub(in crate::audit) async fn documents(&self) -> Result<Documents, Boxed> {
+        let Self::Sqlite(reads) = self;
+        reads.documents().await.map(Documents::Sqlite)
+    }
+
+    /// Deployments whose newest change is before the place `before`, with that place. What lies
+    /// beyond `until` is left out; names are, but for `names`.
+    pub(in crate::audit) async fn deployments(
+        &self,
+        before: i64,
+        until: Option<i64>,
+        limit: i64,
+        names: bool,
+    ) -> Result<Vec<(i64, DeploymentSummary)>, Boxed> {
+        let Self::Sqlite(reads) = self;
+        reads.deployments(before, until, limit, names).await
+    }
+
+    /// The newest snapshot of a deployment that was seen at or before `time`.
+    pub(in crate::audit) async fn deployment_at(
+        &self,
+        deployment_id: &str,
+        time: Timestamp,
+    ) -> Result<Option<DeploymentAt>, Boxed> {
+        let Self::Sqlite(reads) = self;
+        reads.deployment_at(deployment_id, time).await
+    }
+
+    /// Events before the place `before`, the newest first, with their places.
+    pub(in crate::audit) async fn events(
+        &self,
+        since: Option<Timestamp>,
+        until: Option<Timestamp>,
+        before: i64,
+        limit: i64,
+    ) -> Result<Vec<(i64, Event)>, Boxed> {
+        let Self::Sqlite(reads) = self;
+        reads.events(since, until, before, limit).await
+    }
+
+    /// The unclear changes of a deployment, the oldest first.
+    pub(in crate::audit) async fn unclear(
+        &self,
+        deployment: &DeploymentKey,
+    ) -> Result<Vec<Unclear>, Boxed> {
+        let Self::Sqlite(reads) = self;
+        reads.unclear(deployment).await
+    }
+
+    /// Deployments with unclear changes, at most `limit` of them, and how many each has.
+    pub(in crate::audit) async fn unsettled(
+        &self,
+        limit: i64,
+    ) -> Result<Vec<(DeploymentKey, i64)>, Boxed> {
+        let Self::Sqlite(reads) = self;
+        reads.unsettled(limit).await
+    }
+}
+
+impl Documents {
+    /// The bodies of the change at the place `seq`.
+    pub(in crate::audit) async fn bodies(&mut self, seq: i64) -> Result<BodyTexts, Boxed> {
+        let Self::Sqlite(documents) = self;
+        documents.bodies(seq).await
+    }
+
+    /// The bytes of all that was read so far.
+    pub(in crate::audit) fn read_bytes(&self) -> usize {
+        let Self::Sqlite(documents) = self;
+        documents.read_bytes
+    }
+}
