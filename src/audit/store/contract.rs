@@ -156,6 +156,42 @@ async fn lists_stay_as_they_are_while_the_log_grows() {
     }
 }
 
+#[tokio::test]
+async fn a_deployments_history_is_whole_whatever_its_upstream_was_called() {
+    for place in Place::of_each_kind() {
+        let mut store = place.opened().await;
+        let of = |upstream: &str, name: &str, at: i64| {
+            let mut entry = whole(Outcome::Failed, &[]);
+            if let Entry::Whole(opening, _) = &mut entry {
+                opening.intent.upstream = upstream.into();
+                opening.intent.received_at = Timestamp::from_millis(NOW.millis() + at);
+                let document = Document::of(&json!({ "name": name }));
+                opening.before = Some(document.file(None).unwrap());
+            }
+            entry
+        };
+        let entries = [of("main", "one", 1), of("cn", "two", 2), of("main", "three", 3)];
+        written(&mut store, &entries).await;
+        let reads = store.reads();
+        let filter = Filter { deployment_id: Some("dep_1".to_owned()), ..Filter::default() };
+        let (mut seqs, mut before) = (Vec::new(), i64::MAX);
+        loop {
+            let page = reads.changes(&filter, before, 2, false).await.unwrap();
+            seqs.extend(page.changes.iter().map(|change| change.seq));
+            let Some(next) = page.next else { break };
+            before = next;
+        }
+        assert_eq!(seqs, [3, 2, 1]);
+        for (at, name) in [(1, "one"), (2, "two"), (9, "three")] {
+            let seen =
+                reads.deployment_at("dep_1", Timestamp::from_millis(NOW.millis() + at)).await;
+            assert_eq!(seen.unwrap().unwrap().deployment, json!({ "name": name }));
+        }
+        let other = Filter { deployment_id: Some("dep_2".to_owned()), ..Filter::default() };
+        assert!(reads.changes(&other, i64::MAX, 9, false).await.unwrap().changes.is_empty());
+    }
+}
+
 /// A deployment that moves on, one place at a time, and now and then a whole new one.
 #[tokio::test]
 async fn documents_are_read_back_through_those_they_are_built_on() {

@@ -1,6 +1,6 @@
 //! Which changes a question is about, in SQL.
 
-use sqlx::{QueryBuilder, Sqlite};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use crate::audit::question::{ActorFilter, Filter};
 use crate::audit::record::Outcome;
@@ -11,11 +11,62 @@ use crate::provider::Operation;
 /// The most places that a text is looked for in, the newest of those whose paths hold it.
 const PLACES_MAX: i64 = 64;
 
-/// Adds what `filter` asks for to the conditions of a query over changes.
-pub(super) fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &Filter) {
-    if let Some(id) = &filter.deployment_id {
-        query.push(" AND c.deployment = (SELECT number FROM deployments WHERE id = ");
-        query.push_bind(id.clone()).push(")");
+/// The most deployments of one id that are asked for: as many as upstreams have had one.
+const SAME_ID_MAX: i64 = 64;
+
+/// A filter, with the numbers of the deployments that it asks for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sought {
+    pub(super) filter: Filter,
+    deployments: Option<Vec<i64>>,
+}
+
+impl Sought {
+    pub(super) async fn by(
+        connection: &mut SqliteConnection,
+        filter: &Filter,
+    ) -> Result<Self, sqlx::Error> {
+        let deployments = match &filter.deployment_id {
+            Some(id) => Some(deployments(connection, id).await?),
+            None => None,
+        };
+        Ok(Self { filter: filter.clone(), deployments })
+    }
+
+    /// The same, of a filter that asks for less.
+    pub(super) fn within(&self, filter: Filter) -> Self {
+        Self { filter, deployments: self.deployments.clone() }
+    }
+}
+
+/// The numbers of the deployments of an id: one for each upstream that has one.
+pub(super) async fn deployments(
+    connection: &mut SqliteConnection,
+    id: &str,
+) -> Result<Vec<i64>, sqlx::Error> {
+    let numbers = "SELECT number FROM deployments WHERE id = ? ORDER BY number DESC LIMIT ?";
+    sqlx::query_scalar(numbers).bind(id).bind(SAME_ID_MAX).fetch_all(connection).await
+}
+
+/// Adds what is sought to the conditions of a query over changes.
+pub(super) fn push_filter(query: &mut QueryBuilder<Sqlite>, sought: &Sought) {
+    let filter = &sought.filter;
+    match sought.deployments.as_deref() {
+        None => {}
+        Some([]) => {
+            query.push(" AND 0");
+        }
+        // The index gives these in their order.
+        Some([number]) => {
+            query.push(" AND c.deployment = ").push_bind(*number);
+        }
+        Some(numbers) => {
+            let mut listed = query.push(" AND c.deployment IN (").separated(", ");
+            for number in numbers {
+                listed.push_bind(*number);
+            }
+            query.push(")");
+        }
     }
     match &filter.actor {
         Some(ActorFilter::Fingerprint(fingerprint)) => {

@@ -6,7 +6,7 @@ use sqlx::{QueryBuilder, Sqlite};
 
 use super::asking::Asking;
 use super::documents::Documents;
-use super::filter::push_filter;
+use super::filter::{Sought, push_filter};
 use super::rows;
 use super::searched::{Named, bottom};
 use super::select::{CHANGE, Reads, with_bodies};
@@ -43,6 +43,7 @@ impl Reads {
     ) -> Result<FoundChanges, Boxed> {
         let pool = if filter.scans() { &self.scans } else { &self.pool };
         let mut asking = Asking::on(pool).await?;
+        let sought = Sought::by(&mut asking, filter).await?;
         let mut page =
             PageBuilder { limit: limit.into(), changes: Vec::new(), list_bytes: 0, next: None };
         if let Some(mut named) = Named::by(filter, before, limit) {
@@ -51,7 +52,7 @@ impl Reads {
                 let mut query = QueryBuilder::new(CHANGE);
                 query.push(" WHERE c.seq IN (SELECT value FROM json_each(");
                 query.push_bind(serde_json::to_string(&places)?).push("))");
-                page.fill(&mut asking, query, filter).await?;
+                page.fill(&mut asking, query, &sought).await?;
                 let goes_on = named.goes_on_before();
                 if page.next.is_some() || goes_on.is_none() {
                     break;
@@ -63,13 +64,13 @@ impl Reads {
             }
         } else {
             let bottom = match filter.q {
-                Some(_) => bottom(&mut asking, filter, before).await?,
+                Some(_) => bottom(&mut asking, &sought, before).await?,
                 None => None,
             };
             let mut query = QueryBuilder::new(CHANGE);
             query.push(" WHERE c.seq < ").push_bind(before);
             query.push(" AND c.seq >= ").push_bind(bottom.unwrap_or(0));
-            page.fill(&mut asking, query, filter).await?;
+            page.fill(&mut asking, query, &sought).await?;
             page.next = page.next.or(bottom);
         }
         if bodies {
@@ -80,14 +81,14 @@ impl Reads {
 }
 
 impl PageBuilder {
-    /// Adds what `query` finds that `filter` asks for, until the page is full.
+    /// Adds what `query` finds of what is sought, until the page is full.
     async fn fill(
         &mut self,
         asking: &mut Asking,
         mut query: QueryBuilder<Sqlite>,
-        filter: &Filter,
+        sought: &Sought,
     ) -> Result<(), Boxed> {
-        push_filter(&mut query, filter);
+        push_filter(&mut query, sought);
         let left = i64::try_from(self.limit - self.changes.len()).unwrap_or(i64::MAX);
         query.push(" ORDER BY c.seq DESC LIMIT ").push_bind(left.saturating_add(1));
         let mut found = query.build().fetch(&mut **asking);

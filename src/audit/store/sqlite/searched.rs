@@ -3,7 +3,7 @@
 
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use super::filter::push_filter;
+use super::filter::{Sought, push_filter};
 use crate::audit::question::Filter;
 use crate::audit::touched::{around, cut};
 
@@ -16,10 +16,11 @@ const NAMED_MAX: i64 = 1_000;
 /// Where the search for a page ends: the lowest place, unless all is searched.
 pub(super) async fn bottom(
     connection: &mut SqliteConnection,
-    filter: &Filter,
+    sought: &Sought,
     before: i64,
 ) -> Result<Option<i64>, sqlx::Error> {
-    let indexed = Filter { q: None, path: None, rule: None, ..filter.clone() };
+    let indexed = Filter { q: None, path: None, rule: None, ..sought.filter.clone() };
+    let indexed = sought.within(indexed);
     let mut query = QueryBuilder::new(
         "SELECT c.seq FROM changes c LEFT JOIN ends e ON e.seq = c.seq WHERE c.seq < ",
     );

@@ -11,7 +11,7 @@ use sqlx::{ConnectOptions as _, QueryBuilder, Row as _, SqlitePool};
 
 use super::asking::Asking;
 use super::documents::Documents;
-use super::filter::push_match;
+use super::filter::{deployments, push_match};
 use super::{BUSY_TIMEOUT, rows};
 use crate::audit::question::{DeploymentAt, DeploymentSummary, Unclear, parse};
 use crate::audit::record::{Change, Event};
@@ -69,7 +69,7 @@ const DEPLOYMENTS: &str = "SELECT d.id AS deployment_id, l.seq, c.id, c.received
 pub(super) const DEPLOYMENT_AT: &str = "SELECT * FROM (\
     SELECT c.seq, c.id, e.completed_at AS seen_at, e.after AS snapshot, 1 AS later \
     FROM changes c CROSS JOIN ends e ON e.seq = c.seq \
-    WHERE c.deployment = (SELECT number FROM deployments WHERE id = ?1) \
+    WHERE c.deployment = ?1 \
     AND e.after IS NOT NULL AND e.completed_at <= ?2 ORDER BY c.seq DESC LIMIT 1) \
     UNION ALL SELECT * FROM (\
     SELECT seq, id, max(received_at, coalesce(former_end, received_at)), before, 0 \
@@ -77,7 +77,7 @@ pub(super) const DEPLOYMENT_AT: &str = "SELECT * FROM (\
           (SELECT e.completed_at FROM changes f LEFT JOIN ends e ON e.seq = f.seq \
            WHERE f.deployment = n.deployment AND f.seq < n.seq \
            ORDER BY f.seq DESC LIMIT 1) AS former_end \
-          FROM changes n WHERE n.deployment = (SELECT number FROM deployments WHERE id = ?1)) \
+          FROM changes n WHERE n.deployment = ?1) \
     WHERE before IS NOT NULL AND received_at <= ?2 AND coalesce(former_end, 0) <= ?2 \
     ORDER BY seq DESC LIMIT 1) \
     ORDER BY 1 DESC, 5 DESC LIMIT 1";
@@ -222,9 +222,17 @@ impl Reads {
         deployment_id: &str,
         time: Timestamp,
     ) -> Result<Option<DeploymentAt>, Boxed> {
-        let query = sqlx::query(DEPLOYMENT_AT).bind(deployment_id).bind(time.millis());
         let mut asking = Asking::on(&self.pool).await?;
-        let Some(row) = query.fetch_optional(&mut *asking).await? else { return Ok(None) };
+        let mut last: Option<(i64, SqliteRow)> = None;
+        for number in deployments(&mut asking, deployment_id).await? {
+            let query = sqlx::query(DEPLOYMENT_AT).bind(number).bind(time.millis());
+            let Some(row) = query.fetch_optional(&mut *asking).await? else { continue };
+            let seq = row.try_get("seq")?;
+            if last.as_ref().is_none_or(|(last, _)| *last < seq) {
+                last = Some((seq, row));
+            }
+        }
+        let Some((_seq, row)) = last else { return Ok(None) };
         let document = Documents::by(asking).read(row.try_get("snapshot")?).await?;
         let seen_at = Timestamp::from_millis(row.try_get("seen_at")?);
         let change = rows::change_id(&row)?;

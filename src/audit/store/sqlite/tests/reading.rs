@@ -1,5 +1,5 @@
 use super::*;
-use crate::audit::store::sqlite::filter::push_filter;
+use crate::audit::store::sqlite::filter::{Sought, push_filter};
 use crate::audit::store::sqlite::searched::SEARCHED_MAX;
 use crate::audit::store::sqlite::select::CHANGE;
 use crate::deployment::key::DeploymentKey;
@@ -102,7 +102,8 @@ async fn a_search_looks_each_place_up() {
     let _store = filled(&database).await;
     let mut query = QueryBuilder::new("EXPLAIN QUERY PLAN ");
     query.push(CHANGE).push(" WHERE c.seq < 9");
-    push_filter(&mut query, &Filter { q: Some("x".to_owned()), ..Filter::default() });
+    let filter = Filter { q: Some("x".to_owned()), ..Filter::default() };
+    push_filter(&mut query, &Sought::default().within(filter));
     let mut connection = options(&database).connect().await.unwrap();
     let plan = query.build().fetch_all(&mut connection).await.unwrap();
     let plan: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
