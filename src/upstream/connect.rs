@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsStream;
 
-use super::endpoint::{DialError, Dialer, FarEnd};
+use super::endpoint::{DialError, Dialer};
 use super::http1::Http1Connection;
 use super::http2::STREAMS_MAX;
 use super::request_body::RequestBody;
@@ -31,7 +31,7 @@ const ADDRESSES_MAX: usize = 16;
 /// A fresh connection.
 pub(crate) enum Dialed {
     Http1(Box<Http1Connection>),
-    Http2(http2::SendRequest<RequestBody>, FarEnd),
+    Http2(http2::SendRequest<RequestBody>, SocketAddr),
 }
 
 impl Dialer {
@@ -67,11 +67,10 @@ impl Dialer {
         };
         let http2 = wire.alpn() == Some(ALPN_H2);
         self.learn_version(http2);
-        let far_end = self.far_end(address);
         if http2 {
-            return Ok(Dialed::Http2(http2_over(wire).await?, far_end));
+            return Ok(Dialed::Http2(http2_over(wire).await?, address));
         }
-        let line = Http1Connection::over(wire, self, far_end).await;
+        let line = Http1Connection::over(wire, self, address).await;
         line.map(Dialed::Http1).map_err(DialError::Handshake)
     }
 

@@ -1,10 +1,9 @@
 //! Upstream as connections are made to it: its name, how far it is trusted, and in which order its
 //! addresses are tried.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,9 +16,6 @@ use crate::config::{Origin, Upstream};
 use crate::file;
 use crate::net::stream::{ALPN_H2, ALPN_HTTP_1_1};
 
-/// The most addresses of which a doubt is remembered.
-const DOUBTED_MAX: usize = 64;
-
 /// One upstream, to which connections are made (`connect`).
 pub(crate) struct Dialer {
     origin: Origin,
@@ -29,8 +25,8 @@ pub(crate) struct Dialer {
     /// Whether upstream chose HTTP/1.1 where it could have HTTP/2.
     http1_only: AtomicBool,
     favour: Mutex<Favour>,
-    /// How often an address fell into doubt.
-    doubts: AtomicU32,
+    /// Whether an address is tried last.
+    has_doubt: AtomicBool,
 }
 
 /// In which order the addresses of upstream's name are tried. None is ever left out: what is dead
@@ -41,17 +37,8 @@ struct Favour {
     first: Option<SocketAddr>,
     /// The one that failed last.
     last: Option<SocketAddr>,
-    /// The number of each one's last doubt.
-    doubted: HashMap<SocketAddr, u32>,
     /// Whether there is more than one to choose from.
     choice: bool,
-}
-
-/// Which address a connection leads to, and since when.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct FarEnd {
-    address: SocketAddr,
-    doubts: u32,
 }
 
 /// No connection came about: nothing was sent.
@@ -94,7 +81,7 @@ impl Dialer {
             connect_timeout: upstream.connect_timeout,
             http1_only: AtomicBool::new(false),
             favour: Mutex::default(),
-            doubts: AtomicU32::new(0),
+            has_doubt: AtomicBool::new(false),
         })
     }
 
@@ -116,11 +103,6 @@ impl Dialer {
     /// How long a connection may take to come about.
     pub(crate) fn connect_timeout(&self) -> Duration {
         self.connect_timeout
-    }
-
-    /// The far end of a connection that is made to `address` now.
-    pub(crate) fn far_end(&self, address: SocketAddr) -> FarEnd {
-        FarEnd { address, doubts: self.doubts.load(Ordering::Relaxed) }
     }
 
     /// Where upstream is, as its name and port say.
@@ -147,39 +129,27 @@ impl Dialer {
 
     /// Remembers an address that took a connection: it is tried first from now on.
     pub(crate) fn favour_of(&self, address: SocketAddr) {
-        self.favour().first = Some(address);
+        let mut favour = self.favour();
+        favour.first = Some(address);
+        favour.last = favour.last.filter(|last| *last != address);
+        self.has_doubt.store(favour.last.is_some(), Ordering::Relaxed);
     }
 
-    /// A connection took a request and brought nothing: the address is tried last from now on, and
-    /// where there are others, no call gets a connection to it that was made before.
-    pub(crate) fn doubt_of(&self, far_end: FarEnd) {
-        if self.trusts(far_end) {
-            self.doubt(far_end.address);
-        }
-    }
-
-    /// Has an address tried last from now on, where there are others.
+    /// An address took no connection, or one took a request and brought nothing: where there are
+    /// others, it is tried last from now on, and no call gets a connection that is kept to it until
+    /// it has taken a new one.
     pub(crate) fn doubt(&self, address: SocketAddr) {
         let mut favour = self.favour();
         if favour.choice {
             favour.first = favour.first.filter(|first| *first != address);
             favour.last = Some(address);
-            let number = self.doubts.fetch_add(1, Ordering::Relaxed) + 1;
-            if favour.doubted.len() >= DOUBTED_MAX {
-                favour.doubted.clear();
-            }
-            favour.doubted.insert(address, number);
+            self.has_doubt.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Whether a connection's address has not fallen into doubt since it was made.
-    pub(crate) fn trusts(&self, far_end: FarEnd) -> bool {
-        if far_end.doubts == self.doubts.load(Ordering::Relaxed) {
-            return true;
-        }
-        let favour = self.favour();
-        // What is not remembered was doubted long ago, or never.
-        favour.doubted.get(&far_end.address).is_none_or(|number| *number <= far_end.doubts)
+    /// Whether calls may go on over a connection to `address`.
+    pub(crate) fn trusts(&self, address: SocketAddr) -> bool {
+        !self.has_doubt.load(Ordering::Relaxed) || self.favour().last != Some(address)
     }
 
     fn favour(&self) -> MutexGuard<'_, Favour> {

@@ -8,6 +8,7 @@
 
 use std::future::poll_fn;
 use std::mem;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -20,7 +21,7 @@ use hyper_util::rt::TokioIo;
 use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, timeout};
 
-use super::endpoint::{Dialer, FarEnd};
+use super::endpoint::Dialer;
 use super::request_body::{Progress, RequestBody};
 use crate::net::stream::Wire;
 use crate::net::timer::LazyTimer;
@@ -56,7 +57,7 @@ pub(crate) struct Http1Connection {
     connection: Option<Box<http1::Connection<TokioIo<Wire>, RequestBody>>>,
     /// The endpoint that it leads to.
     pub(crate) dialer: Arc<Dialer>,
-    pub(crate) far_end: FarEnd,
+    pub(crate) address: SocketAddr,
     alarm: LazyTimer,
     /// How often the pool had been swept when the connection was given back.
     pub(crate) kept_at_sweep: u64,
@@ -101,7 +102,7 @@ impl Http1Connection {
     pub(crate) async fn over(
         wire: Wire,
         dialer: &Arc<Dialer>,
-        far_end: FarEnd,
+        address: SocketAddr,
     ) -> Result<Box<Self>, hyper::Error> {
         let (sender, connection) = http1::Builder::new()
             // Most messages are small: one copy of them costs less than two places to write from.
@@ -111,7 +112,7 @@ impl Http1Connection {
             .await?;
         let connection = Some(Box::new(connection));
         let (dialer, alarm) = (Arc::clone(dialer), LazyTimer::default());
-        Ok(Box::new(Self { sender, connection, dialer, far_end, alarm, kept_at_sweep: 0 }))
+        Ok(Box::new(Self { sender, connection, dialer, address, alarm, kept_at_sweep: 0 }))
     }
 
     /// Lets the connection do what it can do now.

@@ -1,11 +1,12 @@
 //! HTTP/2 connections to upstream, each shared by a bounded number of calls: event streams that
 //! live for hours, or clients that read slowly, must not keep the others waiting within one.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hyper::client::conn::http2;
 
-use super::endpoint::{Dialer, FarEnd};
+use super::endpoint::Dialer;
 use super::request_body::RequestBody;
 
 /// The most calls on one connection: fewer than the hundred that RFC 9113 (6.5.2) asks servers to
@@ -25,7 +26,7 @@ pub(crate) struct Shared {
 struct Connection {
     sender: http2::SendRequest<RequestBody>,
     dialer: Arc<Dialer>,
-    far_end: FarEnd,
+    address: SocketAddr,
     /// Held by every call on the connection, and by this.
     calls: Arc<()>,
 }
@@ -33,7 +34,7 @@ struct Connection {
 /// One call's stream slot on a connection, until it is dropped.
 pub(crate) struct StreamSlot {
     pub(crate) sender: http2::SendRequest<RequestBody>,
-    pub(crate) far_end: FarEnd,
+    pub(crate) address: SocketAddr,
     _counted: Arc<()>,
 }
 
@@ -41,7 +42,7 @@ impl Shared {
     /// A stream slot on a known connection; `None` where another connection is needed.
     pub(crate) fn place(&mut self, dialer: &Arc<Dialer>) -> Option<StreamSlot> {
         self.connections.retain(|known| {
-            let useful = Arc::ptr_eq(&known.dialer, dialer) && dialer.trusts(known.far_end);
+            let useful = Arc::ptr_eq(&known.dialer, dialer) && dialer.trusts(known.address);
             useful && !known.sender.is_closed()
         });
         let full = self.connections.len() >= CONNECTIONS_MAX;
@@ -53,11 +54,11 @@ impl Shared {
     pub(crate) fn add(
         &mut self,
         sender: http2::SendRequest<RequestBody>,
-        far_end: FarEnd,
+        address: SocketAddr,
         dialer: &Arc<Dialer>,
     ) -> StreamSlot {
         let (dialer, calls) = (Arc::clone(dialer), Arc::default());
-        let connection = Connection { sender, dialer, far_end, calls };
+        let connection = Connection { sender, dialer, address, calls };
         let place = connection.place();
         self.connections.push(connection);
         place
@@ -76,6 +77,6 @@ impl Connection {
 
     fn place(&self) -> StreamSlot {
         let (sender, counted) = (self.sender.clone(), Arc::clone(&self.calls));
-        StreamSlot { sender, far_end: self.far_end, _counted: counted }
+        StreamSlot { sender, address: self.address, _counted: counted }
     }
 }

@@ -34,7 +34,7 @@ impl Idle {
             let last = self.connections().pop();
             let mut line = last?;
             let fresh = self.sweeps.load(Ordering::Relaxed) - line.kept_at_sweep < IDLE_SWEEPS_MAX;
-            let useful = fresh && Arc::ptr_eq(&line.dialer, dialer) && dialer.trusts(line.far_end);
+            let useful = fresh && Arc::ptr_eq(&line.dialer, dialer) && dialer.trusts(line.address);
             if useful && line.is_ready().await {
                 return Some(line);
             }

@@ -150,7 +150,7 @@ impl Pool {
         let heard = line.hear(answer, &mut patience).await;
         // A client that holds up its own request says nothing of upstream.
         if heard.is_err() && patience.upload().is_none_or(|upload| upload.is_finished()) {
-            line.dialer.doubt_of(line.far_end);
+            line.dialer.doubt(line.address);
         }
         let response = heard??;
         let way = if response.status().is_informational() {
@@ -220,7 +220,7 @@ impl Pool {
     async fn dialed(&self, dialer: &Arc<Dialer>, shared: &mut Shared) -> Result<Lease, DialError> {
         Ok(match dialer.dial().await? {
             Dialed::Http1(line) => Lease::Http1(line),
-            Dialed::Http2(sender, far_end) => Lease::Http2(shared.add(sender, far_end, dialer)),
+            Dialed::Http2(sender, address) => Lease::Http2(shared.add(sender, address, dialer)),
         })
     }
 
@@ -248,7 +248,7 @@ async fn send_shared(
             Err(_elapsed) if patience.extend() => {}
             Err(_elapsed) => {
                 if patience.upload().is_none_or(|upload| upload.is_finished()) {
-                    dialer.doubt_of(place.far_end);
+                    dialer.doubt(place.address);
                 }
                 return Err(ResponseTimeout.into());
             }

@@ -54,18 +54,17 @@ async fn an_address_that_takes_connections_and_answers_none_is_left_for_the_othe
     let [(one, _first), (two, second)] = two().await;
     let both = [one, two];
     assert_eq!(connected(&dialer, &both).await, Some(one));
-    let [kept, other] = both.map(|address| dialer.far_end(address));
-    assert!(dialer.trusts(kept));
-    dialer.doubt_of(kept);
-    assert!(!dialer.trusts(kept), "no call gets a connection that was made before");
-    assert!(dialer.trusts(other), "those to the other stay");
-    assert!(dialer.trusts(dialer.far_end(one)), "and those made since");
+    assert!(dialer.trusts(one));
+    dialer.doubt(one);
+    assert!(!dialer.trusts(one), "no call gets a connection that was made before");
+    assert!(dialer.trusts(two), "those to the other stay");
     assert_eq!(connected(&dialer, &both).await, Some(two));
     // Other calls on the same connections end later, and mean the same.
-    dialer.doubt_of(kept);
+    dialer.doubt(one);
     assert_eq!(connected(&dialer, &both).await, Some(two));
     drop(second);
     assert_eq!(connected(&dialer, &both).await, Some(one), "last is not never");
+    assert!(dialer.trusts(one), "it has taken one again");
 }
 
 #[tokio::test]
@@ -73,7 +72,6 @@ async fn an_only_address_is_never_in_doubt() {
     let dialer = dialer(Duration::from_secs(5));
     let [(one, _first), _] = two().await;
     assert_eq!(connected(&dialer, &[one]).await, Some(one));
-    let kept = dialer.far_end(one);
-    dialer.doubt_of(kept);
-    assert!(dialer.trusts(kept));
+    dialer.doubt(one);
+    assert!(dialer.trusts(one));
 }
