@@ -34,7 +34,6 @@ mod seen;
 mod snapshot;
 mod tally;
 mod turn;
-mod underway;
 
 use std::net::IpAddr;
 use std::sync::Arc;

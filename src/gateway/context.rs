@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use http::StatusCode;
+use tokio_util::task::TaskTracker;
 
 use super::headers::{Called, Ends};
 use super::identify::{Address, Caller, LastCaller, Subject};
@@ -15,7 +16,6 @@ use super::limit::{KeptBytes, Limiter, RateLimitFields, RefusedCredentials};
 use super::memory::MemoryBudget;
 use super::tally::Tally;
 use super::turn::Turns;
-use super::underway::Exchanges;
 use crate::audit::Audit;
 use crate::clock::{Clock, Moment, Timestamp};
 use crate::config::{AdminToken, Config};
@@ -43,7 +43,7 @@ pub(crate) struct Gateway {
     pub(super) last_shown: LastShown,
     pub(super) kept: KeptBytes,
     pub(super) tally: Tally,
-    pub(super) exchanges: Arc<Exchanges>,
+    pub(super) exchanges: TaskTracker,
 }
 
 /// The parts that a reload replaces.
@@ -125,7 +125,7 @@ impl Gateway {
             last_shown: LastShown::default(),
             kept: KeptBytes::default(),
             tally: Tally::new(&clock),
-            exchanges: Arc::default(),
+            exchanges: TaskTracker::new(),
             clock,
         }
     }
@@ -159,7 +159,11 @@ impl Gateway {
 
     /// Waits until no governed call is on its way.
     pub(crate) async fn idle(&self) {
-        self.exchanges.idle().await;
+        self.exchanges.close();
+        // Other workers may have begun some since the last one ended.
+        while !self.exchanges.is_empty() {
+            self.exchanges.wait().await;
+        }
     }
 
     pub(super) fn refuse(&self, status: StatusCode, subject: Subject) {

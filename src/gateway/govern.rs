@@ -58,12 +58,7 @@ pub(super) async fn govern(
         receive((&call.headers, version), &mut incoming, &mut held, &config.limits).await?
     };
     let hear_out = !matches!(received, Received::Whole(_)) && !awaits_go_ahead;
-    let underway = gateway.exchanges.begin();
-    let exchange = tokio::spawn(async move {
-        let reply = exchange::run(call, received, held).await;
-        drop(underway);
-        reply
-    });
+    let exchange = gateway.exchanges.spawn(exchange::run(call, received, held));
     if hear_out {
         discard(&mut incoming).await;
     }
