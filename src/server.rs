@@ -25,8 +25,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
 
 pub use self::tasks::TaskEnded;
 use self::tasks::Vital;
@@ -69,7 +70,7 @@ pub struct Server {
     proxy: SocketAddr,
     admin: SocketAddr,
     gateway: Arc<Gateway>,
-    stopping: watch::Sender<bool>,
+    stopping: DropGuard,
     vital: Vital,
     workers: Vec<std::thread::JoinHandle<()>>,
     chores: JoinSet<()>,
@@ -150,7 +151,8 @@ impl Server {
             .map_err(failed("listen.admin", listen.admin))?;
         let admin = admin_listener.local_addr().map_err(failed("listen.admin", listen.admin))?;
 
-        let (stopping, stop) = watch::channel(false);
+        let stop = CancellationToken::new();
+        let stopping = stop.clone().drop_guard();
         let vital = Vital::new(stop.clone());
         let (workers, chores) = (Vec::new(), JoinSet::new());
         let mut server = Self { proxy, admin, gateway, stopping, vital, workers, chores };
@@ -169,7 +171,9 @@ impl Server {
                 tls: certificates.proxy().cloned(),
                 capacity: capacity.clone(),
                 most_by_files,
-                stop: stop.clone(),
+                stop: stop.child_token(),
+                connections: TaskTracker::new(),
+                dismissed: CancellationToken::new(),
                 _running: server.vital.running("a worker thread"),
             };
             server.workers.push(worker.start().map_err(ServeError::Worker)?);
@@ -183,7 +187,7 @@ impl Server {
         admin: tokio::net::TcpListener,
         certificates: tls::Certificates,
         source: Option<Source>,
-        stop: &watch::Receiver<bool>,
+        stop: &CancellationToken,
     ) {
         let gateway = &self.gateway;
         let (tokens, counted) = (Arc::clone(gateway), Arc::clone(gateway));
@@ -204,7 +208,7 @@ impl Server {
             }),
             ended: Arc::new(move || vital.ended().map(|ended| ended.to_string())),
         };
-        let admin_stopped = stopped(stop.clone());
+        let admin_stopped = stop.clone().cancelled_owned();
         let running = self.vital.running("the admin listener");
         self.chores.spawn(async move {
             let _running = running;
@@ -213,15 +217,14 @@ impl Server {
             }
         });
         let summaries = Arc::clone(gateway);
-        let summaries_stopped = stopped(stop.clone());
+        let summaries_stopped = stop.clone();
         let running = self.vital.running("the task that records summaries");
         self.chores.spawn(async move {
             let _running = running;
-            tokio::pin!(summaries_stopped);
             loop {
                 tokio::select! {
                     () = tokio::time::sleep(SUMMARY_EVERY) => summaries.summarise(),
-                    () = &mut summaries_stopped => break,
+                    () = summaries_stopped.cancelled() => break,
                 }
             }
         });
@@ -233,14 +236,11 @@ impl Server {
                 watched.await;
             });
         }
-        let (log, log_stopped) = (gateway.audit.clone(), stopped(stop.clone()));
+        let (log, log_stopped) = (gateway.audit.clone(), stop.clone());
         let running = self.vital.running("the audit log's writer");
         self.chores.spawn(async move {
             let _running = running;
-            tokio::select! {
-                () = log.writer_ended() => {}
-                () = log_stopped => {}
-            }
+            log_stopped.run_until_cancelled(log.writer_ended()).await;
         });
     }
 
@@ -272,10 +272,9 @@ impl Server {
     /// `limits.drain_timeout`, and closes the log.
     pub async fn shutdown(mut self) {
         let drain = self.gateway.live().config.limits.drain_timeout;
-        let _ = self.stopping.send(true);
-        let workers = std::mem::take(&mut self.workers);
-        let ended = tokio::task::spawn_blocking(move || {
-            for worker in workers {
+        self.stopping.disarm().cancel();
+        let ended = tokio::task::spawn_blocking(|| {
+            for worker in self.workers {
                 if worker.join().is_err() {
                     tracing::error!("a worker thread broke");
                 }
@@ -289,20 +288,4 @@ impl Server {
         self.gateway.audit.close(LOG_CLOSES_WITHIN).await;
         while self.chores.join_next().await.is_some() {}
     }
-}
-
-/// How long a connection stays open on which nothing is asked once the server stops: what its
-/// client has just sent is still answered.
-const FAREWELL: Duration = Duration::from_millis(250);
-
-/// Resolves once a connection on which nothing is asked may be closed, since the server stops.
-async fn dismissed(stop: watch::Receiver<bool>) {
-    stopped(stop).await;
-    tokio::time::sleep(FAREWELL).await;
-}
-
-/// Resolves once the server stops.
-async fn stopped(mut stop: watch::Receiver<bool>) {
-    // An error means that the server is gone, which is a stop too.
-    let _ = stop.wait_for(|stop| *stop).await;
 }

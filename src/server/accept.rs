@@ -2,22 +2,20 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::pin::pin;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio_rustls::{TlsAcceptor, TlsStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::capacity::{Capacity, ConnectionSet, Slot};
 use super::connection;
 use super::guard::Requests;
 use super::peer::Peer;
-use super::stopped;
 use super::tasks::Running;
 use super::tls::Certificate;
 use crate::gateway::{Gateway, Pool, SWEEP_EVERY, network};
@@ -55,7 +53,12 @@ pub(super) struct Worker {
     pub(super) capacity: Capacity,
     /// The most client connections that the open files are enough for.
     pub(super) most_by_files: usize,
-    pub(super) stop: watch::Receiver<bool>,
+    /// Cancelled once the server stops.
+    pub(super) stop: CancellationToken,
+    /// The connections, closed once no more are taken.
+    pub(super) connections: TaskTracker,
+    /// Cancelled after that.
+    pub(super) dismissed: CancellationToken,
     pub(super) _running: Running,
 }
 
@@ -110,22 +113,22 @@ impl Worker {
 
     async fn work(self, listener: tokio::net::TcpListener) {
         let pool = Arc::<Pool>::default();
-        let (mut connections, mut guests) = (JoinSet::new(), ConnectionSet::default());
-        let mut stop = pin!(stopped(self.stop.clone()));
+        let mut guests = ConnectionSet::default();
         let mut sweep = tokio::time::interval(SWEEP_EVERY);
         loop {
             tokio::select! {
                 biased;
-                () = &mut stop => break,
+                () = self.stop.cancelled() => break,
                 taken = self.take(&listener, &mut guests) => {
                     if let Some((stream, peer)) = taken {
-                        self.welcome(stream, peer, &pool, &mut connections, &mut guests);
+                        self.welcome(stream, peer, &pool, &mut guests);
                     }
                 }
-                Some(_) = connections.join_next() => {}
                 _ = sweep.tick() => pool.sweep(),
             }
         }
+        self.connections.close();
+        self.dismissed.cancel();
         // Who waits in the kernel's queue was told that it is connected, and may have asked.
         for _ in 0..BACKLOG {
             let taken = self.listener.accept().and_then(|(stream, peer)| {
@@ -133,9 +136,7 @@ impl Worker {
                 Ok((TcpStream::from_std(stream)?, peer))
             });
             match taken {
-                Ok((stream, peer)) => {
-                    self.welcome(stream, peer, &pool, &mut connections, &mut guests);
-                }
+                Ok((stream, peer)) => self.welcome(stream, peer, &pool, &mut guests),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // It has gone away meanwhile; the next one may be there.
                 Err(_) => {}
@@ -145,11 +146,14 @@ impl Worker {
         drop((listener, self.listener));
         let drain = self.gateway.live().config.limits.drain_timeout;
         let all_done = async {
-            while connections.join_next().await.is_some() {}
+            self.connections.wait().await;
             self.gateway.idle().await;
         };
         if tokio::time::timeout(drain, all_done).await.is_err() {
-            tracing::warn!(open = connections.len(), "drain_timeout is over: connections are cut");
+            tracing::warn!(
+                open = self.connections.len(),
+                "drain_timeout is over: connections are cut"
+            );
         }
     }
 
@@ -185,7 +189,6 @@ impl Worker {
         stream: TcpStream,
         peer: SocketAddr,
         pool: &Arc<Pool>,
-        connections: &mut JoinSet<()>,
         guests: &mut ConnectionSet,
     ) {
         let config = &self.gateway.live().config;
@@ -203,10 +206,11 @@ impl Worker {
             pool: Arc::clone(pool),
             address: peer.ip(),
             requests: requests.clone(),
-            stop: self.stop.clone(),
+            connections: self.connections.clone(),
+            dismissed: self.dismissed.clone(),
         };
-        let task = connections.spawn(connect(stream, self.acceptor(), peer, slot));
-        guests.welcome(network, requests, task);
+        let task = self.connections.spawn(connect(stream, self.acceptor(), peer, slot));
+        guests.welcome(network, requests, task.abort_handle());
     }
 }
 

@@ -18,10 +18,9 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 use tokio::task::coop::unconstrained;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::control_frames::PREFACE;
-use super::dismissed;
 use super::framed::Framed;
 use super::guard::{Guarded, Patience, TOO_SLOW};
 use super::peer::Peer;
@@ -33,6 +32,10 @@ use crate::net::stream::{ALPN_H2, Wire};
 /// How long a new connection may say nothing, its handshake included: who has not asked anything
 /// yet gets less time than who rests between two requests.
 const FIRST_WORD_MAX: Duration = Duration::from_secs(15);
+
+/// How long a connection stays open on which nothing is asked once the server stops: what its
+/// client has just sent is still answered.
+const FAREWELL: Duration = Duration::from_millis(250);
 
 /// The most requests of one HTTP/2 connection at once.
 const STREAMS_MAX: u32 = 128;
@@ -57,13 +60,13 @@ pub(super) async fn serve(mut wire: Wire, peer: &Peer) {
     let (requests, answers) = (peer.requests.clone(), Answers::new(http2));
     let guarded = Guarded::new(wire, ahead, !http2, requests.clone(), patience);
     let context = RefCell::new(Arc::new(ConnectionContext::new(&peer.gateway, &peer.pool)));
-    let (address, sending, stop) = (peer.address, answers.clone(), peer.stop.clone());
+    let (address, sending, all) = (peer.address, answers.clone(), peer.connections.clone());
     let service = service_fn(move |request: Request<Incoming>| {
         let context = ConnectionContext::in_force(&mut context.borrow_mut());
-        let (underway, sending, stop) = (requests.begin(), sending.clone(), stop.clone());
+        let (underway, sending, all) = (requests.begin(), sending.clone(), all.clone());
         async move {
             let mut reply = answer(context, address, request).await;
-            if !http2 && stop.has_changed().unwrap_or(true) {
+            if !http2 && all.is_closed() {
                 // The last one here: the client asks elsewhere, and loses nothing.
                 reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
@@ -118,14 +121,14 @@ async fn finish<C>(mut connection: Pin<Box<C>>, shut_down: impl FnOnce(Pin<&mut 
 where
     C: Future<Output = Result<(), hyper::Error>>,
 {
-    let mut stopping = pin!(dismissed(peer.stop.clone()));
+    let mut stopping = pin!(dismissed(peer));
     let mut waits = false;
     let ended = poll_fn(|cx| {
         if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
             return Poll::Ready(Some(ended));
         }
         // Once it waits for the end, it need not be asked for as long as none is near.
-        if !waits || peer.stop.has_changed().unwrap_or(true) {
+        if !waits || peer.connections.is_closed() {
             waits = true;
             // Without a budget, for it is asked only once and must have heard it.
             ready!(Pin::new(&mut unconstrained(stopping.as_mut())).poll(cx));
@@ -145,6 +148,12 @@ where
     }
 }
 
+/// Resolves once a connection on which nothing is asked may be closed, since the server stops.
+async fn dismissed(peer: &Peer) {
+    peer.dismissed.cancelled().await;
+    sleep(FAREWELL).await;
+}
+
 /// Reads the first bytes, enough to tell HTTP/2 with prior knowledge (RFC 9113, 3.3) from HTTP/1.1
 /// where ALPN has not: what was read, and whether it is HTTP/2. `None` where that is not told in
 /// time, or where nothing was said by the end of the server.
@@ -153,7 +162,7 @@ async fn sniff(wire: &mut Wire, patience: Patience, peer: &Peer) -> Option<(Byte
     let silence = patience.idle.min(FIRST_WORD_MAX.saturating_sub(peer.requests.age()));
     let first = tokio::select! {
         first = timeout(silence, glance(wire)) => first,
-        () = dismissed(peer.stop.clone()) => return None,
+        () = dismissed(peer) => return None,
     };
     let mut read = first.ok()?.ok()?;
     if agreed == Some(false) && !read.is_empty() {

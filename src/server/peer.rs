@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::guard::Requests;
 use crate::gateway::{Gateway, Pool};
@@ -15,5 +16,9 @@ pub(super) struct Peer {
     pub(super) pool: Arc<Pool>,
     pub(super) address: IpAddr,
     pub(super) requests: Requests,
-    pub(super) stop: watch::Receiver<bool>,
+    /// The connections of the same worker, closed once it stops. Every call asks for that, and
+    /// does not ask `dismissed`: a token is read under a lock.
+    pub(super) connections: TaskTracker,
+    /// Cancelled once `connections` are closed.
+    pub(super) dismissed: CancellationToken,
 }

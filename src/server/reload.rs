@@ -7,16 +7,15 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::signal::unix::{Signal, SignalKind};
-use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::Source;
 use super::tls::{self, Certificates};
@@ -45,7 +44,7 @@ pub(super) fn watch(
     gateway: Arc<Gateway>,
     certificates: Certificates,
     source: Source,
-    stop: watch::Receiver<bool>,
+    stop: CancellationToken,
 ) -> impl Future<Output = ()> {
     let hangups = hangups().inspect_err(|error| {
         tracing::warn!(%error, "SIGHUP can't be heard: only file changes reload");
@@ -79,13 +78,12 @@ struct Read {
 }
 
 impl Watch {
-    async fn follow(mut self, stop: watch::Receiver<bool>, mut hangups: Option<Signal>) {
-        let mut stopped = pin!(super::stopped(stop));
+    async fn follow(mut self, stop: CancellationToken, mut hangups: Option<Signal>) {
         self.taken = look(self.files.clone()).await;
         let mut told = self.is_stale().await;
         loop {
             tokio::select! {
-                () = &mut stopped => return,
+                () = stop.cancelled() => return,
                 () = hangup(&mut hangups) => told = true,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }

@@ -3,6 +3,7 @@
 use std::thread;
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 /// A vital task that ended though nobody had stopped the server.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,7 +16,7 @@ pub struct TaskEnded {
 /// All vital tasks of one server. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Vital {
-    stop: watch::Receiver<bool>,
+    stop: CancellationToken,
     ended: watch::Sender<Option<TaskEnded>>,
 }
 
@@ -28,8 +29,8 @@ pub(super) struct Running {
 }
 
 impl Vital {
-    /// Those of a server that stops once `stop` is true.
-    pub(super) fn new(stop: watch::Receiver<bool>) -> Self {
+    /// Those of a server that stops once `stop` is cancelled.
+    pub(super) fn new(stop: CancellationToken) -> Self {
         Self { stop, ended: watch::Sender::new(None) }
     }
 
@@ -57,7 +58,7 @@ impl Vital {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if *self.vital.stop.borrow() {
+        if self.vital.stop.is_cancelled() {
             return;
         }
         let how = if thread::panicking() { "has panicked" } else { "has ended" };
@@ -80,7 +81,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_task_that_ends_is_told_of_however_it_ends() {
-        let (_stopping, stop) = watch::channel(false);
+        let stop = CancellationToken::new();
         let vital = Vital::new(stop.clone());
         let running = vital.running("one");
         assert_eq!(told(&vital), None);
@@ -111,10 +112,10 @@ mod tests {
 
     #[test]
     fn a_task_that_ends_because_the_server_stops_is_no_failure() {
-        let (stopping, stop) = watch::channel(false);
-        let vital = Vital::new(stop);
+        let stop = CancellationToken::new();
+        let vital = Vital::new(stop.clone());
         let running = vital.running("one");
-        stopping.send_replace(true);
+        stop.cancel();
         drop(running);
         assert_eq!(told(&vital), None);
     }
