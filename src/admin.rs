@@ -27,6 +27,7 @@ use axum::routing::{MethodRouter, get};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 
 use self::body::AnswerBudget;
 pub use self::connection::Patience;
@@ -114,20 +115,17 @@ impl Api {
     }
 }
 
-/// Answers on `listener` until `shutdown`, and then, for a bounded time, what was begun.
+/// Answers on `listener` until `shutdown` is cancelled, and then, for a bounded time, what was
+/// begun.
 pub async fn serve(
     listener: TcpListener,
     state: AdminState,
-    shutdown: impl Future<Output = ()> + Send + 'static,
+    shutdown: CancellationToken,
 ) -> io::Result<()> {
     serve_by(listener, Api::new(state), shutdown).await
 }
 
-async fn serve_by(
-    listener: TcpListener,
-    api: Api,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
+async fn serve_by(listener: TcpListener, api: Api, shutdown: CancellationToken) -> io::Result<()> {
     let (tls, patience) = (api.state.tls.clone(), Arc::clone(&api.state.patience));
     serve::serve(listener, router(api), serve::Terms { tls, patience }, shutdown).await
 }

@@ -208,7 +208,7 @@ impl Server {
             }),
             ended: Arc::new(move || vital.ended().map(|ended| ended.to_string())),
         };
-        let admin_stopped = stop.clone().cancelled_owned();
+        let admin_stopped = stop.clone();
         let running = self.vital.running("the admin listener");
         self.chores.spawn(async move {
             let _running = running;

@@ -13,9 +13,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsStream};
+use tokio_util::sync::CancellationToken;
 
 use super::places::Presence;
 use crate::net::stream::Wire;
@@ -48,7 +48,7 @@ pub(super) async fn serve(
     patience: Patience,
     router: Router,
     presence: Presence,
-    mut stopped: watch::Receiver<()>,
+    shutdown: CancellationToken,
 ) {
     let _best_effort = stream.set_nodelay(true);
     let Some(wire) = secure(stream, tls).await else { return };
@@ -67,7 +67,7 @@ pub(super) async fn serve(
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = &mut connection => ended,
-        _stop = stopped.changed() => {
+        () = shutdown.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -1,14 +1,13 @@
 //! The admin listener: few connections, each with a bounded patience, and a graceful end.
 
 use std::io;
-use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::connection::{self, Patience};
 use super::places::Places;
@@ -33,32 +32,30 @@ pub(super) struct Terms {
     pub(super) patience: PatienceNow,
 }
 
-/// Answers on `listener` by `router` until `shutdown`, and then what was begun.
+/// Answers on `listener` by `router` until `shutdown` is cancelled, and then what was begun.
 pub(super) async fn serve(
     listener: TcpListener,
     router: Router,
     terms: Terms,
-    shutdown: impl Future<Output = ()>,
+    shutdown: CancellationToken,
 ) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     // Best effort: where the kernel refuses, slow clients only seem slower than they are.
     let _ = socket2::SockRef::from(&listener).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
     let places = Places::default();
-    let (stop, stopped) = watch::channel(());
     let mut connections = JoinSet::new();
-    let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
-            () = &mut shutdown => break,
+            () = shutdown.cancelled() => break,
             arrived = listener.accept() => match arrived {
                 Ok((stream, peer)) => {
                     let place = places.take(network(peer.ip().to_canonical()));
                     let (number, presence) = (place.number(), place.presence().clone());
                     let tls = terms.tls.as_ref().map(|acceptor| acceptor());
                     let patience: Patience = (terms.patience)();
-                    let (router, stopped) = (router.clone(), stopped.clone());
+                    let (router, shutdown) = (router.clone(), shutdown.clone());
                     let task = connections.spawn(async move {
-                        connection::serve(stream, tls, patience, router, presence, stopped).await;
+                        connection::serve(stream, tls, patience, router, presence, shutdown).await;
                         drop(place);
                     });
                     places.settle(number, task);
@@ -72,7 +69,6 @@ pub(super) async fn serve(
         while connections.try_join_next().is_some() {}
     }
     drop(listener);
-    stop.send_replace(());
     let drained = async { while connections.join_next().await.is_some() {} };
     // What is still open then is cut off where `connections` is dropped.
     let _late = timeout(DRAIN_WAIT, drained).await;

@@ -6,8 +6,8 @@ use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::audit::Settings;
@@ -29,7 +29,7 @@ struct World {
     audit: Audit,
     budget: AnswerBudget,
     address: SocketAddr,
-    stop: oneshot::Sender<()>,
+    stop: CancellationToken,
     served: JoinHandle<io::Result<()>>,
 }
 
@@ -71,12 +71,10 @@ impl World {
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel();
+        let stop = CancellationToken::new();
         let api = Api::new(state);
         let budget = api.budget.clone();
-        let served = tokio::spawn(serve_by(listener, api, async {
-            let _told = stopped.await;
-        }));
+        let served = tokio::spawn(serve_by(listener, api, stop.clone()));
         Self { _folder: folder, audit, budget, address, stop, served }
     }
 
@@ -364,7 +362,7 @@ async fn an_idle_connection_does_not_hold_up_the_end() {
     let mut first = [0; 12];
     idle.read_exact(&mut first).await.unwrap();
     assert_eq!(&first, b"HTTP/1.1 200");
-    world.stop.send(()).unwrap();
+    world.stop.cancel();
     world.served.await.unwrap().unwrap();
     assert!(TcpStream::connect(world.address).await.is_err());
 }
