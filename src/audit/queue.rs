@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::entry::{Entry, Written};
 use super::record::{Event, EventKind};
@@ -41,7 +42,7 @@ pub(super) struct Queues {
     pub(super) commands: mpsc::Sender<Queued>,
     pub(super) endings: mpsc::Sender<Queued>,
     events: mpsc::Sender<Event>,
-    closing: watch::Sender<bool>,
+    closing: CancellationToken,
     health: watch::Receiver<Health>,
     tally: Arc<Tally>,
 }
@@ -51,7 +52,7 @@ pub(super) struct Ends {
     pub(super) commands: mpsc::Receiver<Queued>,
     pub(super) endings: mpsc::Receiver<Queued>,
     pub(super) events: mpsc::Receiver<Event>,
-    pub(super) closing: watch::Receiver<bool>,
+    pub(super) closing: CancellationToken,
     pub(super) health: watch::Sender<Health>,
 }
 
@@ -109,13 +110,13 @@ impl Queues {
         let (commands, commands_taken) = mpsc::channel(COMMANDS_MAX);
         let (endings, endings_taken) = mpsc::channel(OPEN_MAX);
         let (events, events_taken) = mpsc::channel(EVENTS_MAX);
-        let (closing, closing_seen) = watch::channel(false);
+        let closing = CancellationToken::new();
         let (health_told, health) = watch::channel(Health::Writable);
         let ends = Ends {
             commands: commands_taken,
             endings: endings_taken,
             events: events_taken,
-            closing: closing_seen,
+            closing: closing.clone(),
             health: health_told,
         };
         let tally = Arc::new(Tally::default());
@@ -160,7 +161,7 @@ impl Queues {
 
     /// Asks the writer to end once everything queued is written and nothing is open.
     pub(super) fn close(&self) {
-        self.closing.send_replace(true);
+        self.closing.cancel();
     }
 
     pub(super) fn tally(&self) -> Arc<Tally> {

@@ -142,7 +142,7 @@ impl Writer {
         }
         tokio::select! {
             biased;
-            _closing = self.ends.closing.changed(), if !self.closed => {
+            () = self.ends.closing.cancelled(), if !self.closed => {
                 self.ends.close();
                 self.closed = true;
                 None
