@@ -195,20 +195,10 @@ const fn digits(byte: u8) -> [u8; 2] {
 /// Reads exactly `N` bytes of lower-case hex.
 #[must_use]
 pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let digit = |b: u8| match b {
-        b'0'..=b'9' => Some(b - b'0'),
-        b'a'..=b'f' => Some(b - b'a' + 10),
-        _ => None,
-    };
-    if text.len() != 2 * N {
-        return None;
-    }
     let mut bytes = [0; N];
-    for (place, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-        let [high, low] = pair else { return None };
-        *place = digit(*high)? << 4 | digit(*low)?;
-    }
-    Some(bytes)
+    hex::decode_to_slice(text, &mut bytes).ok()?;
+    // Nothing has two spellings.
+    (!text.contains(|c: char| c.is_ascii_uppercase())).then_some(bytes)
 }
 
 /// `N` bytes from the operating system's random source.
@@ -276,6 +266,8 @@ mod tests {
         assert!(early.to_string() < late.to_string());
         assert_eq!(early, early.to_string().parse().unwrap());
         assert!("chg_zz".parse::<ChangeId>().is_err());
+        let shouted = early.to_string().replacen("chg_0", "chg_A", 1);
+        assert!(shouted.parse::<ChangeId>().is_err(), "{shouted}");
         let holder = Fingerprint::from_bytes([0, 1, 2, 3, 4, 5, 6, 255]);
         assert_eq!(holder.to_string(), "pat_00010203040506ff");
         assert_eq!(holder, holder.to_string().parse().unwrap());
