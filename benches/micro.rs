@@ -12,7 +12,7 @@ use changegate::deployment::members::Members;
 use changegate::deployment::patch::{DEPTH_MAX, parse};
 use changegate::deployment::predict::{Omitted, predict};
 use changegate::ids::Fingerprint;
-use changegate::key::{Key, Scope, Token};
+use changegate::key::{DigestScope, Key, Token};
 use changegate::provider::{Operation, Provider};
 use criterion::{BatchSize, Criterion};
 use http::Method;
@@ -95,7 +95,7 @@ fn deployment(criterion: &mut Criterion) {
 fn redaction(criterion: &mut Criterion) {
     let document = Value::Object(document::deployment(0));
     let redaction = Redaction::new(Key::from_bytes([7; 32]), provider(), &[]);
-    let redactor = redaction.within(Scope::Deployment("dep_1".into()));
+    let redactor = redaction.within(DigestScope::Deployment("dep_1".into()));
     let redactor = redactor.knowing(&Token::new("pt-0123456789abcdef0123456789abcdef0123456789ab"));
     criterion.bench_function("redaction, 3 KB", |bencher| {
         bencher.iter_batched(

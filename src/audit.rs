@@ -47,7 +47,7 @@ use self::unsettled::Unsettled;
 use crate::clock::{Clock, Timestamp};
 use crate::ids::ChangeId;
 use crate::ids::Fingerprint;
-use crate::key::{Key, Scope, Token};
+use crate::key::{DigestScope, Key, Token};
 use crate::provider::Provider;
 
 /// How long a record waits for the store. A store that hangs must not hang its callers.
@@ -222,7 +222,7 @@ impl Audit {
     /// The redactor for the secrets of a call.
     fn redactor_of(&self, intent: &Intent) -> Redactor {
         let deployment_id = intent.deployment_id.as_deref();
-        let scope = Scope::of_call(deployment_id, intent.actor.fingerprint);
+        let scope = DigestScope::of_call(deployment_id, intent.actor.fingerprint);
         self.shared.redaction.load().within(scope).knowing(&intent.token)
     }
 
@@ -241,7 +241,8 @@ impl Audit {
 
     fn redactor_of_event(&self, event: &Event) -> Redactor {
         let actor = event.actor.as_ref();
-        let scope = actor.map_or(Scope::Gateway, |actor| Scope::Actor(actor.fingerprint));
+        let scope =
+            actor.map_or(DigestScope::Gateway, |actor| DigestScope::Actor(actor.fingerprint));
         self.shared.redaction.load().within(scope)
     }
 
@@ -257,7 +258,7 @@ impl Audit {
     /// log: as it is in the record.
     #[must_use]
     pub fn scrub(&self, deployment_id: &str, token: &Token) -> String {
-        let redactor = self.shared.redaction.load().within(Scope::Gateway).knowing(token);
+        let redactor = self.shared.redaction.load().within(DigestScope::Gateway).knowing(token);
         redactor.deployment_id(deployment_id)
     }
 
@@ -270,7 +271,8 @@ impl Audit {
         bytes_max: usize,
         (actor, token): (Fingerprint, &Token),
     ) -> String {
-        let redactor = self.shared.redaction.load().within(Scope::Actor(actor)).knowing(token);
+        let redactor =
+            self.shared.redaction.load().within(DigestScope::Actor(actor)).knowing(token);
         redactor.scrub_and_cut(text, bytes_max)
     }
 

@@ -30,7 +30,7 @@ mod refusal;
 mod relay;
 mod response;
 mod route;
-mod seen;
+mod shown_deployment;
 mod snapshot;
 mod tally;
 mod turn;
@@ -50,7 +50,7 @@ use self::govern::govern;
 use self::headers::{Called, Fields, X_REQUEST_ID};
 use self::identify::Address;
 pub(crate) use self::identify::network;
-use self::limit::{Kind, RateLimitStatus};
+use self::limit::{RateLimitStatus, RequestKind};
 use self::passthrough::pass;
 use self::response::Reply;
 pub(crate) use self::response::ReplyBody;
@@ -89,7 +89,7 @@ pub(crate) fn answer(
         address: Address::of(peer, &head.headers, &connection.live.config),
         called: Called::of(&head, &fields, peer, &connection.live.config),
     };
-    let writes = Kind::of(&head.method) == Kind::Write;
+    let writes = RequestKind::of(&head.method) == RequestKind::Write;
     let admitted = admit(&connection, &context, &head, &fields, &body);
     let marks = fields.marks;
     headers::origin_form(&mut head.uri);

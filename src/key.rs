@@ -74,7 +74,7 @@ pub(crate) const CONCEALED: &str = "hmac-sha256:";
 /// The history within which equal secrets have equal digests. A digest of one scope can't be held
 /// against another's, so that nobody tests guesses at a secret by sending them elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Scope {
+pub enum DigestScope {
     /// The history of one deployment, by its id.
     Deployment(Arc<str>),
     /// The calls of one actor that are about no deployment yet, or about none.
@@ -83,7 +83,7 @@ pub enum Scope {
     Gateway,
 }
 
-impl Scope {
+impl DigestScope {
     /// The scope of a call by `actor`: that of its deployment, where it has one.
     #[must_use]
     pub fn of_call(deployment_id: Option<&str>, actor: Fingerprint) -> Self {
@@ -175,14 +175,14 @@ impl Key {
     /// The text that is stored in a secret's place: `hmac-sha256:` and 32 hex digits. Equal
     /// secrets have equal digests within one scope only.
     #[must_use]
-    pub fn conceal(&self, scope: &Scope, secret: &str) -> String {
+    pub fn conceal(&self, scope: &DigestScope, secret: &str) -> String {
         let digest = self.scoped("secret", scope, secret.as_bytes());
         format!("{CONCEALED}{}", Hex(digest.get(..16).unwrap_or(&digest)))
     }
 
     /// HMAC-SHA-256 of `content` within `scope`, in the role that `label` names.
     #[must_use]
-    pub fn scoped(&self, label: &str, scope: &Scope, content: &[u8]) -> [u8; 32] {
+    pub fn scoped(&self, label: &str, scope: &DigestScope, content: &[u8]) -> [u8; 32] {
         let (kind, name) = scope.parts();
         let mut mac = self.keyed.clone();
         mac.update(label.as_bytes());
@@ -344,10 +344,10 @@ mod tests {
     #[test]
     fn equal_secrets_show_as_equal_within_one_scope_only() {
         let key = Key::from_bytes([7; 32]);
-        let actor = |byte| Scope::Actor(Fingerprint::from_bytes([byte; 8]));
-        let deployment = |id: &str| Scope::Deployment(id.into());
+        let actor = |byte| DigestScope::Actor(Fingerprint::from_bytes([byte; 8]));
+        let deployment = |id: &str| DigestScope::Deployment(id.into());
         let scopes = [
-            Scope::Gateway,
+            DigestScope::Gateway,
             actor(1),
             actor(2),
             deployment("dep_1"),

@@ -1,8 +1,8 @@
 //! Settings as operators type them: keys, each with its kind and its default; typed values, each
 //! with its place; complaints, each with its fix.
 //!
-//! A file of settings is a table of keys ([`Keys`](key::Keys)). Its reader, its JSON Schema and
-//! what the documentation lists all come from that one table.
+//! A file of settings is a table of keys ([`KeyTable`](key::KeyTable)). Its reader, its JSON
+//! Schema and what the documentation lists all come from that one table.
 
 pub mod complaint;
 pub(crate) mod key;

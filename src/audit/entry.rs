@@ -20,7 +20,7 @@ use crate::deployment::diff::{self, ChangedPlace};
 use crate::deployment::digest::canonical;
 use crate::deployment::key::DeploymentKey;
 use crate::ids::ChangeId;
-use crate::key::Scope;
+use crate::key::DigestScope;
 use crate::policy::Violation;
 use crate::provider::{Operation, Provider};
 
@@ -208,7 +208,7 @@ impl CompletionRow {
         let before = former.before.as_ref();
         // A deployment that was made has a history of its own from here on.
         let created = completion.deployment_id.as_deref();
-        let created = created.map(|id| redactor.within(Scope::Deployment(id.into())));
+        let created = created.map(|id| redactor.within(DigestScope::Deployment(id.into())));
         let redactor = created.as_ref().unwrap_or(redactor);
         let mut redacted = Redacted::default();
         let after = completion.after.take();

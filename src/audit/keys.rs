@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::store::{Beside, FindError, Found, Preparation, Store, find};
+use super::store::{Beside, FindError, LogFacts, Preparation, Store, find};
 use super::{StartError, take};
 use crate::clock::Clock;
 use crate::key::{self, Key, KeyId, Staged};
@@ -202,7 +202,12 @@ impl From<key::KeyError> for RotateError {
     }
 }
 
-fn fit(database: &Path, key_file: Option<&Path>, found: Found, key: KeyId) -> Result<(), KeyError> {
+fn fit(
+    database: &Path,
+    key_file: Option<&Path>,
+    found: LogFacts,
+    key: KeyId,
+) -> Result<(), KeyError> {
     let Some(expected) = found.key.filter(|expected| *expected != key && found.has_rows) else {
         return Ok(());
     };
@@ -215,7 +220,7 @@ fn fit(database: &Path, key_file: Option<&Path>, found: Found, key: KeyId) -> Re
     })
 }
 
-fn missing(database: &Path, key_file: &Path, found: Found) -> KeyError {
+fn missing(database: &Path, key_file: &Path, found: LogFacts) -> KeyError {
     let (key_file, database) = (key_file.to_owned(), database.to_owned());
     match found.key.filter(|id| Staged::find(&key_file).is_some_and(|begun| begun.id() == *id)) {
         Some(expected) => KeyError::Halfway { database, expected },
@@ -223,7 +228,7 @@ fn missing(database: &Path, key_file: &Path, found: Found) -> KeyError {
     }
 }
 
-async fn look(database: &Path, beside: Beside) -> Result<Found, KeyError> {
+async fn look(database: &Path, beside: Beside) -> Result<LogFacts, KeyError> {
     find(database, beside).await.map_err(|error| match error {
         FindError::Foreign => KeyError::Foreign { database: database.to_owned() },
         FindError::Store(source) => unreadable(database, source),

@@ -44,11 +44,11 @@ pub(super) struct Queues {
     events: mpsc::Sender<Event>,
     closing: CancellationToken,
     health: watch::Receiver<Health>,
-    tally: Arc<Tally>,
+    tally: Arc<QueueCounters>,
 }
 
 /// The writer's ends.
-pub(super) struct Ends {
+pub(super) struct WriterEnds {
     pub(super) commands: mpsc::Receiver<Queued>,
     pub(super) endings: mpsc::Receiver<Queued>,
     pub(super) events: mpsc::Receiver<Event>,
@@ -58,7 +58,7 @@ pub(super) struct Ends {
 
 /// The counts that both sides of the queues know.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct QueueCounters {
     pub(super) commits: AtomicU64,
     pub(super) rows: AtomicU64,
     pub(super) kept: AtomicU64,
@@ -106,20 +106,20 @@ impl Queued {
 }
 
 impl Queues {
-    pub(super) fn new() -> (Self, Ends) {
+    pub(super) fn new() -> (Self, WriterEnds) {
         let (commands, commands_taken) = mpsc::channel(COMMANDS_MAX);
         let (endings, endings_taken) = mpsc::channel(OPEN_MAX);
         let (events, events_taken) = mpsc::channel(EVENTS_MAX);
         let closing = CancellationToken::new();
         let (health_told, health) = watch::channel(Health::Writable);
-        let ends = Ends {
+        let ends = WriterEnds {
             commands: commands_taken,
             endings: endings_taken,
             events: events_taken,
             closing: closing.clone(),
             health: health_told,
         };
-        let tally = Arc::new(Tally::default());
+        let tally = Arc::new(QueueCounters::default());
         (Self { commands, endings, events, closing, health, tally }, ends)
     }
 
@@ -164,7 +164,7 @@ impl Queues {
         self.closing.cancel();
     }
 
-    pub(super) fn tally(&self) -> Arc<Tally> {
+    pub(super) fn tally(&self) -> Arc<QueueCounters> {
         Arc::clone(&self.tally)
     }
 
@@ -174,7 +174,7 @@ impl Queues {
     }
 }
 
-impl Ends {
+impl WriterEnds {
     /// How many records and endings wait.
     pub(super) fn waiting(&self) -> usize {
         self.commands.len() + self.endings.len()
@@ -188,7 +188,7 @@ impl Ends {
     }
 }
 
-impl Tally {
+impl QueueCounters {
     /// Notes that the store is given work.
     pub(super) fn begin(&self, now: Timestamp) {
         self.busy_since.store(now.millis(), Ordering::Relaxed);

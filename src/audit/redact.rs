@@ -23,12 +23,12 @@ use serde_json::{Value, map};
 use self::credential::TOKEN_BYTES_MIN;
 use self::listed::At;
 pub use self::listed::{POINTERS_MAX, Redacted};
-use self::name::{Named, Names};
+use self::name::{NameMeaning, SecretNames};
 use self::pass::Pass;
 use crate::audit::record::RefusedBody;
 use crate::deployment::pointer::keys;
 use crate::ids::Hex;
-use crate::key::{CONCEALED, Key, Scope, Token};
+use crate::key::{CONCEALED, DigestScope, Key, Token};
 use crate::provider::Provider;
 
 /// The rules of redaction under one key. They conceal nothing by themselves: a [`Redactor`] does,
@@ -41,7 +41,7 @@ pub struct Redaction {
 #[derive(Debug)]
 struct Rules {
     key: Key,
-    names: Names,
+    names: SecretNames,
     pointers: Vec<Vec<String>>,
 }
 
@@ -49,7 +49,7 @@ struct Rules {
 #[derive(Clone, Debug)]
 pub struct Redactor {
     rules: Arc<Rules>,
-    scope: Scope,
+    scope: DigestScope,
     /// The caller's own, where there is one.
     own: Option<Own>,
 }
@@ -74,13 +74,13 @@ impl Redaction {
     pub fn new(key: Key, provider: &'static Provider, pointers: &[String]) -> Self {
         let segments = |pointer: &String| keys(pointer).map(Cow::into_owned).collect();
         let pointers = pointers.iter().map(segments).filter(|s: &Vec<_>| !s.is_empty()).collect();
-        let names = Names::new(provider.secret_members);
+        let names = SecretNames::new(provider.secret_members);
         Self { rules: Arc::new(Rules { key, names, pointers }) }
     }
 
     /// The redactor by these rules within `scope`.
     #[must_use]
-    pub fn within(&self, scope: Scope) -> Redactor {
+    pub fn within(&self, scope: DigestScope) -> Redactor {
         Redactor { rules: Arc::clone(&self.rules), scope, own: None }
     }
 }
@@ -107,7 +107,7 @@ impl Redactor {
 
     /// The same within another scope.
     #[must_use]
-    pub fn within(&self, scope: Scope) -> Self {
+    pub fn within(&self, scope: DigestScope) -> Self {
         Self { scope, ..self.clone() }
     }
 
@@ -117,7 +117,7 @@ impl Redactor {
     pub fn deployment_id(&self, id: &str) -> String {
         match self.scrub(id) {
             Cow::Borrowed(plain) => plain.to_owned(),
-            Cow::Owned(_) => self.within(Scope::Deployment(id.into())).scrub(id).into_owned(),
+            Cow::Owned(_) => self.within(DigestScope::Deployment(id.into())).scrub(id).into_owned(),
         }
     }
 
@@ -171,7 +171,7 @@ impl Redactor {
                     && members.iter().all(|(name, value)| {
                         let former = beside.at(name);
                         stands(value, former)
-                            || (self.meaning(name, value) == Named::Plain
+                            || (self.meaning(name, value) == NameMeaning::Plain
                                 && (former.is_some() || self.is_plain(name))
                                 && self.is_clean(value, former))
                     })

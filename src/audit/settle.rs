@@ -17,7 +17,7 @@ use crate::deployment::key::DeploymentKey;
 use crate::deployment::patch::Patch;
 use crate::deployment::predict::predict;
 use crate::ids::ChangeId;
-use crate::key::Scope;
+use crate::key::DigestScope;
 use crate::offload::{self, OFFLOADED_BYTES_MIN};
 use crate::provider::Provider;
 
@@ -51,7 +51,7 @@ impl Audit {
         look: Look,
         told: impl Fn(&Unclear, &Value) -> Applied + Send + 'static,
     ) {
-        let scope = Scope::Deployment(deployment.id.as_str().into());
+        let scope = DigestScope::Deployment(deployment.id.as_str().into());
         let redactor = self.shared.redaction.load().within(scope);
         let stored = redactor.deployment_id(&deployment.id);
         let stored = DeploymentKey::new(&deployment.upstream, stored);

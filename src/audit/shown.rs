@@ -25,7 +25,7 @@ pub(super) struct Concealed {
     pub(super) document: Document,
     /// The places of secrets, below the deployment.
     pub(super) redacted: Redacted,
-    /// What concealed them.
+    /// The redactor that concealed them.
     by: Redactor,
 }
 

@@ -49,7 +49,7 @@ pub(super) enum StoreError {
 
 /// The facts found in a log. One that is not there, or empty, holds nothing.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Found {
+pub(super) struct LogFacts {
     /// Whether anything is recorded.
     pub(super) has_rows: bool,
     /// The key in force. `None` where none is on record yet.
@@ -77,7 +77,7 @@ pub(super) enum Beside {
 }
 
 /// Looks into the log at `database`, and alters nothing of it.
-pub(super) async fn find(database: &Path, beside: Beside) -> Result<Found, FindError> {
+pub(super) async fn find(database: &Path, beside: Beside) -> Result<LogFacts, FindError> {
     sqlite::find(database, beside).await
 }
 

@@ -23,7 +23,7 @@ use super::Health;
 use super::document::{SnapshotRef, Stored};
 use super::entry::{Entry, Written};
 use super::latest::Latest;
-use super::queue::{Ends, Queued, Queues, Tally};
+use super::queue::{QueueCounters, Queued, Queues, WriterEnds};
 use super::store::{Store, StoreError};
 use crate::clock::Clock;
 use crate::deployment::key::DeploymentKey;
@@ -53,8 +53,8 @@ const STEADY_AFTER: Duration = Duration::from_secs(1);
 /// The task itself.
 struct Writer {
     store: Store,
-    ends: Ends,
-    tally: Arc<Tally>,
+    ends: WriterEnds,
+    tally: Arc<QueueCounters>,
     clock: Clock,
     latest: Arc<Latest>,
     /// Endings that the store did not take: at most about [`BATCH_MAX`].

@@ -1,6 +1,6 @@
 //! Every key of the configuration file.
 
-use crate::settings::key::{Key, Keys, Kind};
+use crate::settings::key::{KeySpec, KeyTable, ValueKind};
 
 /// The most bytes of a message that is read whole.
 const WHOLE_MAX: u64 = 1 << 30;
@@ -12,7 +12,7 @@ const LIST_MAX: usize = 1_000;
 const LABEL: &str = "^[a-z0-9-]{1,63}$";
 
 /// The keys of the configuration file, and the sections that are not known yet.
-pub(crate) static KEYS: Keys = Keys {
+pub(crate) static KEYS: KeyTable = KeyTable {
     all: &ALL,
     sections: &[
         ("listen", "Where the gateway listens."),
@@ -40,296 +40,314 @@ pub(crate) static KEYS: Keys = Keys {
 };
 
 /// All keys, in the reference file's order.
-const ALL: [Key; 50] = [
-    Key::new(
+const ALL: [KeySpec; 50] = [
+    KeySpec::new(
         "listen.proxy",
-        Kind::Text,
+        ValueKind::Text,
         "Where clients point their base URL: an IP address and a port.",
     )
     .default("'127.0.0.1:8080'")
     .restart("yes"),
-    Key::new(
+    KeySpec::new(
         "listen.admin",
-        Kind::Text,
+        ValueKind::Text,
         "Where operators go: API, `/healthz`, `/readyz`, `/metrics`. An address that others can \
          reach needs an `[[admin.token]]`.",
     )
     .default("'127.0.0.1:8081'")
     .restart("yes"),
-    Key::new(
+    KeySpec::new(
         "listen.trusted_proxies",
-        Kind::Texts(LIST_MAX),
+        ValueKind::Texts(LIST_MAX),
         "Ranges of addresses (or single ones) whose `X-Forwarded-For` is believed, such as \
          `\"10.0.0.0/8\"`.",
     )
     .default("[]")
     .restart("yes"),
-    Key::new(
+    KeySpec::new(
         "listen.tls.cert",
-        Kind::Text,
+        ValueKind::Text,
         "PEM file of the certificate chain for the proxy listener, the server's own certificate \
          first. Renewed files are taken without a restart.",
     )
     .example("\"tls/cert.pem\"")
     .restart("no; with or without TLS: yes"),
-    Key::new("listen.tls.key", Kind::Text, "PEM file of its private key. Both or neither.")
-        .example("\"tls/key.pem\""),
-    Key::new(
+    KeySpec::new(
+        "listen.tls.key",
+        ValueKind::Text,
+        "PEM file of its private key. Both or neither.",
+    )
+    .example("\"tls/key.pem\""),
+    KeySpec::new(
         "listen.admin_tls.cert",
-        Kind::Text,
+        ValueKind::Text,
         "The same for the admin listener, which speaks HTTP/1.1.",
     )
     .example("\"tls/cert.pem\"")
     .restart("no; with or without TLS: yes"),
-    Key::new("listen.admin_tls.key", Kind::Text, "PEM file of its private key. Both or neither.")
-        .example("\"tls/key.pem\""),
-    Key::new(
+    KeySpec::new(
+        "listen.admin_tls.key",
+        ValueKind::Text,
+        "PEM file of its private key. Both or neither.",
+    )
+    .example("\"tls/key.pem\""),
+    KeySpec::new(
         "upstream.name",
-        Kind::Pattern(LABEL),
+        ValueKind::Pattern(LABEL),
         "The name that records know this API by: a-z, 0-9 and `-`.",
     )
     .default("'main'"),
-    Key::new(
+    KeySpec::new(
         "upstream.provider",
-        Kind::Choice(&["qoder-cn", "qoder", "claude"]),
+        ValueKind::Choice(&["qoder-cn", "qoder", "claude"]),
         "Whose API it is: `qoder-cn`, `qoder` or `claude`.",
     )
     .example("\"qoder-cn\"")
     .required(),
-    Key::new(
+    KeySpec::new(
         "upstream.url",
-        Kind::Text,
+        ValueKind::Text,
         "Scheme, host and port; no path, since paths pass unchanged.",
     )
     .example("\"https://api.qoder.com.cn\"")
     .required()
     .hidden(),
-    Key::new(
+    KeySpec::new(
         "upstream.ca_file",
-        Kind::Text,
+        ValueKind::Text,
         "PEM file of certificate authorities trusted beside the system's.",
     )
     .example("\"tls/ca.pem\""),
-    Key::new(
+    KeySpec::new(
         "upstream.connect_timeout",
-        Kind::Duration,
+        ValueKind::Duration,
         "To a connection that is ready, all addresses together.",
     )
     .default("'5s'"),
-    Key::new(
+    KeySpec::new(
         "upstream.response_timeout",
-        Kind::Duration,
+        ValueKind::Duration,
         "From the end of a request to the head of its answer. The body may take as long as it \
          likes, so that event streams live for hours.",
     )
     .default("'60s'"),
-    Key::new(
+    KeySpec::new(
         "upstream.allow_writes",
-        Kind::Texts(LIST_MAX),
+        ValueKind::Texts(LIST_MAX),
         "Writes below `/deployments` that pass although they are not a governed operation, such \
          as `\"DELETE /deployments/{id}\"`: a method and a path below the provider's base; `{…}` \
          stands for any one segment. A governed route can't be named.",
     )
     .default("[]"),
-    Key::new(
+    KeySpec::new(
         "node.name",
-        Kind::Pattern(LABEL),
+        ValueKind::Pattern(LABEL),
         "The name that records know this gateway by: a-z, 0-9 and `-`.",
     )
     .default("'main'")
     .restart("yes"),
-    Key::new(
+    KeySpec::new(
         "policy.file",
-        Kind::Text,
+        ValueKind::Text,
         "The file with the rules. Without one every change is recorded and none is forbidden, \
          which is a warning.",
     )
     .example("\"policy.toml\""),
-    Key::new("rate_limit.enabled", Kind::Flag, "Whether there is a limit at all.").default("true"),
-    Key::new(
+    KeySpec::new("rate_limit.enabled", ValueKind::Flag, "Whether there is a limit at all.")
+        .default("true"),
+    KeySpec::new(
         "rate_limit.read.per_second",
-        Kind::Count(1, u32::MAX),
+        ValueKind::Count(1, u32::MAX),
         "How fast the budget of GET, HEAD and OPTIONS refills.",
     )
     .default("50"),
-    Key::new(
+    KeySpec::new(
         "rate_limit.read.burst",
-        Kind::Count(1, u32::MAX),
+        ValueKind::Count(1, u32::MAX),
         "How many of them may come at once.",
     )
     .default("100"),
-    Key::new(
+    KeySpec::new(
         "rate_limit.write.per_second",
-        Kind::Count(1, u32::MAX),
+        ValueKind::Count(1, u32::MAX),
         "How fast the budget of everything else refills.",
     )
     .default("20"),
-    Key::new(
+    KeySpec::new(
         "rate_limit.write.burst",
-        Kind::Count(1, u32::MAX),
+        ValueKind::Count(1, u32::MAX),
         "How many of those may come at once.",
     )
     .default("40"),
-    Key::new(
+    KeySpec::new(
         "audit.database",
-        Kind::Text,
+        ValueKind::Text,
         "The log, an SQLite file. One gateway writes it. Its folder must exist and be writable.",
     )
     .default("'sqlite://changegate.db'")
     .hidden()
     .restart("yes"),
-    Key::new(
+    KeySpec::new(
         "audit.key_file",
-        Kind::Text,
+        ValueKind::Text,
         "The secret under which tokens are fingerprinted: 64 hex digits, readable by its owner \
          only; made on first start. Back it up: without it, old fingerprints can't be matched to \
          tokens any more.",
     )
     .default("'changegate.key'")
     .restart("yes"),
-    Key::new(
+    KeySpec::new(
         "audit.other_writes",
-        Kind::Choice(&["metadata", "off"]),
+        ValueKind::Choice(&["metadata", "off"]),
         "Whether writes to other resources than deployments are recorded, without bodies: \
          `\"metadata\"` or `\"off\"`.",
     )
     .default("'metadata'"),
-    Key::new(
+    KeySpec::new(
         "audit.finish_timeout",
-        Kind::Duration,
+        ValueKind::Duration,
         "How long an answer waits until its record is complete on disk.",
     )
     .default("'5s'"),
-    Key::new(
+    KeySpec::new(
         "limits.body_bytes",
-        Kind::Size(1, WHOLE_MAX),
+        ValueKind::Size(1, WHOLE_MAX),
         "The longest body of a governed call; by default 4 MiB for `qoder-cn`, 32 MiB for the \
          others. More than that is a warning: the provider does not read it.",
     )
     .example("\"4 MiB\""),
-    Key::new(
+    KeySpec::new(
         "limits.answer_bytes",
-        Kind::Size(1, WHOLE_MAX),
+        ValueKind::Size(1, WHOLE_MAX),
         "The longest answer that is read whole (governed calls).",
     )
     .default("'32 MiB'"),
-    Key::new(
+    KeySpec::new(
         "limits.header_bytes",
-        Kind::Size(8 << 10, 1 << 20),
+        ValueKind::Size(8 << 10, 1 << 20),
         "The longest request head; 8 KiB to 1 MiB.",
     )
     .default("'64 KiB'"),
-    Key::new("limits.header_count", Kind::Count(1, 1_000), "The most header fields; 1 to 1000.")
-        .default("100"),
-    Key::new(
+    KeySpec::new(
+        "limits.header_count",
+        ValueKind::Count(1, 1_000),
+        "The most header fields; 1 to 1000.",
+    )
+    .default("100"),
+    KeySpec::new(
         "limits.json_depth",
-        Kind::Count(1, 128),
+        ValueKind::Count(1, 128),
         "The deepest nesting of a governed body; 1 to 128.",
     )
     .default("64"),
-    Key::new(
+    KeySpec::new(
         "limits.kept_bytes_per_minute",
-        Kind::Size(0, 1 << 40),
+        ValueKind::Size(0, 1 << 40),
         "The most bytes of bodies that are kept of one token's calls in a minute. Of what comes \
          beyond, the record keeps sizes and digests.",
     )
     .default("'64 MiB'"),
-    Key::new(
+    KeySpec::new(
         "limits.header_timeout",
-        Kind::Duration,
+        ValueKind::Duration,
         "To a whole request head; on HTTP/2 also from connecting to the first request.",
     )
     .default("'10s'"),
-    Key::new("limits.body_timeout", Kind::Duration, "Without progress of a request's body.")
-        .default("'30s'"),
-    Key::new(
+    KeySpec::new(
+        "limits.body_timeout",
+        ValueKind::Duration,
+        "Without progress of a request's body.",
+    )
+    .default("'30s'"),
+    KeySpec::new(
         "limits.write_timeout",
-        Kind::Duration,
+        ValueKind::Duration,
         "Without progress of an answer to the client.",
     )
     .default("'30s'"),
-    Key::new(
+    KeySpec::new(
         "limits.pace_timeout",
-        Kind::Duration,
+        ValueKind::Duration,
         "Waiting for a client to send, or to take, 4 KiB, all waits together; of a single \
          silence, which has the bounds above, at most half of it counts. Waiting for upstream \
          does not count.",
     )
     .default("'20s'"),
-    Key::new(
+    KeySpec::new(
         "limits.idle_timeout",
-        Kind::Duration,
+        ValueKind::Duration,
         "Of a connection without a request; before its first byte 15 s at most.",
     )
     .default("'75s'"),
-    Key::new(
+    KeySpec::new(
         "limits.connections",
-        Kind::Count(1, 1_000_000),
+        ValueKind::Count(1, 1_000_000),
         "The most client connections; 1 to 1000000. Once they are taken, those that have rested \
          longest are closed for new ones, then those whose request waits for nobody but its \
          client; of the address first that has the most.",
     )
     .default("10000"),
-    Key::new(
+    KeySpec::new(
         "limits.connections_per_address",
-        Kind::Count(1, 1_000_000),
+        ValueKind::Count(1, 1_000_000),
         "The most connections of one client address, or of one /64 of IPv6; more are closed at \
          once. Addresses in `listen.trusted_proxies` have no such bound.",
     )
     .default("1000000"),
-    Key::new(
+    KeySpec::new(
         "limits.turn_timeout",
-        Kind::Duration,
+        ValueKind::Duration,
         "Waiting for a deployment's turn: one governed write at a time per deployment.",
     )
     .default("'30s'"),
-    Key::new("limits.drain_timeout", Kind::Duration, "From SIGTERM to the end.").default("'8s'"),
-    Key::new(
+    KeySpec::new("limits.drain_timeout", ValueKind::Duration, "From SIGTERM to the end.")
+        .default("'8s'"),
+    KeySpec::new(
         "actors.unknown",
-        Kind::Choice(&["allow", "deny"]),
+        ValueKind::Choice(&["allow", "deny"]),
         "What happens to calls of tokens that are not listed: `\"allow\"` or `\"deny\"` (403).",
     )
     .default("'allow'"),
-    Key::new("actor", Kind::Tables, "Who is behind a token. Any number."),
-    Key::new(
+    KeySpec::new("actor", ValueKind::Tables, "Who is behind a token. Any number."),
+    KeySpec::new(
         "actor[].fingerprint",
-        Kind::Pattern("^pat_[0-9a-f]{16}$"),
+        ValueKind::Pattern("^pat_[0-9a-f]{16}$"),
         "`pat_` and 16 hex digits, as `changegate token fingerprint` prints. Each once.",
     )
     .example("\"pat_0123456789abcdef\"")
     .required()
     .hidden(),
-    Key::new("actor[].name", Kind::Name(128), "Whose token it is; 1 to 128 characters.")
+    KeySpec::new("actor[].name", ValueKind::Name(128), "Whose token it is; 1 to 128 characters.")
         .example("\"nightly-sync\"")
         .required(),
-    Key::new("actor[].team", Kind::Name(128), "The holder's team; 1 to 128 characters.")
+    KeySpec::new("actor[].team", ValueKind::Name(128), "The holder's team; 1 to 128 characters.")
         .example("\"platform\""),
-    Key::new("admin.token", Kind::Tables, "Who may use the admin API. Any number."),
-    Key::new(
+    KeySpec::new("admin.token", ValueKind::Tables, "Who may use the admin API. Any number."),
+    KeySpec::new(
         "admin.token[].name",
-        Kind::Name(64),
+        ValueKind::Name(64),
         "Whose it is; 1 to 64 characters, each name once.",
     )
     .example("\"compliance\"")
     .required(),
-    Key::new(
+    KeySpec::new(
         "admin.token[].role",
-        Kind::Choice(&["viewer", "auditor", "admin"]),
+        ValueKind::Choice(&["viewer", "auditor", "admin"]),
         "`\"viewer\"` (no bodies), `\"auditor\"` (everything), `\"admin\"` (changes the gateway).",
     )
     .example("\"auditor\"")
     .required(),
-    Key::new(
+    KeySpec::new(
         "admin.token[].sha256",
-        Kind::Pattern("^\\s*[0-9a-fA-F]{64}\\s*$"),
+        ValueKind::Pattern("^\\s*[0-9a-fA-F]{64}\\s*$"),
         "64 hex digits: `printf %s \"$TOKEN\" | sha256sum`.",
     )
     .example("\"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\"")
     .required()
     .hidden(),
-    Key::new(
+    KeySpec::new(
         "redact.pointers",
-        Kind::Texts(LIST_MAX),
+        ValueKind::Texts(LIST_MAX),
         "JSON Pointers (RFC 6901) of a deployment whose values are kept as keyed digests, beside \
          the secrets that always are. `*` stands for every member or item: \
          `\"/resources/*/url\"`.",

@@ -3,7 +3,7 @@
 use super::assert_shown;
 use crate::audit::redact::{Redacted, Redaction};
 use crate::config::check::check_text;
-use crate::key::{Key, Scope};
+use crate::key::{DigestScope, Key};
 
 /// Any text gives a configuration, or complaints of which one forbids it; each names its line.
 ///
@@ -40,7 +40,7 @@ pub fn config(text: &[u8]) {
         assert!(budgets.iter().all(|budget| budget.per_second > 0 && budget.burst > 0));
         let key = Key::from_bytes([7; 32]);
         let redaction = Redaction::new(key, config.upstream.provider, &config.redact);
-        let redactor = redaction.within(Scope::Gateway);
+        let redactor = redaction.within(DigestScope::Gateway);
         redactor.conceal(&mut serde_json::json!({"metadata": [{}]}), "", &mut Redacted::default());
     }
 }

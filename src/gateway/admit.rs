@@ -6,10 +6,10 @@ use http::StatusCode;
 use http::request::Parts;
 use hyper::body::{Body as _, Incoming};
 
-use super::call::Asker;
+use super::call::Requester;
 use super::headers::{Fields, Marks};
-use super::identify::{self, Caller, Subject, not_listed_message};
-use super::limit::{Kind, RateLimitStatus};
+use super::identify::{self, Caller, RefusalSource, not_listed_message};
+use super::limit::{RateLimitStatus, RequestKind};
 use super::other_write::text_shown;
 use super::refusal::Refusal;
 use super::route::{self, Route, Target};
@@ -63,9 +63,9 @@ impl NotAdmitted {
             let query = head.uri.query().map(str::to_owned);
             headers::toward_upstream(&mut head.headers, marks, head.version, &context.request_id);
             let (caller, headers, query) = (&*caller, &head.headers, query.as_deref());
-            let asker = Asker { connection, context, caller, headers, query };
+            let asker = Requester { connection, context, caller, headers, query };
             if look::ask(asker).await.is_err() {
-                let subject = Subject::Address(context.address.network());
+                let subject = RefusalSource::Address(context.address.network());
                 connection.gateway.refuse(self.refusal.status, subject);
                 return self.refusal;
             }
@@ -92,9 +92,11 @@ pub(super) fn admit(
     let (key, last) = (&connection.gateway.key, &connection.last_caller);
     let caller = identify::identify(fields.credential, config, key, last);
     let caller = caller.inspect_err(|refusal| {
-        connection.gateway.refuse(refusal.status, Subject::Address(context.address.network()));
+        connection
+            .gateway
+            .refuse(refusal.status, RefusalSource::Address(context.address.network()));
     })?;
-    let rate_limit = limit(connection, context, &caller, Kind::of(&head.method))?;
+    let rate_limit = limit(connection, context, &caller, RequestKind::of(&head.method))?;
     match classify(connection, context, &caller, head, fields, body) {
         Ok(route) => Ok(Admitted { route, caller, rate_limit }),
         Err(not_admitted) => Err(NotAdmitted { rate_limit, ..not_admitted }),
@@ -106,7 +108,7 @@ fn limit(
     connection: &ConnectionContext,
     context: &RequestContext,
     caller: &Caller,
-    kind: Kind,
+    kind: RequestKind,
 ) -> Result<Option<RateLimitStatus>, NotAdmitted> {
     let Some(limiter) = &connection.live.limiter else { return Ok(None) };
     let token = caller.actor.fingerprint;
@@ -169,7 +171,7 @@ fn classify(
 }
 
 fn is_read_with_body(target: Target<'_>) -> bool {
-    target.has_body && Kind::of(target.method) == Kind::Read
+    target.has_body && RequestKind::of(target.method) == RequestKind::Read
 }
 
 /// The event of a write that aims at deployments and is refused for its target.
@@ -180,7 +182,7 @@ fn refused_write(
     target: Target<'_>,
     refusal: &Refusal,
 ) -> Option<RefusedWrite> {
-    if Kind::of(target.method) == Kind::Read {
+    if RequestKind::of(target.method) == RequestKind::Read {
         return None;
     }
     let mut event = context.event(caller, EventKind::RefusedWrite, context.received_at);

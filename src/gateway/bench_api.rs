@@ -3,7 +3,7 @@
 
 use http::Method;
 
-use super::limit::{Kind, Limiter};
+use super::limit::{Limiter, RequestKind};
 use super::route::{Target, classify};
 use crate::clock::{Clock, Moment};
 use crate::config::RateLimit;
@@ -24,7 +24,7 @@ impl Budgets {
     /// Draws a call; whether it may pass.
     #[must_use]
     pub fn draw(&self, token: Fingerprint, method: &Method, now: Moment) -> bool {
-        self.0.draw(token, Kind::of(method), now).is_ok()
+        self.0.draw(token, RequestKind::of(method), now).is_ok()
     }
 }
 

@@ -17,7 +17,7 @@ use crate::audit::record::RefusedBody;
 use crate::config::Limits;
 use crate::deployment::patch;
 use crate::ids::Hex;
-use crate::key::Scope;
+use crate::key::DigestScope;
 use crate::net::throughput::StallMeter;
 use crate::offload;
 use crate::provider::Operation;
@@ -28,14 +28,14 @@ const DISCARDING_MAX: Duration = Duration::from_secs(5);
 
 /// How long a body is waited for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
+pub(super) struct BodyTimeouts {
     /// For each part of it.
     silence: Duration,
     /// For each share of it, see [`StallMeter`].
     pace: Duration,
 }
 
-impl Patience {
+impl BodyTimeouts {
     /// With a server, whose pace is its own: each part is waited for.
     pub(super) const fn of_upstream(silence: Duration) -> Self {
         Self { silence, pace: Duration::MAX }
@@ -91,7 +91,7 @@ pub(super) async fn receive(
     if let Err(refusal) = fits {
         return unread(refusal, announced);
     }
-    let patience = Patience { silence: limits.body_timeout, pace: limits.pace_timeout };
+    let patience = BodyTimeouts { silence: limits.body_timeout, pace: limits.pace_timeout };
     match collect(incoming, version, limits.body_bytes, patience, Some(held)).await {
         Ok(bytes) => Ok(Received::Whole(bytes)),
         Err(ReadError::TooLong { read }) => unread(Refusal::too_large(limits.body_bytes), read),
@@ -111,7 +111,7 @@ pub(super) async fn read(
     if takes_none && bytes.is_empty() {
         return Ok(CallBody::Judged(Judged { patch: Arc::default(), bytes }));
     }
-    let scope = Scope::of_call(call.deployment_id(), call.caller.actor.fingerprint);
+    let scope = DigestScope::of_call(call.deployment_id(), call.caller.actor.fingerprint);
     let (text, key) = (bytes.clone(), call.connection.gateway.key.clone());
     let (provider, deployment_id) = (call.provider(), call.deployment_id().map(str::to_owned));
     let depth_max = call.connection.live.config.limits.json_depth;
@@ -188,7 +188,7 @@ pub(super) async fn collect<B>(
     incoming: &mut B,
     version: Version,
     bytes_max: usize,
-    patience: Patience,
+    patience: BodyTimeouts,
     mut held: Option<&mut MemoryShare>,
 ) -> Result<Bytes, ReadError>
 where

@@ -7,10 +7,10 @@ use http::Method;
 use http::header::{HeaderMap, HeaderValue};
 
 use super::context::{ConnectionContext, RequestContext};
-use super::headers::Ends;
+use super::headers::ProxyEnds;
 use super::identify::Caller;
 use super::refusal::Refusal;
-use super::seen::Seen;
+use super::shown_deployment::ShownDeployment;
 use crate::audit::intent::Intent;
 use crate::audit::record::{Client, RefusedBody};
 use crate::deployment::key::DeploymentKey;
@@ -74,7 +74,7 @@ pub(super) struct Decided {
 
 /// A caller who asks upstream for more than the call itself.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asker<'a> {
+pub(super) struct Requester<'a> {
     pub(super) connection: &'a ConnectionContext,
     pub(super) context: &'a RequestContext,
     pub(super) caller: &'a Caller,
@@ -95,13 +95,13 @@ impl Call {
     }
 
     /// Where upstream is, and how the client called the gateway.
-    pub(super) fn ends(&self) -> Ends<'_> {
+    pub(super) fn ends(&self) -> ProxyEnds<'_> {
         self.connection.ends(&self.context)
     }
 
     /// The caller, as one who asks upstream for more than the call itself.
-    pub(super) fn asker(&self) -> Asker<'_> {
-        Asker {
+    pub(super) fn asker(&self) -> Requester<'_> {
+        Requester {
             connection: &self.connection,
             context: &self.context,
             caller: &self.caller,
@@ -126,7 +126,12 @@ impl Call {
     }
 
     /// The record of the call before it goes on, or of its not going on.
-    pub(super) fn intent(&self, body: &CallBody, decided: Decided, before: Option<Seen>) -> Intent {
+    pub(super) fn intent(
+        &self,
+        body: &CallBody,
+        decided: Decided,
+        before: Option<ShownDeployment>,
+    ) -> Intent {
         let (patch, refused_body) = match body {
             CallBody::Judged(judged) => (Some(Arc::clone(&judged.patch)), None),
             CallBody::Unfit(unfit) => (None, Some(unfit.body.clone())),
@@ -183,7 +188,7 @@ impl CallBody {
     }
 }
 
-impl Asker<'_> {
+impl Requester<'_> {
     pub(super) fn provider(&self) -> &'static Provider {
         self.connection.live.config.upstream.provider
     }

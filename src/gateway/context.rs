@@ -8,8 +8,8 @@ use arc_swap::ArcSwap;
 use http::StatusCode;
 use tokio_util::task::TaskTracker;
 
-use super::headers::{Called, Ends};
-use super::identify::{Address, Caller, LastCaller, Subject};
+use super::headers::{Called, ProxyEnds};
+use super::identify::{Address, Caller, LastCaller, RefusalSource};
 use super::known::KnownCallers;
 use super::last_shown::LastShown;
 use super::limit::{KeptBytes, Limiter, RateLimitFields, RefusedCredentials};
@@ -166,7 +166,7 @@ impl Gateway {
         }
     }
 
-    pub(super) fn refuse(&self, status: StatusCode, subject: Subject) {
+    pub(super) fn refuse(&self, status: StatusCode, subject: RefusalSource) {
         self.tally.count(status.as_u16(), subject);
         self.metrics.refusal(status.as_u16(), &subject.to_string());
     }
@@ -211,18 +211,18 @@ impl ConnectionContext {
     }
 
     /// Where upstream is, and how the client called the gateway.
-    pub(super) fn ends<'a>(&'a self, context: &'a RequestContext) -> Ends<'a> {
-        Ends { upstream: &self.live.config.upstream.origin, called: &context.called }
+    pub(super) fn ends<'a>(&'a self, context: &'a RequestContext) -> ProxyEnds<'a> {
+        ProxyEnds { upstream: &self.live.config.upstream.origin, called: &context.called }
     }
 
     /// Under whose name a call is counted: the caller's where upstream or an operator knows the
     /// token, else the address's, for anybody can make up a token.
-    pub(super) fn subject(&self, context: &RequestContext, caller: &Caller) -> Subject {
+    pub(super) fn subject(&self, context: &RequestContext, caller: &Caller) -> RefusalSource {
         let token = caller.actor.fingerprint;
         if caller.listed || self.gateway.known.is_taken(token, context.instant) {
-            Subject::Actor(token)
+            RefusalSource::Actor(token)
         } else {
-            Subject::Address(context.address.network())
+            RefusalSource::Address(context.address.network())
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::call::{Call, Decided, Judged};
 use super::forward::Forwarded;
 use super::identify::Caller;
-use super::seen::Seen;
+use super::shown_deployment::ShownDeployment;
 use crate::audit::Shown;
 use crate::audit::record::Outcome;
 use crate::clock::Timestamp;
@@ -31,7 +31,7 @@ pub(super) struct Compared {
 }
 
 /// A call as the pure parts see it, theirs for as long as they take.
-struct Asked {
+struct OwnedSubject {
     provider: &'static Provider,
     operation: Operation,
     omitted: Omitted,
@@ -42,10 +42,14 @@ struct Asked {
 }
 
 /// Predicts the change, and judges it by the policy that is in force now that its turn has come.
-pub(super) async fn evaluate(call: &Call, judged: &Judged, before: Option<Seen>) -> Decided {
+pub(super) async fn evaluate(
+    call: &Call,
+    judged: &Judged,
+    before: Option<ShownDeployment>,
+) -> Decided {
     let policy = call.connection.gateway.policy();
     let bytes = judged.bytes.len() + before.as_ref().map_or(0, |before| before.bytes);
-    let asked = Asked::of(call, judged, before);
+    let asked = OwnedSubject::of(call, judged, before);
     offload::run(bytes, move || {
         let findings = policy::evaluate::evaluate(&policy, &asked.subject()).findings;
         Decided { decision: findings.decision(), findings, policy }
@@ -57,10 +61,10 @@ pub(super) async fn evaluate(call: &Call, judged: &Judged, before: Option<Seen>)
 pub(super) async fn compare(
     call: &Call,
     judged: &Judged,
-    before: Option<Seen>,
+    before: Option<ShownDeployment>,
     decided: &Decided,
     forwarded: &Forwarded,
-    after: Option<Seen>,
+    after: Option<ShownDeployment>,
 ) -> Compared {
     let Some(after) = after.filter(|_| forwarded.outcome == Outcome::Applied) else {
         return Compared::default();
@@ -69,7 +73,7 @@ pub(super) async fn compare(
     let bytes = judged.bytes.len() + before_bytes + after.bytes;
     let (key, decided) = (call.connection.gateway.key.clone(), decided.clone());
     let shows_deployment = call.operation != Operation::Run;
-    let asked = Asked::of(call, judged, before);
+    let asked = OwnedSubject::of(call, judged, before);
     offload::run(bytes, move || {
         let (subject, after) = (asked.subject(), after.document());
         let prediction = subject.predict();
@@ -88,8 +92,8 @@ pub(super) async fn compare(
     .await
 }
 
-impl Asked {
-    fn of(call: &Call, judged: &Judged, before: Option<Seen>) -> Self {
+impl OwnedSubject {
+    fn of(call: &Call, judged: &Judged, before: Option<ShownDeployment>) -> Self {
         Self {
             provider: call.provider(),
             operation: call.operation,

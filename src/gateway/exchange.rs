@@ -12,13 +12,13 @@ use super::body::Received;
 use super::call::{Call, CallBody, Decided, Judged};
 use super::decide::{compare, evaluate};
 use super::finish::{complete, reply, see_after, tell};
-use super::forward::{self, Answer};
+use super::forward::{self, WholeResponse};
 use super::look::{FirstLook, introduce};
 use super::memory::MemoryShare;
 use super::not_forwarded::NotForwarded;
 use super::refusal::Refusal;
 use super::response::Reply;
-use super::seen::Seen;
+use super::shown_deployment::ShownDeployment;
 use super::snapshot;
 use super::turn::{Turn, TurnError};
 use super::{body, precondition};
@@ -82,7 +82,7 @@ async fn lead(
     call: &Call,
     body: &CallBody,
     judged: &Judged,
-    (turn, seen_first): (&Turn, Option<Seen>),
+    (turn, seen_first): (&Turn, Option<ShownDeployment>),
     held: &mut MemoryShare,
 ) -> Result<Reply, NotForwarded> {
     let before = see_before(call, seen_first, held).await?;
@@ -105,7 +105,7 @@ async fn lead(
     if let (Outcome::Unknown, Some(deployment), Some(seen)) =
         (forwarded.outcome, &call.deployment, &after)
     {
-        let is_over = forwarded.result.as_ref().is_ok_and(Answer::surely_did_nothing);
+        let is_over = forwarded.result.as_ref().is_ok_and(WholeResponse::surely_did_nothing);
         let look = Look { by: call.change, is_over };
         call.connection.gateway.audit.settle(deployment, seen.document(), look).await;
     }
@@ -135,9 +135,9 @@ async fn take_turn(call: &Call) -> Result<Turn, NotForwarded> {
 /// The deployment before; `None` on create. What it tells of earlier calls is settled by it.
 async fn see_before(
     call: &Call,
-    seen_first: Option<Seen>,
+    seen_first: Option<ShownDeployment>,
     held: &mut MemoryShare,
-) -> Result<Option<Seen>, NotForwarded> {
+) -> Result<Option<ShownDeployment>, NotForwarded> {
     let Some(deployment) = &call.deployment else { return Ok(None) };
     let seen = if let Some(seen) = seen_first {
         // Its memory is held already.
@@ -160,7 +160,7 @@ async fn open(
     _turn: &Turn,
     body: &CallBody,
     decided: Decided,
-    before: Option<Seen>,
+    before: Option<ShownDeployment>,
 ) -> Result<Ticket, NotForwarded> {
     let intent = call.intent(body, decided, before);
     call.connection

@@ -2,11 +2,11 @@
 
 use super::call::{Call, Decided};
 use super::decide::Compared;
-use super::forward::{Answer, ForwardError, Forwarded};
+use super::forward::{ForwardError, Forwarded, WholeResponse};
 use super::mark::{append, mark, warn, warnings};
 use super::memory::MemoryShare;
 use super::response::Reply;
-use super::seen::Seen;
+use super::shown_deployment::ShownDeployment;
 use super::snapshot;
 use crate::audit::Finished;
 use crate::audit::intent::Completion;
@@ -21,13 +21,13 @@ pub(super) async fn see_after(
     call: &Call,
     forwarded: &Forwarded,
     held: &mut MemoryShare,
-) -> Option<Seen> {
+) -> Option<ShownDeployment> {
     let after = look_after(call, forwarded).await;
     held.grow_beyond(after.as_ref().map_or(0, |after| after.bytes + after.parsed_bytes));
     after
 }
 
-async fn look_after(call: &Call, forwarded: &Forwarded) -> Option<Seen> {
+async fn look_after(call: &Call, forwarded: &Forwarded) -> Option<ShownDeployment> {
     if !matches!(forwarded.outcome, Outcome::Applied | Outcome::Unknown) {
         return None;
     }
@@ -64,7 +64,7 @@ pub(super) fn complete(
     call: &Call,
     forwarded: &Forwarded,
     compared: &Compared,
-    after: Option<&Seen>,
+    after: Option<&ShownDeployment>,
 ) -> Completion {
     let created = after.and_then(|after| id_of(after.document()));
     let created = created.filter(|_| call.operation == Operation::Create);
@@ -84,7 +84,7 @@ pub(super) fn complete(
 /// The answer to the client.
 pub(super) fn reply(
     call: &Call,
-    result: Result<Answer, ForwardError>,
+    result: Result<WholeResponse, ForwardError>,
     decided: &Decided,
     finished: Finished,
     tag: Option<&str>,

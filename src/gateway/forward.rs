@@ -8,14 +8,14 @@ use http::{Request, StatusCode, Version};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::body::{Patience, ReadError, collect};
+use super::body::{BodyTimeouts, ReadError, collect};
 use super::call::Call;
-use super::headers::{self, Ends};
+use super::headers::{self, ProxyEnds};
 use super::identify::Caller;
 use super::passthrough::{IDENTITY, target};
 use super::refusal::Refusal;
 use super::response::{Reply, whole};
-use super::seen::Seen;
+use super::shown_deployment::ShownDeployment;
 use super::{ConnectionContext, RequestContext};
 use crate::audit::Ticket;
 use crate::audit::record::{Outcome, Reason, UpstreamAnswer};
@@ -35,7 +35,7 @@ const ENVELOPE_BYTES_MAX: usize = 64 << 10;
 
 /// Upstream's answer, whole.
 #[derive(Clone, Debug)]
-pub(super) struct Answer {
+pub(super) struct WholeResponse {
     pub(super) status: StatusCode,
     pub(super) version: Version,
     pub(super) headers: HeaderMap,
@@ -58,13 +58,13 @@ pub(super) enum ForwardError {
 /// A governed call that was forwarded.
 #[derive(Debug)]
 pub(super) struct Forwarded {
-    pub(super) result: Result<Answer, ForwardError>,
+    pub(super) result: Result<WholeResponse, ForwardError>,
     /// How the call ended, by the result.
     pub(super) outcome: Outcome,
 }
 
 impl Forwarded {
-    fn of(result: Result<Answer, ForwardError>) -> Self {
+    fn of(result: Result<WholeResponse, ForwardError>) -> Self {
         let outcome = match &result {
             Ok(answer) => answer.outcome(),
             Err(error) => error.outcome(),
@@ -97,7 +97,7 @@ pub(super) async fn write(call: &Call, _durable: &Ticket, body: Bytes) -> Forwar
     Forwarded::of(send(call, body).await)
 }
 
-async fn send(call: &Call, body: Bytes) -> Result<Answer, ForwardError> {
+async fn send(call: &Call, body: Bytes) -> Result<WholeResponse, ForwardError> {
     let path = call.route_path();
     let mut headers = call.headers.clone();
     headers.insert(IDENTITY.0, IDENTITY.1);
@@ -122,7 +122,7 @@ pub(super) async fn exchange(
     context: &RequestContext,
     caller: &Caller,
     mut request: Request<RequestBody>,
-) -> Result<Answer, ForwardError> {
+) -> Result<WholeResponse, ForwardError> {
     let live = &connection.live;
     let patience = live.config.upstream.response_timeout.min(PATIENCE_MAX);
     let sent = connection.pool.send(&live.dialer, &mut request, None, patience).await;
@@ -141,7 +141,7 @@ pub(super) async fn exchange(
     let (parts, mut incoming) = answered.into_parts();
     connection.learn(context, caller, parts.status);
     connection.learn_taken(caller, parts.status);
-    let patience = Patience::of_upstream(patience);
+    let patience = BodyTimeouts::of_upstream(patience);
     let reading =
         collect(&mut incoming, parts.version, live.config.limits.answer_bytes, patience, None);
     // All of it within a bound too: an upstream that drips would hold the turn for hours.
@@ -151,17 +151,17 @@ pub(super) async fn exchange(
         ReadError::Broken(_) | ReadError::Cut => ForwardError::Broken,
         ReadError::TooLong { .. } => ForwardError::TooLong,
     })?;
-    Ok(Answer { status: parts.status, version: parts.version, headers: parts.headers, body })
+    Ok(WholeResponse { status: parts.status, version: parts.version, headers: parts.headers, body })
 }
 
-impl Answer {
+impl WholeResponse {
     /// The Deployment that the body is, if it is one.
-    pub(super) async fn deployment(&self, limits: &Limits) -> Option<Seen> {
+    pub(super) async fn deployment(&self, limits: &Limits) -> Option<ShownDeployment> {
         let (body, depth_max) = (self.body.clone(), limits.json_depth.max(128));
         let read = move || {
             let document = patch::parse_value(&body, depth_max).ok()?;
             deployment::id_of(&document)?;
-            Some(Seen::new(document, body.len()))
+            Some(ShownDeployment::new(document, body.len()))
         };
         offload::run(self.body.len(), read).await
     }
@@ -209,7 +209,7 @@ impl Answer {
     }
 
     /// The answer as the client gets it: status and body byte for byte.
-    pub(super) fn into_reply(self, ends: Ends<'_>) -> Reply {
+    pub(super) fn into_reply(self, ends: ProxyEnds<'_>) -> Reply {
         let mut reply = whole(self.status, self.body);
         let mut headers = self.headers;
         headers::toward_client(&mut headers, self.version, ends);

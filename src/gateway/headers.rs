@@ -8,7 +8,7 @@ use http::{Method, Uri, Version};
 
 pub(super) use self::fields::{Fields, Marks, Sent, Sole};
 use self::fields::{HOPS, Meaning, TELLTALES};
-pub(super) use self::redirect::{Called, Ends};
+pub(super) use self::redirect::{Called, ProxyEnds};
 use super::refusal::Refusal;
 use crate::clock::Timestamp;
 use crate::ids::RequestId;
@@ -278,7 +278,7 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// Makes upstream's header the one that the client gets; upstream does not speak in our name.
-pub(super) fn toward_client(headers: &mut HeaderMap, version: Version, ends: Ends<'_>) {
+pub(super) fn toward_client(headers: &mut HeaderMap, version: Version, ends: ProxyEnds<'_>) {
     let marks = Fields::of(headers).marks;
     strip_hop_by_hop(headers, marks);
     if marks.any(Marks::LEADS) {

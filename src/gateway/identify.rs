@@ -228,12 +228,12 @@ pub(super) fn client(address: Address, headers: &HeaderMap) -> Client {
 
 /// A fingerprint or address under which refusals are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Subject {
+pub(super) enum RefusalSource {
     Actor(Fingerprint),
     Address(IpAddr),
 }
 
-impl std::fmt::Display for Subject {
+impl std::fmt::Display for RefusalSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Actor(fingerprint) => fingerprint.fmt(f),

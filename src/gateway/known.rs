@@ -23,12 +23,12 @@ const REMEMBERED_MAX: usize = 65_536;
 /// The tokens that upstream has taken lately, and the deployments that it has shown them.
 #[derive(Debug, Default)]
 pub(super) struct KnownCallers {
-    seen: Mutex<Seen>,
+    seen: Mutex<Recent>,
     hasher: RandomState,
 }
 
 #[derive(Debug, Default)]
-struct Seen {
+struct Recent {
     /// When upstream took each token last.
     taken: HashMap<Fingerprint, Instant>,
     /// When upstream showed each caller a deployment last, by the hash of its key: a collision
@@ -85,7 +85,7 @@ impl KnownCallers {
         }
     }
 
-    fn seen(&self) -> MutexGuard<'_, Seen> {
+    fn seen(&self) -> MutexGuard<'_, Recent> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use super::seen::Seen;
+use super::shown_deployment::ShownDeployment;
 use crate::deployment::key::DeploymentKey;
 
 /// The bytes that all of them may take in memory: where they would take more, all are forgotten.
@@ -21,20 +21,20 @@ pub(super) struct LastShown(Mutex<Deployments>);
 
 #[derive(Debug, Default)]
 struct Deployments {
-    by_key: HashMap<DeploymentKey, (Bytes, Seen)>,
+    by_key: HashMap<DeploymentKey, (Bytes, ShownDeployment)>,
     /// The bytes that they take in memory.
     bytes: usize,
 }
 
 impl LastShown {
-    /// What `body` was read as, if it is what was shown of that deployment last.
-    pub(super) fn find(&self, deployment: &DeploymentKey, body: &[u8]) -> Option<Seen> {
+    /// The deployment that `body` was read as, if it is what was shown of that deployment last.
+    pub(super) fn find(&self, deployment: &DeploymentKey, body: &[u8]) -> Option<ShownDeployment> {
         let (text, seen) = self.deployments().by_key.get(deployment).cloned()?;
         (text == body).then_some(seen)
     }
 
     /// Remembers what `body` shows.
-    pub(super) fn learn(&self, deployment: &DeploymentKey, body: &[u8], seen: &Seen) {
+    pub(super) fn learn(&self, deployment: &DeploymentKey, body: &[u8], seen: &ShownDeployment) {
         let bytes = bytes_of(seen);
         let mut deployments = self.deployments();
         if let Some((_text, former)) = deployments.by_key.remove(deployment) {
@@ -57,7 +57,7 @@ impl LastShown {
 }
 
 /// The bytes that one takes: its text and its values, as they came and without secrets.
-fn bytes_of(seen: &Seen) -> usize {
+fn bytes_of(seen: &ShownDeployment) -> usize {
     seen.bytes.saturating_add(seen.parsed_bytes).saturating_mul(2)
 }
 
@@ -70,11 +70,11 @@ mod tests {
         DeploymentKey::new(&"main".into(), id)
     }
 
-    fn seen(name: &str) -> (Vec<u8>, Seen) {
+    fn seen(name: &str) -> (Vec<u8>, ShownDeployment) {
         let document = json!({ "name": name });
         let text = document.to_string().into_bytes();
         let bytes = text.len();
-        (text, Seen::new(document, bytes))
+        (text, ShownDeployment::new(document, bytes))
     }
 
     #[test]

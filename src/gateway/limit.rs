@@ -27,12 +27,12 @@ const REFUSED: Budget = Budget { per_second: 1, burst: 20 };
 
 /// The effect that a call may have on what it reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum RequestKind {
     Read,
     Write,
 }
 
-impl Kind {
+impl RequestKind {
     pub(super) fn of(method: &Method) -> Self {
         let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
         if reads { Self::Read } else { Self::Write }
@@ -130,12 +130,12 @@ impl Limiter {
     pub(super) fn draw(
         &self,
         token: Fingerprint,
-        kind: Kind,
+        kind: RequestKind,
         now: Moment,
     ) -> Result<RateLimitStatus, RateLimited> {
         let (budget, tokens) = match kind {
-            Kind::Read => &self.read,
-            Kind::Write => &self.write,
+            RequestKind::Read => &self.read,
+            RequestKind::Write => &self.write,
         };
         match tokens.draw(token.as_u64(), now.instant) {
             Ok(remaining) => Ok(RateLimitStatus::of(*budget, remaining, now.at)),
@@ -285,15 +285,15 @@ mod tests {
         let clock = Clock::Manual(manual.clone());
         let limiter = Limiter::new(limits, &clock);
         let draw = |n, kind| limiter.draw(token(n), kind, clock.moment());
-        let left: Vec<_> = (0..3).map(|_| draw(1, Kind::Read).unwrap().remaining).collect();
+        let left: Vec<_> = (0..3).map(|_| draw(1, RequestKind::Read).unwrap().remaining).collect();
         assert_eq!(left, [2, 1, 0]);
-        let over = draw(1, Kind::Read).unwrap_err();
+        let over = draw(1, RequestKind::Read).unwrap_err();
         assert_eq!((over.retry_after, over.rate_limit.limit, over.rate_limit.reset), (1, 3, 1_002));
-        assert!(draw(1, Kind::Write).is_ok());
-        assert!(draw(2, Kind::Read).is_ok());
+        assert!(draw(1, RequestKind::Write).is_ok());
+        assert!(draw(2, RequestKind::Read).is_ok());
         manual.advance(Duration::from_millis(500));
-        assert!(draw(1, Kind::Read).is_ok());
-        assert!(draw(1, Kind::Read).is_err());
+        assert!(draw(1, RequestKind::Read).is_ok());
+        assert!(draw(1, RequestKind::Read).is_err());
     }
 
     #[test]

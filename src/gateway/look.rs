@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 
 use super::body::Received;
-use super::call::{Asker, Call};
-use super::forward::Answer;
-use super::identify::{Subject, not_listed_message};
+use super::call::{Call, Requester};
+use super::forward::WholeResponse;
+use super::identify::{RefusalSource, not_listed_message};
 use super::known::is_of_the_message;
 use super::memory::MemoryShare;
 use super::refusal::Refusal;
 use super::response::Reply;
-use super::seen::Seen;
+use super::shown_deployment::ShownDeployment;
 use super::snapshot::{self, SnapshotError};
-use super::turn::{Turn, Watch};
+use super::turn::{Turn, TurnWatch};
 
 /// How old a look may be that serves as the snapshot before the change.
 const FRESH_MAX: Duration = Duration::from_secs(1);
@@ -25,16 +25,16 @@ const FRESH_MAX: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct FirstLook {
     at: Instant,
-    watch: Watch,
+    watch: TurnWatch,
     /// `None` where it can't serve as the snapshot before the change.
-    seen: Result<Option<Seen>, Box<SnapshotError>>,
+    seen: Result<Option<ShownDeployment>, Box<SnapshotError>>,
 }
 
 /// Upstream does not take the token, or was not heard: the call is counted and leaves no record.
 #[derive(Debug)]
 pub(super) enum NotKnown {
     /// Upstream's 401, or an answer that tells nothing of the token.
-    Refused(Answer),
+    Refused(WholeResponse),
     /// No answer, and what the client is told.
     Unheard(Refusal),
 }
@@ -78,7 +78,7 @@ pub(super) async fn introduce(call: &Call) -> Result<Option<FirstLook>, NotKnown
 }
 
 /// Asks for the shortest list of deployments there is: any answer but 401 takes the token.
-pub(super) async fn ask(asker: Asker<'_>) -> Result<(), NotKnown> {
+pub(super) async fn ask(asker: Requester<'_>) -> Result<(), NotKnown> {
     match snapshot::list(asker).await {
         Ok(answer)
             if answer.status == StatusCode::UNAUTHORIZED || is_of_the_message(answer.status) =>
@@ -109,7 +109,7 @@ impl NotKnown {
 }
 
 fn count(call: &Call, status: StatusCode) {
-    call.connection.gateway.refuse(status, Subject::Address(call.context.address.network()));
+    call.connection.gateway.refuse(status, RefusalSource::Address(call.context.address.network()));
 }
 
 impl FirstLook {
@@ -133,7 +133,7 @@ impl FirstLook {
 
     /// The deployment seen, if it is still the one before the change: nobody else has had the
     /// turn since, and only a moment has passed.
-    pub(super) fn still_holds(self, turn: &Turn, now: Instant) -> Option<Seen> {
+    pub(super) fn still_holds(self, turn: &Turn, now: Instant) -> Option<ShownDeployment> {
         let is_fresh = now.saturating_duration_since(self.at) < FRESH_MAX;
         self.seen.ok().flatten().filter(|_| is_fresh && turn.follows(&self.watch))
     }

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use super::call::{Call, CallBody, Decided};
-use super::forward::Answer;
-use super::identify::{Caller, Subject, not_listed_message};
+use super::forward::WholeResponse;
+use super::identify::{Caller, RefusalSource, not_listed_message};
 use super::mark::mark;
 use super::refusal::Refusal;
 use super::response::Reply;
-use super::seen::Seen;
+use super::shown_deployment::ShownDeployment;
 use super::snapshot::SnapshotError;
 use crate::audit::Unavailable;
 use crate::audit::intent::Completion;
@@ -29,7 +29,7 @@ pub(super) struct NotForwarded {
 #[derive(Debug)]
 enum NotForwardedAnswer {
     Own(Refusal),
-    Upstream(Answer),
+    Upstream(WholeResponse),
 }
 
 #[derive(Debug)]
@@ -37,7 +37,7 @@ struct NotForwardedRecord {
     decision: Decision,
     outcome: Outcome,
     findings: Findings,
-    before: Option<Seen>,
+    before: Option<ShownDeployment>,
     upstream: Option<UpstreamAnswer>,
     /// The policy that has decided; `None` where none was asked.
     policy: Option<Arc<Policy>>,
@@ -94,13 +94,13 @@ impl NotForwarded {
     }
 
     /// `If-Match` does not hold: 412.
-    pub(super) fn precondition(before: Option<Seen>) -> Self {
+    pub(super) fn precondition(before: Option<ShownDeployment>) -> Self {
         Self::own(Refusal::precondition(), Decision::Refuse, Outcome::Refused)
             .with(|record| record.before = before)
     }
 
     /// The policy denies: 403. The message tells of every violation, those that deny first.
-    pub(super) fn denied(decided: Decided, before: Option<Seen>) -> Self {
+    pub(super) fn denied(decided: Decided, before: Option<ShownDeployment>) -> Self {
         let Decided { decision, findings, policy } = decided;
         // The first of the strictest is the one that clients are pointed to.
         let strictest = findings
@@ -126,7 +126,7 @@ impl NotForwarded {
         }
     }
 
-    fn not_shown(answer: Answer) -> Self {
+    fn not_shown(answer: WholeResponse) -> Self {
         let record = (answer.status != StatusCode::UNAUTHORIZED).then(|| NotForwardedRecord {
             decision: Decision::Refuse,
             outcome: Outcome::Rejected,
@@ -155,7 +155,7 @@ impl NotForwarded {
     /// Counts what is not recorded: that upstream took the credential for no one's.
     fn count(&self, call: &Call) {
         if let NotForwardedAnswer::Upstream(answer) = &self.answer {
-            let subject = Subject::Actor(call.caller.actor.fingerprint);
+            let subject = RefusalSource::Actor(call.caller.actor.fingerprint);
             call.connection.gateway.refuse(answer.status, subject);
         }
     }

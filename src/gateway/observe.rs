@@ -4,8 +4,8 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, header};
 
-use super::body::{Patience, ReadError, collect};
-use super::forward::Answer;
+use super::body::{BodyTimeouts, ReadError, collect};
+use super::forward::WholeResponse;
 use super::headers::Marks;
 use super::identify::Caller;
 use super::passthrough::{IDENTITY, no_answer};
@@ -47,7 +47,7 @@ pub(super) async fn read(
         return Ok(passthrough::relay(answered, None, connection.ends(context)));
     }
     let (parts, mut incoming) = answered.into_parts();
-    let patience = Patience::of_upstream(timeout);
+    let patience = BodyTimeouts::of_upstream(timeout);
     let body =
         collect(&mut incoming, parts.version, config.limits.answer_bytes, patience, None).await;
     let body: Bytes = body.map_err(|error| match error {
@@ -61,8 +61,12 @@ pub(super) async fn read(
             Refusal::bad_gateway("upstream's answer is longer than limits.answer_bytes")
         }
     })?;
-    let answer =
-        Answer { status: parts.status, version: parts.version, headers: parts.headers, body };
+    let answer = WholeResponse {
+        status: parts.status,
+        version: parts.version,
+        headers: parts.headers,
+        body,
+    };
     let shown = answer.deployment(&config.limits).await;
     let provider = config.upstream.provider;
     let shown = shown.filter(|shown| {

@@ -8,8 +8,8 @@ use http::{Method, StatusCode};
 use serde_json::json;
 
 use super::context::{ConnectionContext, Gateway, RequestContext};
-use super::identify::{Caller, Subject};
-use super::limit::Kind;
+use super::identify::{Caller, RefusalSource};
+use super::limit::RequestKind;
 use crate::audit::record::{Event, EventKind};
 use crate::clock::Timestamp;
 use crate::key::Token;
@@ -23,7 +23,7 @@ const TEXT_BYTES_MAX: usize = 512;
 pub(crate) struct OtherWrite {
     gateway: Arc<Gateway>,
     /// Under whose name it is counted, where it is not noted.
-    subject: Subject,
+    subject: RefusalSource,
     /// Whether upstream has answered well to a call with this token on this connection.
     is_taken: bool,
     started: Instant,
@@ -55,7 +55,9 @@ impl OtherWrite {
         head: &Parts,
         progress: Option<Arc<Progress>>,
     ) -> Option<Box<Self>> {
-        if Kind::of(&head.method) == Kind::Read || !connection.live.config.audit.other_writes {
+        if RequestKind::of(&head.method) == RequestKind::Read
+            || !connection.live.config.audit.other_writes
+        {
             return None;
         }
         let gateway = Arc::clone(&connection.gateway);
@@ -94,7 +96,7 @@ impl OtherWrite {
             Some(status) if status.is_success() => true,
             // It may have been done. A caller whom upstream has answered well lately is noted.
             Some(_) | None if self.is_unclear() && self.is_taken => true,
-            Some(_) | None => matches!(self.subject, Subject::Actor(_)),
+            Some(_) | None => matches!(self.subject, RefusalSource::Actor(_)),
         }
     }
 }

@@ -6,14 +6,14 @@ use http::{HeaderValue, Request, Uri, Version, header};
 use hyper::body::Incoming;
 
 use super::context::{ConnectionContext, RequestContext};
-use super::headers::{self, Ends, Marks};
+use super::headers::{self, Marks, ProxyEnds};
 use super::identify::Caller;
 use super::other_write::OtherWrite;
 use super::refusal::Refusal;
 use super::relay::Relay;
 use super::response::{Reply, ReplyBody};
 use crate::upstream::endpoint::DialError;
-use crate::upstream::pool::{Answered, SendError};
+use crate::upstream::pool::{SendError, UpstreamResponse};
 use crate::upstream::request_body::RequestBody;
 
 /// Passes a call on.
@@ -56,9 +56,9 @@ pub(super) fn pass(
 
 /// Upstream's answer, passed on as it comes.
 pub(super) fn relay(
-    mut answered: Answered,
+    mut answered: UpstreamResponse,
     write: Option<Box<OtherWrite>>,
-    ends: Ends<'_>,
+    ends: ProxyEnds<'_>,
 ) -> Reply {
     let received = std::mem::replace(answered.version_mut(), Version::HTTP_11);
     answered.extensions_mut().clear();

@@ -1,12 +1,12 @@
 //! `If-Match` on a governed call (RFC 9110, 13.1.1), against the gateway's own etag.
 
 use super::call::Call;
-use super::seen::Seen;
+use super::shown_deployment::ShownDeployment;
 use crate::deployment::digest::etag;
 use crate::offload;
 
 /// Whether the deployment is still one that `If-Match` names; true where there is none to name.
-pub(super) async fn holds(call: &Call, before: Option<&Seen>) -> bool {
+pub(super) async fn holds(call: &Call, before: Option<&ShownDeployment>) -> bool {
     if call.if_match.is_empty() {
         return true;
     }

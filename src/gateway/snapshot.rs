@@ -3,12 +3,12 @@
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, StatusCode};
 
-use super::call::{Asker, Call};
-use super::forward::{self, Answer};
-use super::limit::Kind;
+use super::call::{Call, Requester};
+use super::forward::{self, WholeResponse};
+use super::limit::RequestKind;
 use super::passthrough::{IDENTITY, target};
 use super::refusal::Refusal;
-use super::seen::Seen;
+use super::shown_deployment::ShownDeployment;
 use crate::deployment;
 use crate::upstream::request_body::RequestBody;
 
@@ -32,13 +32,16 @@ const NOT_REPEATED_NAMES: [&str; 4] = ["digest", "idempotency-key", "repr-digest
 #[derive(Debug)]
 pub(super) enum SnapshotError {
     /// Upstream said no: 4xx, or 529 (overloaded).
-    Answered(Answer),
+    Answered(WholeResponse),
     /// Anything else but a whole Deployment; upstream's status, where it gave one.
     Failed(Refusal, Option<StatusCode>),
 }
 
 /// Reads the deployment of a call.
-pub(super) async fn read(call: &Call, deployment_id: &str) -> Result<Seen, SnapshotError> {
+pub(super) async fn read(
+    call: &Call,
+    deployment_id: &str,
+) -> Result<ShownDeployment, SnapshotError> {
     let path = format!("{}/deployments/{deployment_id}", call.provider().base_path);
     let asked = ask(call.asker(), &path, None).await;
     let answer = asked.map_err(|refusal| SnapshotError::Failed(refusal, None))?;
@@ -48,7 +51,7 @@ pub(super) async fn read(call: &Call, deployment_id: &str) -> Result<Seen, Snaps
     }
     let status = answer.status;
     let seen = seen_in(call, &answer).await;
-    let is_it = |seen: &Seen| {
+    let is_it = |seen: &ShownDeployment| {
         status.is_success()
             && deployment::id_of(seen.document()) == Some(deployment_id)
             && deployment::is_whole(call.provider(), seen.document())
@@ -62,7 +65,7 @@ pub(super) async fn read(call: &Call, deployment_id: &str) -> Result<Seen, Snaps
 }
 
 /// The Deployment that an answer to a call shows, if it is one.
-pub(super) async fn seen_in(call: &Call, answer: &Answer) -> Option<Seen> {
+pub(super) async fn seen_in(call: &Call, answer: &WholeResponse) -> Option<ShownDeployment> {
     let limits = &call.connection.live.config.limits;
     let Some(deployment) = &call.deployment else { return answer.deployment(limits).await };
     let last_shown = &call.connection.gateway.last_shown;
@@ -75,17 +78,21 @@ pub(super) async fn seen_in(call: &Call, answer: &Answer) -> Option<Seen> {
 }
 
 /// Asks for a list of one deployment, which upstream answers to any caller whom it serves.
-pub(super) async fn list(asker: Asker<'_>) -> Result<Answer, Refusal> {
+pub(super) async fn list(asker: Requester<'_>) -> Result<WholeResponse, Refusal> {
     let path = format!("{}/deployments", asker.provider().base_path);
     ask(asker, &path, Some("limit=1")).await
 }
 
 /// Sends one of the gateway's own GETs.
-async fn ask(asker: Asker<'_>, path: &str, own: Option<&str>) -> Result<Answer, Refusal> {
+async fn ask(
+    asker: Requester<'_>,
+    path: &str,
+    own: Option<&str>,
+) -> Result<WholeResponse, Refusal> {
     // It counts as one of the caller's reads, but a governed call is never held up by it.
     if let Some(limiter) = &asker.connection.live.limiter {
         let now = asker.connection.gateway.clock.moment();
-        let _ = limiter.draw(asker.caller.actor.fingerprint, Kind::Read, now);
+        let _ = limiter.draw(asker.caller.actor.fingerprint, RequestKind::Read, now);
     }
     let request = request(asker, path, own)?;
     let asked = forward::exchange(asker.connection, asker.context, asker.caller, request);
@@ -100,7 +107,7 @@ async fn ask(asker: Asker<'_>, path: &str, own: Option<&str>) -> Result<Answer, 
 /// The gateway's own GET: with the caller's header fields, but for those that belong to the
 /// caller's own message, and of the query what the provider's table names.
 fn request(
-    asker: Asker<'_>,
+    asker: Requester<'_>,
     path: &str,
     own: Option<&str>,
 ) -> Result<Request<RequestBody>, Refusal> {
@@ -129,7 +136,7 @@ fn is_repeated(name: &HeaderName) -> bool {
 
 /// The part of the caller's query that is repeated, and the gateway's own. Anything else
 /// could choose what is shown.
-fn query(asker: Asker<'_>, own: Option<&str>) -> Option<String> {
+fn query(asker: Requester<'_>, own: Option<&str>) -> Option<String> {
     let listed = asker.provider().repeated_query_keys;
     let pairs = asker.query.unwrap_or_default().split('&');
     let repeated = pairs.filter(|pair| listed.contains(&pair.split('=').next().unwrap_or(pair)));

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::json;
 
-use super::identify::Subject;
+use super::identify::RefusalSource;
 use crate::audit::Audit;
 use crate::audit::record::{Event, EventKind};
 use crate::clock::{Clock, Timestamp};
@@ -23,7 +23,7 @@ pub(super) struct Tally {
 #[derive(Debug)]
 struct Counts {
     since: Timestamp,
-    by: HashMap<(u16, Option<Subject>), u64>,
+    by: HashMap<(u16, Option<RefusalSource>), u64>,
 }
 
 impl Tally {
@@ -32,7 +32,7 @@ impl Tally {
     }
 
     /// Counts one refused call.
-    pub(super) fn count(&self, status: u16, subject: Subject) {
+    pub(super) fn count(&self, status: u16, subject: RefusalSource) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let known = counts.by.contains_key(&(status, Some(subject)));
         let apart = known || counts.by.len() < SUBJECTS_MAX;

@@ -59,7 +59,7 @@ pub(super) struct HeldTurn {
 
 /// A look at a line that tells later whether anybody had the turn meanwhile.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct TurnWatch {
     turns: Turns,
     deployment: DeploymentKey,
     /// The number of the next turn, where the line was at rest.
@@ -100,12 +100,12 @@ impl Turns {
     }
 
     /// Begins to watch the line of `deployment`.
-    pub(super) fn watch(&self, deployment: &DeploymentKey) -> Watch {
+    pub(super) fn watch(&self, deployment: &DeploymentKey) -> TurnWatch {
         let mut lines = self.lines();
         let line = lines.entry(deployment.clone()).or_default();
         line.watches += 1;
         let next = (!line.is_held).then_some(line.turns + 1);
-        Watch { turns: self.clone(), deployment: deployment.clone(), next }
+        TurnWatch { turns: self.clone(), deployment: deployment.clone(), next }
     }
 
     fn line_up(
@@ -160,7 +160,7 @@ enum LinedUp {
 
 impl Turn {
     /// Whether nobody has had the turn since `watch` began.
-    pub(super) fn follows(&self, watch: &Watch) -> bool {
+    pub(super) fn follows(&self, watch: &TurnWatch) -> bool {
         matches!(self, Self::Held(turn) if turn.follows(watch))
     }
 }
@@ -168,12 +168,12 @@ impl Turn {
 impl HeldTurn {
     /// Whether nobody has had the turn since `watch` began: what was seen of the deployment since
     /// then was seen while no other call was at work on it.
-    fn follows(&self, watch: &Watch) -> bool {
+    fn follows(&self, watch: &TurnWatch) -> bool {
         watch.next == Some(self.number)
     }
 }
 
-impl Watch {
+impl TurnWatch {
     /// Whether nobody had the turn when the watch began.
     pub(super) fn may_be_followed(&self) -> bool {
         self.next.is_some()
@@ -220,7 +220,7 @@ impl Drop for HeldTurn {
     }
 }
 
-impl Drop for Watch {
+impl Drop for TurnWatch {
     fn drop(&mut self) {
         let mut lines = self.turns.lines();
         if let Some(line) = lines.get_mut(&self.deployment) {

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use self::metadata::{Keys, MetadataRule};
+use self::metadata::{FoldedKeys, MetadataRule};
 use self::timezones::TimezoneRule;
 use super::findings::Collect;
 use super::subject::Subject;
@@ -55,13 +55,13 @@ impl Default for Scope {
 pub(super) struct Context<'a> {
     pub(super) subject: &'a Subject<'a>,
     pub(super) before: Members<'a>,
-    pub(super) keys: Keys,
+    pub(super) keys: FoldedKeys,
 }
 
 impl<'a> Context<'a> {
     pub(super) fn of(subject: &'a Subject<'a>) -> Self {
         let before = subject.before.map(Members::of).unwrap_or_default();
-        Self { subject, before, keys: Keys::default() }
+        Self { subject, before, keys: FoldedKeys::default() }
     }
 }
 

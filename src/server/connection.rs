@@ -22,7 +22,7 @@ use tokio::time::{sleep, timeout};
 
 use super::control_frames::PREFACE;
 use super::framed::Framed;
-use super::guard::{Guarded, Patience, TOO_SLOW};
+use super::guard::{ConnectionTimeouts, Guarded, TOO_SLOW};
 use super::peer::Peer;
 use super::sending::{Answers, Sending};
 use crate::config::Limits;
@@ -50,7 +50,7 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 pub(super) async fn serve(mut wire: Wire, peer: &Peer) {
     let live = peer.gateway.live();
     let limits = &live.config.limits;
-    let patience = Patience {
+    let patience = ConnectionTimeouts {
         header: limits.header_timeout,
         idle: limits.idle_timeout,
         write: limits.write_timeout,
@@ -157,7 +157,11 @@ async fn dismissed(peer: &Peer) {
 /// Reads the first bytes, enough to tell HTTP/2 with prior knowledge (RFC 9113, 3.3) from HTTP/1.1
 /// where ALPN has not: what was read, and whether it is HTTP/2. `None` where that is not told in
 /// time, or where nothing was said by the end of the server.
-async fn sniff(wire: &mut Wire, patience: Patience, peer: &Peer) -> Option<(Bytes, bool)> {
+async fn sniff(
+    wire: &mut Wire,
+    patience: ConnectionTimeouts,
+    peer: &Peer,
+) -> Option<(Bytes, bool)> {
     let agreed = wire.alpn().map(|protocol| protocol == ALPN_H2);
     let silence = patience.idle.min(FIRST_WORD_MAX.saturating_sub(peer.requests.age()));
     let first = tokio::select! {

@@ -20,7 +20,7 @@ const LINE_BYTES_MAX: usize = 2 << 20;
 /// A connection's messages, one after the other.
 #[derive(Debug, Default)]
 pub(super) struct Framing {
-    place: Place,
+    place: FramingState,
     /// A line whose end has not come yet.
     begun: Vec<u8>,
     head: Head,
@@ -31,7 +31,7 @@ pub(super) struct Framing {
 
 /// The part of a message that comes next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Place {
+enum FramingState {
     /// A request line, after one empty line at most (RFC 9112, 2.2).
     #[default]
     Start,
@@ -60,12 +60,12 @@ pub(super) struct Malformed {
     pub(super) sound: usize,
     /// Whether it is a malformed body, of a request whose head was well-formed.
     pub(super) in_body: bool,
-    pub(super) fault: Fault,
+    pub(super) fault: FramingError,
 }
 
 /// A fault of a message's form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum FramingError {
     LineEnd,
     RequestLine,
     Target,
@@ -83,7 +83,7 @@ pub(super) enum Fault {
     Trailer,
 }
 
-impl Fault {
+impl FramingError {
     /// How it is answered; `None` where there is nobody who would understand.
     pub(super) const fn status(self) -> Option<StatusCode> {
         match self {
@@ -125,12 +125,13 @@ impl Fault {
 impl Framing {
     /// Whether what comes next is the beginning of a message.
     pub(super) fn is_between_messages(&self) -> bool {
-        matches!(self.place, Place::Start) && self.begun.is_empty()
+        matches!(self.place, FramingState::Start) && self.begun.is_empty()
     }
 
     /// Whether what comes next is of a body.
     pub(super) fn is_within_body(&self) -> bool {
-        self.place.is_in_body() || matches!(self.place, Place::Body(_) | Place::Chunk(_))
+        self.place.is_in_body()
+            || matches!(self.place, FramingState::Body(_) | FramingState::Chunk(_))
     }
 
     /// How many heads were whole.
@@ -151,13 +152,13 @@ impl Framing {
                 message = here;
             }
             match &mut self.place {
-                Place::Body(left) | Place::Chunk(left) => {
+                FramingState::Body(left) | FramingState::Chunk(left) => {
                     let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
                     *left -= taken as u64;
                     rest = rest.get(taken..).unwrap_or_default();
                     self.end_of_bytes();
                 }
-                Place::Beyond => return Ok(()),
+                FramingState::Beyond => return Ok(()),
                 _ => {
                     let was = self.place;
                     let in_body = was.is_in_body();
@@ -175,9 +176,9 @@ impl Framing {
                     rest = self.line(rest).map_err(malformed)?;
                     let next = bytes.len() - rest.len();
                     match (was, self.place) {
-                        (Place::Fields, Place::Fields) => {}
-                        (_, Place::Fields) => fields = Some(next),
-                        (Place::Fields, _) => {
+                        (FramingState::Fields, FramingState::Fields) => {}
+                        (_, FramingState::Fields) => fields = Some(next),
+                        (FramingState::Fields, _) => {
                             let section = fields.and_then(|start| bytes.get(start..next));
                             self.known.learn(section.unwrap_or_default(), self.head);
                         }
@@ -190,10 +191,10 @@ impl Framing {
     }
 
     /// Takes a line, or the beginning of one; returns what follows.
-    fn line<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], Fault> {
+    fn line<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], FramingError> {
         let Some(end) = memchr(b'\n', bytes) else {
             if self.begun.len() + bytes.len() > LINE_BYTES_MAX {
-                (self.place, self.begun) = (Place::Beyond, Vec::new());
+                (self.place, self.begun) = (FramingState::Beyond, Vec::new());
             } else {
                 self.begun.extend_from_slice(bytes);
                 self.expect_method()?;
@@ -213,48 +214,50 @@ impl Framing {
     }
 
     /// Looks whether a request line that goes on begins with a method at least.
-    fn expect_method(&self) -> Result<(), Fault> {
-        let is_request = matches!(self.place, Place::Start | Place::Request);
+    fn expect_method(&self) -> Result<(), FramingError> {
+        let is_request = matches!(self.place, FramingState::Start | FramingState::Request);
         let method = self.begun.get(..=METHOD_BYTES_MAX).filter(|_| is_request);
         let is_endless = method.is_some_and(|method| memchr(b' ', method).is_none());
-        if is_endless { Err(Fault::RequestLine) } else { Ok(()) }
+        if is_endless { Err(FramingError::RequestLine) } else { Ok(()) }
     }
 
     /// A line without its LF.
-    fn whole_line(&mut self, line: &[u8]) -> Result<(), Fault> {
-        let Some((b'\r', line)) = line.split_last() else { return Err(Fault::LineEnd) };
+    fn whole_line(&mut self, line: &[u8]) -> Result<(), FramingError> {
+        let Some((b'\r', line)) = line.split_last() else { return Err(FramingError::LineEnd) };
         self.place = match self.place {
-            Place::Start if line.is_empty() => Place::Request,
-            Place::Start | Place::Request => {
+            FramingState::Start if line.is_empty() => FramingState::Request,
+            FramingState::Start | FramingState::Request => {
                 self.head = Head::begin(line)?;
-                Place::Fields
+                FramingState::Fields
             }
-            Place::Fields if line.is_empty() => return self.end_of_head(),
-            Place::Fields => {
+            FramingState::Fields if line.is_empty() => return self.end_of_head(),
+            FramingState::Fields => {
                 self.head.field(line)?;
-                Place::Fields
+                FramingState::Fields
             }
-            Place::ChunkSize => match chunks::size(line)? {
-                0 => Place::Trailers,
-                bytes => Place::Chunk(bytes),
+            FramingState::ChunkSize => match chunks::size(line)? {
+                0 => FramingState::Trailers,
+                bytes => FramingState::Chunk(bytes),
             },
-            Place::ChunkEnd if line.is_empty() => Place::ChunkSize,
-            Place::ChunkEnd => return Err(Fault::Chunk),
-            Place::Trailers if line.is_empty() => Place::Start,
-            Place::Trailers => {
+            FramingState::ChunkEnd if line.is_empty() => FramingState::ChunkSize,
+            FramingState::ChunkEnd => return Err(FramingError::Chunk),
+            FramingState::Trailers if line.is_empty() => FramingState::Start,
+            FramingState::Trailers => {
                 chunks::trailer(line)?;
-                Place::Trailers
+                FramingState::Trailers
             }
-            place @ (Place::Body(_) | Place::Chunk(_) | Place::Beyond) => place,
+            place @ (FramingState::Body(_) | FramingState::Chunk(_) | FramingState::Beyond) => {
+                place
+            }
         };
         Ok(())
     }
 
-    fn end_of_head(&mut self) -> Result<(), Fault> {
+    fn end_of_head(&mut self) -> Result<(), FramingError> {
         self.place = match self.head.length()? {
-            Length::None | Length::Bytes(0) => Place::Start,
-            Length::Bytes(bytes) => Place::Body(bytes),
-            Length::Chunked => Place::ChunkSize,
+            Length::None | Length::Bytes(0) => FramingState::Start,
+            Length::Bytes(bytes) => FramingState::Body(bytes),
+            Length::Chunked => FramingState::ChunkSize,
         };
         self.heads += 1;
         Ok(())
@@ -262,14 +265,14 @@ impl Framing {
 
     fn end_of_bytes(&mut self) {
         match self.place {
-            Place::Body(0) => self.place = Place::Start,
-            Place::Chunk(0) => self.place = Place::ChunkEnd,
+            FramingState::Body(0) => self.place = FramingState::Start,
+            FramingState::Chunk(0) => self.place = FramingState::ChunkEnd,
             _ => {}
         }
     }
 }
 
-impl Place {
+impl FramingState {
     const fn is_in_body(self) -> bool {
         matches!(self, Self::ChunkSize | Self::ChunkEnd | Self::Trailers)
     }

@@ -24,7 +24,7 @@ pub(super) const TOO_SLOW: &[u8] =
 
 /// How long a connection may take for what.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
+pub(super) struct ConnectionTimeouts {
     pub(super) header: Duration,
     pub(super) idle: Duration,
     pub(super) write: Duration,
@@ -141,7 +141,7 @@ pub(super) struct Guarded {
     /// Bytes that were read to tell the protocols apart.
     ahead: Option<bytes::Bytes>,
     requests: Requests,
-    patience: Patience,
+    patience: ConnectionTimeouts,
     /// HTTP/2's frame budget; `None` on HTTP/1.1, where a head is text and a late one is answered.
     pace: Option<ControlFrameBudget>,
     reading: LazyTimer,
@@ -164,7 +164,7 @@ impl Guarded {
         ahead: bytes::Bytes,
         http1: bool,
         requests: Requests,
-        patience: Patience,
+        patience: ConnectionTimeouts,
     ) -> Self {
         Self {
             wire,

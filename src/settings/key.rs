@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 /// All keys of one file, in the order in which they are told of.
 #[derive(Debug)]
-pub(crate) struct Keys {
-    pub(crate) all: &'static [Key],
+pub(crate) struct KeyTable {
+    pub(crate) all: &'static [KeySpec],
     /// The meaning of each section, in a sentence or two.
     pub(crate) sections: &'static [(&'static str, &'static str)],
     /// Sections that a later version will know, and what is said of them meanwhile.
@@ -14,10 +14,10 @@ pub(crate) struct Keys {
 
 /// One key.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Key {
+pub(crate) struct KeySpec {
     /// Its dotted path; `[]` stands after an array of tables.
     pub(crate) path: &'static str,
-    pub(crate) kind: Kind,
+    pub(crate) kind: ValueKind,
     /// Its meaning, in sentences of Markdown.
     pub(crate) about: &'static str,
     /// The default, as TOML; `None` where nothing can be guessed.
@@ -35,7 +35,7 @@ pub(crate) struct Key {
 
 /// The kind of a key's values.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Kind {
+pub(crate) enum ValueKind {
     /// A text that is not empty.
     Text,
     /// A text that fits a regular expression (ECMA-262, as far as others know it).
@@ -58,8 +58,8 @@ pub(crate) enum Kind {
     Tables,
 }
 
-impl Key {
-    pub(crate) const fn new(path: &'static str, kind: Kind, about: &'static str) -> Self {
+impl KeySpec {
+    pub(crate) const fn new(path: &'static str, kind: ValueKind, about: &'static str) -> Self {
         Self {
             path,
             kind,
@@ -93,9 +93,9 @@ impl Key {
     }
 }
 
-impl Keys {
+impl KeyTable {
     /// The key at a path.
-    pub(crate) fn named(&self, path: &str) -> Option<&'static Key> {
+    pub(crate) fn named(&self, path: &str) -> Option<&'static KeySpec> {
         self.all.iter().find(|key| key.path == path)
     }
 

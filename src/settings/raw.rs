@@ -9,7 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::complaint::{Complaints, Location};
-use super::key::Keys;
+use super::key::KeyTable;
 
 /// The beginning of the names of variables.
 const PREFIX: &str = "CHANGEGATE_";
@@ -43,7 +43,7 @@ pub(crate) enum Value {
 /// Everything that was typed for known keys.
 #[derive(Debug)]
 pub(crate) struct Typed {
-    pub(super) keys: &'static Keys,
+    pub(super) keys: &'static KeyTable,
     values: HashMap<&'static str, Node>,
     sections: HashMap<String, Location>,
 }
@@ -52,7 +52,7 @@ impl Typed {
     /// Reads the file's text and lays the environment over it. Where the text is not TOML, that
     /// alone is complained of: what follows from a broken line is noise.
     pub(crate) fn read(
-        keys: &'static Keys,
+        keys: &'static KeyTable,
         text: &str,
         environment: &[(String, String)],
         complaints: &mut Complaints,

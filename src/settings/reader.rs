@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::complaint::{Complaints, Location};
-use super::key::{Key, Kind};
+use super::key::{KeySpec, ValueKind};
 use super::raw::{Node, Typed, Value};
 use super::value::{Meant, count, size, text};
 use crate::file;
@@ -33,13 +33,13 @@ impl Reader<'_> {
         self.meant(path, &node, meaning)
     }
 
-    fn key(&self, path: &str) -> Option<&'static Key> {
+    fn key(&self, path: &str) -> Option<&'static KeySpec> {
         self.typed.keys.named(path)
     }
 
     /// A whole number, within the bounds of its key.
     pub(crate) fn count<T: TryFrom<u32> + Default>(&mut self, path: &str) -> T {
-        let Some(Kind::Count(least, most)) = self.key(path).map(|key| key.kind) else {
+        let Some(ValueKind::Count(least, most)) = self.key(path).map(|key| key.kind) else {
             debug_assert!(false, "{path} is no count");
             return T::default();
         };
@@ -48,7 +48,7 @@ impl Reader<'_> {
 
     /// A number of bytes, within the bounds of its key.
     pub(crate) fn size(&mut self, path: &str) -> Option<Placed<usize>> {
-        let Some(Kind::Size(least, most)) = self.key(path).map(|key| key.kind) else {
+        let Some(ValueKind::Size(least, most)) = self.key(path).map(|key| key.kind) else {
             debug_assert!(false, "{path} is no size");
             return None;
         };
@@ -96,7 +96,7 @@ impl Reader<'_> {
             self.complain(path, &node, &fix);
             return Vec::new();
         };
-        if let Some(Kind::Texts(most)) = self.key(path).map(|key| key.kind)
+        if let Some(ValueKind::Texts(most)) = self.key(path).map(|key| key.kind)
             && items.len() > most
         {
             let fix = format!("it has more than {most} entries: merge some");

@@ -2,14 +2,14 @@
 
 use serde_json::{Map, Value, json};
 
-use super::key::{Key, Keys, Kind};
+use super::key::{KeySpec, KeyTable, ValueKind};
 
 /// A text without control characters that is not all white space.
 const NAME: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*\
     [^\\s\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*$";
 
 /// The schema of a file whose keys these are.
-pub(crate) fn schema(keys: &Keys, title: &str, about: &str) -> Value {
+pub(crate) fn schema(keys: &KeyTable, title: &str, about: &str) -> Value {
     let mut file = object();
     for key in keys.all {
         add(&mut file, key.path, key);
@@ -56,7 +56,7 @@ fn object() -> Value {
 }
 
 /// Adds a key at a path below `table`. A section in which a key must be typed must be there too.
-fn add(table: &mut Value, path: &str, key: &Key) {
+fn add(table: &mut Value, path: &str, key: &KeySpec) {
     let (name, rest) = path.split_once('.').map_or((path, None), |(n, r)| (n, Some(r)));
     let (name, is_item) = name.strip_suffix("[]").map_or((name, false), |name| (name, true));
     // What a table of an array must hold, the file need not.
@@ -88,7 +88,7 @@ fn require(table: &mut Value, name: &str) {
 }
 
 /// A key's own schema.
-fn described(key: &Key) -> Value {
+fn described(key: &KeySpec) -> Value {
     let mut schema = of_kind(key.kind);
     if let Some(schema) = schema.as_object_mut() {
         let restart = if key.restart == "yes" { " A change needs a restart." } else { "" };
@@ -103,31 +103,31 @@ fn described(key: &Key) -> Value {
     schema
 }
 
-fn of_kind(kind: Kind) -> Value {
+fn of_kind(kind: ValueKind) -> Value {
     match kind {
-        Kind::Text => json!({"type": "string", "pattern": "\\S"}),
-        Kind::Pattern(pattern) => json!({"type": "string", "pattern": pattern}),
-        Kind::Name(most) => json!({
+        ValueKind::Text => json!({"type": "string", "pattern": "\\S"}),
+        ValueKind::Pattern(pattern) => json!({"type": "string", "pattern": pattern}),
+        ValueKind::Name(most) => json!({
             "type": "string", "minLength": 1, "maxLength": most,
             "pattern": NAME,
         }),
-        Kind::Choice(words) => json!({"type": "string", "enum": words}),
-        Kind::Flag => json!({"type": "boolean"}),
-        Kind::Count(least, most) => {
+        ValueKind::Choice(words) => json!({"type": "string", "enum": words}),
+        ValueKind::Flag => json!({"type": "boolean"}),
+        ValueKind::Count(least, most) => {
             json!({"type": "integer", "minimum": least, "maximum": most})
         }
-        Kind::Size(least, most) => json!({"anyOf": [
+        ValueKind::Size(least, most) => json!({"anyOf": [
             {"type": "integer", "minimum": least, "maximum": most},
             {"type": "string", "pattern": "^\\s*[0-9]+\\s*([kKMG]B|[KMG]iB|B)?\\s*$"},
         ]}),
-        Kind::Duration => json!({"anyOf": [
+        ValueKind::Duration => json!({"anyOf": [
             {"type": "number", "minimum": 0.001, "maximum": 86_400},
             {"type": "string", "pattern": "^\\s*([0-9]+\\.?[0-9]*|\\.[0-9]+)\\s*(ms|s|m|h)?\\s*$"},
         ]}),
-        Kind::Texts(most) => {
+        ValueKind::Texts(most) => {
             json!({"type": "array", "maxItems": most, "items": {"type": "string"}})
         }
-        Kind::Tables => json!({"type": "array", "items": object()}),
+        ValueKind::Tables => json!({"type": "array", "items": object()}),
     }
 }
 

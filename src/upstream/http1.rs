@@ -35,7 +35,7 @@ const BUFFER_BYTES_MAX: usize = 64 * 1024;
 
 /// How long an answer's head is waited for.
 #[derive(Clone, Debug)]
-pub(crate) struct Patience {
+pub(crate) struct ResponseDeadline {
     due: Instant,
     period: Duration,
     /// The request's body on its way: the time runs from its last progress.
@@ -63,7 +63,7 @@ pub(crate) struct Http1Connection {
     pub(crate) kept_at_sweep: u64,
 }
 
-impl Patience {
+impl ResponseDeadline {
     pub(crate) fn new(period: Duration, upload: Option<Arc<Progress>>) -> Self {
         Self { due: Instant::now() + period, period, upload }
     }
@@ -181,7 +181,7 @@ impl Http1Connection {
     pub(crate) async fn hear(
         &mut self,
         mut answer: Pin<&mut impl Future<Output = Heard>>,
-        patience: &mut Patience,
+        patience: &mut ResponseDeadline,
     ) -> Result<Heard, ResponseTimeout> {
         let mut sent = false;
         poll_fn(|cx| {

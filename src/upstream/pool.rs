@@ -16,7 +16,7 @@ use tokio::time::{timeout, timeout_at};
 
 use super::connect::Dialed;
 use super::endpoint::{DialError, Dialer};
-use super::http1::{Http1Connection, Patience, ResponseTimeout};
+use super::http1::{Http1Connection, ResponseDeadline, ResponseTimeout};
 use super::http2::{Shared, StreamSlot};
 use super::idle::Idle;
 pub(crate) use super::idle::SWEEP_EVERY;
@@ -39,7 +39,7 @@ enum Lease {
 }
 
 /// Upstream's answer, its body to come.
-pub(crate) type Answered = Response<AnswerBody>;
+pub(crate) type UpstreamResponse = Response<AnswerBody>;
 
 /// Why an attempt brought no answer.
 enum Failed {
@@ -112,12 +112,12 @@ impl Pool {
         request: &mut Request<RequestBody>,
         progress: Option<Arc<Progress>>,
         response_timeout: Duration,
-    ) -> Result<Answered, SendError> {
+    ) -> Result<UpstreamResponse, SendError> {
         let mut tries = 0;
         loop {
             tries += 1;
             let last = tries > TRIES_MAX;
-            let patience = Patience::new(response_timeout, progress.clone());
+            let patience = ResponseDeadline::new(response_timeout, progress.clone());
             let kept = if last { None } else { self.idle.pop(dialer).await };
             let sent = match kept {
                 Some(line) => self.send_alone(line, request, patience).await,
@@ -144,8 +144,8 @@ impl Pool {
         self: &Arc<Self>,
         mut line: Box<Http1Connection>,
         request: &mut Request<RequestBody>,
-        mut patience: Patience,
-    ) -> Result<Answered, Failed> {
+        mut patience: ResponseDeadline,
+    ) -> Result<UpstreamResponse, Failed> {
         let answer = pin!(line.ask(request));
         let heard = line.hear(answer, &mut patience).await;
         // A client that holds up its own request says nothing of upstream.
@@ -171,9 +171,9 @@ impl Pool {
         self: &Arc<Self>,
         dialer: &Arc<Dialer>,
         request: &mut Request<RequestBody>,
-        mut patience: Patience,
+        mut patience: ResponseDeadline,
         last: bool,
-    ) -> Result<Answered, Failed> {
+    ) -> Result<UpstreamResponse, Failed> {
         let lease = if last { self.own(dialer).await } else { self.connect(dialer).await };
         // Connecting has a time of its own.
         patience.begin();
@@ -236,8 +236,8 @@ async fn send_shared(
     dialer: &Dialer,
     mut place: StreamSlot,
     request: &mut Request<RequestBody>,
-    mut patience: Patience,
-) -> Result<Answered, Failed> {
+    mut patience: ResponseDeadline,
+) -> Result<UpstreamResponse, Failed> {
     *request.version_mut() = Version::HTTP_2;
     request.headers_mut().remove(header::HOST);
     absolute(request, dialer);

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 pub(super) use self::beginning::may_hold_one;
-use super::name::{Named, Names};
+use super::name::{NameMeaning, SecretNames};
 use super::text::{Ahead, Text};
 use crate::key::CONCEALED;
 
@@ -26,7 +26,7 @@ const CONCEALED_BYTES: usize = CONCEALED.len() + 32;
 /// that goes on behind it.
 pub(super) struct Credentials<'t> {
     text: Text<'t>,
-    names: &'t Names,
+    names: &'t SecretNames,
     /// The place that is looked at next.
     next: usize,
     found: usize,
@@ -45,7 +45,7 @@ pub(super) struct Credentials<'t> {
 
 impl<'t> Credentials<'t> {
     /// The credentials in `text`, in which pairs are secret by `names`.
-    pub(super) fn of(text: &'t [u8], names: &'t Names) -> Self {
+    pub(super) fn of(text: &'t [u8], names: &'t SecretNames) -> Self {
         Self {
             text: Text(text),
             names,
@@ -117,11 +117,11 @@ impl Iterator for Credentials<'_> {
 }
 
 /// Whether a name in a text says that its value is secret.
-fn is_secret(named: Named, value: &[u8]) -> bool {
+fn is_secret(named: NameMeaning, value: &[u8]) -> bool {
     let is_amount = || value.iter().all(|byte| byte.is_ascii_digit() || b",.%".contains(byte));
     match named {
-        Named::Secret => true,
-        Named::Counted => !is_amount(),
-        Named::Plain | Named::Variables | Named::Environment => false,
+        NameMeaning::Secret => true,
+        NameMeaning::Counted => !is_amount(),
+        NameMeaning::Plain | NameMeaning::Variables | NameMeaning::Environment => false,
     }
 }

@@ -20,7 +20,7 @@ const QUERY_KEYS: [&str; 2] = ["sig", "signature"];
 
 /// The meaning of a member's name for its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Named {
+pub(super) enum NameMeaning {
     /// Says nothing.
     Plain,
     /// The value is secret.
@@ -35,7 +35,7 @@ pub(super) enum Named {
 
 /// The ends of the names of secrets, folded: without case, `_` and `-`.
 #[derive(Clone, Debug)]
-pub(super) struct Names {
+pub(super) struct SecretNames {
     ends: Vec<Vec<u8>>,
     /// The last two letters of every end: most names have others.
     last_two: Pairs,
@@ -45,7 +45,7 @@ pub(super) struct Names {
 #[derive(Clone, Copy, Debug, Default)]
 struct Pairs([u32; 26]);
 
-impl Names {
+impl SecretNames {
     pub(super) fn new(ends: &[&str]) -> Self {
         let ends: Vec<Vec<u8>> = ends.iter().map(|end| letters(end.as_bytes()).collect()).collect();
         let own = ENVIRONMENTS.iter().chain([&VARIABLES]).chain(&QUERY_KEYS);
@@ -58,23 +58,23 @@ impl Names {
     }
 
     /// The meaning of a member's name. A number behind it and a plural do not change it.
-    pub(super) fn of(&self, name: &str) -> Named {
+    pub(super) fn of(&self, name: &str) -> NameMeaning {
         self.of_bytes(name.as_bytes())
     }
 
     /// The same of a name in a text, as a key of a query where it is one.
-    pub(super) fn of_text(&self, name: &[u8], in_query: bool) -> Named {
+    pub(super) fn of_text(&self, name: &[u8], in_query: bool) -> NameMeaning {
         match self.of_bytes(name) {
-            Named::Plain if in_query && QUERY_KEYS.iter().any(|key| ends_in(name, key)) => {
-                Named::Secret
+            NameMeaning::Plain if in_query && QUERY_KEYS.iter().any(|key| ends_in(name, key)) => {
+                NameMeaning::Secret
             }
             named => named,
         }
     }
 
-    fn of_bytes(&self, name: &[u8]) -> Named {
+    fn of_bytes(&self, name: &[u8]) -> NameMeaning {
         if !self.may_end(name) {
-            return Named::Plain;
+            return NameMeaning::Plain;
         }
         let mut last = [0; LETTERS_MAX];
         let count = last.iter_mut().zip(letters(name)).map(|(to, letter)| *to = letter).count();
@@ -82,15 +82,15 @@ impl Names {
         let singular = whole.strip_prefix(b"s").unwrap_or(whole);
         let ends_in = |end: &str| begins(whole.iter().copied(), end.bytes().rev());
         if ENVIRONMENTS.iter().any(|known| known.len() == count && ends_in(known)) {
-            Named::Environment
+            NameMeaning::Environment
         } else if ends_in(VARIABLES) {
-            Named::Variables
+            NameMeaning::Variables
         } else if !self.ends.iter().any(|end| is_end(whole, end) || is_end(singular, end)) {
-            Named::Plain
+            NameMeaning::Plain
         } else if ends_in(COUNTED) {
-            Named::Counted
+            NameMeaning::Counted
         } else {
-            Named::Secret
+            NameMeaning::Secret
         }
     }
 

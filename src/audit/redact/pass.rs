@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::listed::{At, Redacted};
-use super::name::Named;
+use super::name::NameMeaning;
 use super::variables::is_list;
 use super::{Beside, Redactor, fits, stands, text_of};
 use crate::deployment::Object;
@@ -80,9 +80,9 @@ impl Pass<'_> {
             }
             match self.redactor.meaning(name, value) {
                 _ if is_paired => self.whole(value, here),
-                Named::Variables | Named::Environment => self.variables(value, here),
-                Named::Secret | Named::Counted => self.whole(value, here),
-                Named::Plain => self.value(value, &narrowed(below, name), former, here),
+                NameMeaning::Variables | NameMeaning::Environment => self.variables(value, here),
+                NameMeaning::Secret | NameMeaning::Counted => self.whole(value, here),
+                NameMeaning::Plain => self.value(value, &narrowed(below, name), former, here),
             }
         }
     }
@@ -163,10 +163,10 @@ impl Pass<'_> {
 
 impl Redactor {
     /// The meaning of a member's name for the value that it has.
-    pub(super) fn meaning(&self, name: &str, value: &Value) -> Named {
+    pub(super) fn meaning(&self, name: &str, value: &Value) -> NameMeaning {
         match self.rules.names.of(name) {
-            Named::Counted if is_amount(value) => Named::Plain,
-            Named::Environment if !holds_variables(value) => Named::Plain,
+            NameMeaning::Counted if is_amount(value) => NameMeaning::Plain,
+            NameMeaning::Environment if !holds_variables(value) => NameMeaning::Plain,
             named => named,
         }
     }
@@ -178,9 +178,9 @@ impl Redactor {
             let _value = members.get(*value)?;
             let mut named = names.iter().filter_map(|name| members.get(*name)?.as_str());
             named.find_map(|name| match self.rules.names.of(name) {
-                Named::Secret | Named::Variables => Some((*value, false)),
-                Named::Counted => Some((*value, true)),
-                Named::Plain | Named::Environment => None,
+                NameMeaning::Secret | NameMeaning::Variables => Some((*value, false)),
+                NameMeaning::Counted => Some((*value, true)),
+                NameMeaning::Plain | NameMeaning::Environment => None,
             })
         })
     }

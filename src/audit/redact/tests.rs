@@ -8,8 +8,8 @@ use crate::deployment::Object;
 use crate::key::CONCEALED;
 use crate::policy::{Enforcement, Violation};
 
-fn scope() -> Scope {
-    Scope::Deployment("dep_1".into())
+fn scope() -> DigestScope {
+    DigestScope::Deployment("dep_1".into())
 }
 
 fn redactor(pointers: &[&str]) -> Redactor {
@@ -146,7 +146,7 @@ fn unmarked(text: &str) -> String {
 
 #[test]
 fn a_name_is_secret_as_its_file_says() {
-    let names = Names::new(Provider::named("qoder-cn").unwrap().secret_members);
+    let names = SecretNames::new(Provider::named("qoder-cn").unwrap().secret_members);
     let mut seen = 0;
     for case in cases_of("names") {
         let [list, expected] = case.parts.as_slice() else { panic!("{}", case.title) };

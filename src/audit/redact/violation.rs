@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::listed::{At, Redacted};
-use super::name::Named;
+use super::name::NameMeaning;
 use super::pass::{Pass, narrowed};
 use super::scrub::{CUT, cut_off};
 use super::{Redactor, fits, text_of};
@@ -71,7 +71,7 @@ impl Redactor {
     /// Whether `path`, where `value` stands, lies at or below something secret.
     fn is_secret_at(&self, path: &str, value: &Value) -> bool {
         let path: Vec<Cow<'_, str>> = keys(path).collect();
-        path.iter().any(|name| self.meaning(name, value) != Named::Plain)
+        path.iter().any(|name| self.meaning(name, value) != NameMeaning::Plain)
             || self.rules.pointers.iter().any(|pointer| {
                 pointer.len() <= path.len()
                     && pointer.iter().zip(&path).all(|(wanted, name)| fits(wanted, name))

@@ -23,7 +23,7 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _, SqliteConnection};
 
-use self::batch::{Batch, Names};
+use self::batch::{Batch, KnownNumbers};
 pub(super) use self::documents::Documents;
 use self::error::{
     ambiguous, damaged, may_pass, moved, of_statement, spares_connection, touches_file, unavailable,
@@ -52,7 +52,7 @@ pub(in crate::audit) struct Writes {
     suspect: bool,
     /// Where the next snapshot goes.
     next: i64,
-    names: Names,
+    names: KnownNumbers,
     /// The work that is still to be done before anything is written.
     preparation: Option<Preparation>,
     /// How many changes a crash had left open.
@@ -79,7 +79,7 @@ impl Writes {
             lock,
             suspect: false,
             next: 1,
-            names: Names::default(),
+            names: KnownNumbers::default(),
             preparation: Some(preparation),
             swept: 0,
             trimmed_at: 0,
@@ -169,7 +169,7 @@ impl Writes {
         entries: &[&Entry],
     ) -> Result<Answers, StoreError> {
         let mut transaction = begin(connection).await?;
-        let (mut next, nothing) = (self.next, Names::default());
+        let (mut next, nothing) = (self.next, KnownNumbers::default());
         let mut answers = Vec::with_capacity(entries.len());
         for entry in entries {
             let mut batch = Batch::default();
@@ -232,7 +232,7 @@ impl Writes {
         // Never back: what was deleted meanwhile may still be remembered by its number.
         let next = next_snapshot(&mut connection).await.map_err(unavailable)?;
         self.next = self.next.max(next);
-        self.names = Names::default();
+        self.names = KnownNumbers::default();
         Ok(connection)
     }
 

@@ -3,7 +3,7 @@ use crate::audit::redact::{Redacted, Redaction};
 use crate::deployment::Object;
 use crate::fuzzing::seeded;
 use crate::fuzzing::source::Source;
-use crate::key::{Scope, Token};
+use crate::key::{DigestScope, Token};
 use crate::policy::{Enforcement, Violation};
 
 /// The mark that every planted secret holds, and nothing else.
@@ -157,7 +157,7 @@ fn a_secret_planted_anywhere_survives_in_no_document() {
         let own = any_token(source);
         let document = any_document(source, &own);
         let mut redacted = Redacted::default();
-        let redactor = redaction.within(Scope::Gateway).knowing(&own);
+        let redactor = redaction.within(DigestScope::Gateway).knowing(&own);
         let former = any_document(source, &own);
         let former = redactor.concealed(former.into(), None, "/before", &mut Redacted::default());
         let former = source.below(2).eq(&1).then_some(&*former);

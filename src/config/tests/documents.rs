@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::policy::keys::KEYS as POLICY;
-use crate::settings::key::{Key, Kind};
+use crate::settings::key::{KeySpec, ValueKind};
 use crate::settings::schema::schema;
 
 /// The beginning of the reference file.
@@ -30,7 +30,7 @@ fn reference() -> String {
     let mut open = String::new();
     for key in KEYS.all {
         let (section, name) = key.path.rsplit_once('.').unwrap_or(("", key.path));
-        if let Kind::Tables = key.kind {
+        if let ValueKind::Tables = key.kind {
             write!(text, "\n{}#[[{}]]\n", comment(key.about), key.path).unwrap();
             open = format!("{}[]", key.path);
             continue;
@@ -73,7 +73,7 @@ fn comment(text: &str) -> String {
 }
 
 /// A key's row in the guide.
-fn row(key: &Key) -> String {
+fn row(key: &KeySpec) -> String {
     let default = match (key.default, key.is_required) {
         (Some(default), _) => format!("`{}`", default.replace('\'', "\"")),
         (None, true) => "required".to_owned(),
@@ -120,7 +120,8 @@ fn the_guide_has_a_row_for_every_key() {
     let guide = fs::read_to_string(format!("{ROOT}/docs/guide/configuration.md")).unwrap();
     let mut told = String::new();
     for line in guide.lines() {
-        let named = |key: &&Key| line.starts_with(&format!("| `{}` |", key.path.replace("[]", "")));
+        let named =
+            |key: &&KeySpec| line.starts_with(&format!("| `{}` |", key.path.replace("[]", "")));
         told += &KEYS.all.iter().find(named).map_or_else(|| line.to_owned(), row);
         told.push('\n');
     }
@@ -211,7 +212,7 @@ fn values() -> Vec<Value> {
 }
 
 /// A file that says this of a key, and no more than must be said.
-fn saying(key: &Key, value: &Value) -> String {
+fn saying(key: &KeySpec, value: &Value) -> String {
     let others = KEYS
         .all
         .iter()
@@ -232,7 +233,7 @@ fn saying(key: &Key, value: &Value) -> String {
 fn the_schema_refuses_no_value_that_is_taken_and_little_that_is_not() {
     let folder = folder();
     let whole = schema(&KEYS, "", "");
-    for key in KEYS.all.iter().filter(|key| !matches!(key.kind, Kind::Tables)) {
+    for key in KEYS.all.iter().filter(|key| !matches!(key.kind, ValueKind::Tables)) {
         for value in values() {
             let text = saying(key, &value);
             let checked = check_text(folder.path(), &text, &[]);
@@ -252,8 +253,8 @@ fn the_schema_refuses_no_value_that_is_taken_and_little_that_is_not() {
             assert!(fits || !is_taken, "{name} = {value} is taken, and does not fit");
             // Whether a text names what is there, a schema can't tell; nor the size in a text.
             let is_untold = match key.kind {
-                Kind::Text | Kind::Texts(_) => true,
-                Kind::Size(..) => value.is_string(),
+                ValueKind::Text | ValueKind::Texts(_) => true,
+                ValueKind::Size(..) => value.is_string(),
                 _ => false,
             };
             assert!(!fits || is_taken || is_untold, "{name} = {value} fits: {complaints}");

@@ -23,7 +23,7 @@ pub(super) struct Bounds {
 
 /// A place that differs.
 #[derive(Debug)]
-pub(super) struct Found<'v> {
+pub(super) struct Occurrence<'v> {
     pub(super) pointer: String,
     pub(super) from: Option<&'v Value>,
     pub(super) to: Option<&'v Value>,
@@ -47,7 +47,7 @@ pub(super) struct Pair<'v, 'm> {
 pub(super) fn places<'v, const LEAVES: bool>(
     pair: &Pair<'v, '_>,
     bounds: Bounds,
-) -> Vec<Found<'v>> {
+) -> Vec<Occurrence<'v>> {
     let mut all = Collect::<LEAVES>::new(pair.patch, bounds, None);
     pair.visit(&mut all);
     if all.is_short {
@@ -94,7 +94,7 @@ struct Collect<'v, const LEAVES: bool> {
     members_left: Bounds,
     /// Whether something did not fit.
     is_short: bool,
-    found: Vec<Found<'v>>,
+    found: Vec<Occurrence<'v>>,
 }
 
 impl<'v, const LEAVES: bool> Collect<'v, LEAVES> {
@@ -123,7 +123,7 @@ impl<'v, const LEAVES: bool> Collect<'v, LEAVES> {
             left.bytes -= place.bytes;
         }
         let is_marked = is_own(place, self.patch, to);
-        self.found.push(Found { pointer: place.pointer(), from, to, is_marked, is_whole });
+        self.found.push(Occurrence { pointer: place.pointer(), from, to, is_marked, is_whole });
         false
     }
 }

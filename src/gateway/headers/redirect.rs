@@ -29,7 +29,7 @@ enum Named {
 
 /// Both ends of a call: where upstream is, and how the client called the gateway.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ends<'a> {
+pub(crate) struct ProxyEnds<'a> {
     pub(crate) upstream: &'a Origin,
     pub(crate) called: &'a Called,
 }
@@ -73,7 +73,7 @@ impl Called {
 }
 
 /// Rewrites what leads to upstream itself. What leads elsewhere stays: it is not upstream's.
-pub(super) fn lead_here(headers: &mut HeaderMap, ends: Ends<'_>) {
+pub(super) fn lead_here(headers: &mut HeaderMap, ends: ProxyEnds<'_>) {
     for name in LEADING {
         let values: Vec<HeaderValue> = headers.get_all(&name).iter().cloned().collect();
         let rewritten: Vec<Option<HeaderValue>> =
@@ -89,7 +89,7 @@ pub(super) fn lead_here(headers: &mut HeaderMap, ends: Ends<'_>) {
 }
 
 /// The value with every URL of upstream's rewritten; `None` where it holds none.
-fn rewritten(name: &HeaderName, value: &HeaderValue, ends: Ends<'_>) -> Option<HeaderValue> {
+fn rewritten(name: &HeaderName, value: &HeaderValue, ends: ProxyEnds<'_>) -> Option<HeaderValue> {
     let text = value.to_str().ok()?;
     let whole = *name == header::LOCATION || *name == header::CONTENT_LOCATION;
     let text = if whole { here(text, ends)? } else { within(text, ends)? };
@@ -98,7 +98,7 @@ fn rewritten(name: &HeaderName, value: &HeaderValue, ends: Ends<'_>) -> Option<H
 
 /// A URL on upstream's origin as one on the gateway's; `None` where it is on another one, or names
 /// none. The path, the query and the fragment stay.
-fn here(url: &str, ends: Ends<'_>) -> Option<String> {
+fn here(url: &str, ends: ProxyEnds<'_>) -> Option<String> {
     let url = url.trim();
     let (scheme, rest) = match url.split_once("//") {
         Some((scheme, rest)) => (scheme, rest),
@@ -138,7 +138,7 @@ fn is_upstreams(upstream: &Origin, tls: bool, authority: &str) -> bool {
 
 /// A text with every URL of upstream's rewritten that stands between `<` and `>`, or behind `url=`;
 /// `None` where it holds none.
-fn within(text: &str, ends: Ends<'_>) -> Option<String> {
+fn within(text: &str, ends: ProxyEnds<'_>) -> Option<String> {
     let mut found = None;
     let mut told = String::new();
     let mut rest = text;
@@ -180,7 +180,7 @@ mod tests {
         let called = Called { scheme: "http", host };
         let mut headers = HeaderMap::new();
         headers.insert(HeaderName::try_from(name).unwrap(), HeaderValue::try_from(value).unwrap());
-        lead_here(&mut headers, Ends { upstream: &upstream, called: &called });
+        lead_here(&mut headers, ProxyEnds { upstream: &upstream, called: &called });
         headers.values().next().unwrap().to_str().unwrap().to_owned()
     }
 

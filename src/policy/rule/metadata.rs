@@ -13,7 +13,7 @@ use serde_json::Value;
 
 pub use self::loose::Compare;
 pub use self::pattern::{KeyPattern, KeyShape, PatternError};
-pub(in crate::policy) use self::places::Keys;
+pub(in crate::policy) use self::places::FoldedKeys;
 use self::places::{Location, Walk};
 use super::{Context, Finding, RuleFindings};
 use crate::deployment::diff::same;
@@ -247,7 +247,7 @@ fn metadata_of<'m>(deployment: &'m Members<'_>) -> impl Iterator<Item = (String,
 fn member_written<'m>(
     deployment: &'m Members<'_>,
     pointer: &str,
-    keys: &Keys,
+    keys: &FoldedKeys,
 ) -> Option<Cow<'m, Value>> {
     let (name, below) = match pointer.get(1..)?.find('/') {
         Some(end) => pointer.split_at_checked(end + 1)?,

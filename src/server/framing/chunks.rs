@@ -1,6 +1,6 @@
 //! A body in chunks (RFC 9112, 7.1).
 
-use super::Fault;
+use super::FramingError;
 use super::head::{field, is_token};
 
 /// The most digits of a chunk's size.
@@ -17,11 +17,11 @@ const HEAD_ONLY: [&[u8]; 6] = [
 ];
 
 /// The size that a chunk's first line tells. Extensions mean nothing, but have to be well-formed.
-pub(super) fn size(line: &[u8]) -> Result<u64, Fault> {
+pub(super) fn size(line: &[u8]) -> Result<u64, FramingError> {
     let (digits, rest) = split(line, |byte: u8| byte.is_ascii_hexdigit());
     let digits = std::str::from_utf8(digits).unwrap_or_default();
     let size = u64::from_str_radix(digits, 16).ok();
-    size.filter(|_| are_extensions(rest) && digits.len() <= DIGITS_MAX).ok_or(Fault::Chunk)
+    size.filter(|_| are_extensions(rest) && digits.len() <= DIGITS_MAX).ok_or(FramingError::Chunk)
 }
 
 /// `;name`, `;name=token` or `;name="text"`, any number of them (RFC 9112, 7.1.1).
@@ -68,8 +68,8 @@ fn split(text: &[u8], is: impl Fn(u8) -> bool) -> (&[u8], &[u8]) {
 }
 
 /// A field line of the trailer section.
-pub(super) fn trailer(line: &[u8]) -> Result<(), Fault> {
+pub(super) fn trailer(line: &[u8]) -> Result<(), FramingError> {
     let (name, _value) = field(line)?;
     let late = HEAD_ONLY.iter().any(|field| name.eq_ignore_ascii_case(field));
-    if late { Err(Fault::Trailer) } else { Ok(()) }
+    if late { Err(FramingError::Trailer) } else { Ok(()) }
 }

@@ -2,7 +2,7 @@
 
 use memchr::{memchr, memrchr};
 
-use super::Fault;
+use super::FramingError;
 use crate::scan::any;
 
 /// The longest method, in bytes: no one that is known has a tenth of it.
@@ -26,41 +26,45 @@ pub(super) enum Length {
 
 impl Head {
     /// The head that begins with this request line (RFC 9112, 3).
-    pub(super) fn begin(line: &[u8]) -> Result<Self, Fault> {
+    pub(super) fn begin(line: &[u8]) -> Result<Self, FramingError> {
         let read = Self::of_request_line(line);
-        read.map_err(|fault| if line.contains(&b'\r') { Fault::LineEnd } else { fault })
+        read.map_err(|fault| if line.contains(&b'\r') { FramingError::LineEnd } else { fault })
     }
 
-    fn of_request_line(line: &[u8]) -> Result<Self, Fault> {
+    fn of_request_line(line: &[u8]) -> Result<Self, FramingError> {
         let (first, last) =
-            memchr(b' ', line).zip(memrchr(b' ', line)).ok_or(Fault::RequestLine)?;
+            memchr(b' ', line).zip(memrchr(b' ', line)).ok_or(FramingError::RequestLine)?;
         let method = line.get(..first).unwrap_or_default();
-        let target = line.get(first + 1..last).ok_or(Fault::RequestLine)?;
+        let target = line.get(first + 1..last).ok_or(FramingError::RequestLine)?;
         let is_http_10 = match line.get(last + 1..).unwrap_or_default() {
             b"HTTP/1.1" => false,
             b"HTTP/1.0" => true,
             [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
                 if major.is_ascii_digit() && minor.is_ascii_digit() =>
             {
-                return Err(Fault::Version);
+                return Err(FramingError::Version);
             }
             version @ [_, ..]
                 if !version.to_ascii_uppercase().starts_with(b"HTTP")
                     && !target.contains(&b' ') =>
             {
-                return Err(Fault::Foreign);
+                return Err(FramingError::Foreign);
             }
-            _ => return Err(Fault::RequestLine),
+            _ => return Err(FramingError::RequestLine),
         };
         let is_method = (1..=METHOD_BYTES_MAX).contains(&method.len());
         if !is_method || !method.iter().all(|byte| is_token(*byte)) || target.is_empty() {
-            return Err(Fault::RequestLine);
+            return Err(FramingError::RequestLine);
         }
         if any(target, |byte| !(b'!'..=b'~').contains(&byte)) {
-            return Err(if target.contains(&b' ') { Fault::RequestLine } else { Fault::Target });
+            return Err(if target.contains(&b' ') {
+                FramingError::RequestLine
+            } else {
+                FramingError::Target
+            });
         }
         if any(target, |byte| byte == b'#') {
-            return Err(Fault::Fragment);
+            return Err(FramingError::Fragment);
         }
         Ok(Self { is_http_10, length: None, is_chunked: false })
     }
@@ -71,17 +75,17 @@ impl Head {
     }
 
     /// A field line (RFC 9112, 5).
-    pub(super) fn field(&mut self, line: &[u8]) -> Result<(), Fault> {
+    pub(super) fn field(&mut self, line: &[u8]) -> Result<(), FramingError> {
         let (name, value) = field(line)?;
         match name.len() {
             14 if name.eq_ignore_ascii_case(b"content-length") => {
                 let length = decimal(value).filter(|_| self.length.is_none());
-                self.length = Some(length.ok_or(Fault::Length)?);
+                self.length = Some(length.ok_or(FramingError::Length)?);
             }
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
                 let only = value.eq_ignore_ascii_case(b"chunked");
                 if self.is_chunked || self.is_http_10 || !only {
-                    return Err(Fault::Coding);
+                    return Err(FramingError::Coding);
                 }
                 self.is_chunked = true;
             }
@@ -91,9 +95,9 @@ impl Head {
     }
 
     /// How long the body is, now that the head is whole (RFC 9112, 6.3).
-    pub(super) const fn length(&self) -> Result<Length, Fault> {
+    pub(super) const fn length(&self) -> Result<Length, FramingError> {
         match (self.is_chunked, self.length) {
-            (true, Some(_)) => Err(Fault::LengthAndCoding),
+            (true, Some(_)) => Err(FramingError::LengthAndCoding),
             (true, None) => Ok(Length::Chunked),
             (false, Some(bytes)) => Ok(Length::Bytes(bytes)),
             (false, None) => Ok(Length::None),
@@ -102,15 +106,19 @@ impl Head {
 }
 
 /// A field's name, and its value without white space around it.
-pub(super) fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
+pub(super) fn field(line: &[u8]) -> Result<(&[u8], &[u8]), FramingError> {
     if let [b' ' | b'\t', ..] = line {
-        return Err(Fault::Folded);
+        return Err(FramingError::Folded);
     }
     let end = line.iter().position(|byte| !is_token(*byte)).unwrap_or(line.len());
     let (name, rest) = line.split_at(end);
-    let ([_, ..], [b':', value @ ..]) = (name, rest) else { return Err(Fault::FieldName) };
+    let ([_, ..], [b':', value @ ..]) = (name, rest) else { return Err(FramingError::FieldName) };
     if any(value, |byte| byte != b'\t' && (byte < b' ' || byte == 0x7f)) {
-        return Err(if value.contains(&b'\r') { Fault::LineEnd } else { Fault::FieldValue });
+        return Err(if value.contains(&b'\r') {
+            FramingError::LineEnd
+        } else {
+            FramingError::FieldValue
+        });
     }
     Ok((name, value.trim_ascii()))
 }

@@ -45,7 +45,7 @@ pub(super) struct End<'e> {
 
 /// Names that are surely in their tables.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(super) struct KnownNumbers {
     /// Ids, by their upstreams.
     deployments: HashMap<String, HashSet<String>>,
     upstreams: HashSet<(String, &'static str)>,
@@ -58,7 +58,12 @@ pub(super) struct Names {
 
 impl<'e> Batch<'e> {
     /// Adds an entry's rows, and tells where its documents will lie: new ones from `next` on.
-    pub(super) fn add(&mut self, entry: &'e Entry, next: &mut i64, names: &Names) -> Written {
+    pub(super) fn add(
+        &mut self,
+        entry: &'e Entry,
+        next: &mut i64,
+        names: &KnownNumbers,
+    ) -> Written {
         let mut written = Written::default();
         match entry {
             Entry::Intent(opening) => {
@@ -87,7 +92,7 @@ impl<'e> Batch<'e> {
         opening: &'e IntentRow,
         made: Option<&'e str>,
         next: &mut i64,
-        names: &Names,
+        names: &KnownNumbers,
     ) -> Option<Stored> {
         let before = opening.before.as_ref().map(|filed| self.place(filed, next));
         let deployment_id = opening.intent.deployment_id.as_deref().or(made);
@@ -112,7 +117,12 @@ impl<'e> Batch<'e> {
         before
     }
 
-    fn end(&mut self, ending: &'e CompletionRow, next: &mut i64, names: &Names) -> Option<Stored> {
+    fn end(
+        &mut self,
+        ending: &'e CompletionRow,
+        next: &mut i64,
+        names: &KnownNumbers,
+    ) -> Option<Stored> {
         let after = ending.after.as_ref().map(|filed| self.place(filed, next));
         let paths = ending.touched.iter().map(|touched| touched.path.as_str());
         for path in paths.filter(|path| !names.places.contains(*path)) {
@@ -135,14 +145,14 @@ impl<'e> Batch<'e> {
         stored
     }
 
-    fn name(&mut self, upstream: &'e str, id: &'e str, names: &Names) {
+    fn name(&mut self, upstream: &'e str, id: &'e str, names: &KnownNumbers) {
         if !names.has_deployment(upstream, id) {
             self.deployments.push((upstream, id));
         }
     }
 }
 
-impl Names {
+impl KnownNumbers {
     /// Remembers what a batch named, now that it is committed.
     pub(super) fn learn(&mut self, batch: &Batch<'_>) {
         let known: usize = self.deployments.values().map(HashSet::len).sum();

@@ -8,7 +8,7 @@ use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
 use super::error::primary_code;
 use super::{BUSY_TIMEOUT, keys};
-use crate::audit::store::{Beside, FindError, Found};
+use crate::audit::store::{Beside, FindError, LogFacts};
 
 /// Marks a database as a log (the first migration): "CGAT".
 const APPLICATION_ID: i64 = 0x4347_4154;
@@ -23,9 +23,9 @@ const NOT_A_DATABASE: u32 = 26;
 pub(in crate::audit::store) async fn find(
     database: &Path,
     beside: Beside,
-) -> Result<Found, FindError> {
+) -> Result<LogFacts, FindError> {
     match std::fs::metadata(database) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::default()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(LogFacts::default()),
         _there => {}
     }
     let options = SqliteConnectOptions::new()
@@ -44,7 +44,7 @@ pub(in crate::audit::store) async fn find(
     }
 }
 
-async fn look(options: &SqliteConnectOptions) -> Result<Found, FindError> {
+async fn look(options: &SqliteConnectOptions) -> Result<LogFacts, FindError> {
     let looked = async {
         let mut connection = options.connect().await?;
         let found = read(&mut connection).await?;
@@ -59,11 +59,11 @@ async fn look(options: &SqliteConnectOptions) -> Result<Found, FindError> {
 }
 
 /// The facts found; `None` where it is the database of another program.
-async fn read(connection: &mut SqliteConnection) -> Result<Option<Found>, sqlx::Error> {
+async fn read(connection: &mut SqliteConnection) -> Result<Option<LogFacts>, sqlx::Error> {
     if !is_ours(connection).await? {
         return Ok(None);
     }
-    let mut found = Found::default();
+    let mut found = LogFacts::default();
     for (table, row) in [
         ("changes", "SELECT EXISTS (SELECT 1 FROM changes)"),
         ("events", "SELECT EXISTS (SELECT 1 FROM events)"),

@@ -8,7 +8,7 @@ use super::asking::Asking;
 use super::documents::Documents;
 use super::filter::{Sought, push_filter};
 use super::rows;
-use super::searched::{Named, bottom};
+use super::searched::{IndexedChanges, bottom};
 use super::select::{CHANGE, Reads, with_bodies};
 use crate::audit::question::{Filter, FoundChanges};
 use crate::audit::record::Change;
@@ -46,7 +46,7 @@ impl Reads {
         let sought = Sought::by(&mut asking, filter).await?;
         let mut page =
             PageBuilder { limit: limit.into(), changes: Vec::new(), list_bytes: 0, next: None };
-        if let Some(mut named) = Named::by(filter, before, limit) {
+        if let Some(mut named) = IndexedChanges::by(filter, before, limit) {
             loop {
                 let places = named.next(&mut asking).await?;
                 let mut query = QueryBuilder::new(CHANGE);

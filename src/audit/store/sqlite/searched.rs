@@ -31,7 +31,7 @@ pub(super) async fn bottom(
 }
 
 /// The changes that the indexes of paths and rules name, part by part, the newest first.
-pub(super) struct Named<'f> {
+pub(super) struct IndexedChanges<'f> {
     filter: &'f Filter,
     /// Everything from here on was named.
     before: i64,
@@ -41,7 +41,7 @@ pub(super) struct Named<'f> {
     count: i64,
 }
 
-impl<'f> Named<'f> {
+impl<'f> IndexedChanges<'f> {
     /// `None` where neither a path nor a rule is asked for.
     pub(super) fn by(filter: &'f Filter, before: i64, limit: u16) -> Option<Self> {
         let is_asked = filter.path.is_some() || filter.rule.is_some();

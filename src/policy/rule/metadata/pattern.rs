@@ -7,7 +7,7 @@ use regex_lite::Regex;
 use super::letters::{Chars, Item, Star, Ways};
 use super::lookalike::Forms;
 use super::loose::{self, Compare};
-use super::places::Key;
+use super::places::MetadataKey;
 use crate::work;
 
 /// The longest pattern, in characters.
@@ -96,7 +96,7 @@ impl KeyPattern {
 
     /// Whether the keys that lead to a place are what it names. A key that holds dots counts both
     /// as one key and as the path that it spells.
-    pub(super) fn matches(&self, keys: &[Key<'_>], compare: Compare) -> bool {
+    pub(super) fn matches(&self, keys: &[MetadataKey<'_>], compare: Compare) -> bool {
         work::count(1);
         let chars = keys.iter().fold(Chars::default(), |all, key| all.unite(key.folded.chars));
         if !chars.may_hold(self.needs) {
@@ -119,12 +119,12 @@ impl KeyPattern {
     }
 
     /// Whether it names a place below the one that the keys lead to.
-    pub(super) fn reaches_below(&self, keys: &[Key<'_>], compare: Compare) -> bool {
+    pub(super) fn reaches_below(&self, keys: &[MetadataKey<'_>], compare: Compare) -> bool {
         self.around.iter().any(|around| around.matches(keys, compare))
     }
 
     /// As above, without regard to accents and separators of words.
-    fn matches_loosely(&self, keys: &[Key<'_>]) -> bool {
+    fn matches_loosely(&self, keys: &[MetadataKey<'_>]) -> bool {
         let one_by_one = keys.len() == self.segments.len()
             && self
                 .segments
@@ -143,7 +143,7 @@ impl KeyPattern {
     }
 
     /// As above, each letter in either form.
-    fn matches_by_letters(&self, keys: &[Key<'_>]) -> bool {
+    fn matches_by_letters(&self, keys: &[MetadataKey<'_>]) -> bool {
         let one_by_one = keys.len() == self.segments.len()
             && self
                 .segments
@@ -269,7 +269,7 @@ fn glob(literals: &[String], text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::places::Keys;
+    use super::super::places::FoldedKeys;
     use super::*;
 
     fn matches(pattern: &str, keys: &[&str]) -> bool {
@@ -277,8 +277,8 @@ mod tests {
     }
 
     fn compared(pattern: &str, keys: &[&str], compare: Compare) -> bool {
-        let known = Keys::default();
-        let keys: Vec<Key<'_>> = keys.iter().map(|text| known.key(text)).collect();
+        let known = FoldedKeys::default();
+        let keys: Vec<MetadataKey<'_>> = keys.iter().map(|text| known.key(text)).collect();
         KeyPattern::parse(pattern).unwrap().matches(&keys, compare)
     }
 

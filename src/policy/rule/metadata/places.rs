@@ -18,7 +18,7 @@ const KEYS_MAX: usize = 4_096;
 
 /// One key on the way to a place.
 #[derive(Clone)]
-pub(super) struct Key<'v> {
+pub(super) struct MetadataKey<'v> {
     /// As it is written.
     pub(super) text: &'v str,
     /// As it is compared.
@@ -41,23 +41,23 @@ pub(super) struct Folded {
 
 /// The keys of one decision, each folded once, however many readings hold it.
 #[derive(Default)]
-pub(in crate::policy) struct Keys {
+pub(in crate::policy) struct FoldedKeys {
     folded: RefCell<BTreeMap<Box<str>, Rc<Folded>>>,
     /// The texts that may hold more of them.
     pub(super) texts: Texts,
 }
 
-impl Keys {
-    pub(super) fn key<'v>(&self, text: &'v str) -> Key<'v> {
+impl FoldedKeys {
+    pub(super) fn key<'v>(&self, text: &'v str) -> MetadataKey<'v> {
         let mut known = self.folded.borrow_mut();
         if let Some(folded) = known.get(text) {
-            return Key { text, folded: Rc::clone(folded) };
+            return MetadataKey { text, folded: Rc::clone(folded) };
         }
         let folded = Rc::new(Folded::of(text));
         if known.len() < KEYS_MAX {
             known.insert(text.into(), Rc::clone(&folded));
         }
-        Key { text, folded }
+        MetadataKey { text, folded }
     }
 }
 
@@ -121,7 +121,7 @@ fn start(text: &str) -> &str {
 /// A value inside the metadata.
 pub(super) struct Location<'a, 'v> {
     /// The keys that lead to it; elements of arrays are not counted.
-    pub(super) keys: &'a [Key<'v>],
+    pub(super) keys: &'a [MetadataKey<'v>],
     /// JSON Pointer below the deployment.
     pub(super) pointer: &'a str,
     /// The value there.
@@ -132,7 +132,7 @@ pub(super) struct Location<'a, 'v> {
 
 /// A walk through metadata.
 pub(super) struct Walk<'w> {
-    pub(super) keys: &'w Keys,
+    pub(super) keys: &'w FoldedKeys,
     /// How many keys deep it goes.
     pub(super) depth_max: usize,
     /// Pointers at and below which nothing is visited.
@@ -140,13 +140,13 @@ pub(super) struct Walk<'w> {
 }
 
 /// The action at a place.
-pub(super) type Visit<'f> = dyn FnMut(&Location<'_, '_>) + 'f;
+pub(super) type VisitPlace<'f> = dyn FnMut(&Location<'_, '_>) + 'f;
 
 impl Walk<'_> {
     /// Visits every value under a key, at most `depth_max` keys deep, but for what lies at one of
     /// the pointers in `computed`. Where a text is a JSON object or list, the values in it are
     /// visited as well: a store may take it for that. Where that is unclear, it is visited so.
-    pub(super) fn each_place(&self, pointer: &str, metadata: &Value, visit: &mut Visit<'_>) {
+    pub(super) fn each_place(&self, pointer: &str, metadata: &Value, visit: &mut VisitPlace<'_>) {
         self.descend(&mut Vec::new(), &mut pointer.to_owned(), metadata, visit);
     }
 
@@ -156,19 +156,19 @@ impl Walk<'_> {
         keys: &[&'v str],
         pointer: &str,
         value: &'v Value,
-        visit: &mut Visit<'_>,
+        visit: &mut VisitPlace<'_>,
     ) {
-        let mut keys: Vec<Key<'v>> = keys.iter().map(|text| self.keys.key(text)).collect();
+        let mut keys: Vec<MetadataKey<'v>> = keys.iter().map(|text| self.keys.key(text)).collect();
         visit(&Location { keys: &keys, pointer, value, is_unclear: false });
         self.descend(&mut keys, &mut pointer.to_owned(), value, visit);
     }
 
     fn descend<'v>(
         &self,
-        keys: &mut Vec<Key<'v>>,
+        keys: &mut Vec<MetadataKey<'v>>,
         pointer: &mut String,
         value: &'v Value,
-        visit: &mut Visit<'_>,
+        visit: &mut VisitPlace<'_>,
     ) {
         if keys.len() >= self.depth_max {
             return;

@@ -7,7 +7,7 @@ use crate::audit::Shown;
 
 /// A deployment, and how much there is of it.
 #[derive(Clone, Debug)]
-pub(super) struct Seen {
+pub(super) struct ShownDeployment {
     pub(super) shown: Shown,
     /// Bytes of its text.
     pub(super) bytes: usize,
@@ -15,7 +15,7 @@ pub(super) struct Seen {
     pub(super) parsed_bytes: usize,
 }
 
-impl Seen {
+impl ShownDeployment {
     pub(super) fn new(document: Value, bytes: usize) -> Self {
         let parsed_bytes = parsed_bytes(&document);
         Self { shown: document.into(), bytes, parsed_bytes }
