@@ -24,7 +24,7 @@ use self::caller::{Caller, Tally};
 use self::script::Script;
 use self::stream::Connector;
 use super::figures::{float, nearest};
-use changegate::clock::Clock;
+use changegate::base::clock::Clock;
 
 /// How many connections are made at once.
 const CONNECTING_MAX: usize = 64;

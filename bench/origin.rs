@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context as _;
-use changegate::clock::Clock;
+use changegate::base::clock::Clock;
 use serde_json::{Map, Value};
 
 use super::document;

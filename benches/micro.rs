@@ -3,16 +3,16 @@
 use std::hint::black_box;
 
 use changegate::audit::redact::{Redacted, Redaction};
+use changegate::base::canonical::canonical;
+use changegate::base::clock::Clock;
+use changegate::base::ids::Fingerprint;
+use changegate::base::key::{DigestScope, Key, Token};
 use changegate::bench_api;
-use changegate::clock::Clock;
 use changegate::config::{Budget, RateLimit};
 use changegate::deployment::diff::diff;
-use changegate::deployment::digest::canonical;
 use changegate::deployment::members::Members;
 use changegate::deployment::patch::{DEPTH_MAX, parse};
 use changegate::deployment::predict::{Omitted, predict};
-use changegate::ids::Fingerprint;
-use changegate::key::{DigestScope, Key, Token};
 use changegate::provider::{Operation, Provider};
 use criterion::{BatchSize, Criterion};
 use http::Method;

@@ -33,7 +33,7 @@ use self::body::AnswerBudget;
 pub use self::connection::Patience;
 use self::share::Askers;
 use crate::audit::Audit;
-use crate::clock::Clock;
+use crate::base::clock::Clock;
 use crate::config::AdminToken;
 
 /// The API's description (OpenAPI 3.1) as JSON.

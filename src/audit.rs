@@ -44,10 +44,10 @@ pub use self::shown::Shown;
 use self::store::{Boxed, Hold, HoldError, Preparation, Store, StoreError};
 pub use self::ticket::{Finished, Ticket};
 use self::unsettled::Unsettled;
-use crate::clock::{Clock, Timestamp};
-use crate::ids::ChangeId;
-use crate::ids::Fingerprint;
-use crate::key::{DigestScope, Key, Token};
+use crate::base::clock::{Clock, Timestamp};
+use crate::base::ids::ChangeId;
+use crate::base::ids::Fingerprint;
+use crate::base::key::{DigestScope, Key, Token};
 use crate::provider::Provider;
 
 /// How long a record waits for the store. A store that hangs must not hang its callers.

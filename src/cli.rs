@@ -18,10 +18,10 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use clap::{Args, Parser, Subcommand};
 
+use crate::base::visible::chain;
 use crate::config::Config;
 use crate::config::check::{Checked, check as check_config};
 use crate::telemetry;
-use crate::visible::chain;
 
 /// An audit-logging reverse proxy that governs changes to scheduled AI agents.
 #[derive(Debug, Parser)]

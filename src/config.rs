@@ -19,7 +19,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub(crate) use self::keys::KEYS;
-use crate::ids::Fingerprint;
+use crate::base::ids::Fingerprint;
 use crate::policy::Policy;
 use crate::provider::Provider;
 

@@ -4,15 +4,12 @@
 
 pub mod diff;
 pub mod digest;
-pub(crate) mod excerpt;
 mod ignorable;
 pub mod key;
 pub mod members;
 pub(crate) mod name;
 pub mod patch;
-pub(crate) mod pointer;
 pub mod predict;
-mod text;
 
 use serde_json::{Map, Value};
 

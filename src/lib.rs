@@ -4,18 +4,12 @@
 //! is none of its business and leads every governed call through one function,
 //! `gateway::exchange`. The modules in reading order:
 
-mod certificate;
-pub mod clock;
-mod file;
-pub mod ids;
-pub mod key;
+pub mod base;
+mod http;
 mod net;
 mod offload;
-mod scan;
 pub mod settings;
 pub mod telemetry;
-mod visible;
-mod work;
 
 pub mod provider;
 

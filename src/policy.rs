@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use self::rule::Rule;
-use crate::ids::Fingerprint;
+use crate::base::ids::Fingerprint;
 
 /// The rules in force.
 #[derive(Clone, Debug, Default, PartialEq)]

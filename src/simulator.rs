@@ -42,7 +42,7 @@ pub use self::fault::{BadFault, Fault, FaultKind};
 pub use self::received::{Received, Writes};
 pub use self::seed::{AGENT_ID, DEPLOYMENT_ID, ENVIRONMENT_ID};
 pub use self::state::{SeedError, State};
-use crate::clock::Clock;
+use crate::base::clock::Clock;
 use crate::provider::Provider;
 
 /// How many connections are open at once; those beyond are closed as they come.

@@ -20,8 +20,8 @@ use super::whole::{self, Source};
 use crate::audit::query::{
     BODIES_LIMIT_MAX, Cursor, Filter, LIMIT_MAX, PageRequest, QueryError, Reader,
 };
+use crate::base::ids::ChangeId;
 use crate::config::Role;
-use crate::ids::ChangeId;
 
 type Answer = Result<Response, Problem>;
 type Id = Result<Path<String>, PathRejection>;

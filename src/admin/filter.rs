@@ -7,7 +7,7 @@ use serde::de::IntoDeserializer as _;
 use serde::de::value::{Error, StrDeserializer};
 
 use crate::audit::query::{ActorFilter, Filter};
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::provider::Operation;
 
 /// Every filter of changes, by its name in a query.

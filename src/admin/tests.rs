@@ -13,11 +13,11 @@ use super::*;
 use crate::audit::Settings;
 use crate::audit::intent::{Completion, Intent};
 use crate::audit::record::{Client, Outcome};
-use crate::clock::{ManualClock, Timestamp};
+use crate::base::clock::{ManualClock, Timestamp};
+use crate::base::ids::{ChangeId, Fingerprint, RequestId};
+use crate::base::key::Key;
 use crate::config::Role;
 use crate::deployment::patch::Patch;
-use crate::ids::{ChangeId, Fingerprint, RequestId};
-use crate::key::Key;
 use crate::policy::{Actor, Decision, Enforcement, Violation};
 use crate::provider::{Operation, Provider};
 
@@ -116,7 +116,7 @@ impl World {
             node: "main".into(),
             bytes: 0,
             is_kept: true,
-            token: crate::key::Token::new("pt-0123456789"),
+            token: crate::base::key::Token::new("pt-0123456789"),
         };
         let end = Completion {
             completed_at: NOW,

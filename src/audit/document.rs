@@ -11,7 +11,7 @@ use zstd::zstd_safe::{
     CCtx, CParameter, DCtx, SafeResult, compress_bound, get_error_name, get_frame_content_size,
 };
 
-use crate::deployment::digest::canonical;
+use crate::base::canonical::canonical;
 
 /// The zstd level: it costs a fraction of the default's time, for a few per cent more bytes. Level
 /// 1 saves one byte in a hundred, and clears a table twice as large for each document.
@@ -146,7 +146,7 @@ fn zstd_error(code: usize) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::Hex;
+    use crate::base::ids::Hex;
     use serde_json::json;
 
     fn stored(depth: u8) -> Stored {

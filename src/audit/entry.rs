@@ -14,13 +14,13 @@ use super::record::{Event, Outcome, Settlement, Unkept};
 use super::redact::{Redacted, Redactor};
 use super::shown::Concealed;
 use super::touched::{Touched, touched};
-use crate::clock::Timestamp;
+use crate::base::canonical::canonical;
+use crate::base::clock::Timestamp;
+use crate::base::ids::ChangeId;
+use crate::base::key::DigestScope;
 use crate::deployment::Object;
 use crate::deployment::diff::{self, ChangedPlace};
-use crate::deployment::digest::canonical;
 use crate::deployment::key::DeploymentKey;
-use crate::ids::ChangeId;
-use crate::key::DigestScope;
 use crate::policy::Violation;
 use crate::provider::{Operation, Provider};
 

@@ -6,12 +6,12 @@ use http::Method;
 
 use super::record::{Client, Outcome, Reason, RefusedBody, UpstreamAnswer};
 use super::shown::Shown;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::ids::{ChangeId, RequestId};
+use crate::base::key::Token;
 use crate::deployment::diff::Effect;
 use crate::deployment::key::DeploymentKey;
 use crate::deployment::patch::Patch;
-use crate::ids::{ChangeId, RequestId};
-use crate::key::Token;
 use crate::policy::{Actor, Decision, Policy, Violation};
 use crate::provider::{Operation, Provider};
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::store::{Beside, FindError, LogFacts, Preparation, Store, find};
 use super::{StartError, take};
-use crate::clock::Clock;
-use crate::key::{self, Key, KeyId, Staged};
+use crate::base::clock::Clock;
+use crate::base::key::{self, Key, KeyId, Staged};
 
 /// The fix for a user who has lost the key.
 macro_rules! rotate {

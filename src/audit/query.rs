@@ -13,9 +13,9 @@ pub use super::question::{ActorFilter, BodyTexts, DeploymentAt, DeploymentSummar
 use super::question::{FoundChanges, Unclear};
 use super::record::{Change, Event};
 use super::store::{Beside, Boxed, FindError, Reads, find};
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::ids::{ChangeId, Hex, unhex};
 use crate::deployment::key::DeploymentKey;
-use crate::ids::{ChangeId, Hex, unhex};
 
 /// The most items of one page.
 pub const LIMIT_MAX: u16 = 1_000;

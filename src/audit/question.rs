@@ -6,9 +6,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::record::{Change, Outcome};
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::ids::{ChangeId, Fingerprint};
 use crate::deployment::predict::Omitted;
-use crate::ids::{ChangeId, Fingerprint};
 use crate::policy::Decision;
 use crate::provider::Operation;
 

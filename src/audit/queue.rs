@@ -15,7 +15,7 @@ use super::entry::{Entry, Written};
 use super::record::{Event, EventKind};
 use super::store::StoreError;
 use super::{Counters, Health};
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 
 /// The most commands that wait for the writer.
 const COMMANDS_MAX: usize = 1_024;

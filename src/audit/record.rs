@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::ids::ChangeId;
 use crate::deployment::diff::{Difference, Effect};
-use crate::ids::ChangeId;
 use crate::policy::{Actor, Decision, Violation};
 use crate::provider::Operation;
 

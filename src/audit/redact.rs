@@ -26,9 +26,9 @@ pub use self::listed::{POINTERS_MAX, Redacted};
 use self::name::{NameMeaning, SecretNames};
 use self::pass::Pass;
 use crate::audit::record::RefusedBody;
-use crate::deployment::pointer::keys;
-use crate::ids::Hex;
-use crate::key::{CONCEALED, DigestScope, Key, Token};
+use crate::base::ids::Hex;
+use crate::base::key::{CONCEALED, DigestScope, Key, Token};
+use crate::base::pointer::keys;
 use crate::provider::Provider;
 
 /// The rules of redaction under one key. They conceal nothing by themselves: a [`Redactor`] does,

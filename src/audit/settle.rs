@@ -12,12 +12,12 @@ use super::redact::{Redacted, Redactor};
 use super::store::Boxed;
 use super::unsettled::{DEPLOYMENTS_MAX, Unsettled};
 use super::{Audit, Unavailable};
+use crate::base::ids::ChangeId;
+use crate::base::key::DigestScope;
 use crate::deployment::diff::{self, Applied};
 use crate::deployment::key::DeploymentKey;
 use crate::deployment::patch::Patch;
 use crate::deployment::predict::predict;
-use crate::ids::ChangeId;
-use crate::key::DigestScope;
 use crate::offload::{self, OFFLOADED_BYTES_MIN};
 use crate::provider::Provider;
 

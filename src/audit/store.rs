@@ -21,8 +21,8 @@ pub(super) use self::reads::{Documents, Reads};
 pub(super) use self::sqlite::interfere;
 
 use super::entry::{Entry, Written};
-use crate::clock::Timestamp;
-use crate::key::KeyId;
+use crate::base::clock::Timestamp;
+use crate::base::key::KeyId;
 
 /// Any error on the way of a question.
 pub(super) type Boxed = Box<dyn Error + Send + Sync>;

@@ -15,10 +15,10 @@ use super::query::{Filter, Page, PageRequest};
 use super::question::Unclear;
 use super::record::{Change, Client, Outcome, UpstreamAnswer};
 use super::*;
-use crate::clock::{ManualClock, Timestamp};
+use crate::base::clock::{ManualClock, Timestamp};
+use crate::base::ids::{Fingerprint, RequestId};
 use crate::deployment::key::DeploymentKey;
 use crate::deployment::patch::Patch;
-use crate::ids::{Fingerprint, RequestId};
 use crate::policy::{Actor, Decision, Policy};
 use crate::provider::{Operation, Provider};
 
@@ -89,7 +89,7 @@ fn intent(deployment_id: &str) -> Intent {
         node: "main".into(),
         bytes: 0,
         is_kept: true,
-        token: crate::key::Token::new("pt-0123456789"),
+        token: crate::base::key::Token::new("pt-0123456789"),
     }
 }
 

@@ -14,8 +14,8 @@ use super::record::Outcome;
 use super::redact::Redactor;
 use super::store::StoreError;
 use super::{Audit, Congestion, Unavailable};
+use crate::base::ids::ChangeId;
 use crate::deployment::key::DeploymentKey;
-use crate::ids::ChangeId;
 use crate::offload;
 use crate::policy::evaluate::Findings;
 

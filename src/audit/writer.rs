@@ -25,10 +25,10 @@ use super::entry::{Entry, Written};
 use super::latest::Latest;
 use super::queue::{QueueCounters, Queued, Queues, WriterEnds};
 use super::store::{Store, StoreError};
-use crate::clock::Clock;
+use crate::base::clock::Clock;
+use crate::base::visible::chain;
 use crate::deployment::key::DeploymentKey;
 use crate::net::thread::spawn;
-use crate::visible::chain;
 
 /// The most commands in one transaction, and the most endings beside them.
 const BATCH_MAX: usize = 256;

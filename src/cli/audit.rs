@@ -17,7 +17,7 @@ use super::{ConfigFile, Environment, Failure, load_config, print};
 use crate::admin::filter::{self, BadFilter};
 use crate::audit::query::{Filter, QueryError, Reader};
 use crate::audit::record::Change;
-use crate::clock::{Clock, Timestamp};
+use crate::base::clock::{Clock, Timestamp};
 
 /// The questions that can be asked of the log.
 #[derive(Debug, clap::Subcommand)]

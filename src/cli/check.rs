@@ -7,10 +7,10 @@ use serde_json::json;
 
 use super::{ConfigFile, Environment, Failure, print};
 use crate::audit::keys;
+use crate::base::visible::chain;
 use crate::config::Config;
 use crate::config::check::check;
 use crate::settings::complaint::Complaint;
-use crate::visible::chain;
 
 /// The arguments of `check`.
 #[derive(Debug, clap::Args)]

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{ConfigFile, Environment, Failure, load_config, print};
 use crate::audit::keys;
-use crate::clock::Clock;
+use crate::base::clock::Clock;
 
 /// The actions on the key.
 #[derive(Debug, clap::Subcommand)]

@@ -6,7 +6,8 @@ use std::io::{self, Write};
 use anyhow::Context as _;
 
 use super::Failure;
-use crate::{telemetry, visible};
+use crate::base::visible;
+use crate::telemetry;
 
 /// Prints one line of what was asked for. A reader that has gone away ends the command quietly.
 pub fn line(text: impl Display) -> Result<(), Failure> {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use anyhow::Context as _;
 
 use super::{Failure, print, serve};
-use crate::clock::Clock;
+use crate::base::clock::Clock;
 use crate::provider::Provider;
 use crate::simulator::{DEPLOYMENT_ID, Fault, Options, Simulator};
 

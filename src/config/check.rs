@@ -13,7 +13,7 @@ use super::people;
 use super::rules;
 use super::upstream;
 use super::{AuditConfig, Budget, Config, Limits, Listen, RateLimit, TlsFiles};
-use crate::clock::Clock;
+use crate::base::clock::Clock;
 use crate::provider::Provider;
 use crate::settings::complaint::{Complaint, Complaints, Location};
 use crate::settings::raw::{Node, Typed};

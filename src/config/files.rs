@@ -7,10 +7,10 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem;
 use rustls::sign::CertifiedKey;
 
-use crate::certificate::{Lapse, Validity};
-use crate::clock::Timestamp;
-use crate::file;
-use crate::key::{Key, KeyError};
+use crate::base::certificate::{Lapse, Validity};
+use crate::base::clock::Timestamp;
+use crate::base::file;
+use crate::base::key::{Key, KeyError};
 use crate::settings::raw::Node;
 use crate::settings::value::Meant;
 

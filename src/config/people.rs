@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{ActorName, Actors, AdminToken, Role};
-use crate::ids::{Fingerprint, unhex};
+use crate::base::ids::{Fingerprint, unhex};
 use crate::settings::complaint::Location;
 use crate::settings::raw::{Node, Value};
 use crate::settings::reader::{Placed, Reader};

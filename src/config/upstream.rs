@@ -9,7 +9,7 @@ use rustls::pki_types::ServerName;
 
 use super::files;
 use super::{AllowedWrite, Origin, Upstream};
-use crate::clock::Clock;
+use crate::base::clock::Clock;
 use crate::provider::{Operation, Provider};
 use crate::settings::raw::Node;
 use crate::settings::reader::Reader;

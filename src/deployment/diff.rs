@@ -10,7 +10,7 @@ use serde_json::Value;
 pub use self::compare::{effect, settle};
 use self::places::{Bounds, Pair, places};
 use super::Object;
-use super::pointer;
+use crate::base::pointer;
 use crate::provider::{Operation, Provider};
 
 /// One place where two documents differ.

@@ -1,23 +1,17 @@
-//! A deployment's canonical text, and the etag made of it.
+//! The etag of a deployment.
 
 use serde_json::Value;
 
-use super::text;
-use crate::ids::Hex;
-use crate::key::Key;
+use crate::base::canonical::without;
+use crate::base::ids::Hex;
+use crate::base::key::Key;
 use crate::provider::Provider;
-
-/// The one text of a value, by RFC 8785 (JCS); integers of 64 bits keep their digits.
-#[must_use]
-pub fn canonical(value: &Value) -> Vec<u8> {
-    text::without(value, &[])
-}
 
 /// The entity tag (RFC 9110, 8.8.3) of a deployment, quotes included: a keyed digest of it
 /// without its computed fields.
 #[must_use]
 pub fn etag(key: &Key, provider: &Provider, deployment: &Value) -> String {
-    let text = text::without(deployment, provider.computed);
+    let text = without(deployment, provider.computed);
     let digest = key.digest("etag", &text);
     format!("\"{}\"", Hex(digest.get(..16).unwrap_or(&digest)))
 }
@@ -25,6 +19,7 @@ pub fn etag(key: &Key, provider: &Provider, deployment: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::canonical::canonical;
     use crate::deployment::diff::same;
     use crate::deployment::patch;
     use crate::deployment::predict::without_computed_below;

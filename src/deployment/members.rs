@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::name::is_taken_for;
-use super::pointer::{find, unescaped};
+use crate::base::pointer::{find, unescaped};
 
 /// The members of a deployment, sorted by name, each where it stands or made anew.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -7,8 +7,8 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use self::reader::{Keys, Reader};
 use super::Object;
-use super::excerpt::excerpt;
 use super::name::folded_start;
+use crate::base::excerpt::excerpt;
 use crate::provider::Provider;
 
 /// The deepest nesting that can be asked for. Reading recurses, so the stack sets a bound.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Object;
 use super::members::Members;
 use super::patch::Patch;
-use super::pointer::{self, child, covers, find};
+use crate::base::pointer::{self, child, covers, find};
 use crate::provider::{Operation, Provider, Update};
 
 /// The predicted deployment, under every reading of the call that a provider may hold, told by

@@ -2,8 +2,8 @@
 
 use super::assert_shown;
 use crate::audit::redact::{Redacted, Redaction};
+use crate::base::key::{DigestScope, Key};
 use crate::config::check::check_text;
-use crate::key::{DigestScope, Key};
 
 /// Any text gives a configuration, or complaints of which one forbids it; each names its line.
 ///

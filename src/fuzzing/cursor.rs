@@ -2,7 +2,7 @@
 
 use crate::admin::filter::moment;
 use crate::audit::query::Cursor;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 
 /// A cursor is refused or is one that is printed so; a moment is refused or is one that reads the
 /// same when it is printed.

@@ -3,9 +3,9 @@
 use serde_json::Value;
 
 use super::{assert_shown, json};
+use crate::base::canonical::canonical;
 use crate::deployment::Object;
 use crate::deployment::diff::same;
-use crate::deployment::digest::canonical;
 use crate::deployment::name::{folded_start, is_taken_for};
 use crate::deployment::patch::{PatchError, parse, parse_value};
 use crate::provider::Provider;

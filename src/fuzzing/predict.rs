@@ -3,17 +3,17 @@
 use serde_json::{Value, json};
 
 use super::source::Source;
+use crate::base::key::Key;
+use crate::base::pointer::{self, covers};
 use crate::deployment::diff::{
     Difference, DifferenceOp, Effect, changed, diff, effect, same, settle,
 };
 use crate::deployment::digest::etag;
 use crate::deployment::members::Members;
 use crate::deployment::patch::Patch;
-use crate::deployment::pointer::{self, covers};
 use crate::deployment::predict::{
     Omitted, Prediction, predict as predicted, without_computed_below,
 };
-use crate::key::Key;
 use crate::provider::{Operation, Provider, Update};
 
 /// A call on a deployment, and what the deployment became.

@@ -21,7 +21,7 @@ impl Drop for Told {
 pub(crate) fn each(runs: u32, bytes: usize, mut test: impl FnMut(&mut Source<'_>)) {
     let given = std::env::var(SEED).ok().map(|seed| seed.parse::<u64>().unwrap());
     for _ in 0..given.map_or(runs, |_once| 1) {
-        let seed = given.unwrap_or_else(|| u64::from_be_bytes(crate::ids::random()));
+        let seed = given.unwrap_or_else(|| u64::from_be_bytes(crate::base::ids::random()));
         let _told = Told(seed);
         test(&mut Source::new(&random(seed, bytes)));
     }

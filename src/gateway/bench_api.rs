@@ -5,9 +5,9 @@ use http::Method;
 
 use super::limit::{Limiter, RequestKind};
 use super::route::{Target, classify};
-use crate::clock::{Clock, Moment};
+use crate::base::clock::{Clock, Moment};
+use crate::base::ids::Fingerprint;
 use crate::config::RateLimit;
-use crate::ids::Fingerprint;
 use crate::provider::Provider;
 
 /// The budgets of all tokens.

@@ -9,7 +9,7 @@ use super::identify::Caller;
 use super::shown_deployment::ShownDeployment;
 use crate::audit::Shown;
 use crate::audit::record::Outcome;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::deployment::diff::{self, Effect};
 use crate::deployment::digest::etag;
 use crate::deployment::patch::Patch;

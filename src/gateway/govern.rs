@@ -16,8 +16,8 @@ use super::memory::Holder;
 use super::refusal::Refusal;
 use super::response::Reply;
 use super::{ConnectionContext, RequestContext, exchange};
+use crate::base::ids::ChangeId;
 use crate::deployment::key::DeploymentKey;
-use crate::ids::ChangeId;
 use crate::provider::Operation;
 
 /// Leads a governed call to its exchange, which then goes on whatever the client does.

@@ -10,8 +10,8 @@ pub(super) use self::fields::{Fields, Marks, Sent, Sole};
 use self::fields::{HOPS, Meaning, TELLTALES};
 pub(super) use self::redirect::{Called, ProxyEnds};
 use super::refusal::Refusal;
-use crate::clock::Timestamp;
-use crate::ids::RequestId;
+use crate::base::clock::Timestamp;
+use crate::base::ids::RequestId;
 
 mod fields;
 mod redirect;

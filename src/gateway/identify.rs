@@ -10,9 +10,9 @@ use subtle::ConstantTimeEq as _;
 use super::headers::{Sent, Sole};
 use super::refusal::Refusal;
 use crate::audit::record::Client;
+use crate::base::ids::Fingerprint;
+use crate::base::key::{Key, Token};
 use crate::config::Config;
-use crate::ids::Fingerprint;
-use crate::key::{Key, Token};
 use crate::policy::Actor;
 use crate::provider::Credential;
 

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
+use crate::base::ids::Fingerprint;
 use crate::deployment::key::DeploymentKey;
-use crate::ids::Fingerprint;
 
 /// How long an answer of upstream's is remembered.
 const REMEMBERED_FOR: Duration = Duration::from_mins(10);
@@ -119,7 +119,7 @@ fn remember<K: Eq + Hash>(seen: &mut HashMap<K, Instant>, key: K, now: Instant) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::{Clock, ManualClock, Timestamp};
+    use crate::base::clock::{Clock, ManualClock, Timestamp};
 
     fn dep(id: &str) -> DeploymentKey {
         DeploymentKey::new(&"main".into(), id)

@@ -12,9 +12,9 @@ use http::{HeaderValue, Method};
 use self::buckets::Buckets;
 pub(super) use self::kept::KeptBytes;
 use super::identify::{Address, Caller};
-use crate::clock::{Clock, Moment, Timestamp};
+use crate::base::clock::{Clock, Moment, Timestamp};
+use crate::base::ids::Fingerprint;
 use crate::config::{Budget, RateLimit};
-use crate::ids::Fingerprint;
 
 mod buckets;
 mod kept;
@@ -263,8 +263,8 @@ fn whole_seconds(wait: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::ManualClock;
-    use crate::key::Token;
+    use crate::base::clock::ManualClock;
+    use crate::base::key::Token;
     use crate::policy::Actor;
 
     fn token(n: u8) -> Fingerprint {

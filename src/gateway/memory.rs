@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
+use crate::base::ids::Fingerprint;
 use crate::deployment::Object;
-use crate::ids::Fingerprint;
 
 /// The bytes that all calls may hold.
 const BYTES_MAX: usize = 512 << 20;

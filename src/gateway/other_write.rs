@@ -11,8 +11,8 @@ use super::context::{ConnectionContext, Gateway, RequestContext};
 use super::identify::{Caller, RefusalSource};
 use super::limit::RequestKind;
 use crate::audit::record::{Event, EventKind};
-use crate::clock::Timestamp;
-use crate::key::Token;
+use crate::base::clock::Timestamp;
+use crate::base::key::Token;
 use crate::upstream::request_body::Progress;
 
 /// The most of a path or message that an event tells, in bytes.

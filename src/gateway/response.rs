@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::refusal::Refusal;
 use super::relay::Relay;
-use crate::ids::RequestId;
+use crate::base::ids::RequestId;
 use crate::upstream::request_body::next_piece;
 
 /// The body of an answer.

@@ -7,10 +7,10 @@ use http::Method;
 use percent_encoding::percent_decode_str;
 
 use super::refusal::Refusal;
+use crate::base::scan::{any, any_three};
 use crate::config::AllowedWrite;
 use crate::deployment::name::folded;
 use crate::provider::{Operation, Provider};
-use crate::scan::{any, any_three};
 
 /// The longest request target taken, in bytes.
 const TARGET_BYTES_MAX: usize = 16 * 1024;

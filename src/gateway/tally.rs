@@ -9,7 +9,7 @@ use serde_json::json;
 use super::identify::RefusalSource;
 use crate::audit::Audit;
 use crate::audit::record::{Event, EventKind};
-use crate::clock::{Clock, Timestamp};
+use crate::base::clock::{Clock, Timestamp};
 
 /// The most callers counted apart in one minute; the rest are counted together.
 const SUBJECTS_MAX: usize = 1_000;

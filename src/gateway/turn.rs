@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use crate::base::ids::Fingerprint;
 use crate::deployment::key::DeploymentKey;
-use crate::ids::Fingerprint;
 
 /// The most calls that wait for one deployment's turn.
 const WAITING_MAX: usize = 256;

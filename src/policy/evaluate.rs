@@ -89,8 +89,8 @@ fn check(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::excerpt::excerpt;
     use crate::cases::cases;
-    use crate::deployment::excerpt::excerpt;
     use crate::deployment::patch::Patch;
     use crate::deployment::patch::parse;
     use crate::deployment::predict::Omitted;

@@ -10,7 +10,7 @@ use super::rule::metadata::{Compare, KeyPattern, KeyShape, MetadataRule, Pattern
 use super::rule::timezones::TimezoneRule;
 use super::rule::{Rule, RuleKind, Scope};
 use super::{Enforcement, Policy};
-use crate::ids::Hex;
+use crate::base::ids::Hex;
 use crate::settings::complaint::{Complaint, Complaints};
 use crate::settings::raw::{Node, Typed};
 use crate::settings::reader::Reader;

@@ -3,11 +3,11 @@
 use serde_json::Value;
 
 use super::Actor;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+#[cfg(any(test, fuzzing))]
+use crate::base::ids::Fingerprint;
 use crate::deployment::patch::Patch;
 use crate::deployment::predict::{Omitted, Prediction, predict};
-#[cfg(any(test, fuzzing))]
-use crate::ids::Fingerprint;
 use crate::provider::{Operation, Provider};
 
 /// A change that is asked for.

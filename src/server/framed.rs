@@ -10,11 +10,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::framing::{Framing, Malformed};
 use super::guard::{Guarded, Requests};
 use super::malformed::malformed;
 use super::peer::Peer;
 use crate::gateway::Gateway;
+use crate::http::framing::{Framing, Malformed};
 use crate::net::throughput::SHARE_BYTES;
 use crate::net::timer::LazyTimer;
 

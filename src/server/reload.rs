@@ -20,9 +20,9 @@ use tokio_util::sync::CancellationToken;
 use super::Source;
 use super::tls::{self, Certificates};
 use crate::audit::record::{Event, EventKind};
+use crate::base::file;
 use crate::config::Config;
 use crate::config::check::{Checked, check};
-use crate::file;
 use crate::gateway::{Gateway, Live};
 
 /// How often files are looked at. Looking, rather than being told by the kernel, also sees files

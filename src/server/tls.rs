@@ -7,9 +7,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{CipherSuite, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::file;
 use crate::config::{Config, Listen, TlsFiles, files};
-use crate::file;
 use crate::net::stream::{ALPN_H2, ALPN_HTTP_1_1};
 
 /// The suites preferred to all others (RFC 8446, B.4; RFC 5289, 3.2).

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::deployment::excerpt::excerpt;
+use crate::base::excerpt::excerpt;
 
 /// The most characters of a complaint.
 const MESSAGE_CHARS_MAX: usize = 1_000;

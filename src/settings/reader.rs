@@ -6,7 +6,7 @@ use super::complaint::{Complaints, Location};
 use super::key::{KeySpec, ValueKind};
 use super::raw::{Node, Typed, Value};
 use super::value::{Meant, count, size, text};
-use crate::file;
+use crate::base::file;
 
 /// Turns what was typed into what it means, key by key. A value that can't be read is complained
 /// of and then replaced by its type's default: the complaint forbids the whole, so that no such

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::problem::Problem;
 use super::shelf::Shelf;
 use super::timetable::seconds;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::deployment::Object;
 
 /// How many agents, and how many environments, there can be.

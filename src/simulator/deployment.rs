@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::fields::EXECUTION;
 use super::timetable::{Timetable, seconds};
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::deployment::Object;
 
 /// How many runs to come a schedule shows.

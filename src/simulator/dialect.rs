@@ -4,8 +4,8 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
 use super::problem::Problem;
-use crate::clock::Timestamp;
-use crate::ids::RequestId;
+use crate::base::clock::Timestamp;
+use crate::base::ids::RequestId;
 use crate::provider::{Credential, Provider};
 
 /// The beta that Claude's managed agents are part of.

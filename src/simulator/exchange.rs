@@ -18,8 +18,8 @@ use super::state::State;
 use super::stream::{Events, half, slow};
 use super::wire::Reset;
 use super::world::World;
-use crate::clock::Clock;
-use crate::ids::RequestId;
+use crate::base::clock::Clock;
+use crate::base::ids::RequestId;
 
 /// The body of an answer.
 pub(super) type AnswerBody = Either<Full<Bytes>, Channel<Bytes, io::Error>>;

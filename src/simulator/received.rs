@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::request::Parts;
 
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 
 /// How many calls, and the writes of how many deployments, are remembered.
 pub(super) const RECEIVED_MAX: usize = 10_000;

@@ -8,7 +8,7 @@ use super::deployment::Deployment;
 use super::fields;
 use super::problem::Problem;
 use super::world::World;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::deployment::Object;
 
 /// The agent that the seeded deployment runs.

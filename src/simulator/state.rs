@@ -11,7 +11,7 @@ use super::problem::Problem;
 use super::received::{Received, Writes};
 use super::seed::{plant, plant_deployment, plant_entry};
 use super::world::World;
-use crate::clock::Clock;
+use crate::base::clock::Clock;
 use crate::deployment::Object;
 
 /// How many faults can be set at once.

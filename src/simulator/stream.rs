@@ -12,7 +12,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
 use super::problem::Problem;
 use super::query::Query;
-use crate::clock::Clock;
+use crate::base::clock::Clock;
 
 /// How many pieces a slow answer is cut into.
 const PIECES: usize = 8;

@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::*;
-use crate::clock::{ManualClock, Timestamp};
+use crate::base::clock::{ManualClock, Timestamp};
 
 const PATH: &str = "/deployments/dep_019ec55a2b687b3f94eee77dd77e4b2a";
 

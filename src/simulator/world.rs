@@ -15,9 +15,9 @@ use super::query::Query;
 use super::received::{BODY_BYTES_MAX, RECEIVED_MAX, Received, Ticket, Writes};
 use super::shelf::{Page, Shelf};
 use super::timetable::seconds;
-use crate::clock::{Clock, Timestamp};
+use crate::base::clock::{Clock, Timestamp};
+use crate::base::ids::{Hex, random};
 use crate::deployment::Object;
-use crate::ids::{Hex, random};
 use crate::provider::Operation;
 
 /// How many deployments there can be, and how many runs are remembered.

@@ -9,7 +9,7 @@ use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::Writer;
 
-use crate::visible::{chain, plain};
+use crate::base::visible::{chain, plain};
 
 /// The message, then `name=value` of every other field.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 
-use crate::visible;
+use crate::base::visible;
 
 /// The most lines that wait.
 const LINES_MAX: usize = 4_096;

@@ -12,8 +12,8 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 
+use crate::base::file;
 use crate::config::{Origin, Upstream};
-use crate::file;
 use crate::net::stream::{ALPN_H2, ALPN_HTTP_1_1};
 
 /// One upstream, to which connections are made (`connect`).

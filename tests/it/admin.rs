@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use changegate::clock::{Clock, ManualClock, Timestamp};
+use changegate::base::clock::{Clock, ManualClock, Timestamp};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -180,7 +180,7 @@ async fn with_tokens() -> World {
     let mut config = String::new();
     for role in ["viewer", "auditor", "admin"] {
         let digest = Sha256::digest(format!("{role}-token").as_bytes());
-        let hex = changegate::ids::Hex(digest.as_ref()).to_string();
+        let hex = changegate::base::ids::Hex(digest.as_ref()).to_string();
         let table = format!("[[admin.token]]\nname = '{role}'\nrole = '{role}'\nsha256 = '{hex}'");
         writeln!(config, "{table}").unwrap();
     }

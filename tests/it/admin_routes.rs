@@ -36,7 +36,7 @@ fn credentials() -> Vec<(String, Option<usize>)> {
 }
 
 fn hex(token: &str) -> String {
-    changegate::ids::Hex(Sha256::digest(token.as_bytes()).as_ref()).to_string()
+    changegate::base::ids::Hex(Sha256::digest(token.as_bytes()).as_ref()).to_string()
 }
 
 /// A gateway with a token for each role, and a denied change in its log.

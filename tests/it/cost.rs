@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use changegate::clock::Clock;
+use changegate::base::clock::Clock;
 use http::Response;
 use http_body_util::Full;
 use rustix::process::Signal;

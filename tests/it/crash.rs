@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use changegate::clock::Clock;
+use changegate::base::clock::Clock;
 use rustix::process::Signal;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use changegate::clock::Clock;
+use changegate::base::clock::Clock;
 
 use crate::world::disk::{Disk, EIO, ENOSPC, EROFS, Manner, Operation, Trouble};
 use crate::world::load::Load;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use changegate::clock::Clock;
+use changegate::base::clock::Clock;
 use rustix::process::Signal;
 
 use crate::world::disk::Disk;

@@ -3,7 +3,7 @@
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::{Output, Stdio};
 
-use changegate::key::Key;
+use changegate::base::key::Key;
 use changegate::simulator::{Options, Simulator};
 use rustix::process::Signal;
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use changegate::clock::{Clock, ManualClock, Timestamp};
+use changegate::base::clock::{Clock, ManualClock, Timestamp};
 use changegate::simulator::{Fault, Options, Simulator};
 use rustix::process::Signal;
 use serde_json::{Value, json};

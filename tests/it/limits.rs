@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use changegate::audit::query::{PageRequest, Reader};
-use changegate::clock::{Clock, ManualClock, Timestamp};
+use changegate::base::clock::{Clock, ManualClock, Timestamp};
 use serde_json::{Value, json};
 
 use crate::world::client::{Answer, TOKEN};

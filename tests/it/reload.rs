@@ -3,7 +3,7 @@
 use std::os::unix::fs::symlink;
 use std::time::{Duration, SystemTime};
 
-use changegate::clock::Clock;
+use changegate::base::clock::Clock;
 use changegate::simulator::{Options, Simulator};
 use serde_json::{Value, json};
 

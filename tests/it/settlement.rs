@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use changegate::clock::{Clock, ManualClock, Timestamp};
+use changegate::base::clock::{Clock, ManualClock, Timestamp};
 use changegate::simulator::Fault;
 use serde_json::{Value, json};
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use changegate::clock::{Clock, ManualClock, Timestamp};
+use changegate::base::clock::{Clock, ManualClock, Timestamp};
 use http::Response;
 use http_body_util::Full;
 use serde_json::{Map, Value, json};

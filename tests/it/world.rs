@@ -13,9 +13,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use changegate::clock::Clock;
+use changegate::base::clock::Clock;
+use changegate::base::key::Key;
 use changegate::config::check::check;
-use changegate::key::Key;
 use changegate::provider::Provider;
 use changegate::server::{Options, Server};
 use changegate::simulator::{self, Simulator};

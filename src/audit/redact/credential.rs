@@ -6,7 +6,7 @@ use std::ops::Range;
 pub(super) use self::beginning::may_hold_one;
 use super::name::{NameMeaning, SecretNames};
 use super::text::{Ahead, Text};
-use crate::key::CONCEALED;
+use crate::base::key::CONCEALED;
 
 mod beginning;
 mod pair;

@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::listed::Redacted;
 use super::violation::forbids;
 use super::{Redactor, text_of};
-use crate::deployment::pointer::{find, find_mut};
-use crate::key::CONCEALED;
+use crate::base::key::CONCEALED;
+use crate::base::pointer::{find, find_mut};
 use crate::policy::Violation;
 use crate::policy::findings::FINDINGS_MAX;
 

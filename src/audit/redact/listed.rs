@@ -1,7 +1,7 @@
 //! The places that were concealed, listed within bounds.
 
 use super::work::made;
-use crate::deployment::pointer::push_segment;
+use crate::base::pointer::push_segment;
 
 /// The most pointers that one record lists; what lies beyond is concealed all the same.
 pub const POINTERS_MAX: usize = 1_000;

@@ -9,8 +9,8 @@ use super::credential::{CREDENTIALS_MAX, Credentials, TOKEN_BYTES_MIN, may_hold_
 use super::encoded::Decoded;
 use super::work::{looked, made};
 use super::{Own, Redactor};
-use crate::deployment::pointer::{keys, push_segment};
-use crate::key::Token;
+use crate::base::key::Token;
+use crate::base::pointer::{keys, push_segment};
 
 /// The most layers of percent-encoding that are looked below.
 const LAYERS_MAX: usize = 2;

@@ -3,9 +3,9 @@ mod work;
 use serde_json::json;
 
 use super::*;
+use crate::base::key::CONCEALED;
 use crate::cases::{Case, cases};
 use crate::deployment::Object;
-use crate::key::CONCEALED;
 use crate::policy::{Enforcement, Violation};
 
 fn scope() -> DigestScope {
@@ -90,7 +90,7 @@ fn variables_are_concealed_one_by_one_and_what_is_between_them_stays() {
 
 #[test]
 fn a_token_that_stands_as_the_name_of_a_variable_is_concealed() {
-    let redactor = redactor(&[]).knowing(&crate::key::Token::new("abcdEFGH1234"));
+    let redactor = redactor(&[]).knowing(&crate::base::key::Token::new("abcdEFGH1234"));
     let mut value = json!({"environment_variables": "abcdEFGH1234=1;B=2"});
     redactor.conceal(&mut value, "", &mut Redacted::default());
     let (name, one, two) = (hidden("abcdEFGH1234"), hidden("1"), hidden("2"));

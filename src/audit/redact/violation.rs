@@ -10,8 +10,8 @@ use super::pass::{Pass, narrowed};
 use super::scrub::{CUT, cut_off};
 use super::{Redactor, fits, text_of};
 use crate::audit::record::Reason;
-use crate::deployment::excerpt::excerpt;
-use crate::deployment::pointer::keys;
+use crate::base::excerpt::excerpt;
+use crate::base::pointer::keys;
 use crate::policy::Violation;
 use crate::policy::findings::ACTUAL_CHARS_MAX;
 

@@ -7,9 +7,9 @@ use crate::audit::question::{
     BodyTexts, DeploymentAt, DeploymentSummary, Filter, FoundChanges, Unclear,
 };
 use crate::audit::record::{Change, Event};
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::ids::ChangeId;
 use crate::deployment::key::DeploymentKey;
-use crate::ids::ChangeId;
 
 /// Answers questions to a log. Clones share its connections.
 #[derive(Clone, Debug)]

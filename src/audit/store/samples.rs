@@ -10,10 +10,10 @@ use crate::audit::entry::{CompletionRow, Entry, IntentRow};
 use crate::audit::intent::Intent;
 use crate::audit::record::{Client, Event, EventKind, Outcome, Unkept};
 use crate::audit::touched::touched;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::ids::{ChangeId, Fingerprint, RequestId};
+use crate::base::key::KeyId;
 use crate::deployment::diff::ChangedPlace;
-use crate::ids::{ChangeId, Fingerprint, RequestId};
-use crate::key::KeyId;
 use crate::policy::{Actor, Decision, Policy};
 use crate::provider::{Operation, Provider};
 
@@ -50,7 +50,7 @@ pub(super) fn opening(patch: &Value) -> IntentRow {
         node: "main".into(),
         bytes: 0,
         is_kept: true,
-        token: crate::key::Token::new("pt-0123456789"),
+        token: crate::base::key::Token::new("pt-0123456789"),
     };
     let request_id = intent.request_id.to_string();
     let patch = Some(seal(patch.to_string().as_bytes()).unwrap());

@@ -1,8 +1,8 @@
 use super::*;
 use crate::audit::record::EventKind;
 use crate::audit::record::Reason;
+use crate::base::key::Token;
 use crate::deployment::patch::Patch;
-use crate::key::Token;
 use crate::policy::evaluate::{Findings, evaluate};
 use crate::policy::load::load;
 use crate::policy::subject::Subject;

@@ -1,9 +1,9 @@
 use super::*;
 use crate::audit::redact::{Redacted, Redaction};
+use crate::base::key::{DigestScope, Token};
 use crate::deployment::Object;
 use crate::fuzzing::seeded;
 use crate::fuzzing::source::Source;
-use crate::key::{DigestScope, Token};
 use crate::policy::{Enforcement, Violation};
 
 /// The mark that every planted secret holds, and nothing else.

@@ -3,7 +3,7 @@
 use super::{Failure, unanswered};
 use crate::audit::query::{BODIES_LIMIT_MAX, Cursor, Filter, LIMIT_MAX, Page, PageRequest, Reader};
 use crate::audit::record::{Change, Event};
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 
 /// The part of a list that is still to be read.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::text::{json, plain};
 use crate::audit::record::{Bodies, Change, Event, Outcome, Settlement};
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::deployment::diff::Difference;
 use crate::policy::{Actor, Violation};
 

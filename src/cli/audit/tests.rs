@@ -5,8 +5,8 @@ use crate::audit::record::{
     Bodies, Change, Client, Event, EventKind, Outcome, RefusedBody, Settlement, Unkept,
     UpstreamAnswer,
 };
+use crate::base::ids::{ChangeId, Fingerprint};
 use crate::deployment::diff::{Difference, DifferenceOp, Effect};
-use crate::ids::{ChangeId, Fingerprint};
 use crate::policy::{Actor, Decision, Enforcement, Violation};
 use crate::provider::Operation;
 
@@ -256,7 +256,7 @@ fn exit_codes_tell_bad_usage_from_the_unknown_and_from_a_missing_log() {
         redact: Vec::new(),
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let key = crate::key::Key::from_bytes([7; 32]);
+    let key = crate::base::key::Key::from_bytes([7; 32]);
     let audit = runtime.block_on(crate::audit::Audit::start(settings, key, Clock::System)).unwrap();
     let unknown = "chg_00000000000000000000000000000000";
     for (arguments, expected) in [

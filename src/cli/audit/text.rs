@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-pub(super) use crate::visible::plain;
+pub(super) use crate::base::visible::plain;
 
 /// `value` as JSON on one line.
 pub(super) fn json(value: &Value) -> String {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::ids::ChangeId;
+use crate::base::ids::ChangeId;
 use crate::simulator::DEPLOYMENT_ID;
 
 /// Calls the gateway, each time over a connection of its own.

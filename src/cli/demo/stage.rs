@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow};
 
 use super::{ALICE, SCRIPT};
+use crate::base::ids::{Hex, random};
+use crate::base::key::Key;
 use crate::cli::{Environment, Failure, load_config};
-use crate::ids::{Hex, random};
-use crate::key::Key;
 use crate::server::{Options, Server, Source};
 use crate::simulator::{self, Simulator};
 

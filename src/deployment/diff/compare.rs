@@ -5,9 +5,9 @@ use serde_json::Value;
 use super::places::{Any, differ};
 use super::walk::{Location, Visit, members, named};
 use super::{Applied, Effect, computed_by, same};
+use crate::base::pointer;
 use crate::deployment::Object;
 use crate::deployment::members::Members;
-use crate::deployment::pointer;
 use crate::deployment::predict::Prediction;
 use crate::provider::{Operation, Provider};
 

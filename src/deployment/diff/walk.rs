@@ -6,9 +6,9 @@ use std::cmp::Ordering;
 use serde_json::Value;
 
 use super::same;
+use crate::base::pointer::{push_segment, segment_of};
+use crate::base::work;
 use crate::deployment::Object;
-use crate::deployment::pointer::{push_segment, segment_of};
-use crate::work;
 
 /// A place inside a document.
 #[derive(Debug)]

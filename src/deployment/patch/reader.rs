@@ -7,8 +7,8 @@ use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
 use super::{DEPTH_MAX, PatchError, malformed};
-use crate::deployment::excerpt::excerpt;
-use crate::work;
+use crate::base::excerpt::excerpt;
+use crate::base::work;
 
 /// The most characters of one key that a refusal shows.
 const KEY_CHARS_MAX: usize = 64;

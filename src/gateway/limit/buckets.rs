@@ -19,7 +19,7 @@ use governor::nanos::Nanos;
 use governor::state::StateStore;
 use governor::{Quota, RateLimiter};
 
-use crate::clock::Clock;
+use crate::base::clock::Clock;
 use crate::config::Budget;
 
 const SHARDS: usize = 64;
@@ -177,7 +177,7 @@ mod tests {
     use std::hash::RandomState;
 
     use super::*;
-    use crate::clock::{ManualClock, Timestamp};
+    use crate::base::clock::{ManualClock, Timestamp};
 
     fn buckets(per_second: u32, burst: u32) -> (ManualClock, Clock, Buckets<u64, RandomState>) {
         let manual = ManualClock::at(Timestamp::from_millis(0));

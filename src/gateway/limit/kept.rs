@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::REMEMBERED_MAX;
-use crate::ids::Fingerprint;
+use crate::base::ids::Fingerprint;
 
 /// How long a token's bytes are added up.
 const WINDOW: Duration = Duration::from_mins(1);
@@ -57,7 +57,7 @@ impl KeptBytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::{Clock, ManualClock, Timestamp};
+    use crate::base::clock::{Clock, ManualClock, Timestamp};
 
     #[test]
     fn each_token_has_its_bytes_a_minute() {

@@ -16,10 +16,10 @@ pub use self::pattern::{KeyPattern, KeyShape, PatternError};
 pub(in crate::policy) use self::places::FoldedKeys;
 use self::places::{Location, Walk};
 use super::{Context, Finding, RuleFindings};
+use crate::base::excerpt::excerpt;
+use crate::base::pointer::{self, child};
 use crate::deployment::diff::same;
-use crate::deployment::excerpt::excerpt;
 use crate::deployment::members::Members;
-use crate::deployment::pointer::{self, child};
 use crate::deployment::predict::without_computed_below;
 
 /// The most characters of a key's path that a message shows.

@@ -7,12 +7,12 @@ use serde_json::Value;
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::{Context, Finding, RuleFindings};
+use crate::base::excerpt::excerpt;
+use crate::base::pointer::child;
 use crate::deployment::Object;
 use crate::deployment::diff::same;
-use crate::deployment::excerpt::excerpt;
 use crate::deployment::members::Members;
 use crate::deployment::name::{folded_start, is_taken_for, seen, spells};
-use crate::deployment::pointer::child;
 
 /// Other names of a zone, without the signs that join their words.
 const OTHER_NAMES: [&str; 4] = ["timezone", "timezoneid", "tz", "tzid"];

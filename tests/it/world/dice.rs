@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use changegate::clock::Clock;
+use changegate::base::clock::Clock;
 
 use super::say;
 

@@ -6,8 +6,8 @@ use crate::audit::document::{Snapshot, SnapshotRef, Stored};
 use crate::audit::entry::{CompletionRow, Entry, IntentRow, Written};
 use crate::audit::record::{Event, Settlement};
 use crate::audit::touched::Touched;
+use crate::base::ids::ChangeId;
 use crate::deployment::key::DeploymentKey;
-use crate::ids::ChangeId;
 use crate::policy::Policy;
 
 /// The most names that are remembered as being in their tables.

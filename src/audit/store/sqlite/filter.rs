@@ -4,7 +4,7 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use crate::audit::question::{ActorFilter, Filter};
 use crate::audit::record::Outcome;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::policy::Decision;
 use crate::provider::Operation;
 

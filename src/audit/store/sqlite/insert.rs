@@ -11,7 +11,7 @@ use super::rows::word_of;
 use crate::audit::document::Snapshot;
 use crate::audit::record::{Event, Settlement, Unkept};
 use crate::audit::touched::Touched;
-use crate::ids::ChangeId;
+use crate::base::ids::ChangeId;
 
 static UPSTREAMS: LazyLock<Bulk> = LazyLock::new(|| name("upstreams (name, provider)", 2));
 

@@ -6,8 +6,8 @@ use sqlx::SqliteConnection;
 use super::Writes;
 use super::error::ambiguous;
 use crate::audit::store::StoreError;
-use crate::clock::Timestamp;
-use crate::key::KeyId;
+use crate::base::clock::Timestamp;
+use crate::base::key::KeyId;
 
 /// Where the next change goes: no number is given twice, even where the newest ones were pruned.
 const NEXT_CHANGE: &str =

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use rustix::fs::OFlags;
 
 use crate::audit::store::HoldError;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 
 /// The most bytes of a note that are read, and that a file may have to be taken for one.
 const NOTE_BYTES_MAX: u64 = 256;

@@ -11,9 +11,9 @@ use crate::audit::record::{
     Change, Client, Event, Reason, RefusedBody, Settlement, Unkept, UpstreamAnswer,
 };
 use crate::audit::store::Boxed;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::ids::{ChangeId, Fingerprint};
 use crate::deployment::predict::Omitted;
-use crate::ids::{ChangeId, Fingerprint};
 use crate::policy::Actor;
 use crate::provider::Operation;
 

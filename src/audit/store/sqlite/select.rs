@@ -16,9 +16,9 @@ use super::{BUSY_TIMEOUT, rows};
 use crate::audit::question::{DeploymentAt, DeploymentSummary, Unclear, parse};
 use crate::audit::record::{Change, Event};
 use crate::audit::store::Boxed;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::ids::ChangeId;
 use crate::deployment::key::DeploymentKey;
-use crate::ids::ChangeId;
 
 /// How many questions of operators are answered at once, each on a thread of its own.
 const CONNECTIONS_MAX: u32 = 4;

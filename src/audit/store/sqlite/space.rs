@@ -7,7 +7,7 @@ use sqlx::{Connection as _, Executor as _, SqliteConnection};
 use super::Writes;
 use super::error::{ambiguous, unavailable};
 use crate::audit::store::StoreError;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 
 /// The bytes of write-ahead log that stay on the disk.
 pub(super) const WAL_BYTES_KEPT: u32 = 4 << 20;

@@ -3,7 +3,7 @@
 //! and the `I` an `i` by its fold alone.
 
 use super::lookalike::Forms;
-use crate::work;
+use crate::base::work;
 
 /// The longest key that is compared letter by letter, in letters as they are taken apart: four of
 /// each of the 128 that a body's keys may have.

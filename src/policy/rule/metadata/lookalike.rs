@@ -10,8 +10,8 @@ use std::sync::LazyLock;
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_security::skeleton;
 
+use crate::base::work;
 use crate::deployment::name::{folded, seen, seen_in, until_stable};
-use crate::work;
 
 /// The forms of one text; texts that share one look alike. There are two since a character may
 /// look like another one than it folds to: `I` is an `i` when folded first and an `l` by its look,

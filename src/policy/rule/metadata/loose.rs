@@ -8,8 +8,8 @@ use unicode_normalization::char::is_combining_mark;
 
 use super::letters::{Item, Star, Ways};
 use super::lookalike::Forms;
+use crate::base::scan::any;
 use crate::deployment::name::seen_in;
-use crate::scan::any;
 
 /// How metadata keys are compared with forbidden and protected ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use super::letters::{Chars, Item, Star, Ways};
 use super::lookalike::Forms;
 use super::loose::{self, Compare};
 use super::places::MetadataKey;
-use crate::work;
+use crate::base::work;
 
 /// The longest pattern, in characters.
 const PATTERN_CHARS_MAX: usize = 256;

@@ -10,8 +10,8 @@ use super::letters::{Chars, Item, LETTERS_MAX};
 use super::lookalike::Forms;
 use super::loose;
 use super::written::{Texts, Written};
-use crate::deployment::pointer::below;
-use crate::work;
+use crate::base::pointer::below;
+use crate::base::work;
 
 /// The most keys whose forms are remembered within one decision.
 const KEYS_MAX: usize = 4_096;

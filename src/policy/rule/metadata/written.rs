@@ -7,9 +7,9 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
+use crate::base::pointer;
+use crate::base::work;
 use crate::deployment::patch::{DEPTH_MAX, parse_value};
-use crate::deployment::pointer;
-use crate::work;
 
 /// The longest text that is read as JSON, in bytes.
 const TEXT_BYTES_MAX: usize = 4 << 10;

@@ -19,7 +19,7 @@ const LINE_BYTES_MAX: usize = 2 << 20;
 
 /// A connection's messages, one after the other.
 #[derive(Debug, Default)]
-pub(super) struct Framing {
+pub(crate) struct Framing {
     place: FramingState,
     /// A line whose end has not come yet.
     begun: Vec<u8>,
@@ -55,17 +55,17 @@ enum FramingState {
 
 /// Bytes that are not a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Malformed {
+pub(crate) struct Malformed {
     /// How many of the bytes just read belong to what came before.
-    pub(super) sound: usize,
+    pub(crate) sound: usize,
     /// Whether it is a malformed body, of a request whose head was well-formed.
-    pub(super) in_body: bool,
-    pub(super) fault: FramingError,
+    pub(crate) in_body: bool,
+    pub(crate) fault: FramingError,
 }
 
 /// A fault of a message's form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FramingError {
+pub(crate) enum FramingError {
     LineEnd,
     RequestLine,
     Target,
@@ -85,7 +85,7 @@ pub(super) enum FramingError {
 
 impl FramingError {
     /// How it is answered; `None` where there is nobody who would understand.
-    pub(super) const fn status(self) -> Option<StatusCode> {
+    pub(crate) const fn status(self) -> Option<StatusCode> {
         match self {
             Self::Foreign => None,
             Self::Version => Some(StatusCode::HTTP_VERSION_NOT_SUPPORTED),
@@ -94,7 +94,7 @@ impl FramingError {
     }
 
     /// A sentence that says what is wrong, and what would be right.
-    pub(super) const fn message(self) -> &'static str {
+    pub(crate) const fn message(self) -> &'static str {
         match self {
             Self::LineEnd => "a line does not end in CR LF, or has a CR within: send CR LF",
             Self::RequestLine => {
@@ -124,23 +124,23 @@ impl FramingError {
 
 impl Framing {
     /// Whether what comes next is the beginning of a message.
-    pub(super) fn is_between_messages(&self) -> bool {
+    pub(crate) fn is_between_messages(&self) -> bool {
         matches!(self.place, FramingState::Start) && self.begun.is_empty()
     }
 
     /// Whether what comes next is of a body.
-    pub(super) fn is_within_body(&self) -> bool {
+    pub(crate) fn is_within_body(&self) -> bool {
         self.place.is_in_body()
             || matches!(self.place, FramingState::Body(_) | FramingState::Chunk(_))
     }
 
     /// How many heads were whole.
-    pub(super) fn heads(&self) -> usize {
+    pub(crate) fn heads(&self) -> usize {
         self.heads
     }
 
     /// Looks at the bytes that come next.
-    pub(super) fn watch(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+    pub(crate) fn watch(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
         let mut rest = bytes;
         // Where in `bytes` the message begins that is being read.
         let mut message = 0;

@@ -4,12 +4,13 @@
 use serde_json::{Value, json};
 
 use super::steps_of;
+use crate::base::canonical::canonical;
+use crate::base::key::Key;
 use crate::deployment::Object;
 use crate::deployment::diff::{changed, diff, effect, settle};
-use crate::deployment::digest::{canonical, etag};
+use crate::deployment::digest::etag;
 use crate::deployment::patch::{Patch, parse};
 use crate::deployment::predict::Omitted;
-use crate::key::Key;
 use crate::policy::evaluate::{Evaluation, evaluate, judge_after};
 use crate::policy::load::load;
 use crate::policy::subject::Subject;

@@ -3,7 +3,7 @@
 //! Only the few elements before it are walked over. rustls and webpki do not tell it, and a parser
 //! of whole certificates would be the largest thing in the program that nobody else needs.
 
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 
 /// The tags of what comes before a certificate's validity, in order, and whether each must be there
 /// (RFC 5280, 4.1): version, serial number, signature algorithm, issuer.

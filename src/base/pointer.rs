@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::scan::any;
+use crate::base::scan::any;
 
 /// The pointer to the member or element `key` of what `path` names.
 pub(crate) fn child(path: &str, key: &str) -> String {

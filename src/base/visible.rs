@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::Write as _;
 
-use crate::scan::any;
+use crate::base::scan::any;
 
 /// `text` with everything escaped that has no shape of its own.
 pub(crate) fn plain(text: &str) -> String {

@@ -12,9 +12,8 @@ use std::io::Write as _;
 
 use serde_json::{Number, Value};
 
-use super::Object;
-use crate::scan::any;
-use crate::work;
+use crate::base::scan::any;
+use crate::base::work;
 
 /// The room that a text is given at once, in bytes: enough for most deployments.
 const TEXT_BYTES: usize = 4096;
@@ -28,9 +27,15 @@ const INTEGERS: std::ops::Range<f64> = -9_223_372_036_854_775_808.0..18_446_744_
 /// 2^53, up to which doubles hold every integer.
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 
+/// The one text of a value, by RFC 8785 (JCS); integers of 64 bits keep their digits.
+#[must_use]
+pub fn canonical(value: &Value) -> Vec<u8> {
+    without(value, &[])
+}
+
 /// A value's canonical text, without the members that `omitted` points to (RFC 6901; names that
 /// need no escaping, and not through arrays).
-pub(super) fn without(value: &Value, omitted: &[&str]) -> Vec<u8> {
+pub(crate) fn without(value: &Value, omitted: &[&str]) -> Vec<u8> {
     let mut text = Vec::with_capacity(TEXT_BYTES);
     let omitted: Vec<&str> = omitted.iter().filter_map(|path| path.strip_prefix('/')).collect();
     print(value, &omitted, &mut text);
@@ -74,7 +79,7 @@ fn print_number(number: &Number, text: &mut Vec<u8>) {
 
 /// Members in the order of their names' UTF-16 code units (RFC 8785, 3.2.3). They come in that of
 /// their bytes, which is another one only for characters beyond ASCII.
-fn print_members(members: &Object, omitted: &[&str], text: &mut Vec<u8>) {
+fn print_members(members: &serde_json::Map<String, Value>, omitted: &[&str], text: &mut Vec<u8>) {
     if members.keys().all(|name| name.is_ascii()) {
         return print_in_order(members.iter(), omitted, text);
     }
@@ -237,7 +242,8 @@ mod tests {
             all.chars().map(|c| format!("{}{c}x", "y".repeat(31))).collect();
         texts.extend((0..70).map(|length| "é\"".chars().cycle().take(length).collect()));
         let numbers = json!([0, -1, u64::MAX, i64::MIN, 0.1, 1.5, 5e-324]);
-        let members: Object = texts.iter().map(|text| (text.clone(), json!({}))).collect();
+        let members: serde_json::Map<_, _> =
+            texts.iter().map(|text| (text.clone(), json!({}))).collect();
         let value =
             json!([all, texts, numbers, members, [], {}, null, true, false, [[1], {"a": []}]]);
         assert_eq!(without(&value, &[]), serde_json::to_vec(&value).unwrap());

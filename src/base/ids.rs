@@ -7,7 +7,7 @@ use std::str::FromStr;
 use bytes::Bytes;
 use http::HeaderValue;
 
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 
 /// How much randomness a thread fetches at a time for the ids that it makes, in bytes.
 const RESERVE_BYTES: usize = 4096;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
-use crate::ids::{Fingerprint, Hex, random, unhex};
+use crate::base::ids::{Fingerprint, Hex, random, unhex};
 
 /// The secret under which tokens, stored secrets and etags are digested (HMAC-SHA-256).
 #[derive(Clone)]
@@ -142,7 +142,7 @@ impl Key {
     /// Reads the key file.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
         let file = |source| KeyError::File { path: path.to_owned(), source };
-        let text = crate::file::text(path).map_err(file)?;
+        let text = crate::base::file::text(path).map_err(file)?;
         if exposed(&fs::metadata(path).map_err(file)?) {
             return Err(KeyError::Exposed { path: path.to_owned() });
         }

@@ -3,7 +3,7 @@
 use memchr::{memchr, memrchr};
 
 use super::FramingError;
-use crate::scan::any;
+use crate::base::scan::any;
 
 /// The longest method, in bytes: no one that is known has a tenth of it.
 pub(super) const METHOD_BYTES_MAX: usize = 256;

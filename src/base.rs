@@ -1,0 +1,13 @@
+//! The ground: time, ids, keys and texts. It knows neither the domain nor who calls.
+
+pub mod canonical;
+pub(crate) mod certificate;
+pub mod clock;
+pub mod excerpt;
+pub(crate) mod file;
+pub mod ids;
+pub mod key;
+pub mod pointer;
+pub(crate) mod scan;
+pub(crate) mod visible;
+pub(crate) mod work;
