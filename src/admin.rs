@@ -6,9 +6,11 @@
 mod access;
 mod answer;
 mod api;
+mod asked;
 mod body;
 mod connection;
 pub mod filter;
+mod openapi;
 mod places;
 mod probes;
 mod serve;
@@ -19,7 +21,7 @@ mod view;
 mod whole;
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -28,16 +30,23 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use utoipa::OpenApi;
 
 use self::body::AnswerBudget;
 pub use self::connection::Patience;
+use self::openapi::FromRoutes;
 use self::share::Askers;
 use crate::audit::Audit;
+use crate::audit::query::DeploymentSummary;
+use crate::audit::record::Event;
 use crate::base::clock::Clock;
 use crate::config::AdminToken;
 
 /// The API's description (OpenAPI 3.1) as JSON.
-pub const OPENAPI: &str = include_str!("admin/openapi.json");
+pub static OPENAPI: LazyLock<String> = LazyLock::new(|| {
+    // A tree of plain texts and numbers can be written: a test does.
+    Description::openapi().to_pretty_json().unwrap_or_default()
+});
 
 /// The parts that the admin API works with. Clones share them.
 #[derive(Clone)]
@@ -95,6 +104,33 @@ const ROUTES: [Route; 10] = [
     Route { path: "/api/v1/deployments/{id}/at", open: false, answered: || get(api::at) },
     Route { path: "/api/v1/events", open: false, answered: || get(api::events) },
 ];
+
+/// The description of what answers at [`ROUTES`].
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Changegate admin API",
+        version = "1",
+        description = "Who changed which deployment, from what to what.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    security(("token" = []), ()),
+    paths(
+        probes::alive,
+        probes::ready,
+        probes::metrics,
+        probes::description,
+        api::changes,
+        api::change,
+        api::deployments,
+        api::history,
+        api::at,
+        api::events,
+    ),
+    components(schemas(answer::Envelope, DeploymentSummary, Event)),
+    modifiers(&FromRoutes),
+)]
+struct Description;
 
 /// The whole API.
 fn router(api: Api) -> Router {

@@ -30,6 +30,7 @@ use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use utoipa::ToSchema;
 
 use self::entry::{Entry, Written};
 use self::intent::Intent;
@@ -137,7 +138,7 @@ pub enum Health {
 }
 
 /// Changes after which a rule was found broken, though that was not predicted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FoundAfter {
     /// How many there were since the start.
     pub changes: u64,

@@ -10,6 +10,7 @@ pub mod subject;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use self::rule::Rule;
 use crate::base::ids::Fingerprint;
@@ -41,18 +42,22 @@ impl Policy {
 }
 
 /// The actor that makes a call.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Actor {
     /// Stands for the token.
     pub fingerprint: Fingerprint,
     /// From `[[actor]]`.
+    #[schema(required)]
     pub name: Option<String>,
     /// From `[[actor]]`.
+    #[schema(required)]
     pub team: Option<String>,
 }
 
 /// The effect of a violated rule on the call, the mildest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Enforcement {
     /// Recorded; the client is told nothing.
@@ -64,7 +69,7 @@ pub enum Enforcement {
 }
 
 /// The decision on a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Decision {
     /// Within the policy; violations that only audit are recorded.
@@ -92,7 +97,7 @@ impl Decision {
 }
 
 /// One rule that the predicted deployment breaks, at one place.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Violation {
     /// `timezones`, `metadata.forbidden_keys`, `metadata.protected_keys`, `metadata.key_pattern`.
     pub rule: String,
@@ -102,7 +107,7 @@ pub struct Violation {
     pub path: String,
     /// A sentence that says what is wrong and what would be right.
     pub message: String,
-    /// The offending value, where there is one.
+    /// The offending value; absent where there is none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub actual: Option<Value>,
 }

@@ -7,6 +7,8 @@ mod qoder;
 
 use std::fmt;
 
+use utoipa::ToSchema;
+
 /// One provider's deployments API, as data.
 #[derive(Debug)]
 pub struct Provider {
@@ -70,7 +72,8 @@ pub enum Update {
 }
 
 /// The deployment operations that are governed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ToSchema)]
+#[schema(rename_all = "lowercase")]
 pub enum Operation {
     /// `POST /deployments`.
     Create,

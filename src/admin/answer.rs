@@ -5,7 +5,8 @@ use std::time::Duration;
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::filter::BadFilter;
 use crate::audit::query::QueryError;
@@ -27,6 +28,39 @@ pub(super) struct Problem {
     param: Option<String>,
     /// After how many seconds asking again may help.
     retry_after: Option<u16>,
+}
+
+/// A problem as its asker reads it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Error)]
+pub(super) struct Envelope {
+    #[serde(rename = "type")]
+    #[schema(inline)]
+    kind: EnvelopeKind,
+    #[schema(inline)]
+    error: Told,
+}
+
+/// The word by which an envelope is known.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum EnvelopeKind {
+    Error,
+}
+
+/// The contents of an [`Envelope`].
+#[derive(Serialize, ToSchema)]
+#[schema(description = "What is wrong.")]
+struct Told {
+    /// The kind.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// What is wrong and what would be right.
+    message: String,
+    /// The query key it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    param: Option<String>,
 }
 
 /// After how many seconds a question may be asked again that found no room.
@@ -113,13 +147,8 @@ impl From<QueryError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut error = Map::new();
-        error.insert("type".to_owned(), self.kind.into());
-        error.insert("message".to_owned(), self.message.into());
-        if let Some(param) = self.param {
-            error.insert("param".to_owned(), param.into());
-        }
-        let body = json!({"type": "error", "error": Value::Object(error)});
+        let error = Told { kind: self.kind, message: self.message, param: self.param };
+        let body = Envelope { kind: EnvelopeKind::Error, error };
         let mut answer = (self.status, Json(body)).into_response();
         let headers = answer.headers_mut();
         if self.status == StatusCode::UNAUTHORIZED {

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Query, State};
-use axum::http::Uri;
+use axum::extract::{Path, State};
 use axum::response::Response;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -14,49 +13,60 @@ use tokio::time::timeout;
 use super::Api;
 use super::access::Asker;
 use super::answer::Problem;
-use super::filter::{self, FILTERS};
+use super::asked::{self, Asked};
+use super::filter;
 use super::view;
 use super::whole::{self, Source};
 use crate::audit::query::{
-    BODIES_LIMIT_MAX, Cursor, Filter, LIMIT_MAX, PageRequest, QueryError, Reader,
+    BODIES_LIMIT_MAX, DeploymentAt, DeploymentSummary, Filter, LIMIT_MAX, Page, PageRequest,
+    QueryError, Reader,
 };
+use crate::audit::record::{Change, Event};
 use crate::base::ids::ChangeId;
 use crate::config::Role;
 
 type Answer = Result<Response, Problem>;
 type Id = Result<Path<String>, PathRejection>;
 
-/// The longest query, in bytes.
-const QUERY_BYTES_MAX: usize = 8 * 1024;
-
 /// How long an answer may take. The command line waits longer.
 const QUESTION_MAX: Duration = Duration::from_secs(10);
 
-/// How many items a page has where its asker does not say.
-const LIMIT_DEFAULT: u16 = 50;
-
-/// The keys that ask for a page.
-const PAGE: [&str; 2] = ["limit", "cursor"];
-
+/// Changes without bodies, newest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/changes",
+    params(Asked<asked::Changes>),
+    responses((status = 200, description = "A page.", body = Page<Change>)),
+)]
 pub(super) async fn changes(
     State(api): State<Api>,
     Extension(asker): Extension<Asker>,
-    uri: Uri,
+    asked: Asked<asked::Changes>,
 ) -> Answer {
-    let asked = Asked::read(&uri, |key| FILTERS.contains(&key) || PAGE.contains(&key))?;
     let filter = asked.filter(&api, &asker)?;
     let question = api.reader().changes(&filter, asked.page()?, false);
     let page = in_time(asker.turns(&filter), question).await?;
     api.budget.json(&view::page(page, asker.role))
 }
 
+/// One whole change.
+#[utoipa::path(
+    get,
+    path = "/api/v1/changes/{id}",
+    params(
+        ("id" = ChangeId, Path, description = "The change's id."),
+        Asked<asked::Nothing>,
+    ),
+    responses(
+        (status = 200, description = "The change; without bodies for a viewer.", body = Change),
+    ),
+)]
 pub(super) async fn change(
     State(api): State<Api>,
     Extension(asker): Extension<Asker>,
     id: Id,
-    uri: Uri,
+    _nothing: Asked<asked::Nothing>,
 ) -> Answer {
-    Asked::read(&uri, |_key| false)?;
     let unknown = || Problem::not_found("no change has this id: /api/v1/changes lists them");
     let id: ChangeId = named(id)?.parse().map_err(|_no_id| unknown())?;
     let found = in_time(&asker.share.reading, api.reader().bare_change(id)).await?;
@@ -72,26 +82,40 @@ pub(super) async fn change(
     .finish()
 }
 
+/// Deployments with recorded changes, the newest changed first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/deployments",
+    params(Asked<asked::Deployments>),
+    responses((status = 200, description = "A page.", body = Page<DeploymentSummary>)),
+)]
 pub(super) async fn deployments(
     State(api): State<Api>,
     Extension(asker): Extension<Asker>,
-    uri: Uri,
+    asked: Asked<asked::Deployments>,
 ) -> Answer {
-    let asked = Asked::read(&uri, |key| PAGE.contains(&key))?;
     let names = asker.role >= Role::Auditor;
     let question = api.reader().deployments(asked.page()?, names);
     let page = in_time(&asker.share.reading, question).await?;
     api.budget.json(&view::page(page, asker.role))
 }
 
+/// The changes of a deployment, newest first, with bodies for auditors.
+#[utoipa::path(
+    get,
+    path = "/api/v1/deployments/{id}/history",
+    params(
+        ("id" = String, Path, min_length = 1, description = "The deployment's id."),
+        Asked<asked::History>,
+    ),
+    responses((status = 200, description = "A page.", body = Page<Change>)),
+)]
 pub(super) async fn history(
     State(api): State<Api>,
     Extension(asker): Extension<Asker>,
     id: Id,
-    uri: Uri,
+    asked: Asked<asked::History>,
 ) -> Answer {
-    let narrowing = |key: &str| FILTERS.contains(&key) && key != "deployment_id";
-    let asked = Asked::read(&uri, |key| narrowing(key) || PAGE.contains(&key))?;
     let filter = asked.filter(&api, &asker)?;
     let (limit, bodies) = (asked.page()?, asker.role >= Role::Auditor);
     let every = asked.is_bare();
@@ -116,13 +140,23 @@ pub(super) async fn history(
     .finish()
 }
 
+/// A deployment as last seen at or before a moment; not for viewers.
+#[utoipa::path(
+    get,
+    path = "/api/v1/deployments/{id}/at",
+    security(("token" = ["auditor"]), ()),
+    params(
+        ("id" = String, Path, min_length = 1, description = "The deployment's id."),
+        Asked<asked::At>,
+    ),
+    responses((status = 200, description = "The deployment.", body = DeploymentAt)),
+)]
 pub(super) async fn at(
     State(api): State<Api>,
     Extension(asker): Extension<Asker>,
     id: Id,
-    uri: Uri,
+    asked: Asked<asked::At>,
 ) -> Answer {
-    let asked = Asked::read(&uri, |key| key == "time")?;
     if asker.role < Role::Auditor {
         return Err(Problem::forbidden(
             "a viewer's token does not show what is inside a deployment: use an auditor's",
@@ -145,13 +179,18 @@ pub(super) async fn at(
     .await
 }
 
+/// What is not a governed call, newest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/events",
+    params(Asked<asked::Events>),
+    responses((status = 200, description = "A page.", body = Page<Event>)),
+)]
 pub(super) async fn events(
     State(api): State<Api>,
     Extension(asker): Extension<Asker>,
-    uri: Uri,
+    asked: Asked<asked::Events>,
 ) -> Answer {
-    let timed = |key: &str| matches!(key, "since" | "until");
-    let asked = Asked::read(&uri, |key| timed(key) || PAGE.contains(&key))?;
     let (since, until) = filter::span(|key| asked.text(key), api.state.clock.now())?;
     let question = api.reader().events(since, until, asked.page()?);
     let page = in_time(&asker.share.reading, question).await?;
@@ -176,59 +215,6 @@ impl Asker {
     /// The turns of questions by `filter`.
     fn turns(&self, filter: &Filter) -> &Semaphore {
         if filter.scans() { &self.share.scanning } else { &self.share.reading }
-    }
-}
-
-/// A query whose keys are all known, each there once.
-struct Asked(Vec<(String, String)>);
-
-impl Asked {
-    fn read(uri: &Uri, known: impl Fn(&str) -> bool) -> Result<Self, Problem> {
-        if uri.query().is_some_and(|query| query.len() > QUERY_BYTES_MAX) {
-            return Err(Problem::query_too_long(QUERY_BYTES_MAX));
-        }
-        let read = Query::<Vec<(String, String)>>::try_from_uri(uri);
-        let Query(pairs) =
-            read.map_err(|_bad| Problem::invalid("", "write the query as key=value&key=value"))?;
-        for (place, (key, _)) in pairs.iter().enumerate() {
-            if !known(key) {
-                let message = "this key means nothing here: leave it out, \
-                    or see /openapi.json for those that do";
-                return Err(Problem::invalid(key, message));
-            }
-            if pairs.iter().take(place).any(|(former, _)| former == key) {
-                return Err(Problem::invalid(key, format!("{key} is given twice: give it once")));
-            }
-        }
-        Ok(Self(pairs))
-    }
-
-    /// The filter that is asked for, as far as the asker may ask.
-    fn filter(&self, api: &Api, asker: &Asker) -> Result<Filter, Problem> {
-        let filter = filter::filter(|key| self.text(key), api.state.clock.now())?;
-        view::allowed(filter, asker.role, |key| self.text(key))
-    }
-
-    /// Whether all there is is asked for, from its begin.
-    fn is_bare(&self) -> bool {
-        self.0.iter().all(|(key, _)| key == "limit")
-    }
-
-    fn text(&self, key: &str) -> Option<&str> {
-        self.0.iter().find(|(name, _)| name == key).map(|(_, text)| text.as_str())
-    }
-
-    fn page(&self) -> Result<PageRequest, Problem> {
-        let read = |text: &str| {
-            // `parse` alone would take a plus sign too.
-            let limit = text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
-            limit.filter(|_limit| text.bytes().all(|b| b.is_ascii_digit())).ok_or_else(|| {
-                Problem::invalid("limit", "limit: write a whole number from 1 to 1000")
-            })
-        };
-        let limit = self.text("limit").map_or(Ok(LIMIT_DEFAULT), read)?;
-        let cursor = self.text("cursor").map(Cursor::parse).transpose()?;
-        Ok(PageRequest { limit, cursor })
     }
 }
 

@@ -10,24 +10,8 @@ use crate::audit::query::{ActorFilter, Filter};
 use crate::base::clock::Timestamp;
 use crate::provider::Operation;
 
-/// Every filter of changes, by its name in a query.
-pub const FILTERS: [&str; 12] = [
-    "deployment_id",
-    "actor",
-    "team",
-    "operation",
-    "decision",
-    "outcome",
-    "rule",
-    "path",
-    "request_id",
-    "since",
-    "until",
-    "q",
-];
-
 /// The most characters of a text that is searched for.
-const SEARCH_CHARS_MAX: usize = 200;
+pub(super) const SEARCH_CHARS_MAX: usize = 200;
 
 /// A filter's text means nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

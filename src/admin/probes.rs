@@ -4,41 +4,103 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Api, OPENAPI};
-use crate::audit::Health;
+use crate::audit::{FoundAfter, Health};
 
 /// As `prometheus-client` writes them.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-pub(super) async fn alive(State(api): State<Api>) -> Response {
-    match (api.state.ended)() {
-        None => Json(json!({"status": "ok"})).into_response(),
-        Some(reason) => {
-            let body = json!({"status": "failing", "reason": reason});
-            (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
-        }
-    }
+/// The answer to a probe.
+#[derive(Serialize, ToSchema)]
+struct Condition {
+    status: Status,
+    /// Why it fails; absent where it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    reason: Option<String>,
+    /// Changes since the start after which upstream showed a deployment that breaks a rule,
+    /// though that was not predicted; absent where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    after_violations: Option<FoundAfter>,
 }
 
+/// Whether all is well.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = ProbeStatus)]
+enum Status {
+    Ok,
+    Failing,
+}
+
+/// Whether the gateway lives.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    responses(
+        (status = 200, description = "It does.", body = Condition),
+        (status = 503, description = "A vital task ended; reason says which.", body = Condition),
+    ),
+)]
+pub(super) async fn alive(State(api): State<Api>) -> Response {
+    (api.state.ended)().map_or_else(|| well(None), failing)
+}
+
+/// Whether changes can be recorded.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    responses(
+        (status = 200, description = "They can.", body = Condition),
+        (
+            status = 503,
+            description = "The store can't be written; reason says why.",
+            body = Condition,
+        ),
+    ),
+)]
 pub(super) async fn ready(State(api): State<Api>) -> Response {
     match api.state.audit.health() {
-        Health::Writable => match api.state.audit.after_violations() {
-            None => Json(json!({"status": "ok"})).into_response(),
-            Some(found) => Json(json!({"status": "ok", "after_violations": found})).into_response(),
-        },
-        Health::Failing(reason) => {
-            let body = json!({"status": "failing", "reason": reason});
-            (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
-        }
+        Health::Writable => well(api.state.audit.after_violations()),
+        Health::Failing(reason) => failing(reason),
     }
 }
 
+fn well(after_violations: Option<FoundAfter>) -> Response {
+    Json(Condition { status: Status::Ok, reason: None, after_violations }).into_response()
+}
+
+fn failing(reason: String) -> Response {
+    let (status, reason) = (Status::Failing, Some(reason));
+    let condition = Condition { status, reason, after_violations: None };
+    (StatusCode::SERVICE_UNAVAILABLE, Json(condition)).into_response()
+}
+
+/// Metrics.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    responses((
+        status = 200,
+        description = "OpenMetrics text.",
+        content_type = "application/openmetrics-text",
+        body = String,
+    )),
+)]
 pub(super) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, OPEN_METRICS)], (api.state.metrics_text)())
 }
 
+/// This document.
+#[utoipa::path(
+    get,
+    path = "/openapi.json",
+    responses((status = 200, description = "OpenAPI 3.1.", body = Object)),
+)]
 pub(super) async fn description() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/json")], OPENAPI)
+    ([(header::CONTENT_TYPE, "application/json")], OPENAPI.as_str())
 }

@@ -6,6 +6,9 @@ use std::fmt;
 use std::path::Path;
 
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::Ref;
+use utoipa::openapi::schema::{Array, ArrayBuilder};
 
 pub use self::bodies::Texts;
 pub(crate) use super::question::Text;
@@ -50,14 +53,22 @@ pub struct PageRequest {
 }
 
 /// One part of a list, newest first.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Page<T> {
     /// The items.
+    #[schema(schema_with = items::<T>)]
     pub data: Vec<T>,
-    /// Where the next part begins, if there is one.
+    /// Where the next page begins; null on the last one.
+    #[schema(required)]
     pub next_cursor: Option<String>,
-    /// Whether there is a next part.
+    /// Whether there is a next page.
     pub has_more: bool,
+}
+
+/// The schema of a page's items: named, where a derived one would repeat theirs.
+fn items<T: ToSchema>() -> Array {
+    let item = Ref::from_schema_name(T::name());
+    ArrayBuilder::new().items(item).description(Some("The items.")).build()
 }
 
 /// A question could not be answered.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::record::{Change, Outcome};
 use crate::base::clock::Timestamp;
@@ -64,15 +65,16 @@ pub enum ActorFilter {
 }
 
 /// A deployment, as far as the log knows it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct DeploymentSummary {
     /// Its id.
     pub id: String,
-    /// Its name in the newest snapshot, where there is one.
+    /// Its name in the newest snapshot, where there is one; null for viewers.
+    #[schema(required)]
     pub name: Option<String>,
     /// How many changes are recorded.
     pub changes: i64,
-    /// When the newest was received.
+    /// When the newest change was received.
     pub last_changed_at: Timestamp,
     /// The newest change.
     pub last_change: ChangeId,
@@ -82,7 +84,7 @@ pub struct DeploymentSummary {
 pub(crate) type Text = Arc<Vec<u8>>;
 
 /// A deployment as the log last saw it at a moment.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct DeploymentAt {
     /// Its id.
     pub deployment_id: String,
@@ -93,6 +95,7 @@ pub struct DeploymentAt {
     /// The change whose before or after it is.
     pub change: ChangeId,
     /// The document, concealed values concealed.
+    #[schema(value_type = Object)]
     pub deployment: Value,
 }
 

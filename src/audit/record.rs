@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::base::clock::Timestamp;
 use crate::base::ids::ChangeId;
@@ -10,16 +11,17 @@ use crate::policy::{Actor, Decision, Violation};
 use crate::provider::Operation;
 
 /// Where a call came from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Client {
     /// The client's address, by `listen.trusted_proxies`.
     pub ip: String,
     /// Its `User-Agent`; the record cuts it to 256 bytes.
+    #[schema(required)]
     pub user_agent: Option<String>,
 }
 
 /// How a governed call ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// Intended, not finished yet.
@@ -55,24 +57,27 @@ impl Outcome {
 }
 
 /// Upstream's answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct UpstreamAnswer {
     /// The HTTP status, where there was an answer.
+    #[schema(required)]
     pub status: Option<u16>,
     /// Upstream's own request id.
+    #[schema(required)]
     pub request_id: Option<String>,
 }
 
 /// Why a change was not applied, in the words of the answer to its client.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Reason {
     /// The HTTP status.
     pub status: u16,
-    /// The type of the error, by the provider's envelope; `None` where the answer has none.
+    /// The type of the error, by the provider's envelope; null where the answer has none.
     #[serde(rename = "type")]
+    #[schema(required)]
     pub kind: Option<String>,
-    /// The message, secrets concealed; `None` where the answer has none, or where it may repeat a
-    /// secret of the body.
+    /// The message, secrets concealed; null where the answer has none, or where it may repeat a
+    /// secret of the body; absent for viewers.
     pub message: Option<String>,
     /// Whether the gateway itself said so, not upstream.
     #[serde(skip)]
@@ -80,26 +85,29 @@ pub struct Reason {
 }
 
 /// The size and digest of a body that is not kept itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RefusedBody {
     /// How many bytes it had, as far as it was read or announced.
     pub bytes: u64,
-    /// A keyed digest of it, where it was read whole.
+    /// A keyed digest of it, where it was read whole; absent for viewers.
     pub digest: Option<String>,
 }
 
-/// The parts of a [`Change`] that are not kept: bodies, by their names, of which nothing but size
+/// The parts of a change that are not kept: bodies, by their names, of which nothing but size
 /// and keyed digest is, and findings beyond what a record holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Unkept {
     /// The body that the client sent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(nullable = false)]
     pub patch: Option<RefusedBody>,
     /// The deployment before.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(nullable = false)]
     pub before: Option<RefusedBody>,
     /// The deployment after.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(nullable = false)]
     pub after: Option<RefusedBody>,
     /// How many violations and standing ones there were beside those listed.
     #[serde(skip_serializing_if = "is_zero", default)]
@@ -120,18 +128,21 @@ fn is_zero(number: &usize) -> bool {
 }
 
 /// The word of a later snapshot on a change with an unclear end.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Settlement {
     /// `chg_…` of the call whose snapshot told, or `answer` for a GET right after the call.
     pub by: String,
     /// When.
     pub at: Timestamp,
-    /// Whether it was applied; `None` where it can't be told.
+    /// Whether it was applied; null where it can't be told.
+    #[schema(required)]
     pub applied: Option<bool>,
 }
 
-/// One governed call, as the log tells it. Its JSON is part of the outside.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// One governed call, as the log tells it.
+//
+// Its JSON is part of the outside, and so are these comments: the admin API's description has them.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Change {
     /// Its id.
     pub id: ChangeId,
@@ -139,16 +150,18 @@ pub struct Change {
     pub seq: i64,
     /// The provider's name.
     pub provider: String,
-    /// The upstream's name.
+    /// The upstream's name in the configuration.
     pub upstream_name: String,
     /// The name of the gateway that led it.
     pub node: String,
     /// The operation that was asked for.
     pub operation: Operation,
-    /// The call's method.
+    /// The call's method: an update by PUT may remove what it leaves out.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub method: Option<String>,
-    /// The id of the deployment.
+    /// The id of the deployment; null where none was created.
+    #[schema(required)]
     pub deployment_id: Option<String>,
     /// The actor that asked.
     pub actor: Actor,
@@ -158,48 +171,59 @@ pub struct Change {
     pub request_id: String,
     /// When its head was read.
     pub received_at: Timestamp,
-    /// When it ended; `None` while pending.
+    /// When it ended; null while pending.
+    #[schema(required)]
     pub completed_at: Option<Timestamp>,
     /// The gateway's decision.
     pub decision: Decision,
-    /// Rules broken.
+    /// Rules broken. A viewer is shown the deployment's member as a whole for the path, one message
+    /// for all violations of a rule, and no actual value.
     pub violations: Vec<Violation>,
     /// Rules that were broken before and still are.
     pub standing: Vec<Violation>,
     /// Rules that the deployment breaks after the change, did not break before it, and was not
-    /// predicted to break.
+    /// predicted to break; absent where there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub after_violations: Vec<Violation>,
     /// How it ended.
     pub outcome: Outcome,
-    /// The word of a later snapshot, where the end was unclear.
+    /// The word of a later snapshot, where the end was unclear; absent where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub settled: Option<Settlement>,
-    /// Why it was not applied, where an answer said so.
+    /// Why it was not applied, in the words of the answer; absent where no answer says.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub reason: Option<Reason>,
-    /// Upstream's answer; `None` where nothing was forwarded.
+    /// Upstream's answer; null where nothing was forwarded.
+    #[schema(required)]
     pub upstream: Option<UpstreamAnswer>,
     /// The bodies; absent in lists and for viewers.
     #[serde(flatten)]
+    #[schema(value_type = Bodies)]
     pub bodies: Option<Bodies>,
-    /// The size and digest of a body that was not one strict object.
+    /// The size and digest of a body that was not one strict JSON object.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub body: Option<RefusedBody>,
     /// Sizes and digests in place of bodies, of which the caller had more than
-    /// `limits.kept_bytes_per_minute`, and the number of findings that are not listed.
+    /// `limits.kept_bytes_per_minute`, and the number of findings that are not listed;
+    /// absent where everything is kept.
     #[serde(skip_serializing_if = "Unkept::is_empty")]
     pub unkept: Unkept,
-    /// How after compares with what was predicted; `None` where not applied.
+    /// How after compares with what was predicted; null where not applied.
+    #[schema(required)]
     pub effect: Option<Effect>,
-    /// JSON Pointers of concealed values, below `/patch`, `/before` or `/after`.
+    /// JSON Pointers of concealed values, below `/patch`, `/before` or `/after`; absent
+    /// for viewers.
+    #[schema(required = false)]
     pub redacted: Vec<String>,
     /// Names the policy that was in force.
     pub policy_digest: String,
 }
 
-/// The parts of a [`Change`] that show what is inside a deployment.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// The parts of a change that show what is inside a deployment; absent in lists and for viewers.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Bodies {
     /// The body that the client sent.
     pub patch: Option<Value>,
@@ -208,28 +232,35 @@ pub struct Bodies {
     /// The deployment after.
     pub after: Option<Value>,
     /// Where they differ.
+    #[schema(required = false)]
     pub diff: Vec<Difference>,
 }
 
 /// Something worth recording that is not a governed call.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Event {
     /// When.
     pub at: Timestamp,
     /// The kind.
     pub kind: EventKind,
     /// The actor, where it is known.
+    #[schema(required)]
     pub actor: Option<Actor>,
     /// From where, where it is known.
+    #[schema(required)]
     pub client_ip: Option<String>,
     /// The request's id, where there was one.
+    #[schema(required)]
     pub request_id: Option<String>,
-    /// The facts, as a flat JSON object; bounded by its maker.
+    /// The facts, by kind, as a flat JSON object; for viewers without what is, or repeats, the
+    /// inside of a deployment.
+    // Bounded by its maker.
+    #[schema(value_type = Object)]
     pub detail: Value,
 }
 
-/// The kinds of [`Event`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// The kinds of events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
     /// A write to another resource: `method, path, status, request_bytes, response_bytes,

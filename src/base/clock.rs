@@ -5,8 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use utoipa::ToSchema;
+
 /// A moment: whole milliseconds since the Unix epoch, UTC. Prints as RFC 3339 with milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+#[schema(value_type = String, format = DateTime)]
+#[schema(description = "A moment in UTC: RFC 3339 with milliseconds.")]
 pub struct Timestamp(i64);
 
 /// Text that is not an RFC 3339 time.

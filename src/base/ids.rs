@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 use http::HeaderValue;
+use utoipa::ToSchema;
 
 use crate::base::clock::Timestamp;
 
@@ -14,7 +15,9 @@ const RESERVE_BYTES: usize = 4096;
 
 /// Names one [`Change`](crate::audit::record::Change): `chg_` and 32 hex digits, of which the
 /// first 12 are the milliseconds of its making, so that ids sort by time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+#[schema(value_type = String, pattern = "^chg_[0-9a-f]{32}$")]
+#[schema(description = "Names one change; sorts by the time of its making.")]
 pub struct ChangeId([u8; 16]);
 
 /// Names one request: the client's own id where it is well-formed, else `req_` and 32 hex digits,
@@ -25,7 +28,8 @@ pub struct RequestId(HeaderValue);
 
 /// Stands for a personal access token wherever one is named: `pat_` and the first 16 hex digits
 /// of a keyed digest of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+#[schema(value_type = String, pattern = "^pat_[0-9a-f]{16}$")]
 pub struct Fingerprint([u8; 8]);
 
 /// Text that is not an identifier of the wanted kind.

@@ -5,5 +5,5 @@ use crate::admin::OPENAPI;
 
 /// Prints it, OpenAPI 3.1 as JSON.
 pub fn run() -> Result<(), Failure> {
-    print::line(OPENAPI.trim_end())
+    print::line(OPENAPI.as_str())
 }

@@ -6,6 +6,7 @@ mod walk;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 pub use self::compare::{effect, settle};
 use self::places::{Bounds, Pair, places};
@@ -14,24 +15,24 @@ use crate::base::pointer;
 use crate::provider::{Operation, Provider};
 
 /// One place where two documents differ.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Difference {
     /// Whether the place appeared, vanished or changed.
     pub op: DifferenceOp,
     /// JSON Pointer (RFC 6901) of the place.
     pub path: String,
-    /// The value before, where there was one.
+    /// The value before; absent where there was none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<Value>,
-    /// The value after, where there is one.
+    /// The value after; absent where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<Value>,
     /// Whether the server changes this place by itself.
     pub computed: bool,
 }
 
-/// The kind of a [`Difference`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// What became of a place that differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DifferenceOp {
     /// Only after has it.
@@ -43,7 +44,7 @@ pub enum DifferenceOp {
 }
 
 /// How the deployment after compares with the one predicted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Effect {
     /// Equal to the predicted one, computed fields aside.

@@ -1,0 +1,237 @@
+//! The query of a question: the keys that it may have, and the texts that it gives them.
+
+use std::marker::PhantomData;
+
+use axum::extract::{FromRequestParts, Query};
+use axum::http::request::Parts;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{Ref, RefOr, Required, Schema};
+use utoipa::{IntoParams, ToSchema};
+
+use super::Api;
+use super::access::Asker;
+use super::answer::Problem;
+use super::filter::{self, SEARCH_CHARS_MAX};
+use super::view;
+use crate::audit::query::{Cursor, Filter, LIMIT_MAX, PageRequest};
+use crate::audit::record::Outcome;
+use crate::policy::Decision;
+use crate::provider::Operation;
+
+/// The longest query, in bytes.
+const QUERY_BYTES_MAX: usize = 8 * 1024;
+
+/// How many items a page has where its asker does not say.
+const LIMIT_DEFAULT: u16 = 50;
+
+/// A kind of query: that of one path.
+pub(super) trait Kind {
+    /// The keys that such a query may have, in the order of the description.
+    const KEYS: &'static [&'static [Key]];
+}
+
+/// The query of a list of changes.
+pub(super) enum Changes {}
+
+/// The query of a path that takes none.
+pub(super) enum Nothing {}
+
+/// The query of a list of deployments.
+pub(super) enum Deployments {}
+
+/// The query of a deployment's history.
+pub(super) enum History {}
+
+/// The query of a deployment at a moment.
+pub(super) enum At {}
+
+/// The query of a list of events.
+pub(super) enum Events {}
+
+impl Kind for Changes {
+    const KEYS: &'static [&'static [Key]] = &[WHICH, NARROWING, SPAN, SEARCH, PAGE];
+}
+
+impl Kind for Nothing {
+    const KEYS: &'static [&'static [Key]] = &[];
+}
+
+impl Kind for Deployments {
+    const KEYS: &'static [&'static [Key]] = &[PAGE];
+}
+
+impl Kind for History {
+    const KEYS: &'static [&'static [Key]] = &[NARROWING, SPAN, SEARCH, PAGE];
+}
+
+impl Kind for At {
+    const KEYS: &'static [&'static [Key]] = &[TIME];
+}
+
+impl Kind for Events {
+    const KEYS: &'static [&'static [Key]] = &[SPAN, PAGE];
+}
+
+/// A key that a query may have.
+pub(super) struct Key {
+    name: &'static str,
+    /// The meaning of the key, for the API's description.
+    about: &'static str,
+    /// The texts that mean something.
+    texts: fn() -> RefOr<Schema>,
+    is_required: bool,
+}
+
+const WHICH: &[Key] = &[key("deployment_id", text, "Of this deployment.")];
+
+const NARROWING: &[Key] = &[
+    key("actor", text, "By this actor: a fingerprint (pat_ and 16 hex digits) or a name."),
+    key("team", text, "By this team."),
+    key("operation", word::<Operation>, "Of this operation."),
+    key("decision", word::<Decision>, "So decided."),
+    key("outcome", word::<Outcome>, "So ended."),
+    key("rule", text, "Breaking this rule."),
+    key(
+        "path",
+        text,
+        "Changing this place (a JSON Pointer) or one below it, computed fields aside. A viewer \
+         asks for members of a deployment as a whole, such as /metadata.",
+    ),
+    key("request_id", text, "Of this request."),
+];
+
+const SPAN: &[Key] = &[
+    key(
+        "since",
+        text,
+        "At or after this moment: RFC 3339, a date (its begin in UTC), or how long ago, such as \
+         24h or 7d.",
+    ),
+    key(
+        "until",
+        text,
+        "Before this moment: RFC 3339, a date (its begin in UTC), or how long ago, such as 24h \
+         or 7d.",
+    ),
+];
+
+const SEARCH: &[Key] = &[key(
+    "q",
+    search,
+    "This text, in any case, in ids, names, user agent, violation messages or changed paths; for \
+     a viewer in ids and the names of actors alone. A page ends once 20,000 changes were looked \
+     through: it may be empty, and its cursor leads on.",
+)];
+
+const PAGE: &[Key] = &[
+    key("limit", limit, "How many items; a page with bodies has at most 100."),
+    key("cursor", text, "Where the page begins: the next_cursor of the former page."),
+];
+
+const TIME: &[Key] = &[Key {
+    is_required: true,
+    ..key(
+        "time",
+        text,
+        "The moment: RFC 3339, a date (its begin in UTC), or how long ago, such as 24h or 7d.",
+    )
+}];
+
+const fn key(name: &'static str, texts: fn() -> RefOr<Schema>, about: &'static str) -> Key {
+    Key { name, about, texts, is_required: false }
+}
+
+fn text() -> RefOr<Schema> {
+    ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).into()
+}
+
+fn search() -> RefOr<Schema> {
+    let text = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1));
+    text.max_length(Some(SEARCH_CHARS_MAX)).into()
+}
+
+fn limit() -> RefOr<Schema> {
+    let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
+    number.maximum(Some(LIMIT_MAX)).default(Some(LIMIT_DEFAULT.into())).into()
+}
+
+/// The words of `T`, as records use them.
+fn word<T: ToSchema>() -> RefOr<Schema> {
+    Ref::from_schema_name(T::name()).into()
+}
+
+impl Key {
+    fn described(&self) -> Parameter {
+        let required = if self.is_required { Required::True } else { Required::False };
+        let parameter = ParameterBuilder::new().name(self.name).parameter_in(ParameterIn::Query);
+        let parameter = parameter.required(required).description(Some(self.about));
+        parameter.schema(Some((self.texts)())).build()
+    }
+}
+
+/// A query of a kind: its keys are all among that kind's, each there once.
+pub(super) struct Asked<K>(Vec<(String, String)>, PhantomData<K>);
+
+impl<K: Kind> IntoParams for Asked<K> {
+    fn into_params(_place: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        K::KEYS.iter().copied().flatten().map(Key::described).collect()
+    }
+}
+
+impl<K: Kind, S: Sync> FromRequestParts<S> for Asked<K> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let uri = &parts.uri;
+        if uri.query().is_some_and(|query| query.len() > QUERY_BYTES_MAX) {
+            return Err(Problem::query_too_long(QUERY_BYTES_MAX));
+        }
+        let read = Query::<Vec<(String, String)>>::try_from_uri(uri);
+        let Query(pairs) =
+            read.map_err(|_bad| Problem::invalid("", "write the query as key=value&key=value"))?;
+        for (place, (key, _)) in pairs.iter().enumerate() {
+            if !K::KEYS.iter().copied().flatten().any(|known| known.name == key) {
+                let message = "this key means nothing here: leave it out, \
+                    or see /openapi.json for those that do";
+                return Err(Problem::invalid(key, message));
+            }
+            if pairs.iter().take(place).any(|(former, _)| former == key) {
+                return Err(Problem::invalid(key, format!("{key} is given twice: give it once")));
+            }
+        }
+        Ok(Self(pairs, PhantomData))
+    }
+}
+
+impl<K> Asked<K> {
+    /// The filter that is asked for, as far as the asker may ask.
+    pub(super) fn filter(&self, api: &Api, asker: &Asker) -> Result<Filter, Problem> {
+        let filter = filter::filter(|key| self.text(key), api.state.clock.now())?;
+        view::allowed(filter, asker.role, |key| self.text(key))
+    }
+
+    /// Whether all there is is asked for, from its begin.
+    pub(super) fn is_bare(&self) -> bool {
+        self.0.iter().all(|(key, _)| key == "limit")
+    }
+
+    /// The text of a key, where it has one.
+    pub(super) fn text(&self, key: &str) -> Option<&str> {
+        self.0.iter().find(|(name, _)| name == key).map(|(_, text)| text.as_str())
+    }
+
+    /// The page that is asked for.
+    pub(super) fn page(&self) -> Result<PageRequest, Problem> {
+        let read = |text: &str| {
+            // `parse` alone would take a plus sign too.
+            let limit = text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
+            limit.filter(|_limit| text.bytes().all(|b| b.is_ascii_digit())).ok_or_else(|| {
+                Problem::invalid("limit", "limit: write a whole number from 1 to 1000")
+            })
+        };
+        let limit = self.text("limit").map_or(Ok(LIMIT_DEFAULT), read)?;
+        let cursor = self.text("cursor").map(Cursor::parse).transpose()?;
+        Ok(PageRequest { limit, cursor })
+    }
+}
