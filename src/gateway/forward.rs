@@ -45,7 +45,7 @@ pub(super) struct WholeResponse {
 /// Why there is no whole answer.
 #[derive(Debug)]
 pub(super) enum ForwardError {
-    /// Surely nothing was sent.
+    /// Surely nothing was sent, or nothing done with it.
     NotSent(SendError),
     /// Not in time.
     Slow,
@@ -232,6 +232,9 @@ impl ForwardError {
             Self::NotSent(SendError::NotSent(DialError::Timeout)) => Refusal::gateway_timeout(
                 "upstream did not take the connection in time; the change was not applied",
             ),
+            Self::NotSent(SendError::Unprocessed(_)) => {
+                Refusal::bad_gateway("upstream did not process the request; nothing was changed")
+            }
             Self::NotSent(_) => Refusal::bad_gateway(
                 "upstream can't be reached; nothing was sent and the change was not applied",
             ),

@@ -83,6 +83,9 @@ pub(super) fn no_answer(context: &RequestContext, error: &SendError) -> Refusal 
         SendError::NotSent(_) | SendError::Refused(_) => {
             Refusal::bad_gateway("upstream can't be reached; nothing was sent")
         }
+        SendError::Unprocessed(_) => {
+            Refusal::bad_gateway("upstream did not process the request; nothing was done")
+        }
         SendError::Switched => {
             Refusal::bad_gateway("upstream switched protocols, which nobody asked for")
         }

@@ -1,10 +1,13 @@
 //! HTTP/2 connections to upstream, each shared by a bounded number of calls: event streams that
 //! live for hours, or clients that read slowly, must not keep the others waiting within one.
 
+use std::error::Error as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use h2::Reason;
 use hyper::client::conn::http2;
+use tokio::time::Instant;
 
 use super::endpoint::Dialer;
 use super::request_body::RequestBody;
@@ -27,6 +30,7 @@ struct Connection {
     sender: http2::SendRequest<RequestBody>,
     dialer: Arc<Dialer>,
     address: SocketAddr,
+    made_at: Instant,
     /// Held by every call on the connection, and by this.
     calls: Arc<()>,
 }
@@ -58,15 +62,16 @@ impl Shared {
         dialer: &Arc<Dialer>,
     ) -> StreamSlot {
         let (dialer, calls) = (Arc::clone(dialer), Arc::default());
-        let connection = Connection { sender, dialer, address, calls };
+        let connection = Connection { sender, dialer, address, made_at: Instant::now(), calls };
         let place = connection.place();
         self.connections.push(connection);
         place
     }
 
-    /// Forgets every connection: one of them no longer takes requests.
-    pub(crate) fn forget(&mut self) {
-        self.connections.clear();
+    /// Forgets every connection that was made before this moment, at which one of them no longer
+    /// took requests. Calls that notice it together then share what the first of them gets.
+    pub(crate) fn forget(&mut self, noticed_at: Instant) {
+        self.connections.retain(|known| known.made_at > noticed_at);
     }
 }
 
@@ -79,4 +84,18 @@ impl Connection {
         let (sender, counted) = (self.sender.clone(), Arc::clone(&self.calls));
         StreamSlot { sender, address: self.address, _counted: counted }
     }
+}
+
+/// Whether upstream says of a request that it did nothing with it: by a stream that it refuses, or
+/// by the end of a connection that names an earlier stream as its last (RFC 9113, 6.8 and 8.7).
+///
+/// h2 gives the peer's GOAWAY as the error of later streams alone; those that it names or that came
+/// before go on, and end with the connection. A peer that asks for calm promises nothing here: it
+/// may count what it has done.
+pub(crate) fn is_unprocessed(error: &hyper::Error) -> bool {
+    let told = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
+    told.filter(|told| told.is_remote()).is_some_and(|told| match told.reason() {
+        Some(Reason::ENHANCE_YOUR_CALM) => false,
+        reason => told.is_go_away() || reason == Some(Reason::REFUSED_STREAM),
+    })
 }

@@ -2,7 +2,8 @@
 //!
 //! A request is handed to a connection once. Where the connection gives it back untouched
 //! (hyper's `TrySendError::take_message`), not a byte of it was written and another connection
-//! gets it; in every other case it counts as sent, and is never sent again.
+//! gets it. Where upstream says that it did not process it (HTTP/2), another connection gets it
+//! once more. In every other case it counts as sent, and is never sent again.
 
 use std::mem;
 use std::pin::pin;
@@ -12,15 +13,15 @@ use std::time::Duration;
 use http::{Request, Response, Uri, Version, header, uri};
 use hyper::client::conn::TrySendError;
 use tokio::sync::Mutex;
-use tokio::time::{timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::connect::Dialed;
 use super::endpoint::{DialError, Dialer};
 use super::http1::{Http1Connection, ResponseDeadline, ResponseTimeout};
-use super::http2::{Shared, StreamSlot};
+use super::http2::{Shared, StreamSlot, is_unprocessed};
 use super::idle::Idle;
 pub(crate) use super::idle::SWEEP_EVERY;
-use super::request_body::{Progress, RequestBody};
+use super::request_body::{Progress, RequestBody, copy_of};
 use super::response_body::{AnswerBody, Carrier};
 
 /// How many connections may give a request back before it fails.
@@ -45,6 +46,8 @@ pub(crate) type UpstreamResponse = Response<AnswerBody>;
 enum Failed {
     /// The connection gave the request back, of which not a byte was written.
     Untouched(Box<(Request<RequestBody>, hyper::Error)>),
+    /// The request may be sent once more; why it has to be.
+    Again(Box<(Request<RequestBody>, SendError)>),
     Finally(SendError),
 }
 
@@ -57,6 +60,9 @@ pub(crate) enum SendError {
     /// The connection gave the request back too often.
     #[error("upstream closes every connection before a request")]
     Refused(#[source] hyper::Error),
+    /// Upstream says that it did nothing with the request (RFC 9113, 8.7).
+    #[error("upstream did not process the request")]
+    Unprocessed(#[source] hyper::Error),
     /// The request was sent, at least in part.
     #[error("upstream broke the connection")]
     Broken(#[source] hyper::Error),
@@ -69,15 +75,31 @@ pub(crate) enum SendError {
 }
 
 impl SendError {
-    /// Whether upstream may have seen the request.
+    /// Whether upstream may have done something with the request.
     pub(crate) fn was_sent(&self) -> bool {
         matches!(self, Self::Broken(_) | Self::Switched | Self::Timeout)
     }
 }
 
 impl Failed {
+    /// Tells what became of a request on an HTTP/2 connection.
+    fn on_shared(
+        error: TrySendError<Request<RequestBody>>,
+        spare: Option<Request<RequestBody>>,
+    ) -> Self {
+        if error.message().is_some() || !is_unprocessed(error.error()) {
+            return error.into();
+        }
+        let error = SendError::Unprocessed(error.into_error());
+        match spare {
+            Some(spare) => Self::Again(Box::new((spare, error))),
+            None => Self::Finally(error),
+        }
+    }
+
     fn is_of_a_dead_connection(&self) -> bool {
-        matches!(self, Self::Untouched(_) | Self::Finally(SendError::Timeout))
+        let late = matches!(self, Self::Finally(SendError::Timeout | SendError::Unprocessed(_)));
+        late || matches!(self, Self::Untouched(_) | Self::Again(_))
     }
 }
 
@@ -114,11 +136,12 @@ impl Pool {
         response_timeout: Duration,
     ) -> Result<UpstreamResponse, SendError> {
         let mut tries = 0;
+        let mut repeated = false;
         loop {
             tries += 1;
             let last = tries > TRIES_MAX;
             let patience = ResponseDeadline::new(response_timeout, progress.clone());
-            let kept = if last { None } else { self.idle.pop(dialer).await };
+            let kept = if last || repeated { None } else { self.idle.pop(dialer).await };
             let sent = match kept {
                 Some(line) => self.send_alone(line, request, patience).await,
                 // Boxed: connecting takes room that a call on a kept connection need not have.
@@ -130,6 +153,11 @@ impl Pool {
                 }
                 Ok(answered) => return Ok(answered),
                 Err(Failed::Finally(error)) => return Err(error),
+                Err(Failed::Again(again)) if repeated => return Err(again.1),
+                Err(Failed::Again(again)) => {
+                    repeated = true;
+                    *request = again.0;
+                }
                 // Every connection gave it back; the last try says why.
                 Err(Failed::Untouched(returned)) if last => {
                     return Err(SendError::Refused(returned.1));
@@ -185,7 +213,8 @@ impl Pool {
                 if sent.as_ref().err().is_some_and(dead) {
                     // It takes no requests, or may be dead without knowing: the next call gets
                     // another.
-                    self.shared.lock().await.forget();
+                    let noticed_at = Instant::now();
+                    self.shared.lock().await.forget(noticed_at);
                 }
                 sent
             }
@@ -241,10 +270,11 @@ async fn send_shared(
     *request.version_mut() = Version::HTTP_2;
     request.headers_mut().remove(header::HOST);
     absolute(request, dialer);
+    let spare = copy_of(request);
     let mut sent = pin!(place.sender.try_send_request(mem::take(request)));
     let response = loop {
         match timeout_at(patience.due(), sent.as_mut()).await {
-            Ok(sent) => break sent?,
+            Ok(sent) => break sent.map_err(|error| Failed::on_shared(error, spare))?,
             Err(_elapsed) if patience.extend() => {}
             Err(_elapsed) => {
                 if patience.upload().is_none_or(|upload| upload.is_finished()) {

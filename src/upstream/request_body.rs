@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, Request};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -95,6 +95,21 @@ impl RequestBody {
         };
         (Self::Upload(Box::new(upload)), Some(progress))
     }
+}
+
+/// A copy of a request, to be sent where upstream says that it did not process the first; `None`
+/// where the client's body goes with it as it comes.
+pub(crate) fn copy_of(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+    let body = match request.body() {
+        RequestBody::Empty => RequestBody::Empty,
+        RequestBody::Whole(left) => RequestBody::Whole(left.clone()),
+        RequestBody::Upload(_) => return None,
+    };
+    let mut copy = Request::new(body);
+    request.method().clone_into(copy.method_mut());
+    request.uri().clone_into(copy.uri_mut());
+    request.headers().clone_into(copy.headers_mut());
+    Some(copy)
 }
 
 /// The next piece of what is left of a body that is held whole.

@@ -44,4 +44,5 @@ mod store_faults;
 mod strangers;
 mod timeouts;
 mod tls;
+mod upstream;
 mod world;

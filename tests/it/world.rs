@@ -5,6 +5,7 @@ pub(crate) mod client;
 pub(crate) mod dice;
 pub(crate) mod disk;
 pub(crate) mod frames;
+pub(crate) mod http2_upstream;
 pub(crate) mod load;
 pub(crate) mod program;
 pub(crate) mod recorder;
