@@ -6,5 +6,6 @@ mod http1;
 mod http2;
 mod idle;
 pub(crate) mod pool;
+mod recall;
 pub(crate) mod request_body;
 pub(crate) mod response_body;

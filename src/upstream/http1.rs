@@ -11,6 +11,7 @@ use std::mem;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, timeout};
 
 use super::endpoint::Dialer;
+use super::recall::RecallingWire;
 use super::request_body::{Progress, RequestBody};
 use crate::net::stream::Wire;
 use crate::net::timer::LazyTimer;
@@ -54,7 +56,11 @@ pub(crate) struct ResponseTimeout;
 pub(crate) struct Http1Connection {
     sender: http1::SendRequest<RequestBody>,
     /// `None` once it has ended; what of it concerns a call, the call is told.
-    connection: Option<Box<http1::Connection<TokioIo<Wire>, RequestBody>>>,
+    connection: Option<Box<http1::Connection<TokioIo<RecallingWire>, RequestBody>>>,
+    /// What was asked last, where it has ended without an answer.
+    unanswered: Option<Box<Request<RequestBody>>>,
+    /// Makes the wire remember the head that is sent next.
+    recalls: Arc<AtomicBool>,
     /// The endpoint that it leads to.
     pub(crate) dialer: Arc<Dialer>,
     pub(crate) address: SocketAddr,
@@ -104,15 +110,24 @@ impl Http1Connection {
         dialer: &Arc<Dialer>,
         address: SocketAddr,
     ) -> Result<Box<Self>, hyper::Error> {
+        let recalls = Arc::<AtomicBool>::default();
+        let wire = RecallingWire::new(wire, Arc::clone(&recalls));
         let (sender, connection) = http1::Builder::new()
             // Most messages are small: one copy of them costs less than two places to write from.
             .writev(false)
             .max_buf_size(BUFFER_BYTES_MAX)
             .handshake(TokioIo::new(wire))
             .await?;
-        let connection = Some(Box::new(connection));
-        let (dialer, alarm) = (Arc::clone(dialer), LazyTimer::default());
-        Ok(Box::new(Self { sender, connection, dialer, address, alarm, kept_at_sweep: 0 }))
+        Ok(Box::new(Self {
+            sender,
+            connection: Some(Box::new(connection)),
+            unanswered: None,
+            recalls,
+            dialer: Arc::clone(dialer),
+            address,
+            alarm: LazyTimer::default(),
+            kept_at_sweep: 0,
+        }))
     }
 
     /// Lets the connection do what it can do now.
@@ -120,7 +135,13 @@ impl Http1Connection {
         if let Some(connection) = &mut self.connection
             && Pin::new(connection).poll(cx).is_ready()
         {
-            self.connection = None;
+            self.end();
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some(ended) = self.connection.take() {
+            self.unanswered = ended.into_parts().io.into_inner().unanswered().map(Box::new);
         }
     }
 
@@ -163,6 +184,11 @@ impl Http1Connection {
             self.sender.poll_ready(cx)
         });
         matches!(timeout(READY_WITHIN, ready).await, Ok(Ok(())))
+    }
+
+    /// Remembers the next request, which has no body, until something of its answer has come.
+    pub(crate) fn recall_next(&self) {
+        self.recalls.store(true, Ordering::Relaxed);
     }
 
     /// Takes a request; [`hear`](Self::hear) sends it.
@@ -212,6 +238,13 @@ impl Http1Connection {
             // How it ends is told to the call on it.
             tokio::spawn(connection);
         }
+    }
+
+    /// The request that it was asked last, where that [recalls](Self::recall_next) and not a byte
+    /// of an answer has come.
+    pub(crate) fn into_unanswered(mut self) -> Option<Request<RequestBody>> {
+        self.end();
+        self.unanswered.map(|request| *request)
     }
 }
 

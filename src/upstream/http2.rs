@@ -39,6 +39,8 @@ struct Connection {
 pub(crate) struct StreamSlot {
     pub(crate) sender: http2::SendRequest<RequestBody>,
     pub(crate) address: SocketAddr,
+    /// Whether the connection was there before this call.
+    pub(crate) is_kept: bool,
     _counted: Arc<()>,
 }
 
@@ -51,7 +53,7 @@ impl Shared {
         });
         let full = self.connections.len() >= CONNECTIONS_MAX;
         let least_busy = self.connections.iter().min_by_key(|known| known.busy())?;
-        (full || least_busy.busy() < STREAMS_MAX as usize).then(|| least_busy.place())
+        (full || least_busy.busy() < STREAMS_MAX as usize).then(|| least_busy.place(true))
     }
 
     /// Adds a new connection, and returns the first stream slot on it.
@@ -63,7 +65,7 @@ impl Shared {
     ) -> StreamSlot {
         let (dialer, calls) = (Arc::clone(dialer), Arc::default());
         let connection = Connection { sender, dialer, address, made_at: Instant::now(), calls };
-        let place = connection.place();
+        let place = connection.place(false);
         self.connections.push(connection);
         place
     }
@@ -80,9 +82,9 @@ impl Connection {
         Arc::strong_count(&self.calls) - 1
     }
 
-    fn place(&self) -> StreamSlot {
+    fn place(&self, is_kept: bool) -> StreamSlot {
         let (sender, counted) = (self.sender.clone(), Arc::clone(&self.calls));
-        StreamSlot { sender, address: self.address, _counted: counted }
+        StreamSlot { sender, address: self.address, is_kept, _counted: counted }
     }
 }
 
@@ -93,9 +95,17 @@ impl Connection {
 /// before go on, and end with the connection. A peer that asks for calm promises nothing here: it
 /// may count what it has done.
 pub(crate) fn is_unprocessed(error: &hyper::Error) -> bool {
-    let told = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
-    told.filter(|told| told.is_remote()).is_some_and(|told| match told.reason() {
+    told(error).filter(|told| told.is_remote()).is_some_and(|told| match told.reason() {
         Some(Reason::ENHANCE_YOUR_CALM) => false,
         reason => told.is_go_away() || reason == Some(Reason::REFUSED_STREAM),
     })
+}
+
+/// Whether the connection broke under the request, rather than its stream alone.
+pub(crate) fn is_of_connection(error: &hyper::Error) -> bool {
+    told(error).is_none_or(|told| !told.is_reset())
+}
+
+fn told(error: &hyper::Error) -> Option<&h2::Error> {
+    error.source().and_then(|source| source.downcast_ref())
 }

@@ -3,14 +3,15 @@
 //! A request is handed to a connection once. Where the connection gives it back untouched
 //! (hyper's `TrySendError::take_message`), not a byte of it was written and another connection
 //! gets it. Where upstream says that it did not process it (HTTP/2), another connection gets it
-//! once more. In every other case it counts as sent, and is never sent again.
+//! once more; so it does with a GET or HEAD on a kept connection that breaks before a byte of the
+//! answer. In every other case it counts as sent, and is never sent again.
 
 use std::mem;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response, Uri, Version, header, uri};
+use http::{Method, Request, Response, Uri, Version, header, uri};
 use hyper::client::conn::TrySendError;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -18,7 +19,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::connect::Dialed;
 use super::endpoint::{DialError, Dialer};
 use super::http1::{Http1Connection, ResponseDeadline, ResponseTimeout};
-use super::http2::{Shared, StreamSlot, is_unprocessed};
+use super::http2::{Shared, StreamSlot, is_of_connection, is_unprocessed};
 use super::idle::Idle;
 pub(crate) use super::idle::SWEEP_EVERY;
 use super::request_body::{Progress, RequestBody, copy_of};
@@ -82,15 +83,27 @@ impl SendError {
 }
 
 impl Failed {
-    /// Tells what became of a request on an HTTP/2 connection.
+    /// Tells what became of a request on an HTTP/2 connection; `is_kept`: one that was there
+    /// before.
     fn on_shared(
         error: TrySendError<Request<RequestBody>>,
         spare: Option<Request<RequestBody>>,
+        is_kept: bool,
     ) -> Self {
-        if error.message().is_some() || !is_unprocessed(error.error()) {
-            return error.into();
+        let why = error.error();
+        if error.message().is_some() {
+            error.into()
+        } else if is_unprocessed(why) {
+            Self::again(spare, SendError::Unprocessed(error.into_error()))
+        } else {
+            let repeats = is_kept && is_of_connection(why);
+            let spare = spare.filter(|spare| repeats && is_safe(spare));
+            Self::again(spare, SendError::Broken(error.into_error()))
         }
-        let error = SendError::Unprocessed(error.into_error());
+    }
+
+    /// Sends the request once more, where there is one to send.
+    fn again(spare: Option<Request<RequestBody>>, error: SendError) -> Self {
         match spare {
             Some(spare) => Self::Again(Box::new((spare, error))),
             None => Self::Finally(error),
@@ -143,7 +156,12 @@ impl Pool {
             let patience = ResponseDeadline::new(response_timeout, progress.clone());
             let kept = if last || repeated { None } else { self.idle.pop(dialer).await };
             let sent = match kept {
-                Some(line) => self.send_alone(line, request, patience).await,
+                Some(line) => {
+                    if is_safe(request) {
+                        line.recall_next();
+                    }
+                    self.send_alone(line, request, patience).await
+                }
                 // Boxed: connecting takes room that a call on a kept connection need not have.
                 None => Box::pin(self.send_anew(dialer, request, patience, last)).await,
             };
@@ -180,7 +198,14 @@ impl Pool {
         if heard.is_err() && patience.upload().is_none_or(|upload| upload.is_finished()) {
             line.dialer.doubt(line.address);
         }
-        let response = heard??;
+        let response = match heard? {
+            Ok(response) => response,
+            Err(error) if error.message().is_some() => return Err(error.into()),
+            Err(error) => {
+                let error = SendError::Broken(error.into_error());
+                return Err(Failed::again(line.into_unanswered(), error));
+            }
+        };
         let way = if response.status().is_informational() {
             // It speaks another protocol now: no call gets it again.
             Carrier::Free
@@ -270,11 +295,11 @@ async fn send_shared(
     *request.version_mut() = Version::HTTP_2;
     request.headers_mut().remove(header::HOST);
     absolute(request, dialer);
-    let spare = copy_of(request);
+    let (spare, is_kept) = (copy_of(request), place.is_kept);
     let mut sent = pin!(place.sender.try_send_request(mem::take(request)));
     let response = loop {
         match timeout_at(patience.due(), sent.as_mut()).await {
-            Ok(sent) => break sent.map_err(|error| Failed::on_shared(error, spare))?,
+            Ok(sent) => break sent.map_err(|error| Failed::on_shared(error, spare, is_kept))?,
             Err(_elapsed) if patience.extend() => {}
             Err(_elapsed) => {
                 if patience.upload().is_none_or(|upload| upload.is_finished()) {
@@ -286,6 +311,12 @@ async fn send_shared(
     };
     Ok(response
         .map(|incoming| AnswerBody::new(incoming, Carrier::StreamSlot { _held: Box::new(place) })))
+}
+
+/// Whether a request changes nothing, so that it may be sent again, and can be: without a body.
+fn is_safe(request: &Request<RequestBody>) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD)
+        && matches!(request.body(), RequestBody::Empty)
 }
 
 /// HTTP/2 names the scheme and the authority beside the path.

@@ -1,9 +1,13 @@
 //! Requests that upstream did not process, and connections that it gives up.
 
+use std::sync::{Arc, Mutex};
+
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 use crate::world::http2_upstream::{Does, Http2Upstream};
-use crate::world::{Call, call};
+use crate::world::{Call, DEPLOYMENT, Setup, call};
 
 const AGENTS: &str = "/api/v1/cloud/agents";
 const REFUSED_STREAM: u32 = 7;
@@ -69,5 +73,100 @@ async fn what_upstream_may_have_processed_is_not_sent_again() {
         assert_eq!(answer.header("x-should-retry"), Some("false"), "{script:?}");
         assert_eq!(world.change_of(&answer).await["outcome"], "unknown", "{script:?}");
         assert_eq!(upstream.writes(), 1, "{script:?}");
+    }
+}
+
+/// An upstream that shows a deployment to the first `answers` requests of its first connections,
+/// and closes as the next comes; it answers all on those after. What came goes to the list.
+async fn closes_late(connections: usize, answers: usize) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let seen = Arc::<Mutex<Vec<String>>>::default();
+    let log = Arc::clone(&seen);
+    tokio::spawn(async move {
+        for connection in 0.. {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let log = Arc::clone(&log);
+            tokio::spawn(async move {
+                for request in 0.. {
+                    let mut head = Vec::new();
+                    while !head.ends_with(b"\r\n\r\n") {
+                        let Ok(byte) = stream.read_u8().await else { return };
+                        head.push(byte);
+                    }
+                    let head = String::from_utf8(head).unwrap();
+                    let body = head.split("content-length: ").nth(1);
+                    let body = body.and_then(|rest| rest.lines().next()?.parse().ok());
+                    stream.read_exact(&mut vec![0; body.unwrap_or(0)]).await.unwrap();
+                    log.lock().unwrap().push(head);
+                    if connection < connections && request == answers {
+                        return;
+                    }
+                    let shown = format!(
+                        r#"{{"type":"deployment","id":"{DEPLOYMENT}","metadata":{{}},"schedule":null}}"#
+                    );
+                    let answer = format!(
+                        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\
+                         content-length: {}\r\n\r\n{shown}",
+                        shown.len()
+                    );
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                }
+            });
+        }
+    });
+    (url, seen)
+}
+
+#[tokio::test]
+async fn a_read_on_a_kept_connection_that_breaks_is_asked_once_more() {
+    let deployment = format!("/api/v1/cloud/deployments/{DEPLOYMENT}");
+    for path in [AGENTS, &deployment] {
+        let (url, seen) = closes_late(1, 1).await;
+        let world = Setup::new().upstream(url).workers(1).start().await;
+        for _ in 0..3 {
+            let get = Call::get(path).header("x-mine", "1: 2").header("accept", "a/b");
+            let answer = call(world.proxy(), get).await;
+            assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        }
+        let seen = seen.lock().unwrap();
+        assert_eq!(seen.len(), 4, "{seen:?}");
+        assert_eq!(seen[1], seen[2], "the same request");
+    }
+    // The read before, on its own, and then the write on the connection that it has brought.
+    let (url, seen) = closes_late(1, 1).await;
+    let world = Setup::new().upstream(url).workers(1).start().await;
+    assert_eq!(call(world.proxy(), Call::get(AGENTS)).await.status, 200);
+    let answer = world.update(&json!({"name": "x"})).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(seen.lock().unwrap().len(), 4);
+
+    let script: &[&[Does]] = &[&[Does::Answers, Does::Closes]];
+    let upstream = Http2Upstream::start(script, &[]).await;
+    let world = upstream.world().start().await;
+    for _ in 0..2 {
+        assert_eq!(call(world.proxy(), Call::get(AGENTS)).await.status, 200);
+    }
+    assert_eq!(upstream.seen(), [2, 1]);
+}
+
+#[tokio::test]
+async fn what_is_no_read_or_breaks_twice_or_on_a_new_connection_is_not_asked_again() {
+    let (url, seen) = closes_late(1, 1).await;
+    let world = Setup::new().upstream(url).workers(1).start().await;
+    assert_eq!(call(world.proxy(), Call::get(AGENTS)).await.status, 200);
+    for method in ["POST", "PUT", "DELETE"] {
+        let write = Call::new(method, "/api/v1/cloud/files").body("x");
+        let status = call(world.proxy(), write).await.status;
+        assert_eq!(status, if method == "POST" { 502 } else { 200 }, "{method}");
+    }
+    assert_eq!(seen.lock().unwrap().len(), 4);
+    for (connections, answers, expected) in [(9, 0, [502, 502]), (1, 0, [502, 200])] {
+        let (url, seen) = closes_late(connections, answers).await;
+        let world = Setup::new().upstream(url).workers(1).start().await;
+        for status in expected {
+            assert_eq!(call(world.proxy(), Call::get(AGENTS)).await.status, status);
+        }
+        assert_eq!(seen.lock().unwrap().len(), 2);
     }
 }
