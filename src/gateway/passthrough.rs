@@ -30,6 +30,7 @@ pub(super) fn pass(
     let mut write = OtherWrite::of(connection, context, caller, &head, progress.clone());
     headers::toward_upstream(&mut head.headers, marks, head.version, &context.request_id);
     head.extensions.clear();
+    let repeats = head.method.is_idempotent();
     let mut request = Request::from_parts(head, body);
     let timeout = connection.live.config.upstream.response_timeout;
     async move {
@@ -42,6 +43,9 @@ pub(super) fn pass(
                 return Err(match upload {
                     Some(upload) if upload.is_stalled() => Refusal::too_slow(),
                     Some(upload) if upload.is_broken() => Refusal::form("the body broke off"),
+                    _ if error.was_sent() && !repeats => {
+                        no_answer(context, &error).possibly_carried_out()
+                    }
                     _ => no_answer(context, &error),
                 });
             }
@@ -78,7 +82,7 @@ pub(super) fn no_answer(context: &RequestContext, error: &SendError) -> Refusal 
             Refusal::gateway_timeout("upstream did not answer in time (upstream.response_timeout)")
         }
         SendError::NotSent(DialError::Timeout) => {
-            Refusal::gateway_timeout("upstream did not take the connection in time")
+            Refusal::gateway_timeout("upstream did not take the connection in time; nothing was sent")
         }
         SendError::NotSent(_) | SendError::Refused(_) => {
             Refusal::bad_gateway("upstream can't be reached; nothing was sent")

@@ -12,7 +12,7 @@ pub(super) struct Refusal {
     pub(super) message: String,
     pub(super) param: Option<String>,
     pub(super) retry_after: Option<u64>,
-    /// The change may have been applied: a client must not send it again by itself.
+    /// The call may have been applied: a client must not send it again by itself.
     pub(super) may_be_applied: bool,
     /// The connection ends with it.
     pub(super) closes: bool,
@@ -133,6 +133,12 @@ impl Refusal {
 
     pub(super) fn possibly_applied(self) -> Self {
         Self { may_be_applied: true, ..self }
+    }
+
+    /// The same of a call that changes no deployment, in words of its own.
+    pub(super) fn possibly_carried_out(mut self) -> Self {
+        self.message.push_str("; the call may have been applied: look before trying it again");
+        self.possibly_applied()
     }
 
     /// Ends the connection after a 400 of HTTP/1.1: what follows may be taken for other messages.

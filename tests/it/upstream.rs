@@ -155,10 +155,9 @@ async fn what_is_no_read_or_breaks_twice_or_on_a_new_connection_is_not_asked_aga
     let (url, seen) = closes_late(1, 1).await;
     let world = Setup::new().upstream(url).workers(1).start().await;
     assert_eq!(call(world.proxy(), Call::get(AGENTS)).await.status, 200);
-    for method in ["POST", "PUT", "DELETE"] {
+    for (method, status) in [("POST", 502), ("PUT", 200), ("DELETE", 200)] {
         let write = Call::new(method, "/api/v1/cloud/files").body("x");
-        let status = call(world.proxy(), write).await.status;
-        assert_eq!(status, if method == "POST" { 502 } else { 200 }, "{method}");
+        assert_eq!(call(world.proxy(), write).await.status, status, "{method}");
     }
     assert_eq!(seen.lock().unwrap().len(), 4);
     for (connections, answers, expected) in [(9, 0, [502, 502]), (1, 0, [502, 200])] {
@@ -168,5 +167,30 @@ async fn what_is_no_read_or_breaks_twice_or_on_a_new_connection_is_not_asked_aga
             assert_eq!(call(world.proxy(), Call::get(AGENTS)).await.status, status);
         }
         assert_eq!(seen.lock().unwrap().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn what_may_have_been_applied_says_so_unless_it_may_be_repeated() {
+    let methods = [("POST", true), ("PATCH", true), ("PUT", false), ("DELETE", false)];
+    for (method, is_unclear) in methods.into_iter().chain([("GET", false), ("OPTIONS", false)]) {
+        let (broken, _) = closes_late(1, 0).await;
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let silent_url = format!("http://{}", silent.local_addr().unwrap());
+        for (url, status, may_be) in [
+            (broken, 502, is_unclear),
+            (silent_url, 504, is_unclear),
+            ("http://127.0.0.1:1".to_owned(), 502, false),
+        ] {
+            let setup = Setup::new().upstream(url).config("upstream.response_timeout = 0.2");
+            let world = setup.start().await;
+            let body = if method == "GET" { "" } else { "x" };
+            let write = Call::new(method, "/api/v1/cloud/files").body(body);
+            let answer = call(world.proxy(), write).await;
+            let (text, retry) = (answer.text(), answer.header("x-should-retry"));
+            assert_eq!(answer.status, status, "{method}: {text}");
+            assert_eq!(retry, may_be.then_some("false"), "{method}: {text}");
+            assert_eq!(text.contains("may have been applied"), may_be, "{method}: {text}");
+        }
     }
 }
