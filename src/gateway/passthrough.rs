@@ -81,9 +81,9 @@ pub(super) fn no_answer(context: &RequestContext, error: &SendError) -> Refusal 
         SendError::Timeout => {
             Refusal::gateway_timeout("upstream did not answer in time (upstream.response_timeout)")
         }
-        SendError::NotSent(DialError::Timeout) => {
-            Refusal::gateway_timeout("upstream did not take the connection in time; nothing was sent")
-        }
+        SendError::NotSent(DialError::Timeout) => Refusal::gateway_timeout(
+            "upstream did not take the connection in time; nothing was sent",
+        ),
         SendError::NotSent(_) | SendError::Refused(_) => {
             Refusal::bad_gateway("upstream can't be reached; nothing was sent")
         }

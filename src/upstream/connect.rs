@@ -5,8 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -14,16 +12,11 @@ use tokio_rustls::TlsStream;
 
 use super::endpoint::{DialError, Dialer};
 use super::http1::Http1Connection;
-use super::http2::STREAMS_MAX;
-use super::request_body::RequestBody;
+use super::http2::Http2Connection;
 use crate::net::stream::{ALPN_H2, Wire};
 
 /// How long the next address waits for the former (RFC 8305, 5: Connection Attempt Delay).
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
-
-/// How much of one answer an HTTP/2 upstream may send ahead, in bytes. All calls of a connection
-/// together may have as much, so that none that is read slowly keeps another waiting.
-const STREAM_WINDOW: u32 = 256 * 1024;
 
 /// The most addresses of a name that are tried.
 const ADDRESSES_MAX: usize = 16;
@@ -31,7 +24,7 @@ const ADDRESSES_MAX: usize = 16;
 /// A fresh connection.
 pub(crate) enum Dialed {
     Http1(Box<Http1Connection>),
-    Http2(http2::SendRequest<RequestBody>, SocketAddr),
+    Http2(Http2Connection),
 }
 
 impl Dialer {
@@ -68,7 +61,8 @@ impl Dialer {
         let http2 = wire.alpn() == Some(ALPN_H2);
         self.learn_version(http2);
         if http2 {
-            return Ok(Dialed::Http2(http2_over(wire).await?, address));
+            let line = Http2Connection::over(wire, address).await;
+            return line.map(Dialed::Http2).map_err(DialError::Handshake);
         }
         let line = Http1Connection::over(wire, self, address).await;
         line.map(Dialed::Http1).map_err(DialError::Handshake)
@@ -108,19 +102,6 @@ impl Dialer {
             }
         }
     }
-}
-
-async fn http2_over(wire: Wire) -> Result<http2::SendRequest<RequestBody>, DialError> {
-    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .keep_alive_interval(Duration::from_secs(20))
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(STREAM_WINDOW * STREAMS_MAX)
-        .handshake(TokioIo::new(wire))
-        .await
-        .map_err(DialError::Handshake)?;
-    tokio::spawn(connection);
-    Ok(sender)
 }
 
 #[cfg(test)]

@@ -67,6 +67,8 @@ pub(crate) struct Http1Connection {
     alarm: LazyTimer,
     /// How often the pool had been swept when the connection was given back.
     pub(crate) kept_at_sweep: u64,
+    /// The same when it was made.
+    pub(crate) made_at_sweep: u64,
 }
 
 impl ResponseDeadline {
@@ -127,6 +129,7 @@ impl Http1Connection {
             address,
             alarm: LazyTimer::default(),
             kept_at_sweep: 0,
+            made_at_sweep: 0,
         }))
     }
 

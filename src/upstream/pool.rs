@@ -273,15 +273,22 @@ impl Pool {
     /// A new connection; one that can be shared is then held by `shared`.
     async fn dialed(&self, dialer: &Arc<Dialer>, shared: &mut Shared) -> Result<Lease, DialError> {
         Ok(match dialer.dial().await? {
-            Dialed::Http1(line) => Lease::Http1(line),
-            Dialed::Http2(sender, address) => Lease::Http2(shared.add(sender, address, dialer)),
+            Dialed::Http1(mut line) => {
+                self.idle.begin(&mut line);
+                Lease::Http1(line)
+            }
+            Dialed::Http2(line) => Lease::Http2(shared.add(line, dialer)),
         })
     }
 
-    /// Closes what has been idle for too long, and what upstream has closed. For every
-    /// [`SWEEP_EVERY`].
+    /// Closes what has been idle for too long or is too old, and what upstream has closed. For
+    /// every [`SWEEP_EVERY`].
     pub(crate) fn sweep(&self) {
         self.idle.sweep();
+        // While a connection is made, the others wait for the next time.
+        if let Ok(mut shared) = self.shared.try_lock() {
+            shared.sweep();
+        }
     }
 }
 
@@ -329,3 +336,6 @@ fn absolute(request: &mut Request<RequestBody>, dialer: &Dialer) {
         *request.uri_mut() = uri;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,15 +1,17 @@
 //! Requests that upstream did not process, and connections that it gives up.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use crate::world::http2_upstream::{Does, Http2Upstream};
-use crate::world::{Call, DEPLOYMENT, Setup, call};
+use crate::world::{Call, DEPLOYMENT, Setup, call, eventually};
 
 const AGENTS: &str = "/api/v1/cloud/agents";
+const PATIENCE: Duration = Duration::from_secs(5);
 const REFUSED_STREAM: u32 = 7;
 const ENHANCE_YOUR_CALM: u32 = 11;
 
@@ -193,4 +195,22 @@ async fn what_may_have_been_applied_says_so_unless_it_may_be_repeated() {
             assert_eq!(text.contains("may have been applied"), may_be, "{method}: {text}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_call_beyond_what_upstream_allows_at_once_gets_another_connection() {
+    // MAX_CONCURRENT_STREAMS of 2.
+    let settings: &[u8] = &[0, 3, 0, 0, 0, 2];
+    let script: &[&[Does]] = &[&[Does::Answers, Does::Holds, Does::Holds]];
+    let upstream = Http2Upstream::start(script, settings).await;
+    let world = upstream.world().start().await;
+    assert_eq!(call(world.proxy(), Call::get(AGENTS)).await.status, 200);
+    for _ in 0..2 {
+        tokio::spawn(call(world.proxy(), Call::get(AGENTS)));
+    }
+    let held = async || (upstream.seen() == [3]).then_some(());
+    eventually("two calls that are held", held).await;
+    let next = tokio::time::timeout(PATIENCE, call(world.proxy(), Call::get(AGENTS))).await;
+    assert_eq!(next.expect("an answer").status, 200);
+    assert_eq!(upstream.seen(), [3, 1]);
 }

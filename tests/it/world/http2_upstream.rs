@@ -23,6 +23,8 @@ pub(crate) enum Does {
     GoesAwayAfter,
     Resets(u32),
     Closes,
+    /// Nothing.
+    Holds,
 }
 
 /// The upstream.
@@ -120,7 +122,7 @@ async fn say<W: AsyncRead + AsyncWrite + Unpin>(peer: &mut Peer<W>, doing: Does,
         }
         Does::GoesAwayAfter => peer.say(GOAWAY, 0, 0, &goaway(came.stream, 0)).await,
         Does::Resets(code) => peer.say(RST_STREAM, 0, came.stream, &code.to_be_bytes()).await,
-        Does::Answers | Does::Closes => {}
+        Does::Answers | Does::Closes | Does::Holds => {}
     }
 }
 
