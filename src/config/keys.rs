@@ -225,13 +225,13 @@ const ALL: [KeySpec; 50] = [
     KeySpec::new(
         "limits.header_bytes",
         ValueKind::Size(8 << 10, 1 << 20),
-        "The longest request head; 8 KiB to 1 MiB.",
+        "The longest head of a request, and of upstream's answer; 8 KiB to 1 MiB.",
     )
     .default("'64 KiB'"),
     KeySpec::new(
         "limits.header_count",
         ValueKind::Count(1, 1_000),
-        "The most header fields; 1 to 1000.",
+        "The most header fields of a request, and of upstream's answer; 1 to 1000.",
     )
     .default("100"),
     KeySpec::new(

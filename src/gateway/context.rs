@@ -24,7 +24,7 @@ use crate::config::{AdminToken, Config};
 use crate::deployment::key::DeploymentKey;
 use crate::policy::Policy;
 use crate::telemetry::Metrics;
-use crate::upstream::endpoint::{Dialer, TrustError};
+use crate::upstream::endpoint::{Dialer, HeadLimits, TrustError};
 use crate::upstream::pool::Pool;
 
 /// The parts that all workers share.
@@ -90,10 +90,11 @@ impl Live {
                 && new.ca_file.is_none()
                 && old.ca_file.is_none()
                 && new.connect_timeout == old.connect_timeout
+                && HeadLimits::from(&config.limits) == former.dialer.heads
         });
         let dialer = match same_upstream {
             Some(former) => Arc::clone(&former.dialer),
-            None => Arc::new(Dialer::new(&config.upstream)?),
+            None => Arc::new(Dialer::new(&config.upstream, HeadLimits::from(&config.limits))?),
         };
         let same_limits = former.filter(|former| former.config.rate_limit == config.rate_limit);
         let limiter = match same_limits {

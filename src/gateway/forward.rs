@@ -49,6 +49,8 @@ pub(super) enum ForwardError {
     NotSent(SendError),
     /// Not in time.
     Slow,
+    /// The answer's head is not taken, for this.
+    Head(&'static str),
     /// The connection broke, before or within the answer.
     Broken,
     /// Longer than `limits.answer_bytes`.
@@ -132,6 +134,9 @@ pub(super) async fn exchange(
             error = &error as &dyn std::error::Error,
             "no answer from upstream to a governed call"
         );
+        if let Some(fault) = error.fault_of_head() {
+            return ForwardError::Head(fault);
+        }
         match error {
             SendError::Timeout => ForwardError::Slow,
             error if error.was_sent() => ForwardError::Broken,
@@ -247,6 +252,10 @@ impl ForwardError {
                 "upstream broke the connection; the change may have been applied: read the \
                  deployment before trying again",
             )
+            .possibly_applied(),
+            Self::Head(fault) => Refusal::bad_gateway(format!(
+                "{fault}; the change may have been applied: read the deployment before trying again"
+            ))
             .possibly_applied(),
             Self::TooLong => Refusal::bad_gateway(
                 "upstream's answer is longer than limits.answer_bytes; the change may have been \

@@ -100,6 +100,9 @@ async fn ask(
         forward::ForwardError::Slow => Refusal::gateway_timeout(
             "upstream did not show the deployment in time; nothing was changed",
         ),
+        forward::ForwardError::Head(fault) => {
+            Refusal::bad_gateway(format!("{fault}; nothing was changed"))
+        }
         _ => Refusal::bad_gateway("upstream did not show the deployment; nothing was changed"),
     })
 }

@@ -61,7 +61,7 @@ impl Dialer {
         let http2 = wire.alpn() == Some(ALPN_H2);
         self.learn_version(http2);
         if http2 {
-            let line = Http2Connection::over(wire, address).await;
+            let line = Http2Connection::over(wire, self, address).await;
             return line.map(Dialed::Http2).map_err(DialError::Handshake);
         }
         let line = Http1Connection::over(wire, self, address).await;

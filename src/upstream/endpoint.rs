@@ -13,7 +13,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 
 use crate::base::file;
-use crate::config::{Origin, Upstream};
+use crate::config::{Limits, Origin, Upstream};
 use crate::net::stream::{ALPN_H2, ALPN_HTTP_1_1};
 
 /// One upstream, to which connections are made (`connect`).
@@ -22,11 +22,20 @@ pub(crate) struct Dialer {
     authority: HeaderValue,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     connect_timeout: Duration,
+    /// The longest heads of answers that its connections take.
+    pub(crate) heads: HeadLimits,
     /// Whether upstream chose HTTP/1.1 where it could have HTTP/2.
     http1_only: AtomicBool,
     favour: Mutex<Favour>,
     /// Whether an address is tried last.
     has_doubt: AtomicBool,
+}
+
+/// The bounds of an answer's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HeadLimits {
+    pub(crate) bytes: usize,
+    pub(crate) fields: usize,
 }
 
 /// In which order the addresses of upstream's name are tried. None is ever left out: what is dead
@@ -69,8 +78,14 @@ pub(crate) enum TrustError {
     Host(#[source] http::header::InvalidHeaderValue),
 }
 
+impl From<&Limits> for HeadLimits {
+    fn from(limits: &Limits) -> Self {
+        Self { bytes: limits.header_bytes, fields: limits.header_count }
+    }
+}
+
 impl Dialer {
-    pub(crate) fn new(upstream: &Upstream) -> Result<Self, TrustError> {
+    pub(crate) fn new(upstream: &Upstream, heads: HeadLimits) -> Result<Self, TrustError> {
         let origin = upstream.origin.clone();
         let tls = origin.tls.then(|| connector(upstream)).transpose()?;
         let authority = HeaderValue::try_from(origin.authority()).map_err(TrustError::Host)?;
@@ -79,6 +94,7 @@ impl Dialer {
             authority,
             tls,
             connect_timeout: upstream.connect_timeout,
+            heads,
             http1_only: AtomicBool::new(false),
             favour: Mutex::default(),
             has_doubt: AtomicBool::new(false),

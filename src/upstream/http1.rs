@@ -31,9 +31,12 @@ use crate::net::timer::LazyTimer;
 /// How long an idle connection may take to be ready.
 const READY_WITHIN: Duration = Duration::from_millis(50);
 
-/// The most that a connection holds of what it reads or writes, in bytes, and so the longest head
-/// of an answer.
+/// The most that a connection holds of what it reads or writes, in bytes, where no longer head of an
+/// answer is allowed.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
+
+/// The most fields for which hyper's parser needs no room of its own, and its default.
+const FIELDS_MAX: usize = 100;
 
 /// How long an answer's head is waited for.
 #[derive(Clone, Debug)]
@@ -114,12 +117,15 @@ impl Http1Connection {
     ) -> Result<Box<Self>, hyper::Error> {
         let recalls = Arc::<AtomicBool>::default();
         let wire = RecallingWire::new(wire, Arc::clone(&recalls));
-        let (sender, connection) = http1::Builder::new()
-            // Most messages are small: one copy of them costs less than two places to write from.
-            .writev(false)
-            .max_buf_size(BUFFER_BYTES_MAX)
-            .handshake(TokioIo::new(wire))
-            .await?;
+        let heads = dialer.heads;
+        let mut builder = http1::Builder::new();
+        // Most messages are small: one copy of them costs less than two places to write from.
+        builder.writev(false).max_buf_size(BUFFER_BYTES_MAX.max(heads.bytes));
+        builder.max_header_size(heads.bytes);
+        if heads.fields != FIELDS_MAX {
+            builder.max_headers(heads.fields);
+        }
+        let (sender, connection) = builder.handshake(TokioIo::new(wire)).await?;
         Ok(Box::new(Self {
             sender,
             connection: Some(Box::new(connection)),

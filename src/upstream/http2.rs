@@ -77,13 +77,19 @@ pub(crate) struct StreamSlot {
 
 impl Http2Connection {
     /// A connection over `wire`.
-    pub(crate) async fn over(wire: Wire, address: SocketAddr) -> Result<Self, hyper::Error> {
+    pub(crate) async fn over(
+        wire: Wire,
+        dialer: &Dialer,
+        address: SocketAddr,
+    ) -> Result<Self, hyper::Error> {
+        let head_bytes_max = u32::try_from(dialer.heads.bytes).unwrap_or(u32::MAX);
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .keep_alive_interval(Duration::from_secs(20))
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(STREAM_WINDOW * STREAMS_MAX)
             .initial_max_send_streams(UNTOLD_STREAMS_MAX)
+            .max_header_list_size(head_bytes_max)
             .handshake(TokioIo::new(wire))
             .await?;
         let held = Arc::new(Mutex::new(connection));
@@ -184,6 +190,12 @@ pub(crate) fn is_unprocessed(error: &hyper::Error) -> bool {
 /// Whether the connection broke under the request, rather than its stream alone.
 pub(crate) fn is_of_connection(error: &hyper::Error) -> bool {
     told(error).is_none_or(|told| !told.is_reset())
+}
+
+/// Whether the head of the answer was not taken: h2 does not tell what is malformed from what is
+/// too long.
+pub(crate) fn is_of_head(error: &hyper::Error) -> bool {
+    told(error).is_some_and(|told| told.is_reset() && told.is_library())
 }
 
 fn told(error: &hyper::Error) -> Option<&h2::Error> {

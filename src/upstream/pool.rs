@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::connect::Dialed;
 use super::endpoint::{DialError, Dialer};
 use super::http1::{Http1Connection, ResponseDeadline, ResponseTimeout};
-use super::http2::{Shared, StreamSlot, is_of_connection, is_unprocessed};
+use super::http2::{Shared, StreamSlot, is_of_connection, is_of_head, is_unprocessed};
 use super::idle::Idle;
 pub(crate) use super::idle::SWEEP_EVERY;
 use super::request_body::{Progress, RequestBody, copy_of};
@@ -67,6 +67,13 @@ pub(crate) enum SendError {
     /// The request was sent, at least in part.
     #[error("upstream broke the connection")]
     Broken(#[source] hyper::Error),
+    /// The request was sent; its answer's head passes `limits.header_bytes` or
+    /// `limits.header_count`.
+    #[error("the head of upstream's answer is too long")]
+    LongHead(#[source] Option<hyper::Error>),
+    /// The request was sent; its answer's head is malformed over HTTP/2, or too long.
+    #[error("the head of upstream's answer is malformed or too long")]
+    BadHead(#[source] hyper::Error),
     /// The request was sent; upstream switched protocols, which nobody asked for.
     #[error("upstream switched protocols")]
     Switched,
@@ -78,7 +85,32 @@ pub(crate) enum SendError {
 impl SendError {
     /// Whether upstream may have done something with the request.
     pub(crate) fn was_sent(&self) -> bool {
-        matches!(self, Self::Broken(_) | Self::Switched | Self::Timeout)
+        !matches!(self, Self::NotSent(_) | Self::Refused(_) | Self::Unprocessed(_))
+    }
+
+    /// What is wrong with the head of the answer, where that is it.
+    pub(crate) fn fault_of_head(&self) -> Option<&'static str> {
+        match self {
+            Self::LongHead(_) => Some(
+                "the head of upstream's answer passes limits.header_bytes or limits.header_count",
+            ),
+            Self::BadHead(_) => Some(
+                "the head of upstream's answer is malformed, or passes limits.header_bytes or \
+                 limits.header_count",
+            ),
+            _ => None,
+        }
+    }
+
+    /// A request was sent, and then its connection or its answer failed.
+    fn after_sending(error: hyper::Error) -> Self {
+        if error.is_parse_too_large() {
+            Self::LongHead(Some(error))
+        } else if is_of_head(&error) {
+            Self::BadHead(error)
+        } else {
+            Self::Broken(error)
+        }
     }
 }
 
@@ -98,7 +130,7 @@ impl Failed {
         } else {
             let repeats = is_kept && is_of_connection(why);
             let spare = spare.filter(|spare| repeats && is_safe(spare));
-            Self::again(spare, SendError::Broken(error.into_error()))
+            Self::again(spare, SendError::after_sending(error.into_error()))
         }
     }
 
@@ -132,7 +164,7 @@ impl From<TrySendError<Request<RequestBody>>> for Failed {
     fn from(mut failed: TrySendError<Request<RequestBody>>) -> Self {
         match failed.take_message() {
             Some(untouched) => Self::Untouched(Box::new((untouched, failed.into_error()))),
-            None => Self::Finally(SendError::Broken(failed.into_error())),
+            None => Self::Finally(SendError::after_sending(failed.into_error())),
         }
     }
 }
@@ -202,7 +234,7 @@ impl Pool {
             Ok(response) => response,
             Err(error) if error.message().is_some() => return Err(error.into()),
             Err(error) => {
-                let error = SendError::Broken(error.into_error());
+                let error = SendError::after_sending(error.into_error());
                 return Err(Failed::again(line.into_unanswered(), error));
             }
         };
@@ -316,6 +348,9 @@ async fn send_shared(
             }
         }
     };
+    if response.headers().len() > dialer.heads.fields {
+        return Err(SendError::LongHead(None).into());
+    }
     Ok(response
         .map(|incoming| AnswerBody::new(incoming, Carrier::StreamSlot { _held: Box::new(place) })))
 }

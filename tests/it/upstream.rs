@@ -214,3 +214,51 @@ async fn a_call_beyond_what_upstream_allows_at_once_gets_another_connection() {
     assert_eq!(next.expect("an answer").status, 200);
     assert_eq!(upstream.seen(), [3, 1]);
 }
+
+/// An upstream that answers each connection's first request with this, and closes.
+async fn says(answer: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn the_head_of_an_answer_is_bounded_as_that_of_a_request() {
+    let limits = "limits.header_bytes = '32 KiB'\nlimits.header_count = 50\n";
+    let text = |fields: usize, bytes: usize| {
+        let fields: String =
+            (0..fields).map(|n| format!("x-more-{n}: {}\r\n", "x".repeat(bytes))).collect();
+        format!("HTTP/1.1 200 OK\r\nconnection: close\r\n{fields}content-length: 2\r\n\r\nok")
+    };
+    for (fields, bytes, status) in [(40, 9, 200), (60, 9, 502), (30, 1000, 200), (40, 1000, 502)] {
+        let world = Setup::new().upstream(says(text(fields, bytes)).await).config(limits);
+        let answer = call(world.start().await.proxy(), Call::get(AGENTS)).await;
+        assert_eq!(answer.status, status, "{fields} of {bytes}: {}", answer.text());
+        if status == 502 {
+            let text = answer.text();
+            assert!(text.contains("limits.header_bytes") && text.contains("limits.header_count"));
+        }
+    }
+    // By default the bounds are 64 KiB and 100 fields.
+    let script: &[&[Does]] =
+        &[&[Does::Lengthens(50), Does::Lengthens(70), Does::Lengthens(40), Does::Lengthens(70)]];
+    let upstream = Http2Upstream::start(script, &[]).await;
+    let world = upstream.world().start().await;
+    for status in [200, 502] {
+        let answer = call(world.proxy(), Call::get(AGENTS)).await;
+        assert_eq!(answer.status, status, "{}", answer.text());
+        assert!(status == 200 || answer.text().contains("limits.header_bytes"));
+    }
+    let answer = world.update(&json!({"name": "x"})).await;
+    assert!(answer.text().contains("limits.header_count"), "{}", answer.text());
+    assert_eq!(answer.header("x-should-retry"), Some("false"));
+}

@@ -3,6 +3,7 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::config::{AllowedWrite, Origin, Upstream};
 use crate::provider::Provider;
+use crate::upstream::endpoint::HeadLimits;
 
 fn dialer(connect_timeout: Duration) -> Dialer {
     let upstream = Upstream {
@@ -14,7 +15,7 @@ fn dialer(connect_timeout: Duration) -> Dialer {
         response_timeout: Duration::from_secs(1),
         allow_writes: Vec::<AllowedWrite>::new(),
     };
-    Dialer::new(&upstream).unwrap()
+    Dialer::new(&upstream, HeadLimits { bytes: 65_536, fields: 100 }).unwrap()
 }
 
 /// A name with two addresses; each listens as long as its listener lives.

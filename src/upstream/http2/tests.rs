@@ -3,6 +3,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 use crate::config::{AllowedWrite, Origin, Upstream};
 use crate::provider::Provider;
+use crate::upstream::endpoint::HeadLimits;
 
 fn dialer() -> Arc<Dialer> {
     let upstream = Upstream {
@@ -14,7 +15,7 @@ fn dialer() -> Arc<Dialer> {
         response_timeout: Duration::from_secs(1),
         allow_writes: Vec::<AllowedWrite>::new(),
     };
-    Arc::new(Dialer::new(&upstream).unwrap())
+    Arc::new(Dialer::new(&upstream, HeadLimits { bytes: 65_536, fields: 100 }).unwrap())
 }
 
 /// A connection, and its other end, which says nothing.
@@ -22,7 +23,7 @@ async fn line() -> (Http2Connection, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stream = TcpStream::connect(address).await.unwrap();
-    let line = Http2Connection::over(Wire::Plain(stream), address).await.unwrap();
+    let line = Http2Connection::over(Wire::Plain(stream), &dialer(), address).await.unwrap();
     (line, listener.accept().await.unwrap().0)
 }
 

@@ -5,6 +5,7 @@ use super::super::idle::AGE_SWEEPS_MAX;
 use super::*;
 use crate::config::{AllowedWrite, Origin, Upstream};
 use crate::provider::Provider;
+use crate::upstream::endpoint::HeadLimits;
 
 #[tokio::test]
 async fn a_connection_that_is_in_use_all_the_time_is_replaced_when_it_is_old() {
@@ -37,7 +38,10 @@ async fn a_connection_that_is_in_use_all_the_time_is_replaced_when_it_is_old() {
         response_timeout: Duration::from_secs(5),
         allow_writes: Vec::<AllowedWrite>::new(),
     };
-    let (dialer, pool) = (Arc::new(Dialer::new(&upstream).unwrap()), Arc::<Pool>::default());
+    let (dialer, pool) = (
+        Arc::new(Dialer::new(&upstream, HeadLimits { bytes: 65_536, fields: 100 }).unwrap()),
+        Arc::<Pool>::default(),
+    );
     for sweep in 1..=2 * AGE_SWEEPS_MAX {
         let mut request = Request::new(RequestBody::Empty);
         let sent = pool.send(&dialer, &mut request, None, Duration::from_secs(5)).await;

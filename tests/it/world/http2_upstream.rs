@@ -7,8 +7,8 @@ use tokio::net::TcpListener;
 
 use super::certificate::Certificate;
 use super::frames::{
-    ACK, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, PING, Peer, RST_STREAM, SETTINGS,
-    field, frame, next,
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, PAYLOAD_MAX, PING,
+    Peer, RST_STREAM, SETTINGS, field, frame, next,
 };
 use super::{DEPLOYMENT, Setup};
 
@@ -25,6 +25,8 @@ pub(crate) enum Does {
     Closes,
     /// Nothing.
     Holds,
+    /// The same as [`Answers`](Self::Answers), with so many more fields of a kilobyte each.
+    Lengthens(usize),
 }
 
 /// The upstream.
@@ -107,8 +109,13 @@ async fn serve<W: AsyncRead + AsyncWrite + Unpin>(
             }
             _ => {}
         }
-        if doing == Does::Answers && came.ends_stream() {
-            answer(&mut peer, came.stream).await;
+        let more = match doing {
+            Does::Answers => 0,
+            Does::Lengthens(more) => more,
+            _ => continue,
+        };
+        if came.ends_stream() {
+            answer(&mut peer, came.stream, more).await;
         }
     }
     Ok(())
@@ -122,19 +129,28 @@ async fn say<W: AsyncRead + AsyncWrite + Unpin>(peer: &mut Peer<W>, doing: Does,
         }
         Does::GoesAwayAfter => peer.say(GOAWAY, 0, 0, &goaway(came.stream, 0)).await,
         Does::Resets(code) => peer.say(RST_STREAM, 0, came.stream, &code.to_be_bytes()).await,
-        Does::Answers | Does::Closes | Does::Holds => {}
+        Does::Answers | Does::Closes | Does::Holds | Does::Lengthens(_) => {}
     }
 }
 
-async fn answer<W: AsyncRead + AsyncWrite + Unpin>(peer: &mut Peer<W>, stream: u32) {
+async fn answer<W: AsyncRead + AsyncWrite + Unpin>(peer: &mut Peer<W>, stream: u32, more: usize) {
     // `:status: 200` stands in the table (RFC 7541, A).
     let mut block = vec![0x88];
     field(&mut block, b"content-type", b"application/json");
+    for n in 0..more {
+        field(&mut block, format!("x-more-{n}").as_bytes(), &[b'x'; 1000]);
+    }
     let body = format!(
         r#"{{"type":"deployment","id":"{DEPLOYMENT}","metadata":{{}},"schedule":null,"name":"x"}}"#
     );
     let mut bytes = Vec::new();
-    frame(&mut bytes, HEADERS, END_HEADERS, stream, &block);
+    let mut parts = block.chunks(PAYLOAD_MAX).peekable();
+    let mut kind = HEADERS;
+    while let Some(part) = parts.next() {
+        let flags = if parts.peek().is_none() { END_HEADERS } else { 0 };
+        frame(&mut bytes, kind, flags, stream, part);
+        kind = CONTINUATION;
+    }
     frame(&mut bytes, DATA, END_STREAM, stream, body.as_bytes());
     peer.send(&bytes).await;
 }
