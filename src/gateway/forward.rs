@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
+use http::response::Parts;
 use http::{Request, StatusCode, Version};
+use hyper::ext::ReasonPhrase;
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -12,7 +14,7 @@ use super::body::{BodyTimeouts, ReadError, collect};
 use super::call::Call;
 use super::headers::{self, ProxyEnds};
 use super::identify::Caller;
-use super::passthrough::{IDENTITY, target};
+use super::passthrough::{IDENTITY, target, unknown_phrase};
 use super::refusal::Refusal;
 use super::response::{Reply, whole};
 use super::shown_deployment::ShownDeployment;
@@ -33,6 +35,9 @@ const PATIENCE_MAX: Duration = Duration::from_mins(1);
 /// The length from which on an answer is not looked at for an error's type and message, in bytes.
 const ENVELOPE_BYTES_MAX: usize = 64 << 10;
 
+/// The longest name of a coding that is repeated to clients, in bytes.
+const CODING_BYTES_MAX: usize = 32;
+
 /// Upstream's answer, whole.
 #[derive(Clone, Debug)]
 pub(super) struct WholeResponse {
@@ -40,6 +45,8 @@ pub(super) struct WholeResponse {
     pub(super) version: Version,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+    /// The words for a status that has none of its own.
+    pub(super) phrase: Option<ReasonPhrase>,
 }
 
 /// Why there is no whole answer.
@@ -143,7 +150,7 @@ pub(super) async fn exchange(
             error => ForwardError::NotSent(error),
         }
     })?;
-    let (parts, mut incoming) = answered.into_parts();
+    let (mut parts, mut incoming) = answered.into_parts();
     connection.learn(context, caller, parts.status);
     connection.learn_taken(caller, parts.status);
     let patience = BodyTimeouts::of_upstream(patience);
@@ -156,10 +163,24 @@ pub(super) async fn exchange(
         ReadError::Broken(_) | ReadError::Cut => ForwardError::Broken,
         ReadError::TooLong { .. } => ForwardError::TooLong,
     })?;
-    Ok(WholeResponse { status: parts.status, version: parts.version, headers: parts.headers, body })
+    Ok(WholeResponse::new(&mut parts, body))
 }
 
 impl WholeResponse {
+    /// An answer that was read; its header is taken from `parts`.
+    pub(super) fn new(parts: &mut Parts, body: Bytes) -> Self {
+        let phrase = unknown_phrase(parts.status, &mut parts.extensions);
+        let headers = std::mem::take(&mut parts.headers);
+        Self { status: parts.status, version: parts.version, headers, body, phrase }
+    }
+
+    /// The coding of the body, where it has one although [`IDENTITY`] was asked for.
+    pub(super) fn coding(&self) -> Option<&str> {
+        let coding = self.headers.get(header::CONTENT_ENCODING)?;
+        let text = coding.to_str().ok().filter(|text| text.len() <= CODING_BYTES_MAX);
+        Some(text.unwrap_or("otherwise")).filter(|text| !text.eq_ignore_ascii_case("identity"))
+    }
+
     /// The Deployment that the body is, if it is one.
     pub(super) async fn deployment(&self, limits: &Limits) -> Option<ShownDeployment> {
         let (body, depth_max) = (self.body.clone(), limits.json_depth.max(128));
@@ -221,6 +242,9 @@ impl WholeResponse {
         headers.remove(header::CONTENT_LENGTH);
         headers.remove(header::TRAILER);
         *reply.headers_mut() = headers;
+        if let Some(phrase) = self.phrase {
+            reply.extensions_mut().insert(phrase);
+        }
         reply
     }
 }

@@ -264,6 +264,18 @@ pub(super) fn without_orders(mut trailers: HeaderMap) -> HeaderMap {
     trailers
 }
 
+/// Several lengths that are equal are one, for clients that take no list; of others there is none,
+/// as where no body tells them apart.
+fn join_lengths(headers: &mut HeaderMap) {
+    let first = tokens(headers, &header::CONTENT_LENGTH).next();
+    let is_one = tokens(headers, &header::CONTENT_LENGTH).all(|length| Some(length) == first);
+    let first = first.filter(|_| is_one).and_then(|first| HeaderValue::from_str(first).ok());
+    match first {
+        Some(first) => drop(headers.insert(header::CONTENT_LENGTH, first)),
+        None => drop(headers.remove(header::CONTENT_LENGTH)),
+    }
+}
+
 /// HTTP/2 may split `Cookie`; HTTP/1.1 may not (RFC 9113, 8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
     let mut cookies = headers.get_all(header::COOKIE).iter();
@@ -285,6 +297,9 @@ pub(super) fn toward_client(headers: &mut HeaderMap, version: Version, ends: Pro
         // It names another server than this one for the same origin (RFC 7838).
         headers.remove(header::ALT_SVC);
         redirect::lead_here(headers, ends);
+    }
+    if marks.any(Marks::LENGTHS) {
+        join_lengths(headers);
     }
     if marks.any(Marks::OURS) {
         headers.remove("changegate-change");

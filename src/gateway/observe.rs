@@ -46,7 +46,7 @@ pub(super) async fn read(
     if !answered.status().is_success() || length.is_some_and(|len| len > answers_max) {
         return Ok(passthrough::relay(answered, None, connection.ends(context)));
     }
-    let (parts, mut incoming) = answered.into_parts();
+    let (mut parts, mut incoming) = answered.into_parts();
     let patience = BodyTimeouts::of_upstream(timeout);
     let body =
         collect(&mut incoming, parts.version, config.limits.answer_bytes, patience, None).await;
@@ -61,12 +61,7 @@ pub(super) async fn read(
             Refusal::bad_gateway("upstream's answer is longer than limits.answer_bytes")
         }
     })?;
-    let answer = WholeResponse {
-        status: parts.status,
-        version: parts.version,
-        headers: parts.headers,
-        body,
-    };
+    let answer = WholeResponse::new(&mut parts, body);
     let shown = answer.deployment(&config.limits).await;
     let provider = config.upstream.provider;
     let shown = shown.filter(|shown| {

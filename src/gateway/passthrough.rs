@@ -2,8 +2,9 @@
 //! where they write.
 
 use http::request::Parts;
-use http::{HeaderValue, Request, Uri, Version, header};
+use http::{Extensions, HeaderValue, Request, StatusCode, Uri, Version, header};
 use hyper::body::Incoming;
+use hyper::ext::ReasonPhrase;
 
 use super::context::{ConnectionContext, RequestContext};
 use super::headers::{self, Marks, ProxyEnds};
@@ -65,9 +66,24 @@ pub(super) fn relay(
     ends: ProxyEnds<'_>,
 ) -> Reply {
     let received = std::mem::replace(answered.version_mut(), Version::HTTP_11);
+    let phrase = unknown_phrase(answered.status(), answered.extensions_mut());
     answered.extensions_mut().clear();
+    if let Some(phrase) = phrase {
+        answered.extensions_mut().insert(phrase);
+    }
     headers::toward_client(answered.headers_mut(), received, ends);
     answered.map(|body| ReplyBody::Relay(Relay::new(body, write)))
+}
+
+/// Upstream's words for a status that has none of its own, such as 529.
+pub(super) fn unknown_phrase(
+    status: StatusCode,
+    extensions: &mut Extensions,
+) -> Option<ReasonPhrase> {
+    if status.canonical_reason().is_some() {
+        return None;
+    }
+    extensions.remove()
 }
 
 /// The refusal of a call that is not governed, to which upstream gave no answer.

@@ -57,9 +57,15 @@ pub(super) async fn read(
             && deployment::is_whole(call.provider(), seen.document())
     };
     seen.filter(is_it).ok_or_else(|| {
-        let refusal = Refusal::bad_gateway(format!(
-            "upstream answered {status} where the deployment was asked for; nothing was changed"
-        ));
+        let refusal = Refusal::bad_gateway(match answer.coding() {
+            Some(coding) => format!(
+                "upstream answered {coding}-encoded though identity was asked for; nothing was \
+                 changed"
+            ),
+            None => format!(
+                "upstream answered {status} where the deployment was asked for; nothing was changed"
+            ),
+        });
         SnapshotError::Failed(refusal, Some(status))
     })
 }

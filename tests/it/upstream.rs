@@ -7,6 +7,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
+use crate::world::client::{TOKEN, raw};
 use crate::world::http2_upstream::{Does, Http2Upstream};
 use crate::world::{Call, DEPLOYMENT, Setup, call, eventually};
 
@@ -261,4 +262,46 @@ async fn the_head_of_an_answer_is_bounded_as_that_of_a_request() {
     let answer = world.update(&json!({"name": "x"})).await;
     assert!(answer.text().contains("limits.header_count"), "{}", answer.text());
     assert_eq!(answer.header("x-should-retry"), Some("false"));
+}
+
+#[tokio::test]
+async fn equal_lengths_are_one_and_others_are_none() {
+    for (lengths, status) in [("2, 2", 200), ("2,2, 2", 200), ("2, 3", 502)] {
+        let text = format!("HTTP/1.1 200 OK\r\ncontent-length: {lengths}\r\n\r\nok");
+        let world = Setup::new().upstream(says(text).await).start().await;
+        let answer = call(world.proxy(), Call::get(AGENTS)).await;
+        assert_eq!(answer.status, status, "{lengths}");
+        assert!(status == 502 || answer.header("content-length") == Some("2"), "{lengths}");
+    }
+}
+
+#[tokio::test]
+async fn the_words_for_a_status_without_any_pass() {
+    let answer = "HTTP/1.1 529 Site is overloaded\r\ncontent-length: 0\r\n\r\n";
+    for line in [
+        format!("GET {AGENTS} HTTP/1.1"),
+        format!("GET /api/v1/cloud/deployments/{DEPLOYMENT} HTTP/1.1"),
+        format!("POST /api/v1/cloud/deployments/{DEPLOYMENT}/pause HTTP/1.1"),
+    ] {
+        let world = Setup::new().upstream(says(answer.to_owned()).await).start().await;
+        let length = if line.starts_with("POST") { "content-length: 0\r\n" } else { "" };
+        let request = format!(
+            "{line}\r\nhost: x\r\nconnection: close\r\n{length}authorization: Bearer {TOKEN}\r\n\r\n"
+        );
+        let text = raw(world.proxy(), request.as_bytes(), PATIENCE).await;
+        assert!(text.starts_with("HTTP/1.1 529 Site is overloaded\r\n"), "{line}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_deployment_that_is_encoded_unasked_is_a_502_that_names_the_coding() {
+    let answer = "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 2\r\n\r\n\x1f\x00";
+    let world = Setup::new().upstream(says(answer.to_owned()).await).start().await;
+    let answer = world.update(&json!({"name": "x"})).await;
+    assert_eq!(answer.status, 502);
+    let told = "upstream answered gzip-encoded though identity was asked for; nothing was changed";
+    assert!(answer.text().contains(told), "{}", answer.text());
+    let change = world.change_of(&answer).await;
+    assert_eq!(change["outcome"], "failed");
+    assert!(change["reason"]["message"].as_str().unwrap().contains(told), "{change}");
 }

@@ -110,6 +110,9 @@ impl Marks {
     /// In an answer: a URL that a client may follow, or the name of another server.
     pub(crate) const LEADS: Self = Self(1 << 9);
 
+    /// A `Content-Length` that is a list (RFC 9110, 8.6).
+    pub(crate) const LENGTHS: Self = Self(1 << 10);
+
     /// Whether a field of that kind is there.
     pub(crate) const fn any(self, kind: Self) -> bool {
         self.0 & kind.0 != 0
@@ -183,6 +186,9 @@ impl<'a> Fields<'a> {
                 Meaning::Length => {
                     if let [b'0', _, ..] = value.as_bytes() {
                         fields.unfit.get_or_insert((name.as_str(), Meaning::Length));
+                    }
+                    if value.as_bytes().contains(&b',') {
+                        fields.marks.0 |= Marks::LENGTHS.0;
                     }
                 }
                 Meaning::Single(bit) => {
