@@ -6,6 +6,7 @@ mod claude;
 mod qoder;
 
 use std::fmt;
+use std::time::Duration;
 
 use utoipa::ToSchema;
 
@@ -25,6 +26,8 @@ pub struct Provider {
     pub request_id_header: Option<&'static str>,
     /// The longest governed body by default, in bytes.
     pub body_bytes_max: usize,
+    /// How long the head of an answer may take by default.
+    pub response_timeout: Duration,
     /// The effect of an update on each field; a field that is not named is replaced and clearable.
     pub fields: &'static [Field],
     /// JSON Pointers (RFC 6901) of what the server changes by itself.

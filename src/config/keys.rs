@@ -127,10 +127,11 @@ const ALL: [KeySpec; 50] = [
     KeySpec::new(
         "upstream.response_timeout",
         ValueKind::Duration,
-        "From the end of a request to the head of its answer. The body may take as long as it \
-         likes, so that event streams live for hours.",
+        "From the end of a request to the head of its answer; by default 10 minutes for `claude`, \
+         60 seconds for the others, and never more than a minute for a governed call. The body may \
+         take as long as it likes, so that event streams live for hours.",
     )
-    .default("'60s'"),
+    .example("\"60s\""),
     KeySpec::new(
         "upstream.allow_writes",
         ValueKind::Texts(LIST_MAX),

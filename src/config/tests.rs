@@ -72,6 +72,16 @@ fn config_of(folder: &Path, text: &str, environment: &[(&str, &str)]) -> Config 
 /// the complaints about it. Sections that a case does not name are added below it, unless it says
 /// `#bare`; `#env NAME=VALUE` sets a variable.
 #[test]
+fn a_message_of_claude_may_take_ten_minutes_to_begin() {
+    let folder = folder();
+    for (provider, seconds) in [("qoder-cn", 60), ("qoder", 60), ("claude", 600)] {
+        let text = MINIMAL.replace("qoder-cn", provider);
+        let config = config_of(folder.path(), &text, &[]);
+        assert_eq!(config.upstream.response_timeout, Duration::from_secs(seconds), "{provider}");
+    }
+}
+
+#[test]
 fn every_case_is_complained_of_as_written() {
     let folder = folder();
     let mut wrong = String::new();

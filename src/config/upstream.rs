@@ -33,7 +33,7 @@ pub(super) fn read(reader: &mut Reader<'_>, files: &mut Vec<PathBuf>) -> Option<
         files.push(path.clone());
     }
     let connect_timeout = reader.value("upstream.connect_timeout", duration);
-    let response_timeout = reader.value("upstream.response_timeout", duration);
+    let response_timeout = reader.read("upstream.response_timeout", duration);
     let provider = provider.map(|(provider, _)| provider);
     let allowed = reader.each("upstream.allow_writes", |node| allowed_write(node, provider));
     let (origin, place) = url?;
@@ -43,13 +43,14 @@ pub(super) fn read(reader: &mut Reader<'_>, files: &mut Vec<PathBuf>) -> Option<
         reader.complaints.warn(&place, message);
     }
     let name = reader.read("upstream.name", name);
+    let provider = provider?;
     Some(Upstream {
         name: name?.0,
-        provider: provider?,
+        provider,
         origin,
         ca_file: ca_file.map(|(path, _)| path),
         connect_timeout,
-        response_timeout,
+        response_timeout: response_timeout.map_or(provider.response_timeout, |(time, _)| time),
         allow_writes: allowed.into_iter().map(|(write, _)| write).collect(),
     })
 }

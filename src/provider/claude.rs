@@ -1,5 +1,7 @@
 //! Claude Managed Agents.
 
+use std::time::Duration;
+
 use super::{Credential, Provider};
 
 /// The public API.
@@ -10,6 +12,8 @@ pub(super) static CLAUDE: Provider = Provider {
     repeated_query_keys: &["beta"],
     request_id_header: Some("request-id"),
     body_bytes_max: 32 << 20,
+    // A message that is not streamed is whole before its head comes; the SDKs wait as long.
+    response_timeout: Duration::from_mins(10),
     fields: &super::FIELDS,
     computed: &super::COMPUTED,
     always_shown: &super::ALWAYS_SHOWN,

@@ -1,5 +1,7 @@
 //! Qoder Cloud Agents, in China and elsewhere.
 
+use std::time::Duration;
+
 use super::{Credential, Provider};
 
 /// The request body that the China service still reads whole is 4 MiB.
@@ -15,6 +17,7 @@ const QODER: Provider = Provider {
     repeated_query_keys: &["beta"],
     request_id_header: None,
     body_bytes_max: 32 << 20,
+    response_timeout: Duration::from_mins(1),
     fields: &super::FIELDS,
     computed: &super::COMPUTED,
     always_shown: &super::ALWAYS_SHOWN,
