@@ -31,8 +31,8 @@ use crate::net::timer::LazyTimer;
 /// How long an idle connection may take to be ready.
 const READY_WITHIN: Duration = Duration::from_millis(50);
 
-/// The most that a connection holds of what it reads or writes, in bytes, where no longer head of an
-/// answer is allowed.
+/// The most that a connection holds of what it reads or writes, in bytes, where no longer head of
+/// an answer is allowed.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
 
 /// The most fields for which hyper's parser needs no room of its own, and its default.

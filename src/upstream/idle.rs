@@ -59,8 +59,8 @@ impl Idle {
         }
     }
 
-    /// Closes what has been idle for too long or is too old, and what upstream has closed. For every
-    /// [`SWEEP_EVERY`].
+    /// Closes what has been idle for too long or is too old, and what upstream has closed. For
+    /// every [`SWEEP_EVERY`].
     pub(crate) fn sweep(&self) {
         let sweeps = self.sweeps.fetch_add(1, Ordering::Relaxed) + 1;
         self.connections().retain_mut(|line| {

@@ -40,8 +40,8 @@ impl RecallingWire {
         read_head(&self.head)
     }
 
-    /// Remembers a head that is written whole: the connection offers all that it holds at once. What
-    /// still holds the rest of another message is none.
+    /// Remembers a head that is written whole: the connection offers all that it holds at once.
+    /// What still holds the rest of another message is none.
     fn remember(&mut self, bytes: &[u8]) {
         self.head.clear();
         self.head.shrink_to(KEPT_BYTES_MAX);

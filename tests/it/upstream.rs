@@ -105,9 +105,10 @@ async fn closes_late(connections: usize, answers: usize) -> (String, Arc<Mutex<V
                     if connection < connections && request == answers {
                         return;
                     }
-                    let shown = format!(
-                        r#"{{"type":"deployment","id":"{DEPLOYMENT}","metadata":{{}},"schedule":null}}"#
-                    );
+                    let shown = json!({
+                        "type": "deployment", "id": DEPLOYMENT, "metadata": {}, "schedule": null,
+                    });
+                    let shown = shown.to_string();
                     let answer = format!(
                         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\
                          content-length: {}\r\n\r\n{shown}",
@@ -236,8 +237,8 @@ async fn says(answer: String) -> String {
 async fn the_head_of_an_answer_is_bounded_as_that_of_a_request() {
     let limits = "limits.header_bytes = '32 KiB'\nlimits.header_count = 50\n";
     let text = |fields: usize, bytes: usize| {
-        let fields: String =
-            (0..fields).map(|n| format!("x-more-{n}: {}\r\n", "x".repeat(bytes))).collect();
+        let fields = (0..fields).map(|n| format!("x-more-{n}: {}\r\n", "x".repeat(bytes)));
+        let fields = fields.collect::<Vec<_>>().concat();
         format!("HTTP/1.1 200 OK\r\nconnection: close\r\n{fields}content-length: 2\r\n\r\nok")
     };
     for (fields, bytes, status) in [(40, 9, 200), (60, 9, 502), (30, 1000, 200), (40, 1000, 502)] {
@@ -286,7 +287,8 @@ async fn the_words_for_a_status_without_any_pass() {
         let world = Setup::new().upstream(says(answer.to_owned()).await).start().await;
         let length = if line.starts_with("POST") { "content-length: 0\r\n" } else { "" };
         let request = format!(
-            "{line}\r\nhost: x\r\nconnection: close\r\n{length}authorization: Bearer {TOKEN}\r\n\r\n"
+            "{line}\r\nhost: x\r\nconnection: close\r\n{length}\
+             authorization: Bearer {TOKEN}\r\n\r\n"
         );
         let text = raw(world.proxy(), request.as_bytes(), PATIENCE).await;
         assert!(text.starts_with("HTTP/1.1 529 Site is overloaded\r\n"), "{line}: {text}");

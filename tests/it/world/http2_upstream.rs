@@ -1,4 +1,5 @@
-//! An upstream of HTTP/2 under TLS, by hand: servers in libraries do not break off as they are told.
+//! An upstream of HTTP/2 under TLS, by hand: servers in libraries do not break off as they are
+//! told.
 
 use std::sync::{Arc, Mutex};
 
