@@ -4,6 +4,7 @@ pub mod audit;
 pub mod check;
 pub mod demo;
 pub mod key;
+mod log;
 pub mod openapi;
 pub mod print;
 pub mod schema;

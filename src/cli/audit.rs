@@ -1,6 +1,7 @@
 //! `changegate audit`: who changed which deployment, from what to what. Reads the log beside a
 //! running gateway, or without one.
 
+mod arguments;
 mod pages;
 mod render;
 mod table;
@@ -11,9 +12,10 @@ use std::fmt::Display;
 use anyhow::{Context as _, anyhow};
 use serde::Serialize;
 
-use self::pages::Wanted;
+pub use self::arguments::{HistoryArgs, ListArgs, ShowArgs};
 use self::table::Table;
-use super::{ConfigFile, Environment, Failure, load_config, print};
+use super::log::LogFile;
+use super::{Environment, Failure, print};
 use crate::admin::filter::{self, BadFilter};
 use crate::audit::query::{Filter, QueryError, Reader};
 use crate::audit::record::Change;
@@ -28,101 +30,6 @@ pub enum AuditCommand {
     Show(ShowArgs),
     /// Tells what became of one deployment, newest first.
     History(HistoryArgs),
-}
-
-/// The arguments of `audit list`.
-#[derive(Debug, clap::Args)]
-pub struct ListArgs {
-    #[command(flatten)]
-    file: ConfigFile,
-    /// Only of this deployment.
-    #[arg(long, value_name = "ID")]
-    deployment_id: Option<String>,
-    /// Only by this actor: a fingerprint (`pat_…`) or a name.
-    #[arg(long)]
-    actor: Option<String>,
-    /// Only by this team.
-    #[arg(long)]
-    team: Option<String>,
-    /// Only of this operation: create, update, archive, pause, unpause or run.
-    #[arg(long)]
-    operation: Option<String>,
-    /// Only so decided: allow, warn, deny or refuse.
-    #[arg(long)]
-    decision: Option<String>,
-    /// Only so ended: pending, applied, denied, refused, rejected, failed or unknown.
-    #[arg(long)]
-    outcome: Option<String>,
-    /// Only what breaks this rule.
-    #[arg(long)]
-    rule: Option<String>,
-    /// Only what changed this place or one below it, such as `/schedule`.
-    #[arg(long, value_name = "POINTER")]
-    path: Option<String>,
-    /// Only of this request.
-    #[arg(long, value_name = "ID")]
-    request_id: Option<String>,
-    /// Only what has this text in ids, names, user agent, messages or changed paths.
-    #[arg(long, value_name = "TEXT")]
-    q: Option<String>,
-    #[command(flatten)]
-    part: PartArgs,
-    /// Include what was sent, the deployment before and after, and the difference.
-    #[arg(long)]
-    full: bool,
-    /// List what is not a governed call instead: other writes, reloads, settlements.
-    #[arg(long, conflicts_with_all = [
-        "deployment_id", "actor", "team", "operation", "decision", "outcome", "rule", "path",
-        "request_id", "q", "full",
-    ])]
-    events: bool,
-}
-
-/// Which part of a list, and how it is printed.
-#[derive(Debug, clap::Args)]
-struct PartArgs {
-    /// Only at or after: a time (RFC 3339), a date, or how long ago, such as 24h or 7d.
-    #[arg(long, value_name = "WHEN")]
-    since: Option<String>,
-    /// Only before: as for --since.
-    #[arg(long, value_name = "WHEN")]
-    until: Option<String>,
-    /// At most so many.
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
-    limit: u32,
-    /// All of them.
-    #[arg(long, conflicts_with = "limit")]
-    all: bool,
-    /// Print each as one JSON object a line.
-    #[arg(long)]
-    json: bool,
-}
-
-/// The arguments of `audit show`.
-#[derive(Debug, clap::Args)]
-pub struct ShowArgs {
-    /// The change, `chg_…`.
-    id: String,
-    #[command(flatten)]
-    file: ConfigFile,
-    /// Print it as one JSON object.
-    #[arg(long)]
-    json: bool,
-}
-
-/// The arguments of `audit history`.
-#[derive(Debug, clap::Args)]
-pub struct HistoryArgs {
-    /// The deployment.
-    deployment_id: String,
-    #[command(flatten)]
-    file: ConfigFile,
-    #[command(flatten)]
-    part: PartArgs,
-    /// With --json: include what was sent, and the deployment before and after.
-    #[arg(long)]
-    full: bool,
 }
 
 /// A whole change as people read it.
@@ -161,7 +68,7 @@ async fn list(
     let reader = open(&arguments.file, environment).await?;
     let mut table = Table::new(&render::CHANGE_HEADINGS);
     let mut wanted = arguments.part.wanted();
-    let mut none_yet = true;
+    let mut shown = 0;
     while let Some(page) = wanted.next_changes(&reader, &filter, arguments.full).await? {
         if arguments.part.json {
             print_json(&page)?;
@@ -173,14 +80,14 @@ async fn list(
         } else {
             print_lines(table.rows(page.iter().map(render::change_row)))?;
         }
-        none_yet &= page.is_empty();
+        shown += page.len();
     }
     let nothing = if filter == Filter::default() {
         "No change is recorded yet."
     } else {
         "No recorded change matches these filters."
     };
-    say_nothing_found(none_yet, arguments.part.json, nothing)
+    say_nothing_found(shown == 0, arguments.part.json, nothing)
 }
 
 async fn events(
@@ -192,16 +99,16 @@ async fn events(
     let reader = open(&arguments.file, environment).await?;
     let mut table = Table::new(&render::EVENT_HEADINGS);
     let mut wanted = arguments.part.wanted();
-    let mut none_yet = true;
+    let mut shown = 0;
     while let Some(page) = wanted.next_events(&reader, span).await? {
         if arguments.part.json {
             print_json(&page)?;
         } else {
             print_lines(table.rows(page.iter().map(render::event_row)))?;
         }
-        none_yet &= page.is_empty();
+        shown += page.len();
     }
-    say_nothing_found(none_yet, arguments.part.json, "No such event is recorded.")
+    say_nothing_found(shown == 0, arguments.part.json, "No such event is recorded.")
 }
 
 async fn show(arguments: &ShowArgs, environment: &Environment) -> Result<(), Failure> {
@@ -227,10 +134,10 @@ async fn history(
     let filter = Filter { deployment_id: Some(id.clone()), since, until, ..Filter::default() };
     let reader = open(&arguments.file, environment).await?;
     let mut wanted = arguments.part.wanted();
-    let mut none_yet = true;
+    let mut shown = 0;
     let bodies = arguments.full || !arguments.part.json;
     while let Some(page) = wanted.next_changes(&reader, &filter, bodies).await? {
-        none_yet &= page.is_empty();
+        shown += page.len();
         if arguments.part.json {
             print_json(&page)?;
         } else {
@@ -239,50 +146,17 @@ async fn history(
             }
         }
     }
-    if none_yet && since.is_none() && until.is_none() {
+    if shown == 0 && since.is_none() && until.is_none() {
         let id = text::plain(id);
         return Err(Failure::NotHeld(anyhow!("no change of {id} is recorded: look for its id")));
     }
     let nothing = "No change of this deployment is recorded in this time.";
-    say_nothing_found(none_yet, arguments.part.json, nothing)
+    say_nothing_found(shown == 0, arguments.part.json, nothing)
 }
 
-impl ListArgs {
-    fn given(&self, name: &str) -> Option<&str> {
-        let text = match name {
-            "deployment_id" => &self.deployment_id,
-            "actor" => &self.actor,
-            "team" => &self.team,
-            "operation" => &self.operation,
-            "decision" => &self.decision,
-            "outcome" => &self.outcome,
-            "rule" => &self.rule,
-            "path" => &self.path,
-            "request_id" => &self.request_id,
-            "q" => &self.q,
-            _ => return self.part.given(name),
-        };
-        text.as_deref()
-    }
-}
-
-impl PartArgs {
-    fn given(&self, name: &str) -> Option<&str> {
-        match name {
-            "since" => self.since.as_deref(),
-            "until" => self.until.as_deref(),
-            _ => None,
-        }
-    }
-
-    fn wanted(&self) -> Wanted {
-        Wanted::new(if self.all { None } else { Some(self.limit) })
-    }
-}
-
-async fn open(file: &ConfigFile, environment: &Environment) -> Result<Reader, Failure> {
-    let config = load_config(file.path(environment), environment)?;
-    Reader::open(&config.audit.database).await.map_err(unanswered)
+async fn open(file: &LogFile, environment: &Environment) -> Result<Reader, Failure> {
+    let log = file.find(environment)?;
+    Reader::open(&log.database).await.map_err(unanswered)
 }
 
 fn unanswered(error: QueryError) -> Failure {

@@ -16,6 +16,7 @@ mod admin_routes;
 mod bypass;
 mod certificates;
 mod cli;
+mod cli_audit;
 mod conformance;
 mod cost;
 mod crash;

@@ -1,0 +1,132 @@
+//! The arguments of the questions to the log.
+
+use super::super::log::LogFile;
+use super::pages::Wanted;
+
+/// The arguments of `audit list`.
+#[derive(Debug, clap::Args)]
+pub struct ListArgs {
+    #[command(flatten)]
+    pub(super) file: LogFile,
+    /// Only of this deployment.
+    #[arg(long, value_name = "ID")]
+    deployment_id: Option<String>,
+    /// Only by this actor: a fingerprint (`pat_…`) or a name.
+    #[arg(long)]
+    actor: Option<String>,
+    /// Only by this team.
+    #[arg(long)]
+    team: Option<String>,
+    /// Only of this operation: create, update, archive, pause, unpause or run.
+    #[arg(long)]
+    operation: Option<String>,
+    /// Only so decided: allow, warn, deny or refuse.
+    #[arg(long)]
+    decision: Option<String>,
+    /// Only so ended: pending, applied, denied, refused, rejected, failed or unknown.
+    #[arg(long)]
+    outcome: Option<String>,
+    /// Only what breaks this rule.
+    #[arg(long)]
+    rule: Option<String>,
+    /// Only what changed this place or one below it, such as `/schedule`.
+    #[arg(long, value_name = "POINTER")]
+    path: Option<String>,
+    /// Only of this request.
+    #[arg(long, value_name = "ID")]
+    request_id: Option<String>,
+    /// Only what has this text in ids, names, user agent, messages or changed paths.
+    #[arg(long, value_name = "TEXT")]
+    q: Option<String>,
+    #[command(flatten)]
+    pub(super) part: PartArgs,
+    /// Include what was sent, the deployment before and after, and the difference.
+    #[arg(long)]
+    pub(super) full: bool,
+    /// List what is not a governed call instead: other writes, reloads, settlements.
+    #[arg(long, conflicts_with_all = [
+        "deployment_id", "actor", "team", "operation", "decision", "outcome", "rule", "path",
+        "request_id", "q", "full",
+    ])]
+    pub(super) events: bool,
+}
+
+/// Which part of a list, and how it is printed.
+#[derive(Debug, clap::Args)]
+pub(super) struct PartArgs {
+    /// Only at or after: a time (RFC 3339), a date, or how long ago, such as 24h or 7d.
+    #[arg(long, value_name = "WHEN")]
+    since: Option<String>,
+    /// Only before: as for --since.
+    #[arg(long, value_name = "WHEN")]
+    until: Option<String>,
+    /// At most so many.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) limit: u32,
+    /// All of them.
+    #[arg(long, conflicts_with = "limit")]
+    pub(super) all: bool,
+    /// Print each as one JSON object a line.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// The arguments of `audit show`.
+#[derive(Debug, clap::Args)]
+pub struct ShowArgs {
+    /// The change, `chg_…`.
+    pub(super) id: String,
+    #[command(flatten)]
+    pub(super) file: LogFile,
+    /// Print it as one JSON object.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// The arguments of `audit history`.
+#[derive(Debug, clap::Args)]
+pub struct HistoryArgs {
+    /// The deployment.
+    pub(super) deployment_id: String,
+    #[command(flatten)]
+    pub(super) file: LogFile,
+    #[command(flatten)]
+    pub(super) part: PartArgs,
+    /// With --json: include what was sent, and the deployment before and after.
+    #[arg(long)]
+    pub(super) full: bool,
+}
+
+impl ListArgs {
+    pub(super) fn given(&self, name: &str) -> Option<&str> {
+        let text = match name {
+            "deployment_id" => &self.deployment_id,
+            "actor" => &self.actor,
+            "team" => &self.team,
+            "operation" => &self.operation,
+            "decision" => &self.decision,
+            "outcome" => &self.outcome,
+            "rule" => &self.rule,
+            "path" => &self.path,
+            "request_id" => &self.request_id,
+            "q" => &self.q,
+            _ => return self.part.given(name),
+        };
+        text.as_deref()
+    }
+}
+
+impl PartArgs {
+    pub(super) fn given(&self, name: &str) -> Option<&str> {
+        match name {
+            "since" => self.since.as_deref(),
+            "until" => self.until.as_deref(),
+            _ => None,
+        }
+    }
+
+    pub(super) fn wanted(&self) -> Wanted {
+        Wanted::new(if self.all { None } else { Some(self.limit) })
+    }
+}

@@ -1,0 +1,43 @@
+//! The log that a command works with: named by itself, or by a configuration of which nothing else
+//! is asked.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+
+use super::{ConfigFile, Environment, Failure, print};
+use crate::base::ids::Fingerprint;
+use crate::config::ActorName;
+use crate::config::log::{self, LogConfig};
+
+/// `--database FILE` or `--config FILE`.
+#[derive(Debug, clap::Args)]
+pub(super) struct LogFile {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// The log itself, such as a backup; no configuration is read then.
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    database: Option<PathBuf>,
+}
+
+impl LogFile {
+    /// The log and whom its configuration knows; of that only `audit.database` must hold.
+    pub(super) fn find(&self, environment: &Environment) -> Result<LogConfig, Failure> {
+        if let Some(given) = &self.database {
+            // As the configuration writes it.
+            let path = given.to_str().and_then(|text| text.strip_prefix("sqlite://"));
+            let database = path.map_or_else(|| given.clone(), PathBuf::from);
+            let known: HashMap<Fingerprint, ActorName> = HashMap::new();
+            return Ok(LogConfig { database, known });
+        }
+        let path = self.config.path(environment);
+        log::read(path, environment.variables()).map_err(|complaints| {
+            for complaint in &complaints {
+                print::error_line(&complaint.to_string());
+            }
+            let path = path.display();
+            Failure::Usage(anyhow!("{path} names no log: fix it, or give --database FILE"))
+        })
+    }
+}

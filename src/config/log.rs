@@ -1,0 +1,55 @@
+//! The part of a configuration that questions to its log need. Nothing else of it is looked at: the
+//! record must be readable while the policy is broken, and by those who may not read the key.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::files::sqlite;
+use super::keys::KEYS;
+use super::{ActorName, people};
+use crate::base::ids::Fingerprint;
+use crate::settings::complaint::{Complaint, Complaints, Location};
+use crate::settings::raw::Typed;
+use crate::settings::reader::{Reader, read_text};
+
+/// The variable that names the log in place of the file.
+const VARIABLE: &str = "CHANGEGATE_AUDIT__DATABASE";
+
+/// A log, and whom the configuration knows.
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// `audit.database`.
+    pub database: PathBuf,
+    /// The holders of tokens, as far as they can be read.
+    pub known: HashMap<Fingerprint, ActorName>,
+}
+
+/// Reads the configuration at `path` as far as its log is concerned, or says why that is not known.
+/// Where the environment names the log, the file need not be there.
+pub fn read(path: &Path, environment: &[(String, String)]) -> Result<LogConfig, Vec<Complaint>> {
+    let is_named = environment.iter().any(|(name, _)| name == VARIABLE);
+    let text = match read_text(path) {
+        Ok(text) => text,
+        Err(_absent) if is_named => String::new(),
+        Err(why) => {
+            let mut complaints = Complaints::about(path.to_owned());
+            complaints.error(&Location::File, &why.to_string());
+            return Err(complaints.in_order());
+        }
+    };
+    let mut broken = Complaints::about(path.to_owned());
+    let typed = Typed::read(&KEYS, &text, environment, &mut broken).or_else(|| {
+        let mut unheard = Complaints::about(path.to_owned());
+        is_named.then(|| Typed::read(&KEYS, "", environment, &mut unheard)).flatten()
+    });
+    let Some(typed) = typed else { return Err(broken.in_order()) };
+    let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+    let mut complaints = Complaints::about(path.to_owned());
+    let mut reader = Reader { typed, folder, complaints: &mut complaints };
+    let database = reader.read("audit.database", sqlite);
+    let Some((database, _place)) = database else { return Err(complaints.in_order()) };
+    let database = reader.folder.join(database);
+    // What is wrong with them concerns the gateway.
+    let known = people::actors(&mut reader).known;
+    Ok(LogConfig { database, known })
+}
