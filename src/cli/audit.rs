@@ -82,6 +82,7 @@ async fn list(
         }
         shown += page.len();
     }
+    say_more(shown, wanted.more_changes(&reader, &filter).await?);
     let nothing = if filter == Filter::default() {
         "No change is recorded yet."
     } else {
@@ -108,6 +109,7 @@ async fn events(
         }
         shown += page.len();
     }
+    say_more(shown, wanted.goes_on());
     say_nothing_found(shown == 0, arguments.part.json, "No such event is recorded.")
 }
 
@@ -146,6 +148,7 @@ async fn history(
             }
         }
     }
+    say_more(shown, wanted.more_changes(&reader, &filter).await?);
     if shown == 0 && since.is_none() && until.is_none() {
         let id = text::plain(id);
         return Err(Failure::NotHeld(anyhow!("no change of {id} is recorded: look for its id")));
@@ -177,6 +180,13 @@ fn print_json(items: &[impl Serialize]) -> Result<(), Failure> {
         print::line(text.map_err(Failure::NotCarriedOut)?)?;
     }
     Ok(())
+}
+
+/// Says that a list goes on behind what was shown, where nobody takes it for a part of the list.
+fn say_more(shown: usize, goes_on: bool) {
+    if goes_on {
+        print::error_line(&format!("{shown} shown, there are more: --all or --limit N"));
+    }
 }
 
 /// Says that a list is empty; to a program an empty list says it.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::world::{World, world};
 
@@ -29,6 +29,10 @@ fn run(folder: &Path, arguments: &[&str]) -> Ran {
 
 fn in_world(world: &World, arguments: &[&str]) -> Ran {
     run(world.folder.path(), arguments)
+}
+
+fn json_lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 #[tokio::test]
@@ -58,4 +62,32 @@ async fn the_log_is_read_whatever_else_is_broken() {
     assert!(garbled.err.contains("not TOML") && garbled.err.contains("--database FILE"));
     let both = ["audit", "list", "--config", "changegate.toml", "--database", "log.db"];
     assert_eq!(in_world(&world, &both).code, 2);
+}
+
+#[tokio::test]
+async fn a_list_that_goes_on_says_so() {
+    let world = world().await;
+    for name in ["a", "b", "c"] {
+        world.update(&json!({"name": name})).await;
+    }
+    let deployment = crate::world::DEPLOYMENT;
+    for list in [
+        vec!["audit", "list"],
+        vec!["audit", "list", "--json"],
+        vec!["audit", "history", deployment],
+        vec!["audit", "history", deployment, "--json"],
+    ] {
+        for (limit, said) in
+            [("2", "2 shown, there are more: --all or --limit N\n"), ("3", ""), ("4", "")]
+        {
+            let arguments = [list.as_slice(), &["--limit", limit]].concat();
+            let ran = in_world(&world, &arguments);
+            assert_eq!((ran.code, ran.err.as_str()), (0, said), "{arguments:?}");
+        }
+        let whole = in_world(&world, &[list.as_slice(), &["--all"]].concat());
+        assert_eq!(whole.err, "");
+    }
+    let named = in_world(&world, &["audit", "list", "--q", "/name", "--limit", "1", "--json"]);
+    assert_eq!(json_lines(&named.out).len(), 1);
+    assert!(named.err.starts_with("1 shown, there are more"), "{}", named.err);
 }

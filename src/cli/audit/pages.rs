@@ -44,6 +44,27 @@ impl Wanted {
         self.taken(page).map(Some)
     }
 
+    /// Whether changes follow those that were wanted.
+    pub(super) async fn more_changes(
+        &mut self,
+        reader: &Reader,
+        filter: &Filter,
+    ) -> Result<bool, Failure> {
+        self.left = Some(1);
+        // A page may end empty where enough was looked through.
+        while let Some(page) = self.next_changes(reader, filter, false).await? {
+            if !page.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether the list goes on behind the last page.
+    pub(super) fn goes_on(&self) -> bool {
+        !self.done
+    }
+
     fn request(&self, page_max: u16) -> Option<PageRequest> {
         let left = self.left.map_or(page_max, |left| u16::try_from(left).unwrap_or(page_max));
         let limit = left.min(page_max);
