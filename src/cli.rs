@@ -65,9 +65,16 @@ pub struct ConfigFile {
     config: Option<PathBuf>,
 }
 
-/// The process's environment, as far as it is meant for the program: `CHANGEGATE_…`.
+/// Variables that tell of the terminal.
+const TERMINAL_VARIABLES: [&str; 3] = ["COLUMNS", "NO_COLOR", "TERM"];
+
+/// The process's environment, as far as it is meant for the program: `CHANGEGATE_…`, and what
+/// tells of the terminal.
 #[derive(Debug)]
-pub struct Environment(Vec<(String, String)>);
+pub struct Environment {
+    ours: Vec<(String, String)>,
+    terminal: Vec<(String, String)>,
+}
 
 /// Why a command ends with another code than 0.
 #[derive(Debug)]
@@ -127,7 +134,7 @@ fn run(command: Command, environment: &Environment) -> Result<(), Failure> {
 /// Reads the configuration that a command works with. Every complaint goes to standard error; an
 /// error among them is a [`Failure::Usage`].
 pub fn load_config(path: &Path, environment: &Environment) -> Result<Config, Failure> {
-    let Checked { config, complaints, .. } = check_config(path, &environment.0);
+    let Checked { config, complaints, .. } = check_config(path, &environment.ours);
     for complaint in &complaints {
         print::error_line(&complaint.to_string());
     }
@@ -147,28 +154,44 @@ impl ConfigFile {
 impl Environment {
     /// Keeps what is meant for the program, which must be UTF-8.
     pub fn new(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, Failure> {
-        let ours = variables.into_iter().filter_map(|(name, value)| {
-            let name = name.into_string().ok().filter(|name| name.starts_with("CHANGEGATE_"))?;
-            Some(match value.into_string() {
-                Ok(value) => Ok((name, value)),
-                Err(_) => Err(Failure::Usage(anyhow!("{name} is not UTF-8 text: set it anew"))),
-            })
-        });
-        ours.collect::<Result<_, _>>().map(Self)
+        let mut read = Self { ours: Vec::new(), terminal: Vec::new() };
+        for (name, value) in variables {
+            let Ok(name) = name.into_string() else { continue };
+            if name.starts_with("CHANGEGATE_") {
+                let not_text =
+                    |_value| Failure::Usage(anyhow!("{name} is not UTF-8 text: set it anew"));
+                let value = value.into_string().map_err(not_text)?;
+                read.ours.push((name, value));
+            } else if TERMINAL_VARIABLES.contains(&name.as_str()) {
+                let value = value.to_string_lossy().into_owned();
+                read.terminal.push((name, value));
+            }
+        }
+        Ok(read)
     }
 
     /// The variable of that name, where it is not empty.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<&str> {
-        let found = self.0.iter().find(|(candidate, _)| candidate == name);
-        found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+        named_in(&self.ours, name)
+    }
+
+    /// The variable of that name that tells of the terminal, where it is not empty.
+    #[must_use]
+    pub fn of_terminal(&self, name: &str) -> Option<&str> {
+        named_in(&self.terminal, name)
     }
 
     /// All of them, as the configuration's check takes them.
     #[must_use]
     pub fn variables(&self) -> &[(String, String)] {
-        &self.0
+        &self.ours
     }
+}
+
+fn named_in<'v>(variables: &'v [(String, String)], name: &str) -> Option<&'v str> {
+    let found = variables.iter().find(|(candidate, _)| candidate == name);
+    found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
 }
 
 impl Failure {

@@ -3,8 +3,11 @@
 
 mod arguments;
 mod pages;
+mod printer;
 mod render;
+mod screen;
 mod table;
+mod terminal;
 mod text;
 
 use std::fmt::Display;
@@ -13,6 +16,7 @@ use anyhow::{Context as _, anyhow};
 use serde::Serialize;
 
 pub use self::arguments::{HistoryArgs, ListArgs, ShowArgs};
+use self::printer::ListPrinter;
 use self::table::Table;
 use super::log::LogFile;
 use super::{Environment, Failure, print};
@@ -66,7 +70,7 @@ async fn list(
 ) -> Result<(), Failure> {
     let filter = filter::filter(|name| arguments.given(name), now).map_err(bad_option)?;
     let reader = open(&arguments.file, environment).await?;
-    let mut table = Table::new(&render::CHANGE_HEADINGS);
+    let mut printer = ListPrinter::new(&render::CHANGE_HEADINGS, environment, now);
     let mut wanted = arguments.part.wanted();
     let mut shown = 0;
     while let Some(page) = wanted.next_changes(&reader, &filter, arguments.full).await? {
@@ -78,7 +82,7 @@ async fn list(
                 print::line("")?;
             }
         } else {
-            print_lines(table.rows(page.iter().map(render::change_row)))?;
+            printer.changes(&page)?;
         }
         shown += page.len();
     }
@@ -98,14 +102,14 @@ async fn events(
 ) -> Result<(), Failure> {
     let span = filter::span(|name| arguments.given(name), now).map_err(bad_option)?;
     let reader = open(&arguments.file, environment).await?;
-    let mut table = Table::new(&render::EVENT_HEADINGS);
+    let mut printer = ListPrinter::new(&render::EVENT_HEADINGS, environment, now);
     let mut wanted = arguments.part.wanted();
     let mut shown = 0;
     while let Some(page) = wanted.next_events(&reader, span).await? {
         if arguments.part.json {
             print_json(&page)?;
         } else {
-            print_lines(table.rows(page.iter().map(render::event_row)))?;
+            printer.events(&page)?;
         }
         shown += page.len();
     }

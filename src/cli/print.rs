@@ -15,6 +15,52 @@ pub fn line(text: impl Display) -> Result<(), Failure> {
     outcome(writeln!(io::stdout().lock(), "{}", visible::lines(&text)))
 }
 
+/// A part of a line, and how it stands out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The text.
+    pub text: String,
+    /// How it stands out.
+    pub shade: Shade,
+}
+
+/// How a text stands out where colours show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shade {
+    /// Not at all.
+    Plain,
+    /// As what was held back: red.
+    Stopped,
+    /// As what is not known: yellow.
+    Unclear,
+}
+
+impl Span {
+    /// A text that does not stand out.
+    #[must_use]
+    pub const fn plain(text: String) -> Self {
+        Self { text, shade: Shade::Plain }
+    }
+}
+
+/// Prints one line of parts, in colour where `colour`. Of the texts themselves none steers the
+/// terminal.
+pub fn spans(parts: &[Span], colour: bool) -> Result<(), Failure> {
+    let mut text = String::new();
+    for Span { text: part, shade } in parts {
+        // Select Graphic Rendition (ECMA-48, 8.3.117).
+        let begin = match shade {
+            Shade::Stopped if colour => "\u{1b}[31m",
+            Shade::Unclear if colour => "\u{1b}[33m",
+            Shade::Plain | Shade::Stopped | Shade::Unclear => "",
+        };
+        text.push_str(begin);
+        text.push_str(&visible::lines(part));
+        text.push_str(if begin.is_empty() { "" } else { "\u{1b}[0m" });
+    }
+    outcome(writeln!(io::stdout().lock(), "{text}"))
+}
+
 /// Prints one line for whoever sits at the terminal.
 pub fn error_line(text: &str) {
     let text = visible::lines(text);

@@ -33,7 +33,7 @@ pub fn read(path: &Path, environment: &[(String, String)]) -> Result<LogConfig, 
         Err(_absent) if is_named => String::new(),
         Err(why) => {
             let mut complaints = Complaints::about(path.to_owned());
-            complaints.error(&Location::File, &why.to_string());
+            complaints.error(&Location::File, &why);
             return Err(complaints.in_order());
         }
     };

@@ -1,11 +1,15 @@
 //! `audit` as an auditor runs it: with a log and nothing else, on a terminal or into a file.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 use std::process::Command;
 
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
 use serde_json::{Value, json};
 
-use crate::world::{World, world};
+use crate::world::{DEPLOYMENT, World, world};
 
 /// The result of a run of the program.
 #[derive(Debug)]
@@ -70,12 +74,11 @@ async fn a_list_that_goes_on_says_so() {
     for name in ["a", "b", "c"] {
         world.update(&json!({"name": name})).await;
     }
-    let deployment = crate::world::DEPLOYMENT;
     for list in [
         vec!["audit", "list"],
         vec!["audit", "list", "--json"],
-        vec!["audit", "history", deployment],
-        vec!["audit", "history", deployment, "--json"],
+        vec!["audit", "history", DEPLOYMENT],
+        vec!["audit", "history", DEPLOYMENT, "--json"],
     ] {
         for (limit, said) in
             [("2", "2 shown, there are more: --all or --limit N\n"), ("3", ""), ("4", "")]
@@ -90,4 +93,64 @@ async fn a_list_that_goes_on_says_so() {
     let named = in_world(&world, &["audit", "list", "--q", "/name", "--limit", "1", "--json"]);
     assert_eq!(json_lines(&named.out).len(), 1);
     assert!(named.err.starts_with("1 shown, there are more"), "{}", named.err);
+}
+
+/// What the program writes to a terminal of so many columns.
+fn on_terminal(world: &World, columns: u16, variables: &[(&str, &str)], list: &[&str]) -> String {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(&master, size).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+    let terminal = File::options().read(true).write(true).open(name).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_changegate"));
+    command.args(list).current_dir(world.folder.path()).stdout(terminal);
+    for unset in ["CHANGEGATE_CONFIG", "COLUMNS", "NO_COLOR"] {
+        command.env_remove(unset);
+    }
+    command.env("TERM", "xterm").envs(variables.iter().copied());
+    let mut child = command.spawn().unwrap();
+    // The last descriptor of the terminal's side is the program's.
+    drop(command);
+    let mut shown = Vec::new();
+    // The terminal is gone once the program has ended, which Linux tells by an error.
+    let _ended = File::from(master).read_to_end(&mut shown);
+    assert!(child.wait().unwrap().success());
+    String::from_utf8(shown).unwrap().replace('\r', "")
+}
+
+#[tokio::test]
+async fn a_list_fits_the_terminal_and_stays_whole_elsewhere() {
+    let world = world().await;
+    world.update(&json!({"name": "renamed"})).await;
+    let zone = json!({"type": "cron", "expression": "0 9 * * *", "timezone": "Europe/Paris"});
+    let denied = world.update(&json!({"schedule": zone})).await;
+    let denied = denied.header("changegate-change").unwrap();
+    let list = ["audit", "list"];
+
+    let narrow = on_terminal(&world, 80, &[("NO_COLOR", "1")], &list);
+    let lines: Vec<&str> = narrow.lines().collect();
+    assert_eq!(lines.len(), 5, "a change has two lines:\n{narrow}");
+    assert!(lines.iter().all(|line| line.chars().count() <= 80), "{narrow}");
+    assert!(lines[0].starts_with("RECEIVED (UTC)"), "{narrow}");
+    assert!(lines[1].contains("deny") && lines[1].contains("denied"), "{narrow}");
+    assert_eq!(lines[2], format!("  {denied}  timezones"));
+    assert!(!narrow.contains('\u{1b}'), "{narrow:?}");
+    assert_eq!(on_terminal(&world, 40, &[("NO_COLOR", "1")], &list), narrow, "80 at the least");
+
+    let wide = on_terminal(&world, 80, &[("COLUMNS", "220"), ("TERM", "dumb")], &list);
+    let lines: Vec<&str> = wide.lines().collect();
+    assert_eq!(lines.len(), 3, "{wide}");
+    assert!(lines[1].contains(denied) && lines[1].contains(DEPLOYMENT), "{wide}");
+    assert!(!wide.contains('\u{1b}'), "{wide:?}");
+    let coloured = on_terminal(&world, 220, &[], &list);
+    assert!(coloured.contains("\u{1b}[31mdeny\u{1b}[0m"), "{coloured:?}");
+    assert_eq!(coloured.replace("\u{1b}[31m", "").replace("\u{1b}[0m", ""), wide);
+
+    let events = on_terminal(&world, 80, &[], &["audit", "list", "--events"]);
+    assert!(events.lines().all(|line| line.chars().count() <= 80), "{events}");
+    let piped = in_world(&world, &list).out;
+    assert_eq!(piped.lines().count(), 3);
+    assert!(piped.contains(denied) && piped.contains(DEPLOYMENT) && piped.contains('Z'), "{piped}");
 }

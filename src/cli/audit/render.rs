@@ -6,8 +6,9 @@ use serde_json::Value;
 use super::text::{json, plain};
 use crate::audit::record::{Bodies, Change, Event, Outcome, Settlement};
 use crate::base::clock::Timestamp;
+use crate::cli::print::Shade;
 use crate::deployment::diff::Difference;
-use crate::policy::{Actor, Violation};
+use crate::policy::{Actor, Decision, Violation};
 
 /// The columns of a list of changes.
 pub(super) const CHANGE_HEADINGS: [&str; 8] =
@@ -36,6 +37,23 @@ pub(super) fn change_row(change: &Change) -> [String; 8] {
         ending(change),
         rules.join(", "),
     ]
+}
+
+/// How a change's decision stands out.
+pub(super) fn decision_shade(change: &Change) -> Shade {
+    match change.decision {
+        Decision::Deny | Decision::Refuse => Shade::Stopped,
+        Decision::Allow | Decision::Warn => Shade::Plain,
+    }
+}
+
+/// How a change's outcome stands out.
+pub(super) fn outcome_shade(change: &Change) -> Shade {
+    match change.outcome {
+        Outcome::Denied | Outcome::Refused => Shade::Stopped,
+        Outcome::Unknown => Shade::Unclear,
+        Outcome::Pending | Outcome::Applied | Outcome::Rejected | Outcome::Failed => Shade::Plain,
+    }
 }
 
 /// An event in a list.

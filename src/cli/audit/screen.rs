@@ -1,0 +1,211 @@
+//! Lists as they fit a terminal: no row is wider than it. Where a change does not fit one line, it
+//! has two.
+
+use std::collections::HashMap;
+
+use unicode_width::UnicodeWidthStr as _;
+
+use super::render;
+use super::terminal::{Terminal, cut, short_id};
+use super::text::plain;
+use crate::audit::record::{Change, Event};
+use crate::base::clock::Timestamp;
+use crate::cli::print::Span;
+
+/// The columns between two cells.
+const GAP: usize = 2;
+
+/// The most columns of an actor where a change has two lines.
+const ACTOR_WIDTH_MAX: usize = 16;
+
+/// The most columns of a deployment's name in a list.
+const NAME_WIDTH_MAX: usize = 40;
+
+/// The names of deployments by their ids.
+pub(super) type Names = HashMap<String, String>;
+
+/// A list that is printed part by part; columns only grow.
+#[derive(Debug)]
+pub(super) struct Screen {
+    terminal: Terminal,
+    now: Timestamp,
+    /// Chosen with the first part.
+    form: Option<Form>,
+    widths: Vec<usize>,
+}
+
+/// The lines of a change, from the widest to the narrowest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// One line, the deployment's name in it.
+    Named,
+    /// One line.
+    Line,
+    /// Two lines, the change's id on the second.
+    Pair,
+}
+
+impl Screen {
+    pub(super) fn new(terminal: Terminal, now: Timestamp) -> Self {
+        Self { terminal, now, form: None, widths: Vec::new() }
+    }
+
+    /// The lines of changes, the first time under headings, which say the time zone.
+    pub(super) fn changes(&mut self, changes: &[Change], names: &Names) -> Vec<Vec<Span>> {
+        if changes.is_empty() {
+            return Vec::new();
+        }
+        let rows = |form| changes.iter().map(|change| self.row(change, names, form)).collect();
+        let (form, rows, is_first) = if let Some(form) = self.form {
+            (form, rows(form), false)
+        } else {
+            let named = (!names.is_empty()).then_some(Form::Named);
+            let forms = named.into_iter().chain([Form::Line]);
+            let mut fitting = forms.filter_map(|form| {
+                let rows: Vec<Vec<Span>> = rows(form);
+                self.fits(form, &rows).then_some((form, rows, true))
+            });
+            let found = fitting.next();
+            drop(fitting);
+            found.unwrap_or_else(|| (Form::Pair, rows(Form::Pair), true))
+        };
+        self.form = Some(form);
+        let headings = is_first.then(|| headings(form));
+        let lines = self.lines(headings, rows);
+        if form != Form::Pair {
+            return lines;
+        }
+        let skipped = lines.len() - changes.len();
+        let seconds = changes.iter().map(|change| self.second_line(change));
+        let mut paired = Vec::with_capacity(lines.len() + changes.len());
+        let mut lines = lines.into_iter();
+        paired.extend(lines.by_ref().take(skipped));
+        for (line, second) in lines.zip(seconds) {
+            paired.push(line);
+            paired.push(second);
+        }
+        paired
+    }
+
+    /// The lines of events.
+    pub(super) fn events(&mut self, events: &[Event]) -> Vec<Vec<Span>> {
+        if events.is_empty() {
+            return Vec::new();
+        }
+        let row = |event| {
+            let [_at, kind, actor, from, detail] = render::event_row(event);
+            let at = short_time(event.at, self.now);
+            [at, kind, actor, from, detail].map(Span::plain).into()
+        };
+        let rows = events.iter().map(row).collect();
+        let is_first = self.form.replace(Form::Line).is_none();
+        let headings = is_first.then(|| ["AT (UTC)", "KIND", "ACTOR", "FROM", "DETAIL"].into());
+        self.lines(headings, rows)
+    }
+
+    fn row(&self, change: &Change, names: &Names, form: Form) -> Vec<Span> {
+        let [_at, id, deployment, actor, operation, decision, outcome, rules] =
+            render::change_row(change);
+        let name = change.deployment_id.as_ref().and_then(|id| names.get(id));
+        let name = name.map(|name| cut(&plain(name), NAME_WIDTH_MAX)).unwrap_or_default();
+        let at = Span::plain(short_time(change.received_at, self.now));
+        let decision = Span { shade: render::decision_shade(change), text: decision };
+        let outcome = Span { shade: render::outcome_shade(change), text: outcome };
+        if form == Form::Pair {
+            let actor = if change.actor.name.is_some() { actor } else { short_id(&actor) };
+            let actor = cut(&actor, ACTOR_WIDTH_MAX);
+            let subject = format!("{}  {name}", short_id(&deployment)).trim_end().to_owned();
+            let [actor, operation, subject] = [actor, operation, subject].map(Span::plain);
+            return vec![at, actor, operation, decision, outcome, subject];
+        }
+        let [id, deployment, actor, operation, rules, name] =
+            [id, deployment, actor, operation, rules, name].map(Span::plain);
+        let mut row = vec![at, id, deployment, actor, operation, decision, outcome, rules];
+        if form == Form::Named {
+            row.insert(3, name);
+        }
+        row
+    }
+
+    fn second_line(&self, change: &Change) -> Vec<Span> {
+        let [_at, id, _deployment, _actor, _operation, _decision, _outcome, rules] =
+            render::change_row(change);
+        let line = format!("  {id}  {rules}");
+        vec![Span::plain(cut(line.trim_end(), self.terminal.width))]
+    }
+
+    fn fits(&self, form: Form, rows: &[Vec<Span>]) -> bool {
+        let mut widths: Vec<usize> = headings(form).iter().map(|text| text.width()).collect();
+        widen(&mut widths, rows);
+        widths.iter().sum::<usize>() + GAP * (widths.len() - 1) <= self.terminal.width
+    }
+
+    /// Aligned lines, cut where they are too wide.
+    fn lines(
+        &mut self,
+        headings: Option<Vec<&'static str>>,
+        mut rows: Vec<Vec<Span>>,
+    ) -> Vec<Vec<Span>> {
+        if let Some(headings) = headings {
+            self.widths = vec![0; headings.len()];
+            let headings = headings.into_iter().map(|text| Span::plain(text.to_owned()));
+            rows.insert(0, headings.collect());
+        }
+        widen(&mut self.widths, &rows);
+        rows.into_iter().map(|row| self.line(row)).collect()
+    }
+
+    fn line(&self, mut row: Vec<Span>) -> Vec<Span> {
+        // What is empty at the end takes no room.
+        while row.last().is_some_and(|cell| cell.text.is_empty()) {
+            row.pop();
+        }
+        let last = row.len().saturating_sub(1);
+        let mut left = self.terminal.width;
+        let mut line = Vec::with_capacity(2 * row.len());
+        for (number, (cell, width)) in row.into_iter().zip(&self.widths).enumerate() {
+            let text = cut(&cell.text, left);
+            left = left.saturating_sub(text.width());
+            let missing = width.saturating_sub(text.width()) + GAP;
+            line.push(Span { text, shade: cell.shade });
+            if number == last || left <= missing {
+                break;
+            }
+            left -= missing;
+            line.push(Span::plain(" ".repeat(missing)));
+        }
+        line
+    }
+}
+
+/// A moment as short as it is clear: without the year where that is this one.
+pub(super) fn short_time(at: Timestamp, now: Timestamp) -> String {
+    let (text, today) = (at.to_string(), now.to_string());
+    let (date, time) = text.split_once('T').unwrap_or((&text, ""));
+    let (year, day) = date.split_once('-').unwrap_or((date, ""));
+    let is_this_year = today.split_once('-').is_some_and(|(this, _)| this == year);
+    let (minute, second) = (time.get(..5).unwrap_or_default(), time.get(..8).unwrap_or_default());
+    if is_this_year { format!("{day} {second}") } else { format!("{date} {minute}") }
+}
+
+fn headings(form: Form) -> Vec<&'static str> {
+    let at = "RECEIVED (UTC)";
+    if form == Form::Pair {
+        return vec![at, "ACTOR", "OPERATION", "DECISION", "OUTCOME", "DEPLOYMENT"];
+    }
+    let [_received, rest @ ..] = render::CHANGE_HEADINGS;
+    let mut headings = vec![at];
+    headings.extend(rest);
+    if form == Form::Named {
+        headings.insert(3, "NAME");
+    }
+    headings
+}
+
+fn widen(widths: &mut [usize], rows: &[Vec<Span>]) {
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.text.width().max(*width);
+        }
+    }
+}
