@@ -37,6 +37,7 @@ pub fn filter<'a>(
     let (since, until) = span(&given, now)?;
     Ok(Filter {
         deployment_id: owned("deployment_id")?,
+        deployment_ids: None,
         actor: text("actor")?.map(actor).transpose()?,
         team: owned("team")?,
         operation: text("operation")?.map(operation).transpose()?,

@@ -5,6 +5,7 @@ mod bodies;
 use std::fmt;
 use std::path::Path;
 
+use caseless::default_case_fold_str;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::Ref;
@@ -128,6 +129,7 @@ impl Filter {
     pub(crate) fn scans(&self) -> bool {
         let rest = Self {
             deployment_id: None,
+            deployment_ids: None,
             actor: None,
             team: None,
             decision: None,
@@ -237,6 +239,35 @@ impl Reader {
         let found = found.map_err(QueryError::Store)?;
         let until = until.or(found.first().map(|(newest, _deployment)| *newest));
         Ok(Page::cut(found, limit, until))
+    }
+
+    /// The name of each of these deployments in its newest snapshot, where there is one.
+    pub async fn deployment_names(
+        &self,
+        ids: &[String],
+    ) -> Result<Vec<Option<String>>, QueryError> {
+        self.reads.deployment_names(ids).await.map_err(QueryError::Store)
+    }
+
+    /// The deployments whose name contains `text` in any case, at most `most` of them and one more.
+    pub async fn deployments_named(
+        &self,
+        text: &str,
+        most: usize,
+    ) -> Result<Vec<DeploymentSummary>, QueryError> {
+        let wanted = default_case_fold_str(text);
+        let has_it = |name: &String| default_case_fold_str(name).contains(wanted.as_str());
+        let mut found = Vec::new();
+        let mut page = PageRequest { limit: LIMIT_MAX, cursor: None };
+        loop {
+            let part = self.deployments(page, true).await?;
+            found.extend(part.data.into_iter().filter(|one| one.name.as_ref().is_some_and(has_it)));
+            page.cursor = part.next_cursor.as_deref().map(Cursor::parse).transpose()?;
+            if page.cursor.is_none() || found.len() > most {
+                found.truncate(most.saturating_add(1));
+                return Ok(found);
+            }
+        }
     }
 
     /// A deployment as last seen at or before `time`.

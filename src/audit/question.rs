@@ -18,6 +18,8 @@ use crate::provider::Operation;
 pub struct Filter {
     /// Of this deployment.
     pub deployment_id: Option<String>,
+    /// Of one of these deployments.
+    pub deployment_ids: Option<Vec<String>>,
     /// By this actor: a fingerprint, or a name from `[[actor]]`.
     pub actor: Option<ActorFilter>,
     /// By this team.

@@ -2,6 +2,7 @@
 //! running gateway, or without one.
 
 mod arguments;
+mod deployments;
 mod pages;
 mod printer;
 mod render;
@@ -15,7 +16,7 @@ use std::fmt::Display;
 use anyhow::{Context as _, anyhow};
 use serde::Serialize;
 
-pub use self::arguments::{HistoryArgs, ListArgs, ShowArgs};
+pub use self::arguments::{DeploymentsArgs, HistoryArgs, ListArgs, ShowArgs};
 use self::printer::ListPrinter;
 use self::table::Table;
 use super::log::LogFile;
@@ -34,6 +35,8 @@ pub enum AuditCommand {
     Show(ShowArgs),
     /// Tells what became of one deployment, newest first.
     History(HistoryArgs),
+    /// Lists the deployments that the log knows, the newest changed first.
+    Deployments(DeploymentsArgs),
 }
 
 /// A whole change as people read it.
@@ -59,6 +62,9 @@ pub fn run(command: &AuditCommand, environment: &Environment) -> Result<(), Fail
             AuditCommand::List(arguments) => list(arguments, environment, now).await,
             AuditCommand::Show(arguments) => show(arguments, environment).await,
             AuditCommand::History(arguments) => history(arguments, environment, now).await,
+            AuditCommand::Deployments(arguments) => {
+                deployments::run(arguments, environment, now).await
+            }
         }
     })
 }
@@ -70,11 +76,16 @@ async fn list(
 ) -> Result<(), Failure> {
     let filter = filter::filter(|name| arguments.given(name), now).map_err(bad_option)?;
     let reader = open(&arguments.file, environment).await?;
+    let deployment_ids = match &arguments.name {
+        Some(text) => Some(deployments::named(&reader, text).await?),
+        None => None,
+    };
+    let filter = Filter { deployment_ids, ..filter };
     let mut printer = ListPrinter::new(&render::CHANGE_HEADINGS, environment, now);
-    let mut wanted = arguments.part.wanted();
+    let mut wanted = arguments.part.shown.wanted();
     let mut shown = 0;
     while let Some(page) = wanted.next_changes(&reader, &filter, arguments.full).await? {
-        if arguments.part.json {
+        if arguments.part.shown.json {
             print_json(&page)?;
         } else if arguments.full {
             for change in &page {
@@ -82,7 +93,7 @@ async fn list(
                 print::line("")?;
             }
         } else {
-            printer.changes(&page)?;
+            printer.changes(&reader, &page).await?;
         }
         shown += page.len();
     }
@@ -92,7 +103,7 @@ async fn list(
     } else {
         "No recorded change matches these filters."
     };
-    say_nothing_found(shown == 0, arguments.part.json, nothing)
+    say_nothing_found(shown == 0, arguments.part.shown.json, nothing)
 }
 
 async fn events(
@@ -103,10 +114,10 @@ async fn events(
     let span = filter::span(|name| arguments.given(name), now).map_err(bad_option)?;
     let reader = open(&arguments.file, environment).await?;
     let mut printer = ListPrinter::new(&render::EVENT_HEADINGS, environment, now);
-    let mut wanted = arguments.part.wanted();
+    let mut wanted = arguments.part.shown.wanted();
     let mut shown = 0;
     while let Some(page) = wanted.next_events(&reader, span).await? {
-        if arguments.part.json {
+        if arguments.part.shown.json {
             print_json(&page)?;
         } else {
             printer.events(&page)?;
@@ -114,7 +125,7 @@ async fn events(
         shown += page.len();
     }
     say_more(shown, wanted.goes_on());
-    say_nothing_found(shown == 0, arguments.part.json, "No such event is recorded.")
+    say_nothing_found(shown == 0, arguments.part.shown.json, "No such event is recorded.")
 }
 
 async fn show(arguments: &ShowArgs, environment: &Environment) -> Result<(), Failure> {
@@ -139,12 +150,12 @@ async fn history(
         filter::span(|name| arguments.part.given(name), now).map_err(bad_option)?;
     let filter = Filter { deployment_id: Some(id.clone()), since, until, ..Filter::default() };
     let reader = open(&arguments.file, environment).await?;
-    let mut wanted = arguments.part.wanted();
+    let mut wanted = arguments.part.shown.wanted();
     let mut shown = 0;
-    let bodies = arguments.full || !arguments.part.json;
+    let bodies = arguments.full || !arguments.part.shown.json;
     while let Some(page) = wanted.next_changes(&reader, &filter, bodies).await? {
         shown += page.len();
-        if arguments.part.json {
+        if arguments.part.shown.json {
             print_json(&page)?;
         } else {
             for change in &page {
@@ -158,7 +169,7 @@ async fn history(
         return Err(Failure::NotHeld(anyhow!("no change of {id} is recorded: look for its id")));
     }
     let nothing = "No change of this deployment is recorded in this time.";
-    say_nothing_found(shown == 0, arguments.part.json, nothing)
+    say_nothing_found(shown == 0, arguments.part.shown.json, nothing)
 }
 
 async fn open(file: &LogFile, environment: &Environment) -> Result<Reader, Failure> {

@@ -9,7 +9,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 use serde_json::{Value, json};
 
-use crate::world::{DEPLOYMENT, World, world};
+use crate::world::{Call, DEPLOYMENT, World, call, world};
 
 /// The result of a run of the program.
 #[derive(Debug)]
@@ -153,4 +153,37 @@ async fn a_list_fits_the_terminal_and_stays_whole_elsewhere() {
     let piped = in_world(&world, &list).out;
     assert_eq!(piped.lines().count(), 3);
     assert!(piped.contains(denied) && piped.contains(DEPLOYMENT) && piped.contains('Z'), "{piped}");
+}
+
+#[tokio::test]
+async fn deployments_are_listed_and_found_by_their_name() {
+    let world = world().await;
+    let other = world.seed(1).remove(0);
+    world.update(&json!({"name": "Größe der Abrechnung"})).await;
+    let path = format!("/api/v1/cloud/deployments/{other}");
+    call(world.proxy(), Call::post(&path).json(&json!({"name": "billing-sync"}))).await;
+    world.update(&json!({"description": "x"})).await;
+
+    let found = json_lines(&in_world(&world, &["audit", "deployments", "--json"]).out);
+    let told = |one: &Value| (one["id"].clone(), one["name"].clone(), one["changes"].clone());
+    let expected = [
+        (json!(DEPLOYMENT), json!("Größe der Abrechnung"), json!(2)),
+        (json!(other), json!("billing-sync"), json!(1)),
+    ];
+    assert_eq!(found.iter().map(told).collect::<Vec<_>>(), expected);
+    let one = in_world(&world, &["audit", "deployments", "--limit", "1"]);
+    assert_eq!(one.out.lines().count(), 2, "{}", one.out);
+    assert_eq!(one.err, "1 shown, there are more: --all or --limit N\n");
+
+    for (text, changes) in [("GRÖSSE", 2), ("Billing", 1), ("l", 1), ("a", 2), ("nothing", 0)] {
+        let named = in_world(&world, &["audit", "list", "--json", "--name", text]);
+        assert_eq!(json_lines(&named.out).len(), changes, "{text}");
+    }
+    let both = ["audit", "list", "--json", "--name", "billing", "--deployment-id", DEPLOYMENT];
+    assert_eq!(in_world(&world, &both).out, "");
+    let shown = on_terminal(&world, 100, &[], &["audit", "list", "--name", "billing"]);
+    assert!(shown.contains("billing-sync"), "{shown}");
+    let shown = on_terminal(&world, 80, &[], &["audit", "deployments"]);
+    assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+    assert!(shown.contains("UTC") && shown.contains(&other), "{shown}");
 }

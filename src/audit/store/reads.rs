@@ -75,6 +75,15 @@ impl Reads {
         reads.deployments(before, until, limit, names).await
     }
 
+    /// The names of these deployments in their newest snapshots.
+    pub(in crate::audit) async fn deployment_names(
+        &self,
+        ids: &[String],
+    ) -> Result<Vec<Option<String>>, Boxed> {
+        let Self::Sqlite(reads) = self;
+        reads.deployment_names(ids).await
+    }
+
     /// The newest snapshot of a deployment that was seen at or before `time`.
     pub(in crate::audit) async fn deployment_at(
         &self,

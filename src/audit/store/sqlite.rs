@@ -10,6 +10,7 @@ mod found;
 mod insert;
 mod keys;
 mod lock;
+mod names;
 mod pages;
 mod rows;
 mod searched;

@@ -11,6 +11,9 @@ pub struct ListArgs {
     /// Only of this deployment.
     #[arg(long, value_name = "ID")]
     deployment_id: Option<String>,
+    /// Only of deployments whose newest name has this text in it, in any case.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) name: Option<String>,
     /// Only by this actor: a fingerprint (`pat_…`) or a name.
     #[arg(long)]
     actor: Option<String>,
@@ -45,7 +48,7 @@ pub struct ListArgs {
     pub(super) full: bool,
     /// List what is not a governed call instead: other writes, reloads, settlements.
     #[arg(long, conflicts_with_all = [
-        "deployment_id", "actor", "team", "operation", "decision", "outcome", "rule", "path",
+        "deployment_id", "name", "actor", "team", "operation", "decision", "outcome", "rule", "path",
         "request_id", "q", "full",
     ])]
     pub(super) events: bool,
@@ -60,6 +63,13 @@ pub(super) struct PartArgs {
     /// Only before: as for --since.
     #[arg(long, value_name = "WHEN")]
     until: Option<String>,
+    #[command(flatten)]
+    pub(super) shown: ShownArgs,
+}
+
+/// How much of a list is printed, and in which form.
+#[derive(Debug, clap::Args)]
+pub(super) struct ShownArgs {
     /// At most so many.
     #[arg(long, value_name = "N", default_value_t = 50)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
@@ -98,6 +108,15 @@ pub struct HistoryArgs {
     pub(super) full: bool,
 }
 
+/// The arguments of `audit deployments`.
+#[derive(Debug, clap::Args)]
+pub struct DeploymentsArgs {
+    #[command(flatten)]
+    pub(super) file: LogFile,
+    #[command(flatten)]
+    pub(super) shown: ShownArgs,
+}
+
 impl ListArgs {
     pub(super) fn given(&self, name: &str) -> Option<&str> {
         let text = match name {
@@ -125,7 +144,9 @@ impl PartArgs {
             _ => None,
         }
     }
+}
 
+impl ShownArgs {
     pub(super) fn wanted(&self) -> Wanted {
         Wanted::new(if self.all { None } else { Some(self.limit) })
     }

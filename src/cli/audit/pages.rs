@@ -1,7 +1,9 @@
 //! Reads a list page by page, so that the longest one needs no more memory than one page.
 
 use super::{Failure, unanswered};
-use crate::audit::query::{BODIES_LIMIT_MAX, Cursor, Filter, LIMIT_MAX, Page, PageRequest, Reader};
+use crate::audit::query::{
+    BODIES_LIMIT_MAX, Cursor, DeploymentSummary, Filter, LIMIT_MAX, Page, PageRequest, Reader,
+};
 use crate::audit::record::{Change, Event};
 use crate::base::clock::Timestamp;
 
@@ -41,6 +43,16 @@ impl Wanted {
     ) -> Result<Option<Vec<Event>>, Failure> {
         let Some(request) = self.request(LIMIT_MAX) else { return Ok(None) };
         let page = reader.events(since, until, request).await.map_err(unanswered)?;
+        self.taken(page).map(Some)
+    }
+
+    /// The next page of deployments.
+    pub(super) async fn next_deployments(
+        &mut self,
+        reader: &Reader,
+    ) -> Result<Option<Vec<DeploymentSummary>>, Failure> {
+        let Some(request) = self.request(LIMIT_MAX) else { return Ok(None) };
+        let page = reader.deployments(request, true).await.map_err(unanswered)?;
         self.taken(page).map(Some)
     }
 

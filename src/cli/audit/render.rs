@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::text::{json, plain};
+use crate::audit::query::DeploymentSummary;
 use crate::audit::record::{Bodies, Change, Event, Outcome, Settlement};
 use crate::base::clock::Timestamp;
 use crate::cli::print::Shade;
@@ -16,6 +17,10 @@ pub(super) const CHANGE_HEADINGS: [&str; 8] =
 
 /// The columns of a list of events.
 pub(super) const EVENT_HEADINGS: [&str; 5] = ["AT", "KIND", "ACTOR", "FROM", "DETAIL"];
+
+/// The columns of a list of deployments.
+pub(super) const DEPLOYMENT_HEADINGS: [&str; 5] =
+    ["DEPLOYMENT", "NAME", "CHANGES", "LAST CHANGED", "LAST CHANGE"];
 
 /// The sign for nothing.
 const NOTHING: &str = "-";
@@ -64,6 +69,17 @@ pub(super) fn event_row(event: &Event) -> [String; 5] {
         event.actor.as_ref().map_or(NOTHING.to_owned(), short_actor),
         event.client_ip.as_deref().map_or(NOTHING.to_owned(), plain),
         detail(&event.detail),
+    ]
+}
+
+/// A deployment in a list.
+pub(super) fn deployment_row(found: &DeploymentSummary) -> [String; 5] {
+    [
+        plain(&found.id),
+        found.name.as_deref().map_or(NOTHING.to_owned(), plain),
+        found.changes.to_string(),
+        second(found.last_changed_at),
+        found.last_change.to_string(),
     ]
 }
 

@@ -8,6 +8,7 @@ use unicode_width::UnicodeWidthStr as _;
 use super::render;
 use super::terminal::{Terminal, cut, short_id};
 use super::text::plain;
+use crate::audit::query::DeploymentSummary;
 use crate::audit::record::{Change, Event};
 use crate::base::clock::Timestamp;
 use crate::cli::print::Span;
@@ -21,8 +22,8 @@ const ACTOR_WIDTH_MAX: usize = 16;
 /// The most columns of a deployment's name in a list.
 const NAME_WIDTH_MAX: usize = 40;
 
-/// The names of deployments by their ids.
-pub(super) type Names = HashMap<String, String>;
+/// The names of deployments by their ids, as far as they have one.
+pub(super) type NamesKnown = HashMap<String, Option<String>>;
 
 /// A list that is printed part by part; columns only grow.
 #[derive(Debug)]
@@ -51,7 +52,7 @@ impl Screen {
     }
 
     /// The lines of changes, the first time under headings, which say the time zone.
-    pub(super) fn changes(&mut self, changes: &[Change], names: &Names) -> Vec<Vec<Span>> {
+    pub(super) fn changes(&mut self, changes: &[Change], names: &NamesKnown) -> Vec<Vec<Span>> {
         if changes.is_empty() {
             return Vec::new();
         }
@@ -59,7 +60,7 @@ impl Screen {
         let (form, rows, is_first) = if let Some(form) = self.form {
             (form, rows(form), false)
         } else {
-            let named = (!names.is_empty()).then_some(Form::Named);
+            let named = names.values().any(Option::is_some).then_some(Form::Named);
             let forms = named.into_iter().chain([Form::Line]);
             let mut fitting = forms.filter_map(|form| {
                 let rows: Vec<Vec<Span>> = rows(form);
@@ -103,10 +104,26 @@ impl Screen {
         self.lines(headings, rows)
     }
 
-    fn row(&self, change: &Change, names: &Names, form: Form) -> Vec<Span> {
+    /// The lines of deployments.
+    pub(super) fn deployments(&mut self, found: &[DeploymentSummary]) -> Vec<Vec<Span>> {
+        if found.is_empty() {
+            return Vec::new();
+        }
+        let row = |one| {
+            let [id, name, changes, _at, _change] = render::deployment_row(one);
+            let at = short_time(one.last_changed_at, self.now);
+            [at, changes, id, name].map(Span::plain).into()
+        };
+        let rows = found.iter().map(row).collect();
+        let is_first = self.form.replace(Form::Line).is_none();
+        let headings = ["CHANGED (UTC)", "CHANGES", "DEPLOYMENT", "NAME"];
+        self.lines(is_first.then(|| headings.into()), rows)
+    }
+
+    fn row(&self, change: &Change, names: &NamesKnown, form: Form) -> Vec<Span> {
         let [_at, id, deployment, actor, operation, decision, outcome, rules] =
             render::change_row(change);
-        let name = change.deployment_id.as_ref().and_then(|id| names.get(id));
+        let name = change.deployment_id.as_ref().and_then(|id| names.get(id)?.as_deref());
         let name = name.map(|name| cut(&plain(name), NAME_WIDTH_MAX)).unwrap_or_default();
         let at = Span::plain(short_time(change.received_at, self.now));
         let decision = Span { shade: render::decision_shade(change), text: decision };

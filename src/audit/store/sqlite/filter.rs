@@ -26,8 +26,20 @@ impl Sought {
         connection: &mut SqliteConnection,
         filter: &Filter,
     ) -> Result<Self, sqlx::Error> {
-        let deployments = match &filter.deployment_id {
-            Some(id) => Some(deployments(connection, id).await?),
+        let is_asked = |id: &&String| filter.deployment_id.as_ref().is_none_or(|only| only == *id);
+        let ids: Option<Vec<&String>> = match (&filter.deployment_ids, &filter.deployment_id) {
+            (Some(ids), _) => Some(ids.iter().filter(is_asked).collect()),
+            (None, Some(id)) => Some(vec![id]),
+            (None, None) => None,
+        };
+        let deployments = match ids {
+            Some(ids) => {
+                let mut numbers = Vec::with_capacity(ids.len());
+                for id in ids {
+                    numbers.extend(deployments(connection, id).await?);
+                }
+                Some(numbers)
+            }
             None => None,
         };
         Ok(Self { filter: filter.clone(), deployments })

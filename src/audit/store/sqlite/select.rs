@@ -319,7 +319,7 @@ fn pool(database: &Path, immutable: bool, connections_max: u32) -> SqlitePool {
 }
 
 /// The name in a deployment's text. The rest of it may be megabytes, and is passed over.
-fn name_in(text: Option<&Vec<u8>>) -> Result<Option<String>, Boxed> {
+pub(super) fn name_in(text: Option<&Vec<u8>>) -> Result<Option<String>, Boxed> {
     let Some(text) = text else { return Ok(None) };
     let newest: Newest = parse(text)?;
     Ok(newest.name.as_ref().and_then(Value::as_str).map(str::to_owned))
@@ -332,7 +332,7 @@ struct Newest {
 
 /// A document that can't be told is told of in the gateway's own log; where the store itself does
 /// not answer, nothing is told.
-fn damaged(error: Boxed, deployment: &str) -> Result<Option<String>, Boxed> {
+pub(super) fn damaged(error: Boxed, deployment: &str) -> Result<Option<String>, Boxed> {
     if error.is::<sqlx::Error>() {
         return Err(error);
     }

@@ -1,0 +1,39 @@
+//! The names of deployments, as their newest snapshots have them.
+
+use super::asking::Asking;
+use super::documents::Documents;
+use super::filter::deployments;
+use super::select::{Reads, damaged, name_in};
+use crate::audit::store::Boxed;
+
+/// The newest snapshot of a deployment.
+const NEWEST: &str = "SELECT coalesce(e.after, c.before) FROM changes c \
+    LEFT JOIN ends e ON e.seq = c.seq \
+    WHERE c.deployment = ? AND (e.after IS NOT NULL OR c.before IS NOT NULL) \
+    ORDER BY c.seq DESC LIMIT 1";
+
+impl Reads {
+    /// The name of each of these deployments, where one is known.
+    pub(in crate::audit) async fn deployment_names(
+        &self,
+        ids: &[String],
+    ) -> Result<Vec<Option<String>>, Boxed> {
+        let mut asking = Asking::on(&self.pool).await?;
+        let mut snapshots = Vec::with_capacity(ids.len());
+        for id in ids {
+            let mut newest = None;
+            for number in deployments(&mut asking, id).await? {
+                let query = sqlx::query_scalar(NEWEST).bind(number);
+                newest = newest.max(query.fetch_optional(&mut *asking).await?);
+            }
+            snapshots.push(newest);
+        }
+        let mut documents = Documents::by(asking);
+        let mut names = Vec::with_capacity(ids.len());
+        for (id, newest) in ids.iter().zip(snapshots) {
+            let name = documents.text(newest).await.and_then(|text| name_in(text.as_deref()));
+            names.push(name.or_else(|error| damaged(error, id))?);
+        }
+        Ok(names)
+    }
+}
