@@ -16,6 +16,7 @@ use super::filter::{self, SEARCH_CHARS_MAX};
 use super::view;
 use crate::audit::query::{Cursor, Filter, LIMIT_MAX, PageRequest};
 use crate::audit::record::Outcome;
+use crate::deployment::diff::Effect;
 use crate::policy::Decision;
 use crate::provider::Operation;
 
@@ -91,6 +92,7 @@ const NARROWING: &[Key] = &[
     key("operation", word::<Operation>, "Of this operation."),
     key("decision", word::<Decision>, "So decided."),
     key("outcome", word::<Outcome>, "So ended."),
+    key("effect", word::<Effect>, "With this effect; of changes that were applied."),
     key("rule", text, "Breaking this rule."),
     key(
         "path",

@@ -45,6 +45,9 @@ pub fn filter<'a>(
             .map(|text| word("decision", "write allow, warn, deny or refuse", text))
             .transpose()?,
         outcome: text("outcome")?.map(|text| word("outcome", OUTCOMES, text)).transpose()?,
+        effect: text("effect")?
+            .map(|text| word("effect", "write exact, partial, none or other", text))
+            .transpose()?,
         rule: owned("rule")?,
         path: text("path")?.map(pointer).transpose()?,
         request_id: owned("request_id")?,
@@ -143,6 +146,7 @@ fn search(text: &str) -> Result<String, BadFilter> {
 mod tests {
     use super::*;
     use crate::audit::record::Outcome;
+    use crate::deployment::diff::Effect;
     use crate::policy::Decision;
 
     const NOW: Timestamp = Timestamp::from_millis(1_781_427_491_123);
@@ -181,6 +185,7 @@ mod tests {
             ("operation", "update"),
             ("decision", "deny"),
             ("outcome", "denied"),
+            ("effect", "other"),
             ("path", "/schedule"),
             ("since", "7d"),
         ]);
@@ -189,6 +194,7 @@ mod tests {
         assert_eq!(found.operation, Some(Operation::Update));
         assert_eq!(found.decision, Some(Decision::Deny));
         assert_eq!(found.outcome, Some(Outcome::Denied));
+        assert_eq!(found.effect, Some(Effect::Other));
         assert_eq!(read(&[]).unwrap(), Filter::default());
     }
 
@@ -199,6 +205,7 @@ mod tests {
             ("operation", "delete"),
             ("decision", "Deny"),
             ("outcome", "ok"),
+            ("effect", "all"),
             ("path", "schedule"),
             ("since", "yesterday"),
             ("until", ""),

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::record::{Change, Outcome};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{ChangeId, Fingerprint};
+use crate::deployment::diff::Effect;
 use crate::deployment::predict::Omitted;
 use crate::policy::Decision;
 use crate::provider::Operation;
@@ -30,6 +31,8 @@ pub struct Filter {
     pub decision: Option<Decision>,
     /// So ended.
     pub outcome: Option<Outcome>,
+    /// With this effect.
+    pub effect: Option<Effect>,
     /// Breaking this rule.
     pub rule: Option<String>,
     /// Changing this place (a JSON Pointer) or one below it, computed fields aside.

@@ -187,3 +187,19 @@ async fn deployments_are_listed_and_found_by_their_name() {
     assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
     assert!(shown.contains("UTC") && shown.contains(&other), "{shown}");
 }
+
+#[tokio::test]
+async fn changes_are_found_by_their_effect() {
+    let world = world().await;
+    let exact = world.update(&json!({"name": "renamed"})).await;
+    world.update(&json!({"metadata": {"owner_override": "me"}})).await;
+    let id = exact.header("changegate-change").unwrap();
+    let found = in_world(&world, &["audit", "list", "--json", "--effect", "exact"]);
+    let found = json_lines(&found.out);
+    assert_eq!((found.len(), &found[0]["id"]), (1, &json!(id)));
+    assert_eq!(json!(found), world.ask("/api/v1/changes?effect=exact").await["data"]);
+    assert_eq!(in_world(&world, &["audit", "list", "--json", "--effect", "other"]).out, "");
+    let unknown = in_world(&world, &["audit", "list", "--effect", "all"]);
+    assert_eq!(unknown.code, 2);
+    assert!(unknown.err.contains("exact, partial, none or other"), "{}", unknown.err);
+}

@@ -1,5 +1,6 @@
 use super::*;
 use crate::audit::query::{ActorFilter, Cursor};
+use crate::deployment::diff::Effect;
 use crate::fuzzing::seeded;
 use crate::fuzzing::source::Source;
 
@@ -25,7 +26,7 @@ fn any_filter(source: &mut Source<'_>) -> Filter {
     let actor = ActorFilter::Fingerprint(Fingerprint::from_bytes([1; 8]));
     for _ in 0..source.below(3) {
         let moment = Timestamp::from_millis(1_000_000 + i64::from(source.byte()) * 1_000);
-        match source.below(10) {
+        match source.below(11) {
             0 => filter.deployment_id = Some(source.pick(&DEPLOYMENTS).to_owned()),
             1 => filter.actor = Some(actor.clone()),
             2 => filter.actor = Some(ActorFilter::Name("Mei".to_owned())),
@@ -35,6 +36,7 @@ fn any_filter(source: &mut Source<'_>) -> Filter {
             6 => filter.outcome = Some(source.pick(&OUTCOMES)),
             7 => filter.since = Some(moment),
             8 => filter.until = Some(moment),
+            9 => filter.effect = Some(source.pick(&[Effect::Exact, Effect::None])),
             _ => filter.q = Some(source.pick(&["DEP_2", "mei", "growth", "1"]).to_owned()),
         }
     }
@@ -54,6 +56,7 @@ fn fits(change: &Change, filter: &Filter) -> bool {
         && filter.operation.is_none_or(|operation| change.operation == operation)
         && filter.decision.is_none_or(|decision| change.decision == decision)
         && filter.outcome.is_none_or(|outcome| change.outcome == outcome)
+        && filter.effect.is_none_or(|effect| change.effect == Some(effect))
         && filter.since.is_none_or(|since| change.received_at >= since)
         && filter.until.is_none_or(|until| change.received_at < until)
 }

@@ -29,6 +29,9 @@ pub struct ListArgs {
     /// Only so ended: pending, applied, denied, refused, rejected, failed or unknown.
     #[arg(long)]
     outcome: Option<String>,
+    /// Only with this effect: exact, partial, none or other.
+    #[arg(long)]
+    pub(super) effect: Option<String>,
     /// Only what breaks this rule.
     #[arg(long)]
     rule: Option<String>,
@@ -48,8 +51,8 @@ pub struct ListArgs {
     pub(super) full: bool,
     /// List what is not a governed call instead: other writes, reloads, settlements.
     #[arg(long, conflicts_with_all = [
-        "deployment_id", "name", "actor", "team", "operation", "decision", "outcome", "rule", "path",
-        "request_id", "q", "full",
+        "deployment_id", "name", "actor", "team", "operation", "decision", "outcome", "effect",
+        "rule", "path", "request_id", "q", "full",
     ])]
     pub(super) events: bool,
 }
@@ -126,6 +129,7 @@ impl ListArgs {
             "operation" => &self.operation,
             "decision" => &self.decision,
             "outcome" => &self.outcome,
+            "effect" => &self.effect,
             "rule" => &self.rule,
             "path" => &self.path,
             "request_id" => &self.request_id,

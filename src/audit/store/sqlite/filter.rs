@@ -2,6 +2,7 @@
 
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
+use super::rows::word_of;
 use crate::audit::question::{ActorFilter, Filter};
 use crate::audit::record::Outcome;
 use crate::base::clock::Timestamp;
@@ -94,6 +95,7 @@ pub(super) fn push_filter(query: &mut QueryBuilder<Sqlite>, sought: &Sought) {
     push_match(query, " AND c.operation = ", filter.operation.map(Operation::name));
     push_decision(query, filter.decision);
     push_outcome(query, filter.outcome);
+    push_match(query, " AND e.effect = ", filter.effect.as_ref().map(word_of));
     push_match(query, " AND c.request_id = ", filter.request_id.clone());
     push_match(query, " AND c.received_at >= ", filter.since.map(Timestamp::millis));
     push_match(query, " AND c.received_at < ", filter.until.map(Timestamp::millis));
