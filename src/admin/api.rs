@@ -18,8 +18,8 @@ use super::filter;
 use super::view;
 use super::whole::{self, Source};
 use crate::audit::query::{
-    BODIES_LIMIT_MAX, DeploymentAt, DeploymentSummary, Filter, LIMIT_MAX, Page, PageRequest,
-    QueryError, Reader,
+    BODIES_LIMIT_MAX, DeploymentAt, DeploymentSummary, EventFilter, Filter, LIMIT_MAX, Page,
+    PageRequest, QueryError, Reader,
 };
 use crate::audit::record::{Change, Event};
 use crate::base::ids::ChangeId;
@@ -192,7 +192,8 @@ pub(super) async fn events(
     asked: Asked<asked::Events>,
 ) -> Answer {
     let (since, until) = filter::span(|key| asked.text(key), api.state.clock.now())?;
-    let question = api.reader().events(since, until, asked.page()?);
+    let filter = EventFilter { since, until, ..EventFilter::default() };
+    let question = api.reader().events(&filter, asked.page()?);
     let page = in_time(&asker.share.reading, question).await?;
     api.budget.json(&view::page(page, asker.role))
 }

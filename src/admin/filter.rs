@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer as _;
 use serde::de::value::{Error, StrDeserializer};
 
-use crate::audit::query::{ActorFilter, Filter};
+use crate::audit::query::{ActorFilter, EventFilter, Filter};
 use crate::base::clock::Timestamp;
 use crate::provider::Operation;
 
@@ -58,6 +58,12 @@ pub fn filter<'a>(
     })
 }
 
+/// The part of a filter that events have too.
+pub fn of_events(filter: Filter) -> EventFilter {
+    let Filter { deployment_id, actor, team, request_id, since, until, q, .. } = filter;
+    EventFilter { deployment_id, actor, team, request_id, since, until, q }
+}
+
 /// Reads `since` and `until`.
 pub fn span<'a>(
     given: impl Fn(&str) -> Option<&'a str>,
@@ -66,9 +72,11 @@ pub fn span<'a>(
     let since = given("since").map(|text| moment("since", text, now)).transpose()?;
     let until = given("until").map(|text| moment("until", text, now)).transpose()?;
     if let (Some(since), Some(until)) = (since, until)
-        && since > until
+        && since >= until
     {
-        return Err(BadFilter { param: "since", fix: "must not lie after until" });
+        let fix = "must lie before until; a date is its begin in UTC, so one day ends with the \
+            date of the next";
+        return Err(BadFilter { param: "since", fix });
     }
     Ok((since, until))
 }

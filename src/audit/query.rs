@@ -13,8 +13,10 @@ use utoipa::openapi::schema::{Array, ArrayBuilder};
 
 pub use self::bodies::Texts;
 pub(crate) use super::question::Text;
-pub use super::question::{ActorFilter, BodyTexts, DeploymentAt, DeploymentSummary, Filter};
-use super::question::{FoundChanges, Unclear};
+pub use super::question::{
+    ActorFilter, BodyTexts, DeploymentAt, DeploymentSummary, EventFilter, Filter,
+};
+use super::question::{FoundChanges, FoundEvents, Unclear};
 use super::record::{Change, Event};
 use super::store::{Beside, Boxed, FindError, Reads, find};
 use crate::base::clock::Timestamp;
@@ -270,6 +272,11 @@ impl Reader {
         }
     }
 
+    /// The texts of the newest 1,000 policies that changes were judged by.
+    pub async fn policies(&self) -> Result<Vec<String>, QueryError> {
+        self.reads.policies(i64::from(LIMIT_MAX)).await.map_err(QueryError::Store)
+    }
+
     /// A deployment as last seen at or before `time`.
     pub async fn deployment_at(
         &self,
@@ -279,16 +286,18 @@ impl Reader {
         self.reads.deployment_at(deployment_id, time).await.map_err(QueryError::Store)
     }
 
-    /// Events, newest first; `since` and `until` bound their time.
+    /// Events, newest first. Where 20,000 were looked through, a page has fewer than were asked for,
+    /// and its cursor leads on.
     pub async fn events(
         &self,
-        since: Option<Timestamp>,
-        until: Option<Timestamp>,
+        filter: &EventFilter,
         page: PageRequest,
     ) -> Result<Page<Event>, QueryError> {
-        let limit = page.limit(LIMIT_MAX);
-        let found = self.reads.events(since, until, page.before(), i64::from(limit) + 1).await;
-        Ok(Page::cut(found.map_err(QueryError::Store)?, limit, None))
+        let found = self.reads.events(filter, page.before(), page.limit(LIMIT_MAX)).await;
+        let FoundEvents { events, next } = found.map_err(QueryError::Store)?;
+        let next_cursor = next.map(|seq| Cursor { seq, until: None }.to_string());
+        let data = events.into_iter().map(|(_seq, event)| event).collect();
+        Ok(Page { data, has_more: next_cursor.is_some(), next_cursor })
     }
 
     /// The unclear changes of a deployment, the oldest first.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::record::{Change, Outcome};
+use super::record::{Change, Event, Outcome};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{ChangeId, Fingerprint};
 use crate::deployment::diff::Effect;
@@ -58,6 +58,41 @@ pub(crate) struct FoundChanges {
     pub(crate) changes: Vec<Change>,
     /// The place before which there may be more; `None` where there is no more.
     pub(crate) next: Option<i64>,
+}
+
+/// The events that are asked for; a field that is `None` asks for nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    /// About this deployment: on its path, naming it, or naming a change of it.
+    pub deployment_id: Option<String>,
+    /// By this actor.
+    pub actor: Option<ActorFilter>,
+    /// By this team.
+    pub team: Option<String>,
+    /// Of this request.
+    pub request_id: Option<String>,
+    /// At or after.
+    pub since: Option<Timestamp>,
+    /// Before.
+    pub until: Option<Timestamp>,
+    /// This text, case-insensitive, in the kind or the detail.
+    pub q: Option<String>,
+}
+
+/// Events that were found, and where the search goes on.
+#[derive(Debug)]
+pub(crate) struct FoundEvents {
+    /// The events and their places, newest first.
+    pub(crate) events: Vec<(i64, Event)>,
+    /// The place before which there may be more; `None` where there is no more.
+    pub(crate) next: Option<i64>,
+}
+
+impl EventFilter {
+    /// Whether events may have to be looked through one by one: only their time has an index.
+    pub(crate) fn scans(&self) -> bool {
+        *self != Self { since: self.since, until: self.until, ..Self::default() }
+    }
 }
 
 /// How an actor is asked for.

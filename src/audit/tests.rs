@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::intent::Completion;
-use super::query::{Filter, Page, PageRequest};
+use super::query::{EventFilter, Filter, Page, PageRequest};
 use super::question::Unclear;
 use super::record::{Change, Client, Outcome, UpstreamAnswer};
 use super::*;
@@ -118,7 +118,7 @@ async fn changes(reader: &Reader, filter: &Filter) -> Vec<Change> {
 
 async fn events(reader: &Reader, kind: EventKind) -> Vec<Event> {
     let page = PageRequest { limit: 1_000, cursor: None };
-    let events: Page<Event> = reader.events(None, None, page).await.unwrap();
+    let events: Page<Event> = reader.events(&EventFilter::default(), page).await.unwrap();
     events.data.into_iter().filter(|event| event.kind == kind).collect()
 }
 

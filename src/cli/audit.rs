@@ -25,6 +25,8 @@ use crate::admin::filter::{self, BadFilter};
 use crate::audit::query::{Filter, QueryError, Reader};
 use crate::audit::record::Change;
 use crate::base::clock::{Clock, Timestamp};
+use crate::policy::load::load;
+use crate::policy::rule::{Rule, RuleKind};
 
 /// The questions that can be asked of the log.
 #[derive(Debug, clap::Subcommand)]
@@ -98,6 +100,9 @@ async fn list(
         shown += page.len();
     }
     say_more(shown, wanted.more_changes(&reader, &filter).await?);
+    if let Some(rule) = filter.rule.as_deref().filter(|_| shown == 0) {
+        warn_of_rule(&reader, rule).await?;
+    }
     let nothing = if filter == Filter::default() {
         "No change is recorded yet."
     } else {
@@ -111,12 +116,13 @@ async fn events(
     environment: &Environment,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let span = filter::span(|name| arguments.given(name), now).map_err(bad_option)?;
+    let filter = filter::filter(|name| arguments.given(name), now).map_err(bad_option)?;
+    let filter = filter::of_events(filter);
     let reader = open(&arguments.file, environment).await?;
     let mut printer = ListPrinter::new(&render::EVENT_HEADINGS, environment, now);
     let mut wanted = arguments.part.shown.wanted();
     let mut shown = 0;
-    while let Some(page) = wanted.next_events(&reader, span).await? {
+    while let Some(page) = wanted.next_events(&reader, &filter).await? {
         if arguments.part.shown.json {
             print_json(&page)?;
         } else {
@@ -124,7 +130,7 @@ async fn events(
         }
         shown += page.len();
     }
-    say_more(shown, wanted.goes_on());
+    say_more(shown, wanted.more_events(&reader, &filter).await?);
     say_nothing_found(shown == 0, arguments.part.shown.json, "No such event is recorded.")
 }
 
@@ -193,6 +199,30 @@ fn print_json(items: &[impl Serialize]) -> Result<(), Failure> {
     for item in items {
         let text = serde_json::to_string(item).context("can't write it as JSON");
         print::line(text.map_err(Failure::NotCarriedOut)?)?;
+    }
+    Ok(())
+}
+
+/// The ends of the names of rules on metadata.
+const METADATA_KEYS: [&str; 3] = [".forbidden_keys", ".protected_keys", ".key_pattern"];
+
+/// Warns of a rule that no recorded policy has: nothing was ever held against it.
+async fn warn_of_rule(reader: &Reader, name: &str) -> Result<(), Failure> {
+    let texts = reader.policies().await.map_err(unanswered)?;
+    let is_of = |rule: &Rule| match rule.kind {
+        RuleKind::Timezones(_) => rule.name == name,
+        // Its violations name the key of the section that they break.
+        RuleKind::Metadata(_) => {
+            name.strip_prefix(&*rule.name).is_some_and(|key| METADATA_KEYS.contains(&key))
+        }
+    };
+    let has_it = |text: &String| load(text).is_ok_and(|policy| policy.rules.iter().any(is_of));
+    if !texts.iter().any(has_it) {
+        let name = text::plain(name);
+        print::error_line(&format!(
+            "warning: --rule: no policy on record has a rule {name}; its whole name is needed, such \
+             as metadata.forbidden_keys"
+        ));
     }
     Ok(())
 }

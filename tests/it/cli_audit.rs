@@ -9,7 +9,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 use serde_json::{Value, json};
 
-use crate::world::{Call, DEPLOYMENT, World, call, world};
+use crate::world::{Call, DEPLOYMENT, Setup, World, call, fingerprint, world};
 
 /// The result of a run of the program.
 #[derive(Debug)]
@@ -202,4 +202,59 @@ async fn changes_are_found_by_their_effect() {
     let unknown = in_world(&world, &["audit", "list", "--effect", "all"]);
     assert_eq!(unknown.code, 2);
     assert!(unknown.err.contains("exact, partial, none or other"), "{}", unknown.err);
+}
+
+#[tokio::test]
+async fn events_are_found_by_who_did_what_to_which_deployment() {
+    let mei = fingerprint("pt-mei-0123456789");
+    let actor = format!("\n[[actor]]\nfingerprint = '{mei}'\nname = 'Mei'\nteam = 'growth'\n");
+    let world = Setup::new().config(&actor).start().await;
+    let other = world.seed(1).remove(0);
+    world.update(&json!({"name": "known"})).await;
+    let token = "pt-mei-0123456789";
+    for id in [DEPLOYMENT, &other] {
+        let path = format!("/api/v1/cloud/deployments/{id}");
+        call(world.proxy(), Call::get(&path).token(token)).await;
+        call(world.proxy(), Call::new("DELETE", &path).token(token)).await;
+    }
+    call(world.proxy(), Call::new("DELETE", "/api/v1/cloud/deployments/dep_x")).await;
+    assert!(world.events("refused_write", 3).await.len() >= 3);
+    for (filters, count) in [
+        (vec!["--deployment-id", DEPLOYMENT], 1),
+        (vec!["--deployment-id", &other, "--q", "delete"], 1),
+        (vec!["--actor", "Mei"], 2),
+        (vec!["--actor", &mei, "--deployment-id", "dep_x"], 0),
+        (vec!["--team", "growth"], 2),
+        (vec!["--team", "ops"], 0),
+        (vec!["--q", "REFUSED_write"], 3),
+        (vec!["--q", "dep_x"], 1),
+        (vec!["--q", "dep_x", "--until", "1d"], 0),
+    ] {
+        let arguments = [&["audit", "list", "--events", "--json"], filters.as_slice()].concat();
+        let found = in_world(&world, &arguments);
+        assert_eq!(json_lines(&found.out).len(), count, "{filters:?}: {found:?}");
+    }
+    let limited = ["audit", "list", "--events", "--team", "growth", "--limit", "1"];
+    assert_eq!(in_world(&world, &limited).err, "1 shown, there are more: --all or --limit N\n");
+}
+
+#[tokio::test]
+async fn a_question_that_can_find_nothing_is_told_so() {
+    let world = world().await;
+    world.update(&json!({"name": "renamed"})).await;
+    for (rule, warns) in [
+        ("timezones", false),
+        ("metadata.forbidden_keys", false),
+        ("metadata", true),
+        ("nonsense", true),
+    ] {
+        let ran = in_world(&world, &["audit", "list", "--rule", rule]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert_eq!(ran.err.contains("no policy on record has a rule"), warns, "{ran:?}");
+    }
+    let day = ["audit", "list", "--since", "2026-06-14", "--until", "2026-06-14"];
+    let ran = in_world(&world, &day);
+    assert_eq!(ran.code, 2);
+    assert!(ran.err.contains("begin in UTC"), "{}", ran.err);
+    assert!(in_world(&world, &["audit", "list", "--help"]).out.contains("begin in UTC"));
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use changegate::audit::query::{PageRequest, Reader};
+use changegate::audit::query::{EventFilter, PageRequest, Reader};
 use changegate::base::clock::{Clock, ManualClock, Timestamp};
 use serde_json::{Value, json};
 
@@ -148,7 +148,8 @@ async fn refusals_are_counted_in_the_metrics_and_in_one_summary() {
     server.shutdown().await;
     let reader = Reader::open(&database).await.unwrap();
     let page = PageRequest { limit: 100, cursor: None };
-    let page = serde_json::to_value(reader.events(None, None, page).await.unwrap()).unwrap();
+    let page =
+        serde_json::to_value(reader.events(&EventFilter::default(), page).await.unwrap()).unwrap();
     let mut summaries = page["data"].as_array().unwrap().iter();
     let summary = summaries.find(|event| event["kind"] == "summary").expect("a summary");
     assert_eq!(summary["detail"]["count"], 4);

@@ -9,7 +9,7 @@ use super::samples::{KEY, NOW, PREPARATION, event, opening, whole};
 use super::*;
 use crate::audit::document::{Document, SnapshotRef};
 use crate::audit::entry::CompletionRow;
-use crate::audit::question::Filter;
+use crate::audit::question::{EventFilter, Filter};
 use crate::audit::record::{Outcome, Settlement};
 use crate::audit::touched::touched;
 use crate::deployment::diff::ChangedPlace;
@@ -151,7 +151,7 @@ async fn lists_stay_as_they_are_while_the_log_grows() {
             .map(|(_, one)| (one.id, one.changes))
             .collect();
         assert_eq!(counts.into_values().collect::<Vec<_>>(), [2, 1, 1, 1]);
-        let events = reads.events(None, None, 3, 9).await.unwrap();
+        let events = reads.events(&EventFilter::default(), 3, 9).await.unwrap().events;
         assert_eq!(events.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [2, 1]);
     }
 }

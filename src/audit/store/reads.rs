@@ -4,9 +4,10 @@ use std::path::Path;
 
 use super::{Boxed, sqlite};
 use crate::audit::question::{
-    BodyTexts, DeploymentAt, DeploymentSummary, Filter, FoundChanges, Unclear,
+    BodyTexts, DeploymentAt, DeploymentSummary, EventFilter, Filter, FoundChanges, FoundEvents,
+    Unclear,
 };
-use crate::audit::record::{Change, Event};
+use crate::audit::record::Change;
 use crate::base::clock::Timestamp;
 use crate::base::ids::ChangeId;
 use crate::deployment::key::DeploymentKey;
@@ -94,16 +95,21 @@ impl Reads {
         reads.deployment_at(deployment_id, time).await
     }
 
-    /// Events before the place `before`, the newest first, with their places.
+    /// The texts of policies, the newest first.
+    pub(in crate::audit) async fn policies(&self, limit: i64) -> Result<Vec<String>, Boxed> {
+        let Self::Sqlite(reads) = self;
+        reads.policies(limit).await
+    }
+
+    /// Events that a filter finds before the place `before`, the newest first.
     pub(in crate::audit) async fn events(
         &self,
-        since: Option<Timestamp>,
-        until: Option<Timestamp>,
+        filter: &EventFilter,
         before: i64,
-        limit: i64,
-    ) -> Result<Vec<(i64, Event)>, Boxed> {
+        limit: u16,
+    ) -> Result<FoundEvents, Boxed> {
         let Self::Sqlite(reads) = self;
-        reads.events(since, until, before, limit).await
+        reads.events(filter, before, limit).await
     }
 
     /// The unclear changes of a deployment, the oldest first.

@@ -49,10 +49,10 @@ pub struct ListArgs {
     /// Include what was sent, the deployment before and after, and the difference.
     #[arg(long)]
     pub(super) full: bool,
-    /// List what is not a governed call instead: other writes, reloads, settlements.
+    /// List what is not a governed call instead: other writes, reloads, settlements; of a deployment
+    /// by path or change, with --q in kind and detail.
     #[arg(long, conflicts_with_all = [
-        "deployment_id", "name", "actor", "team", "operation", "decision", "outcome", "effect",
-        "rule", "path", "request_id", "q", "full",
+        "name", "operation", "decision", "outcome", "effect", "rule", "path", "full",
     ])]
     pub(super) events: bool,
 }
@@ -60,10 +60,12 @@ pub struct ListArgs {
 /// Which part of a list, and how it is printed.
 #[derive(Debug, clap::Args)]
 pub(super) struct PartArgs {
-    /// Only at or after: a time (RFC 3339), a date, or how long ago, such as 24h or 7d.
+    /// Only at or after: a time (RFC 3339), a date, which is its begin in UTC, or how long ago, such
+    /// as 24h or 7d.
     #[arg(long, value_name = "WHEN")]
     since: Option<String>,
-    /// Only before: as for --since.
+    /// Only before: as for --since, and later than that. One day is --since 2026-06-14 --until
+    /// 2026-06-15.
     #[arg(long, value_name = "WHEN")]
     until: Option<String>,
     #[command(flatten)]

@@ -2,10 +2,10 @@
 
 use super::{Failure, unanswered};
 use crate::audit::query::{
-    BODIES_LIMIT_MAX, Cursor, DeploymentSummary, Filter, LIMIT_MAX, Page, PageRequest, Reader,
+    BODIES_LIMIT_MAX, Cursor, DeploymentSummary, EventFilter, Filter, LIMIT_MAX, Page, PageRequest,
+    Reader,
 };
 use crate::audit::record::{Change, Event};
-use crate::base::clock::Timestamp;
 
 /// The part of a list that is still to be read.
 #[derive(Debug)]
@@ -39,10 +39,10 @@ impl Wanted {
     pub(super) async fn next_events(
         &mut self,
         reader: &Reader,
-        (since, until): (Option<Timestamp>, Option<Timestamp>),
+        filter: &EventFilter,
     ) -> Result<Option<Vec<Event>>, Failure> {
         let Some(request) = self.request(LIMIT_MAX) else { return Ok(None) };
-        let page = reader.events(since, until, request).await.map_err(unanswered)?;
+        let page = reader.events(filter, request).await.map_err(unanswered)?;
         self.taken(page).map(Some)
     }
 
@@ -65,6 +65,21 @@ impl Wanted {
         self.left = Some(1);
         // A page may end empty where enough was looked through.
         while let Some(page) = self.next_changes(reader, filter, false).await? {
+            if !page.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether events follow those that were wanted.
+    pub(super) async fn more_events(
+        &mut self,
+        reader: &Reader,
+        filter: &EventFilter,
+    ) -> Result<bool, Failure> {
+        self.left = Some(1);
+        while let Some(page) = self.next_events(reader, filter).await? {
             if !page.is_empty() {
                 return Ok(true);
             }

@@ -81,16 +81,7 @@ pub(super) fn push_filter(query: &mut QueryBuilder<Sqlite>, sought: &Sought) {
             query.push(")");
         }
     }
-    match &filter.actor {
-        Some(ActorFilter::Fingerprint(fingerprint)) => {
-            let bytes = fingerprint.as_u64().to_be_bytes().to_vec();
-            query.push(" AND c.actor_fingerprint = ").push_bind(bytes);
-        }
-        Some(ActorFilter::Name(name)) => {
-            query.push(" AND c.actor_name = ").push_bind(name.clone());
-        }
-        None => {}
-    }
+    push_actor(query, "c", filter.actor.as_ref());
     push_match(query, " AND c.actor_team = ", filter.team.clone());
     push_match(query, " AND c.operation = ", filter.operation.map(Operation::name));
     push_decision(query, filter.decision);
@@ -106,6 +97,24 @@ pub(super) fn push_filter(query: &mut QueryBuilder<Sqlite>, sought: &Sought) {
     }
     if let Some(text) = &filter.q {
         push_search(query, &format!("%{}%", escaped(text)), filter.q_in_ids);
+    }
+}
+
+/// Adds the condition on who acted to a query of `table`.
+pub(super) fn push_actor(
+    query: &mut QueryBuilder<Sqlite>,
+    table: &str,
+    wanted: Option<&ActorFilter>,
+) {
+    match wanted {
+        Some(ActorFilter::Fingerprint(fingerprint)) => {
+            let bytes = fingerprint.as_u64().to_be_bytes().to_vec();
+            query.push(format_args!(" AND {table}.actor_fingerprint = ")).push_bind(bytes);
+        }
+        Some(ActorFilter::Name(name)) => {
+            query.push(format_args!(" AND {table}.actor_name = ")).push_bind(name.clone());
+        }
+        None => {}
     }
 }
 

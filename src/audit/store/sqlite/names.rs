@@ -1,4 +1,4 @@
-//! The names of deployments, as their newest snapshots have them.
+//! What the log knows by name: deployments, as their newest snapshots have them, and policies.
 
 use super::asking::Asking;
 use super::documents::Documents;
@@ -13,6 +13,13 @@ const NEWEST: &str = "SELECT coalesce(e.after, c.before) FROM changes c \
     ORDER BY c.seq DESC LIMIT 1";
 
 impl Reads {
+    /// The texts of policies, the newest first.
+    pub(in crate::audit) async fn policies(&self, limit: i64) -> Result<Vec<String>, Boxed> {
+        let texts = "SELECT text FROM policies ORDER BY number DESC LIMIT ?";
+        let mut asking = Asking::on(&self.pool).await?;
+        Ok(sqlx::query_scalar(texts).bind(limit).fetch_all(&mut *asking).await?)
+    }
+
     /// The name of each of these deployments, where one is known.
     pub(in crate::audit) async fn deployment_names(
         &self,

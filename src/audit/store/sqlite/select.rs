@@ -11,10 +11,10 @@ use sqlx::{ConnectOptions as _, QueryBuilder, Row as _, SqlitePool};
 
 use super::asking::Asking;
 use super::documents::Documents;
-use super::filter::{deployments, push_match};
+use super::filter::deployments;
 use super::{BUSY_TIMEOUT, rows};
 use crate::audit::question::{DeploymentAt, DeploymentSummary, Unclear, parse};
-use crate::audit::record::{Change, Event};
+use crate::audit::record::Change;
 use crate::audit::store::Boxed;
 use crate::base::clock::Timestamp;
 use crate::base::ids::ChangeId;
@@ -244,23 +244,6 @@ impl Reads {
             change,
             deployment,
         }))
-    }
-
-    /// Events before the place `before`, the newest first, with their places.
-    pub(in crate::audit) async fn events(
-        &self,
-        since: Option<Timestamp>,
-        until: Option<Timestamp>,
-        before: i64,
-        limit: i64,
-    ) -> Result<Vec<(i64, Event)>, Boxed> {
-        let mut query = QueryBuilder::new("SELECT * FROM events WHERE seq < ");
-        query.push_bind(before);
-        push_match(&mut query, " AND at >= ", since.map(Timestamp::millis));
-        push_match(&mut query, " AND at < ", until.map(Timestamp::millis));
-        query.push(" ORDER BY seq DESC LIMIT ").push_bind(limit);
-        let mut asking = Asking::on(&self.pool).await?;
-        query.build().fetch_all(&mut *asking).await?.iter().map(rows::event).collect()
     }
 
     /// The unclear changes of a deployment, the oldest first.

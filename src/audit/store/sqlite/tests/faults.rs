@@ -1,4 +1,5 @@
 use super::*;
+use crate::audit::question::EventFilter;
 use crate::audit::store::sqlite::error::{Moved, primary_code};
 
 #[tokio::test]
@@ -19,7 +20,15 @@ async fn another_file_in_the_logs_place_is_left_alone() {
     std::fs::rename(&aside, &database).unwrap();
     store.probe(NOW).await.unwrap();
     assert!(store.write(&[&event()]).await.unwrap()[0].is_ok());
-    assert_eq!(Reads::of(&database).events(None, None, i64::MAX, 9).await.unwrap().len(), 2);
+    assert_eq!(
+        Reads::of(&database)
+            .events(&EventFilter::default(), i64::MAX, 9)
+            .await
+            .unwrap()
+            .events
+            .len(),
+        2
+    );
 }
 
 #[tokio::test]
