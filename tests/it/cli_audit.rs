@@ -258,3 +258,19 @@ async fn a_question_that_can_find_nothing_is_told_so() {
     assert!(ran.err.contains("begin in UTC"), "{}", ran.err);
     assert!(in_world(&world, &["audit", "list", "--help"]).out.contains("begin in UTC"));
 }
+
+#[tokio::test]
+async fn a_text_is_found_in_any_case_of_any_script() {
+    let world = world().await;
+    world.update(&json!({"metadata": {"Größe": "1", "КОМАНДА": "а"}})).await;
+    world.update(&json!({"name": "Größe"})).await;
+    for (text, count) in [("gRÖßE", 1), ("GRÖSSE", 1), ("команда", 1), ("ALICE-команда", 0)]
+    {
+        let found = in_world(&world, &["audit", "list", "--json", "--q", text]);
+        assert_eq!(json_lines(&found.out).len(), count, "{text}: {found:?}");
+    }
+    let asked = world.ask("/api/v1/changes?q=%D0%BA%D0%BE%D0%BC%D0%B0%D0%BD%D0%B4%D0%B0").await;
+    assert_eq!(asked["data"].as_array().unwrap().len(), 1, "{asked}");
+    let nul = call(world.admin(), Call::get("/api/v1/changes?q=%00")).await;
+    assert_eq!(nul.status, 400, "SQLite would find everything");
+}

@@ -15,6 +15,7 @@ mod lock;
 mod names;
 mod pages;
 mod rows;
+mod search;
 mod searched;
 mod select;
 mod space;

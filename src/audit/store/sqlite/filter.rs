@@ -2,15 +2,13 @@
 
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use super::rows::word_of;
+use super::rows::{CHANGE, word_of};
+use super::search::Search;
 use crate::audit::question::{ActorFilter, Filter};
 use crate::audit::record::Outcome;
 use crate::base::clock::Timestamp;
 use crate::policy::Decision;
 use crate::provider::Operation;
-
-/// The most places that a text is looked for in, the newest of those whose paths hold it.
-const PLACES_MAX: i64 = 64;
 
 /// The most deployments of one id that are asked for: as many as upstreams have had one.
 const SAME_ID_MAX: i64 = 64;
@@ -20,6 +18,8 @@ const SAME_ID_MAX: i64 = 64;
 pub(super) struct Sought {
     pub(super) filter: Filter,
     deployments: Option<Vec<i64>>,
+    /// What `q` asks for.
+    pub(super) search: Option<Search>,
 }
 
 impl Sought {
@@ -43,12 +43,21 @@ impl Sought {
             }
             None => None,
         };
-        Ok(Self { filter: filter.clone(), deployments })
+        let search = match &filter.q {
+            Some(text) => Some(Search::of(connection, text, filter.q_in_ids).await?),
+            None => None,
+        };
+        Ok(Self { filter: filter.clone(), deployments, search })
     }
 
-    /// The same, of a filter that asks for less.
+    /// The beginning of a query over changes.
+    pub(super) fn select(&self) -> QueryBuilder<Sqlite> {
+        self.search.as_ref().map_or_else(|| QueryBuilder::new(CHANGE), Search::select)
+    }
+
+    /// The same, of a filter that asks for less, and for no text.
     pub(super) fn within(&self, filter: Filter) -> Self {
-        Self { filter, deployments: self.deployments.clone() }
+        Self { filter, deployments: self.deployments.clone(), search: None }
     }
 }
 
@@ -95,8 +104,8 @@ pub(super) fn push_filter(query: &mut QueryBuilder<Sqlite>, sought: &Sought) {
         query.push(" AND EXISTS (SELECT 1 FROM broken b WHERE b.seq = c.seq AND b.rule = ");
         query.push_bind(rule.clone()).push(")");
     }
-    if let Some(text) = &filter.q {
-        push_search(query, &format!("%{}%", escaped(text)), filter.q_in_ids);
+    if let Some(search) = &sought.search {
+        search.push_may(query);
     }
 }
 
@@ -150,41 +159,4 @@ fn push_outcome(query: &mut QueryBuilder<Sqlite>, wanted: Option<Outcome>) {
             query.push(")");
         }
     }
-}
-
-/// Looks for `like` in everything that a person may remember of a change.
-fn push_search(query: &mut QueryBuilder<Sqlite>, like: &str, in_ids: bool) {
-    let ids = [
-        "'chg_' || lower(hex(c.id))",
-        "d.id",
-        "c.request_id",
-        "e.upstream_request_id",
-        "'pat_' || lower(hex(c.actor_fingerprint))",
-        "c.actor_name",
-        "c.actor_team",
-    ];
-    query.push(" AND (");
-    for text in ids.into_iter().chain((!in_ids).then_some("c.user_agent")) {
-        query.push(text).push(" LIKE ").push_bind(like.to_owned()).push(" ESCAPE '\\' OR ");
-    }
-    if !in_ids {
-        query.push(
-            "EXISTS (SELECT 1 FROM json_each(c.violations) v \
-             WHERE json_extract(v.value, '$.message') LIKE ",
-        );
-        query.push_bind(like.to_owned()).push(" ESCAPE '\\') OR ");
-        // With every column of the index named, each place that fits is one look.
-        query.push(
-            "EXISTS (SELECT 1 FROM touched t WHERE t.seq = c.seq AND t.whole IN (0, 1) \
-             AND t.place IN (SELECT number FROM places WHERE path LIKE ",
-        );
-        query.push_bind(like.to_owned()).push(" ESCAPE '\\' ORDER BY number DESC LIMIT ");
-        query.push_bind(PLACES_MAX).push(")) OR ");
-    }
-    query.push("0)");
-}
-
-/// `text` as it is meant inside a LIKE pattern.
-fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
 }

@@ -9,7 +9,7 @@ use super::documents::Documents;
 use super::filter::{Sought, push_filter};
 use super::rows;
 use super::searched::{IndexedChanges, bottom};
-use super::select::{CHANGE, Reads, with_bodies};
+use super::select::{Reads, with_bodies};
 use crate::audit::question::{Filter, FoundChanges};
 use crate::audit::record::Change;
 use crate::audit::store::Boxed;
@@ -49,7 +49,7 @@ impl Reads {
         if let Some(mut named) = IndexedChanges::by(filter, before, limit) {
             loop {
                 let places = named.next(&mut asking).await?;
-                let mut query = QueryBuilder::new(CHANGE);
+                let mut query = sought.select();
                 query.push(" WHERE c.seq IN (SELECT value FROM json_each(");
                 query.push_bind(serde_json::to_string(&places)?).push("))");
                 page.fill(&mut asking, query, &sought).await?;
@@ -67,7 +67,7 @@ impl Reads {
                 Some(_) => bottom(&mut asking, &sought, before).await?,
                 None => None,
             };
-            let mut query = QueryBuilder::new(CHANGE);
+            let mut query = sought.select();
             query.push(" WHERE c.seq < ").push_bind(before);
             query.push(" AND c.seq >= ").push_bind(bottom.unwrap_or(0));
             page.fill(&mut asking, query, &sought).await?;
@@ -89,16 +89,26 @@ impl PageBuilder {
         sought: &Sought,
     ) -> Result<(), Boxed> {
         push_filter(&mut query, sought);
-        let left = i64::try_from(self.limit - self.changes.len()).unwrap_or(i64::MAX);
-        query.push(" ORDER BY c.seq DESC LIMIT ").push_bind(left.saturating_add(1));
+        query.push(" ORDER BY c.seq DESC");
+        // Of those that may have a text, some do not.
+        if sought.search.is_none() {
+            let left = i64::try_from(self.limit - self.changes.len()).unwrap_or(i64::MAX);
+            query.push(" LIMIT ").push_bind(left.saturating_add(1));
+        }
         let mut found = query.build().fetch(&mut **asking);
         while let Some(row) = found.try_next().await? {
+            let change = rows::change(&row)?;
+            if let Some(search) = &sought.search
+                && !search.fits(&row, &change)?
+            {
+                continue;
+            }
             if self.changes.len() == self.limit || self.list_bytes > LISTS_BYTES_MAX {
                 self.next = self.changes.last().map(|change| change.seq);
                 break;
             }
             self.list_bytes += rows::list_bytes(&row)?;
-            self.changes.push(rows::change(&row)?);
+            self.changes.push(change);
         }
         Ok(())
     }

@@ -17,6 +17,22 @@ use crate::deployment::predict::Omitted;
 use crate::policy::Actor;
 use crate::provider::Operation;
 
+/// Every column of a change, whose bodies are read apart.
+pub(super) const CHANGE: &str = "SELECT c.seq, c.id, c.operation, \
+    c.actor_fingerprint, c.actor_name, c.actor_team, c.client_ip, c.user_agent, c.request_id, \
+    c.received_at, c.decision, \
+    c.violations, c.standing, c.before, c.body_bytes, c.body_digest, c.redacted, c.method, \
+    c.unkept, e.unkept AS after_unkept, e.after_violations, \
+    u.provider, u.name AS upstream_name, p.digest AS policy_digest, n.name AS node, \
+    d.id AS deployment_id, e.reason, \
+    coalesce(e.outcome, 'pending') AS outcome, e.completed_at, e.forwarded, e.upstream_status, \
+    e.upstream_request_id, e.after, e.effect, e.redacted AS after_redacted, \
+    s.settled_by, s.at AS settled_at, s.applied \
+    FROM changes c JOIN upstreams u ON u.number = c.upstream \
+    JOIN policies p ON p.number = c.policy JOIN nodes n ON n.number = c.node \
+    LEFT JOIN deployments d ON d.number = c.deployment \
+    LEFT JOIN ends e ON e.seq = c.seq LEFT JOIN settlements s ON s.seq = c.seq";
+
 /// A column that does not hold what the schema promises.
 #[derive(Debug, thiserror::Error)]
 #[error("the column {0} holds something that this version does not know")]
@@ -36,7 +52,7 @@ fn variant<T: for<'a> Deserialize<'a>>(word: &str) -> Result<T, WordError> {
     T::deserialize(word)
 }
 
-/// A change without its bodies, from a row with the columns of `select::CHANGE`.
+/// A change without its bodies, from a row with the columns of [`CHANGE`].
 pub(super) fn change(row: &SqliteRow) -> Result<Change, Boxed> {
     let mut redacted: Vec<String> = list(row, "redacted")?;
     redacted.extend(list::<String>(row, "after_redacted")?);

@@ -32,22 +32,6 @@ const TURN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most unclear changes of one deployment that are settled at once.
 const UNCLEAR_MAX: i64 = 100;
 
-/// Every column of a change, whose bodies are read apart.
-pub(super) const CHANGE: &str = "SELECT c.seq, c.id, c.operation, \
-    c.actor_fingerprint, c.actor_name, c.actor_team, c.client_ip, c.user_agent, c.request_id, \
-    c.received_at, c.decision, \
-    c.violations, c.standing, c.before, c.body_bytes, c.body_digest, c.redacted, c.method, \
-    c.unkept, e.unkept AS after_unkept, e.after_violations, \
-    u.provider, u.name AS upstream_name, p.digest AS policy_digest, n.name AS node, \
-    d.id AS deployment_id, e.reason, \
-    coalesce(e.outcome, 'pending') AS outcome, e.completed_at, e.forwarded, e.upstream_status, \
-    e.upstream_request_id, e.after, e.effect, e.redacted AS after_redacted, \
-    s.settled_by, s.at AS settled_at, s.applied \
-    FROM changes c JOIN upstreams u ON u.number = c.upstream \
-    JOIN policies p ON p.number = c.policy JOIN nodes n ON n.number = c.node \
-    LEFT JOIN deployments d ON d.number = c.deployment \
-    LEFT JOIN ends e ON e.seq = c.seq LEFT JOIN settlements s ON s.seq = c.seq";
-
 /// The newest that is known of each deployment, as far as to the place `?3`.
 const DEPLOYMENTS: &str = "SELECT d.id AS deployment_id, l.seq, c.id, c.received_at, \
     (SELECT count(*) FROM changes n WHERE n.deployment = l.number AND n.seq <= ?3) AS changes, \
@@ -172,7 +156,7 @@ impl Reads {
         &self,
         id: ChangeId,
     ) -> Result<Option<Change>, Boxed> {
-        let mut query = QueryBuilder::new(CHANGE);
+        let mut query = QueryBuilder::new(rows::CHANGE);
         query.push(" WHERE c.id = ").push_bind(id.as_bytes().to_vec()).push(" LIMIT 1");
         let mut asking = Asking::on(&self.pool).await?;
         let row = query.build().fetch_optional(&mut *asking).await?;

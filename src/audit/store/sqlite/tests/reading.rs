@@ -1,7 +1,7 @@
 use super::*;
 use crate::audit::store::sqlite::filter::{Sought, push_filter};
+use crate::audit::store::sqlite::rows::CHANGE;
 use crate::audit::store::sqlite::searched::SEARCHED_MAX;
-use crate::audit::store::sqlite::select::CHANGE;
 use crate::deployment::key::DeploymentKey;
 use sqlx::QueryBuilder;
 
@@ -103,8 +103,8 @@ async fn a_search_looks_each_place_up() {
     let mut query = QueryBuilder::new("EXPLAIN QUERY PLAN ");
     query.push(CHANGE).push(" WHERE c.seq < 9");
     let filter = Filter { q: Some("x".to_owned()), ..Filter::default() };
-    push_filter(&mut query, &Sought::default().within(filter));
     let mut connection = options(&database).connect().await.unwrap();
+    push_filter(&mut query, &Sought::by(&mut connection, &filter).await.unwrap());
     let plan = query.build().fetch_all(&mut connection).await.unwrap();
     let plan: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
     let looks_up = |step: &&String| step.contains("(place=? AND whole=? AND seq=?)");

@@ -1,0 +1,111 @@
+//! A text that is looked for in everything that a person may remember of a change.
+
+use futures_util::TryStreamExt as _;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
+
+use super::folded::Folded;
+use super::rows::CHANGE;
+use crate::audit::record::Change;
+use crate::audit::store::Boxed;
+
+/// The most places that a text is looked for in, the newest of those whose paths hold it.
+const PLACES_MAX: usize = 64;
+
+/// A text, and where deployments have it.
+#[derive(Clone, Debug)]
+pub(super) struct Search {
+    text: Folded,
+    /// Whether it is looked for in ids and the names of actors alone.
+    in_ids: bool,
+    /// The numbers of the places whose paths hold it, as a JSON list.
+    places: String,
+}
+
+impl Search {
+    pub(super) async fn of(
+        connection: &mut SqliteConnection,
+        text: &str,
+        in_ids: bool,
+    ) -> Result<Self, sqlx::Error> {
+        let text = Folded::of(text);
+        let mut places = Vec::new();
+        if !in_ids {
+            let mut query = QueryBuilder::new("SELECT number, path FROM places WHERE ");
+            text.push_may(&mut query, "path");
+            query.push(" ORDER BY number DESC");
+            let mut found = query.build_query_as::<(i64, String)>().fetch(connection);
+            while let Some((number, path)) = found.try_next().await? {
+                if text.is_in(&path) {
+                    places.push(number.to_string());
+                }
+                if places.len() == PLACES_MAX {
+                    break;
+                }
+            }
+        }
+        Ok(Self { text, in_ids, places: format!("[{}]", places.join(",")) })
+    }
+
+    /// The beginning of a query over changes that tells which of them touched such a place.
+    pub(super) fn select(&self) -> QueryBuilder<Sqlite> {
+        let mut query = QueryBuilder::new("SELECT ");
+        self.push_touched(&mut query);
+        query.push(" AS by_place, ").push(CHANGE.strip_prefix("SELECT ").unwrap_or(CHANGE));
+        query
+    }
+
+    /// Adds the condition that a change may fit.
+    pub(super) fn push_may(&self, query: &mut QueryBuilder<Sqlite>) {
+        let ids = [
+            "'chg_' || lower(hex(c.id))",
+            "d.id",
+            "c.request_id",
+            "e.upstream_request_id",
+            "'pat_' || lower(hex(c.actor_fingerprint))",
+            "c.actor_name",
+            "c.actor_team",
+        ];
+        query.push(" AND (");
+        for column in ids.into_iter().chain((!self.in_ids).then_some("c.user_agent")) {
+            self.text.push_may(query, column);
+            query.push(" OR ");
+        }
+        if !self.in_ids {
+            query.push("EXISTS (SELECT 1 FROM json_each(c.violations) v WHERE ");
+            self.text.push_may(query, "json_extract(v.value, '$.message')");
+            query.push(") OR ");
+        }
+        self.push_touched(query);
+        query.push(")");
+    }
+
+    /// Whether a change that may fit does.
+    pub(super) fn fits(&self, row: &SqliteRow, change: &Change) -> Result<bool, Boxed> {
+        if row.try_get("by_place")? {
+            return Ok(true);
+        }
+        let upstreams = change.upstream.as_ref().and_then(|answer| answer.request_id.as_deref());
+        let (id, actor) = (change.id.to_string(), change.actor.fingerprint.to_string());
+        let ids = [
+            Some(id.as_str()),
+            change.deployment_id.as_deref(),
+            Some(&change.request_id),
+            upstreams,
+            Some(&actor),
+            change.actor.name.as_deref(),
+            change.actor.team.as_deref(),
+        ];
+        let messages = change.violations.iter().map(|broken| broken.message.as_str());
+        let inside = change.client.user_agent.as_deref().into_iter().chain(messages);
+        let mut texts = ids.into_iter().flatten().chain(inside.filter(|_| !self.in_ids));
+        Ok(texts.any(|text| self.text.is_in(text)))
+    }
+
+    /// With every column of the index named, each place that fits is one look.
+    fn push_touched(&self, query: &mut QueryBuilder<Sqlite>) {
+        query.push("EXISTS (SELECT 1 FROM touched t WHERE t.seq = c.seq AND t.whole IN (0, 1) ");
+        query.push("AND t.place IN (SELECT value FROM json_each(").push_bind(self.places.clone());
+        query.push(")))");
+    }
+}
