@@ -1,6 +1,7 @@
 //! The command line: what may be typed, and what every command shares. One file per command.
 
 pub mod audit;
+pub mod backup;
 pub mod check;
 pub mod demo;
 pub mod key;
@@ -51,6 +52,8 @@ enum Command {
     /// Asks the log who changed what.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Copies the log, beside a running gateway or without one.
+    Backup(backup::BackupArgs),
     /// Prints the JSON Schema of the configuration and policy files.
     Schema(schema::SchemaArgs),
     /// Prints the description of the admin API (OpenAPI 3.1).
@@ -126,6 +129,7 @@ fn run(command: Command, environment: &Environment) -> Result<(), Failure> {
         Command::Token(command) => token::run(&command, environment),
         Command::Key(command) => key::run(&command, environment),
         Command::Audit(command) => audit::run(&command, environment),
+        Command::Backup(arguments) => backup::run(&arguments, environment),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Openapi => openapi::run(),
     }

@@ -59,6 +59,7 @@ pub fn filter<'a>(
 }
 
 /// The part of a filter that events have too.
+#[must_use]
 pub fn of_events(filter: Filter) -> EventFilter {
     let Filter { deployment_id, actor, team, request_id, since, until, q, .. } = filter;
     EventFilter { deployment_id, actor, team, request_id, since, until, q }

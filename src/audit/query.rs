@@ -272,6 +272,11 @@ impl Reader {
         }
     }
 
+    /// Copies the whole log into `target`, an empty file or none, as it is at one moment.
+    pub async fn copy_to(&self, target: &Path) -> Result<(), QueryError> {
+        self.reads.copy_to(target).await.map_err(QueryError::Store)
+    }
+
     /// The texts of the newest 1,000 policies that changes were judged by.
     pub async fn policies(&self) -> Result<Vec<String>, QueryError> {
         self.reads.policies(i64::from(LIMIT_MAX)).await.map_err(QueryError::Store)
@@ -286,8 +291,8 @@ impl Reader {
         self.reads.deployment_at(deployment_id, time).await.map_err(QueryError::Store)
     }
 
-    /// Events, newest first. Where 20,000 were looked through, a page has fewer than were asked for,
-    /// and its cursor leads on.
+    /// Events, newest first. Where 20,000 were looked through, a page has fewer than were asked
+    /// for, and its cursor leads on.
     pub async fn events(
         &self,
         filter: &EventFilter,

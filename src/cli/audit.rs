@@ -220,8 +220,8 @@ async fn warn_of_rule(reader: &Reader, name: &str) -> Result<(), Failure> {
     if !texts.iter().any(has_it) {
         let name = text::plain(name);
         print::error_line(&format!(
-            "warning: --rule: no policy on record has a rule {name}; its whole name is needed, such \
-             as metadata.forbidden_keys"
+            "warning: --rule: no policy on record has a rule {name}; its whole name is needed, \
+             such as metadata.forbidden_keys"
         ));
     }
     Ok(())

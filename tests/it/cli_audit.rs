@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -273,4 +274,35 @@ async fn a_text_is_found_in_any_case_of_any_script() {
     assert_eq!(asked["data"].as_array().unwrap().len(), 1, "{asked}");
     let nul = call(world.admin(), Call::get("/api/v1/changes?q=%00")).await;
     assert_eq!(nul.status, 400, "SQLite would find everything");
+}
+
+#[tokio::test]
+async fn a_backup_is_whole_its_owners_and_overwrites_nothing() {
+    let world = world().await;
+    for name in ["a", "b", "c"] {
+        world.update(&json!({"name": name})).await;
+    }
+    let made = in_world(&world, &["backup", "copy.db"]);
+    assert_eq!((made.code, made.err.as_str()), (0, ""), "{made:?}");
+    let copy = world.folder.path().join("copy.db");
+    let bytes = std::fs::read(&copy).unwrap();
+    let mode = std::fs::metadata(&copy).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let full = ["audit", "list", "--json", "--full", "--database"];
+    let of = |database| in_world(&world, &[full.as_slice(), &[database]].concat()).out;
+    assert_eq!(of("copy.db"), of("log.db"));
+    assert_eq!(json_lines(&of("copy.db")).len(), 3);
+
+    let again = in_world(&world, &["backup", "copy.db"]);
+    assert_eq!(again.code, 3);
+    assert!(again.err.contains("copy.db is there already"), "{}", again.err);
+    assert_eq!(std::fs::read(&copy).unwrap(), bytes);
+    let absent = in_world(&world, &["backup", "other.db", "--database", "absent.db"]);
+    assert_eq!(absent.code, 3);
+    assert!(absent.err.contains("no audit database at absent.db"), "{}", absent.err);
+    let foreign = in_world(&world, &["backup", "other.db", "--database", "changegate.toml"]);
+    assert_eq!(foreign.code, 3, "{foreign:?}");
+    let nowhere = in_world(&world, &["backup", "nowhere/other.db"]);
+    assert_eq!(nowhere.code, 3, "{nowhere:?}");
+    assert!(!world.folder.path().join("other.db").exists());
 }

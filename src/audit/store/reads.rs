@@ -95,6 +95,12 @@ impl Reads {
         reads.deployment_at(deployment_id, time).await
     }
 
+    /// Copies the log into `target`, as it is at one moment.
+    pub(in crate::audit) async fn copy_to(&self, target: &Path) -> Result<(), Boxed> {
+        let Self::Sqlite(reads) = self;
+        reads.copy_to(target).await
+    }
+
     /// The texts of policies, the newest first.
     pub(in crate::audit) async fn policies(&self, limit: i64) -> Result<Vec<String>, Boxed> {
         let Self::Sqlite(reads) = self;

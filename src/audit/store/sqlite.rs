@@ -3,6 +3,7 @@
 mod asking;
 mod batch;
 mod bulk;
+mod copy;
 mod documents;
 mod error;
 mod events;

@@ -49,8 +49,8 @@ pub struct ListArgs {
     /// Include what was sent, the deployment before and after, and the difference.
     #[arg(long)]
     pub(super) full: bool,
-    /// List what is not a governed call instead: other writes, reloads, settlements; of a deployment
-    /// by path or change, with --q in kind and detail.
+    /// List what is not a governed call instead: other writes, reloads, settlements; of a
+    /// deployment by path or change, with --q in kind and detail.
     #[arg(long, conflicts_with_all = [
         "name", "operation", "decision", "outcome", "effect", "rule", "path", "full",
     ])]
@@ -60,8 +60,8 @@ pub struct ListArgs {
 /// Which part of a list, and how it is printed.
 #[derive(Debug, clap::Args)]
 pub(super) struct PartArgs {
-    /// Only at or after: a time (RFC 3339), a date, which is its begin in UTC, or how long ago, such
-    /// as 24h or 7d.
+    /// Only at or after: a time (RFC 3339), a date, which is its begin in UTC, or how long ago,
+    /// such as 24h or 7d.
     #[arg(long, value_name = "WHEN")]
     since: Option<String>,
     /// Only before: as for --since, and later than that. One day is --since 2026-06-14 --until

@@ -1,5 +1,5 @@
-//! A text that is looked for in any case of any script. SQLite's LIKE knows the case of ASCII alone:
-//! what it can't tell, it lets through, and the rows are looked at once more.
+//! A text that is looked for in any case of any script. SQLite's LIKE knows the case of ASCII
+//! alone: what it can't tell, it lets through, and the rows are looked at once more.
 
 use caseless::default_case_fold_str;
 use sqlx::{QueryBuilder, Sqlite};
