@@ -121,7 +121,8 @@ pub(crate) fn answer(
                 (CallClass::Refused, rate_limit, Err(Box::pin(noting).await))
             }
         };
-        let mut reply = outcome.unwrap_or_else(|refusal| refusal.into_reply(&context.request_id));
+        let mut reply =
+            outcome.unwrap_or_else(|refusal| refusal.into_reply(&context.request_id, None));
         connection.gateway.metrics.request(class, writes, reply.status());
         decorate(&mut reply, &connection, &context, rate_limit);
         reply
@@ -139,7 +140,8 @@ fn decorate(
     let headers = reply.headers_mut();
     let id = context.request_id.as_value();
     if let Some(name) = provider.request_id_header {
-        headers.insert(name, id.clone());
+        // Upstream's own is what its support asks for.
+        headers.entry(name).or_insert_with(|| id.clone());
     }
     headers.insert(X_REQUEST_ID, id.clone());
     let Some(rate_limit) = rate_limit else { return };

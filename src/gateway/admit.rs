@@ -119,15 +119,16 @@ fn limit(
         NotAdmitted { refusal, rate_limit: Some(rate_limit), event: None }
     };
     let rate_limit = limiter.draw(token, kind, context.moment()).map_err(|exhausted| {
-        let message = "this token's budget is spent: wait as retry-after says";
+        let message = exhausted.message(kind);
         refuse(message, exhausted.retry_after, exhausted.rate_limit)
     })?;
     // An operator vouches for a listed token: others' mistakes don't hold it up.
     if !caller.listed {
         let refused = &connection.gateway.refused;
         refused.admit(context.address, token, context.instant).map_err(|seconds| {
-            let message =
-                "upstream refused too many credentials from this address: wait as retry-after says";
+            let message = format!(
+                "upstream refused too many credentials from this address: try again in {seconds} s"
+            );
             refuse(message, seconds, rate_limit)
         })?;
     }

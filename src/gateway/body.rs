@@ -83,18 +83,19 @@ pub(super) async fn receive(
         Ok(Received::Unfit(Unfit { refusal, body: RefusedBody { bytes, digest: None } }))
     };
     let too_large = announced > limits.body_bytes as u64;
-    let fits = accept_media_type(headers).and(if too_large {
-        Err(Refusal::too_large(limits.body_bytes))
-    } else {
-        Ok(())
-    });
-    if let Err(refusal) = fits {
-        return unread(refusal, announced);
-    }
+    // Where no byte of a body comes, its type says nothing (RFC 9110, 8.3): clients send one all
+    // the same. Whether one comes may only be seen by reading.
+    let may_be_empty = incoming.size_hint().lower() == 0;
+    let (bytes_max, unfit) = match accept_media_type(headers) {
+        Err(refusal) if may_be_empty => (0, refusal),
+        Err(refusal) => return unread(refusal, announced),
+        Ok(()) if too_large => return unread(Refusal::too_large(limits.body_bytes), announced),
+        Ok(()) => (limits.body_bytes, Refusal::too_large(limits.body_bytes)),
+    };
     let patience = BodyTimeouts { silence: limits.body_timeout, pace: limits.pace_timeout };
-    match collect(incoming, version, limits.body_bytes, patience, Some(held)).await {
+    match collect(incoming, version, bytes_max, patience, Some(held)).await {
         Ok(bytes) => Ok(Received::Whole(bytes)),
-        Err(ReadError::TooLong { read }) => unread(Refusal::too_large(limits.body_bytes), read),
+        Err(ReadError::TooLong { read }) => unread(unfit, read),
         Err(ReadError::Slow) => Err(Refusal::too_slow()),
         Err(ReadError::NoRoom) => Err(Refusal::crowded()),
         Err(ReadError::Broken(_) | ReadError::Cut) => Err(Refusal::form("the body broke off")),
@@ -180,7 +181,8 @@ fn accepts_parameter(parameter: &str) -> bool {
     let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
     let charset = name.trim().eq_ignore_ascii_case("charset");
     let value = value.trim().trim_matches('"');
-    parameter.trim().is_empty() || (charset && value.eq_ignore_ascii_case("utf-8"))
+    parameter.trim().is_empty()
+        || (charset && ["utf-8", "utf8"].iter().any(|utf8| value.eq_ignore_ascii_case(utf8)))
 }
 
 /// Reads a body whole: at most `bytes_max`, with `patience`, in the memory that is held for it.

@@ -36,7 +36,7 @@ pub(super) async fn run(call: Call, received: Received, mut held: MemoryShare) -
     held.vouch();
     let body = match read(&call, received, &mut held).await {
         Ok(body) => body,
-        Err(refusal) => return refusal.into_reply(&call.context.request_id),
+        Err(refusal) => return refusal.into_reply(&call.context.request_id, None),
     };
     let judged = match &body {
         CallBody::Judged(judged) => judged,

@@ -1,5 +1,7 @@
 //! The end of a call that was forwarded: the deployment after, its completion, the answer.
 
+use http::HeaderValue;
+
 use super::call::{Call, Decided};
 use super::decide::Compared;
 use super::forward::{ForwardError, Forwarded, WholeResponse};
@@ -90,8 +92,8 @@ pub(super) fn reply(
     tag: Option<&str>,
 ) -> Reply {
     let mut reply = match result {
-        Ok(answer) => answer.into_reply(call.ends()),
-        Err(error) => error.refusal().into_reply(&call.context.request_id),
+        Ok(answer) => may_repeat(answer, call),
+        Err(error) => error.refusal().into_reply(&call.context.request_id, Some(call.change)),
     };
     mark(&mut reply, call, decided.decision);
     let late = "the change's record is not complete yet: the audit store is failing".to_owned();
@@ -102,6 +104,17 @@ pub(super) fn reply(
     if let Some(tag) = tag {
         reply.headers_mut().remove("etag");
         append(&mut reply, "etag", tag);
+    }
+    reply
+}
+
+/// Upstream's answer. Where it leaves open whether something was made or run, SDKs must not send
+/// the call again by themselves: it would be made or run twice.
+fn may_repeat(answer: WholeResponse, call: &Call) -> Reply {
+    let is_unclear = answer.status.is_server_error();
+    let mut reply = answer.into_reply(call.ends());
+    if is_unclear && matches!(call.operation, Operation::Create | Operation::Run) {
+        reply.headers_mut().insert("x-should-retry", HeaderValue::from_static("false"));
     }
     reply
 }

@@ -216,7 +216,7 @@ impl WholeResponse {
 
     /// The part of it that is recorded.
     pub(super) fn told(&self) -> UpstreamAnswer {
-        let id = ["x-request-id", "request-id"].iter().find_map(|name| self.headers.get(*name));
+        let id = ["request-id", "x-request-id"].iter().find_map(|name| self.headers.get(*name));
         let id = id.and_then(|id| id.to_str().ok());
         UpstreamAnswer {
             status: Some(self.status.as_u16()),

@@ -179,7 +179,10 @@ fn only<'a>(sent: Sole<Sent<'a>>, accepted: &[Credential]) -> Result<Sent<'a>, R
     match sent {
         Sole::One(sent) => Ok(sent),
         Sole::None => Err(Refusal::credential(missing(accepted))),
-        Sole::Several => Err(Refusal::credential("more than one credential: send exactly one")),
+        Sole::Several => Err(Refusal::credential(
+            "two credentials that differ: send one. SDKs send both headers where both of their \
+             variables are set, such as ANTHROPIC_API_KEY and ANTHROPIC_AUTH_TOKEN",
+        )),
     }
 }
 

@@ -88,6 +88,23 @@ impl RateLimitFields {
 pub(super) struct RateLimited {
     pub(super) rate_limit: RateLimitStatus,
     pub(super) retry_after: u64,
+    budget: Budget,
+}
+
+impl RateLimited {
+    /// The words for a client whose call of that kind was one too many.
+    pub(super) fn message(&self, kind: RequestKind) -> String {
+        let calls = match kind {
+            RequestKind::Read => "reads",
+            RequestKind::Write => "writes",
+        };
+        let Budget { per_second, burst } = self.budget;
+        let seconds = self.retry_after.max(1);
+        format!(
+            "too many {calls} with this token ({per_second} a second, burst {burst}): try again in \
+             {seconds} s"
+        )
+    }
 }
 
 /// The two budgets of every token.
@@ -141,7 +158,7 @@ impl Limiter {
             Ok(remaining) => Ok(RateLimitStatus::of(*budget, remaining, now.at)),
             Err(wait) => {
                 let rate_limit = RateLimitStatus::of(*budget, 0, now.at);
-                Err(RateLimited { rate_limit, retry_after: whole_seconds(wait) })
+                Err(RateLimited { rate_limit, retry_after: whole_seconds(wait), budget: *budget })
             }
         }
     }

@@ -104,7 +104,7 @@ impl NotKnown {
             }
         };
         count(call, own.status);
-        own.into_reply(&call.context.request_id)
+        own.into_reply(&call.context.request_id, None)
     }
 }
 

@@ -16,6 +16,7 @@ use super::snapshot::SnapshotError;
 use crate::audit::Unavailable;
 use crate::audit::intent::Completion;
 use crate::audit::record::{Outcome, Reason, UpstreamAnswer};
+use crate::base::ids::ChangeId;
 use crate::policy::evaluate::Findings;
 use crate::policy::{Decision, Enforcement, Policy, Violation};
 
@@ -184,13 +185,14 @@ impl NotForwarded {
                 let intent = call.intent(body, decided, record.before);
                 if let Err(unavailable) = call.connection.gateway.audit.record(intent, end).await {
                     let stop = Self::unrecorded(&unavailable);
-                    return stop.answer.into_reply(call);
+                    return stop.answer.into_reply(call, None);
                 }
                 super::report(call, decision, outcome);
                 Some(decision)
             }
         };
-        let mut reply = self.answer.into_reply(call);
+        let record = marked.map(|_| call.change);
+        let mut reply = self.answer.into_reply(call, record);
         if let Some(decision) = marked {
             mark(&mut reply, call, decision);
         }
@@ -206,9 +208,9 @@ impl NotForwardedAnswer {
         }
     }
 
-    fn into_reply(self, call: &Call) -> Reply {
+    fn into_reply(self, call: &Call, record: Option<ChangeId>) -> Reply {
         match self {
-            Self::Own(refusal) => refusal.into_reply(&call.context.request_id),
+            Self::Own(refusal) => refusal.into_reply(&call.context.request_id, record),
             Self::Upstream(answer) => answer.into_reply(call.ends()),
         }
     }

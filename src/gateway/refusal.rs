@@ -105,7 +105,7 @@ impl Refusal {
         )
     }
 
-    pub(super) fn rate_limited(message: &str, retry_after: u64) -> Self {
+    pub(super) fn rate_limited(message: String, retry_after: u64) -> Self {
         let refusal = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", message);
         Self { retry_after: Some(retry_after.max(1)), ..refusal }
     }

@@ -180,7 +180,7 @@ impl<'a> Fields<'a> {
                     fields.marks.0 |= Marks::CONNECTION.0 | names;
                 }
                 Meaning::Host => fields.host.add(value),
-                Meaning::Credential(kind) => fields.credential.add((kind, value)),
+                Meaning::Credential(kind) => fields.add_credential((kind, value)),
                 Meaning::RequestId => fields.request_id.add(value),
                 // HTTP/2 brings those, too, which some servers take for octal numbers.
                 Meaning::Length => {
@@ -206,6 +206,31 @@ impl<'a> Fields<'a> {
             }
         }
         fields
+    }
+}
+
+impl<'a> Fields<'a> {
+    /// Adds a credential. Where two hold the same token, they are one: SDKs send both headers where
+    /// both of their variables are set.
+    fn add_credential(&mut self, sent: Sent<'a>) {
+        match self.credential {
+            Sole::One(first) if bare(first) == bare(sent) => {
+                let is_bearer = matches!(first.0, Credential::Bearer);
+                self.credential = Sole::One(if is_bearer { first } else { sent });
+            }
+            _ => self.credential.add(sent),
+        }
+    }
+}
+
+/// The token in a credential's field, as far as it is one.
+fn bare((kind, value): Sent<'_>) -> &[u8] {
+    let value = value.as_bytes();
+    match (kind, value.split_at_checked(7)) {
+        (Credential::Bearer, Some((scheme, token))) if scheme.eq_ignore_ascii_case(b"bearer ") => {
+            token.trim_ascii()
+        }
+        _ => value,
     }
 }
 
@@ -318,7 +343,8 @@ mod tests {
         let fields = Fields::of(&headers);
         assert!(fields.marks.any(Marks::TE) && !fields.marks.any(Marks::EXPECT));
         assert_eq!(fields.host, Sole::One(&HeaderValue::from_static("a")));
-        assert_eq!(fields.credential, Sole::Several);
+        let bearer = HeaderValue::from_static("Bearer a");
+        assert_eq!(fields.credential, Sole::One((Credential::Bearer, &bearer)));
         assert_eq!(fields.unfit, Some(("x-http-method", Meaning::Override)));
     }
 }
