@@ -66,10 +66,12 @@ pub(super) fn relay(
     ends: ProxyEnds<'_>,
 ) -> Reply {
     let received = std::mem::replace(answered.version_mut(), Version::HTTP_11);
-    let phrase = unknown_phrase(answered.status(), answered.extensions_mut());
-    answered.extensions_mut().clear();
-    if let Some(phrase) = phrase {
-        answered.extensions_mut().insert(phrase);
+    if !answered.extensions().is_empty() {
+        let phrase = unknown_phrase(answered.status(), answered.extensions_mut());
+        answered.extensions_mut().clear();
+        if let Some(phrase) = phrase {
+            answered.extensions_mut().insert(phrase);
+        }
     }
     headers::toward_client(answered.headers_mut(), received, ends);
     answered.map(|body| ReplyBody::Relay(Relay::new(body, write)))

@@ -43,11 +43,15 @@ impl RecallingWire {
     /// Remembers a head that is written whole: the connection offers all that it holds at once.
     /// What still holds the rest of another message is none.
     fn remember(&mut self, bytes: &[u8]) {
-        self.head.clear();
-        self.head.shrink_to(KEPT_BYTES_MAX);
+        self.forget();
         if self.left == 0 {
             self.head.extend_from_slice(bytes);
         }
+    }
+
+    fn forget(&mut self) {
+        self.head.clear();
+        self.head.shrink_to(KEPT_BYTES_MAX);
     }
 }
 
@@ -80,7 +84,7 @@ impl AsyncRead for RecallingWire {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut this.wire).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            this.head.clear();
+            this.forget();
         }
         polled
     }
