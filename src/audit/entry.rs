@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::document::{SnapshotRef, Stored, seal};
 use super::intent::{Completion, Intent};
 use super::latest::Latest;
-use super::record::{Event, Outcome, Settlement, Unkept};
+use super::record::{Event, Outcome, Settlement, Unkept, signed};
 use super::redact::{Redacted, Redactor};
 use super::shown::Concealed;
 use super::touched::{Touched, touched};
@@ -234,6 +234,9 @@ impl CompletionRow {
         let filed = filed.flatten();
         if let Some(reason) = &mut completion.reason {
             redactor.conceal_reason(reason, former.conceals_patch);
+            if let Some(message) = reason.message.as_mut().filter(|_| reason.is_own) {
+                *message = signed(message, &id);
+            }
         }
         for violation in &mut completion.after_violations {
             redactor.conceal_violation(violation);

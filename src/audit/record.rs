@@ -114,6 +114,13 @@ pub struct Unkept {
     pub findings: usize,
 }
 
+/// A message of the gateway's own, as its client reads it: it says who speaks, and names the
+/// record of the call, or the request where there is none.
+#[must_use]
+pub fn signed(message: &str, named: &dyn std::fmt::Display) -> String {
+    format!("{message} (Changegate, {named})")
+}
+
 impl Unkept {
     /// Whether everything is kept.
     #[must_use]

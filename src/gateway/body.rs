@@ -71,9 +71,18 @@ pub(super) enum Received {
     Unread,
 }
 
+/// The head of a governed call, as far as it tells of the body.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ReceivedHead<'a> {
+    pub(super) headers: &'a HeaderMap,
+    pub(super) version: Version,
+    /// Whether the client waits for 100 (Continue) before it sends a body.
+    pub(super) awaits_go_ahead: bool,
+}
+
 /// Reads a governed call's body. The error is a call that has not begun, and leaves no record.
 pub(super) async fn receive(
-    (headers, version): (&HeaderMap, Version),
+    ReceivedHead { headers, version, awaits_go_ahead }: ReceivedHead<'_>,
     incoming: &mut Incoming,
     held: &mut MemoryShare,
     limits: &Limits,
@@ -85,7 +94,7 @@ pub(super) async fn receive(
     let too_large = announced > limits.body_bytes as u64;
     // Where no byte of a body comes, its type says nothing (RFC 9110, 8.3): clients send one all
     // the same. Whether one comes may only be seen by reading.
-    let may_be_empty = incoming.size_hint().lower() == 0;
+    let may_be_empty = incoming.size_hint().lower() == 0 && !awaits_go_ahead;
     let (bytes_max, unfit) = match accept_media_type(headers) {
         Err(refusal) if may_be_empty => (0, refusal),
         Err(refusal) => return unread(refusal, announced),

@@ -7,7 +7,7 @@ use http::header;
 use http::request::Parts;
 use hyper::body::Incoming;
 
-use super::body::{Received, discard, receive};
+use super::body::{Received, ReceivedHead, discard, receive};
 use super::call::Call;
 use super::headers::{self, Marks};
 use super::identify::{self, Caller};
@@ -55,7 +55,8 @@ pub(super) async fn govern(
     let received = if is_denied {
         Received::Unread
     } else {
-        receive((&call.headers, version), &mut incoming, &mut held, &config.limits).await?
+        let head = ReceivedHead { headers: &call.headers, version, awaits_go_ahead };
+        receive(head, &mut incoming, &mut held, &config.limits).await?
     };
     let hear_out = !matches!(received, Received::Whole(_)) && !awaits_go_ahead;
     let exchange = gateway.exchanges.spawn(exchange::run(call, received, held));

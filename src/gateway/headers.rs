@@ -247,6 +247,13 @@ pub(super) fn toward_upstream(
     if marks.any(Marks::EXPECT) {
         headers.remove(header::EXPECT);
     }
+    if marks.any(Marks::TWIN) {
+        for name in [header::AUTHORIZATION, HeaderName::from_static("x-api-key")] {
+            if let Some(first) = headers.get(&name).cloned() {
+                headers.insert(name, first);
+            }
+        }
+    }
     if marks.any(Marks::COOKIE) {
         join_cookies(headers);
     }

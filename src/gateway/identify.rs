@@ -315,9 +315,11 @@ mod tests {
             (&[("authorization", "Bearer ")], &both, None),
             (&[("authorization", "Bearer a b")], &both, None),
             (&[("authorization", "Bearer a, Bearer b")], &both, None),
-            (&[("authorization", "Bearer a"), ("authorization", "Bearer a")], &both, None),
-            (&[("authorization", "Bearer a"), ("x-api-key", "a")], &both, None),
-            (&[("authorization", "Bearer a"), ("x-api-key", "a")], &both[..1], None),
+            (&[("authorization", "Bearer a"), ("authorization", "Bearer a")], &both, Some("a")),
+            (&[("authorization", "Bearer a"), ("authorization", "Bearer b")], &both, None),
+            (&[("authorization", "Bearer a"), ("x-api-key", "a")], &both, Some("a")),
+            (&[("x-api-key", "a"), ("authorization", "Bearer a")], &both[..1], Some("a")),
+            (&[("authorization", "Bearer a"), ("x-api-key", "b")], &both, None),
         ] {
             let headers = headers(fields);
             let sent = only(Fields::of(&headers).credential, accepted);

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::refusal::Refusal;
 use super::relay::Relay;
+use crate::audit::record::signed;
 use crate::base::ids::{ChangeId, RequestId};
 use crate::upstream::request_body::next_piece;
 
@@ -29,8 +30,10 @@ impl Refusal {
     /// The answer in the provider's envelope, in which the message says who answers, and names the
     /// record of the call; the request where there is none.
     pub(super) fn into_reply(self, request_id: &RequestId, record: Option<ChangeId>) -> Reply {
-        let named = record.map_or_else(|| request_id.as_str().to_owned(), |id| id.to_string());
-        let message = format!("{} (Changegate, {named})", self.message);
+        let message = match record {
+            Some(change) => signed(&self.message, &change),
+            None => signed(&self.message, &request_id.as_str()),
+        };
         let mut error = json!({"type": self.kind, "message": message});
         if let (Some(param), Some(object)) = (self.param, error.as_object_mut()) {
             object.insert("param".to_owned(), param.into());

@@ -113,6 +113,9 @@ impl Marks {
     /// A `Content-Length` that is a list (RFC 9110, 8.6).
     pub(crate) const LENGTHS: Self = Self(1 << 10);
 
+    /// A credential that is there twice, in fields of one name.
+    pub(crate) const TWIN: Self = Self(1 << 10);
+
     /// Whether a field of that kind is there.
     pub(crate) const fn any(self, kind: Self) -> bool {
         self.0 & kind.0 != 0
@@ -215,6 +218,9 @@ impl<'a> Fields<'a> {
     fn add_credential(&mut self, sent: Sent<'a>) {
         match self.credential {
             Sole::One(first) if bare(first) == bare(sent) => {
+                if first.0 == sent.0 {
+                    self.marks.0 |= Marks::TWIN.0;
+                }
                 let is_bearer = matches!(first.0, Credential::Bearer);
                 self.credential = Sole::One(if is_bearer { first } else { sent });
             }
