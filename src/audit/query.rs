@@ -20,7 +20,7 @@ use super::question::{FoundChanges, FoundEvents, Unclear};
 use super::record::{Change, Event};
 use super::store::{Beside, Boxed, FindError, Reads, find};
 use crate::base::clock::Timestamp;
-use crate::base::ids::{ChangeId, Hex, unhex};
+use crate::base::ids::{ChangeId, Fingerprint, Hex, unhex};
 use crate::deployment::key::DeploymentKey;
 
 /// The most items of one page.
@@ -270,6 +270,12 @@ impl Reader {
                 return Ok(found);
             }
         }
+    }
+
+    /// The tokens that had this name in the newest 20,000 of its changes: what they did before they
+    /// were named is found by them.
+    pub async fn tokens_of(&self, name: &str) -> Result<Vec<Fingerprint>, QueryError> {
+        self.reads.tokens_of(name).await.map_err(QueryError::Store)
     }
 
     /// Copies the whole log into `target`, an empty file or none, as it is at one moment.

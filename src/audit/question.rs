@@ -102,6 +102,13 @@ pub enum ActorFilter {
     Fingerprint(Fingerprint),
     /// By name.
     Name(String),
+    /// By name, or by one of the tokens of who has it.
+    Holder {
+        /// The name.
+        name: String,
+        /// The tokens.
+        tokens: Vec<Fingerprint>,
+    },
 }
 
 /// A deployment, as far as the log knows it.

@@ -22,9 +22,12 @@ use self::table::Table;
 use super::log::LogFile;
 use super::{Environment, Failure, print};
 use crate::admin::filter::{self, BadFilter};
-use crate::audit::query::{Filter, QueryError, Reader};
+use crate::audit::query::{ActorFilter, Filter, QueryError, Reader};
 use crate::audit::record::Change;
 use crate::base::clock::{Clock, Timestamp};
+use crate::base::ids::Fingerprint;
+use crate::config::ActorName;
+use crate::config::log::LogConfig;
 use crate::policy::load::load;
 use crate::policy::rule::{Rule, RuleKind};
 
@@ -77,7 +80,9 @@ async fn list(
     now: Timestamp,
 ) -> Result<(), Failure> {
     let filter = filter::filter(|name| arguments.given(name), now).map_err(bad_option)?;
-    let reader = open(&arguments.file, environment).await?;
+    let log = arguments.file.find(environment)?;
+    let reader = open_at(&log).await?;
+    let filter = by_tokens(filter, &reader, &log).await?;
     let deployment_ids = match &arguments.name {
         Some(text) => Some(deployments::named(&reader, text).await?),
         None => None,
@@ -117,8 +122,9 @@ async fn events(
     now: Timestamp,
 ) -> Result<(), Failure> {
     let filter = filter::filter(|name| arguments.given(name), now).map_err(bad_option)?;
-    let filter = filter::of_events(filter);
-    let reader = open(&arguments.file, environment).await?;
+    let log = arguments.file.find(environment)?;
+    let reader = open_at(&log).await?;
+    let filter = filter::of_events(by_tokens(filter, &reader, &log).await?);
     let mut printer = ListPrinter::new(&render::EVENT_HEADINGS, environment, now);
     let mut wanted = arguments.part.shown.wanted();
     let mut shown = 0;
@@ -179,8 +185,21 @@ async fn history(
 }
 
 async fn open(file: &LogFile, environment: &Environment) -> Result<Reader, Failure> {
-    let log = file.find(environment)?;
+    open_at(&file.find(environment)?).await
+}
+
+async fn open_at(log: &LogConfig) -> Result<Reader, Failure> {
     Reader::open(&log.database).await.map_err(unanswered)
+}
+
+/// The filter, with the tokens of an actor who is asked for by name: what they did before they were
+/// named is theirs too.
+async fn by_tokens(filter: Filter, reader: &Reader, log: &LogConfig) -> Result<Filter, Failure> {
+    let Some(ActorFilter::Name(name)) = filter.actor else { return Ok(filter) };
+    let mut tokens = reader.tokens_of(&name).await.map_err(unanswered)?;
+    let is_theirs = |(_, known): &(&Fingerprint, &ActorName)| known.name == name;
+    tokens.extend(log.known.iter().filter(is_theirs).map(|(token, _)| *token));
+    Ok(Filter { actor: Some(ActorFilter::Holder { name, tokens }), ..filter })
 }
 
 fn unanswered(error: QueryError) -> Failure {

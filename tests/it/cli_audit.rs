@@ -10,6 +10,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 use serde_json::{Value, json};
 
+use crate::world::client::TOKEN;
 use crate::world::{Call, DEPLOYMENT, Setup, World, call, fingerprint, world};
 
 /// The result of a run of the program.
@@ -305,4 +306,25 @@ async fn a_backup_is_whole_its_owners_and_overwrites_nothing() {
     let nowhere = in_world(&world, &["backup", "nowhere/other.db"]);
     assert_eq!(nowhere.code, 3, "{nowhere:?}");
     assert!(!world.folder.path().join("other.db").exists());
+}
+
+#[tokio::test]
+async fn a_name_finds_what_its_token_did_before_it_was_named() {
+    let world = world().await;
+    let applied = world.update(&json!({"name": "renamed"})).await;
+    call(world.proxy(), Call::new("DELETE", "/api/v1/cloud/deployments/dep_x")).await;
+    assert!(!world.events("refused_write", 1).await.is_empty());
+    let list = |name: &str| {
+        let listed = ["audit", "list", "--json", "--actor", name];
+        json_lines(&in_world(&world, &listed).out)
+    };
+    assert!(list("Alice").is_empty());
+    let path = world.folder.path().join("changegate.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let token = fingerprint(TOKEN);
+    let actor = format!("{text}\n[[actor]]\nfingerprint = '{token}'\nname = 'Alice'\n");
+    std::fs::write(&path, actor).unwrap();
+    assert_eq!(list("Alice")[0]["id"], applied.header("changegate-change").unwrap());
+    let events = ["audit", "list", "--events", "--json", "--actor", "Alice"];
+    assert_eq!(json_lines(&in_world(&world, &events).out).len(), 1);
 }

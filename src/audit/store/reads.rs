@@ -9,7 +9,7 @@ use crate::audit::question::{
 };
 use crate::audit::record::Change;
 use crate::base::clock::Timestamp;
-use crate::base::ids::ChangeId;
+use crate::base::ids::{ChangeId, Fingerprint};
 use crate::deployment::key::DeploymentKey;
 
 /// Answers questions to a log. Clones share its connections.
@@ -99,6 +99,12 @@ impl Reads {
     pub(in crate::audit) async fn copy_to(&self, target: &Path) -> Result<(), Boxed> {
         let Self::Sqlite(reads) = self;
         reads.copy_to(target).await
+    }
+
+    /// The tokens that had a name in the newest of its changes.
+    pub(in crate::audit) async fn tokens_of(&self, name: &str) -> Result<Vec<Fingerprint>, Boxed> {
+        let Self::Sqlite(reads) = self;
+        reads.tokens_of(name).await
     }
 
     /// The texts of policies, the newest first.

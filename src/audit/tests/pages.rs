@@ -47,7 +47,9 @@ fn any_filter(source: &mut Source<'_>) -> Filter {
 fn fits(change: &Change, filter: &Filter) -> bool {
     let actor = |wanted: &ActorFilter| match wanted {
         ActorFilter::Fingerprint(fingerprint) => change.actor.fingerprint == *fingerprint,
-        ActorFilter::Name(name) => change.actor.name.as_ref() == Some(name),
+        ActorFilter::Name(name) | ActorFilter::Holder { name, .. } => {
+            change.actor.name.as_ref() == Some(name)
+        }
     };
     let id = filter.deployment_id.as_ref();
     id.is_none_or(|id| change.deployment_id.as_ref() == Some(id))

@@ -114,11 +114,17 @@ async fn filters_find_what_they_name_and_nothing_else() {
     audit.record(intent("dep_2"), ended(Outcome::Rejected)).await.unwrap();
 
     let any = Filter::default;
+    let tokens = audit.reader().tokens_of("Mei").await.unwrap();
+    assert_eq!(tokens, [Fingerprint::from_bytes([2; 8])]);
     let text = |q: &str| Filter { q: Some(q.to_owned()), ..any() };
     let matching = [
         Filter { deployment_id: Some("dep_1".to_owned()), ..any() },
         Filter { actor: Some(ActorFilter::Fingerprint(Fingerprint::from_bytes([2; 8]))), ..any() },
         Filter { actor: Some(ActorFilter::Name("Mei".to_owned())), ..any() },
+        Filter {
+            actor: Some(ActorFilter::Holder { name: "Other".to_owned(), tokens: tokens.clone() }),
+            ..any()
+        },
         Filter { team: Some("growth".to_owned()), ..any() },
         Filter { operation: Some(Operation::Pause), ..any() },
         Filter { decision: Some(Decision::Warn), ..any() },

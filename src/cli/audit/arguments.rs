@@ -14,7 +14,8 @@ pub struct ListArgs {
     /// Only of deployments whose newest name has this text in it, in any case.
     #[arg(long, value_name = "TEXT")]
     pub(super) name: Option<String>,
-    /// Only by this actor: a fingerprint (`pat_…`) or a name.
+    /// Only by this actor: a fingerprint (`pat_…`), or a name, which finds too what its tokens did
+    /// before they were named.
     #[arg(long)]
     actor: Option<String>,
     /// Only by this team.

@@ -123,6 +123,15 @@ pub(super) fn push_actor(
         Some(ActorFilter::Name(name)) => {
             query.push(format_args!(" AND {table}.actor_name = ")).push_bind(name.clone());
         }
+        Some(ActorFilter::Holder { name, tokens }) => {
+            query.push(format_args!(" AND ({table}.actor_name = ")).push_bind(name.clone());
+            let mut listed =
+                query.push(format_args!(" OR {table}.actor_fingerprint IN (")).separated(", ");
+            for token in tokens {
+                listed.push_bind(token.as_u64().to_be_bytes().to_vec());
+            }
+            query.push("))");
+        }
         None => {}
     }
 }

@@ -1,10 +1,13 @@
-//! What the log knows by name: deployments, as their newest snapshots have them, and policies.
+//! What the log knows by name: deployments, as their newest snapshots have them, actors and
+//! policies.
 
 use super::asking::Asking;
 use super::documents::Documents;
 use super::filter::deployments;
+use super::searched::SEARCHED_MAX;
 use super::select::{Reads, damaged, name_in};
 use crate::audit::store::Boxed;
+use crate::base::ids::Fingerprint;
 
 /// The newest snapshot of a deployment.
 const NEWEST: &str = "SELECT coalesce(e.after, c.before) FROM changes c \
@@ -12,7 +15,22 @@ const NEWEST: &str = "SELECT coalesce(e.after, c.before) FROM changes c \
     WHERE c.deployment = ? AND (e.after IS NOT NULL OR c.before IS NOT NULL) \
     ORDER BY c.seq DESC LIMIT 1";
 
+/// The most tokens that one name is looked up by.
+const TOKENS_MAX: i64 = 64;
+
+const TOKENS: &str = "SELECT DISTINCT actor_fingerprint FROM (\
+    SELECT actor_fingerprint FROM changes WHERE actor_name = ? ORDER BY seq DESC LIMIT ?) LIMIT ?";
+
 impl Reads {
+    /// The tokens that had this name in the newest of its changes.
+    pub(in crate::audit) async fn tokens_of(&self, name: &str) -> Result<Vec<Fingerprint>, Boxed> {
+        let mut asking = Asking::on(&self.pool).await?;
+        let query = sqlx::query_scalar(TOKENS).bind(name).bind(SEARCHED_MAX).bind(TOKENS_MAX);
+        let found: Vec<Vec<u8>> = query.fetch_all(&mut *asking).await?;
+        let token = |bytes: &Vec<u8>| Ok(Fingerprint::from_bytes(bytes.as_slice().try_into()?));
+        found.iter().map(token).collect()
+    }
+
     /// The texts of policies, the newest first.
     pub(in crate::audit) async fn policies(&self, limit: i64) -> Result<Vec<String>, Boxed> {
         let texts = "SELECT text FROM policies ORDER BY number DESC LIMIT ?";
