@@ -2,6 +2,7 @@
 //! running gateway, or without one.
 
 mod arguments;
+mod csv;
 mod deployments;
 mod pages;
 mod printer;
@@ -91,9 +92,14 @@ async fn list(
     let mut printer = ListPrinter::new(&render::CHANGE_HEADINGS, environment, now);
     let mut wanted = arguments.part.shown.wanted();
     let mut shown = 0;
+    if arguments.part.shown.csv {
+        csv::change_head()?;
+    }
     while let Some(page) = wanted.next_changes(&reader, &filter, arguments.full).await? {
         if arguments.part.shown.json {
             print_json(&page)?;
+        } else if arguments.part.shown.csv {
+            page.iter().try_for_each(csv::change)?;
         } else if arguments.full {
             for change in &page {
                 print_lines(render::change(change))?;
@@ -113,7 +119,7 @@ async fn list(
     } else {
         "No recorded change matches these filters."
     };
-    say_nothing_found(shown == 0, arguments.part.shown.json, nothing)
+    say_nothing_found(shown == 0, arguments.part.shown.is_for_programs(), nothing)
 }
 
 async fn events(
@@ -128,16 +134,25 @@ async fn events(
     let mut printer = ListPrinter::new(&render::EVENT_HEADINGS, environment, now);
     let mut wanted = arguments.part.shown.wanted();
     let mut shown = 0;
+    if arguments.part.shown.csv {
+        csv::event_head()?;
+    }
     while let Some(page) = wanted.next_events(&reader, &filter).await? {
         if arguments.part.shown.json {
             print_json(&page)?;
+        } else if arguments.part.shown.csv {
+            page.iter().try_for_each(csv::event)?;
         } else {
             printer.events(&page)?;
         }
         shown += page.len();
     }
     say_more(shown, wanted.more_events(&reader, &filter).await?);
-    say_nothing_found(shown == 0, arguments.part.shown.json, "No such event is recorded.")
+    say_nothing_found(
+        shown == 0,
+        arguments.part.shown.is_for_programs(),
+        "No such event is recorded.",
+    )
 }
 
 async fn show(arguments: &ShowArgs, environment: &Environment) -> Result<(), Failure> {
@@ -164,11 +179,16 @@ async fn history(
     let reader = open(&arguments.file, environment).await?;
     let mut wanted = arguments.part.shown.wanted();
     let mut shown = 0;
-    let bodies = arguments.full || !arguments.part.shown.json;
+    let bodies = arguments.full || !arguments.part.shown.is_for_programs();
+    if arguments.part.shown.csv {
+        csv::change_head()?;
+    }
     while let Some(page) = wanted.next_changes(&reader, &filter, bodies).await? {
         shown += page.len();
         if arguments.part.shown.json {
             print_json(&page)?;
+        } else if arguments.part.shown.csv {
+            page.iter().try_for_each(csv::change)?;
         } else {
             for change in &page {
                 print_lines(render::step(change))?;
@@ -181,7 +201,7 @@ async fn history(
         return Err(Failure::NotHeld(anyhow!("no change of {id} is recorded: look for its id")));
     }
     let nothing = "No change of this deployment is recorded in this time.";
-    say_nothing_found(shown == 0, arguments.part.shown.json, nothing)
+    say_nothing_found(shown == 0, arguments.part.shown.is_for_programs(), nothing)
 }
 
 async fn open(file: &LogFile, environment: &Environment) -> Result<Reader, Failure> {
@@ -254,8 +274,8 @@ fn say_more(shown: usize, goes_on: bool) {
 }
 
 /// Says that a list is empty; to a program an empty list says it.
-fn say_nothing_found(nothing: bool, json: bool, sentence: &str) -> Result<(), Failure> {
-    if nothing && !json { print::line(sentence) } else { Ok(()) }
+fn say_nothing_found(nothing: bool, program: bool, sentence: &str) -> Result<(), Failure> {
+    if nothing && !program { print::line(sentence) } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -61,6 +61,11 @@ pub fn spans(parts: &[Span], colour: bool) -> Result<(), Failure> {
     outcome(writeln!(io::stdout().lock(), "{text}"))
 }
 
+/// Prints one record of CSV, which ends as RFC 4180 says.
+pub(super) fn record(text: &str) -> Result<(), Failure> {
+    outcome(write!(io::stdout().lock(), "{}\r\n", visible::lines(text)))
+}
+
 /// Prints one line for whoever sits at the terminal.
 pub fn error_line(text: &str) {
     let text = visible::lines(text);

@@ -328,3 +328,24 @@ async fn a_name_finds_what_its_token_did_before_it_was_named() {
     let events = ["audit", "list", "--events", "--json", "--actor", "Alice"];
     assert_eq!(json_lines(&in_world(&world, &events).out).len(), 1);
 }
+
+#[tokio::test]
+async fn a_list_is_printed_as_csv_without_formulas() {
+    let world = world().await;
+    let answer = world.update(&json!({"name": "=HYPERLINK(\"x\"),1"})).await;
+    let id = answer.header("changegate-change").unwrap();
+    for list in [vec!["audit", "list"], vec!["audit", "history", DEPLOYMENT]] {
+        let ran = in_world(&world, &[list.as_slice(), &["--csv"]].concat());
+        let lines: Vec<&str> = ran.out.split("\r\n").collect();
+        assert_eq!((ran.code, lines.len(), lines[2]), (0, 3, ""), "{ran:?}");
+        assert!(lines[0].starts_with("received_at,completed_at,change,"), "{ran:?}");
+        let cells: Vec<&str> = lines[1].split(',').collect();
+        assert_eq!((cells.len(), cells[2], cells[3]), (15, id, DEPLOYMENT), "{ran:?}");
+    }
+    let deployments = in_world(&world, &["audit", "deployments", "--csv"]).out;
+    let expected = format!("{DEPLOYMENT},\"'=HYPERLINK(\"\"x\"\"),1\",1,");
+    assert!(deployments.lines().nth(1).unwrap().starts_with(&expected), "{deployments}");
+    let none = in_world(&world, &["audit", "list", "--csv", "--q", "nothing"]).out;
+    assert_eq!(none.lines().count(), 1, "the header row alone: {none}");
+    assert_eq!(in_world(&world, &["audit", "list", "--csv", "--json"]).code, 2);
+}

@@ -48,7 +48,7 @@ pub struct ListArgs {
     #[command(flatten)]
     pub(super) part: PartArgs,
     /// Include what was sent, the deployment before and after, and the difference.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "csv")]
     pub(super) full: bool,
     /// List what is not a governed call instead: other writes, reloads, settlements; of a
     /// deployment by path or change, with --q in kind and detail.
@@ -86,6 +86,9 @@ pub(super) struct ShownArgs {
     /// Print each as one JSON object a line.
     #[arg(long)]
     pub(super) json: bool,
+    /// Print CSV (RFC 4180) with a header row; no cell is a formula.
+    #[arg(long, conflicts_with = "json")]
+    pub(super) csv: bool,
 }
 
 /// The arguments of `audit show`.
@@ -110,7 +113,7 @@ pub struct HistoryArgs {
     #[command(flatten)]
     pub(super) part: PartArgs,
     /// With --json: include what was sent, and the deployment before and after.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "csv")]
     pub(super) full: bool,
 }
 
@@ -154,6 +157,11 @@ impl PartArgs {
 }
 
 impl ShownArgs {
+    /// Whether another program reads it.
+    pub(super) fn is_for_programs(&self) -> bool {
+        self.json || self.csv
+    }
+
     pub(super) fn wanted(&self) -> Wanted {
         Wanted::new(if self.all { None } else { Some(self.limit) })
     }

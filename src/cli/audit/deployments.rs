@@ -5,7 +5,7 @@ use anyhow::anyhow;
 use super::arguments::DeploymentsArgs;
 use super::printer::ListPrinter;
 use super::{
-    Environment, Failure, open, print_json, render, say_more, say_nothing_found, unanswered,
+    Environment, Failure, csv, open, print_json, render, say_more, say_nothing_found, unanswered,
 };
 use crate::audit::query::Reader;
 use crate::base::clock::Timestamp;
@@ -23,9 +23,14 @@ pub(super) async fn run(
     let mut printer = ListPrinter::new(&render::DEPLOYMENT_HEADINGS, environment, now);
     let mut wanted = arguments.shown.wanted();
     let mut shown = 0;
+    if arguments.shown.csv {
+        csv::deployment_head()?;
+    }
     while let Some(page) = wanted.next_deployments(&reader).await? {
         if arguments.shown.json {
             print_json(&page)?;
+        } else if arguments.shown.csv {
+            page.iter().try_for_each(csv::deployment)?;
         } else {
             printer.deployments(&page)?;
         }
@@ -33,7 +38,7 @@ pub(super) async fn run(
     }
     say_more(shown, wanted.goes_on());
     let nothing = "No change of a deployment is recorded yet.";
-    say_nothing_found(shown == 0, arguments.shown.json, nothing)
+    say_nothing_found(shown == 0, arguments.shown.is_for_programs(), nothing)
 }
 
 /// The ids of the deployments whose newest name has this text in it.

@@ -317,7 +317,7 @@ fn detail(detail: &Value) -> String {
 }
 
 /// The word that records use for a value.
-fn word(value: &impl Serialize) -> String {
+pub(super) fn word(value: &impl Serialize) -> String {
     let word = serde_json::to_value(value).ok();
     word.as_ref().and_then(Value::as_str).unwrap_or(NOTHING).to_owned()
 }

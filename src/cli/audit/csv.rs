@@ -1,0 +1,116 @@
+//! Lists as CSV (RFC 4180), such that a spreadsheet takes no cell for a formula.
+
+use super::{Failure, print, render};
+use crate::audit::query::DeploymentSummary;
+use crate::audit::record::{Change, Event};
+
+const CHANGE: [&str; 15] = [
+    "received_at",
+    "completed_at",
+    "change",
+    "deployment_id",
+    "actor",
+    "fingerprint",
+    "team",
+    "operation",
+    "decision",
+    "outcome",
+    "effect",
+    "rules",
+    "reason",
+    "client_ip",
+    "request_id",
+];
+
+const DEPLOYMENT: [&str; 5] =
+    ["deployment_id", "name", "changes", "last_changed_at", "last_change"];
+
+const EVENT: [&str; 5] = ["at", "kind", "actor", "client_ip", "detail"];
+
+/// Prints the names of the columns of changes.
+pub(super) fn change_head() -> Result<(), Failure> {
+    record(&CHANGE.map(str::to_owned))
+}
+
+/// Prints the names of the columns of deployments.
+pub(super) fn deployment_head() -> Result<(), Failure> {
+    record(&DEPLOYMENT.map(str::to_owned))
+}
+
+/// Prints the names of the columns of events.
+pub(super) fn event_head() -> Result<(), Failure> {
+    record(&EVENT.map(str::to_owned))
+}
+
+pub(super) fn change(change: &Change) -> Result<(), Failure> {
+    let [_at, id, _deployment, _actor, operation, decision, outcome, rules] =
+        render::change_row(change);
+    let reason = change.reason.as_ref().and_then(|reason| reason.message.clone());
+    record(&[
+        change.received_at.to_string(),
+        change.completed_at.map(|at| at.to_string()).unwrap_or_default(),
+        id,
+        change.deployment_id.clone().unwrap_or_default(),
+        change.actor.name.clone().unwrap_or_default(),
+        change.actor.fingerprint.to_string(),
+        change.actor.team.clone().unwrap_or_default(),
+        operation,
+        decision,
+        outcome,
+        change.effect.as_ref().map(render::word).unwrap_or_default(),
+        rules,
+        reason.unwrap_or_default(),
+        change.client.ip.clone(),
+        change.request_id.clone(),
+    ])
+}
+
+pub(super) fn deployment(found: &DeploymentSummary) -> Result<(), Failure> {
+    record(&[
+        found.id.clone(),
+        found.name.clone().unwrap_or_default(),
+        found.changes.to_string(),
+        found.last_changed_at.to_string(),
+        found.last_change.to_string(),
+    ])
+}
+
+pub(super) fn event(event: &Event) -> Result<(), Failure> {
+    let [_at, kind, actor, from, _detail] = render::event_row(event);
+    record(&[event.at.to_string(), kind, actor, from, event.detail.to_string()])
+}
+
+fn record(cells: &[String]) -> Result<(), Failure> {
+    let cells: Vec<String> = cells.iter().map(|cell| quoted(cell)).collect();
+    print::record(&cells.join(","))
+}
+
+/// A cell as it stands in a record. What a spreadsheet would take for a formula begins with an
+/// apostrophe.
+fn quoted(cell: &str) -> String {
+    let is_formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let cell = if is_formula { format!("'{cell}") } else { cell.to_owned() };
+    if cell.contains([',', '"', '\n', '\r']) {
+        return format!("\"{}\"", cell.replace('"', "\"\""));
+    }
+    cell
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_are_quoted_and_never_formulas() {
+        for (cell, expected) in [
+            ("夜间", "夜间"),
+            ("a,b", "\"a,b\""),
+            ("say \"x\"\n", "\"say \"\"x\"\"\n\""),
+            ("=1+2", "'=1+2"),
+            ("@a,b", "\"'@a,b\""),
+            ("\tx", "'\tx"),
+        ] {
+            assert_eq!(quoted(cell), expected);
+        }
+    }
+}
