@@ -78,6 +78,20 @@ async fn a_tokens_fingerprint_is_the_one_that_is_recorded() {
     let recorded = change["actor"]["fingerprint"].as_str().unwrap();
     let ran = run(world.folder.path(), &["token", "fingerprint"], &format!("{TOKEN}\n"));
     assert_eq!((ran.code, ran.out.trim_end()), (0, recorded), "{ran:?}");
+    assert_eq!(ran.err, "");
+}
+
+#[test]
+fn a_key_that_a_fingerprint_makes_is_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "[upstream]\nprovider = 'qoder'\nurl = 'https://api.qoder.com'\n\
+                [audit]\nkey_file = 'new.key'\n";
+    std::fs::write(folder.path().join("changegate.toml"), text).unwrap();
+    let print = || run(folder.path(), &["token", "fingerprint"], "pt-1\n");
+    let (first, second) = (print(), print());
+    assert_eq!((first.code, &first.out), (0, &second.out), "{first:?}");
+    assert!(first.err.contains("new.key is a new key"), "{first:?}");
+    assert!(!second.err.contains("new key"), "{second:?}");
 }
 
 #[tokio::test]
