@@ -349,3 +349,16 @@ async fn a_list_is_printed_as_csv_without_formulas() {
     assert_eq!(none.lines().count(), 1, "the header row alone: {none}");
     assert_eq!(in_world(&world, &["audit", "list", "--csv", "--json"]).code, 2);
 }
+
+#[tokio::test]
+async fn a_denied_change_shows_what_would_have_changed() {
+    let world = world().await;
+    world.update(&json!({"name": "as it is"})).await;
+    let whole = json!({"name": "as it is", "description": "new", "metadata": {"secret_a": "1"}});
+    let denied = world.update(&whole).await;
+    let shown = in_world(&world, &["audit", "show", denied.header("changegate-change").unwrap()]);
+    let asked = shown.out.split("asked for:\n").nth(1).unwrap();
+    assert!(!asked.contains("/name"), "{asked}");
+    assert!(asked.contains("/description: ") && asked.contains(" → \"new\"\n"), "{asked}");
+    assert!(asked.contains("/metadata: ") && asked.contains(" → {\"secret_a\":"), "{asked}");
+}

@@ -8,7 +8,7 @@ use crate::audit::query::DeploymentSummary;
 use crate::audit::record::{Bodies, Change, Event, Outcome, Settlement};
 use crate::base::clock::Timestamp;
 use crate::cli::print::Shade;
-use crate::deployment::diff::Difference;
+use crate::deployment::diff::{Difference, same};
 use crate::policy::{Actor, Decision, Violation};
 
 /// The columns of a list of changes.
@@ -198,7 +198,7 @@ fn not_answered(outcome: Outcome) -> String {
 fn contents(lines: &mut Vec<String>, bodies: &Bodies) {
     if bodies.after.is_none() {
         if let Some(patch) = &bodies.patch {
-            section(lines, "asked for", members(patch));
+            section(lines, "asked for", members(patch, bodies.before.as_ref()));
         }
         return;
     }
@@ -247,14 +247,27 @@ fn path(pointer: &str) -> String {
     if pointer.is_empty() { "(whole)".to_owned() } else { plain(pointer) }
 }
 
-fn members(patch: &Value) -> Vec<String> {
-    match patch.as_object() {
-        Some(object) if object.is_empty() => vec!["nothing".to_owned()],
-        Some(object) => object
+/// The members that were asked for; of a deployment that was there, those that it did not have so,
+/// each with what it had.
+fn members(patch: &Value, before: Option<&Value>) -> Vec<String> {
+    match (patch.as_object(), before) {
+        (Some(object), Some(before)) => {
+            let asked = object.iter().filter(|(name, value)| {
+                !before.get(name.as_str()).is_some_and(|had| same(had, value))
+            });
+            let place = |(name, value): (&String, &Value)| {
+                let had = before.get(name.as_str()).map_or("(none)".to_owned(), json);
+                format!("/{}: {had} → {}", plain(name), json(value))
+            };
+            let told: Vec<String> = asked.map(place).collect();
+            if told.is_empty() { vec!["nothing".to_owned()] } else { told }
+        }
+        (Some(object), None) if object.is_empty() => vec!["nothing".to_owned()],
+        (Some(object), None) => object
             .iter()
             .map(|(name, value)| format!("/{}: {}", plain(name), json(value)))
             .collect(),
-        None => vec![json(patch)],
+        (None, _) => vec![json(patch)],
     }
 }
 

@@ -160,7 +160,7 @@ standing, broken before already:
   timezones (deny) at /schedule/timezone: use UTC
 
 asked for:
-  /schedule: {"timezone":"Mars/Base"}"#
+  /schedule: (none) → {"timezone":"Mars/Base"}"#
     );
 }
 
