@@ -20,6 +20,7 @@ use serde::Serialize;
 pub use self::arguments::{DeploymentsArgs, HistoryArgs, ListArgs, ShowArgs};
 use self::printer::ListPrinter;
 use self::table::Table;
+use self::terminal::{Terminal, folded};
 use super::log::LogFile;
 use super::{Environment, Failure, print};
 use crate::admin::filter::{self, BadFilter};
@@ -102,7 +103,7 @@ async fn list(
             page.iter().try_for_each(csv::change)?;
         } else if arguments.full {
             for change in &page {
-                print_lines(render::change(change))?;
+                print_folded(render::change(change), environment)?;
                 print::line("")?;
             }
         } else {
@@ -164,7 +165,11 @@ async fn show(arguments: &ShowArgs, environment: &Environment) -> Result<(), Fai
     let change = found.ok_or_else(|| {
         Failure::NotHeld(anyhow!("the log has no change {id}: `audit list` shows which it has"))
     })?;
-    if arguments.json { print_json(&[change]) } else { print_lines(render::change(&change)) }
+    if arguments.json {
+        print_json(&[change])
+    } else {
+        print_folded(render::change(&change), environment)
+    }
 }
 
 async fn history(
@@ -191,7 +196,7 @@ async fn history(
             page.iter().try_for_each(csv::change)?;
         } else {
             for change in &page {
-                print_lines(render::step(change))?;
+                print_folded(render::step(change), environment)?;
             }
         }
     }
@@ -232,6 +237,14 @@ fn bad_option(bad: BadFilter) -> Failure {
 
 fn print_lines(lines: impl IntoIterator<Item = impl Display>) -> Result<(), Failure> {
     lines.into_iter().try_for_each(print::line)
+}
+
+/// Prints lines, on a terminal folded to its width.
+fn print_folded(lines: Vec<String>, environment: &Environment) -> Result<(), Failure> {
+    match Terminal::found(environment) {
+        Some(terminal) => print_lines(lines.iter().flat_map(|line| folded(line, terminal.width))),
+        None => print_lines(lines),
+    }
 }
 
 fn print_json(items: &[impl Serialize]) -> Result<(), Failure> {

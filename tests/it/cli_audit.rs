@@ -362,3 +362,17 @@ async fn a_denied_change_shows_what_would_have_changed() {
     assert!(asked.contains("/description: ") && asked.contains(" → \"new\"\n"), "{asked}");
     assert!(asked.contains("/metadata: ") && asked.contains(" → {\"secret_a\":"), "{asked}");
 }
+
+#[tokio::test]
+async fn long_values_are_folded_on_a_terminal_alone() {
+    let world = world().await;
+    let answer = world.update(&json!({"description": "long ".repeat(1_000)})).await;
+    let id = answer.header("changegate-change").unwrap();
+    for question in [["audit", "show", id], ["audit", "history", DEPLOYMENT]] {
+        let shown = on_terminal(&world, 80, &[], &question);
+        assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+        assert!(shown.contains("… (--json shows it whole)"), "{shown}");
+        assert!(shown.len() < 3_000, "{shown}");
+        assert!(in_world(&world, &question).out.len() > 5_000);
+    }
+}

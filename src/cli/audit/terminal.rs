@@ -12,6 +12,12 @@ const WIDTH_MIN: usize = 80;
 /// The most: beyond it nobody reads along a line.
 const WIDTH_MAX: usize = 500;
 
+/// The most lines of one value.
+const FOLDS_MAX: usize = 6;
+
+/// The beginning of a line that goes on with a value.
+const INDENT: &str = "      ";
+
 /// A terminal's width and whether it shows colours.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Terminal {
@@ -51,6 +57,28 @@ pub(super) fn cut(text: &str, width: usize) -> String {
     }
     kept.push('…');
     kept
+}
+
+/// The lines that a text has in `width` columns, at most [`FOLDS_MAX`]: what is longer says so.
+pub(super) fn folded(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut columns = 0;
+    for c in text.chars() {
+        let wide = c.width().unwrap_or(0);
+        if columns + wide > width {
+            if lines.len() == FOLDS_MAX {
+                lines.push(format!("{INDENT}… (--json shows it whole)"));
+                return lines;
+            }
+            lines.push(INDENT.to_owned());
+            columns = INDENT.len();
+        }
+        columns += wide;
+        if let Some(line) = lines.last_mut() {
+            line.push(c);
+        }
+    }
+    lines
 }
 
 /// An id without its middle, where it is long.
