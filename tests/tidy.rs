@@ -128,7 +128,7 @@ const ROOMS: [(&str, &str); 19] = [
     ("telemetry", "audit base policy provider"),
     ("upstream", "base config net"),
     ("gateway", "audit base config deployment net offload policy provider telemetry upstream"),
-    ("admin", "audit base config gateway net policy provider"),
+    ("admin", "audit base config deployment gateway net policy provider"),
     ("server", "admin audit base config gateway http net telemetry upstream"),
     ("simulator", "base deployment provider"),
     (

@@ -113,17 +113,17 @@ const SPAN: &[Key] = &[
     key(
         "until",
         text,
-        "Before this moment: RFC 3339, a date (its begin in UTC), or how long ago, such as 24h \
-         or 7d.",
+        "Before this moment, which is later than since: RFC 3339, a date (its begin in UTC), or \
+         how long ago, such as 24h or 7d.",
     ),
 ];
 
 const SEARCH: &[Key] = &[key(
     "q",
     search,
-    "This text, in any case, in ids, names, user agent, violation messages or changed paths; for \
-     a viewer in ids and the names of actors alone. A page ends once 20,000 changes were looked \
-     through: it may be empty, and its cursor leads on.",
+    "This text, in any case of any script, in ids, names, user agent, violation messages or \
+     changed paths; for a viewer in ids and the names of actors alone. A page ends once 20,000 \
+     changes were looked through: it may be empty, and its cursor leads on.",
 )];
 
 const PAGE: &[Key] = &[
