@@ -18,9 +18,9 @@ const CHANGES: &str = "INSERT INTO changes (seq, id, upstream, policy, node, ope
     'req_' || lower(hex(randomblob(16))), received_at + ?1, decision, violations, standing, \
     patch, before, body_bytes, body_digest, redacted, method, unkept FROM changes WHERE seq <= ?2";
 
-const ENDS: &str = "INSERT INTO ends (seq, outcome, completed_at, forwarded, upstream_status, \
+const ENDS: &str = "INSERT INTO ends (seq, outcome, completed_at, upstream_call, upstream_status, \
     upstream_request_id, after, effect, reason, redacted, unkept, after_violations) \
-    SELECT seq + ?1, outcome, completed_at + ?1, forwarded, upstream_status, \
+    SELECT seq + ?1, outcome, completed_at + ?1, upstream_call, upstream_status, \
     upstream_request_id, after, effect, reason, redacted, unkept, after_violations \
     FROM ends WHERE seq <= ?2";
 

@@ -79,6 +79,7 @@ CREATE TABLE changes (
     actor_team        TEXT,
     client_ip         TEXT    NOT NULL,
     user_agent        TEXT,
+    client_retry      INTEGER CHECK (client_retry >= 0), -- by the client's SDK
     request_id        TEXT    NOT NULL,
     received_at       INTEGER NOT NULL,
     decision          TEXT    NOT NULL CHECK (
@@ -114,7 +115,8 @@ CREATE TABLE ends (
         outcome = 'applied' OR outcome = 'denied' OR outcome = 'refused'
         OR outcome = 'rejected' OR outcome = 'failed' OR outcome = 'unknown'),
     completed_at        INTEGER NOT NULL,
-    forwarded           INTEGER CHECK (forwarded IN (0, 1)), -- NULL: a crash took the answer
+    -- The call that upstream answered or was sent; NULL: none, or a crash took the answer.
+    upstream_call       TEXT    CHECK (upstream_call = 'change' OR upstream_call = 'read'),
     upstream_status     INTEGER CHECK (upstream_status BETWEEN 100 AND 999),
     upstream_request_id TEXT,
     after               INTEGER REFERENCES snapshots (number),
@@ -128,7 +130,8 @@ CREATE TABLE ends (
     after_violations    TEXT    CHECK (after_violations IS NULL OR json_valid(after_violations)),
 
     CHECK (effect IS NULL OR outcome = 'applied'),
-    CHECK (forwarded = 1 OR (upstream_status IS NULL AND upstream_request_id IS NULL))
+    CHECK (upstream_call IS NOT NULL
+        OR (upstream_status IS NULL AND upstream_request_id IS NULL))
 ) STRICT;
 
 CREATE INDEX ends_not_applied ON ends (outcome, seq) WHERE outcome <> 'applied';
@@ -248,7 +251,7 @@ END;
 -- No row is altered.
 
 CREATE TRIGGER changes_stay BEFORE UPDATE OF seq, id, upstream, policy, node, operation, actor_fingerprint,
-    actor_name, actor_team, client_ip, user_agent, request_id, received_at, decision, violations,
+    actor_name, actor_team, client_ip, user_agent, client_retry, request_id, received_at, decision, violations,
     standing, patch, before, body_bytes, body_digest, redacted, method, unkept ON changes
 BEGIN SELECT RAISE(ABORT, 'a change is never altered'); END;
 

@@ -103,7 +103,7 @@ impl World {
             method: http::Method::POST,
             deployment_id: Some(deployment_id.to_owned()),
             actor: Actor { fingerprint, name: Some("nightly".to_owned()), team: None },
-            client: Client { ip: "127.0.0.1".to_owned(), user_agent: None },
+            client: Client { ip: "127.0.0.1".to_owned(), user_agent: None, retry: None },
             request_id: RequestId::new(NOW),
             received_at: NOW,
             decision: Decision::Deny,

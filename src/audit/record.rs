@@ -18,6 +18,10 @@ pub struct Client {
     /// Its `User-Agent`; the record cuts it to 256 bytes.
     #[schema(required)]
     pub user_agent: Option<String>,
+    /// How often its SDK had sent the call before; absent where it does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub retry: Option<u32>,
 }
 
 /// How a governed call ended.
@@ -56,9 +60,21 @@ impl Outcome {
     }
 }
 
+/// The call to upstream that an answer is to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum UpstreamCall {
+    /// The gateway's own read of the deployment before; the change was not forwarded.
+    Read,
+    /// The change itself.
+    Change,
+}
+
 /// Upstream's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct UpstreamAnswer {
+    /// The call that it is to.
+    pub call: UpstreamCall,
     /// The HTTP status, where there was an answer.
     #[schema(required)]
     pub status: Option<u16>,

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::intent::Completion;
 use super::query::{EventFilter, Filter, Page, PageRequest};
 use super::question::Unclear;
-use super::record::{Change, Client, Outcome, UpstreamAnswer};
+use super::record::{Change, Client, Outcome, UpstreamAnswer, UpstreamCall};
 use super::*;
 use crate::base::clock::{ManualClock, Timestamp};
 use crate::base::ids::{Fingerprint, RequestId};
@@ -74,7 +74,7 @@ fn intent(deployment_id: &str) -> Intent {
         method: http::Method::POST,
         deployment_id: Some(deployment_id.to_owned()),
         actor: Actor { fingerprint: Fingerprint::from_bytes([1; 8]), name: None, team: None },
-        client: Client { ip: "127.0.0.1".to_owned(), user_agent: None },
+        client: Client { ip: "127.0.0.1".to_owned(), user_agent: None, retry: None },
         request_id: RequestId::new(received_at),
         received_at,
         decision: Decision::Allow,
@@ -102,7 +102,11 @@ fn ended(outcome: Outcome) -> Completion {
     Completion {
         completed_at: Timestamp::from_millis(1_000_500),
         outcome,
-        upstream: Some(UpstreamAnswer { status: None, request_id: None }),
+        upstream: Some(UpstreamAnswer {
+            call: UpstreamCall::Change,
+            status: None,
+            request_id: None,
+        }),
         reason: None,
         deployment_id: None,
         after: None,

@@ -20,7 +20,7 @@ use super::response::{Reply, whole};
 use super::shown_deployment::ShownDeployment;
 use super::{ConnectionContext, RequestContext};
 use crate::audit::Ticket;
-use crate::audit::record::{Outcome, Reason, UpstreamAnswer};
+use crate::audit::record::{Outcome, Reason, UpstreamAnswer, UpstreamCall};
 use crate::config::Limits;
 use crate::deployment::{self, patch};
 use crate::offload;
@@ -93,9 +93,11 @@ impl Forwarded {
     /// The part of upstream's answer that is recorded; `None` where nothing was sent.
     pub(super) fn told(&self) -> Option<UpstreamAnswer> {
         match &self.result {
-            Ok(answer) => Some(answer.told()),
+            Ok(answer) => Some(answer.told(UpstreamCall::Change)),
             Err(ForwardError::NotSent(_)) => None,
-            Err(_) => Some(UpstreamAnswer { status: None, request_id: None }),
+            Err(_) => {
+                Some(UpstreamAnswer { call: UpstreamCall::Change, status: None, request_id: None })
+            }
         }
     }
 }
@@ -215,10 +217,11 @@ impl WholeResponse {
     }
 
     /// The part of it that is recorded.
-    pub(super) fn told(&self) -> UpstreamAnswer {
+    pub(super) fn told(&self, call: UpstreamCall) -> UpstreamAnswer {
         let id = ["request-id", "x-request-id"].iter().find_map(|name| self.headers.get(*name));
         let id = id.and_then(|id| id.to_str().ok());
         UpstreamAnswer {
+            call,
             status: Some(self.status.as_u16()),
             // The record cuts it, when no credential is in it any longer.
             request_id: id.map(str::to_owned),

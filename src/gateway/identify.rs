@@ -221,12 +221,17 @@ pub(super) fn not_listed_message(caller: &Caller) -> String {
     )
 }
 
+/// The fields in which SDKs say how often they had sent a call before.
+const RETRY_COUNTS: [&str; 2] = ["x-stainless-retry-count", "x-qoder-retry-count"];
+
 /// The record of where a call came from.
 pub(super) fn client(address: Address, headers: &HeaderMap) -> Client {
     let agent = headers.get(header::USER_AGENT);
     // The record cuts it, when no credential is in it any longer.
     let agent = agent.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    Client { ip: address.0.to_string(), user_agent: agent }
+    let retry = RETRY_COUNTS.iter().find_map(|name| headers.get(*name));
+    let retry = retry.and_then(|count| count.to_str().ok()).and_then(|count| count.parse().ok());
+    Client { ip: address.0.to_string(), user_agent: agent, retry }
 }
 
 /// A fingerprint or address under which refusals are counted.

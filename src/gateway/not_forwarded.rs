@@ -15,7 +15,7 @@ use super::shown_deployment::ShownDeployment;
 use super::snapshot::SnapshotError;
 use crate::audit::Unavailable;
 use crate::audit::intent::Completion;
-use crate::audit::record::{Outcome, Reason, UpstreamAnswer};
+use crate::audit::record::{Outcome, Reason, UpstreamAnswer, UpstreamCall};
 use crate::base::ids::ChangeId;
 use crate::policy::evaluate::Findings;
 use crate::policy::{Decision, Enforcement, Policy, Violation};
@@ -133,7 +133,7 @@ impl NotForwarded {
             outcome: Outcome::Rejected,
             findings: Findings::default(),
             before: None,
-            upstream: Some(answer.told()),
+            upstream: Some(answer.told(UpstreamCall::Read)),
             policy: None,
         });
         Self { answer: NotForwardedAnswer::Upstream(answer), record }
@@ -143,7 +143,11 @@ impl NotForwarded {
     fn failed(refusal: Refusal, status: Option<StatusCode>) -> Self {
         let status = status.map(|status| status.as_u16());
         Self::own(refusal, Decision::Refuse, Outcome::Failed).with(|record| {
-            record.upstream = status.map(|_| UpstreamAnswer { status, request_id: None });
+            record.upstream = status.map(|_| UpstreamAnswer {
+                call: UpstreamCall::Read,
+                status,
+                request_id: None,
+            });
         })
     }
 

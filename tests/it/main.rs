@@ -39,6 +39,7 @@ mod passthrough;
 mod redirects;
 mod refusals;
 mod reload;
+mod retries;
 mod settlement;
 mod simulation;
 mod store_faults;

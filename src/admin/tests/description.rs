@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::audit::record::{
     Bodies, Change, Event, EventKind, Reason, RefusedBody, Settlement, Unkept, UpstreamAnswer,
+    UpstreamCall,
 };
 use crate::deployment::diff::{Difference, DifferenceOp, Effect};
 
@@ -184,7 +185,7 @@ fn change(is_whole: bool) -> Change {
         method: text(),
         deployment_id: text(),
         actor: actor(is_whole),
-        client: Client { ip: "::1".to_owned(), user_agent: text() },
+        client: Client { ip: "::1".to_owned(), user_agent: text(), retry: None },
         request_id: "req_1".to_owned(),
         received_at: NOW,
         completed_at: is_whole.then_some(NOW),
@@ -195,7 +196,11 @@ fn change(is_whole: bool) -> Change {
         outcome: Outcome::Denied,
         settled: is_whole.then_some(settled),
         reason: is_whole.then_some(reason),
-        upstream: is_whole.then(|| UpstreamAnswer { status: Some(200), request_id: text() }),
+        upstream: is_whole.then(|| UpstreamAnswer {
+            call: UpstreamCall::Change,
+            status: Some(200),
+            request_id: text(),
+        }),
         bodies: is_whole.then(|| Bodies { patch: value(), before: None, after: value(), diff }),
         body: body(),
         unkept: Unkept { patch: body(), before: body(), after: body(), findings },

@@ -35,7 +35,7 @@ pub(super) fn opening(patch: &Value) -> IntentRow {
         method: http::Method::POST,
         deployment_id: Some("dep_1".to_owned()),
         actor: Actor { fingerprint: Fingerprint::from_bytes([1; 8]), name: None, team: None },
-        client: Client { ip: "::1".to_owned(), user_agent: None },
+        client: Client { ip: "::1".to_owned(), user_agent: None, retry: None },
         request_id: RequestId::new(NOW),
         received_at: NOW,
         decision: Decision::Allow,

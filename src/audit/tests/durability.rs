@@ -209,7 +209,11 @@ async fn no_file_of_the_log_holds_a_secret() {
     let ticket = audit.open(with_secrets).await.unwrap();
     let change = ticket.change();
     let mut end = ended(Outcome::Rejected);
-    end.upstream = Some(UpstreamAnswer { status: Some(400), request_id: Some(pat.to_owned()) });
+    end.upstream = Some(UpstreamAnswer {
+        call: UpstreamCall::Change,
+        status: Some(400),
+        request_id: Some(pat.to_owned()),
+    });
     assert_eq!(ticket.finish(end, LONG).await, Finished::Durable);
 
     let whole = audit.reader().change(change).await.unwrap().unwrap();

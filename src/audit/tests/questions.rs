@@ -84,7 +84,10 @@ async fn a_record_is_read_back_as_it_was_written() {
     let id = audit.record(refused, ended(Outcome::Refused)).await.unwrap();
     let read = audit.reader().change(id).await.unwrap().unwrap();
     assert_eq!(read.body, Some(body));
-    assert_eq!(read.upstream, Some(UpstreamAnswer { status: None, request_id: None }));
+    assert_eq!(
+        read.upstream,
+        Some(UpstreamAnswer { call: UpstreamCall::Change, status: None, request_id: None })
+    );
     assert_eq!(audit.reader().change(ChangeId::new(read.received_at)).await.unwrap(), None);
 }
 

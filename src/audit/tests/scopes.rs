@@ -141,7 +141,8 @@ async fn no_part_of_a_token_is_left_where_a_text_is_cut() {
         let actor = call.actor.fingerprint;
         let mut end = ended(Outcome::Denied);
         let request_id = Some("r".repeat(128 - shown) + token.expose());
-        end.upstream = Some(UpstreamAnswer { status: Some(400), request_id });
+        end.upstream =
+            Some(UpstreamAnswer { call: UpstreamCall::Change, status: Some(400), request_id });
         let change = recorded(&audit, call, end).await;
         let told = change.to_string();
         assert!(!told.contains(part) && !told.contains(&escaped), "{shown}: {told}");

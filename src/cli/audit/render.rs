@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::text::{json, plain};
 use crate::audit::query::DeploymentSummary;
-use crate::audit::record::{Bodies, Change, Event, Outcome, Settlement};
+use crate::audit::record::{Bodies, Change, Event, Outcome, Settlement, UpstreamCall};
 use crate::base::clock::Timestamp;
 use crate::cli::print::Shade;
 use crate::deployment::diff::{Difference, same};
@@ -147,7 +147,13 @@ fn facts(change: &Change) -> Vec<(&'static str, String)> {
     let answer = change.upstream.as_ref().map_or(not_answered(change.outcome), |answer| {
         let status = answer.status.map_or("no answer".to_owned(), |status| status.to_string());
         let id = answer.request_id.as_deref();
-        format!("{status}{}", id.map(|id| format!(", request {}", plain(id))).unwrap_or_default())
+        let id = id.map(|id| format!(", request {}", plain(id))).unwrap_or_default();
+        match answer.call {
+            UpstreamCall::Change => format!("{status}{id}"),
+            UpstreamCall::Read => {
+                format!("{status} to the read before{id}; the change was not forwarded")
+            }
+        }
     });
     facts.push(("upstream", answer));
     // What the policy denies for is listed rule by rule.

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::audit::record::{
     Bodies, Change, Client, Event, EventKind, Outcome, RefusedBody, Settlement, Unkept,
-    UpstreamAnswer,
+    UpstreamAnswer, UpstreamCall,
 };
 use crate::base::ids::{ChangeId, Fingerprint};
 use crate::deployment::diff::{Difference, DifferenceOp, Effect};
@@ -34,7 +34,11 @@ fn applied() -> Change {
             name: Some("夜间".to_owned()),
             team: Some("platform".to_owned()),
         },
-        client: Client { ip: "10.0.0.9".to_owned(), user_agent: Some("curl\u{1b}[2J".to_owned()) },
+        client: Client {
+            ip: "10.0.0.9".to_owned(),
+            user_agent: Some("curl\u{1b}[2J".to_owned()),
+            retry: None,
+        },
         request_id: "req_1".to_owned(),
         received_at: AT,
         completed_at: Some(Timestamp::from_millis(AT.millis() + 41)),
@@ -44,7 +48,11 @@ fn applied() -> Change {
         after_violations: Vec::new(),
         outcome: Outcome::Applied,
         settled: None,
-        upstream: Some(UpstreamAnswer { status: Some(200), request_id: Some("up_1".to_owned()) }),
+        upstream: Some(UpstreamAnswer {
+            call: UpstreamCall::Change,
+            status: Some(200),
+            request_id: Some("up_1".to_owned()),
+        }),
         bodies: Some(Bodies {
             patch: Some(json!({"name": "weekly"})),
             before: Some(json!({})),
@@ -74,7 +82,7 @@ fn denied() -> Change {
     };
     Change {
         actor: Actor { fingerprint: Fingerprint::from_bytes([2; 8]), name: None, team: None },
-        client: Client { ip: "::1".to_owned(), user_agent: None },
+        client: Client { ip: "::1".to_owned(), user_agent: None, retry: None },
         decision: Decision::Deny,
         violations: vec![violation.clone()],
         standing: vec![Violation { actual: None, ..violation }],
@@ -98,7 +106,11 @@ fn settled() -> Change {
     Change {
         outcome: Outcome::Unknown,
         settled: Some(told),
-        upstream: Some(UpstreamAnswer { status: None, request_id: None }),
+        upstream: Some(UpstreamAnswer {
+            call: UpstreamCall::Change,
+            status: None,
+            request_id: None,
+        }),
         bodies: None,
         effect: None,
         redacted: Vec::new(),

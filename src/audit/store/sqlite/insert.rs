@@ -44,7 +44,7 @@ static CHANGES: LazyLock<Bulk> = LazyLock::new(|| {
         into: "changes (id, upstream, policy, node, operation, deployment, actor_fingerprint, \
             actor_name, actor_team, client_ip, user_agent, request_id, received_at, decision, \
             violations, standing, patch, before, body_bytes, body_digest, redacted, method, \
-            unkept)",
+            unkept, client_retry)",
         values: "column1, \
             (SELECT number FROM upstreams WHERE name = column2 AND provider = column3), \
             (SELECT number FROM policies WHERE digest = column4), \
@@ -52,8 +52,8 @@ static CHANGES: LazyLock<Bulk> = LazyLock::new(|| {
             (SELECT number FROM deployments WHERE id = column7 AND upstream = column8), \
             column9, column10, column11, column12, column13, column14, column15, column16, \
             column17, column18, column19, column20, column21, column22, column23, column24, \
-            column25",
-        width: 25,
+            column25, column26",
+        width: 26,
         join: None,
         conflict: "",
     })
@@ -63,7 +63,7 @@ static CHANGES: LazyLock<Bulk> = LazyLock::new(|| {
 /// known to have succeeded.
 static ENDS: LazyLock<Bulk> = LazyLock::new(|| {
     Bulk::new(&Insert {
-        into: "ends (seq, outcome, completed_at, forwarded, upstream_status, \
+        into: "ends (seq, outcome, completed_at, upstream_call, upstream_status, \
             upstream_request_id, after, effect, reason, redacted, unkept, after_violations)",
         values: "c.seq, column2, column3, column4, column5, column6, column7, column8, column9, \
             column10, column11, column12",
@@ -180,7 +180,8 @@ fn change(query: Query, change: &Change<'_>) -> Result<Query, Error> {
         .bind(body.and_then(|body| body.digest.as_deref()).map(text))
         .bind(list(&opening.redacted)?)
         .bind(intent.method.as_str().to_owned())
-        .bind(unkept(&opening.unkept)?);
+        .bind(unkept(&opening.unkept)?)
+        .bind(intent.client.retry);
     Ok(query)
 }
 
@@ -191,7 +192,7 @@ fn end(query: Query, end: &End<'_>) -> Result<Query, Error> {
         .bind(end.ending.id.as_bytes().to_vec())
         .bind(completion.outcome.name())
         .bind(completion.completed_at.millis())
-        .bind(upstream.is_some())
+        .bind(upstream.map(|answer| word_of(&answer.call)))
         .bind(upstream.and_then(|answer| answer.status))
         .bind(upstream.and_then(|answer| answer.request_id.as_deref()).map(text))
         .bind(end.after)

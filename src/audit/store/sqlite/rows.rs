@@ -19,13 +19,14 @@ use crate::provider::Operation;
 
 /// Every column of a change, whose bodies are read apart.
 pub(super) const CHANGE: &str = "SELECT c.seq, c.id, c.operation, \
-    c.actor_fingerprint, c.actor_name, c.actor_team, c.client_ip, c.user_agent, c.request_id, \
+    c.actor_fingerprint, c.actor_name, c.actor_team, c.client_ip, c.user_agent, \
+    c.client_retry, c.request_id, \
     c.received_at, c.decision, \
     c.violations, c.standing, c.before, c.body_bytes, c.body_digest, c.redacted, c.method, \
     c.unkept, e.unkept AS after_unkept, e.after_violations, \
     u.provider, u.name AS upstream_name, p.digest AS policy_digest, n.name AS node, \
     d.id AS deployment_id, e.reason, \
-    coalesce(e.outcome, 'pending') AS outcome, e.completed_at, e.forwarded, e.upstream_status, \
+    coalesce(e.outcome, 'pending') AS outcome, e.completed_at, e.upstream_call, e.upstream_status, \
     e.upstream_request_id, e.after, e.effect, e.redacted AS after_redacted, \
     s.settled_by, s.at AS settled_at, s.applied \
     FROM changes c JOIN upstreams u ON u.number = c.upstream \
@@ -64,7 +65,11 @@ pub(super) fn change(row: &SqliteRow) -> Result<Change, Boxed> {
         method: row.try_get("method")?,
         deployment_id: row.try_get("deployment_id")?,
         actor: actor(row)?.ok_or(BadColumn("actor_fingerprint"))?,
-        client: Client { ip: row.try_get("client_ip")?, user_agent: row.try_get("user_agent")? },
+        client: Client {
+            ip: row.try_get("client_ip")?,
+            user_agent: row.try_get("user_agent")?,
+            retry: row.try_get("client_retry")?,
+        },
         request_id: row.try_get("request_id")?,
         received_at: Timestamp::from_millis(row.try_get("received_at")?),
         completed_at: time(row, "completed_at")?,
@@ -143,12 +148,11 @@ fn settlement(row: &SqliteRow) -> Result<Option<Settlement>, Boxed> {
 }
 
 fn upstream(row: &SqliteRow) -> Result<Option<UpstreamAnswer>, Boxed> {
-    if row.try_get::<Option<bool>, _>("forwarded")? != Some(true) {
-        return Ok(None);
-    }
+    let Some(call) = row.try_get::<Option<&str>, _>("upstream_call")? else { return Ok(None) };
+    let call = variant(call)?;
     let (status, request_id) =
         (row.try_get("upstream_status")?, row.try_get("upstream_request_id")?);
-    Ok(Some(UpstreamAnswer { status, request_id }))
+    Ok(Some(UpstreamAnswer { call, status, request_id }))
 }
 
 fn reason(row: &SqliteRow) -> Result<Option<Reason>, Boxed> {
