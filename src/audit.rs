@@ -12,6 +12,8 @@ mod question;
 mod queue;
 pub mod record;
 pub mod redact;
+#[cfg(test)]
+pub(crate) mod samples;
 mod settle;
 mod shown;
 mod store;

@@ -15,8 +15,9 @@ use super::*;
 use crate::audit::Settings;
 use crate::audit::intent::{Completion, Intent};
 use crate::audit::record::{Client, Outcome};
+use crate::audit::samples::intent;
 use crate::base::clock::{ManualClock, Timestamp};
-use crate::base::ids::{ChangeId, Fingerprint, RequestId};
+use crate::base::ids::{ChangeId, Fingerprint};
 use crate::base::key::Key;
 use crate::config::Role;
 use crate::deployment::patch::Patch;
@@ -95,30 +96,16 @@ impl World {
         };
         let patch = json!({"schedule": {"timezone": "Mars/Base"}});
         let object = patch.as_object().unwrap().clone();
-        let fingerprint = Fingerprint::from_bytes([1; 8]);
+        let call = intent(deployment_id, NOW);
         let intent = Intent {
-            id: ChangeId::new(NOW),
-            provider: Provider::named("qoder-cn").unwrap(),
-            operation: Operation::Update,
-            method: http::Method::POST,
-            deployment_id: Some(deployment_id.to_owned()),
-            actor: Actor { fingerprint, name: Some("nightly".to_owned()), team: None },
-            client: Client { ip: "127.0.0.1".to_owned(), user_agent: None, retry: None },
-            request_id: RequestId::new(NOW),
-            received_at: NOW,
+            actor: Actor { name: Some("nightly".to_owned()), ..call.actor },
             decision: Decision::Deny,
             violations: vec![violation.clone()],
             standing: vec![violation],
-            findings_omitted: 0,
             patch: Some(Arc::new(Patch { object })),
-            refused_body: None,
             before: Some(before.into()),
             policy: Arc::default(),
-            upstream: "main".into(),
-            node: "main".into(),
-            bytes: 0,
-            is_kept: true,
-            token: crate::base::key::Token::new("pt-0123456789"),
+            ..call
         };
         let end = Completion {
             completed_at: NOW,

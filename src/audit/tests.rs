@@ -13,13 +13,13 @@ use tempfile::TempDir;
 use super::intent::Completion;
 use super::query::{EventFilter, Filter, Page, PageRequest};
 use super::question::Unclear;
-use super::record::{Change, Client, Outcome, UpstreamAnswer, UpstreamCall};
+use super::record::{Change, Outcome, UpstreamAnswer, UpstreamCall};
 use super::*;
 use crate::base::clock::{ManualClock, Timestamp};
 use crate::base::ids::{Fingerprint, RequestId};
 use crate::deployment::key::DeploymentKey;
 use crate::deployment::patch::Patch;
-use crate::policy::{Actor, Decision, Policy};
+use crate::policy::{Actor, Decision};
 use crate::provider::{Operation, Provider};
 
 /// Long enough for any store that works.
@@ -55,41 +55,16 @@ impl World {
     }
 }
 
-/// The policy in force.
-fn policy() -> Arc<Policy> {
-    Arc::new(Policy { digest: "p".to_owned(), text: "# none".to_owned(), rules: Vec::new() })
-}
-
 /// The key of a deployment.
 fn dep(id: &str) -> DeploymentKey {
     DeploymentKey::new(&"main".into(), id)
 }
 
 fn intent(deployment_id: &str) -> Intent {
-    let received_at = Timestamp::from_millis(1_000_000);
     Intent {
-        id: ChangeId::new(received_at),
-        provider: Provider::named("qoder-cn").unwrap(),
-        operation: Operation::Update,
-        method: http::Method::POST,
-        deployment_id: Some(deployment_id.to_owned()),
-        actor: Actor { fingerprint: Fingerprint::from_bytes([1; 8]), name: None, team: None },
-        client: Client { ip: "127.0.0.1".to_owned(), user_agent: None, retry: None },
-        request_id: RequestId::new(received_at),
-        received_at,
-        decision: Decision::Allow,
-        violations: Vec::new(),
-        standing: Vec::new(),
-        findings_omitted: 0,
         patch: Some(asked(&json!({"name": "new"}))),
-        refused_body: None,
         before: Some(json!({"id": deployment_id, "name": "old"}).into()),
-        policy: policy(),
-        upstream: "main".into(),
-        node: "main".into(),
-        bytes: 0,
-        is_kept: true,
-        token: crate::base::key::Token::new("pt-0123456789"),
+        ..samples::intent(deployment_id, Timestamp::from_millis(1_000_000))
     }
 }
 

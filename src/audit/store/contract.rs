@@ -49,6 +49,15 @@ async fn written(store: &mut Store, entries: &[Entry]) -> Vec<Written> {
     answers.into_iter().map(Result::unwrap).collect()
 }
 
+/// Holds that each path finds the changes at these places.
+async fn finds(reads: &Reads, cases: &[(&str, &[i64])]) {
+    for (path, expected) in cases {
+        let filter = Filter { path: Some((*path).to_owned()), ..Filter::default() };
+        let found = reads.changes(&filter, i64::MAX, 10, false).await.unwrap().changes;
+        assert_eq!(found.iter().map(|change| change.seq).collect::<Vec<_>>(), *expected, "{path}");
+    }
+}
+
 fn dep(id: &str) -> DeploymentKey {
     DeploymentKey::new(&"main".into(), id)
 }
@@ -265,15 +274,7 @@ async fn the_path_filter_finds_a_place_and_what_is_below_it() {
         let reads = store.reads();
         let cases: [(&str, &[i64]); 4] =
             [("/schedule", &[2, 1]), ("/schedule/expression", &[1]), ("/aXb", &[]), ("/a_b", &[3])];
-        for (path, expected) in cases {
-            let filter = Filter { path: Some(path.to_owned()), ..Filter::default() };
-            let found = reads.changes(&filter, i64::MAX, 10, false).await.unwrap().changes;
-            assert_eq!(
-                found.iter().map(|change| change.seq).collect::<Vec<_>>(),
-                expected,
-                "{path}"
-            );
-        }
+        finds(&reads, &cases).await;
     }
 }
 
@@ -286,22 +287,15 @@ async fn a_change_of_a_whole_is_one_of_every_place_below_it() {
         ending.touched = touched(&[ChangedPlace { path: "/resources".to_owned(), is_whole: true }]);
         store.write(&[&entry, &whole(Outcome::Failed, &["/resources/0/url"])]).await.unwrap();
         let reads = store.reads();
-        for (path, expected) in [
-            ("/resources", &[2, 1][..]),
+        let cases: [(&str, &[i64]); 6] = [
+            ("/resources", &[2, 1]),
             ("/resources/0", &[2, 1]),
             ("/resources/0/url", &[2, 1]),
             ("/resources/1", &[1]),
             ("/resource", &[]),
             ("/resources/0/url/1/2/3/4/5/6/7", &[1]),
-        ] {
-            let filter = Filter { path: Some(path.to_owned()), ..Filter::default() };
-            let found = reads.changes(&filter, i64::MAX, 10, false).await.unwrap().changes;
-            assert_eq!(
-                found.iter().map(|change| change.seq).collect::<Vec<_>>(),
-                expected,
-                "{path}"
-            );
-        }
+        ];
+        finds(&reads, &cases).await;
     }
 }
 
