@@ -87,10 +87,7 @@ impl RuleFindings<'_> {
     /// Notes a broken rule: a violation where the change `touched` the place, else standing.
     pub(super) fn add(&mut self, touched: bool, finding: Finding) {
         let Finding { part, path, fault, actual } = finding;
-        let rule = match part {
-            Some(part) => format!("{}.{part}", self.rule.name),
-            None => self.rule.name.clone().into_owned(),
-        };
+        let rule = self.rule.named(part);
         let message = format!("{rule}: {fault}");
         let enforcement = self.rule.enforcement;
         self.all.add(touched, Violation { rule, enforcement, path, message, actual });
@@ -126,6 +123,22 @@ impl Rule {
             RuleKind::Metadata(rule) => rule.check_computed(context, &mut findings),
             RuleKind::Timezones(_) => {}
         }
+    }
+
+    /// Whether a violation of this rule, or of a part of it, has that name.
+    #[must_use]
+    pub fn is_named(&self, name: &str) -> bool {
+        match &self.kind {
+            RuleKind::Timezones(_) => self.named(None) == name,
+            RuleKind::Metadata(_) => {
+                metadata::PARTS.into_iter().any(|part| self.named(Some(part)) == name)
+            }
+        }
+    }
+
+    /// The name that violations of the rule, or of a part of it, have.
+    fn named(&self, part: Option<&str>) -> String {
+        part.map_or_else(|| self.name.to_string(), |part| format!("{}.{part}", self.name))
     }
 
     fn covers(&self, subject: &Subject<'_>) -> bool {

@@ -25,8 +25,17 @@ use crate::deployment::predict::without_computed_below;
 /// The most characters of a key's path that a message shows.
 const PATH_CHARS_MAX: usize = 128;
 
+/// The part of the rule that names keys which a change never sets.
+const FORBIDDEN_KEYS: &str = "forbidden_keys";
+
 /// The part of the rule that names keys which a change leaves as they are.
 pub(in crate::policy) const PROTECTED_KEYS: &str = "protected_keys";
+
+/// The part of the rule that says which shape keys have.
+const KEY_PATTERN: &str = "key_pattern";
+
+/// The parts of the rule, by the names of their keys in the policy file.
+pub(super) const PARTS: [&str; 3] = [FORBIDDEN_KEYS, PROTECTED_KEYS, KEY_PATTERN];
 
 /// `[metadata]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -152,7 +161,7 @@ impl MetadataRule {
             {
                 let fault = format!("does not fit the pattern `{shape}`: rename the key");
                 let actual = Some(value().into_owned());
-                found.add(touched(), finding("key_pattern", place, &fault, actual));
+                found.add(touched(), finding(KEY_PATTERN, place, &fault, actual));
             }
         });
     }
@@ -202,7 +211,7 @@ impl MetadataRule {
 
 fn forbids(place: &Location<'_, '_>, pattern: &str, value: &Value) -> Finding {
     let fault = format!("is forbidden by `{pattern}`: leave it out, or delete it");
-    finding("forbidden_keys", place, &fault, Some(value.clone()))
+    finding(FORBIDDEN_KEYS, place, &fault, Some(value.clone()))
 }
 
 fn protects(place: &Location<'_, '_>, pattern: &str, value: &Value) -> Finding {
