@@ -17,8 +17,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
 use clap::{Args, Parser, Subcommand};
+use tokio::runtime::Runtime;
 
 use crate::base::visible::chain;
 use crate::config::Config;
@@ -143,6 +144,12 @@ pub fn load_config(path: &Path, environment: &Environment) -> Result<Config, Fai
         print::error_line(&complaint.to_string());
     }
     config.ok_or_else(|| check::invalid(path, &complaints))
+}
+
+/// A runtime for one command, on this thread.
+fn runtime() -> Result<Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("can't start").map_err(Failure::NotCarriedOut)
 }
 
 impl ConfigFile {

@@ -22,7 +22,7 @@ use self::printer::ListPrinter;
 use self::table::Table;
 use self::terminal::{Terminal, folded};
 use super::log::LogFile;
-use super::{Environment, Failure, print};
+use super::{Environment, Failure, print, runtime};
 use crate::admin::filter::{self, BadFilter};
 use crate::audit::query::{ActorFilter, Filter, QueryError, Reader};
 use crate::audit::record::Change;
@@ -31,7 +31,7 @@ use crate::base::ids::Fingerprint;
 use crate::config::ActorName;
 use crate::config::log::LogConfig;
 use crate::policy::load::load;
-use crate::policy::rule::{Rule, RuleKind};
+use crate::policy::rule::Rule;
 
 /// The questions that can be asked of the log.
 #[derive(Debug, clap::Subcommand)]
@@ -58,8 +58,7 @@ pub(super) fn change_table(changes: &[Change]) -> Vec<String> {
 
 /// Runs one of them.
 pub fn run(command: &AuditCommand, environment: &Environment) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.context("can't start").map_err(Failure::NotCarriedOut)?;
+    let runtime = runtime()?;
     let now = Clock::System.now();
     runtime.block_on(async {
         match command {
@@ -90,18 +89,12 @@ async fn list(
         None => None,
     };
     let filter = Filter { deployment_ids, ..filter };
-    let mut printer = ListPrinter::new(&render::CHANGE_HEADINGS, environment, now);
-    let mut wanted = arguments.part.shown.wanted();
+    let form = &arguments.part.shown;
+    let mut printer = ListPrinter::of_changes(form, environment, now)?;
+    let mut wanted = form.wanted();
     let mut shown = 0;
-    if arguments.part.shown.csv {
-        csv::change_head()?;
-    }
     while let Some(page) = wanted.next_changes(&reader, &filter, arguments.full).await? {
-        if arguments.part.shown.json {
-            print_json(&page)?;
-        } else if arguments.part.shown.csv {
-            page.iter().try_for_each(csv::change)?;
-        } else if arguments.full {
+        if arguments.full && !form.is_for_programs() {
             for change in &page {
                 print_folded(render::change(change), environment)?;
                 print::line("")?;
@@ -120,7 +113,7 @@ async fn list(
     } else {
         "No recorded change matches these filters."
     };
-    say_nothing_found(shown == 0, arguments.part.shown.is_for_programs(), nothing)
+    say_nothing_found(shown == 0, form.is_for_programs(), nothing)
 }
 
 async fn events(
@@ -132,28 +125,16 @@ async fn events(
     let log = arguments.file.find(environment)?;
     let reader = open_at(&log).await?;
     let filter = filter::of_events(by_tokens(filter, &reader, &log).await?);
-    let mut printer = ListPrinter::new(&render::EVENT_HEADINGS, environment, now);
-    let mut wanted = arguments.part.shown.wanted();
+    let form = &arguments.part.shown;
+    let mut printer = ListPrinter::of_events(form, environment, now)?;
+    let mut wanted = form.wanted();
     let mut shown = 0;
-    if arguments.part.shown.csv {
-        csv::event_head()?;
-    }
     while let Some(page) = wanted.next_events(&reader, &filter).await? {
-        if arguments.part.shown.json {
-            print_json(&page)?;
-        } else if arguments.part.shown.csv {
-            page.iter().try_for_each(csv::event)?;
-        } else {
-            printer.events(&page)?;
-        }
+        printer.events(&page)?;
         shown += page.len();
     }
     say_more(shown, wanted.more_events(&reader, &filter).await?);
-    say_nothing_found(
-        shown == 0,
-        arguments.part.shown.is_for_programs(),
-        "No such event is recorded.",
-    )
+    say_nothing_found(shown == 0, form.is_for_programs(), "No such event is recorded.")
 }
 
 async fn show(arguments: &ShowArgs, environment: &Environment) -> Result<(), Failure> {
@@ -182,23 +163,20 @@ async fn history(
         filter::span(|name| arguments.part.given(name), now).map_err(bad_option)?;
     let filter = Filter { deployment_id: Some(id.clone()), since, until, ..Filter::default() };
     let reader = open(&arguments.file, environment).await?;
-    let mut wanted = arguments.part.shown.wanted();
+    let form = &arguments.part.shown;
+    let mut printer = ListPrinter::of_changes(form, environment, now)?;
+    let mut wanted = form.wanted();
     let mut shown = 0;
-    let bodies = arguments.full || !arguments.part.shown.is_for_programs();
-    if arguments.part.shown.csv {
-        csv::change_head()?;
-    }
+    let bodies = arguments.full || !form.is_for_programs();
     while let Some(page) = wanted.next_changes(&reader, &filter, bodies).await? {
-        shown += page.len();
-        if arguments.part.shown.json {
-            print_json(&page)?;
-        } else if arguments.part.shown.csv {
-            page.iter().try_for_each(csv::change)?;
+        if form.is_for_programs() {
+            printer.changes(&reader, &page).await?;
         } else {
             for change in &page {
                 print_folded(render::step(change), environment)?;
             }
         }
+        shown += page.len();
     }
     say_more(shown, wanted.more_changes(&reader, &filter).await?);
     if shown == 0 && since.is_none() && until.is_none() {
@@ -206,7 +184,7 @@ async fn history(
         return Err(Failure::NotHeld(anyhow!("no change of {id} is recorded: look for its id")));
     }
     let nothing = "No change of this deployment is recorded in this time.";
-    say_nothing_found(shown == 0, arguments.part.shown.is_for_programs(), nothing)
+    say_nothing_found(shown == 0, form.is_for_programs(), nothing)
 }
 
 async fn open(file: &LogFile, environment: &Environment) -> Result<Reader, Failure> {
@@ -255,19 +233,10 @@ fn print_json(items: &[impl Serialize]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The ends of the names of rules on metadata.
-const METADATA_KEYS: [&str; 3] = [".forbidden_keys", ".protected_keys", ".key_pattern"];
-
 /// Warns of a rule that no recorded policy has: nothing was ever held against it.
 async fn warn_of_rule(reader: &Reader, name: &str) -> Result<(), Failure> {
     let texts = reader.policies().await.map_err(unanswered)?;
-    let is_of = |rule: &Rule| match rule.kind {
-        RuleKind::Timezones(_) => rule.name == name,
-        // Its violations name the key of the section that they break.
-        RuleKind::Metadata(_) => {
-            name.strip_prefix(&*rule.name).is_some_and(|key| METADATA_KEYS.contains(&key))
-        }
-    };
+    let is_of = |rule: &Rule| rule.is_named(name);
     let has_it = |text: &String| load(text).is_ok_and(|policy| policy.rules.iter().any(is_of));
     if !texts.iter().any(has_it) {
         let name = text::plain(name);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow};
 
 use super::log::LogFile;
-use super::{Environment, Failure, print};
+use super::{Environment, Failure, print, runtime};
 use crate::audit::query::Reader;
 
 /// The arguments of `backup`.
@@ -23,8 +23,7 @@ pub struct BackupArgs {
 /// Makes the copy, for its owner alone.
 pub fn run(arguments: &BackupArgs, environment: &Environment) -> Result<(), Failure> {
     let log = arguments.log.find(environment)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.context("can't start").map_err(Failure::NotCarriedOut)?;
+    let runtime = runtime()?;
     let copied = runtime.block_on(copy(&log.database, &arguments.file));
     copied.context("no backup is made").map_err(Failure::NotCarriedOut)?;
     let (file, database) = (arguments.file.display(), log.database.display());

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use serde_json::json;
 
-use super::{ConfigFile, Environment, Failure, print};
+use super::{ConfigFile, Environment, Failure, print, runtime};
 use crate::audit::keys;
 use crate::base::visible::chain;
 use crate::config::Config;
@@ -45,8 +45,7 @@ pub fn run(arguments: &CheckArgs, environment: &Environment) -> Result<(), Failu
 
 /// A complaint about the key of the log, which only a start would find.
 fn key_warning(path: &Path, config: &Config) -> Result<Option<Complaint>, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.context("can't start").map_err(Failure::NotCarriedOut)?;
+    let runtime = runtime()?;
     let (database, key_file) = (&config.audit.database, &config.audit.key_file);
     let wrong = runtime.block_on(keys::check(database, key_file)).err();
     Ok(wrong.map(|wrong| Complaint {

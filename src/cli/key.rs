@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use serde_json::json;
 
-use super::{ConfigFile, Environment, Failure, load_config, print};
+use super::{ConfigFile, Environment, Failure, load_config, print, runtime};
 use crate::audit::keys;
 use crate::base::clock::Clock;
 
@@ -29,8 +29,7 @@ pub fn run(command: &KeyCommand, environment: &Environment) -> Result<(), Failur
     let KeyCommand::Rotate(arguments) = command;
     let config = load_config(arguments.file.path(environment), environment)?;
     let (database, key_file) = (&config.audit.database, &config.audit.key_file);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.context("can't start").map_err(Failure::NotCarriedOut)?;
+    let runtime = runtime()?;
     let rotated = runtime.block_on(keys::rotate(database, key_file, &Clock::System));
     let rotated = rotated.context("the key is not changed").map_err(Failure::NotCarriedOut)?;
     let (key, former) = (rotated.key.to_string(), rotated.former.map(|former| former.to_string()));

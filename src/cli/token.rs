@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Read};
 use anyhow::{Context as _, anyhow};
 use serde_json::json;
 
-use super::{ConfigFile, Environment, Failure, load_config, print};
+use super::{ConfigFile, Environment, Failure, load_config, print, runtime};
 use crate::audit::keys;
 
 /// The longest token that is read, in bytes.
@@ -37,8 +37,7 @@ pub fn run(command: &TokenCommand, environment: &Environment) -> Result<(), Fail
         print::error_line("Type or paste the token, then Enter and Ctrl-D:");
     }
     let token = read_token(stdin.lock())?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.context("can't start").map_err(Failure::NotCarriedOut)?;
+    let runtime = runtime()?;
     let (database, key_file) = (&config.audit.database, &config.audit.key_file);
     let found = runtime.block_on(keys::load_or_create(database, key_file));
     let found = found.context("no fingerprint can be made").map_err(Failure::NotCarriedOut)?;

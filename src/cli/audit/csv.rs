@@ -4,7 +4,7 @@ use super::{Failure, print, render};
 use crate::audit::query::DeploymentSummary;
 use crate::audit::record::{Change, Event};
 
-const CHANGE: [&str; 15] = [
+pub(super) const CHANGE: [&str; 15] = [
     "received_at",
     "completed_at",
     "change",
@@ -22,24 +22,15 @@ const CHANGE: [&str; 15] = [
     "request_id",
 ];
 
-const DEPLOYMENT: [&str; 5] =
+pub(super) const DEPLOYMENT: [&str; 5] =
     ["deployment_id", "name", "changes", "last_changed_at", "last_change"];
 
-const EVENT: [&str; 5] = ["at", "kind", "actor", "client_ip", "detail"];
+pub(super) const EVENT: [&str; 5] = ["at", "kind", "actor", "client_ip", "detail"];
 
-/// Prints the names of the columns of changes.
-pub(super) fn change_head() -> Result<(), Failure> {
-    record(&CHANGE.map(str::to_owned))
-}
-
-/// Prints the names of the columns of deployments.
-pub(super) fn deployment_head() -> Result<(), Failure> {
-    record(&DEPLOYMENT.map(str::to_owned))
-}
-
-/// Prints the names of the columns of events.
-pub(super) fn event_head() -> Result<(), Failure> {
-    record(&EVENT.map(str::to_owned))
+/// Prints the names of columns.
+pub(super) fn head(columns: &[&str]) -> Result<(), Failure> {
+    let cells: Vec<String> = columns.iter().map(|name| (*name).to_owned()).collect();
+    record(&cells)
 }
 
 pub(super) fn change(change: &Change) -> Result<(), Failure> {

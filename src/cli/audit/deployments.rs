@@ -4,9 +4,7 @@ use anyhow::anyhow;
 
 use super::arguments::DeploymentsArgs;
 use super::printer::ListPrinter;
-use super::{
-    Environment, Failure, csv, open, print_json, render, say_more, say_nothing_found, unanswered,
-};
+use super::{Environment, Failure, open, say_more, say_nothing_found, unanswered};
 use crate::audit::query::Reader;
 use crate::base::clock::Timestamp;
 
@@ -20,20 +18,11 @@ pub(super) async fn run(
     now: Timestamp,
 ) -> Result<(), Failure> {
     let reader = open(&arguments.file, environment).await?;
-    let mut printer = ListPrinter::new(&render::DEPLOYMENT_HEADINGS, environment, now);
+    let mut printer = ListPrinter::of_deployments(&arguments.shown, environment, now)?;
     let mut wanted = arguments.shown.wanted();
     let mut shown = 0;
-    if arguments.shown.csv {
-        csv::deployment_head()?;
-    }
     while let Some(page) = wanted.next_deployments(&reader).await? {
-        if arguments.shown.json {
-            print_json(&page)?;
-        } else if arguments.shown.csv {
-            page.iter().try_for_each(csv::deployment)?;
-        } else {
-            printer.deployments(&page)?;
-        }
+        printer.deployments(&page)?;
         shown += page.len();
     }
     say_more(shown, wanted.goes_on());

@@ -1,19 +1,24 @@
-//! The one that prints lists: as fits the terminal, or whole for other programs.
+//! The one that prints lists, in each of their forms.
 
 use std::collections::BTreeSet;
 
+use super::arguments::ShownArgs;
 use super::screen::{NamesKnown, Screen};
 use super::table::Table;
 use super::terminal::Terminal;
-use super::{Environment, Failure, print, print_lines, render, unanswered};
+use super::{Environment, Failure, csv, print, print_json, print_lines, render, unanswered};
 use crate::audit::query::{DeploymentSummary, Reader};
 use crate::audit::record::{Change, Event};
 use crate::base::clock::Timestamp;
 use crate::cli::print::Span;
 
-/// Prints a list part by part.
+/// Prints a list part by part, in one form.
 #[derive(Debug)]
 pub(super) enum ListPrinter<const N: usize> {
+    /// One JSON object a line.
+    Json,
+    /// CSV, under the names of its columns.
+    Csv,
     /// Every id whole, one line each.
     Whole(Table<N>),
     /// For a terminal, with colours where it shows them.
@@ -21,18 +26,39 @@ pub(super) enum ListPrinter<const N: usize> {
 }
 
 impl<const N: usize> ListPrinter<N> {
-    pub(super) fn new(headings: &[&str; N], environment: &Environment, now: Timestamp) -> Self {
-        match Terminal::found(environment) {
+    /// A printer in the form that is asked for; `columns` are those of CSV.
+    fn new(
+        (headings, columns): (&[&str; N], &[&str]),
+        form: &ShownArgs,
+        environment: &Environment,
+        now: Timestamp,
+    ) -> Result<Self, Failure> {
+        if form.json {
+            return Ok(Self::Json);
+        }
+        if form.csv {
+            csv::head(columns)?;
+            return Ok(Self::Csv);
+        }
+        Ok(match Terminal::found(environment) {
             Some(terminal) => {
                 let screen = Screen::new(terminal, now);
                 Self::Fitted { screen, names: NamesKnown::new(), colour: terminal.colour }
             }
             None => Self::Whole(Table::new(headings)),
-        }
+        })
     }
 }
 
 impl ListPrinter<{ render::CHANGE_HEADINGS.len() }> {
+    pub(super) fn of_changes(
+        form: &ShownArgs,
+        environment: &Environment,
+        now: Timestamp,
+    ) -> Result<Self, Failure> {
+        Self::new((&render::CHANGE_HEADINGS, &csv::CHANGE), form, environment, now)
+    }
+
     /// Prints changes; on a terminal with the names of their deployments.
     pub(super) async fn changes(
         &mut self,
@@ -40,6 +66,8 @@ impl ListPrinter<{ render::CHANGE_HEADINGS.len() }> {
         changes: &[Change],
     ) -> Result<(), Failure> {
         match self {
+            Self::Json => print_json(changes),
+            Self::Csv => changes.iter().try_for_each(csv::change),
             Self::Whole(table) => print_lines(table.rows(changes.iter().map(render::change_row))),
             Self::Fitted { screen, names, colour } => {
                 learn(names, reader, changes).await?;
@@ -50,8 +78,18 @@ impl ListPrinter<{ render::CHANGE_HEADINGS.len() }> {
 }
 
 impl ListPrinter<{ render::EVENT_HEADINGS.len() }> {
+    pub(super) fn of_events(
+        form: &ShownArgs,
+        environment: &Environment,
+        now: Timestamp,
+    ) -> Result<Self, Failure> {
+        Self::new((&render::EVENT_HEADINGS, &csv::EVENT), form, environment, now)
+    }
+
     pub(super) fn events(&mut self, events: &[Event]) -> Result<(), Failure> {
         match self {
+            Self::Json => print_json(events),
+            Self::Csv => events.iter().try_for_each(csv::event),
             Self::Whole(table) => print_lines(table.rows(events.iter().map(render::event_row))),
             Self::Fitted { screen, colour, .. } => print_spans(&screen.events(events), *colour),
         }
@@ -59,8 +97,18 @@ impl ListPrinter<{ render::EVENT_HEADINGS.len() }> {
 }
 
 impl ListPrinter<{ render::DEPLOYMENT_HEADINGS.len() }> {
+    pub(super) fn of_deployments(
+        form: &ShownArgs,
+        environment: &Environment,
+        now: Timestamp,
+    ) -> Result<Self, Failure> {
+        Self::new((&render::DEPLOYMENT_HEADINGS, &csv::DEPLOYMENT), form, environment, now)
+    }
+
     pub(super) fn deployments(&mut self, found: &[DeploymentSummary]) -> Result<(), Failure> {
         match self {
+            Self::Json => print_json(found),
+            Self::Csv => found.iter().try_for_each(csv::deployment),
             Self::Whole(table) => print_lines(table.rows(found.iter().map(render::deployment_row))),
             Self::Fitted { screen, colour, .. } => print_spans(&screen.deployments(found), *colour),
         }

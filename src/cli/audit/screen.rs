@@ -90,33 +90,37 @@ impl Screen {
 
     /// The lines of events.
     pub(super) fn events(&mut self, events: &[Event]) -> Vec<Vec<Span>> {
-        if events.is_empty() {
-            return Vec::new();
-        }
-        let row = |event| {
+        let row = |event: &Event| {
             let [_at, kind, actor, from, detail] = render::event_row(event);
             let at = short_time(event.at, self.now);
-            [at, kind, actor, from, detail].map(Span::plain).into()
+            [at, kind, actor, from, detail]
         };
         let rows = events.iter().map(row).collect();
-        let is_first = self.form.replace(Form::Line).is_none();
-        let headings = is_first.then(|| ["AT (UTC)", "KIND", "ACTOR", "FROM", "DETAIL"].into());
-        self.lines(headings, rows)
+        self.table(["AT (UTC)", "KIND", "ACTOR", "FROM", "DETAIL"], rows)
     }
 
     /// The lines of deployments.
     pub(super) fn deployments(&mut self, found: &[DeploymentSummary]) -> Vec<Vec<Span>> {
-        if found.is_empty() {
-            return Vec::new();
-        }
-        let row = |one| {
+        let row = |one: &DeploymentSummary| {
             let [id, name, changes, _at, _change] = render::deployment_row(one);
             let at = short_time(one.last_changed_at, self.now);
-            [at, changes, id, name].map(Span::plain).into()
+            [at, changes, id, name]
         };
         let rows = found.iter().map(row).collect();
+        self.table(["CHANGED (UTC)", "CHANGES", "DEPLOYMENT", "NAME"], rows)
+    }
+
+    /// The lines of plain rows, the first time under headings.
+    fn table<const N: usize>(
+        &mut self,
+        headings: [&'static str; N],
+        rows: Vec<[String; N]>,
+    ) -> Vec<Vec<Span>> {
+        if rows.is_empty() {
+            return Vec::new();
+        }
         let is_first = self.form.replace(Form::Line).is_none();
-        let headings = ["CHANGED (UTC)", "CHANGES", "DEPLOYMENT", "NAME"];
+        let rows = rows.into_iter().map(|row| row.map(Span::plain).into()).collect();
         self.lines(is_first.then(|| headings.into()), rows)
     }
 
