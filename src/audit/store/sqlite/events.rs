@@ -32,7 +32,7 @@ impl Reads {
         push_match(&mut query, " AND v.actor_team = ", filter.team.clone());
         push_match(&mut query, " AND v.request_id = ", filter.request_id.clone());
         if let Some(id) = &filter.deployment_id {
-            let numbers = deployments(&mut asking, id).await?;
+            let numbers = deployments(&mut asking, &[id]).await?;
             push_deployment(&mut query, id, &numbers)?;
         }
         if let Some(text) = &text {

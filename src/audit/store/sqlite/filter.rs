@@ -10,7 +10,7 @@ use crate::base::clock::Timestamp;
 use crate::policy::Decision;
 use crate::provider::Operation;
 
-/// The most deployments of one id that are asked for: as many as upstreams have had one.
+/// The most deployments that are asked for of one id: as many as upstreams have had one.
 const SAME_ID_MAX: i64 = 64;
 
 /// A filter, with the numbers of the deployments that it asks for.
@@ -18,7 +18,7 @@ const SAME_ID_MAX: i64 = 64;
 pub(super) struct Sought {
     pub(super) filter: Filter,
     deployments: Option<Vec<i64>>,
-    /// What `q` asks for.
+    /// The text of `q`; `None` where none is looked for.
     pub(super) search: Option<Search>,
 }
 
@@ -28,19 +28,13 @@ impl Sought {
         filter: &Filter,
     ) -> Result<Self, sqlx::Error> {
         let is_asked = |id: &&String| filter.deployment_id.as_ref().is_none_or(|only| only == *id);
-        let ids: Option<Vec<&String>> = match (&filter.deployment_ids, &filter.deployment_id) {
-            (Some(ids), _) => Some(ids.iter().filter(is_asked).collect()),
+        let ids: Option<Vec<&str>> = match (&filter.deployment_ids, &filter.deployment_id) {
+            (Some(ids), _) => Some(ids.iter().filter(is_asked).map(String::as_str).collect()),
             (None, Some(id)) => Some(vec![id]),
             (None, None) => None,
         };
         let deployments = match ids {
-            Some(ids) => {
-                let mut numbers = Vec::with_capacity(ids.len());
-                for id in ids {
-                    numbers.extend(deployments(connection, id).await?);
-                }
-                Some(numbers)
-            }
+            Some(ids) => Some(deployments(connection, &ids).await?),
             None => None,
         };
         let search = match &filter.q {
@@ -61,13 +55,17 @@ impl Sought {
     }
 }
 
-/// The numbers of the deployments of an id: one for each upstream that has one.
+/// The numbers of the deployments of these ids: one for each upstream that has one.
 pub(super) async fn deployments(
     connection: &mut SqliteConnection,
-    id: &str,
+    ids: &[&str],
 ) -> Result<Vec<i64>, sqlx::Error> {
-    let numbers = "SELECT number FROM deployments WHERE id = ? ORDER BY number DESC LIMIT ?";
-    sqlx::query_scalar(numbers).bind(id).bind(SAME_ID_MAX).fetch_all(connection).await
+    let listed = serde_json::to_string(ids).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let most = SAME_ID_MAX.saturating_mul(i64::try_from(ids.len()).unwrap_or(i64::MAX));
+    // Each id is looked up in the index.
+    let numbers = "SELECT d.number FROM json_each(?) i CROSS JOIN deployments d ON d.id = i.value \
+        ORDER BY d.number DESC LIMIT ?";
+    sqlx::query_scalar(numbers).bind(listed).bind(most).fetch_all(connection).await
 }
 
 /// Adds what is sought to the conditions of a query over changes.

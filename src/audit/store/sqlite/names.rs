@@ -1,5 +1,5 @@
-//! What the log knows by name: deployments, as their newest snapshots have them, actors and
-//! policies.
+//! Names in the log: those of deployments, by their newest snapshots, and of actors; and the texts
+//! of policies.
 
 use super::asking::Asking;
 use super::documents::Documents;
@@ -47,7 +47,7 @@ impl Reads {
         let mut snapshots = Vec::with_capacity(ids.len());
         for id in ids {
             let mut newest = None;
-            for number in deployments(&mut asking, id).await? {
+            for number in deployments(&mut asking, &[id]).await? {
                 let query = sqlx::query_scalar(NEWEST).bind(number);
                 newest = newest.max(query.fetch_optional(&mut *asking).await?);
             }

@@ -208,7 +208,7 @@ impl Reads {
     ) -> Result<Option<DeploymentAt>, Boxed> {
         let mut asking = Asking::on(&self.pool).await?;
         let mut last: Option<(i64, SqliteRow)> = None;
-        for number in deployments(&mut asking, deployment_id).await? {
+        for number in deployments(&mut asking, &[deployment_id]).await? {
             let query = sqlx::query(DEPLOYMENT_AT).bind(number).bind(time.millis());
             let Some(row) = query.fetch_optional(&mut *asking).await? else { continue };
             let seq = row.try_get("seq")?;
