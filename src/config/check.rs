@@ -100,7 +100,9 @@ impl Reader<'_> {
         let tls = self.tls("listen.tls", files);
         let admin_tls = self.tls("listen.admin_tls", files);
         let (admin, place) = admin?;
-        if !self.typed.has_items("admin.token") && !admin.ip().to_canonical().is_loopback() {
+        if self.typed.items("admin.token").is_none_or(<[_]>::is_empty)
+            && !admin.ip().to_canonical().is_loopback()
+        {
             let message = format!(
                 "`listen.admin` is {admin}, which others can reach, and there is no \
                  [[admin.token]]: add one, or listen on 127.0.0.1"

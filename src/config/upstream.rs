@@ -20,8 +20,8 @@ const DEPLOYMENTS: &str = "deployments";
 
 /// Reads the section.
 pub(super) fn read(reader: &mut Reader<'_>, files: &mut Vec<PathBuf>) -> Option<Upstream> {
-    let provider = reader.required("upstream.provider", "provider = \"qoder-cn\"", provider);
-    let url = reader.required("upstream.url", "url = \"https://api.qoder.com.cn\"", origin);
+    let provider = reader.required("upstream.provider", provider);
+    let url = reader.required("upstream.url", origin);
     let ca_file = reader.path("upstream.ca_file");
     if let Some((path, place)) = &ca_file {
         if let Err(message) = files::certificates(path) {

@@ -54,7 +54,7 @@ fn timezones(reader: &mut Reader<'_>) -> Option<Rule> {
     if reader.place("timezones.allowed").is_none() {
         let message = "[timezones] lists no zone: add `allowed = [\"UTC\"]`, or remove the section";
         reader.complaints.error(&section, message);
-    } else if reader.typed.is_empty_list("timezones.allowed") {
+    } else if reader.typed.items("timezones.allowed").is_some_and(<[_]>::is_empty) {
         let place = reader.place("timezones.allowed").cloned().unwrap_or(section);
         let message = "`timezones.allowed` is empty, so that no schedule fits: list a zone, such \
             as \"UTC\"";

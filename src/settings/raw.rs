@@ -94,16 +94,12 @@ impl Typed {
         self.values.get(path).map(|node| &node.place)
     }
 
-    /// Whether an array was typed for a key, and not an empty one.
-    pub(crate) fn has_items(&self, path: &str) -> bool {
-        let node = self.values.get(path);
-        node.is_some_and(|node| matches!(&node.value, Value::Array(items) if !items.is_empty()))
-    }
-
-    /// Whether a list was typed for a key, and an empty one.
-    pub(crate) fn is_empty_list(&self, path: &str) -> bool {
-        let node = self.values.get(path);
-        node.is_some_and(|node| matches!(&node.value, Value::Array(items) if items.is_empty()))
+    /// The items of the array that was typed for a key; `None` where none was.
+    pub(crate) fn items(&self, path: &str) -> Option<&[Node]> {
+        match &self.values.get(path)?.value {
+            Value::Array(items) => Some(items),
+            _ => None,
+        }
     }
 
     /// Where a section was typed.

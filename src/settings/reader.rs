@@ -73,12 +73,14 @@ impl Reader<'_> {
     pub(crate) fn required<T>(
         &mut self,
         path: &str,
-        example: &str,
         meaning: impl Fn(&Node) -> Meant<T>,
     ) -> Option<Placed<T>> {
         let home = self.typed.home(path);
         if self.typed.place(path).is_none() {
-            self.complaints.error(&home, &format!("`{path}` is missing: write {example}"));
+            let name = path.rsplit_once('.').map_or(path, |(_section, name)| name);
+            let example = self.key(path).and_then(|key| key.example).unwrap_or("a value");
+            let message = format!("`{path}` is missing: write {name} = {example}");
+            self.complaints.error(&home, &message);
         }
         self.read(path, meaning)
     }
