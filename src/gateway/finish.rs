@@ -1,13 +1,11 @@
 //! The end of a call that was forwarded: the deployment after, its completion, the answer.
 
-use http::HeaderValue;
-
 use super::call::{Call, Decided};
 use super::decide::Compared;
 use super::forward::{ForwardError, Forwarded, WholeResponse};
 use super::mark::{append, mark, warn, warnings};
 use super::memory::MemoryShare;
-use super::response::Reply;
+use super::response::{Reply, SHOULD_RETRY};
 use super::shown_deployment::ShownDeployment;
 use super::snapshot;
 use crate::audit::Finished;
@@ -92,7 +90,7 @@ pub(super) fn reply(
     tag: Option<&str>,
 ) -> Reply {
     let mut reply = match result {
-        Ok(answer) => may_repeat(answer, call),
+        Ok(answer) => passed_on(answer, call),
         Err(error) => error.refusal().into_reply(&call.context.request_id, Some(call.change)),
     };
     mark(&mut reply, call, decided.decision);
@@ -110,11 +108,11 @@ pub(super) fn reply(
 
 /// Upstream's answer. Where it leaves open whether something was made or run, SDKs must not send
 /// the call again by themselves: it would be made or run twice.
-fn may_repeat(answer: WholeResponse, call: &Call) -> Reply {
+fn passed_on(answer: WholeResponse, call: &Call) -> Reply {
     let is_unclear = answer.status.is_server_error();
     let mut reply = answer.into_reply(call.ends());
     if is_unclear && matches!(call.operation, Operation::Create | Operation::Run) {
-        reply.headers_mut().insert("x-should-retry", HeaderValue::from_static("false"));
+        reply.headers_mut().insert(SHOULD_RETRY.0, SHOULD_RETRY.1);
     }
     reply
 }

@@ -95,9 +95,6 @@ pub(super) fn no_answer(context: &RequestContext, error: &SendError) -> Refusal 
         error = error as &dyn std::error::Error,
         "no answer from upstream"
     );
-    if let Some(fault) = error.fault_of_head() {
-        return Refusal::bad_gateway(fault);
-    }
     match error {
         SendError::Timeout => {
             Refusal::gateway_timeout("upstream did not answer in time (upstream.response_timeout)")
@@ -115,7 +112,7 @@ pub(super) fn no_answer(context: &RequestContext, error: &SendError) -> Refusal 
             Refusal::bad_gateway("upstream switched protocols, which nobody asked for")
         }
         SendError::Broken(_) | SendError::LongHead(_) | SendError::BadHead(_) => {
-            Refusal::bad_gateway("upstream broke the connection")
+            Refusal::bad_gateway(error.fault_of_head().unwrap_or("upstream broke the connection"))
         }
     }
 }

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use serde_json::json;
@@ -15,6 +15,10 @@ use super::relay::Relay;
 use crate::audit::record::signed;
 use crate::base::ids::{ChangeId, RequestId};
 use crate::upstream::request_body::next_piece;
+
+/// Keeps SDKs from sending a call again by themselves.
+pub(super) const SHOULD_RETRY: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false"));
 
 /// The body of an answer.
 pub(crate) enum ReplyBody {
@@ -48,7 +52,7 @@ impl Refusal {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if self.may_be_applied {
-            headers.insert("x-should-retry", HeaderValue::from_static("false"));
+            headers.insert(SHOULD_RETRY.0, SHOULD_RETRY.1);
         }
         if self.closes {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
