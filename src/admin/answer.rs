@@ -55,7 +55,7 @@ struct Told {
     /// The kind.
     #[serde(rename = "type")]
     kind: &'static str,
-    /// What is wrong and what would be right.
+    /// The fault, and its fix.
     message: String,
     /// The query key it is about.
     #[serde(skip_serializing_if = "Option::is_none")]

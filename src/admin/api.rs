@@ -179,7 +179,7 @@ pub(super) async fn at(
     .await
 }
 
-/// What is not a governed call, newest first.
+/// Events: all that is not a governed call, newest first.
 #[utoipa::path(
     get,
     path = "/api/v1/events",

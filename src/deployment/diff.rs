@@ -31,7 +31,7 @@ pub struct Difference {
     pub computed: bool,
 }
 
-/// What became of a place that differs.
+/// The kind of a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DifferenceOp {

@@ -60,7 +60,8 @@ pub(crate) struct Http1Connection {
     sender: http1::SendRequest<RequestBody>,
     /// `None` once it has ended; what of it concerns a call, the call is told.
     connection: Option<Box<http1::Connection<TokioIo<RecallingWire>, RequestBody>>>,
-    /// What was asked last, where it has ended without an answer.
+    /// The request that was sent last; `None` unless it was remembered and the connection ended
+    /// without an answer to it.
     unanswered: Option<Box<Request<RequestBody>>>,
     /// Makes the wire remember the head that is sent next.
     recalls: Arc<AtomicBool>,

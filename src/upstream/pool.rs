@@ -88,7 +88,7 @@ impl SendError {
         !matches!(self, Self::NotSent(_) | Self::Refused(_) | Self::Unprocessed(_))
     }
 
-    /// What is wrong with the head of the answer, where that is it.
+    /// The fault of the answer's head; `None` where the failure is another one.
     pub(crate) fn fault_of_head(&self) -> Option<&'static str> {
         match self {
             Self::LongHead(_) => Some(

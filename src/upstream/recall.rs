@@ -41,7 +41,7 @@ impl RecallingWire {
     }
 
     /// Remembers a head that is written whole: the connection offers all that it holds at once.
-    /// What still holds the rest of another message is none.
+    /// Bytes behind the rest of another message are no such head, and are not remembered.
     fn remember(&mut self, bytes: &[u8]) {
         self.forget();
         if self.left == 0 {

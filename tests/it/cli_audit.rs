@@ -97,7 +97,7 @@ async fn a_list_that_goes_on_says_so() {
     assert!(named.err.starts_with("1 shown, there are more"), "{}", named.err);
 }
 
-/// What the program writes to a terminal of so many columns.
+/// The text that the program writes to a terminal of so many columns.
 fn on_terminal(world: &World, columns: u16, variables: &[(&str, &str)], list: &[&str]) -> String {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&master).unwrap();

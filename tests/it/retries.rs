@@ -1,4 +1,4 @@
-//! What a record tells of an SDK's retries, and of the call that upstream answered.
+//! The retries of an SDK, and the call that upstream answered, as a record tells them.
 
 use serde_json::json;
 

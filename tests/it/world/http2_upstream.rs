@@ -13,7 +13,7 @@ use super::frames::{
 };
 use super::{DEPLOYMENT, Setup};
 
-/// What becomes of a request.
+/// The fate of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Does {
     /// 200, and a deployment.
