@@ -32,6 +32,10 @@ pub struct Provider {
     pub fields: &'static [Field],
     /// JSON Pointers (RFC 6901) of what the server changes by itself.
     pub computed: &'static [&'static str],
+    /// Places that are shown otherwise than they are set. In a path `*` is any element of a list.
+    pub shown_as: &'static [(&'static str, ShownAs)],
+    /// Keys that outlive a `null`, each with the field that holds it and is patched key by key.
+    pub reserved_keys: &'static [(&'static str, &'static str)],
     /// Fields that every Deployment is shown with: an answer that lacks one is not a whole one.
     pub always_shown: &'static [&'static str],
     /// Member names whose values are secrets wherever they stand in a body, as are those of names
@@ -72,6 +76,17 @@ pub enum Update {
     AgentReference,
     /// Never set by a client.
     Computed,
+}
+
+/// How upstream shows a place that was set: not as it was sent, and yet as it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShownAs {
+    /// Never: it is write-only.
+    Nothing,
+    /// As the server chooses where it was left out.
+    Default,
+    /// A text as itself, or as a list of one block of text.
+    TextBlock,
 }
 
 /// The deployment operations that are governed.
@@ -125,6 +140,17 @@ static COMPUTED: [&str; 6] = [
     "/paused_reason",
 ];
 
+/// The places of the shared shape that are shown otherwise than they are set.
+static SHOWN_AS: [(&str, ShownAs); 4] = [
+    ("/resources/*/authorization_token", ShownAs::Nothing),
+    ("/resources/*/password", ShownAs::Nothing),
+    ("/resources/*/mount_path", ShownAs::Default),
+    ("/initial_events/*/content", ShownAs::TextBlock),
+];
+
+/// The keys of the shared shape that the server keeps, whatever a client makes of them.
+static RESERVED_KEYS: [(&str, &str); 1] = [("metadata", "cas_config")];
+
 /// The fields that every Deployment of the shared shape is shown with.
 static ALWAYS_SHOWN: [&str; 2] = ["metadata", "schedule"];
 
@@ -161,6 +187,12 @@ impl Provider {
     #[must_use]
     pub fn named(name: &str) -> Option<&'static Self> {
         Self::ALL.into_iter().find(|provider| provider.name == name)
+    }
+
+    /// The places that upstream takes and never shows.
+    pub fn write_only(&self) -> impl Iterator<Item = &'static str> {
+        let places = self.shown_as.iter();
+        places.filter(|(_, shown)| *shown == ShownAs::Nothing).map(|(path, _)| *path)
     }
 
     /// The effect of an update on the field `name`.

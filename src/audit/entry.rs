@@ -103,8 +103,8 @@ pub(super) struct Before {
 pub(super) struct Former {
     /// The deployment before.
     pub(super) before: Option<Before>,
-    /// The part of the patch that sets computed places.
-    pub(super) sets_computed: Object,
+    /// The part of the patch that tells of places which the deployments don't.
+    pub(super) told_by_patch: Object,
     /// Whether the patch holds a secret, which an answer may repeat.
     pub(super) conceals_patch: bool,
 }
@@ -137,13 +137,13 @@ impl IntentRow {
         let mut redacted = Redacted::default();
         let is_kept = intent.is_kept;
         let mut unkept = Unkept { findings: intent.findings_omitted, ..Unkept::default() };
-        let mut sets_computed = Object::new();
+        let mut told_by_patch = Object::new();
         let patch = intent.patch.take().map(|patch| {
             let mut patch = Value::Object(Arc::unwrap_or_clone(patch).object);
             let broken = intent.violations.iter().chain(&intent.standing);
             redactor.conceal_patch(&mut patch, broken, "/patch", &mut redacted);
             if let Value::Object(patch) = &patch {
-                sets_computed = diff::sets_computed(intent.provider, patch);
+                told_by_patch = diff::told_by_patch(intent.provider, patch);
             }
             canonical(&patch)
         });
@@ -190,7 +190,7 @@ impl IntentRow {
         let (patch, filed) = (patch.transpose()?, filed.transpose()?.flatten());
         let redacted = redacted.into_paths();
         let opening = Self { intent, request_id, patch, before: filed, unkept, redacted };
-        Ok((opening, Former { before, sets_computed, conceals_patch }))
+        Ok((opening, Former { before, told_by_patch, conceals_patch }))
     }
 }
 
@@ -248,8 +248,8 @@ impl CompletionRow {
         if let Some(id) = &mut completion.deployment_id {
             *id = redactor.deployment_id(id);
         }
-        let sets = &former.sets_computed;
-        let places = after.map(|after| changed(asked, sets, shown, &after.value));
+        let part = &former.told_by_patch;
+        let places = after.map(|after| changed(asked, part, shown, &after.value));
         let places = places.unwrap_or_default();
         let touched = touched(&places);
         let redacted = redacted.into_paths();
@@ -298,10 +298,10 @@ fn leave_one_of_each_rule(findings: &mut Vec<Violation>) -> usize {
 /// each of its members.
 fn changed(
     asked: &CallFacts,
-    sets_computed: &Object,
+    told_by_patch: &Object,
     before: Option<&Value>,
     after: &Value,
 ) -> Vec<ChangedPlace> {
     let CallFacts { provider, operation, .. } = *asked;
-    diff::changed(provider, operation, sets_computed, before, after)
+    diff::changed(provider, operation, told_by_patch, before, after)
 }

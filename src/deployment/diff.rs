@@ -2,6 +2,7 @@
 
 mod compare;
 mod places;
+mod sent;
 mod walk;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use utoipa::ToSchema;
 
 pub use self::compare::{effect, settle};
 use self::places::{Bounds, Pair, places};
+use self::sent::{Sent, copy};
 use super::Object;
 use crate::base::pointer;
 use crate::provider::{Operation, Provider};
@@ -29,6 +31,11 @@ pub struct Difference {
     pub to: Option<Value>,
     /// Whether the server changes this place by itself.
     pub computed: bool,
+    /// Whether upstream takes this value and never shows it: it was sent, and may be the same that
+    /// stood there.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub write_only: bool,
 }
 
 /// The kind of a difference.
@@ -82,7 +89,8 @@ pub struct ChangedPlace {
 /// compared member by member, arrays of equal length element by element, other arrays whole.
 /// Where differences are too many, or their pointers too long, the places around them are told.
 ///
-/// A place that `patch` has set to what came is not computed, wherever it stands.
+/// A place that `patch` has set to what came is not computed, wherever it stands. What `patch`
+/// sends and upstream never shows is told as added.
 #[must_use]
 pub fn diff(
     provider: &Provider,
@@ -105,12 +113,24 @@ pub fn diff(
         from: found.from.cloned(),
         to: found.to.cloned(),
         computed: found.is_marked,
+        write_only: false,
     });
-    told.collect()
+    let sent = Sent::of(provider, patch, from, to).values.into_iter();
+    let sent = sent.map(|(path, value)| Difference {
+        op: DifferenceOp::Add,
+        path,
+        from: None,
+        to: Some(value.clone()),
+        computed: false,
+        write_only: true,
+    });
+    let mut told: Vec<_> = told.chain(sent).collect();
+    told.sort_by(|one, other| one.path.cmp(&other.path));
+    told
 }
 
-/// Where [`diff`] finds differences that are not computed, sorted; what appeared or vanished is
-/// told by its leaves. No place at or below which something changed is missing: each is there, or
+/// Where [`diff`] finds differences that are not computed; what appeared or vanished is told by its
+/// leaves. No place at or below which something changed is missing: each is there, or
 /// stands below one that is whole.
 #[must_use]
 pub fn changed(
@@ -127,33 +147,28 @@ pub fn changed(
     let told = found
         .into_iter()
         .map(|found| ChangedPlace { path: found.pointer, is_whole: found.is_whole });
-    told.collect()
+    let sent = Sent::of(provider, patch, from, after);
+    let more = sent.more_in.into_iter().map(|name| {
+        let path = pointer::child("", name);
+        ChangedPlace { path, is_whole: true }
+    });
+    let sent = sent.values.into_iter().map(|(path, _)| ChangedPlace { path, is_whole: false });
+    told.chain(sent).chain(more).collect()
 }
 
 /// The part of a patch that [`diff`] and [`changed`] look at: what it sets where the provider
-/// computes.
+/// computes, and what is never shown.
 #[must_use]
-pub fn sets_computed(provider: &Provider, patch: &Object) -> Object {
-    let mut part = Value::Object(Object::new());
-    for path in provider.computed {
-        let mut keys = pointer::keys(path);
-        let Some(asked) = keys.next().and_then(|name| patch.get(&*name)) else { continue };
-        let Some(asked) = keys.try_fold(asked, |asked, key| asked.get(&*key)) else { continue };
-        let place = pointer::keys(path).fold(&mut part, |place, key| {
-            if !place.is_object() {
-                *place = Value::Object(Object::new());
-            }
-            match place {
-                Value::Object(members) => members.entry(key.into_owned()).or_insert(Value::Null),
-                other => other,
-            }
-        });
-        *place = asked.clone();
+pub fn told_by_patch(provider: &Provider, patch: &Object) -> Object {
+    let mut part = Object::new();
+    for path in provider.computed.iter().copied().chain(provider.write_only()) {
+        let path = path.strip_prefix('/').unwrap_or(path);
+        let (name, below) = path.split_at(path.find('/').unwrap_or(path.len()));
+        if let Some(asked) = patch.get(name) {
+            copy(asked, below, part.entry(name).or_insert(Value::Null));
+        }
     }
-    match part {
-        Value::Object(part) => part,
-        _ => Object::new(),
-    }
+    part
 }
 
 /// Whether two values mean the same: numbers are compared by their value, so that `1` is `1.0`.

@@ -14,9 +14,10 @@ use crate::provider::{Operation, Provider, Update};
 /// what stood before and what is asked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prediction<'a> {
-    /// One to four, all different; the first is the documented reading. More than one only where
-    /// the reading of a nested metadata value (replace or merge), of PUT (omitted = removed) or of
-    /// a body on an action (ignored or taken as an update) is open.
+    /// One to six, all different; the first is the documented reading. More than one only where
+    /// the reading of a nested metadata value (replace or merge), of PUT (omitted = removed), of a
+    /// reserved key that is to be deleted (kept or deleted) or of a body on an action (ignored or
+    /// taken as an update) is open.
     pub readings: Vec<Members<'a>>,
     /// JSON Pointers of what can't be told beforehand (a re-pinned `agent.version`, say).
     pub open: Vec<String>,
@@ -92,7 +93,31 @@ fn updated<'a>(
         kept.retain(|name| provider.update_of(name) == Update::Computed);
         readings.push(apply(provider, &kept, patch, Nested::Replaced));
     }
+    for (field, key) in provider.reserved_keys {
+        let is_deleted = |patch: &Value| patch.get(key).is_some_and(Value::is_null);
+        let standing = before.get(field).and_then(|standing| standing.get(key));
+        if let Some(standing) =
+            standing.filter(|_| patch.object.get(*field).is_some_and(is_deleted))
+        {
+            let keeping = readings.iter().map(|reading| with_key(reading, field, key, standing));
+            readings = keeping.collect::<Vec<_>>().into_iter().chain(readings).collect();
+        }
+    }
     readings
+}
+
+/// The reading in which `value` stands under a key of a field.
+fn with_key<'a>(
+    reading: &Members<'a>,
+    field: &'static str,
+    key: &str,
+    value: &Value,
+) -> Members<'a> {
+    let mut reading = reading.clone();
+    let mut members = reading.get(field).and_then(Value::as_object).cloned().unwrap_or_default();
+    members.insert(key.to_owned(), value.clone());
+    reading.set(field, Cow::Owned(members.into()));
+    reading
 }
 
 /// Whether an object stands under a key of a field that is patched key by key: only there replacing

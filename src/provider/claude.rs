@@ -16,6 +16,8 @@ pub(super) static CLAUDE: Provider = Provider {
     response_timeout: Duration::from_mins(10),
     fields: &super::FIELDS,
     computed: &super::COMPUTED,
+    shown_as: &super::SHOWN_AS,
+    reserved_keys: &super::RESERVED_KEYS,
     always_shown: &super::ALWAYS_SHOWN,
     secret_members: &super::SECRET_MEMBERS,
     archive_renames: false,

@@ -10,7 +10,7 @@ use crate::deployment::Object;
 const NAME_CHARS_MAX: usize = 256;
 const EVENTS_MAX: usize = 50;
 const EVENT_TYPES: [&str; 3] = ["user.message", "user.define_outcome", "system.message"];
-const RESOURCE_TYPES: [&str; 3] = ["github_repository", "file", "memory_store"];
+const RESOURCE_TYPES: [&str; 4] = ["github_repository", "git_repository", "file", "memory_store"];
 const VAULTS_MAX: usize = 50;
 const METADATA_KEYS_MAX: usize = 16;
 const METADATA_KEY_CHARS_MAX: usize = 64;
@@ -129,7 +129,8 @@ fn initial_events(value: &Value) -> Result<Value, Problem> {
     Ok(value.clone())
 }
 
-/// Resources without their tokens, which are taken and never shown again.
+/// Resources without their credentials, which are taken and never shown again, and with the place
+/// where each is mounted.
 fn resources(value: &Value) -> Result<Value, Problem> {
     if value.is_null() {
         return Ok(json!([]));
@@ -141,8 +142,25 @@ fn resources(value: &Value) -> Result<Value, Problem> {
     let mut kept = items.clone();
     for item in kept.iter_mut().filter_map(Value::as_object_mut) {
         item.remove("authorization_token");
+        item.remove("password");
+        if let Some(place) = mount_path(item).filter(|_| !item.contains_key("mount_path")) {
+            item.insert("mount_path".to_owned(), place.into());
+        }
     }
     Ok(kept.into())
+}
+
+/// The place where a resource is mounted that names none.
+fn mount_path(resource: &Object) -> Option<String> {
+    let text = |name: &str| resource.get(name).and_then(Value::as_str);
+    match text("type")? {
+        "github_repository" | "git_repository" => {
+            let repository = text("url")?.trim_end_matches('/').rsplit('/').next()?;
+            Some(format!("/workspace/{}", repository.trim_end_matches(".git")))
+        }
+        "file" => Some(format!("/mnt/session/uploads/{}", text("file_id")?)),
+        _ => None,
+    }
 }
 
 fn vault_ids(value: &Value) -> Result<Value, Problem> {
@@ -160,10 +178,10 @@ fn metadata(before: Option<&Value>, patch: &Value) -> Result<Value, Problem> {
         .ok_or_else(|| Problem::field("metadata", "metadata must be an object"))?;
     let mut after = before.and_then(Value::as_object).cloned().unwrap_or_default();
     for (key, value) in patch {
-        if value.is_null() {
-            after.remove(key);
-        } else {
+        if !value.is_null() {
             after.insert(key.clone(), metadatum(key, value)?);
+        } else if key != EXECUTION {
+            after.remove(key);
         }
     }
     if after.keys().filter(|key| *key != EXECUTION).count() > METADATA_KEYS_MAX {

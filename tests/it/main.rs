@@ -35,6 +35,7 @@ mod keys;
 mod leftovers;
 mod lifecycle;
 mod limits;
+mod meaning;
 mod passthrough;
 mod redirects;
 mod refusals;

@@ -171,7 +171,8 @@ fn change(is_whole: bool) -> Change {
     };
     let op = if is_whole { DifferenceOp::Replace } else { DifferenceOp::Add };
     let path = "/name".to_owned();
-    let diff = vec![Difference { op, path, from: value(), to: value(), computed: false }];
+    let (from, to, computed, write_only) = (value(), value(), false, is_whole);
+    let diff = vec![Difference { op, path, from, to, computed, write_only }];
     let settled = Settlement { by: "answer".to_owned(), at: NOW, applied: None };
     let reason = Reason { status: 400, kind: text(), message: text(), is_own: true };
     let findings = usize::from(is_whole);

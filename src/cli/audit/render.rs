@@ -234,6 +234,9 @@ fn section(lines: &mut Vec<String>, title: &str, content: impl IntoIterator<Item
 /// `path: old → new`.
 fn moved(place: &Difference) -> String {
     let shown = |value: &Option<Value>| value.as_ref().map_or("(none)".to_owned(), json);
+    if place.write_only {
+        return format!("{}: sent (write-only), {}", path(&place.path), shown(&place.to));
+    }
     format!("{}: {} → {}", path(&place.path), shown(&place.from), shown(&place.to))
 }
 

@@ -13,7 +13,8 @@ use crate::provider::Operation;
 const AT: Timestamp = Timestamp::from_millis(1_781_427_491_123);
 
 fn difference(path: &str, from: Option<Value>, to: Option<Value>, computed: bool) -> Difference {
-    Difference { op: DifferenceOp::Replace, path: path.to_owned(), from, to, computed }
+    let (op, path) = (DifferenceOp::Replace, path.to_owned());
+    Difference { op, path, from, to, computed, write_only: false }
 }
 
 /// A change that was applied.

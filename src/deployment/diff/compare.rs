@@ -3,17 +3,17 @@
 use serde_json::Value;
 
 use super::places::{Any, differ};
-use super::walk::{Location, Visit, members, named};
-use super::{Applied, Effect, computed_by, same};
-use crate::base::pointer;
+use super::walk::{Location, Mark, Visit, members, named, walk};
+use super::{Applied, Effect, computed_by};
 use crate::deployment::Object;
 use crate::deployment::members::Members;
 use crate::deployment::predict::Prediction;
-use crate::provider::{Operation, Provider};
+use crate::provider::{Operation, Provider, ShownAs};
 
 /// Compares what came with what was predicted, under the reading that fits best. Computed and
-/// open places are left out; a field that is null, empty or absent is cleared in any spelling. On
-/// create only what the body names is compared, since the server fills the rest.
+/// open places are left out, as is what upstream never shows; a field that is null, empty or absent
+/// is cleared in any spelling. On create only what the body names is compared, since the server
+/// fills the rest.
 #[must_use]
 pub fn effect(
     provider: &Provider,
@@ -83,21 +83,31 @@ pub fn settle(
 }
 
 /// The most readings that a prediction has.
-const READINGS_MAX: usize = 4;
+const READINGS_MAX: usize = 6;
 
-/// The part of a document that is compared: all but what the server computes, and what is open.
+/// The part of a document that is compared: all but what the server computes, what it never shows,
+/// and what is open.
 struct Lens<'a> {
-    hidden: Vec<&'a str>,
+    marks: Vec<(&'a str, Mark)>,
 }
 
 impl<'a> Lens<'a> {
     fn of(provider: &'a Provider, operation: Operation, prediction: &'a Prediction<'_>) -> Self {
         let open = prediction.open.iter().map(String::as_str);
-        Self { hidden: computed_by(provider, operation).chain(open).collect() }
+        let own = computed_by(provider, operation).chain(open).map(|path| (path, Mark::Own));
+        let shown = provider.shown_as.iter().map(|(path, shown)| {
+            let mark = match shown {
+                ShownAs::Nothing => Mark::Own,
+                ShownAs::Default => Mark::Filled,
+                ShownAs::TextBlock => Mark::Text,
+            };
+            (*path, mark)
+        });
+        Self { marks: own.chain(shown).collect() }
     }
 
     fn root(&self) -> Location<'_> {
-        Location::root(self.hidden.iter().copied())
+        Location::root(self.marks.iter().copied())
     }
 
     /// Whether every place where two documents differ is one that is not compared.
@@ -105,17 +115,6 @@ impl<'a> Lens<'a> {
         let mut any = Any(false);
         members(&mut any, &self.root(), one.iter(), named(other), |_, _| ());
         !any.0
-    }
-
-    fn view(&self, document: &Members<'_>) -> Value {
-        let mut view = document.to_value();
-        for path in &self.hidden {
-            pointer::remove(&mut view, path);
-        }
-        if let Value::Object(fields) = &mut view {
-            fields.retain(|_, value| !is_empty(value));
-        }
-        view
     }
 }
 
@@ -174,7 +173,7 @@ impl<'v> Visit<'v> for Meant {
         self.any = true;
         self.other |= !beside.into_iter().any(|reading| match reading {
             Reading::None => false,
-            Reading::At(value) => differ(place, from, value),
+            Reading::At(value) => differ(place, value, from),
             Reading::Apart => true,
         });
         false
@@ -213,6 +212,9 @@ impl<'v> Visit<'v> for Told {
         to: Option<&'v Value>,
         beside: Self::Beside,
     ) -> bool {
+        if place.is_filled && to.is_none() {
+            return false;
+        }
         self.any = true;
         self.as_asked &= !differ(place, to, beside);
         self.as_before &= !differ(place, from, beside);
@@ -220,32 +222,50 @@ impl<'v> Visit<'v> for Told {
     }
 }
 
+/// How much of what a create asked for is shown, each member for itself.
 fn created(lens: &Lens<'_>, prediction: &Prediction<'_>, after: &Value) -> Effect {
-    let Some(Value::Object(asked)) = prediction.readings.first().map(|first| lens.view(first))
-    else {
-        return Effect::Exact;
-    };
-    let after = lens.view(&Members::of(after));
-    let missed = asked.iter().filter(|(name, value)| !holds(after.get(*name), value)).count();
+    let root = lens.root();
+    let asked = prediction.readings.iter().take(1).flat_map(Members::iter);
+    let (mut members, mut missed) = (0, 0);
+    for (name, value) in asked {
+        let place = root.member(name);
+        if place.is_marked || place.unless_blank(Some(value)).is_none() {
+            continue;
+        }
+        let mut any = Missing(false);
+        walk(&mut any, &place, Some(value), after.get(name), ());
+        members += 1;
+        missed += usize::from(any.0);
+    }
     match missed {
         0 => Effect::Exact,
-        some if some < asked.len() => Effect::Partial,
+        some if some < members => Effect::Partial,
         _ => Effect::Other,
     }
 }
 
-/// Whether `shown` is what was `asked`, members that the server adds aside.
-fn holds(shown: Option<&Value>, asked: &Value) -> bool {
-    match (shown, asked) {
-        (Some(Value::Object(shown)), Value::Object(asked)) => {
-            asked.iter().all(|(key, asked)| holds(shown.get(key), asked))
-        }
-        (Some(Value::Array(shown)), Value::Array(asked)) => {
-            shown.len() == asked.len()
-                && shown.iter().zip(asked).all(|(shown, asked)| holds(Some(shown), asked))
-        }
-        (Some(shown), asked) => same(shown, asked),
-        (None, asked) => is_empty(asked),
+/// Whether anything that was asked is not shown. What is shown beside it was filled in.
+struct Missing(bool);
+
+impl<'v> Visit<'v> for Missing {
+    type Beside = ();
+    const BLANKS_ARE_ABSENT: bool = true;
+
+    fn enter(&mut self, place: &Location<'_>) -> bool {
+        !self.0 && !place.is_marked
+    }
+
+    fn beside(&self, (): (), _former: Option<&'v Value>, _inner: &Location<'_>) {}
+
+    fn differ(
+        &mut self,
+        _place: &Location<'_>,
+        asked: Option<&'v Value>,
+        shown: Option<&'v Value>,
+        (): (),
+    ) -> bool {
+        self.0 |= asked.is_some_and(|asked| shown.is_some() || !is_empty(asked));
+        false
     }
 }
 
@@ -266,7 +286,7 @@ fn is_empty(value: &Value) -> bool {
 mod tests {
     use super::*;
     use crate::cases::cases;
-    use crate::deployment::diff::{DifferenceOp, diff};
+    use crate::deployment::diff::{Difference, DifferenceOp, diff};
     use crate::deployment::patch::Patch;
     use crate::deployment::predict::{Omitted, predict};
 
@@ -293,7 +313,11 @@ mod tests {
                     DifferenceOp::Remove => '-',
                     DifferenceOp::Replace => '~',
                 };
-                let mark = if difference.computed { " computed" } else { "" };
+                let mark = match difference {
+                    Difference { computed: true, .. } => " computed",
+                    Difference { write_only: true, .. } => " write-only",
+                    _ => "",
+                };
                 found.push(format!("{op} {}{mark}", difference.path));
             }
             if let Some(after) = after {

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::walk::{Location, Visit, walk};
+use super::walk::{Location, Mark, Visit, walk};
 use crate::deployment::Object;
 
 /// The longest place that is spelt, in bytes.
@@ -62,7 +62,7 @@ pub(super) fn places<'v, const LEAVES: bool>(
 
 impl<'v> Pair<'v, '_> {
     fn visit<V: Visit<'v, Beside = ()>>(&self, visit: &mut V) {
-        let root = Location::root(self.marks.iter().copied());
+        let root = Location::root(self.marks.iter().map(|pointer| (*pointer, Mark::Own)));
         walk(visit, &root, Some(self.from), Some(self.to), ());
     }
 }
@@ -276,18 +276,18 @@ impl<'v, const LEAVES: bool> Visit<'v> for Count<'v, LEAVES> {
     }
 }
 
-/// Whether two values differ somewhere.
+/// Whether what is shown differs somewhere from what was asked.
 pub(super) fn differ<'v>(
     place: &Location<'_>,
-    one: Option<&'v Value>,
-    other: Option<&'v Value>,
+    asked: Option<&'v Value>,
+    shown: Option<&'v Value>,
 ) -> bool {
     let mut any = Any(false);
-    walk(&mut any, place, one, other, ());
+    walk(&mut any, place, asked, shown, ());
     any.0
 }
 
-/// Whether anything differs that is not marked.
+/// Whether anything that is shown differs from what was asked, the server's own aside.
 pub(super) struct Any(pub(super) bool);
 
 impl<'v> Visit<'v> for Any {
@@ -302,12 +302,12 @@ impl<'v> Visit<'v> for Any {
 
     fn differ(
         &mut self,
-        _place: &Location<'_>,
-        _from: Option<&'v Value>,
-        _to: Option<&'v Value>,
+        place: &Location<'_>,
+        asked: Option<&'v Value>,
+        _shown: Option<&'v Value>,
         (): (),
     ) -> bool {
-        self.0 = true;
+        self.0 |= asked.is_some() || !place.is_filled;
         false
     }
 }

@@ -18,10 +18,25 @@ pub(super) struct Location<'p> {
     pub(super) depth: usize,
     /// How long its JSON Pointer is.
     pub(super) bytes: usize,
-    /// Whether it lies at or below one of the pointers that the walk began with.
+    /// Whether it lies at or below a place that is marked as the server's.
     pub(super) is_marked: bool,
-    /// The rests of those pointers that lead on from here.
-    marks: Vec<&'p str>,
+    /// Whether it is marked as one that the server fills in.
+    pub(super) is_filled: bool,
+    /// Whether it is marked as one where a text may be a list of one block.
+    is_text: bool,
+    /// The marks on places further down, with the rests of the pointers that lead there.
+    marks: Vec<(&'p str, Mark)>,
+}
+
+/// A word on a place that is known beforehand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// The server's: it may show there what it likes.
+    Own,
+    /// Filled in by the server where it was left out.
+    Filled,
+    /// A text, or a list of one block of text that says the same.
+    Text,
 }
 
 /// The last key that leads to a place.
@@ -39,8 +54,8 @@ pub(super) trait Visit<'v> {
     /// Whether what appears or vanishes whole is looked into, down to its leaves.
     const LEAVES: bool = false;
 
-    /// Whether members of the document that are null, empty or marked through and through count as
-    /// absent.
+    /// Whether members of the document that are null, empty or the server's through and through
+    /// count as absent.
     const BLANKS_ARE_ABSENT: bool = false;
 
     /// Goes into a place; `false` where nothing there is of interest.
@@ -79,46 +94,52 @@ pub(super) trait Visit<'v> {
 }
 
 impl<'p> Location<'p> {
-    /// The document itself, with `marks` on the places that JSON Pointers name.
-    pub(super) fn root(marks: impl Iterator<Item = &'p str>) -> Self {
-        let marks = marks.filter_map(|pointer| pointer.strip_prefix('/')).collect();
-        Self { around: None, depth: 0, bytes: 0, is_marked: false, marks }
+    /// The document itself, with `marks` on the places that JSON Pointers name, in which `*` is
+    /// any element of a list.
+    pub(super) fn root(marks: impl Iterator<Item = (&'p str, Mark)>) -> Self {
+        let rest = |(pointer, mark): (&'p str, Mark)| Some((pointer.strip_prefix('/')?, mark));
+        let marks = marks.filter_map(rest).collect();
+        let (is_marked, is_filled, is_text) = (false, false, false);
+        Self { around: None, depth: 0, bytes: 0, is_marked, is_filled, is_text, marks }
     }
 
     /// The same place, through which no mark can be found again.
     pub(super) fn member(&'p self, name: &'p str) -> Self {
-        let mut is_marked = self.is_marked;
-        let mut marks = Vec::new();
         let segment = segment_of(name);
-        for mark in &self.marks {
-            // Nearly all of them lead elsewhere from their first letter on.
-            match mark.strip_prefix(&*segment) {
-                Some("") => is_marked = true,
-                Some(rest) => marks.extend(rest.strip_prefix('/')),
-                None => {}
-            }
-        }
-        work::count(1 + self.marks.len());
         let escapes = segment.len() - name.len();
-        Self {
-            around: Some((self, Key::Name(name))),
-            depth: self.depth + 1,
-            bytes: self.bytes + 1 + name.len() + escapes,
-            is_marked,
-            marks,
-        }
+        self.below(Key::Name(name), &segment, name.len() + escapes)
     }
 
     fn element(&'p self, index: usize) -> Self {
-        work::count(1);
         let digits = index.checked_ilog10().unwrap_or(0) as usize + 1;
-        Self {
-            around: Some((self, Key::Index(index))),
+        self.below(Key::Index(index), "*", digits)
+    }
+
+    /// The place that `key` leads to, which marks call `segment`.
+    fn below(&'p self, key: Key<'p>, segment: &str, bytes: usize) -> Self {
+        let mut inner = Self {
+            around: Some((self, key)),
             depth: self.depth + 1,
-            bytes: self.bytes + 1 + digits,
+            bytes: self.bytes + 1 + bytes,
             is_marked: self.is_marked,
+            is_filled: false,
+            is_text: false,
             marks: Vec::new(),
+        };
+        for (pointer, mark) in &self.marks {
+            // Nearly all of them lead elsewhere from their first letter on.
+            match (pointer.strip_prefix(segment), mark) {
+                (Some(""), Mark::Own) => inner.is_marked = true,
+                (Some(""), Mark::Filled) => inner.is_filled = true,
+                (Some(""), Mark::Text) => inner.is_text = true,
+                (Some(rest), _) => {
+                    inner.marks.extend(rest.strip_prefix('/').map(|rest| (rest, *mark)));
+                }
+                (None, _) => {}
+            }
         }
+        work::count(1 + self.marks.len());
+        inner
     }
 
     /// Its JSON Pointer.
@@ -160,16 +181,33 @@ impl<'p> Location<'p> {
         self.around.and_then(|(_, key)| key.of(value))
     }
 
-    /// The value, unless it is null, empty or marked through and through.
+    /// The value, unless it is null, empty or the server's through and through.
     pub(super) fn unless_blank<'v>(&self, value: Option<&'v Value>) -> Option<&'v Value> {
         value.filter(|value| match value {
             Value::Null => false,
             Value::Array(elements) => !elements.is_empty(),
             Value::Object(members) => {
-                !members.keys().all(|name| self.marks.contains(&name.as_str()))
+                let is_own = |name: &String| self.marks.contains(&(name.as_str(), Mark::Own));
+                !members.keys().all(is_own)
             }
-            _ => true,
+            Value::String(text) => !text.is_empty(),
+            Value::Bool(_) | Value::Number(_) => true,
         })
+    }
+
+    /// Whether one of the two is a text here, and the other a list of one block that says it.
+    fn reads_alike(&self, one: &Value, other: &Value) -> bool {
+        let is_block = |text: &Value, list: &Value| match list.as_array().map(Vec::as_slice) {
+            Some([Value::Object(block)]) => {
+                block.len() == 2
+                    && block.get("type").is_some_and(|kind| kind == "text")
+                    && block.get("text") == Some(text)
+            }
+            _ => false,
+        };
+        self.is_text
+            && (one.is_string() && is_block(one, other)
+                || other.is_string() && is_block(other, one))
     }
 }
 
@@ -209,7 +247,9 @@ pub(super) fn walk<'v, V: Visit<'v>>(
             elements(visit, place, one.iter().map(Some).zip(other.iter().map(Some)), inner)
         }
         (None, None) => return false,
-        (Some(one), Some(other)) if same(one, other) => return false,
+        (Some(one), Some(other)) if same(one, other) || place.reads_alike(one, other) => {
+            return false;
+        }
         _ => match V::LEAVES.then(|| appeared(from, to)).flatten() {
             Some((Value::Object(one), true)) => {
                 members(visit, place, std::iter::empty(), named(one), inner)

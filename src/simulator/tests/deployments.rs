@@ -210,12 +210,23 @@ async fn a_listing_is_newest_first_and_goes_by_cursor() {
 }
 
 #[tokio::test]
-async fn secrets_are_taken_and_a_resource_never_shows_its_token() {
+async fn secrets_are_taken_and_a_resource_never_shows_its_credential() {
     let scene = Scene::new();
-    let resource = json!({"type": "github_repository", "url": "u", "authorization_token": "t"});
-    let patch = json!({"resources": [resource], "environment_variables": "A=1"});
+    let resources = json!([
+        {"type": "github_repository", "url": "https://h/o/u", "authorization_token": "t"},
+        {"type": "git_repository", "url": "https://h/o/v.git", "password": "p"},
+        {"type": "file", "file_id": "file_1", "mount_path": "/mine"},
+        {"type": "file", "file_id": "file_2"},
+    ]);
+    let patch = json!({"resources": resources, "environment_variables": "A=1"});
     let after = scene.update(patch).await;
-    assert_eq!(after["resources"], json!([{"type": "github_repository", "url": "u"}]));
+    let shown = json!([
+        {"type": "github_repository", "url": "https://h/o/u", "mount_path": "/workspace/u"},
+        {"type": "git_repository", "url": "https://h/o/v.git", "mount_path": "/workspace/v"},
+        {"type": "file", "file_id": "file_1", "mount_path": "/mine"},
+        {"type": "file", "file_id": "file_2", "mount_path": "/mnt/session/uploads/file_2"},
+    ]);
+    assert_eq!(after["resources"], shown);
     assert_eq!(after["environment_variables"], "A=1");
     let cleared = scene.update(json!({"environment_variables": null})).await;
     assert_eq!(cleared.get("environment_variables"), None);

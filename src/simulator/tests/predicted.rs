@@ -13,8 +13,8 @@ use crate::simulator::seed::plant_entry;
 /// How many calls one deployment gets.
 const CALLS: usize = 12;
 
-/// A patch as clients write them, with a value now and then that the API refuses. What the server
-/// never shows (tokens of resources) and what no table knows (other fields) is left out.
+/// A patch as clients write them, with a value now and then that the API refuses. What no table
+/// knows (other fields) is left out.
 fn any_patch(source: &mut Source<'_>) -> Object {
     let count = source.below(5);
     (0..count)
@@ -35,13 +35,26 @@ fn any_member(source: &mut Source<'_>) -> (&'static str, Value) {
         3 => ("environment_id", source.pick(&[ENVIRONMENT_ID, "env_none"]).into()),
         4 | 5 => ("schedule", some(any_schedule(source))),
         6 => ("initial_events", json!([{"type": "user.message", "content": source.byte()}])),
-        7 => ("resources", some(vec![json!({"type": "file", "id": "f"}); source.below(3)].into())),
+        7 => ("resources", some(any_resources(source))),
         8 => ("vault_ids", some(vec!["vault_1"; source.below(3)].into())),
         9 | 10 => ("metadata", any_metadata(source).into()),
         11 => ("environment_variables", some("A=1;B=2".into())),
         12 => ("budget", some(json!({"tokens": source.byte()}))),
         _ => (source.pick(&["id", "status", "updated_at", "archived_at"]), "mine".into()),
     }
+}
+
+fn any_resources(source: &mut Source<'_>) -> Value {
+    let resource = |source: &mut Source<'_>| match source.below(4) {
+        0 => json!({"type": "file", "file_id": "f"}),
+        1 => json!({"type": "file", "file_id": "f", "mount_path": "/m"}),
+        2 => {
+            json!({"type": "github_repository", "url": "https://h/o/r", "authorization_token": "t"})
+        }
+        _ => json!({"type": "git_repository", "url": "https://h/o/r.git", "password": "p"}),
+    };
+    let count = source.below(3);
+    (0..count).map(|_| resource(source)).collect::<Vec<_>>().into()
 }
 
 fn any_agent(source: &mut Source<'_>) -> Value {
