@@ -136,19 +136,21 @@ CREATE TABLE ends (
 
 CREATE INDEX ends_not_applied ON ends (outcome, seq) WHERE outcome <> 'applied';
 
--- The places in deployments that ever changed.
+-- The places in deployments that ever changed, or were asked to.
 CREATE TABLE places (
     number INTEGER PRIMARY KEY,
     path   TEXT    NOT NULL UNIQUE CHECK (path = '' OR path LIKE '/%') -- JSON Pointer (RFC 6901)
 ) STRICT;
 
--- Where changes changed their deployments, computed fields aside: a row for each place and for each
--- around it, so that the changes at or below a place are found by its name alone.
+-- Where changes changed their deployments, computed fields aside, or were asked to: a row for each
+-- place and for each around it, so that the changes at or below a place are found by its name alone.
 CREATE TABLE touched (
     place INTEGER NOT NULL REFERENCES places (number),
     seq   INTEGER NOT NULL REFERENCES changes (seq),
-    whole INTEGER NOT NULL CHECK (whole IN (0, 1)), -- 1: anything below may have changed
-    PRIMARY KEY (place, whole, seq)
+    -- 0: asked for, and changed; 2: changed alone; 4: asked for alone. And 1 where that is so of
+    -- anything below.
+    kind  INTEGER NOT NULL CHECK (kind BETWEEN 0 AND 5),
+    PRIMARY KEY (place, kind, seq)
 ) STRICT, WITHOUT ROWID;
 
 -- The rules that changes violated, each once, for the same reason.

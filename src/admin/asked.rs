@@ -100,6 +100,12 @@ const NARROWING: &[Key] = &[
         "Changing this place (a JSON Pointer) or one below it, computed fields aside. A viewer \
          asks for members of a deployment as a whole, such as /metadata.",
     ),
+    key(
+        "asked_path",
+        text,
+        "Asked to change this place or one below it, whatever came of it: what was denied or \
+         refused too. A viewer asks as for path.",
+    ),
     key("request_id", text, "Of this request."),
 ];
 

@@ -49,7 +49,8 @@ pub fn filter<'a>(
             .map(|text| word("effect", "write exact, partial, none or other", text))
             .transpose()?,
         rule: owned("rule")?,
-        path: text("path")?.map(pointer).transpose()?,
+        path: text("path")?.map(|path| pointer("path", path)).transpose()?,
+        asked_path: text("asked_path")?.map(|path| pointer("asked_path", path)).transpose()?,
         request_id: owned("request_id")?,
         since,
         until,
@@ -138,10 +139,10 @@ fn word<'a, T: Deserialize<'a>>(
     T::deserialize(word).map_err(|_unknown| BadFilter { param, fix })
 }
 
-fn pointer(text: &str) -> Result<String, BadFilter> {
+fn pointer(param: &'static str, text: &str) -> Result<String, BadFilter> {
     let fix = "write a JSON Pointer, such as /schedule/timezone";
     let found = text.starts_with('/').then(|| text.to_owned());
-    found.ok_or(BadFilter { param: "path", fix })
+    found.ok_or(BadFilter { param, fix })
 }
 
 fn search(text: &str) -> Result<String, BadFilter> {

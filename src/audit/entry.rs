@@ -1,15 +1,17 @@
 //! Rows ready to be written: redacted, in canonical text, compressed. Made on the
 //! caller's task, so that the writer only writes.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::document::{SnapshotRef, Stored, seal};
+use super::document::{SnapshotRef, Stored, seal, unpack};
 use super::intent::{Completion, Intent};
 use super::latest::Latest;
+use super::question::{Text, parse};
 use super::record::{Event, Outcome, Settlement, Unkept, signed};
 use super::redact::{Redacted, Redactor};
 use super::shown::Concealed;
@@ -19,9 +21,11 @@ use crate::base::clock::Timestamp;
 use crate::base::ids::ChangeId;
 use crate::base::key::DigestScope;
 use crate::deployment::Object;
-use crate::deployment::diff::{self, ChangedPlace};
+use crate::deployment::diff::{self, ChangedPlace, Effect};
 use crate::deployment::key::DeploymentKey;
-use crate::policy::Violation;
+use crate::deployment::patch::Patch;
+use crate::deployment::predict::Omitted;
+use crate::policy::{Decision, Violation};
 use crate::provider::{Operation, Provider};
 
 /// The most of a `User-Agent` and of upstream's request id that is kept, in bytes. Both are cut
@@ -35,6 +39,7 @@ pub(super) struct CallFacts {
     pub(super) upstream: Arc<str>,
     pub(super) provider: &'static Provider,
     pub(super) operation: Operation,
+    pub(super) omitted: Omitted,
     /// Whether its bodies are kept.
     pub(super) is_kept: bool,
 }
@@ -42,7 +47,15 @@ pub(super) struct CallFacts {
 impl CallFacts {
     pub(super) fn by(intent: &Intent) -> Self {
         let Intent { provider, operation, is_kept, .. } = *intent;
-        Self { upstream: Arc::clone(&intent.upstream), provider, operation, is_kept }
+        let (upstream, omitted) = (Arc::clone(&intent.upstream), Omitted::by(&intent.method));
+        Self { upstream, provider, operation, omitted, is_kept }
+    }
+
+    /// Where `patch` asks the deployment `before` to change.
+    fn asked(&self, before: Option<&Value>, patch: Value) -> Vec<ChangedPlace> {
+        let Value::Object(object) = patch else { return Vec::new() };
+        let patch = Patch { object };
+        diff::asked(self.provider, self.operation, self.omitted, before, &patch)
     }
 }
 
@@ -68,7 +81,7 @@ pub(super) struct IntentRow {
     /// The request's id, without a credential that a client may have put there.
     pub(super) request_id: String,
     /// The patch's canonical text, compressed by zstd.
-    pub(super) patch: Option<Vec<u8>>,
+    pub(super) patch: Option<Text>,
     pub(super) before: Option<SnapshotRef>,
     pub(super) unkept: Unkept,
     pub(super) redacted: Vec<String>,
@@ -85,7 +98,7 @@ pub(super) struct CompletionRow {
     pub(super) made: Option<DeploymentKey>,
     pub(super) after: Option<SnapshotRef>,
     pub(super) unkept: Unkept,
-    /// Where the deployment changed, computed fields aside.
+    /// Where the deployment changed, computed fields aside, or was asked to.
     pub(super) touched: Vec<Touched>,
     pub(super) redacted: Vec<String>,
 }
@@ -105,8 +118,48 @@ pub(super) struct Former {
     pub(super) before: Option<Before>,
     /// The part of the patch that tells of places which the deployments don't.
     pub(super) told_by_patch: Object,
+    /// Where the patch asks for a change.
+    asked: Asked,
     /// Whether the patch holds a secret, which an answer may repeat.
     pub(super) conceals_patch: bool,
+}
+
+/// The places that a patch asks to change.
+#[derive(Debug)]
+enum Asked {
+    /// Not looked for yet: where a change does exactly what it is asked, they are those that it
+    /// changed. The patch is as it is stored.
+    Unread(Option<Text>),
+    /// They are known, for the patch is not kept, or nothing comes of it.
+    Places(Vec<ChangedPlace>),
+}
+
+impl Default for Asked {
+    fn default() -> Self {
+        Self::Unread(None)
+    }
+}
+
+impl Asked {
+    /// The places, where they are not those that changed.
+    fn beside(
+        &self,
+        call: &CallFacts,
+        before: Option<&Value>,
+        effect: Option<Effect>,
+    ) -> Option<Cow<'_, [ChangedPlace]>> {
+        // On create the server fills the rest in, which nobody has asked.
+        if effect == Some(Effect::Exact) && call.operation != Operation::Create {
+            return None;
+        }
+        let patch = match self {
+            Self::Places(places) => return Some(Cow::Borrowed(places)),
+            Self::Unread(patch) => patch.as_deref(),
+        };
+        let read = |sealed: &Vec<u8>| parse(&unpack(sealed, None).ok()?).ok();
+        let patch = patch.and_then(read).unwrap_or_else(|| Value::Object(Object::new()));
+        Some(Cow::Owned(call.asked(before, patch)))
+    }
 }
 
 /// Where the documents of an entry lie, now that it is written.
@@ -138,6 +191,9 @@ impl IntentRow {
         let is_kept = intent.is_kept;
         let mut unkept = Unkept { findings: intent.findings_omitted, ..Unkept::default() };
         let mut told_by_patch = Object::new();
+        let call = CallFacts::by(&intent);
+        let is_told_now = !is_kept || matches!(intent.decision, Decision::Deny | Decision::Refuse);
+        let mut asked = None;
         let patch = intent.patch.take().map(|patch| {
             let mut patch = Value::Object(Arc::unwrap_or_clone(patch).object);
             let broken = intent.violations.iter().chain(&intent.standing);
@@ -145,11 +201,13 @@ impl IntentRow {
             if let Value::Object(patch) = &patch {
                 told_by_patch = diff::told_by_patch(intent.provider, patch);
             }
-            canonical(&patch)
+            let text = canonical(&patch);
+            asked = is_told_now.then_some(patch);
+            text
         });
         let conceals_patch = !redacted.paths().is_empty();
         let patch = match patch {
-            Some(text) if is_kept => Some(seal(&text)),
+            Some(text) if is_kept => Some(seal(&text).map(Arc::new)),
             Some(text) => {
                 unkept.patch = Some(redactor.digested(&text));
                 None
@@ -189,8 +247,15 @@ impl IntentRow {
         let request_id = redactor.scrub(intent.request_id.as_str()).into_owned();
         let (patch, filed) = (patch.transpose()?, filed.transpose()?.flatten());
         let redacted = redacted.into_paths();
+        let asked = match asked {
+            Some(patch) => {
+                let before = before.as_ref().map(|before| &*before.concealed.value);
+                Asked::Places(call.asked(before, patch))
+            }
+            None => Asked::Unread(patch.clone()),
+        };
         let opening = Self { intent, request_id, patch, before: filed, unkept, redacted };
-        Ok((opening, Former { before, told_by_patch, conceals_patch }))
+        Ok((opening, Former { before, told_by_patch, asked, conceals_patch }))
     }
 }
 
@@ -251,7 +316,8 @@ impl CompletionRow {
         let part = &former.told_by_patch;
         let places = after.map(|after| changed(asked, part, shown, &after.value));
         let places = places.unwrap_or_default();
-        let touched = touched(&places);
+        let beside = former.asked.beside(asked, shown, completion.effect);
+        let touched = touched(&places, beside.as_deref());
         let redacted = redacted.into_paths();
         let made = completion.deployment_id.clone();
         let made = made.map(|id| DeploymentKey::new(&asked.upstream, id));

@@ -141,6 +141,7 @@ impl Filter {
             until: None,
             rule: None,
             path: None,
+            asked_path: None,
             q_in_ids: false,
             ..self.clone()
         };

@@ -37,6 +37,8 @@ pub struct Filter {
     pub rule: Option<String>,
     /// Changing this place (a JSON Pointer) or one below it, computed fields aside.
     pub path: Option<String>,
+    /// Asked to change this place or one below it, whatever came of it.
+    pub asked_path: Option<String>,
     /// Of this request.
     pub request_id: Option<String>,
     /// Received at or after.

@@ -293,7 +293,8 @@ pub enum EventKind {
     /// status, message`.
     RefusedWrite,
     /// How many calls were answered 401 or 429 in a minute: `since, until, count`, and in
-    /// `refusals` for each caller `status, who, count`.
+    /// `refusals` for each caller `status, who, count`; of known callers' 429s also `held_up`:
+    /// `operation, deployment_id, count` of the changes that they would have been.
     Summary,
     /// Events that could not be kept: `count, since, until`.
     Dropped,

@@ -1,4 +1,5 @@
-//! Where a change has changed its deployment, so arranged that a place is found by its name alone.
+//! Where a change has changed its deployment, or was asked to, so arranged that a place is found by
+//! its name alone.
 
 use std::collections::BTreeMap;
 
@@ -8,17 +9,81 @@ use crate::deployment::diff::ChangedPlace;
 /// place at this depth, anything below which may have changed.
 const DEPTH_MAX: usize = 8;
 
-/// A place at or below which a deployment has changed.
+/// A place at or below which a deployment has changed, or was asked to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Touched {
     /// JSON Pointer (RFC 6901).
     pub(super) path: String,
-    /// Whether anything below it may have changed, not only what has a row of its own.
+    /// How it was touched.
+    pub(super) touch: Touch,
+    /// Whether that is so of anything below it, not only of what has a row of its own.
     pub(super) is_whole: bool,
 }
 
-/// The changed places and those around them, each once, sorted.
-pub(super) fn touched(places: &[ChangedPlace]) -> Vec<Touched> {
+/// The way in which a place was touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Touch {
+    /// A change of it was asked for, and came about.
+    AskedAndChanged,
+    /// It changed, which was not asked.
+    Changed,
+    /// A change of it was asked for, and did not come about.
+    Asked,
+}
+
+impl Touch {
+    /// All that say that a place changed.
+    pub(super) const CHANGED: [Self; 2] = [Self::AskedAndChanged, Self::Changed];
+
+    /// All that say that a change of it was asked for.
+    pub(super) const ASKED: [Self; 2] = [Self::AskedAndChanged, Self::Asked];
+
+    /// The number that the log has for it.
+    pub(super) fn kind(self, is_whole: bool) -> i64 {
+        let kind = match self {
+            Self::AskedAndChanged => 0,
+            Self::Changed => 2,
+            Self::Asked => 4,
+        };
+        kind + i64::from(is_whole)
+    }
+}
+
+/// The touched places and those around them, sorted. `asked` is `None` where they are those that
+/// changed.
+pub(super) fn touched(changed: &[ChangedPlace], asked: Option<&[ChangedPlace]>) -> Vec<Touched> {
+    let changed = with_around(changed);
+    let Some(asked) = asked.map(with_around) else {
+        let touch = Touch::AskedAndChanged;
+        let touched = |(path, is_whole): (&str, bool)| (path.to_owned(), is_whole);
+        let all = changed.into_iter().map(touched);
+        return all.map(|(path, is_whole)| Touched { path, touch, is_whole }).collect();
+    };
+    let mut all: BTreeMap<&str, (Option<bool>, Option<bool>)> = BTreeMap::new();
+    for (path, is_whole) in changed {
+        all.entry(path).or_default().0 = Some(is_whole);
+    }
+    for (path, is_whole) in asked {
+        all.entry(path).or_default().1 = Some(is_whole);
+    }
+    let mut touched = Vec::new();
+    for (path, (changed, asked)) in all {
+        let mut add = |touch, is_whole: Option<bool>| {
+            let path = path.to_owned();
+            touched.extend(is_whole.map(|is_whole| Touched { path, touch, is_whole }));
+        };
+        if changed == asked {
+            add(Touch::AskedAndChanged, changed);
+        } else {
+            add(Touch::Changed, changed);
+            add(Touch::Asked, asked);
+        }
+    }
+    touched
+}
+
+/// The places and those around them, each once, and whether it is one of a whole.
+fn with_around(places: &[ChangedPlace]) -> BTreeMap<&str, bool> {
     let mut all: BTreeMap<&str, bool> = BTreeMap::new();
     for ChangedPlace { path, is_whole } in places {
         let shown = cut(path);
@@ -27,8 +92,7 @@ pub(super) fn touched(places: &[ChangedPlace]) -> Vec<Touched> {
         }
         *all.entry(shown).or_default() |= *is_whole || shown.len() < path.len();
     }
-    let touched = |(path, is_whole): (&str, bool)| Touched { path: path.to_owned(), is_whole };
-    all.into_iter().map(touched).collect()
+    all
 }
 
 /// The part of a path that rows tell.
@@ -51,7 +115,7 @@ mod tests {
             path: (*path).to_owned(),
             is_whole: *is_whole,
         };
-        let touched = touched(&places.iter().map(place).collect::<Vec<_>>());
+        let touched = touched(&places.iter().map(place).collect::<Vec<_>>(), None);
         touched.into_iter().map(|touched| (touched.path, touched.is_whole)).collect()
     }
 
@@ -73,6 +137,19 @@ mod tests {
         );
         assert_eq!(told(&[("", true)]), expected(&[("", true)]));
         assert_eq!(told(&[]), expected(&[]));
+    }
+
+    #[test]
+    fn what_was_asked_is_told_from_what_changed() {
+        let place = |path: &str, is_whole| ChangedPlace { path: path.to_owned(), is_whole };
+        let changed = [place("/a/b", false), place("/c", true), place("/d", false)];
+        let asked = [place("/a/b", false), place("/c", false), place("/e/f", true)];
+        let found = touched(&changed, Some(&asked)).into_iter();
+        let found: Vec<_> = found.map(|t| (t.path, t.touch.kind(t.is_whole))).collect();
+        let expected =
+            [("/a", 0), ("/a/b", 0), ("/c", 3), ("/c", 4), ("/d", 2), ("/e", 4), ("/e/f", 5)];
+        assert_eq!(found, expected.map(|(path, kind)| (path.to_owned(), kind)));
+        assert_eq!(touched(&[], Some(&[])), []);
     }
 
     #[test]

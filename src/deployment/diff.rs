@@ -13,6 +13,9 @@ pub use self::compare::{effect, settle};
 use self::places::{Bounds, Pair, places};
 use self::sent::{Sent, copy};
 use super::Object;
+use super::members::Members;
+use super::patch::Patch;
+use super::predict::{Omitted, predict};
 use crate::base::pointer;
 use crate::provider::{Operation, Provider};
 
@@ -154,6 +157,29 @@ pub fn changed(
     });
     let sent = sent.values.into_iter().map(|(path, _)| ChangedPlace { path, is_whole: false });
     told.chain(sent).chain(more).collect()
+}
+
+/// Where `patch` asks a deployment to change: where the documented reading of it differs from what
+/// stood `before`, told as [`changed`] tells it.
+#[must_use]
+pub fn asked(
+    provider: &Provider,
+    operation: Operation,
+    omitted: Omitted,
+    before: Option<&Value>,
+    patch: &Patch,
+) -> Vec<ChangedPlace> {
+    let prediction = predict(provider, operation, omitted, before, patch);
+    let (mut from, mut to) = (Object::new(), Object::new());
+    for (name, asked) in prediction.readings.first().into_iter().flat_map(Members::iter) {
+        let standing = before.and_then(|before| before.get(name));
+        if standing.is_some_and(|standing| same(standing, asked)) {
+            continue;
+        }
+        to.insert(name.to_owned(), asked.clone());
+        from.extend(standing.map(|standing| (name.to_owned(), standing.clone())));
+    }
+    changed(provider, operation, &patch.object, Some(&from.into()), &to.into())
 }
 
 /// The part of a patch that [`diff`] and [`changed`] look at: what it sets where the provider

@@ -13,6 +13,7 @@ use super::limit::{RateLimitStatus, RequestKind};
 use super::other_write::text_shown;
 use super::refusal::Refusal;
 use super::route::{self, Route, Target};
+use super::tally::HeldUp;
 use super::{ConnectionContext, RequestContext, headers, look};
 use crate::audit::record::{Event, EventKind};
 
@@ -96,8 +97,14 @@ pub(super) fn admit(
             .gateway
             .refuse(refusal.status, RefusalSource::Address(context.address.network()));
     })?;
-    let rate_limit = limit(connection, context, &caller, RequestKind::of(&head.method))?;
-    match classify(connection, context, &caller, head, fields, body) {
+    let target = Target {
+        method: &head.method,
+        path: head.uri.path(),
+        query: head.uri.query(),
+        has_body: !body.is_end_stream(),
+    };
+    let rate_limit = limit(connection, context, &caller, target)?;
+    match classify(connection, context, &caller, (head, target), fields) {
         Ok(route) => Ok(Admitted { route, caller, rate_limit }),
         Err(not_admitted) => Err(NotAdmitted { rate_limit, ..not_admitted }),
     }
@@ -108,13 +115,17 @@ fn limit(
     connection: &ConnectionContext,
     context: &RequestContext,
     caller: &Caller,
-    kind: RequestKind,
+    target: Target<'_>,
 ) -> Result<Option<RateLimitStatus>, NotAdmitted> {
     let Some(limiter) = &connection.live.limiter else { return Ok(None) };
-    let token = caller.actor.fingerprint;
+    let (token, kind) = (caller.actor.fingerprint, RequestKind::of(target.method));
     let refuse = |message, retry_after, rate_limit| {
         let subject = connection.subject(context, caller);
-        connection.gateway.refuse(StatusCode::TOO_MANY_REQUESTS, subject);
+        let held_up = match subject {
+            RefusalSource::Actor(_) => held_up(connection, target),
+            RefusalSource::Address(_) => None,
+        };
+        connection.gateway.hold_up(StatusCode::TOO_MANY_REQUESTS, subject, held_up);
         let refusal = Refusal::rate_limited(message, retry_after);
         NotAdmitted { refusal, rate_limit: Some(rate_limit), event: None }
     };
@@ -135,22 +146,21 @@ fn limit(
     Ok(Some(rate_limit))
 }
 
+/// The change that a call would have been.
+fn held_up(connection: &ConnectionContext, target: Target<'_>) -> Option<HeldUp> {
+    let upstream = &connection.live.config.upstream;
+    HeldUp::of(route::classify(upstream.provider, &upstream.allow_writes, target).ok()?)
+}
+
 /// Tells by path and method what the call is, and whether it may be that here.
 fn classify(
     connection: &ConnectionContext,
     context: &RequestContext,
     caller: &Arc<Caller>,
-    head: &Parts,
+    (head, target): (&Parts, Target<'_>),
     fields: &Fields<'_>,
-    body: &Incoming,
 ) -> Result<Route, NotAdmitted> {
     let config = &connection.live.config;
-    let target = Target {
-        method: &head.method,
-        path: head.uri.path(),
-        query: head.uri.query(),
-        has_body: !body.is_end_stream(),
-    };
     let route = route::classify(config.upstream.provider, &config.upstream.allow_writes, target)
         .map_err(|refusal| {
             let event = refused_write(connection, context, caller, target, &refusal).map(Box::new);

@@ -14,7 +14,7 @@ use super::known::KnownCallers;
 use super::last_shown::LastShown;
 use super::limit::{KeptBytes, Limiter, RateLimitFields, RefusedCredentials};
 use super::memory::MemoryBudget;
-use super::tally::Tally;
+use super::tally::{HeldUp, Tally};
 use super::turn::Turns;
 use crate::audit::Audit;
 use crate::base::clock::{Clock, Moment, Timestamp};
@@ -168,7 +168,17 @@ impl Gateway {
     }
 
     pub(super) fn refuse(&self, status: StatusCode, subject: RefusalSource) {
-        self.tally.count(status.as_u16(), subject);
+        self.hold_up(status, subject, None);
+    }
+
+    /// Counts a refused call, and the change that it would have been.
+    pub(super) fn hold_up(
+        &self,
+        status: StatusCode,
+        subject: RefusalSource,
+        held_up: Option<HeldUp>,
+    ) {
+        self.tally.count(status.as_u16(), subject, held_up);
         self.metrics.refusal(status.as_u16(), &subject.to_string());
     }
 }

@@ -155,9 +155,16 @@ async fn refusals_are_counted_in_the_metrics_and_in_one_summary() {
     assert_eq!(summary["detail"]["count"], 4);
     let expected = json!([
         {"status": 401, "who": "127.0.0.1", "count": 3},
-        {"status": 429, "who": actor, "count": 1},
+        {"status": 429, "who": actor, "count": 1, "held_up": [
+            {"operation": "update", "deployment_id": DEPLOYMENT, "count": 1},
+        ]},
     ]);
     assert_eq!(summary["detail"]["refusals"], expected);
+    for (id, found) in [(DEPLOYMENT, 1), ("dep_another", 0)] {
+        let of = EventFilter { deployment_id: Some(id.to_owned()), ..EventFilter::default() };
+        let events = reader.events(&of, PageRequest { limit: 100, cursor: None }).await.unwrap();
+        assert_eq!(events.data.len(), found, "{id}");
+    }
     drop(folder);
 }
 

@@ -1,5 +1,7 @@
-//! Changes of which upstream shows something else than was sent, and does what was asked.
+//! What was asked, beside what came of it: upstream shows something else than was sent and does as
+//! asked, or does nothing of it.
 
+use changegate::simulator::{AGENT_ID, ENVIRONMENT_ID};
 use serde_json::{Value, json};
 
 use crate::world::{Call, DEPLOYMENT, Setup, call, world};
@@ -53,4 +55,55 @@ async fn what_is_the_same_by_meaning_is_exact() {
     let shown = Call::get(&format!("/api/v1/cloud/deployments/{DEPLOYMENT}"));
     let shown = call(world.proxy(), shown).await.json();
     assert!(shown["metadata"]["cas_config"].is_object());
+}
+
+#[tokio::test]
+async fn what_was_asked_is_found_whatever_came_of_it() {
+    let world = world().await;
+    let schedule = |zone: &str| {
+        let cron = json!({"type": "cron", "expression": "5 1 * * *", "timezone": zone});
+        json!({"schedule": cron})
+    };
+    let denied = world.change_of(&world.update(&schedule("Europe/Paris")).await).await;
+    let refused = world.change_of(&world.update(&json!({"name": ""})).await).await;
+    assert_eq!((&denied["outcome"], &refused["outcome"]), (&json!("denied"), &json!("rejected")));
+    let applied = world.change_of(&world.update(&schedule("UTC")).await).await;
+    let whole = json!({"name": "Nightly report", "type": "deployment", "metadata": {"a/b": "1"}});
+    let whole = world.change_of(&world.update(&whole).await).await;
+    for (query, expected) in [
+        ("asked_path=/schedule", vec![&applied, &denied]),
+        ("asked_path=/schedule/timezone&decision=deny", vec![&denied]),
+        ("path=/schedule", vec![&applied]),
+        ("asked_path=/name&outcome=rejected", vec![&refused]),
+        ("asked_path=/metadata/a~1b", vec![&whole]),
+        ("asked_path=/type", vec![]),
+        ("asked_path=/schedule&path=/schedule/expression", vec![&applied]),
+        ("asked_path=/schedule&rule=timezones", vec![&denied]),
+    ] {
+        let found = world.ask(&format!("/api/v1/changes?{query}")).await;
+        let found: Vec<&Value> =
+            found["data"].as_array().unwrap().iter().map(|c| &c["id"]).collect();
+        assert_eq!(found, expected.iter().map(|c| &c["id"]).collect::<Vec<_>>(), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_create_asks_for_what_its_body_names() {
+    let world = world().await;
+    let body = json!({
+        "name": "made", "agent": AGENT_ID, "environment_id": ENVIRONMENT_ID,
+        "initial_events": [{"type": "user.message", "content": "go"}],
+    });
+    let made = call(world.proxy(), Call::post("/api/v1/cloud/deployments").json(&body)).await;
+    let made = world.change_of(&made).await;
+    for (query, is_found) in [
+        ("asked_path=/initial_events/0/content", true),
+        ("path=/initial_events/0/content", true),
+        ("asked_path=/created_at", false),
+        ("path=/created_at", true),
+    ] {
+        let found = world.ask(&format!("/api/v1/changes?{query}")).await;
+        let found = found["data"].as_array().unwrap();
+        assert_eq!(found.iter().any(|change| change["id"] == made["id"]), is_found, "{query}");
+    }
 }

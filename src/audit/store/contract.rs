@@ -284,7 +284,8 @@ async fn a_change_of_a_whole_is_one_of_every_place_below_it() {
         let mut store = place.opened().await;
         let mut entry = whole(Outcome::Failed, &[]);
         let Entry::Whole(_, ending) = &mut entry else { panic!() };
-        ending.touched = touched(&[ChangedPlace { path: "/resources".to_owned(), is_whole: true }]);
+        let whole_list = ChangedPlace { path: "/resources".to_owned(), is_whole: true };
+        ending.touched = touched(&[whole_list], None);
         store.write(&[&entry, &whole(Outcome::Failed, &["/resources/0/url"])]).await.unwrap();
         let reads = store.reads();
         let cases: [(&str, &[i64]); 6] = [
@@ -296,6 +297,50 @@ async fn a_change_of_a_whole_is_one_of_every_place_below_it() {
             ("/resources/0/url/1/2/3/4/5/6/7", &[1]),
         ];
         finds(&reads, &cases).await;
+    }
+}
+
+#[tokio::test]
+async fn a_place_that_was_asked_for_is_told_from_one_that_changed() {
+    let place_of = |path: &str| ChangedPlace { path: path.to_owned(), is_whole: false };
+    for place in Place::of_each_kind() {
+        let mut store = place.opened().await;
+        let mut denied = whole(Outcome::Failed, &[]);
+        let mut partial = whole(Outcome::Failed, &[]);
+        let sets: [(&mut Entry, &[&str], &[&str]); 2] = [
+            (&mut denied, &[], &["/schedule/timezone", "/name"]),
+            (&mut partial, &["/name", "/description"], &["/name", "/vault_ids"]),
+        ];
+        for (entry, changed, asked) in sets {
+            let Entry::Whole(_, ending) = entry else { panic!() };
+            let [changed, asked] = [changed, asked]
+                .map(|all| all.iter().map(|path| place_of(path)).collect::<Vec<_>>());
+            ending.touched = touched(&changed, Some(&asked));
+        }
+        let exact = whole(Outcome::Failed, &["/schedule/expression"]);
+        store.write(&[&denied, &partial, &exact]).await.unwrap();
+        let reads = store.reads();
+        let cases: [(&str, &[i64], &[i64]); 5] = [
+            ("/schedule", &[3], &[3, 1]),
+            ("/schedule/timezone", &[], &[1]),
+            ("/name", &[2], &[2, 1]),
+            ("/description", &[2], &[]),
+            ("/vault_ids", &[], &[2]),
+        ];
+        for (path, changed, asked) in cases {
+            let path = Some(path.to_owned());
+            let both = Filter { path: path.clone(), asked_path: path.clone(), ..Filter::default() };
+            let each: Vec<i64> = changed.iter().copied().filter(|n| asked.contains(n)).collect();
+            for (filter, expected) in [
+                (Filter { path: path.clone(), ..Filter::default() }, changed),
+                (Filter { asked_path: path, ..Filter::default() }, asked),
+                (both, &each),
+            ] {
+                let found = reads.changes(&filter, i64::MAX, 9, false).await.unwrap().changes;
+                let found: Vec<i64> = found.iter().map(|change| change.seq).collect();
+                assert_eq!(found, expected, "{filter:?}");
+            }
+        }
     }
 }
 

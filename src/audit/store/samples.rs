@@ -1,5 +1,7 @@
 //! Rows for tests of stores, of whatever kind.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::Preparation;
@@ -20,7 +22,7 @@ pub(super) const PREPARATION: Preparation = Preparation { key: Some(KEY), at: NO
 pub(super) fn opening(patch: &Value) -> IntentRow {
     let intent = intent("dep_1", NOW);
     let request_id = intent.request_id.to_string();
-    let patch = Some(seal(patch.to_string().as_bytes()).unwrap());
+    let patch = Some(Arc::new(seal(patch.to_string().as_bytes()).unwrap()));
     let unkept = Unkept::default();
     IntentRow { intent, request_id, patch, before: None, unkept, redacted: Vec::new() }
 }
@@ -31,7 +33,7 @@ pub(super) fn whole(outcome: Outcome, paths: &[&str]) -> Entry {
     let mut ending = CompletionRow::bare(opening.intent.id, outcome, NOW);
     let place = |path: &&str| ChangedPlace { path: (*path).to_owned(), is_whole: false };
     let places: Vec<ChangedPlace> = paths.iter().map(place).collect();
-    ending.touched = touched(&places);
+    ending.touched = touched(&places, None);
     Entry::Whole(Box::new(opening), Box::new(ending))
 }
 

@@ -15,6 +15,7 @@ mod keys;
 mod lock;
 mod names;
 mod pages;
+mod places;
 mod rows;
 mod search;
 mod searched;

@@ -39,6 +39,10 @@ pub struct ListArgs {
     /// Only what changed this place or one below it, such as `/schedule`.
     #[arg(long, value_name = "POINTER")]
     path: Option<String>,
+    /// Only what was asked to change this place or one below it, whatever came of it: denied tries
+    /// too.
+    #[arg(long, value_name = "POINTER")]
+    asked_path: Option<String>,
     /// Only of this request.
     #[arg(long, value_name = "ID")]
     request_id: Option<String>,
@@ -53,7 +57,8 @@ pub struct ListArgs {
     /// List what is not a governed call instead: other writes, reloads, settlements; of a
     /// deployment by path or change, with --q in kind and detail.
     #[arg(long, conflicts_with_all = [
-        "name", "operation", "decision", "outcome", "effect", "rule", "path", "full",
+        "name", "operation", "decision", "outcome", "effect", "rule", "path", "asked_path",
+        "full",
     ])]
     pub(super) events: bool,
 }
@@ -138,6 +143,7 @@ impl ListArgs {
             "effect" => &self.effect,
             "rule" => &self.rule,
             "path" => &self.path,
+            "asked_path" => &self.asked_path,
             "request_id" => &self.request_id,
             "q" => &self.q,
             _ => return self.part.given(name),

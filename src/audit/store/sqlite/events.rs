@@ -82,8 +82,8 @@ fn begin(select: &str, filter: &EventFilter, before: i64) -> QueryBuilder<Sqlite
     query
 }
 
-/// Adds the condition that an event is about a deployment: its path leads there, it names it, or it
-/// names a change of it.
+/// Adds the condition that an event is about a deployment: its path leads there, it names it, it
+/// counts a change of it that was held up, or it names a change of it.
 fn push_deployment(
     query: &mut QueryBuilder<Sqlite>,
     id: &str,
@@ -92,7 +92,10 @@ fn push_deployment(
     query.push(" AND (instr(json_extract(v.detail, '$.path') || '/', ");
     query.push_bind(format!("/deployments/{id}/"));
     query.push(") > 0 OR json_extract(v.detail, '$.deployment_id') = ").push_bind(id.to_owned());
-    query.push(" OR EXISTS (SELECT 1 FROM changes c WHERE c.id = ");
+    query.push(" OR EXISTS (SELECT 1 FROM json_each(v.detail, '$.refusals') r, ");
+    query.push("json_each(r.value, '$.held_up') h WHERE ");
+    query.push("json_extract(h.value, '$.deployment_id') = ").push_bind(id.to_owned());
+    query.push(") OR EXISTS (SELECT 1 FROM changes c WHERE c.id = ");
     query.push("unhex(substr(json_extract(v.detail, '$.change'), 5)) AND c.deployment IN (");
     query.push("SELECT value FROM json_each(").push_bind(serde_json::to_string(numbers)?);
     query.push("))))");

@@ -2,10 +2,12 @@
 
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
+use super::places::{place_of, places};
 use super::rows::{CHANGE, word_of};
 use super::search::Search;
 use crate::audit::question::{ActorFilter, Filter};
 use crate::audit::record::Outcome;
+use crate::audit::touched::Touch;
 use crate::base::clock::Timestamp;
 use crate::policy::Decision;
 use crate::provider::Operation;
@@ -97,13 +99,27 @@ pub(super) fn push_filter(query: &mut QueryBuilder<Sqlite>, sought: &Sought) {
     push_match(query, " AND c.request_id = ", filter.request_id.clone());
     push_match(query, " AND c.received_at >= ", filter.since.map(Timestamp::millis));
     push_match(query, " AND c.received_at < ", filter.until.map(Timestamp::millis));
-    // Where no path is asked for, the index of rules itself names the changes.
-    if let (Some(rule), Some(_)) = (&filter.rule, &filter.path) {
-        query.push(" AND EXISTS (SELECT 1 FROM broken b WHERE b.seq = c.seq AND b.rule = ");
-        query.push_bind(rule.clone()).push(")");
-    }
+    push_indexed(query, filter);
     if let Some(search) = &sought.search {
         search.push_may(query);
+    }
+}
+
+/// Adds the conditions that have indexes of their own, but for the first, by which the changes are
+/// named: the path, the path that was asked for, the rule.
+fn push_indexed(query: &mut QueryBuilder<Sqlite>, filter: &Filter) {
+    if let (Some(path), Some(_)) = (&filter.asked_path, &filter.path) {
+        query.push(" AND EXISTS (SELECT 1 FROM touched t WHERE t.seq = c.seq AND (0");
+        for (path, kind) in places(path, Touch::ASKED) {
+            query.push(" OR (t.kind = ").push_bind(kind);
+            query.push(" AND t.place = (SELECT number FROM places WHERE path = ");
+            query.push_bind(path.to_owned()).push("))");
+        }
+        query.push("))");
+    }
+    if let (Some(rule), Some(_)) = (&filter.rule, place_of(filter)) {
+        query.push(" AND EXISTS (SELECT 1 FROM broken b WHERE b.seq = c.seq AND b.rule = ");
+        query.push_bind(rule.clone()).push(")");
     }
 }
 

@@ -75,7 +75,7 @@ static ENDS: LazyLock<Bulk> = LazyLock::new(|| {
 
 static TOUCHED: LazyLock<Bulk> = LazyLock::new(|| {
     Bulk::new(&Insert {
-        into: "touched (place, seq, whole)",
+        into: "touched (place, seq, kind)",
         values: "(SELECT number FROM places WHERE path = column2), c.seq, column3",
         width: 3,
         join: Some(("changes c", "c.id = column1")),
@@ -174,7 +174,7 @@ fn change(query: Query, change: &Change<'_>) -> Result<Query, Error> {
         .bind(intent.decision.name())
         .bind(list(&intent.violations)?)
         .bind(list(&intent.standing)?)
-        .bind(opening.patch.clone())
+        .bind(opening.patch.as_deref().cloned())
         .bind(change.before)
         .bind(body.map(|body| i64::try_from(body.bytes).unwrap_or(i64::MAX)))
         .bind(body.and_then(|body| body.digest.as_deref()).map(text))
@@ -205,7 +205,8 @@ fn end(query: Query, end: &End<'_>) -> Result<Query, Error> {
 }
 
 fn touched(query: Query, (id, touched): (ChangeId, &Touched)) -> Query {
-    query.bind(id.as_bytes().to_vec()).bind(text(&touched.path)).bind(touched.is_whole)
+    let kind = touched.touch.kind(touched.is_whole);
+    query.bind(id.as_bytes().to_vec()).bind(text(&touched.path)).bind(kind)
 }
 
 fn settlement(query: Query, (seq, settlement): (i64, &Settlement)) -> Query {

@@ -104,7 +104,8 @@ impl Search {
 
     /// With every column of the index named, each place that fits is one look.
     fn push_touched(&self, query: &mut QueryBuilder<Sqlite>) {
-        query.push("EXISTS (SELECT 1 FROM touched t WHERE t.seq = c.seq AND t.whole IN (0, 1) ");
+        query.push("EXISTS (SELECT 1 FROM touched t WHERE t.seq = c.seq ");
+        query.push(" AND t.kind IN (0, 1, 2, 3) ");
         query.push("AND t.place IN (SELECT value FROM json_each(").push_bind(self.places.clone());
         query.push(")))");
     }

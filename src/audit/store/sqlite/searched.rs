@@ -4,8 +4,8 @@
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::filter::{Sought, push_filter};
+use super::places::{place_of, places};
 use crate::audit::question::Filter;
-use crate::audit::touched::{around, cut};
 
 /// The most changes that are looked at for one page, where no index tells which of them fit.
 pub(super) const SEARCHED_MAX: i64 = 20_000;
@@ -19,7 +19,8 @@ pub(super) async fn bottom(
     sought: &Sought,
     before: i64,
 ) -> Result<Option<i64>, sqlx::Error> {
-    let indexed = Filter { q: None, path: None, rule: None, ..sought.filter.clone() };
+    let indexed =
+        Filter { q: None, path: None, asked_path: None, rule: None, ..sought.filter.clone() };
     let indexed = sought.within(indexed);
     let mut query = QueryBuilder::new(
         "SELECT c.seq FROM changes c LEFT JOIN ends e ON e.seq = c.seq WHERE c.seq < ",
@@ -42,9 +43,10 @@ pub(super) struct IndexedChanges<'f> {
 }
 
 impl<'f> IndexedChanges<'f> {
-    /// `None` where neither a path nor a rule is asked for.
+    /// `None` where no path and no rule is asked for.
     pub(super) fn by(filter: &'f Filter, before: i64, limit: u16) -> Option<Self> {
-        let is_asked = filter.path.is_some() || filter.rule.is_some();
+        let Filter { path, asked_path, rule, .. } = filter;
+        let is_asked = path.is_some() || asked_path.is_some() || rule.is_some();
         let part = i64::from(limit) + 1;
         is_asked.then_some(Self { filter, before, part: part.min(NAMED_MAX), count: 0 })
     }
@@ -77,13 +79,12 @@ impl<'f> IndexedChanges<'f> {
     /// one part.
     fn query(&self) -> QueryBuilder<Sqlite> {
         let mut query = QueryBuilder::new("SELECT DISTINCT seq FROM (");
-        if let Some(path) = self.filter.path.as_deref().map(cut) {
-            self.push_touched(&mut query, path, 0);
-            query.push(" UNION ALL ");
-            self.push_touched(&mut query, path, 1);
-            for around in around(path) {
-                query.push(" UNION ALL ");
-                self.push_touched(&mut query, around, 1);
+        if let Some((path, touches)) = place_of(self.filter) {
+            let mut union = "";
+            for (path, kind) in places(path, touches) {
+                query.push(union);
+                union = " UNION ALL ";
+                self.push_touched(&mut query, path, kind);
             }
         } else {
             query.push("SELECT seq FROM broken WHERE rule = ");
@@ -94,10 +95,10 @@ impl<'f> IndexedChanges<'f> {
         query
     }
 
-    fn push_touched(&self, query: &mut QueryBuilder<Sqlite>, path: &str, whole: i64) {
+    fn push_touched(&self, query: &mut QueryBuilder<Sqlite>, path: &str, kind: i64) {
         query.push("SELECT * FROM (SELECT seq FROM touched WHERE place = ");
         query.push("(SELECT number FROM places WHERE path = ").push_bind(path.to_owned());
-        query.push(") AND whole = ").push_bind(whole);
+        query.push(") AND kind = ").push_bind(kind);
         self.push_part(query);
         query.push(")");
     }

@@ -55,7 +55,7 @@ async fn the_tables_refuse_what_the_log_must_not_suffer() {
         ("INSERT INTO ends (seq, outcome, completed_at) VALUES (9, 'failed', 1)", "FOREIGN KEY"),
         ("UPDATE deployments SET id = 'x'", "keeps its number"),
         ("UPDATE policies SET text = 'x'", "never altered"),
-        ("UPDATE touched SET whole = 1", "never altered"),
+        ("UPDATE touched SET kind = 1", "never altered"),
         ("UPDATE places SET path = '/x'", "never altered"),
         ("UPDATE snapshots SET body = x'00'", "never altered"),
         ("UPDATE settlements SET applied = 1", "never altered"),

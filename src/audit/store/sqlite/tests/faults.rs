@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::*;
 use crate::audit::question::EventFilter;
 use crate::audit::store::sqlite::error::{Moved, primary_code};
@@ -64,7 +66,7 @@ async fn a_write_ahead_log_that_a_large_record_let_grow_is_cut() {
     let database = folder.path().join("log.db");
     let mut store = filled(&database).await;
     let mut large = opening(&json!({}));
-    large.patch = Some(vec![7; 12 << 20]);
+    large.patch = Some(Arc::new(vec![7; 12 << 20]));
     // Who reads keeps what it reads in the way.
     let mut reader = options(&database).connect().await.unwrap();
     let mut reading = reader.begin().await.unwrap();

@@ -107,6 +107,6 @@ async fn a_search_looks_each_place_up() {
     push_filter(&mut query, &Sought::by(&mut connection, &filter).await.unwrap());
     let plan = query.build().fetch_all(&mut connection).await.unwrap();
     let plan: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
-    let looks_up = |step: &&String| step.contains("(place=? AND whole=? AND seq=?)");
+    let looks_up = |step: &&String| step.contains("(place=? AND kind=? AND seq=?)");
     assert!(plan.iter().any(|step| looks_up(&step)), "{plan:#?}");
 }
