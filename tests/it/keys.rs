@@ -197,7 +197,10 @@ async fn a_database_of_another_program_is_left_alone() {
     interfere_new(&folder, "CREATE TABLE theirs (a); INSERT INTO theirs VALUES (1)").await;
     let database = folder.path().join("log.db");
     let former = std::fs::read(&database).unwrap();
-    for text in [former, b"no database, but a text that somebody needs".to_vec()] {
+    std::fs::remove_file(&database).unwrap();
+    interfere_new(&folder, "CREATE VIEW theirs AS SELECT 1").await;
+    let view = std::fs::read(&database).unwrap();
+    for text in [former, view, b"no database, but a text that somebody needs".to_vec()] {
         std::fs::write(&database, &text).unwrap();
         for arguments in [&["serve"][..], &["audit", "list"], &["key", "rotate"]] {
             let (code, said) = run(&folder, arguments);

@@ -88,9 +88,10 @@ async fn is_ours(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error>
         0 => {}
         _another => return Ok(false),
     }
-    let tables = "SELECT count(*) FROM sqlite_master WHERE type = 'table'";
-    let tables: i64 = sqlx::query_scalar(tables).fetch_one(&mut *connection).await?;
-    Ok(tables == 0 || tables == 1 && has_table(connection, "_sqlx_migrations").await?)
+    // A view or a trigger is somebody's, too.
+    let objects = "SELECT count(*) FROM sqlite_master WHERE type <> 'index'";
+    let objects: i64 = sqlx::query_scalar(objects).fetch_one(&mut *connection).await?;
+    Ok(objects == 0 || objects == 1 && has_table(connection, "_sqlx_migrations").await?)
 }
 
 async fn has_table(connection: &mut SqliteConnection, name: &str) -> Result<bool, sqlx::Error> {
