@@ -98,7 +98,8 @@ impl Address {
         }
         let mut nearest = peer;
         for value in headers.get_all("x-forwarded-for").iter().rev() {
-            for hop in value.to_str().unwrap_or_default().rsplit(',') {
+            // A client's own bytes may stand before what the proxy has added.
+            for hop in String::from_utf8_lossy(value.as_bytes()).rsplit(',') {
                 // An empty element of a list is none (RFC 9110, 5.6.1).
                 if hop.trim().is_empty() {
                     continue;

@@ -211,7 +211,7 @@ async fn a_forwarded_address_is_believed_from_a_trusted_proxy_only() {
         let config = format!("listen.trusted_proxies = ['{trusted}']\n");
         let world = Setup::new().config(&config).start().await;
         let update = Call::post(&format!("{BASE}/{DEPLOYMENT}"))
-            .header("x-forwarded-for", "198.51.100.1, 203.0.113.9")
+            .header("x-forwarded-for", "198.51.100.1, é, 203.0.113.9")
             .header("user-agent", "tests/1")
             .json(&json!({"name": "x"}));
         let change = world.change_of(&call(world.proxy(), update).await).await;
