@@ -17,7 +17,7 @@ use super::look::{FirstLook, introduce};
 use super::memory::MemoryShare;
 use super::not_forwarded::NotForwarded;
 use super::refusal::Refusal;
-use super::response::Reply;
+use super::response::{Reply, holding};
 use super::shown_deployment::ShownDeployment;
 use super::snapshot;
 use super::turn::{Turn, TurnError};
@@ -29,39 +29,44 @@ use crate::policy::Decision;
 /// Leads a call to its answer. Whatever happens, exactly one record tells of it, but for a 401
 /// of upstream, which is only counted.
 pub(super) async fn run(call: Call, received: Received, mut held: MemoryShare) -> Reply {
-    let first_look = match introduce(&call).await {
+    let reply = answer(&call, received, &mut held).await;
+    holding(reply, held)
+}
+
+async fn answer(call: &Call, received: Received, held: &mut MemoryShare) -> Reply {
+    let first_look = match introduce(call).await {
         Ok(first_look) => first_look,
-        Err(not_known) => return not_known.reply(&call, received),
+        Err(not_known) => return not_known.reply(call, received),
     };
     held.vouch();
-    let body = match read(&call, received, &mut held).await {
+    let body = match read(call, received, held).await {
         Ok(body) => body,
         Err(refusal) => return refusal.into_reply(&call.context.request_id, None),
     };
     let judged = match &body {
         CallBody::Judged(judged) => judged,
         CallBody::Unfit(unfit) => {
-            return NotForwarded::unfit(unfit.refusal.clone()).record(&call, &body).await;
+            return NotForwarded::unfit(unfit.refusal.clone()).record(call, &body).await;
         }
         CallBody::Unread => {
-            return NotForwarded::not_listed(&call.caller).record(&call, &body).await;
+            return NotForwarded::not_listed(&call.caller).record(call, &body).await;
         }
     };
     // Whoever may not see the deployment takes no place in its line.
     let first_look = match first_look.map(FirstLook::seen).transpose() {
-        Ok(first_look) => first_look.map(|look| look.within(&mut held)),
-        Err(unseen) => return NotForwarded::unseen(*unseen).record(&call, &body).await,
+        Ok(first_look) => first_look.map(|look| look.within(held)),
+        Err(unseen) => return NotForwarded::unseen(*unseen).record(call, &body).await,
     };
     // Held until the record is finished: the next call's before is this one's after.
-    let turn = match take_turn(&call).await {
+    let turn = match take_turn(call).await {
         Ok(turn) => turn,
-        Err(stop) => return stop.record(&call, &body).await,
+        Err(stop) => return stop.record(call, &body).await,
     };
     let now = call.connection.gateway.clock.instant();
     let seen_first = first_look.and_then(|look| look.still_holds(&turn, now));
-    match lead(&call, &body, judged, (&turn, seen_first), &mut held).await {
+    match lead(call, &body, judged, (&turn, seen_first), held).await {
         Ok(reply) => reply,
-        Err(stop) => stop.record(&call, &body).await,
+        Err(stop) => stop.record(call, &body).await,
     }
 }
 

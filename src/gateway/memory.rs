@@ -1,6 +1,6 @@
 //! How much memory governed calls may hold: from a body's first bytes to the end of its exchange,
-//! which goes on when its client has gone. What is counted is what a call's documents take in
-//! memory, text and parsed values together.
+//! which goes on when its client has gone, and of an answer until its client has taken it. What is
+//! counted is what a call's documents take in memory, text and parsed values together.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -18,6 +18,12 @@ const BYTES_MAX: usize = 512 << 20;
 /// The bytes that are left for calls that hold little: long bodies, which may come at the pace of
 /// their clients, take the rest at most.
 const BYTES_FOR_SMALL: usize = BYTES_MAX / 4;
+
+/// The bytes up to which answers are held that could be passed on as they come as well.
+const BYTES_FOR_SPARE: usize = BYTES_MAX / 2;
+
+/// The bytes of an answer that is not counted: one that is passed on as it comes holds as many.
+const PASSED_BYTES: usize = 32 << 10;
 
 /// The bytes that the calls of one token may hold.
 const TOKEN_BYTES_MAX: usize = BYTES_MAX / 4;
@@ -97,13 +103,18 @@ impl MemoryBudget {
 impl MemoryShare {
     /// Draws so many bytes more on the memory budget; `false` where too few are left.
     pub(super) fn grow(&mut self, bytes: usize) -> bool {
+        let is_small = self.bytes.saturating_add(bytes) + CALL_BYTES <= SMALL_BYTES_MAX;
+        self.grow_within(bytes, if is_small { BYTES_MAX } else { BYTES_MAX - BYTES_FOR_SMALL })
+    }
+
+    /// The same for an answer that need not be held: calls that hold what they need come first.
+    pub(super) fn grow_by_spare(&mut self, bytes: usize) -> bool {
+        bytes <= PASSED_BYTES || self.grow_within(bytes, BYTES_FOR_SPARE)
+    }
+
+    fn grow_within(&mut self, bytes: usize, all_max: usize) -> bool {
         let bytes = if self.bytes == 0 { bytes.saturating_add(CALL_BYTES) } else { bytes };
         let mut shares = self.room.shares();
-        let all_max = if self.bytes.saturating_add(bytes) <= SMALL_BYTES_MAX {
-            BYTES_MAX
-        } else {
-            BYTES_MAX - BYTES_FOR_SMALL
-        };
         if !shares.has_room(self.holder, bytes, all_max)
             || !(self.is_vouched_for || shares.has_room_for_strangers(self.holder, bytes))
         {
@@ -127,11 +138,36 @@ impl MemoryShare {
         }
     }
 
+    /// This share, for an answer of so many bytes that its client is still to take; `None` where
+    /// that holds no more than one that is passed on.
+    pub(super) fn of_answer(mut self, bytes: usize) -> Option<Self> {
+        if bytes <= PASSED_BYTES {
+            return None;
+        }
+        match bytes.checked_sub(self.bytes) {
+            Some(more) => self.grow_beyond(more),
+            None => self.give_back(self.bytes - bytes),
+        }
+        Some(self)
+    }
+
     /// Counts bytes that are held already, even beyond the memory budget: what a change that was
     /// forwarded brings back is needed for its record.
     pub(super) fn grow_beyond(&mut self, bytes: usize) {
         self.room.shares().add(self.holder, bytes);
         self.bytes += bytes;
+    }
+
+    fn give_back(&mut self, bytes: usize) {
+        let mut shares = self.room.shares();
+        shares.all = shares.all.saturating_sub(bytes);
+        if !self.is_vouched_for {
+            shares.know(self.holder, bytes);
+        }
+        give_back(&mut shares.by_token, &self.holder.token, bytes);
+        give_back(&mut shares.by_address, &self.holder.address, bytes);
+        drop(shares);
+        self.bytes = self.bytes.saturating_sub(bytes);
     }
 }
 
@@ -165,13 +201,7 @@ impl Shares {
 impl Drop for MemoryShare {
     fn drop(&mut self) {
         if self.bytes > 0 {
-            let mut shares = self.room.shares();
-            shares.all = shares.all.saturating_sub(self.bytes);
-            if !self.is_vouched_for {
-                shares.know(self.holder, self.bytes);
-            }
-            give_back(&mut shares.by_token, &self.holder.token, self.bytes);
-            give_back(&mut shares.by_address, &self.holder.address, self.bytes);
+            self.give_back(self.bytes);
         }
     }
 }
@@ -267,6 +297,26 @@ mod tests {
         drop(newcomer);
         let shares = room.shares();
         assert!(shares.all == 0 && shares.strangers == 0 && shares.by_address.is_empty());
+    }
+
+    #[test]
+    fn an_answer_is_held_until_it_is_taken_and_gives_way_to_calls() {
+        let room = MemoryBudget::default();
+        let mut call = room.enter(holder(1), true);
+        assert!(call.grow(8 << 20));
+        assert!(call.of_answer(PASSED_BYTES).is_none() && room.shares().all == 0);
+        let mut call = room.enter(holder(1), true);
+        assert!(call.grow(8 << 20));
+        let answer = call.of_answer(1 << 20);
+        assert_eq!(room.shares().all, 1 << 20);
+        let mut others: Vec<_> = (2..4).map(|n| room.enter(holder(n), true)).collect();
+        assert!(others.iter_mut().all(|read| read.grow_by_spare(120 << 20)));
+        let mut read = room.enter(holder(5), true);
+        assert!(!read.grow_by_spare(20 << 20) && read.grow_by_spare(PASSED_BYTES));
+        assert!(room.enter(holder(5), true).grow(20 << 20), "a call may have what a read may not");
+        drop((answer, others, read));
+        let shares = room.shares();
+        assert!(shares.all == 0 && shares.by_token.is_empty() && shares.by_address.is_empty());
     }
 
     #[test]

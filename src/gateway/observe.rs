@@ -8,12 +8,13 @@ use super::body::{BodyTimeouts, ReadError, collect};
 use super::forward::WholeResponse;
 use super::headers::Marks;
 use super::identify::Caller;
+use super::memory::Holder;
 use super::passthrough::{IDENTITY, no_answer};
 use super::refusal::Refusal;
-use super::response::Reply;
+use super::response::{Reply, holding};
 use super::{ConnectionContext, RequestContext, headers, passthrough};
 use crate::deployment::digest::etag;
-use crate::deployment::{id_of, is_whole};
+use crate::deployment::{id_of, is_whole, patch};
 use crate::offload;
 use crate::upstream::request_body::RequestBody;
 
@@ -42,18 +43,24 @@ pub(super) async fn read(
     connection.learn(context, caller, answered.status());
     connection.learn_taken(caller, answered.status());
     connection.learn_shown(caller, deployment_id, answered.status());
+    let holder = Holder { token: caller.actor.fingerprint, address: context.address.network() };
+    let mut held = connection.gateway.room.enter(holder, true);
     let length = hyper::body::Body::size_hint(answered.body()).exact();
-    if !answered.status().is_success() || length.is_some_and(|len| len > answers_max) {
+    let is_too_long = |len: u64| {
+        len > answers_max || !held.grow_by_spare(usize::try_from(len).unwrap_or(usize::MAX))
+    };
+    if !answered.status().is_success() || length.is_some_and(is_too_long) {
         return Ok(passthrough::relay(answered, None, connection.ends(context)));
     }
     let (mut parts, mut incoming) = answered.into_parts();
     let patience = BodyTimeouts::of_upstream(timeout);
+    // What was not announced is counted as it comes.
+    let counted = length.is_none().then_some(&mut held);
     let body =
-        collect(&mut incoming, parts.version, config.limits.answer_bytes, patience, None).await;
+        collect(&mut incoming, parts.version, config.limits.answer_bytes, patience, counted).await;
     let body: Bytes = body.map_err(|error| match error {
-        ReadError::Slow | ReadError::NoRoom => {
-            Refusal::gateway_timeout("upstream's answer did not come in time")
-        }
+        ReadError::Slow => Refusal::gateway_timeout("upstream's answer did not come in time"),
+        ReadError::NoRoom => Refusal::crowded(),
         ReadError::Broken(_) | ReadError::Cut => {
             Refusal::bad_gateway("upstream broke off within its answer")
         }
@@ -62,21 +69,29 @@ pub(super) async fn read(
         }
     })?;
     let answer = WholeResponse::new(&mut parts, body);
-    let shown = answer.deployment(&config.limits).await;
-    let provider = config.upstream.provider;
-    let shown = shown.filter(|shown| {
-        id_of(shown.document()) == Some(deployment_id) && is_whole(provider, shown.document())
-    });
-    let tag = match shown {
-        Some(shown) => {
-            let key = connection.gateway.key.clone();
-            Some(offload::run(shown.bytes, move || etag(&key, provider, shown.document())).await)
-        }
-        None => None,
-    };
+    let tag = tag(connection, &answer, deployment_id).await;
     let mut reply = answer.into_reply(connection.ends(context));
     if let Some(tag) = tag.and_then(|tag| HeaderValue::from_str(&tag).ok()) {
         reply.headers_mut().insert(header::ETAG, tag);
     }
-    Ok(reply)
+    Ok(holding(reply, held))
+}
+
+/// The entity tag of the deployment, if the answer shows it whole. Its values are there for no
+/// longer than the tag takes.
+async fn tag(
+    connection: &ConnectionContext,
+    answer: &WholeResponse,
+    deployment_id: &str,
+) -> Option<String> {
+    let config = &connection.live.config;
+    let (provider, depth_max) = (config.upstream.provider, config.limits.json_depth.max(128));
+    let (key, id) = (connection.gateway.key.clone(), deployment_id.to_owned());
+    let body = answer.body.clone();
+    offload::run(body.len(), move || {
+        let shown = patch::parse_value(&body, depth_max).ok()?;
+        let is_it = id_of(&shown) == Some(&*id) && is_whole(provider, &shown);
+        is_it.then(|| etag(&key, provider, &shown))
+    })
+    .await
 }

@@ -10,6 +10,7 @@ use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use serde_json::json;
 
+use super::memory::MemoryShare;
 use super::refusal::Refusal;
 use super::relay::Relay;
 use crate::audit::record::signed;
@@ -24,8 +25,16 @@ pub(super) const SHOULD_RETRY: (HeaderName, HeaderValue) =
 pub(crate) enum ReplyBody {
     /// Held whole; `None` once it was sent.
     Whole(Option<Bytes>),
+    /// The same of a long one.
+    Held(HeldBody),
     /// Passed on as it comes.
     Relay(Relay),
+}
+
+/// A long body, which counts as held until its client has taken it.
+pub(crate) struct HeldBody {
+    left: Option<Bytes>,
+    _held: MemoryShare,
 }
 
 pub(crate) type Reply = Response<ReplyBody>;
@@ -71,6 +80,17 @@ pub(super) fn whole(status: StatusCode, body: Bytes) -> Reply {
     reply
 }
 
+/// The answer, which counts as held by `held` until its client has taken it.
+pub(super) fn holding(reply: Reply, held: MemoryShare) -> Reply {
+    reply.map(|body| match body {
+        ReplyBody::Whole(Some(bytes)) => match held.of_answer(bytes.len()) {
+            Some(held) => ReplyBody::Held(HeldBody { left: Some(bytes), _held: held }),
+            None => ReplyBody::Whole(Some(bytes)),
+        },
+        other => other,
+    })
+}
+
 impl Body for ReplyBody {
     type Data = Bytes;
     type Error = hyper::Error;
@@ -80,7 +100,7 @@ impl Body for ReplyBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match self.get_mut() {
-            Self::Whole(left) => {
+            Self::Whole(left) | Self::Held(HeldBody { left, .. }) => {
                 let piece = next_piece(left).filter(|piece| !piece.is_empty());
                 Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
             }
@@ -90,14 +110,16 @@ impl Body for ReplyBody {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Whole(body) => body.as_ref().is_none_or(Bytes::is_empty),
+            Self::Whole(body) | Self::Held(HeldBody { left: body, .. }) => {
+                body.as_ref().is_none_or(Bytes::is_empty)
+            }
             Self::Relay(relay) => relay.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Whole(body) => {
+            Self::Whole(body) | Self::Held(HeldBody { left: body, .. }) => {
                 SizeHint::with_exact(body.as_ref().map_or(0, |body| body.len() as u64))
             }
             Self::Relay(relay) => relay.size_hint(),

@@ -1,5 +1,5 @@
-//! State kept from one call to the next: the caller that a client's connection is known to be, and
-//! the connections to upstream.
+//! State kept from one call to the next: the caller that a client's connection is known to be, the
+//! connections to upstream, and the memory of answers that are not taken yet.
 
 use std::time::Duration;
 
@@ -8,9 +8,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-use crate::world::client::{TOKEN, http1, http2, raw, read};
+use crate::world::client::{TOKEN, http1, http2, open, raw, read};
 use crate::world::program::Folder;
-use crate::world::{Call, Setup, call};
+use crate::world::recorder::{Recorder, answer};
+use crate::world::{Call, Setup, call, eventually};
 
 const AGENTS: &str = "/api/v1/cloud/agents";
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -157,4 +158,38 @@ async fn a_pipeline_is_answered_in_order_and_each_under_its_own_token() {
     assert_eq!(text.matches("HTTP/1.1 200 OK").count(), 3, "{text}");
     let count = |remaining: u8| text.matches(&format!("remaining: {remaining}\r\n")).count();
     assert_eq!((count(99), count(98)), (2, 1), "{text}");
+}
+
+/// A deployment of 8 MiB: sixteen of them are what one token's calls may hold.
+fn long_deployment() -> serde_json::Value {
+    serde_json::json!({"type": "deployment", "id": "dep_1", "name": "a", "agent": {"id": "a"},
+        "metadata": {}, "schedule": null, "description": "x".repeat(8 << 20)})
+}
+
+#[tokio::test]
+async fn answers_that_nobody_takes_hold_a_bounded_memory() {
+    let shown = long_deployment().to_string();
+    let upstream = Recorder::start(move |_| answer(200, &shown)).await;
+    let patient = "[limits]\nwrite_timeout = 600\n";
+    let world = Setup::new().upstream(&upstream.url).config(patient).start().await;
+    let path = "/api/v1/cloud/deployments/dep_1";
+    let get = || open(world.proxy(), Call::get(path));
+    let update = || open(world.proxy(), Call::post(path).json(&serde_json::json!({"name": "a"})));
+    let has_tag = |read: &http::Response<_>| read.headers().contains_key("etag");
+    let mut untaken = Vec::new();
+    for _ in 0..13 {
+        untaken.push(get().await);
+    }
+    assert!(untaken.iter().all(has_tag));
+    // A change's answer counts as well: beside these reads, there is room for one.
+    untaken.push(update().await);
+    assert_eq!(untaken.last().unwrap().status(), 200);
+    assert_eq!(update().await.status(), 503);
+    // A read is held whole for its etag alone: where there is no room, it passes as it comes.
+    untaken.push(get().await);
+    let passed = get().await;
+    assert!(!has_tag(&passed));
+    assert_eq!(read(passed).await.body.len(), long_deployment().to_string().len());
+    drop(untaken);
+    eventually("changes go on", async || (update().await.status() == 200).then_some(())).await;
 }
