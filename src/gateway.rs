@@ -160,7 +160,7 @@ fn decorate(
 /// One line in the gateway's own log, and one count, for every governed call that is recorded.
 fn report(call: &Call, decision: Decision, outcome: Outcome) {
     let gateway = &call.connection.gateway;
-    let took = gateway.clock.now().millis() - call.context.received_at.millis();
+    let took = call.context.age(&gateway.clock);
     gateway.metrics.change(call.operation, outcome, decision);
     gateway.metrics.exchange_took(took);
     let deployment = call.deployment_id().unwrap_or("-");
@@ -172,7 +172,7 @@ fn report(call: &Call, decision: Decision, outcome: Outcome) {
         actor = %call.caller.actor.fingerprint,
         decision = decision.name(),
         outcome = outcome.name(),
-        took_ms = took,
+        took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         "governed call"
     );
 }

@@ -9,6 +9,7 @@ use std::panic;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use http::StatusCode;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -252,9 +253,8 @@ impl Metrics {
     }
 
     /// Notes how long a governed call took.
-    pub(crate) fn exchange_took(&self, millis: i64) {
-        let millis = u32::try_from(millis.max(0)).unwrap_or(u32::MAX);
-        self.exchange_seconds.observe(f64::from(millis) / 1000.0);
+    pub(crate) fn exchange_took(&self, time: Duration) {
+        self.exchange_seconds.observe(time.as_secs_f64());
     }
 
     /// Counts a client's connection as open until the guard is dropped.

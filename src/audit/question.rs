@@ -169,7 +169,6 @@ pub(super) struct Unclear {
     pub(super) omitted: Omitted,
     pub(super) patch: Option<Value>,
     pub(super) before: Option<Value>,
-    pub(super) completed_at: Timestamp,
     /// Whether a later change may have moved what this one asked for.
     pub(super) overtaken: bool,
 }

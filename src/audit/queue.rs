@@ -2,9 +2,9 @@
 //!
 //! An ending has its place reserved before its change is opened, so it always finds one.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::sync::mpsc::error::TrySendError;
@@ -28,6 +28,9 @@ const EVENTS_MAX: usize = 8_192;
 
 /// A store that takes longer for one batch is as good as none.
 const BUSY_MAX: Duration = Duration::from_secs(5);
+
+/// The value of `busy_since` while the store rests.
+const RESTS: u64 = u64::MAX;
 
 /// Something to write, and who waits for it.
 #[derive(Debug)]
@@ -57,14 +60,16 @@ pub(super) struct WriterEnds {
 }
 
 /// The counts that both sides of the queues know.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct QueueCounters {
     pub(super) commits: AtomicU64,
     pub(super) rows: AtomicU64,
     pub(super) kept: AtomicU64,
     dropped: AtomicU64,
-    /// Since when the store has been at work, in milliseconds; 0 while it rests.
-    busy_since: AtomicI64,
+    /// The moment that `busy_since` counts from.
+    begun: Instant,
+    /// Since when the store has been at work, in milliseconds; [`RESTS`] while it rests.
+    busy_since: AtomicU64,
     gap: Mutex<Option<Gap>>,
 }
 
@@ -106,7 +111,8 @@ impl Queued {
 }
 
 impl Queues {
-    pub(super) fn new() -> (Self, WriterEnds) {
+    /// The queues of a writer that begins `now`.
+    pub(super) fn new(now: Instant) -> (Self, WriterEnds) {
         let (commands, commands_taken) = mpsc::channel(COMMANDS_MAX);
         let (endings, endings_taken) = mpsc::channel(OPEN_MAX);
         let (events, events_taken) = mpsc::channel(EVENTS_MAX);
@@ -119,7 +125,7 @@ impl Queues {
             closing: closing.clone(),
             health: health_told,
         };
-        let tally = Arc::new(QueueCounters::default());
+        let tally = Arc::new(QueueCounters::new(now));
         (Self { commands, endings, events, closing, health, tally }, ends)
     }
 
@@ -133,13 +139,11 @@ impl Queues {
         }
     }
 
-    pub(super) fn health(&self, now: Timestamp) -> Health {
+    pub(super) fn health(&self, now: Instant) -> Health {
         if self.commands.is_closed() {
             return Health::Failing("the log is closed".to_owned());
         }
-        let busy_since = self.tally.busy_since.load(Ordering::Relaxed);
-        let late = Timestamp::from_millis(busy_since).plus(BUSY_MAX) < now;
-        if busy_since != 0 && late {
+        if self.tally.busy_for(now) > BUSY_MAX {
             return Health::Failing("the store does not answer".to_owned());
         }
         self.health.borrow().clone()
@@ -189,14 +193,30 @@ impl WriterEnds {
 }
 
 impl QueueCounters {
+    fn new(now: Instant) -> Self {
+        let (commits, rows, kept, dropped, gap) = Default::default();
+        let busy_since = AtomicU64::new(RESTS);
+        Self { commits, rows, kept, dropped, begun: now, busy_since, gap }
+    }
+
     /// Notes that the store is given work.
-    pub(super) fn begin(&self, now: Timestamp) {
-        self.busy_since.store(now.millis(), Ordering::Relaxed);
+    pub(super) fn begin(&self, now: Instant) {
+        self.busy_since.store(self.millis(now), Ordering::Relaxed);
+    }
+
+    /// How long the store has been at work.
+    fn busy_for(&self, now: Instant) -> Duration {
+        let since = self.busy_since.load(Ordering::Relaxed);
+        Duration::from_millis(self.millis(now).saturating_sub(since))
+    }
+
+    fn millis(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.begun).as_millis()).unwrap_or(RESTS)
     }
 
     /// Notes that the store has done its work.
     pub(super) fn end(&self) {
-        self.busy_since.store(0, Ordering::Relaxed);
+        self.busy_since.store(RESTS, Ordering::Relaxed);
     }
 
     pub(super) fn drop_event(&self, event: &Event) {

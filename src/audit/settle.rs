@@ -1,6 +1,6 @@
 //! Unclear ends made clear: a later snapshot tells whether a change was applied.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -67,7 +67,7 @@ impl Audit {
         let compared =
             offload::run(OFFLOADED_BYTES_MIN, move || compare(unclear, snapshot, &redactor, told));
         for (change, applied) in compared.await {
-            if applied != Some(true) && self.may_be_at_work(&change, look) {
+            if applied != Some(true) && self.may_be_at_work(deployment, &change, look) {
                 continue;
             }
             if let Err(error) = self.settle_one(&change, applied, look.by).await {
@@ -79,9 +79,10 @@ impl Audit {
 
     /// Whether a later snapshot may tell more of a change than this one: upstream may be slow. What
     /// another change has overtaken since is told by none.
-    fn may_be_at_work(&self, change: &Unclear, look: Look) -> bool {
+    fn may_be_at_work(&self, deployment: &DeploymentKey, change: &Unclear, look: Look) -> bool {
         let is_over = change.id == look.by && look.is_over;
-        let is_young = self.shared.clock.now() < change.completed_at.plus(AT_WORK_MAX);
+        let since = self.shared.unsettled.since(deployment);
+        let is_young = self.shared.clock.instant().saturating_duration_since(since) < AT_WORK_MAX;
         is_young && !is_over && !change.overtaken
     }
 
@@ -129,12 +130,13 @@ fn compare(
     unclear.into_iter().map(compare).collect()
 }
 
-/// The unclear changes that the log holds.
-pub(super) async fn unsettled(reader: &Reader) -> Result<Unsettled, Boxed> {
-    let unsettled = Unsettled::default();
+/// The unclear changes that the log holds at a start.
+pub(super) async fn unsettled(reader: &Reader, now: Instant) -> Result<Unsettled, Boxed> {
+    let unsettled = Unsettled::at_start(now);
     let limit = i64::try_from(DEPLOYMENTS_MAX).unwrap_or(i64::MAX);
     for (deployment, changes) in reader.unsettled(limit.saturating_add(1)).await? {
-        unsettled.add(&deployment, usize::try_from(changes).unwrap_or(usize::MAX));
+        let changes = usize::try_from(changes).unwrap_or(usize::MAX);
+        unsettled.add(&deployment, changes, now);
     }
     Ok(unsettled)
 }

@@ -144,7 +144,8 @@ impl Ticket {
         });
         if let (Outcome::Unknown, Some(deployment)) = (ending.completion.outcome, &self.deployment)
         {
-            self.audit.shared.unsettled.add(deployment, 1);
+            let shared = &self.audit.shared;
+            shared.unsettled.add(deployment, 1, shared.clock.instant());
         }
         let (answer, answered) = oneshot::channel();
         place.send(Queued { entry: Entry::Completion(Box::new(ending)), answer: Some(answer) });

@@ -1,8 +1,9 @@
 //! Which deployments have changes whose end is unclear, so that settling costs nothing where
-//! there are none: nearly always.
+//! there are none: nearly always; and since when, by a clock that nobody sets.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use crate::deployment::key::DeploymentKey;
 
@@ -10,49 +11,75 @@ use crate::deployment::key::DeploymentKey;
 pub(super) const DEPLOYMENTS_MAX: usize = 10_000;
 
 /// How many unclear changes each deployment has.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Unsettled {
     known: Mutex<Known>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Known {
-    changes: HashMap<DeploymentKey, usize>,
+    deployments: HashMap<DeploymentKey, Unclear>,
+    /// Whether others have some as well.
     beyond: bool,
+    /// Since when there may be unclear changes of those that are not remembered.
+    since: Instant,
+}
+
+/// The unclear changes of one deployment.
+#[derive(Debug)]
+struct Unclear {
+    changes: usize,
+    /// When the newest of them ended, or was found by a start.
+    since: Instant,
 }
 
 impl Unsettled {
-    /// The state where the log could not be read: nothing is known.
-    pub(super) fn unread() -> Self {
-        let known = Known { beyond: true, ..Known::default() };
+    /// Nothing is unclear.
+    pub(super) fn at_start(now: Instant) -> Self {
+        let known = Known { deployments: HashMap::new(), beyond: false, since: now };
         Self { known: Mutex::new(known) }
     }
 
+    /// The state where the log could not be read: nothing is known.
+    pub(super) fn unread(now: Instant) -> Self {
+        let unsettled = Self::at_start(now);
+        unsettled.known().beyond = true;
+        unsettled
+    }
+
     /// Counts `changes` more unclear changes of a deployment.
-    pub(super) fn add(&self, deployment: &DeploymentKey, changes: usize) {
+    pub(super) fn add(&self, deployment: &DeploymentKey, changes: usize, now: Instant) {
         let mut known = self.known();
-        if let Some(count) = known.changes.get_mut(deployment) {
-            *count += changes;
-        } else if known.changes.len() < DEPLOYMENTS_MAX {
-            known.changes.insert(deployment.clone(), changes);
+        if let Some(unclear) = known.deployments.get_mut(deployment) {
+            unclear.changes += changes;
+            unclear.since = now;
+        } else if known.deployments.len() < DEPLOYMENTS_MAX {
+            known.deployments.insert(deployment.clone(), Unclear { changes, since: now });
         } else {
-            known.beyond = true;
+            (known.beyond, known.since) = (true, now);
         }
+    }
+
+    /// When the newest unclear change of a deployment ended, at the latest. Of those from before
+    /// the start no more is known than that they had ended then.
+    pub(super) fn since(&self, deployment: &DeploymentKey) -> Instant {
+        let known = self.known();
+        known.deployments.get(deployment).map_or(known.since, |unclear| unclear.since)
     }
 
     /// Whether there may be unclear changes of a deployment.
     pub(super) fn may_have(&self, deployment: &DeploymentKey) -> bool {
         let known = self.known();
-        known.beyond || known.changes.contains_key(deployment)
+        known.beyond || known.deployments.contains_key(deployment)
     }
 
     /// Takes off `changes` that have been settled.
     pub(super) fn settled(&self, deployment: &DeploymentKey, changes: usize) {
         let mut known = self.known();
-        if let Some(count) = known.changes.get_mut(deployment) {
-            *count = count.saturating_sub(changes);
-            if *count == 0 {
-                known.changes.remove(deployment);
+        if let Some(unclear) = known.deployments.get_mut(deployment) {
+            unclear.changes = unclear.changes.saturating_sub(changes);
+            if unclear.changes == 0 {
+                known.deployments.remove(deployment);
             }
         }
     }
@@ -64,7 +91,10 @@ impl Unsettled {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::base::clock::Clock;
 
     fn dep(id: &str) -> DeploymentKey {
         DeploymentKey::new(&"main".into(), id)
@@ -72,14 +102,18 @@ mod tests {
 
     #[test]
     fn beyond_its_bound_every_deployment_may_have_some() {
-        let unsettled = Unsettled::default();
-        (0..DEPLOYMENTS_MAX).for_each(|n| unsettled.add(&dep(&n.to_string()), 2));
+        let now = Clock::System.instant();
+        let unsettled = Unsettled::at_start(now);
+        (0..DEPLOYMENTS_MAX).for_each(|n| unsettled.add(&dep(&n.to_string()), 2, now));
         unsettled.settled(&dep("7"), 1);
         assert!(unsettled.may_have(&dep("7")));
         unsettled.settled(&dep("7"), 1);
         assert!(!unsettled.may_have(&dep("7")));
-        unsettled.add(&dep("x"), 1);
-        unsettled.add(&dep("y"), 1);
+        let later = now + Duration::from_secs(1);
+        unsettled.add(&dep("x"), 1, now);
+        unsettled.add(&dep("y"), 1, later);
         assert!(unsettled.may_have(&dep("7")));
+        assert_eq!(unsettled.since(&dep("x")), now);
+        assert_eq!(unsettled.since(&dep("y")), later);
     }
 }

@@ -81,7 +81,7 @@ pub(super) fn start(
     clock: Clock,
     latest: Arc<Latest>,
 ) -> io::Result<(Queues, JoinHandle<()>)> {
-    let (queues, ends) = Queues::new();
+    let (queues, ends) = Queues::new(clock.instant());
     let mut writer = Writer {
         store,
         ends,
@@ -119,7 +119,7 @@ impl Writer {
             }
             let batch = self.gather(first);
             self.last_rows = batch.iter().filter(|queued| queued.is_of_a_change()).count();
-            self.tally.begin(self.clock.now());
+            self.tally.begin(self.clock.instant());
             if !batch.is_empty() {
                 self.write(batch).await;
             } else if self.drained {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use utoipa::ToSchema;
@@ -102,7 +102,7 @@ impl Clock {
                 let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
                 Timestamp(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
             }
-            Self::Manual(manual) => Timestamp(manual.millis.load(Ordering::SeqCst)),
+            Self::Manual(manual) => Timestamp(manual.wall.load(Ordering::SeqCst)),
         }
     }
 
@@ -119,8 +119,7 @@ impl Clock {
             #[expect(clippy::disallowed_methods, reason = "this is the one place that reads it")]
             Self::System => Instant::now(),
             Self::Manual(manual) => {
-                let passed = manual.millis.load(Ordering::SeqCst) - manual.started_at_millis;
-                manual.started + Duration::from_millis(u64::try_from(passed).unwrap_or(0))
+                manual.started + Duration::from_millis(manual.passed.load(Ordering::SeqCst))
             }
         }
     }
@@ -129,8 +128,10 @@ impl Clock {
 /// A clock for tests; its clones move together.
 #[derive(Clone, Debug)]
 pub struct ManualClock {
-    millis: Arc<AtomicI64>,
-    started_at_millis: i64,
+    /// Milliseconds since the Unix epoch, as the wall clock shows them.
+    wall: Arc<AtomicI64>,
+    /// Milliseconds that have passed since `started`, whatever the wall clock shows.
+    passed: Arc<AtomicU64>,
     started: Instant,
 }
 
@@ -138,17 +139,20 @@ impl ManualClock {
     /// A clock that stands at `at`.
     #[must_use]
     pub fn at(at: Timestamp) -> Self {
-        Self {
-            millis: Arc::new(AtomicI64::new(at.0)),
-            started_at_millis: at.0,
-            started: Clock::System.instant(),
-        }
+        let (wall, passed) = (Arc::new(AtomicI64::new(at.0)), Arc::default());
+        Self { wall, passed, started: Clock::System.instant() }
     }
 
     /// Moves this clock and its clones forward.
     pub fn advance(&self, by: Duration) {
-        let millis = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
-        self.millis.fetch_add(millis, Ordering::SeqCst);
+        let millis = u32::try_from(by.as_millis()).unwrap_or(u32::MAX);
+        self.wall.fetch_add(millis.into(), Ordering::SeqCst);
+        self.passed.fetch_add(millis.into(), Ordering::SeqCst);
+    }
+
+    /// Sets the wall clock of this clock and its clones, forward or back: no time passes.
+    pub fn set(&self, at: Timestamp) {
+        self.wall.store(at.0, Ordering::SeqCst);
     }
 }
 
@@ -161,5 +165,17 @@ mod tests {
         let at = Timestamp::parse("2026-06-14T16:58:11.1239+08:00").unwrap();
         assert_eq!(at.to_string(), "2026-06-14T08:58:11.123Z");
         assert!(Timestamp::parse("yesterday").is_err());
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_moves_no_instant() {
+        let manual = ManualClock::at(Timestamp::from_millis(1_000_000));
+        let clock = Clock::Manual(manual.clone());
+        let before = clock.instant();
+        manual.set(Timestamp::from_millis(5));
+        assert_eq!((clock.now().millis(), clock.instant()), (5, before));
+        manual.advance(Duration::from_millis(300));
+        assert_eq!(clock.now().millis(), 305);
+        assert_eq!(clock.instant().duration_since(before), Duration::from_millis(300));
     }
 }

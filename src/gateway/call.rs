@@ -13,6 +13,7 @@ use super::refusal::Refusal;
 use super::shown_deployment::ShownDeployment;
 use crate::audit::intent::Intent;
 use crate::audit::record::{Client, RefusedBody};
+use crate::base::clock::Timestamp;
 use crate::base::ids::ChangeId;
 use crate::deployment::key::DeploymentKey;
 use crate::deployment::patch::Patch;
@@ -92,6 +93,11 @@ impl Call {
     /// The id of the deployment; `None` on create.
     pub(super) fn deployment_id(&self) -> Option<&str> {
         self.deployment.as_ref().map(|deployment| deployment.id.as_str())
+    }
+
+    /// The end of the call that ends now: as long after its beginning as it has taken.
+    pub(super) fn completed_at(&self) -> Timestamp {
+        self.context.received_at.plus(self.context.age(&self.connection.gateway.clock))
     }
 
     /// Where upstream is, and how the client called the gateway.

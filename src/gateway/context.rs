@@ -2,7 +2,7 @@
 //! facts of one request.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use http::StatusCode;
@@ -239,6 +239,11 @@ impl ConnectionContext {
 }
 
 impl RequestContext {
+    /// How long ago the request's head came, whatever was done to the wall clock meanwhile.
+    pub(super) fn age(&self, clock: &Clock) -> Duration {
+        clock.instant().saturating_duration_since(self.instant)
+    }
+
     pub(super) fn moment(&self) -> Moment {
         Moment { at: self.received_at, instant: self.instant }
     }

@@ -70,7 +70,7 @@ pub(super) fn complete(
     let created = created.filter(|_| call.operation == Operation::Create);
     let deployment_id = created.map(str::to_owned).or_else(|| created_id(call, forwarded));
     Completion {
-        completed_at: call.connection.gateway.clock.now(),
+        completed_at: call.completed_at(),
         outcome: forwarded.outcome,
         upstream: forwarded.told(),
         reason: forwarded.reason(),

@@ -175,7 +175,7 @@ impl NotForwarded {
             Some(record) => {
                 let (decision, outcome) = (record.decision, record.outcome);
                 let end = Completion {
-                    completed_at: call.connection.gateway.clock.now(),
+                    completed_at: call.completed_at(),
                     outcome,
                     upstream: record.upstream,
                     reason: Some(self.answer.reason()),

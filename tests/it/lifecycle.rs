@@ -75,6 +75,30 @@ async fn times_on_record_are_those_of_the_clock() {
 }
 
 #[tokio::test]
+async fn a_wall_clock_that_is_set_within_a_call_changes_no_duration() {
+    let start = Timestamp::from_millis(1_800_000_000_000);
+    for days in [1, -1] {
+        let clock = ManualClock::at(start);
+        let world = Setup::new().clock(Clock::Manual(clock.clone())).start().await;
+        let state = world.simulator().state();
+        state.set_faults(["delay=200:1@POST".parse::<Fault>().unwrap()]);
+        let calling = call(world.proxy(), update(DEPLOYMENT, &json!({"name": "then"})));
+        let set = async {
+            eventually("the call", async || (world.writes_received() > 0).then_some(())).await;
+            clock.set(Timestamp::from_millis(start.millis() + days * 86_400_000));
+            clock.advance(Duration::from_millis(40));
+        };
+        let (answer, ()) = tokio::join!(calling, set);
+        let change = world.change_of(&answer).await;
+        assert_eq!(change["completed_at"], "2027-01-15T08:00:00.040Z", "{days}");
+        let metrics = call(world.admin(), Call::get("/metrics")).await.text();
+        assert!(metrics.contains("changegate_exchange_seconds_sum 0.04\n"), "{metrics}");
+        let ready = call(world.admin(), Call::get("/readyz")).await;
+        assert_eq!(ready.status, 200, "{days}: a store that rests is not late");
+    }
+}
+
+#[tokio::test]
 async fn the_end_loses_no_request_that_was_sent() {
     let world = world().await;
     let (path, proxy) = (format!("{API}/agents"), world.proxy());

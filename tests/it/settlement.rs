@@ -69,6 +69,12 @@ async fn what_upstream_may_still_do_is_called_undone_only_after_a_while() {
             assert_eq!(landed.status, 200);
             assert_eq!(settled().await, json!(true), "{text}");
         } else {
+            // A wall clock that is set makes nothing older.
+            let now = Clock::Manual(clock.clone()).now();
+            for days in [1, -1] {
+                clock.set(Timestamp::from_millis(now.millis() + days * 86_400_000));
+                assert_eq!(settled().await, Value::Null, "{text}");
+            }
             clock.advance(Duration::from_mins(3));
             assert_eq!(settled().await, json!(false), "{text}");
         }

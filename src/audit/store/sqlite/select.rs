@@ -67,11 +67,10 @@ pub(super) const DEPLOYMENT_AT: &str = "SELECT * FROM (\
     ORDER BY 1 DESC, 5 DESC LIMIT 1";
 
 const UNCLEAR: &str = "SELECT c.seq, c.id, a.provider, c.operation, c.method, c.before, \
-    e.completed_at, \
     EXISTS (SELECT 1 FROM changes l LEFT JOIN ends k ON k.seq = l.seq \
             WHERE l.deployment = c.deployment AND l.seq > c.seq \
             AND (k.outcome IS NULL OR k.outcome IN ('applied', 'unknown'))) AS overtaken \
-    FROM unsettled u JOIN changes c ON c.seq = u.seq JOIN ends e ON e.seq = u.seq \
+    FROM unsettled u JOIN changes c ON c.seq = u.seq \
     JOIN upstreams a ON a.number = c.upstream \
     WHERE u.deployment = (SELECT number FROM deployments WHERE id = ? AND upstream = ?) \
     ORDER BY c.seq LIMIT ?";
@@ -250,7 +249,6 @@ impl Reads {
                 omitted: rows::omitted(row)?,
                 patch: documents.patch(row.try_get("seq")?).await?,
                 before: documents.read(row.try_get("before")?).await?,
-                completed_at: Timestamp::from_millis(row.try_get("completed_at")?),
                 overtaken: row.try_get("overtaken")?,
             });
         }
