@@ -1,5 +1,6 @@
 //! Connections to upstream, and what goes and comes on them. Knows no call and no policy.
 
+mod cause;
 pub(crate) mod connect;
 pub(crate) mod endpoint;
 mod http1;

@@ -198,6 +198,19 @@ impl ConnectionContext {
         Arc::clone(connection)
     }
 
+    /// Logs why the rest of an answer of upstream's is not there.
+    pub(super) fn answer_broke_off(
+        &self,
+        context: &RequestContext,
+        error: &(dyn std::error::Error + 'static),
+    ) {
+        tracing::warn!(
+            request_id = %context.request_id,
+            error = %self.live.dialer.cause(error),
+            "upstream's answer broke off"
+        );
+    }
+
     /// Learns from upstream's answer whether it took the caller's credential.
     pub(super) fn learn(&self, context: &RequestContext, caller: &Caller, status: StatusCode) {
         let refused = status == StatusCode::UNAUTHORIZED;

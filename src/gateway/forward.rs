@@ -140,7 +140,7 @@ pub(super) async fn exchange(
     let answered = sent.map_err(|error| {
         tracing::warn!(
             request_id = %context.request_id,
-            error = &error as &dyn std::error::Error,
+            error = %live.dialer.cause(&error),
             "no answer from upstream to a governed call"
         );
         if let Some(fault) = error.fault_of_head() {
@@ -160,10 +160,13 @@ pub(super) async fn exchange(
         collect(&mut incoming, parts.version, live.config.limits.answer_bytes, patience, None);
     // All of it within a bound too: an upstream that drips would hold the turn for hours.
     let body = timeout(PATIENCE_MAX, reading).await.unwrap_or(Err(ReadError::Slow));
-    let body = body.map_err(|error| match error {
-        ReadError::Slow | ReadError::NoRoom => ForwardError::Slow,
-        ReadError::Broken(_) | ReadError::Cut => ForwardError::Broken,
-        ReadError::TooLong { .. } => ForwardError::TooLong,
+    let body = body.map_err(|error| {
+        connection.answer_broke_off(context, &error);
+        match error {
+            ReadError::Slow | ReadError::NoRoom => ForwardError::Slow,
+            ReadError::Broken(_) | ReadError::Cut => ForwardError::Broken,
+            ReadError::TooLong { .. } => ForwardError::TooLong,
+        }
     })?;
     Ok(WholeResponse::new(&mut parts, body))
 }

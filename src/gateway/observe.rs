@@ -39,7 +39,7 @@ pub(super) async fn read(
     *request.headers_mut() = head.headers;
     let timeout = config.upstream.response_timeout;
     let sent = connection.pool.send(&connection.live.dialer, &mut request, None, timeout).await;
-    let answered = sent.map_err(|error| no_answer(context, &error))?;
+    let answered = sent.map_err(|error| no_answer(connection, context, &error))?;
     connection.learn(context, caller, answered.status());
     connection.learn_taken(caller, answered.status());
     connection.learn_shown(caller, deployment_id, answered.status());
@@ -58,14 +58,17 @@ pub(super) async fn read(
     let counted = length.is_none().then_some(&mut held);
     let body =
         collect(&mut incoming, parts.version, config.limits.answer_bytes, patience, counted).await;
-    let body: Bytes = body.map_err(|error| match error {
-        ReadError::Slow => Refusal::gateway_timeout("upstream's answer did not come in time"),
-        ReadError::NoRoom => Refusal::crowded(),
-        ReadError::Broken(_) | ReadError::Cut => {
-            Refusal::bad_gateway("upstream broke off within its answer")
-        }
-        ReadError::TooLong { .. } => {
-            Refusal::bad_gateway("upstream's answer is longer than limits.answer_bytes")
+    let body: Bytes = body.map_err(|error| {
+        connection.answer_broke_off(context, &error);
+        match error {
+            ReadError::Slow => Refusal::gateway_timeout("upstream's answer did not come in time"),
+            ReadError::NoRoom => Refusal::crowded(),
+            ReadError::Broken(_) | ReadError::Cut => {
+                Refusal::bad_gateway("upstream broke off within its answer")
+            }
+            ReadError::TooLong { .. } => {
+                Refusal::bad_gateway("upstream's answer is longer than limits.answer_bytes")
+            }
         }
     })?;
     let answer = WholeResponse::new(&mut parts, body);

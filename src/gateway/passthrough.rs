@@ -45,9 +45,9 @@ pub(super) fn pass(
                     Some(upload) if upload.is_stalled() => Refusal::too_slow(),
                     Some(upload) if upload.is_broken() => Refusal::form("the body broke off"),
                     _ if error.was_sent() && !repeats => {
-                        no_answer(context, &error).possibly_carried_out()
+                        no_answer(connection, context, &error).possibly_carried_out()
                     }
-                    _ => no_answer(context, &error),
+                    _ => no_answer(connection, context, &error),
                 });
             }
         };
@@ -89,10 +89,14 @@ pub(super) fn unknown_phrase(
 }
 
 /// The refusal of a call that is not governed, to which upstream gave no answer.
-pub(super) fn no_answer(context: &RequestContext, error: &SendError) -> Refusal {
+pub(super) fn no_answer(
+    connection: &ConnectionContext,
+    context: &RequestContext,
+    error: &SendError,
+) -> Refusal {
     tracing::warn!(
         request_id = %context.request_id,
-        error = error as &dyn std::error::Error,
+        error = %connection.live.dialer.cause(error),
         "no answer from upstream"
     );
     match error {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::other_write::OtherWrite;
+use crate::base::visible::chain;
 use crate::upstream::response_body::AnswerBody;
 
 /// Upstream's body, and the record of a write, which waits for its end.
@@ -46,7 +47,11 @@ impl Body for Relay {
                 }
                 relay.note_at_end();
             }
-            Some(Err(_)) | None => relay.write = None,
+            Some(Err(error)) => {
+                relay.write = None;
+                tracing::warn!(error = %chain(error), "upstream's answer broke off");
+            }
+            None => relay.write = None,
         }
         Poll::Ready(frame)
     }

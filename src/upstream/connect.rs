@@ -1,6 +1,5 @@
 //! Fresh connections to upstream: every address of its name tried, TLS, HTTP/1.1 or HTTP/2 by ALPN.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,17 +85,19 @@ impl Dialer {
         let next_after = NEXT_ADDRESS_AFTER.min(self.connect_timeout() / count);
         let mut waiting = addresses.into_iter();
         let mut attempts = JoinSet::new();
-        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        let mut last = DialError::Nameless;
         loop {
             if let Some(address) = waiting.next() {
                 attempts.spawn(async move { (address, TcpStream::connect(address).await) });
             } else if attempts.is_empty() {
-                return Err(DialError::Connect(last));
+                return Err(last);
             }
             let patience = if waiting.len() > 0 { next_after } else { self.connect_timeout() };
             match timeout(patience, attempts.join_next()).await {
                 Ok(Some(Ok((address, Ok(stream))))) => return Ok((stream, address)),
-                Ok(Some(Ok((_, Err(error))))) => last = error,
+                Ok(Some(Ok((address, Err(source))))) => {
+                    last = DialError::Connect { address, source }
+                }
                 // An attempt is never aborted while it is waited for; a slow one goes on.
                 Ok(Some(Err(_)) | None) | Err(_) => {}
             }

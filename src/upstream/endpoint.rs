@@ -53,10 +53,12 @@ struct Favour {
 /// No connection came about: nothing was sent.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DialError {
-    #[error("upstream's name has no address")]
+    #[error("upstream's name can't be looked up")]
     Resolve(#[source] io::Error),
-    #[error("upstream does not take the connection")]
-    Connect(#[source] io::Error),
+    #[error("{address} does not take the connection")]
+    Connect { address: SocketAddr, source: io::Error },
+    #[error("upstream's name stands for no address")]
+    Nameless,
     #[error("upstream did not take the connection in time")]
     Timeout,
     #[error("upstream's TLS handshake failed")]
