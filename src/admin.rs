@@ -9,6 +9,7 @@ mod api;
 mod asked;
 mod body;
 mod connection;
+mod exposition;
 pub mod filter;
 mod openapi;
 mod places;

@@ -65,6 +65,8 @@ pub struct Settings {
     pub provider: &'static Provider,
     /// JSON Pointers below a deployment whose values are concealed, beside the provider's own.
     pub redact: Vec<String>,
+    /// The digest of the policy that is in force at the start.
+    pub policy_digest: String,
 }
 
 /// The log of one gateway. Clones share it.
@@ -161,6 +163,8 @@ pub struct Counters {
     pub commands_waiting: usize,
     /// Changes that are open, or whose completion waits for the writer.
     pub changes_open: usize,
+    /// Changes that a crash had left open and that the start has ended as `unknown`.
+    pub changes_left_open: u64,
     /// Completions that the store has refused to take and that are tried again.
     pub endings_kept: u64,
 }
@@ -183,8 +187,8 @@ impl Audit {
         let swept = fault.is_none().then(|| store.swept());
         let reader = Reader::beside_the_writer(store.reads());
         let unsettled = match fault {
-            None => settle::unsettled(&reader).await.map_err(unusable)?,
-            Some(_) => Unsettled::unread(),
+            None => settle::unsettled(&reader, clock.instant()).await.map_err(unusable)?,
+            Some(_) => Unsettled::unread(clock.instant()),
         };
         let latest = Arc::<Latest>::default();
         let started = writer::start((store, fault), clock.clone(), Arc::clone(&latest));
@@ -196,7 +200,12 @@ impl Audit {
             actor: None,
             client_ip: None,
             request_id: None,
-            detail: json!({"version": version, "unknown": swept, "key": key.id().to_string()}),
+            detail: json!({
+                "version": version,
+                "unknown": swept,
+                "key": key.id().to_string(),
+                "policy_digest": settings.policy_digest,
+            }),
         });
         let shared = Shared {
             redaction: ArcSwap::from_pointee(Redaction::new(
@@ -282,7 +291,7 @@ impl Audit {
     /// Whether the log can be written.
     #[must_use]
     pub fn health(&self) -> Health {
-        self.shared.queues.health(self.shared.clock.now())
+        self.shared.queues.health(self.shared.clock.instant())
     }
 
     /// Notes that a rule was found broken after `change`, though that was not predicted.

@@ -9,5 +9,6 @@ pub mod ids;
 pub mod key;
 pub mod pointer;
 pub(crate) mod scan;
+pub mod verbosity;
 pub(crate) mod visible;
 pub(crate) mod work;

@@ -21,7 +21,6 @@ use anyhow::{Context as _, anyhow};
 use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Runtime;
 
-use crate::base::visible::chain;
 use crate::config::Config;
 use crate::config::check::{Checked, check as check_config};
 use crate::telemetry;
@@ -112,7 +111,7 @@ pub fn main(
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if let Some(error) = failure.error() {
-                print::error_line(&format!("error: {}", chain(error.as_ref())));
+                print::failure(error);
             }
             failure.code().into()
         }
@@ -125,7 +124,7 @@ fn run(command: Command, environment: &Environment) -> Result<(), Failure> {
     match command {
         Command::Serve(arguments) => serve::run(&arguments, environment),
         Command::Simulate(arguments) => simulate::run(&arguments),
-        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments, environment),
         Command::Check(arguments) => check::run(&arguments, environment),
         Command::Token(command) => token::run(&command, environment),
         Command::Key(command) => key::run(&command, environment),
@@ -140,9 +139,7 @@ fn run(command: Command, environment: &Environment) -> Result<(), Failure> {
 /// error among them is a [`Failure::Usage`].
 pub fn load_config(path: &Path, environment: &Environment) -> Result<Config, Failure> {
     let Checked { config, complaints, .. } = check_config(path, &environment.ours);
-    for complaint in &complaints {
-        print::error_line(&complaint.to_string());
-    }
+    complaints.iter().for_each(print::complaint);
     config.ok_or_else(|| check::invalid(path, &complaints))
 }
 
@@ -191,6 +188,12 @@ impl Environment {
     #[must_use]
     pub fn of_terminal(&self, name: &str) -> Option<&str> {
         named_in(&self.terminal, name)
+    }
+
+    /// Whether a terminal shows colours, as far as the environment says.
+    #[must_use]
+    pub fn has_colours(&self) -> bool {
+        self.of_terminal("NO_COLOR").is_none() && self.of_terminal("TERM") != Some("dumb")
     }
 
     /// All of them, as the configuration's check takes them.

@@ -35,6 +35,7 @@ mod snapshot;
 mod tally;
 mod turn;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -158,7 +159,7 @@ fn decorate(
 }
 
 /// One line in the gateway's own log, and one count, for every governed call that is recorded.
-fn report(call: &Call, decision: Decision, outcome: Outcome) {
+fn report(call: &Call, decision: Decision, outcome: Outcome, violations: &[Violation]) {
     let gateway = &call.connection.gateway;
     let took = call.context.age(&gateway.clock);
     gateway.metrics.change(call.operation, outcome, decision);
@@ -170,25 +171,36 @@ fn report(call: &Call, decision: Decision, outcome: Outcome) {
         operation = %call.operation,
         deployment = gateway.audit.scrub(deployment, &call.caller.token),
         actor = %call.caller.actor.fingerprint,
+        actor_name = call.caller.actor.name.as_deref(),
         decision = decision.name(),
+        rules = (!violations.is_empty()).then(|| rule_names(violations)),
         outcome = outcome.name(),
         took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         "governed call"
     );
 }
 
+/// The rules of violations, each once.
+fn rules(violations: &[Violation]) -> BTreeSet<&str> {
+    violations.iter().map(|violation| violation.rule.as_str()).collect()
+}
+
+/// Their names, with commas between them.
+fn rule_names(violations: &[Violation]) -> String {
+    rules(violations).into_iter().collect::<Vec<_>>().join(", ")
+}
+
 /// An event, a count and a line for rules that are broken by what upstream has made of a change.
 fn report_after(call: &Call, violations: &[Violation]) {
     let gateway = &call.connection.gateway;
-    let rules: std::collections::BTreeSet<&str> =
-        violations.iter().map(|violation| violation.rule.as_str()).collect();
+    let rules = rules(violations);
     for rule in &rules {
         gateway.metrics.after_violation(rule);
     }
     tracing::warn!(
         request_id = %call.context.request_id,
         change = %call.change,
-        rules = ?rules,
+        rules = rule_names(violations),
         "upstream shows a deployment that breaks the policy, which was not predicted"
     );
     gateway.audit.found_after(call.change);

@@ -27,6 +27,11 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// The names that violations may have.
+    pub fn violation_names(&self) -> impl Iterator<Item = String> {
+        self.rules.iter().flat_map(Rule::violation_names)
+    }
+
     /// The names of the rules that mean something else than in `former`, or are in one of the two
     /// alone.
     #[must_use]
@@ -84,6 +89,9 @@ pub enum Decision {
 }
 
 impl Decision {
+    /// Every decision.
+    pub const ALL: [Self; 4] = [Self::Allow, Self::Warn, Self::Deny, Self::Refuse];
+
     /// The name that headers, records and metrics use.
     #[must_use]
     pub const fn name(self) -> &'static str {

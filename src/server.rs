@@ -121,12 +121,14 @@ impl Server {
             database: config.audit.database.clone(),
             provider: config.upstream.provider,
             redact: config.redact.clone(),
+            policy_digest: config.policy.digest.clone(),
         };
         let live = Live::new(config, &clock, None)?;
         // The log before the ports: of two gateways, the second is told who has it.
         let audit = Audit::start(settings, key.clone(), clock.clone()).await?;
         let log = audit.clone();
-        let gateway = Gateway::new(live, audit, key, clock, Arc::new(Metrics::new()));
+        let metrics = Metrics::new(clock.now());
+        let gateway = Gateway::new(live, audit, key, clock, Arc::new(metrics));
         let started = Self::listen(Arc::new(gateway), options).await;
         if started.is_err() {
             log.close(LOG_CLOSES_WITHIN).await;

@@ -2,16 +2,14 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::exposition::Exposition;
 use super::{Api, OPENAPI};
 use crate::audit::{FoundAfter, Health};
-
-/// As `prometheus-client` writes them.
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The answer to a probe.
 #[derive(Serialize, ToSchema)]
@@ -86,13 +84,18 @@ fn failing(reason: String) -> Response {
     path = "/metrics",
     responses((
         status = 200,
-        description = "OpenMetrics text.",
-        content_type = "application/openmetrics-text",
-        body = String,
+        description = "Prometheus' text format, or OpenMetrics where `Accept` names it.",
+        content(
+            (String = "text/plain"),
+            (String = "application/openmetrics-text"),
+        ),
     )),
 )]
-pub(super) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, OPEN_METRICS)], (api.state.metrics_text)())
+pub(super) async fn metrics(State(api): State<Api>, headers: HeaderMap) -> impl IntoResponse {
+    let form = Exposition::asked(&headers);
+    let marks =
+        [(header::CONTENT_TYPE, form.content_type()), (header::VARY, header::ACCEPT.as_str())];
+    (marks, form.of((api.state.metrics_text)()))
 }
 
 /// This document.

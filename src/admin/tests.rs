@@ -51,6 +51,7 @@ impl World {
             database: folder.path().join("log.db"),
             provider: Provider::named("qoder-cn").unwrap(),
             redact: Vec::new(),
+            policy_digest: String::new(),
         };
         let key = Key::from_bytes([7; 32]);
         let audit = Audit::start(settings, key, clock.clone()).await.unwrap();

@@ -66,6 +66,8 @@ pub(super) struct QueueCounters {
     pub(super) rows: AtomicU64,
     pub(super) kept: AtomicU64,
     dropped: AtomicU64,
+    /// Changes that a crash had left open, once they are ended.
+    pub(super) left_open: AtomicU64,
     /// The moment that `busy_since` counts from.
     begun: Instant,
     /// Since when the store has been at work, in milliseconds; [`RESTS`] while it rests.
@@ -159,6 +161,7 @@ impl Queues {
             events_dropped: count(&self.tally.dropped),
             commands_waiting: waiting,
             changes_open: open,
+            changes_left_open: count(&self.tally.left_open),
             endings_kept: count(&self.tally.kept),
         }
     }
@@ -194,9 +197,9 @@ impl WriterEnds {
 
 impl QueueCounters {
     fn new(now: Instant) -> Self {
-        let (commits, rows, kept, dropped, gap) = Default::default();
+        let (commits, rows, kept, dropped, left_open, gap) = Default::default();
         let busy_since = AtomicU64::new(RESTS);
-        Self { commits, rows, kept, dropped, begun: now, busy_since, gap }
+        Self { commits, rows, kept, dropped, left_open, begun: now, busy_since, gap }
     }
 
     /// Notes that the store is given work.

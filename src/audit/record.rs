@@ -45,6 +45,10 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Those that a change ends with.
+    pub const ENDS: [Self; 6] =
+        [Self::Applied, Self::Denied, Self::Refused, Self::Rejected, Self::Failed, Self::Unknown];
+
     /// The name that records and metrics use.
     #[must_use]
     pub const fn name(self) -> &'static str {

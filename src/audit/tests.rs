@@ -50,6 +50,7 @@ impl World {
             database: self.database(),
             provider: Provider::named("qoder-cn").unwrap(),
             redact: vec!["/metadata/customer".to_owned()],
+            policy_digest: String::new(),
         };
         Audit::start(settings, Key::from_bytes([7; 32]), Clock::Manual(self.clock.clone())).await
     }

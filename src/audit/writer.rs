@@ -96,6 +96,7 @@ pub(super) fn start(
         closed: false,
         drained: false,
     };
+    writer.tell_of_left_open();
     if let Some(fault) = fault {
         writer.fail(fault);
     }
@@ -284,6 +285,18 @@ impl Writer {
             self.fault = None;
             self.ends.health.send_replace(Health::Writable);
             tracing::info!("the audit database can be written again");
+            self.tell_of_left_open();
+        }
+    }
+
+    /// Tells of changes that a crash had left open, once the store has ended them.
+    fn tell_of_left_open(&self) {
+        let changes = self.store.swept();
+        if self.tally.left_open.swap(changes, Ordering::Relaxed) != changes {
+            tracing::warn!(
+                changes,
+                "a crash has left changes open: whether they were applied is unknown"
+            );
         }
     }
 

@@ -34,7 +34,7 @@ pub fn run(arguments: &CheckArgs, environment: &Environment) -> Result<(), Failu
         if arguments.json {
             printed = printed.and_then(|()| print::line(as_json(complaint)));
         } else {
-            print::error_line(&complaint.to_string());
+            print::complaint(complaint);
         }
     }
     // What does not hold must be told by the code even where nobody reads the output.

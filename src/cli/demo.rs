@@ -4,17 +4,20 @@ mod client;
 mod stage;
 
 use std::fmt::Display;
+use std::io::{IsTerminal as _, stderr};
 
 use anyhow::anyhow;
 use serde_json::{Value, json};
+use tracing::level_filters::LevelFilter;
 
 use self::client::{Answer, Client};
 use self::stage::Stage;
 use super::audit::{change_lines, change_table};
-use super::{Failure, print, serve};
+use super::{Environment, Failure, print, serve};
 use crate::audit::query::{Filter, PageRequest, Reader};
+use crate::base::verbosity::Verbosity;
 use crate::simulator::DEPLOYMENT_ID;
-use crate::telemetry;
+use crate::telemetry::{self, Form};
 
 /// The person in the story.
 const ALICE: &str = "pt-demo-alice";
@@ -31,8 +34,10 @@ pub struct DemoArgs {
 }
 
 /// Plays the story; then stays up, so that it can be gone on with by hand, until SIGINT.
-pub fn run(arguments: &DemoArgs) -> Result<(), Failure> {
-    telemetry::init(Some("warn"));
+pub fn run(arguments: &DemoArgs, environment: &Environment) -> Result<(), Failure> {
+    // It is told to people, wherever standard error leads to.
+    let colour = stderr().is_terminal() && environment.has_colours();
+    telemetry::init(Form::People { colour }, &Verbosity::from_level(LevelFilter::WARN));
     serve::carry_out(async {
         let mut signals = serve::Signals::new()?;
         let stage = Stage::set().await?;

@@ -33,9 +33,7 @@ impl LogFile {
         }
         let path = self.config.path(environment);
         log::read(path, environment.variables()).map_err(|complaints| {
-            for complaint in &complaints {
-                print::error_line(&complaint.to_string());
-            }
+            complaints.iter().for_each(print::complaint);
             let path = path.display();
             Failure::Usage(anyhow!("{path} names no log: fix it, or give --database FILE"))
         })

@@ -4,9 +4,12 @@ use std::fmt::Display;
 use std::io::{self, Write};
 
 use anyhow::Context as _;
+use serde_json::Value;
+use tracing::Level;
 
 use super::Failure;
-use crate::base::visible;
+use crate::base::visible::{self, chain};
+use crate::settings::complaint::Complaint;
 use crate::telemetry;
 
 /// Prints one line of what was asked for. A reader that has gone away ends the command quietly.
@@ -68,10 +71,31 @@ pub(super) fn record(text: &str) -> Result<(), Failure> {
 
 /// Prints one line for whoever sits at the terminal.
 pub fn error_line(text: &str) {
+    tell(Level::INFO, text, &[("message", text.into())]);
+}
+
+/// Prints why the command fails, in one sentence, causes after the effect.
+pub(super) fn failure(error: &anyhow::Error) {
+    let message = chain(error.as_ref());
+    tell(Level::ERROR, &format!("error: {message}"), &[("message", message.into())]);
+}
+
+/// Prints one complaint about a configuration.
+pub(super) fn complaint(complaint: &Complaint) {
+    let level = if complaint.warning { Level::WARN } else { Level::ERROR };
+    let mut fields = vec![
+        ("message", complaint.message.clone().into()),
+        ("file", complaint.file.to_string_lossy().into()),
+    ];
+    fields.extend(complaint.line.map(|line| ("line", line.into())));
+    tell(level, &complaint.to_string(), &fields);
+}
+
+fn tell(level: Level, text: &str, fields: &[(&str, Value)]) {
     let text = visible::lines(text);
     // Where logging was started, nothing waits for standard error. Where that is gone, there is
     // nobody left to tell.
-    if !telemetry::say(&text) {
+    if !telemetry::say(level, &text, fields) {
         let _unheard = writeln!(io::stderr().lock(), "{text}");
     }
 }

@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{ConfigFile, Environment, Failure, load_config};
 use crate::server::{Options, Server, Source};
-use crate::telemetry;
+use crate::telemetry::{self, Form};
 
 /// How long a gateway that has lost a vital task lets calls come to their end, and closes its log.
 const LAST_DRAIN: Duration = Duration::from_secs(5);
@@ -25,8 +25,11 @@ pub struct ServeArgs {
 
 /// Starts nothing where the configuration has an error.
 pub fn run(arguments: &ServeArgs, environment: &Environment) -> Result<(), Failure> {
-    // First of all: not even a warning waits for standard error.
-    telemetry::init(environment.named("CHANGEGATE_LOG"));
+    // First of all: not even a warning waits for standard error, and every line has its form. What
+    // is wrong with the variable is among the complaints.
+    let verbosity = environment.named("CHANGEGATE_LOG").and_then(|text| text.parse().ok());
+    let form = Form::of_standard_error(environment.has_colours());
+    telemetry::init(form, &verbosity.unwrap_or_default());
     let path = arguments.file.path(environment);
     let config = load_config(path, environment)?;
     let source = Source { path: path.to_owned(), environment: environment.variables().to_vec() };

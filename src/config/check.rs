@@ -14,11 +14,15 @@ use super::rules;
 use super::upstream;
 use super::{AuditConfig, Budget, Config, Limits, Listen, RateLimit, TlsFiles};
 use crate::base::clock::Clock;
+use crate::base::verbosity::Verbosity;
 use crate::provider::Provider;
 use crate::settings::complaint::{Complaint, Complaints, Location};
 use crate::settings::raw::{Node, Typed};
 use crate::settings::reader::{Reader, read_text};
 use crate::settings::value::{Meant, address, choice, duration, flag, text};
+
+/// The variable that says which lines of the diagnostic log are said.
+const LOG: &str = "CHANGEGATE_LOG";
 
 /// The result of a check.
 #[derive(Debug)]
@@ -50,6 +54,7 @@ pub fn check(path: &Path, environment: &[(String, String)]) -> Checked {
 /// Checks the text of the file at `path`, as [`check`] does.
 pub(crate) fn check_text(path: &Path, text: &str, environment: &[(String, String)]) -> Checked {
     let mut complaints = Complaints::about(path.to_owned());
+    check_verbosity(environment, &mut complaints);
     let typed = Typed::read(&KEYS, text, environment, &mut complaints);
     let folder = path.parent().map(Path::to_owned).unwrap_or_default();
     let mut files = vec![path.to_owned()];
@@ -60,6 +65,14 @@ pub(crate) fn check_text(path: &Path, text: &str, environment: &[(String, String
     let complaints = complaints.in_order();
     let forbidden = complaints.iter().any(|complaint| !complaint.warning);
     Checked { config: config.filter(|_| !forbidden), complaints, files }
+}
+
+/// `CHANGEGATE_LOG`, which is no key: a word that is not understood would silence the log.
+fn check_verbosity(environment: &[(String, String)], complaints: &mut Complaints) {
+    let typed = environment.iter().filter(|(name, text)| name == LOG && !text.is_empty());
+    for bad in typed.filter_map(|(_, text)| text.parse::<Verbosity>().err()) {
+        complaints.error(&Location::Variable(LOG.into()), &bad.to_string());
+    }
 }
 
 impl Reader<'_> {

@@ -114,7 +114,7 @@ async fn lead(
         let look = Look { by: call.change, is_over };
         call.connection.gateway.audit.settle(deployment, seen.document(), look).await;
     }
-    tell(call, decided.decision, forwarded.outcome, finished, &compared);
+    tell(call, &decided, forwarded.outcome, finished, &compared);
     Ok(reply(call, forwarded.result, &decided, finished, compared.tag.as_deref()))
 }
 

@@ -12,7 +12,6 @@ use crate::audit::Finished;
 use crate::audit::intent::Completion;
 use crate::audit::record::Outcome;
 use crate::deployment::id_of;
-use crate::policy::Decision;
 use crate::provider::Operation;
 
 /// The deployment after: upstream's answer where it is one, a GET where it is not (run) or
@@ -121,12 +120,12 @@ fn passed_on(answer: WholeResponse, call: &Call) -> Reply {
 /// of the deployment what no rule allows and nobody predicted.
 pub(super) fn tell(
     call: &Call,
-    decision: Decision,
+    decided: &Decided,
     outcome: Outcome,
     finished: Finished,
     compared: &Compared,
 ) {
-    super::report(call, decision, outcome);
+    super::report(call, decided.decision, outcome, &decided.findings.violations);
     if !compared.after_violations.is_empty() {
         super::report_after(call, &compared.after_violations);
     }

@@ -174,6 +174,7 @@ impl NotForwarded {
             }
             Some(record) => {
                 let (decision, outcome) = (record.decision, record.outcome);
+                let violations = record.findings.violations.clone();
                 let end = Completion {
                     completed_at: call.completed_at(),
                     outcome,
@@ -191,7 +192,7 @@ impl NotForwarded {
                     let stop = Self::unrecorded(&unavailable);
                     return stop.answer.into_reply(call, None);
                 }
-                super::report(call, decision, outcome);
+                super::report(call, decision, outcome, &violations);
                 Some(decision)
             }
         };

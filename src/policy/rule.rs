@@ -125,15 +125,21 @@ impl Rule {
         }
     }
 
+    /// The names that violations of this rule, or of a part of it, have.
+    #[must_use]
+    pub fn violation_names(&self) -> Vec<String> {
+        match &self.kind {
+            RuleKind::Timezones(_) => vec![self.named(None)],
+            RuleKind::Metadata(_) => {
+                metadata::PARTS.into_iter().map(|part| self.named(Some(part))).collect()
+            }
+        }
+    }
+
     /// Whether a violation of this rule, or of a part of it, has that name.
     #[must_use]
     pub fn is_named(&self, name: &str) -> bool {
-        match &self.kind {
-            RuleKind::Timezones(_) => self.named(None) == name,
-            RuleKind::Metadata(_) => {
-                metadata::PARTS.into_iter().any(|part| self.named(Some(part)) == name)
-            }
-        }
+        self.violation_names().iter().any(|own| own == name)
     }
 
     /// The name that violations of the rule, or of a part of it, have.

@@ -21,6 +21,7 @@ use super::Source;
 use super::tls::{self, Certificates};
 use crate::audit::record::{Event, EventKind};
 use crate::base::file;
+use crate::base::visible::chain;
 use crate::config::Config;
 use crate::config::check::{Checked, check};
 use crate::gateway::{Gateway, Live};
@@ -185,6 +186,7 @@ async fn look(files: Vec<PathBuf>) -> Look {
 /// Puts the new configuration in force, or keeps the old one and says why. `changed` names the
 /// files that were read anew.
 fn reload(gateway: &Gateway, certificates: &Certificates, checked: Checked, changed: &[PathBuf]) {
+    // Of those that forbid it, all are told, whatever the failure's own line has room for.
     for complaint in &checked.complaints {
         tracing::warn!(%complaint, "while reloading");
     }
@@ -247,14 +249,8 @@ fn put_in_force(
             .to_owned());
     }
     let (provider, redact) = (config.upstream.provider, config.redact.clone());
-    let live = Live::new(config, &gateway.clock, Some(&former)).map_err(|error| {
-        tracing::error!(error = &error as &dyn std::error::Error, "while reloading");
-        error.to_string()
-    })?;
-    certificates.replace(&typed).map_err(|error| {
-        tracing::error!(error = &error as &dyn std::error::Error, "while reloading");
-        error.to_string()
-    })?;
+    let live = Live::new(config, &gateway.clock, Some(&former)).map_err(|error| chain(&error))?;
+    certificates.replace(&typed).map_err(|error| chain(&error))?;
     gateway.audit.adopt(provider, &redact);
     gateway.replace(live);
     Ok(())

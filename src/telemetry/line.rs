@@ -60,14 +60,21 @@ impl Visit for Line<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::io;
     use std::sync::{Arc, Mutex};
 
     use super::Fields;
 
     #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<Vec<u8>>>);
+    pub(in crate::telemetry) struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Kept {
+        /// Everything that was written.
+        pub(in crate::telemetry) fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
 
     impl io::Write for Kept {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -96,8 +103,7 @@ mod tests {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(shown = %hostile, debugged = ?hostile, hostile, error, "{hostile}");
         });
-        let bytes = kept.0.lock().unwrap().clone();
-        String::from_utf8(bytes).unwrap()
+        kept.text()
     }
 
     #[test]

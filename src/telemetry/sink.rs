@@ -115,8 +115,8 @@ pub(super) fn dropped() -> Counter {
     SINK.get().map(|sink| sink.dropped.clone()).unwrap_or_default()
 }
 
-/// Hands a line for people to the sink, where logging was started: `false` where it was not.
-pub(crate) fn say(line: &str) -> bool {
+/// Hands a line to the sink, where logging was started: `false` where it was not.
+pub(super) fn say(line: &str) -> bool {
     let Some(sink) = SINK.get() else { return false };
     sink.push(format!("{line}\n").into_bytes());
     true

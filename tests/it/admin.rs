@@ -255,7 +255,7 @@ async fn probes_need_no_token_and_every_answer_is_hardened() {
     for (path, kind, part) in [
         ("/healthz", "application/json", "ok"),
         ("/readyz", "application/json", "ok"),
-        ("/metrics", "application/openmetrics-text; version=1.0.0; charset=utf-8", "# EOF"),
+        ("/metrics", "text/plain; version=0.0.4; charset=utf-8", "# TYPE changegate_build_info"),
         ("/openapi.json", "application/json", "\"openapi\""),
     ] {
         let answer = call(world.admin(), Call::get(path).without("authorization")).await;

@@ -66,7 +66,7 @@ fn serve_with_a_broken_configuration_starts_nothing() {
     std::fs::write(folder.path().join("changegate.toml"), text).unwrap();
     let ran = run(folder.path(), &["serve"], "");
     assert_eq!(ran.code, 2, "{ran:?}");
-    assert!(ran.err.contains("changegate.toml:2"), "{}", ran.err);
+    assert!(ran.err.contains("changegate.toml\",\"line\":2"), "{}", ran.err);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no log, no key");
 }
 

@@ -7,7 +7,7 @@ use std::process::Command;
 use changegate::simulator::{Options, Simulator};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::world::program::{Folder, Program};
 use crate::world::{Call, DEPLOYMENT, call, eventually};
@@ -142,5 +142,7 @@ async fn a_start_that_fails_says_why_before_it_ends() {
     let ended = folder.command(&["serve"]).output().unwrap();
     assert_eq!(ended.status.code(), Some(3), "{ended:?}");
     let said = String::from_utf8(ended.stderr).unwrap();
-    assert!(said.lines().last().unwrap().starts_with("error: "), "{said}");
+    let last: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    assert_eq!(last["level"], "ERROR", "{said}");
+    assert!(last["message"].as_str().unwrap().contains("log.db"), "{said}");
 }

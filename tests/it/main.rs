@@ -36,6 +36,7 @@ mod leftovers;
 mod lifecycle;
 mod limits;
 mod meaning;
+mod log_lines;
 mod passthrough;
 mod redirects;
 mod refusals;

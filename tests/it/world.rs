@@ -158,7 +158,7 @@ impl Setup {
 }
 
 /// Only its owner may read a key file.
-fn write_key(path: &std::path::Path) {
+pub(crate) fn write_key(path: &std::path::Path) {
     let hex = KEY.map(|byte| format!("{byte:02x}")).concat();
     std::fs::write(path, hex).unwrap();
     let owners = std::os::unix::fs::PermissionsExt::from_mode(0o600);

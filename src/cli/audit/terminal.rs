@@ -35,9 +35,8 @@ impl Terminal {
         let typed = environment.of_terminal("COLUMNS").and_then(|text| text.trim().parse().ok());
         let size = || rustix::termios::tcgetwinsize(&out).ok().map(|size| size.ws_col.into());
         let width = typed.filter(|columns| *columns > 0).or_else(size).unwrap_or(WIDTH_MIN);
-        let plain = environment.of_terminal("NO_COLOR").is_some()
-            || environment.of_terminal("TERM") == Some("dumb");
-        Some(Self { width: width.clamp(WIDTH_MIN, WIDTH_MAX), colour: !plain })
+        let colour = environment.has_colours();
+        Some(Self { width: width.clamp(WIDTH_MIN, WIDTH_MAX), colour })
     }
 }
 

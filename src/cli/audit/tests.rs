@@ -270,6 +270,7 @@ fn exit_codes_tell_bad_usage_from_the_unknown_and_from_a_missing_log() {
             .database,
         provider: crate::provider::Provider::named("qoder-cn").unwrap(),
         redact: Vec::new(),
+        policy_digest: String::new(),
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let key = crate::base::key::Key::from_bytes([7; 32]);

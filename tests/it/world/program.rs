@@ -186,6 +186,17 @@ impl Program {
         self.log.lock().unwrap().iter().filter(|line| line.contains(text)).count()
     }
 
+    /// Everything that the program has said: each line is an object.
+    pub(crate) fn lines(&self) -> Vec<Value> {
+        let read = |line: &String| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
+        self.log.lock().unwrap().iter().map(read).collect()
+    }
+
+    /// The first line with this message.
+    pub(crate) fn line(&self, message: &str) -> Option<Value> {
+        self.lines().into_iter().find(|line| line["message"] == message)
+    }
+
     /// Whether the program has said this.
     pub(crate) fn has_said(&self, text: &str) -> bool {
         self.log.lock().unwrap().iter().any(|line| line.contains(text))
