@@ -58,9 +58,13 @@ fn key_warning(path: &Path, config: &Config) -> Result<Option<Complaint>, Failur
 
 /// The failure of a configuration that has errors.
 pub(super) fn invalid(path: &Path, complaints: &[Complaint]) -> Failure {
-    let errors = complaints.iter().filter(|complaint| !complaint.warning).count();
-    let errors = counted(errors, "error");
-    Failure::Usage(anyhow!("{} is not valid: fix the {errors} named above", path.display()))
+    let errors = complaints.iter().filter(|complaint| !complaint.warning);
+    let mut files: Vec<&Path> = errors.clone().map(|error| error.file.as_path()).collect();
+    files.dedup();
+    // Where all of it is wrong elsewhere, such as in the policy, the configuration is not blamed.
+    let file = if let [only] = files[..] { only } else { path };
+    let errors = counted(errors.count(), "error");
+    Failure::Usage(anyhow!("{} is not valid: fix the {errors} named above", file.display()))
 }
 
 fn as_json(complaint: &Complaint) -> serde_json::Value {
@@ -74,7 +78,7 @@ fn as_json(complaint: &Complaint) -> serde_json::Value {
 
 fn summary(path: &Path, config: &Config) -> String {
     let upstream = &config.upstream;
-    let rules = config.policy.rules.len();
+    let rules = config.policy.violation_names().count();
     let limits = config.rate_limit.map_or("no rate limit".to_owned(), |limit| {
         format!("{} reads and {} writes a second", limit.read.per_second, limit.write.per_second)
     });
@@ -112,6 +116,24 @@ mod tests {
         );
         assert_eq!(as_json(&complaint(Some(3), false)), expected);
         assert_eq!(as_json(&complaint(None, true))["line"], serde_json::Value::Null);
+    }
+
+    #[test]
+    fn the_file_that_is_wrong_is_named() {
+        let complaint = |file: &str, warning| {
+            let message = "fix it".to_owned();
+            Complaint { file: file.into(), line: None, warning, message }
+        };
+        for (files, named) in [
+            (&["c.toml"][..], "c.toml is not valid: fix the 1 error"),
+            (&["policy.toml", "policy.toml"], "policy.toml is not valid: fix the 2 errors"),
+            (&["policy.toml", "environment"], "c.toml is not valid: fix the 2 errors"),
+        ] {
+            let mut complaints = vec![complaint("c.toml", true)];
+            complaints.extend(files.iter().map(|file| complaint(file, false)));
+            let failure = invalid(Path::new("c.toml"), &complaints);
+            assert!(failure.error().unwrap().to_string().starts_with(named), "{failure:?}");
+        }
     }
 
     #[test]

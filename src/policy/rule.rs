@@ -130,9 +130,7 @@ impl Rule {
     pub fn violation_names(&self) -> Vec<String> {
         match &self.kind {
             RuleKind::Timezones(_) => vec![self.named(None)],
-            RuleKind::Metadata(_) => {
-                metadata::PARTS.into_iter().map(|part| self.named(Some(part))).collect()
-            }
+            RuleKind::Metadata(rule) => rule.parts().map(|part| self.named(Some(part))).collect(),
         }
     }
 

@@ -34,9 +34,6 @@ pub(in crate::policy) const PROTECTED_KEYS: &str = "protected_keys";
 /// The part of the rule that says which shape keys have.
 const KEY_PATTERN: &str = "key_pattern";
 
-/// The parts of the rule, by the names of their keys in the policy file.
-pub(super) const PARTS: [&str; 3] = [FORBIDDEN_KEYS, PROTECTED_KEYS, KEY_PATTERN];
-
 /// `[metadata]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetadataRule {
@@ -51,6 +48,16 @@ pub struct MetadataRule {
 }
 
 impl MetadataRule {
+    /// The parts that the policy has, by the names of their keys in its file.
+    pub(super) fn parts(&self) -> impl Iterator<Item = &'static str> {
+        let parts = [
+            (FORBIDDEN_KEYS, !self.forbidden_keys.is_empty()),
+            (PROTECTED_KEYS, !self.protected_keys.is_empty()),
+            (KEY_PATTERN, self.key_pattern.is_some()),
+        ];
+        parts.into_iter().filter_map(|(part, is_there)| is_there.then_some(part))
+    }
+
     /// Notes every key of `reading` that breaks the rule, and every protected key that differs.
     /// Computed places are not looked at.
     pub(super) fn check(

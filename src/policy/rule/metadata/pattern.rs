@@ -8,6 +8,7 @@ use super::letters::{Chars, Item, Star, Ways};
 use super::lookalike::Forms;
 use super::loose::{self, Compare};
 use super::places::MetadataKey;
+use crate::base::excerpt::excerpt;
 use crate::base::work;
 
 /// The longest pattern, in characters.
@@ -35,8 +36,11 @@ pub struct KeyShape {
     whole: Regex,
 }
 
+/// The most characters of what is wrong with a regular expression.
+const CAUSE_CHARS_MAX: usize = 128;
+
 /// Why a pattern can't be used, and the fix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
     /// It is empty, or has an empty part between dots.
     #[error("is empty or has an empty part: write a key, or keys joined by single dots")]
@@ -48,8 +52,8 @@ pub enum PatternError {
     #[error("holds a control character, which no key can hold: remove it")]
     Control,
     /// It is not a regular expression.
-    #[error("is not a regular expression: fix it, and see regex-lite for what is understood")]
-    Regex,
+    #[error("is not a regular expression ({0}): fix it; what regex-lite reads is understood")]
+    Regex(String),
 }
 
 /// The literal parts around the stars of one segment, as they are compared, in either form.
@@ -198,7 +202,8 @@ impl KeyShape {
         well_formed(text)?;
         // Compiled alone first, so that no unbalanced bracket can break out of the anchors.
         let compiled = Regex::new(text).and_then(|_| Regex::new(&format!(r"\A(?:{text})\z")));
-        let whole = compiled.map_err(|_source| PatternError::Regex)?;
+        let whole = compiled
+            .map_err(|why| PatternError::Regex(excerpt(&why.to_string(), CAUSE_CHARS_MAX)))?;
         Ok(Self { text: text.to_owned(), whole })
     }
 
@@ -372,7 +377,8 @@ mod tests {
         assert!(shape.fits("a") && shape.fits("b12"));
         assert!(!shape.fits("ab") && !shape.fits("a\n") && !shape.fits("xa"));
         for broken in ["(", "a)|(b", "(?x)a #"] {
-            assert_eq!(KeyShape::parse(broken), Err(PatternError::Regex), "{broken}");
+            let parsed = KeyShape::parse(broken);
+            assert!(matches!(parsed, Err(PatternError::Regex(_))), "{broken}");
         }
     }
 }
