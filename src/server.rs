@@ -79,7 +79,7 @@ pub struct Server {
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// An address can't be listened on.
-    #[error("can't listen on {address} ({what}): free it, or choose another in the configuration")]
+    #[error("can't listen on {address} ({what}): {}", fix_of(.source))]
     Listen {
         /// Which key of `[listen]`.
         what: &'static str,
@@ -103,6 +103,20 @@ pub enum ServeError {
     /// A worker can't be started.
     #[error("can't start a worker thread")]
     Worker(#[source] io::Error),
+}
+
+/// The fix where an address can't be listened on.
+fn fix_of(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "choose a port from 1024 on, or give the program the right to lower ones \
+             (CAP_NET_BIND_SERVICE)"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine has no such address: choose one of its own, or 0.0.0.0 for all of them"
+        }
+        _ => "free it, or choose another in the configuration",
+    }
 }
 
 impl From<TrustError> for ServeError {
@@ -160,9 +174,11 @@ impl Server {
         let (capacity, most_by_files) = (capacity::Capacity::default(), capacity::most_by_files());
         if most_by_files < live.config.limits.connections {
             tracing::warn!(
-                connections = most_by_files,
-                "too few open files are allowed for limits.connections: raise that limit \
-                 (ulimit -n, LimitNOFILE) to twice as many and 400 more"
+                taken_at_most = most_by_files,
+                asked_for = live.config.limits.connections,
+                "fewer connections are taken than limits.connections asks for, since too few files \
+                 may be open: raise that limit (ulimit -n, LimitNOFILE) to twice as many and 400 \
+                 more, or lower limits.connections"
             );
         }
         for listener in listeners {

@@ -129,7 +129,10 @@ impl Problem {
 
 impl From<BadFilter> for Problem {
     fn from(bad: BadFilter) -> Self {
-        Self::invalid(bad.param, bad.to_string())
+        // The one sign in these texts that a URL says otherwise (WHATWG URL, 5.1).
+        let is_time = matches!(bad.param, "since" | "until" | "time");
+        let hint = if is_time { " (a + in a URL is %2B)" } else { "" };
+        Self::invalid(bad.param, format!("{bad}{hint}"))
     }
 }
 

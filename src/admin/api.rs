@@ -171,7 +171,8 @@ pub(super) async fn at(
         let _turn = api.bodies.acquire().await.map_err(|_closed| Problem::no_room())?;
         let found = api.reader().deployment_at(&id, time).await?.ok_or_else(|| {
             Problem::not_found(
-                "the log has not seen this deployment until then: ask for a later time",
+                "the log has not seen this deployment until then: see that the id is right, or \
+                 ask for a later time",
             )
         })?;
         api.budget.json(&found)

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use tokio_rustls::{TlsAcceptor, TlsStream};
 use tokio_util::sync::CancellationToken;
 
 use super::places::Presence;
-use crate::net::stream::Wire;
+use crate::net::stream::{Wire, is_without_tls};
 use crate::net::throughput::StallMeter;
 use crate::net::timer::LazyTimer;
 
@@ -77,6 +78,9 @@ pub(super) async fn serve(
     }
 }
 
+/// Whether clients without TLS were told of: once, for anybody may be one.
+static TOLD_OF_PLAIN: AtomicBool = AtomicBool::new(false);
+
 /// The connection under TLS, where that is configured; `None` where the handshake fails.
 async fn secure(stream: TcpStream, tls: Option<TlsAcceptor>) -> Option<Wire> {
     let Some(tls) = tls else { return Some(Wire::Plain(stream)) };
@@ -88,6 +92,13 @@ async fn secure(stream: TcpStream, tls: Option<TlsAcceptor>) -> Option<Wire> {
             Some(Wire::Tls(Box::new(TlsStream::Server(stream))))
         }
         Ok(Err(error)) => {
+            if is_without_tls(&error) && !TOLD_OF_PLAIN.swap(true, Ordering::Relaxed) {
+                let listener = "listen.admin";
+                tracing::warn!(
+                    listener,
+                    "clients speak without TLS where it is: https is for them"
+                );
+            }
             tracing::debug!(%error, "a TLS handshake with the admin listener failed");
             None
         }

@@ -86,7 +86,7 @@ pub fn span<'a>(
 /// A moment: RFC 3339, a date (its begin in UTC), or how long ago, such as `24h` or `7d`.
 pub fn moment(param: &'static str, text: &str, now: Timestamp) -> Result<Timestamp, BadFilter> {
     let fix = "write a time such as 2026-06-14T08:58:11Z, a date such as 2026-06-14, \
-        or how long ago, such as 30m, 24h or 7d (a + in a URL is %2B)";
+        or how long ago, such as 30m, 24h or 7d";
     Timestamp::parse(text)
         .or_else(|_no_time| Timestamp::parse(&format!("{text}T00:00:00Z")))
         .ok()

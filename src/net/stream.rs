@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use rustls::InvalidMessage::InvalidContentType;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
@@ -39,6 +40,12 @@ impl Wire {
         // Best effort: a connection that is broken already has nothing to offer.
         let _ = stream.set_zero_linger();
     }
+}
+
+/// Whether a handshake failed since the other side does not speak TLS at all.
+pub(crate) fn is_without_tls(error: &io::Error) -> bool {
+    let error = error.get_ref().and_then(|error| error.downcast_ref());
+    matches!(error, Some(rustls::Error::InvalidMessage(InvalidContentType)))
 }
 
 impl AsyncRead for Wire {

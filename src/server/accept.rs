@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use super::peer::Peer;
 use super::tasks::Running;
 use super::tls::Certificate;
 use crate::gateway::{Gateway, Pool, SWEEP_EVERY, network};
-use crate::net::stream::Wire;
+use crate::net::stream::{Wire, is_without_tls};
 use crate::net::thread::spawn;
 
 /// How many connections the kernel holds before they are accepted.
@@ -230,6 +231,9 @@ async fn connect(stream: TcpStream, tls: Option<TlsAcceptor>, peer: Peer, slot: 
     drop(slot);
 }
 
+/// Whether clients without TLS were told of: once, for anybody may be one.
+static TOLD_OF_PLAIN: AtomicBool = AtomicBool::new(false);
+
 /// The connection under TLS, where that is configured; `None` where the handshake fails.
 async fn secure(stream: TcpStream, tls: Option<TlsAcceptor>, peer: &Peer) -> Option<Wire> {
     let Some(tls) = tls else { return Some(Wire::Plain(stream)) };
@@ -241,6 +245,13 @@ async fn secure(stream: TcpStream, tls: Option<TlsAcceptor>, peer: &Peer) -> Opt
             Some(Wire::Tls(Box::new(TlsStream::Server(stream))))
         }
         Ok(Err(error)) => {
+            if is_without_tls(&error) && !TOLD_OF_PLAIN.swap(true, Ordering::Relaxed) {
+                let listener = "listen.proxy";
+                tracing::warn!(
+                    listener,
+                    "clients speak without TLS where it is: https is for them"
+                );
+            }
             tracing::debug!(%error, "a TLS handshake failed");
             None
         }
