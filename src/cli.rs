@@ -244,6 +244,17 @@ mod tests {
     }
 
     #[test]
+    fn help_fits_a_terminal_of_80_columns() {
+        let mut waiting = vec![<CommandLine as clap::CommandFactory>::command()];
+        while let Some(command) = waiting.pop() {
+            let help = command.clone().term_width(80).render_long_help().to_string();
+            let longest = help.lines().max_by_key(|line| line.chars().count()).unwrap();
+            assert!(longest.chars().count() <= 80, "{}: {longest}", command.get_name());
+            waiting.extend(command.get_subcommands().cloned());
+        }
+    }
+
+    #[test]
     fn exit_codes_tell_usage_from_success() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("c.toml");
