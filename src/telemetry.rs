@@ -85,7 +85,9 @@ pub(crate) fn say(level: Level, text: &str, fields: &[(&str, Value)]) -> bool {
         Some(Form::People { .. }) => sink::say(text),
         Some(Form::Json) => {
             let mut line = json::Line::begin(level);
-            fields.iter().for_each(|(name, value)| line.add(name, value));
+            for (name, value) in fields {
+                line.add(name, value);
+            }
             sink::say(&line.end())
         }
     }
