@@ -97,7 +97,8 @@ async fn every_line_of_serve_is_json_where_no_terminal_reads_it() {
         let ended = folder.command(&["serve"]).envs(variables).output().unwrap();
         assert_eq!(ended.status.code(), Some(code), "{ended:?}");
         let said = String::from_utf8(ended.stderr).unwrap();
-        let lines = said.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let lines: Vec<Value> =
+            said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let last = lines.last().unwrap();
         assert_eq!(last["level"], "ERROR", "{said}");
         assert!(last["timestamp"].as_str().unwrap().ends_with('Z'), "{said}");
