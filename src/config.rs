@@ -4,6 +4,7 @@ pub mod check;
 mod exposure;
 pub(crate) mod files;
 mod keys;
+mod listen;
 pub mod log;
 mod people;
 mod rules;

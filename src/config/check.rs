@@ -1,25 +1,23 @@
 //! The check: typed values → the checked [`Config`], or every complaint at once.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-use ipnet::IpNet;
 
 use super::exposure::{self, Places};
 use super::files::{self, sqlite};
 use super::keys::KEYS;
+use super::listen;
 use super::people;
 use super::rules;
 use super::upstream;
-use super::{AuditConfig, Budget, Config, Limits, Listen, RateLimit, TlsFiles};
+use super::{AuditConfig, Budget, Config, Limits, RateLimit};
 use crate::base::clock::Clock;
 use crate::base::verbosity::Verbosity;
 use crate::provider::Provider;
 use crate::settings::complaint::{Complaint, Complaints, Location};
 use crate::settings::raw::{Node, Typed};
 use crate::settings::reader::{Reader, read_text};
-use crate::settings::value::{Meant, address, choice, duration, flag, text};
+use crate::settings::value::{Meant, choice, duration, flag, text};
 
 /// The variable that says which lines of the diagnostic log are said.
 const LOG: &str = "CHANGEGATE_LOG";
@@ -78,7 +76,7 @@ fn check_verbosity(environment: &[(String, String)], complaints: &mut Complaints
 impl Reader<'_> {
     fn config(&mut self, files: &mut Vec<PathBuf>) -> Option<Config> {
         let (typed, places) = (self.typed.texts(), Places::of(&self.typed));
-        let listen = self.listen(files);
+        let listen = listen::read(self, files);
         let upstream = upstream::read(self, files);
         let node = self.read("node.name", upstream::name);
         let policy = rules::read(self, files);
@@ -104,62 +102,6 @@ impl Reader<'_> {
         };
         exposure::warn(&config, &places, self.complaints);
         Some(config)
-    }
-
-    fn listen(&mut self, files: &mut Vec<PathBuf>) -> Option<Listen> {
-        let proxy = self.read("listen.proxy", address);
-        let admin = self.read("listen.admin", address);
-        let trusted_proxies = self.each("listen.trusted_proxies", network);
-        let tls = self.tls("listen.tls", files);
-        let admin_tls = self.tls("listen.admin_tls", files);
-        let (admin, place) = admin?;
-        if self.typed.items("admin.token").is_none_or(<[_]>::is_empty)
-            && !admin.ip().to_canonical().is_loopback()
-        {
-            let message = format!(
-                "`listen.admin` is {admin}, which others can reach, and there is no \
-                 [[admin.token]]: add one, or listen on 127.0.0.1"
-            );
-            self.complaints.error(&place, &message);
-        }
-        let (proxy, _) = proxy?;
-        if clash(proxy, admin) {
-            let message = format!(
-                "`listen.admin` is {admin}, which `listen.proxy` takes already: choose another port"
-            );
-            self.complaints.error(&place, &message);
-        }
-        let trusted_proxies = trusted_proxies.into_iter().map(|(network, _)| network).collect();
-        Some(Listen { proxy, admin, tls, admin_tls, trusted_proxies })
-    }
-
-    fn tls(&mut self, section: &str, files: &mut Vec<PathBuf>) -> Option<TlsFiles> {
-        let [cert, key] = ["cert", "key"].map(|name| format!("{section}.{name}"));
-        let home = self.typed.home(&cert);
-        match [&cert, &key].map(|path| self.typed.place(path)) {
-            [Some(_), Some(_)] => {}
-            [None, None] if home == Location::File => return None,
-            [cert, key] => {
-                let place = cert.or(key).cloned().unwrap_or(home);
-                let message =
-                    format!("[{section}] needs both `cert` and `key`: name two PEM files");
-                self.complaints.error(&place, &message);
-            }
-        }
-        let (cert, key) = (self.path(&cert), self.path(&key));
-        let ((cert, cert_place), (key, key_place)) = (cert?, key?);
-        if let Err(bad) = files::certificate_with_key(&cert, &key) {
-            let (place, path, message) = match bad {
-                files::BadPair::Cert(message) => (&cert_place, "cert", message),
-                files::BadPair::Key(message) => (&key_place, "key", message),
-            };
-            self.complaints.error(place, &format!("`{section}.{path}`: {message}"));
-        }
-        if let Some(message) = files::lapsed(&cert, Clock::System.now()) {
-            self.complaints.warn(&cert_place, &format!("`{section}.cert`: {message}"));
-        }
-        files.extend([cert.clone(), key.clone()]);
-        Some(TlsFiles { cert, key })
     }
 
     fn rate_limit(&mut self) -> Option<RateLimit> {
@@ -231,15 +173,6 @@ impl Reader<'_> {
     }
 }
 
-/// Whether two listeners can't stand beside each other: an unspecified address takes its port on
-/// all, that of IPv6 those of IPv4 too.
-fn clash(one: SocketAddr, other: SocketAddr) -> bool {
-    let covers = |a: SocketAddr, b: SocketAddr| {
-        a.ip().is_unspecified() && (a.is_ipv6() || b.is_ipv4()) || a.ip() == b.ip()
-    };
-    one.port() == other.port() && one.port() != 0 && (covers(one, other) || covers(other, one))
-}
-
 /// A JSON Pointer (RFC 6901); a segment `*` stands for every member or item.
 fn pointer(node: &Node) -> Meant<String> {
     let sound = |pointer: &str| {
@@ -249,14 +182,4 @@ fn pointer(node: &Node) -> Meant<String> {
     let fix = "write JSON Pointers such as \"/metadata/ticket\" or \"/resources/*/url\" \
         (~0 stands for ~, ~1 for /)";
     text(node).ok().filter(|text| sound(text)).ok_or_else(|| fix.to_owned())
-}
-
-/// A range of addresses, or one address.
-fn network(node: &Node) -> Meant<IpNet> {
-    let parse = |text: &str| {
-        let one = || text.parse::<std::net::IpAddr>().map(IpNet::from);
-        text.parse::<IpNet>().or_else(|_no_range| one()).ok()
-    };
-    let fix = "write ranges of addresses such as \"10.0.0.0/8\" or \"fd00::/8\"";
-    node.text().and_then(parse).ok_or_else(|| fix.to_owned())
 }

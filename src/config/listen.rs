@@ -1,0 +1,89 @@
+//! `[listen]`: where clients and operators connect, and who of them is believed.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+use super::files;
+use super::{Listen, TlsFiles};
+use crate::base::clock::Clock;
+use crate::settings::complaint::Location;
+use crate::settings::raw::Node;
+use crate::settings::reader::Reader;
+use crate::settings::value::{Meant, address};
+
+/// Reads the section.
+pub(super) fn read(reader: &mut Reader<'_>, files: &mut Vec<PathBuf>) -> Option<Listen> {
+    let proxy = reader.read("listen.proxy", address);
+    let admin = reader.read("listen.admin", address);
+    let trusted_proxies = reader.each("listen.trusted_proxies", network);
+    let proxy_tls = tls(reader, "listen.tls", files);
+    let admin_tls = tls(reader, "listen.admin_tls", files);
+    let (admin, place) = admin?;
+    if reader.typed.items("admin.token").is_none_or(<[_]>::is_empty)
+        && !admin.ip().to_canonical().is_loopback()
+    {
+        let message = format!(
+            "`listen.admin` is {admin}, which others can reach, and there is no \
+             [[admin.token]]: add one, or listen on 127.0.0.1"
+        );
+        reader.complaints.error(&place, &message);
+    }
+    let (proxy, _) = proxy?;
+    if clash(proxy, admin) {
+        let message = format!(
+            "`listen.admin` is {admin}, which `listen.proxy` takes already: choose another port"
+        );
+        reader.complaints.error(&place, &message);
+    }
+    let trusted_proxies = trusted_proxies.into_iter().map(|(network, _)| network).collect();
+    Some(Listen { proxy, admin, tls: proxy_tls, admin_tls, trusted_proxies })
+}
+
+fn tls(reader: &mut Reader<'_>, section: &str, files: &mut Vec<PathBuf>) -> Option<TlsFiles> {
+    let [cert, key] = ["cert", "key"].map(|name| format!("{section}.{name}"));
+    let home = reader.typed.home(&cert);
+    match [&cert, &key].map(|path| reader.typed.place(path)) {
+        [Some(_), Some(_)] => {}
+        [None, None] if home == Location::File => return None,
+        [cert, key] => {
+            let place = cert.or(key).cloned().unwrap_or(home);
+            let message = format!("[{section}] needs both `cert` and `key`: name two PEM files");
+            reader.complaints.error(&place, &message);
+        }
+    }
+    let (cert, key) = (reader.path(&cert), reader.path(&key));
+    let ((cert, cert_place), (key, key_place)) = (cert?, key?);
+    if let Err(bad) = files::certificate_with_key(&cert, &key) {
+        let (place, path, message) = match bad {
+            files::BadPair::Cert(message) => (&cert_place, "cert", message),
+            files::BadPair::Key(message) => (&key_place, "key", message),
+        };
+        reader.complaints.error(place, &format!("`{section}.{path}`: {message}"));
+    }
+    if let Some(message) = files::lapsed(&cert, Clock::System.now()) {
+        reader.complaints.warn(&cert_place, &format!("`{section}.cert`: {message}"));
+    }
+    files.extend([cert.clone(), key.clone()]);
+    Some(TlsFiles { cert, key })
+}
+
+/// Whether two listeners can't stand beside each other: an unspecified address takes its port on
+/// all, that of IPv6 those of IPv4 too.
+fn clash(one: SocketAddr, other: SocketAddr) -> bool {
+    let covers = |a: SocketAddr, b: SocketAddr| {
+        a.ip().is_unspecified() && (a.is_ipv6() || b.is_ipv4()) || a.ip() == b.ip()
+    };
+    one.port() == other.port() && one.port() != 0 && (covers(one, other) || covers(other, one))
+}
+
+/// A range of addresses, or one address.
+fn network(node: &Node) -> Meant<IpNet> {
+    let parse = |text: &str| {
+        let one = || text.parse::<std::net::IpAddr>().map(IpNet::from);
+        text.parse::<IpNet>().or_else(|_no_range| one()).ok()
+    };
+    let fix = "write ranges of addresses such as \"10.0.0.0/8\" or \"fd00::/8\"";
+    node.text().and_then(parse).ok_or_else(|| fix.to_owned())
+}
