@@ -83,6 +83,8 @@ pub struct Listen {
     pub admin_tls: Option<TlsFiles>,
     /// The networks whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// The origins whose pages may call from a browser, as browsers write them.
+    pub cors: Vec<http::HeaderValue>,
 }
 
 impl Listen {

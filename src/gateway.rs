@@ -8,6 +8,7 @@ pub mod bench_api;
 mod body;
 mod call;
 mod context;
+mod cors;
 mod decide;
 mod exchange;
 mod finish;
@@ -47,6 +48,7 @@ use self::admit::{Admitted, admit};
 use self::call::Call;
 use self::context::RequestContext;
 pub(crate) use self::context::{ConnectionContext, Gateway, Live};
+use self::cors::ListedOrigin;
 use self::govern::govern;
 use self::headers::{Called, Fields, X_REQUEST_ID};
 use self::identify::Address;
@@ -91,41 +93,55 @@ pub(crate) fn answer(
         called: Called::of(&head, &fields, peer, &connection.live.config),
     };
     let writes = RequestKind::of(&head.method) == RequestKind::Write;
-    let admitted = admit(&connection, &context, &head, &fields, &body);
+    let origin = ListedOrigin::of(&connection.live.config.listen, &head.headers);
+    // A browser asks without a credential whether a page may bring one.
+    let preflight = origin.filter(|origin| origin.is_preflight(&head, &fields, &body));
+    let admitted = match preflight {
+        Some(_) => None,
+        None => Some(admit(&connection, &context, &head, &fields, &body)),
+    };
     let marks = fields.marks;
     headers::origin_form(&mut head.uri);
     async move {
         // Only what passes is kept in the connection's own memory; the rest takes more of it.
         let (class, rate_limit, outcome) = match admitted {
-            Ok(Admitted { route: Route::Passthrough, caller, rate_limit }) => {
+            Some(Ok(Admitted { route: Route::Passthrough, caller, rate_limit })) => {
                 let passing = pass(&connection, &context, &caller, head, marks, body);
                 (CallClass::Passthrough, rate_limit, passing.await)
             }
-            Ok(Admitted { route: Route::ReadDeployment { deployment_id }, caller, rate_limit }) => {
+            Some(Ok(Admitted {
+                route: Route::ReadDeployment { deployment_id },
+                caller,
+                rate_limit,
+            })) => {
                 let reading =
                     observe::read(&connection, &context, &caller, head, marks, &deployment_id);
                 (CallClass::Passthrough, rate_limit, Box::pin(reading).await)
             }
-            Ok(Admitted {
+            Some(Ok(Admitted {
                 route: Route::Governed { operation, deployment_id },
                 caller,
                 rate_limit,
-            }) => {
+            })) => {
                 let head = (head, marks);
                 let governed =
                     govern(&connection, &context, caller, head, body, operation, deployment_id);
                 (CallClass::Governed, rate_limit, Box::pin(governed).await)
             }
-            Err(not_admitted) => {
+            Some(Err(not_admitted)) => {
                 let rate_limit = not_admitted.rate_limit;
                 let noting = not_admitted.note(&connection, &context, head, marks);
                 (CallClass::Refused, rate_limit, Err(Box::pin(noting).await))
             }
+            None => (CallClass::Preflight, None, Ok(cors::preflight(&head.headers))),
         };
         let mut reply =
             outcome.unwrap_or_else(|refusal| refusal.into_reply(&context.request_id, None));
         connection.gateway.metrics.request(class, writes, reply.status());
         decorate(&mut reply, &connection, &context, rate_limit);
+        if let Some(origin) = origin {
+            origin.allow(&mut reply, &connection.live.config.listen, class);
+        }
         reply
     }
 }

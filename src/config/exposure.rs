@@ -51,7 +51,7 @@ impl Places {
 
 /// Warns of what a configuration exposes.
 pub(super) fn warn(config: &Config, places: &Places, complaints: &mut Complaints) {
-    let Listen { proxy, admin, tls, admin_tls, trusted_proxies } = &config.listen;
+    let Listen { proxy, admin, tls, admin_tls, trusted_proxies, .. } = &config.listen;
     if !is_local(admin.ip()) && admin_tls.is_none() {
         let message = "`listen.admin` can be reached by others without TLS: admin tokens and what \
             is inside deployments travel in clear: add [listen.admin_tls], or listen on 127.0.0.1";

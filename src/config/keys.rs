@@ -40,7 +40,7 @@ pub(crate) static KEYS: KeyTable = KeyTable {
 };
 
 /// All keys, in the reference file's order.
-const ALL: [KeySpec; 50] = [
+const ALL: [KeySpec; 51] = [
     KeySpec::new(
         "listen.proxy",
         ValueKind::Text,
@@ -61,6 +61,15 @@ const ALL: [KeySpec; 50] = [
         ValueKind::Texts(LIST_MAX),
         "Ranges of addresses (or single ones) whose `X-Forwarded-For` is believed, such as \
          `\"10.0.0.0/8\"`.",
+    )
+    .default("[]")
+    .restart("yes"),
+    KeySpec::new(
+        "listen.cors",
+        ValueKind::Texts(LIST_MAX),
+        "Origins whose pages may call from a browser (CORS), such as \
+         `\"https://console.example.com\"`: scheme, host, and port where it is not the scheme's \
+         own. Their preflights are answered here, without a credential.",
     )
     .default("[]")
     .restart("yes"),

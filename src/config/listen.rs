@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use http::{HeaderValue, Uri};
 use ipnet::IpNet;
 
 use super::files;
@@ -11,13 +12,14 @@ use crate::base::clock::Clock;
 use crate::settings::complaint::Location;
 use crate::settings::raw::Node;
 use crate::settings::reader::Reader;
-use crate::settings::value::{Meant, address};
+use crate::settings::value::{Meant, address, text};
 
 /// Reads the section.
 pub(super) fn read(reader: &mut Reader<'_>, files: &mut Vec<PathBuf>) -> Option<Listen> {
     let proxy = reader.read("listen.proxy", address);
     let admin = reader.read("listen.admin", address);
     let trusted_proxies = reader.each("listen.trusted_proxies", network);
+    let cors = reader.each("listen.cors", page_origin);
     let proxy_tls = tls(reader, "listen.tls", files);
     let admin_tls = tls(reader, "listen.admin_tls", files);
     let (admin, place) = admin?;
@@ -38,7 +40,8 @@ pub(super) fn read(reader: &mut Reader<'_>, files: &mut Vec<PathBuf>) -> Option<
         reader.complaints.error(&place, &message);
     }
     let trusted_proxies = trusted_proxies.into_iter().map(|(network, _)| network).collect();
-    Some(Listen { proxy, admin, tls: proxy_tls, admin_tls, trusted_proxies })
+    let cors = cors.into_iter().map(|(origin, _)| origin).collect();
+    Some(Listen { proxy, admin, tls: proxy_tls, admin_tls, trusted_proxies, cors })
 }
 
 fn tls(reader: &mut Reader<'_>, section: &str, files: &mut Vec<PathBuf>) -> Option<TlsFiles> {
@@ -86,4 +89,33 @@ fn network(node: &Node) -> Meant<IpNet> {
     };
     let fix = "write ranges of addresses such as \"10.0.0.0/8\" or \"fd00::/8\"";
     node.text().and_then(parse).ok_or_else(|| fix.to_owned())
+}
+
+/// The origin of a page, as browsers write it (RFC 6454, 6.2): in small letters, without the port
+/// that is the scheme's own.
+fn page_origin(node: &Node) -> Meant<HeaderValue> {
+    let fix = "write scheme and host, and the port where it is not the scheme's own, such as \
+        \"https://console.example.com\" or \"http://localhost:5173\"";
+    let text = text(node)?.to_ascii_lowercase();
+    if text == "*" {
+        return Err(format!(
+            "any page that somebody here opens could reach the gateway then: name the origins; {fix}"
+        ));
+    }
+    let is_whole = |uri: &Uri| {
+        let scheme = uri.scheme_str()?;
+        let authority = uri.authority()?.as_str();
+        (uri.path() == "/" && text == format!("{scheme}://{authority}")).then_some(())?;
+        let host_only = !authority.contains('@') && !authority.ends_with(':');
+        host_only.then_some(())
+    };
+    let uri: Uri = text.parse().map_err(|_source| fix.to_owned())?;
+    is_whole(&uri).ok_or(fix)?;
+    let port = match uri.scheme_str() {
+        Some("https") => ":443",
+        Some("http") => ":80",
+        _ => "\0",
+    };
+    let shown = text.strip_suffix(port).unwrap_or(&text);
+    HeaderValue::from_str(shown).map_err(|_source| fix.to_owned())
 }

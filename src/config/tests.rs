@@ -123,6 +123,7 @@ fn what_is_not_written_is_as_documented() {
             tls: None,
             admin_tls: None,
             trusted_proxies: vec![],
+            cors: vec![],
         }
     );
     assert_eq!(config.upstream.provider.name, "qoder-cn");

@@ -224,6 +224,7 @@ mod tests {
             tls: Some(tls.clone()),
             admin_tls: Some(admin.clone()),
             trusted_proxies: Vec::new(),
+            cors: Vec::new(),
         };
         let all = Certificates::load(&listen(&first, &first)).unwrap();
         let shown = || [&all.proxy, &all.admin].map(|one| one.as_ref().unwrap().shown.load_full());
@@ -248,6 +249,7 @@ mod tests {
             tls,
             admin_tls,
             trusted_proxies: Vec::new(),
+            cors: Vec::new(),
         };
         let former = listen(files("a"), None, "127.0.0.1:2");
         let new = listen(files("b"), files("c"), "127.0.0.1:3");

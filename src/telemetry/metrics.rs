@@ -33,6 +33,8 @@ pub(crate) enum CallClass {
     Governed,
     Passthrough,
     Refused,
+    /// A browser's question whether a page may call.
+    Preflight,
 }
 
 /// Everything that is counted. Labels are bounded: none of them is a client's text.
@@ -41,7 +43,7 @@ pub struct Metrics {
     registry: Registry,
     /// By class, kind of method, and class of status; resolved once, so that a call costs one
     /// addition.
-    requests: [[[Counter; 5]; 2]; 3],
+    requests: [[[Counter; 5]; 2]; 4],
     changes: Family<ChangeLabels, Counter>,
     refusals: Family<RefusalLabels, Counter>,
     subjects: Mutex<HashSet<String>>,
@@ -104,7 +106,7 @@ struct BuildLabels {
 const OTHERS: &str = "other";
 
 const RESULTS: [&str; 2] = ["ok", "error"];
-const CLASSES: [&str; 3] = ["governed", "passthrough", "refused"];
+const CLASSES: [&str; 4] = ["governed", "passthrough", "refused", "preflight"];
 const KINDS: [&str; 2] = ["read", "write"];
 const STATUSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 

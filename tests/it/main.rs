@@ -18,6 +18,7 @@ mod certificates;
 mod cli;
 mod cli_audit;
 mod conformance;
+mod cors;
 mod cost;
 mod crash;
 mod demo;
