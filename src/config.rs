@@ -22,6 +22,7 @@ use ipnet::IpNet;
 
 pub(crate) use self::keys::KEYS;
 use crate::base::ids::Fingerprint;
+use crate::base::key::Token;
 use crate::policy::Policy;
 use crate::provider::Provider;
 
@@ -113,6 +114,8 @@ pub struct Upstream {
     pub provider: &'static Provider,
     /// Where it is.
     pub origin: Origin,
+    /// The proxy by which connections to it are made.
+    pub proxy: Option<ForwardProxy>,
     /// PEM file of certificate authorities trusted beside the system's.
     pub ca_file: Option<PathBuf>,
     /// To a connection that is ready, all addresses together (default 5 s).
@@ -121,6 +124,15 @@ pub struct Upstream {
     pub response_timeout: Duration,
     /// Writes below `/deployments` that pass although they are not a governed route.
     pub allow_writes: Vec<AllowedWrite>,
+}
+
+/// `upstream.proxy`: an HTTP proxy that makes connections to upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForwardProxy {
+    /// Where the proxy is.
+    pub origin: Origin,
+    /// The user and the password for it, with a colon between them; they print as nothing.
+    pub credentials: Option<Token>,
 }
 
 /// An http or https origin (RFC 6454).
@@ -254,12 +266,19 @@ impl Origin {
     /// The authority (RFC 9110, 4.2): host, and port where it is not the scheme's own.
     #[must_use]
     pub fn authority(&self) -> String {
-        let host =
-            if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         match (self.tls, self.port) {
-            (true, 443) | (false, 80) => host,
-            (_, port) => format!("{host}:{port}"),
+            (true, 443) | (false, 80) => self.bracketed(),
+            _ => self.host_and_port(),
         }
+    }
+
+    /// The host and the port, whatever the scheme (RFC 9110, 9.3.6).
+    pub(crate) fn host_and_port(&self) -> String {
+        format!("{}:{}", self.bracketed(), self.port)
+    }
+
+    fn bracketed(&self) -> String {
+        if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() }
     }
 }
 

@@ -10,3 +10,4 @@ pub(crate) mod pool;
 mod recall;
 pub(crate) mod request_body;
 pub(crate) mod response_body;
+mod tunnel;

@@ -40,7 +40,7 @@ pub(crate) static KEYS: KeyTable = KeyTable {
 };
 
 /// All keys, in the reference file's order.
-const ALL: [KeySpec; 51] = [
+const ALL: [KeySpec; 52] = [
     KeySpec::new(
         "listen.proxy",
         ValueKind::Text,
@@ -122,9 +122,19 @@ const ALL: [KeySpec; 51] = [
     .required()
     .hidden(),
     KeySpec::new(
+        "upstream.proxy",
+        ValueKind::Text,
+        "An HTTP proxy that makes the connections to upstream (CONNECT): \
+         `http://user:password@host:port` or `https://…`, the user and the password where it asks \
+         for them. `HTTPS_PROXY` and the like are not read.",
+    )
+    .example("\"http://proxy.example.com:3128\"")
+    .hidden(),
+    KeySpec::new(
         "upstream.ca_file",
         ValueKind::Text,
-        "PEM file of certificate authorities trusted beside the system's.",
+        "PEM file of certificate authorities trusted beside the system's, by upstream and the \
+         proxy.",
     )
     .example("\"tls/ca.pem\""),
     KeySpec::new(

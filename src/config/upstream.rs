@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use http::{Method, Uri};
+use percent_encoding::percent_decode_str;
 use rustls::pki_types::ServerName;
 
 use super::files;
-use super::{AllowedWrite, Origin, Upstream};
+use super::{AllowedWrite, ForwardProxy, Origin, Upstream};
 use crate::base::clock::Clock;
+use crate::base::key::Token;
 use crate::provider::{Operation, Provider};
 use crate::settings::raw::Node;
 use crate::settings::reader::Reader;
@@ -22,6 +24,7 @@ const DEPLOYMENTS: &str = "deployments";
 pub(super) fn read(reader: &mut Reader<'_>, files: &mut Vec<PathBuf>) -> Option<Upstream> {
     let provider = reader.required("upstream.provider", provider);
     let url = reader.required("upstream.url", origin);
+    let proxy = reader.read("upstream.proxy", forward_proxy);
     let ca_file = reader.path("upstream.ca_file");
     if let Some((path, place)) = &ca_file {
         if let Err(message) = files::certificates(path) {
@@ -42,12 +45,22 @@ pub(super) fn read(reader: &mut Reader<'_>, files: &mut Vec<PathBuf>) -> Option<
             clear: use https";
         reader.complaints.warn(&place, message);
     }
+    if let Some((proxy, place)) = &proxy
+        && proxy.credentials.is_some()
+        && !proxy.origin.tls
+        && !is_loopback(&proxy.origin.host)
+    {
+        let message = "`upstream.proxy` is plain http, so that its password travels in clear: use \
+            https where the proxy speaks it";
+        reader.complaints.warn(place, message);
+    }
     let name = reader.read("upstream.name", name);
     let provider = provider?;
     Some(Upstream {
         name: name?.0,
         provider,
         origin,
+        proxy: proxy.map(|(proxy, _)| proxy),
         ca_file: ca_file.map(|(path, _)| path),
         connect_timeout,
         response_timeout: response_timeout.map_or(provider.response_timeout, |(time, _)| time),
@@ -78,7 +91,37 @@ fn provider(node: &Node) -> Meant<&'static Provider> {
 /// An origin: scheme, host, port, and nothing else.
 fn origin(node: &Node) -> Meant<Origin> {
     let fix = "write scheme, host and port only, such as \"https://api.qoder.com.cn\"";
-    let text = text(node)?;
+    let (origin, user) = location(&text(node)?, fix)?;
+    if user.is_some() {
+        return Err(format!("no user or password here; {fix}"));
+    }
+    Ok(origin)
+}
+
+/// A proxy: scheme, host, port, and the user and password for it, if any.
+fn forward_proxy(node: &Node) -> Meant<ForwardProxy> {
+    let fix = "write scheme, host and port, and user and password where it asks for them, such as \
+        \"http://proxy.example.com:3128\" or \"http://user:password@proxy.example.com:3128\"";
+    let (origin, user) = location(&text(node)?, fix)?;
+    let credentials = user.map(|user| {
+        let (user, password) = user.split_once(':').unwrap_or((&user, ""));
+        let decoded = [user, password].map(|text| percent_decode_str(text).decode_utf8());
+        let [Ok(user), Ok(password)] = decoded else { return None };
+        let fits =
+            !user.contains(':') && !(user.chars().chain(password.chars())).any(char::is_control);
+        fits.then(|| Token::new(&format!("{user}:{password}")))
+    });
+    if matches!(credentials, Some(None)) {
+        return Err(format!(
+            "user and password are UTF-8 in percent-encoding, without control characters, and no \
+             colon is in the user; {fix}"
+        ));
+    }
+    Ok(ForwardProxy { origin, credentials: credentials.flatten() })
+}
+
+/// The origin that a URL without a path names, and what stands before its `@`.
+fn location(text: &str, fix: &str) -> Meant<(Origin, Option<String>)> {
     let uri: Uri = text.parse().map_err(|_source| fix.to_owned())?;
     let tls = match uri.scheme_str().map(str::to_ascii_lowercase).as_deref() {
         Some("https") => true,
@@ -89,11 +132,12 @@ fn origin(node: &Node) -> Meant<Origin> {
         return Err(format!("what clients ask for passes unchanged, so no path here; {fix}"));
     }
     let authority = uri.authority().ok_or(fix)?;
-    if authority.as_str().contains('@') {
-        return Err(format!("no user or password here; {fix}"));
-    }
+    let (user, place) = match authority.as_str().rsplit_once('@') {
+        Some((user, place)) => (Some(user.to_owned()), place),
+        None => (None, authority.as_str()),
+    };
     let host = authority.host();
-    let port = match authority.as_str().strip_prefix(host) {
+    let port = match place.strip_prefix(host) {
         Some("") => Some(if tls { 443 } else { 80 }),
         Some(port) => port.strip_prefix(':').and_then(|port| port.parse().ok()),
         None => None,
@@ -104,7 +148,7 @@ fn origin(node: &Node) -> Meant<Origin> {
     let host = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
     ServerName::try_from(host.as_str())
         .map_err(|_source| format!("this is neither a host name nor an address; {fix}"))?;
-    Ok(Origin { tls, host, port })
+    Ok((Origin { tls, host, port }, user))
 }
 
 /// An entry such as `DELETE /deployments/{id}`.

@@ -87,6 +87,7 @@ impl Live {
         let same_upstream = former.filter(|former| {
             let (new, old) = (&config.upstream, &former.config.upstream);
             new.origin == old.origin
+                && new.proxy == old.proxy
                 && new.ca_file.is_none()
                 && old.ca_file.is_none()
                 && new.connect_timeout == old.connect_timeout

@@ -14,7 +14,7 @@ use super::body::{BodyTimeouts, ReadError, collect};
 use super::call::Call;
 use super::headers::{self, ProxyEnds};
 use super::identify::Caller;
-use super::passthrough::{IDENTITY, target, unknown_phrase};
+use super::passthrough::{IDENTITY, NO_WAY_BY_PROXY, target, unknown_phrase};
 use super::refusal::Refusal;
 use super::response::{Reply, whole};
 use super::shown_deployment::ShownDeployment;
@@ -267,6 +267,9 @@ impl ForwardError {
             Self::NotSent(SendError::NotSent(DialError::Timeout)) => Refusal::gateway_timeout(
                 "upstream did not take the connection in time; the change was not applied",
             ),
+            Self::NotSent(SendError::NotSent(DialError::Proxy(_))) => {
+                Refusal::bad_gateway(NO_WAY_BY_PROXY)
+            }
             Self::NotSent(SendError::Unprocessed(_)) => {
                 Refusal::bad_gateway("upstream did not process the request; nothing was changed")
             }

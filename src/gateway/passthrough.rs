@@ -106,6 +106,7 @@ pub(super) fn no_answer(
         SendError::NotSent(DialError::Timeout) => Refusal::gateway_timeout(
             "upstream did not take the connection in time; nothing was sent",
         ),
+        SendError::NotSent(DialError::Proxy(_)) => Refusal::bad_gateway(NO_WAY_BY_PROXY),
         SendError::NotSent(_) | SendError::Refused(_) => {
             Refusal::bad_gateway("upstream can't be reached; nothing was sent")
         }
@@ -120,6 +121,10 @@ pub(super) fn no_answer(
         }
     }
 }
+
+/// The words for a call that a proxy before upstream has stopped.
+pub(super) const NO_WAY_BY_PROXY: &str =
+    "the proxy on the way to upstream brought no connection to it; nothing was forwarded";
 
 /// The origin-form target below upstream's origin.
 pub(super) fn target(path: &str, query: Option<&str>) -> Result<Uri, http::uri::InvalidUri> {

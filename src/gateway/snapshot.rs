@@ -10,6 +10,8 @@ use super::passthrough::{IDENTITY, target};
 use super::refusal::Refusal;
 use super::shown_deployment::ShownDeployment;
 use crate::deployment;
+use crate::upstream::endpoint::DialError;
+use crate::upstream::pool::SendError;
 use crate::upstream::request_body::RequestBody;
 
 /// Fields that the gateway's own GETs do not repeat, beside those of a body and conditional ones.
@@ -108,6 +110,9 @@ async fn ask(
         ),
         forward::ForwardError::Head(fault) => {
             Refusal::bad_gateway(format!("{fault}; nothing was changed"))
+        }
+        error @ forward::ForwardError::NotSent(SendError::NotSent(DialError::Proxy(_))) => {
+            error.refusal()
         }
         _ => Refusal::bad_gateway("upstream did not show the deployment; nothing was changed"),
     })

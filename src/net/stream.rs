@@ -5,9 +5,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use rustls::InvalidMessage::InvalidContentType;
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsStream;
+use tokio_rustls::{TlsConnector, TlsStream};
 
 /// The name of HTTP/2 in ALPN (RFC 9113, 3.1).
 pub(crate) const ALPN_H2: &[u8] = b"h2";
@@ -19,14 +20,35 @@ pub(crate) const ALPN_HTTP_1_1: &[u8] = b"http/1.1";
 pub(crate) enum Wire {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+    /// TLS within what another wire carries, which has TLS of its own.
+    Nested(Box<TlsStream<Wire>>),
 }
 
 impl Wire {
+    /// The client's side of TLS over this wire.
+    pub(crate) async fn secure(
+        self,
+        connector: &TlsConnector,
+        name: &ServerName<'static>,
+    ) -> io::Result<Self> {
+        Ok(match self {
+            Self::Plain(stream) => {
+                let tls = connector.connect(name.clone(), stream).await?;
+                Self::Tls(Box::new(TlsStream::Client(tls)))
+            }
+            wire => {
+                let tls = Box::pin(connector.connect(name.clone(), wire)).await?;
+                Self::Nested(Box::new(TlsStream::Client(tls)))
+            }
+        })
+    }
+
     /// The protocol that ALPN agreed on, if any.
     pub(crate) fn alpn(&self) -> Option<&[u8]> {
         match self {
             Self::Plain(_) => None,
             Self::Tls(stream) => stream.get_ref().1.alpn_protocol(),
+            Self::Nested(stream) => stream.get_ref().1.alpn_protocol(),
         }
     }
 
@@ -36,6 +58,7 @@ impl Wire {
         let stream = match self {
             Self::Plain(stream) => stream,
             Self::Tls(stream) => stream.get_ref().0,
+            Self::Nested(stream) => return stream.get_ref().0.forsake(),
         };
         // Best effort: a connection that is broken already has nothing to offer.
         let _ = stream.set_zero_linger();
@@ -57,6 +80,7 @@ impl AsyncRead for Wire {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Nested(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
 }
@@ -70,6 +94,7 @@ impl AsyncWrite for Wire {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Nested(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
@@ -81,6 +106,7 @@ impl AsyncWrite for Wire {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Nested(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
         }
     }
 
@@ -88,6 +114,7 @@ impl AsyncWrite for Wire {
         match self {
             Self::Plain(stream) => stream.is_write_vectored(),
             Self::Tls(stream) => stream.is_write_vectored(),
+            Self::Nested(stream) => stream.is_write_vectored(),
         }
     }
 
@@ -95,6 +122,7 @@ impl AsyncWrite for Wire {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Nested(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -102,6 +130,7 @@ impl AsyncWrite for Wire {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Nested(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
-use tokio_rustls::TlsStream;
 
 use super::endpoint::{DialError, Dialer};
 use super::http1::Http1Connection;
 use super::http2::Http2Connection;
+use super::tunnel::ProxyError;
 use crate::net::stream::{ALPN_H2, Wire};
 
 /// How long the next address waits for the former (RFC 8305, 5: Connection Attempt Delay).
@@ -27,8 +27,16 @@ pub(crate) enum Dialed {
 }
 
 impl Dialer {
-    /// Connects within `connect_timeout`, all addresses together.
+    /// Connects within `connect_timeout`, all addresses together, by the proxy where there is one.
     pub(crate) async fn dial(self: &Arc<Self>) -> Result<Dialed, DialError> {
+        self.connected().await.map_err(|error| match (self.proxy(), error) {
+            (Some(_), DialError::Resolve(error)) => DialError::Proxy(ProxyError::Resolve(error)),
+            (Some(_), DialError::Connect(error)) => DialError::Proxy(ProxyError::Connect(error)),
+            (_, error) => error,
+        })
+    }
+
+    async fn connected(self: &Arc<Self>) -> Result<Dialed, DialError> {
         let due = Instant::now() + self.connect_timeout();
         let named = timeout_at(due, self.addresses()).await.unwrap_or(Err(DialError::Timeout))?;
         let taken = timeout_at(due, self.any_of(named)).await.unwrap_or(Err(DialError::Timeout));
@@ -50,13 +58,13 @@ impl Dialer {
     ) -> Result<Dialed, DialError> {
         // Fails only where the socket is dead already, which the next write will tell.
         let _ = stream.set_nodelay(true);
-        let wire = match self.tls() {
-            None => Wire::Plain(stream),
-            Some((connector, name)) => {
-                let tls = connector.connect(name.clone(), stream).await.map_err(DialError::Tls)?;
-                Wire::Tls(Box::new(TlsStream::Client(tls)))
-            }
-        };
+        let mut wire = Wire::Plain(stream);
+        if let Some(proxy) = self.proxy() {
+            wire = proxy.lead(wire).await.map_err(DialError::Proxy)?;
+        }
+        if let Some((connector, name)) = self.tls() {
+            wire = wire.secure(connector, name).await.map_err(DialError::Tls)?;
+        }
         let http2 = wire.alpn() == Some(ALPN_H2);
         self.learn_version(http2);
         if http2 {
@@ -67,10 +75,10 @@ impl Dialer {
         line.map(Dialed::Http1).map_err(DialError::Handshake)
     }
 
-    /// The addresses that upstream's name stands for now.
+    /// The addresses that the name of upstream, or of the proxy, stands for now.
     async fn addresses(&self) -> Result<Vec<SocketAddr>, DialError> {
-        let origin = self.origin();
-        let named = tokio::net::lookup_host((origin.host.as_str(), origin.port));
+        let hop = self.first_hop();
+        let named = tokio::net::lookup_host((hop.host.as_str(), hop.port));
         Ok(named.await.map_err(DialError::Resolve)?.take(ADDRESSES_MAX).collect())
     }
 

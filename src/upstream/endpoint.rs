@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 
+use super::tunnel::{Proxy, ProxyError};
 use crate::base::file;
 use crate::config::{Limits, Origin, Upstream};
 use crate::net::stream::{ALPN_H2, ALPN_HTTP_1_1};
@@ -21,6 +23,8 @@ pub(crate) struct Dialer {
     origin: Origin,
     authority: HeaderValue,
     tls: Option<(TlsConnector, ServerName<'static>)>,
+    /// The proxy on the way, to which connections are made then.
+    proxy: Option<Proxy>,
     connect_timeout: Duration,
     /// The longest heads of answers that its connections take.
     pub(crate) heads: HeadLimits,
@@ -65,6 +69,8 @@ pub(crate) enum DialError {
     Tls(#[source] io::Error),
     #[error("upstream's HTTP handshake failed")]
     Handshake(#[source] hyper::Error),
+    #[error("upstream.proxy brought no connection to upstream")]
+    Proxy(#[source] ProxyError),
 }
 
 /// The trust or the name of an upstream can't be used.
@@ -89,12 +95,20 @@ impl From<&Limits> for HeadLimits {
 impl Dialer {
     pub(crate) fn new(upstream: &Upstream, heads: HeadLimits) -> Result<Self, TrustError> {
         let origin = upstream.origin.clone();
-        let tls = origin.tls.then(|| connector(upstream)).transpose()?;
+        let mut trusted = Trusted::new(upstream.ca_file.clone());
+        let tls = origin.tls.then(|| trusted.connector(&origin, &[ALPN_H2, ALPN_HTTP_1_1]));
+        let tls = tls.transpose()?;
+        let proxy = upstream.proxy.as_ref().map(|proxy| {
+            let tls = proxy.origin.tls.then(|| trusted.connector(&proxy.origin, &[ALPN_HTTP_1_1]));
+            Ok(Proxy::new(proxy, tls.transpose()?, &origin))
+        });
+        let proxy = proxy.transpose()?;
         let authority = HeaderValue::try_from(origin.authority()).map_err(TrustError::Host)?;
         Ok(Self {
             origin,
             authority,
             tls,
+            proxy,
             connect_timeout: upstream.connect_timeout,
             heads,
             http1_only: AtomicBool::new(false),
@@ -123,9 +137,14 @@ impl Dialer {
         self.connect_timeout
     }
 
-    /// Where upstream is, as its name and port say.
-    pub(crate) fn origin(&self) -> &Origin {
-        &self.origin
+    /// Where connections are made to: upstream, or the proxy on the way.
+    pub(crate) fn first_hop(&self) -> &Origin {
+        self.proxy.as_ref().map_or(&self.origin, |proxy| &proxy.origin)
+    }
+
+    /// The proxy on the way, if any.
+    pub(super) fn proxy(&self) -> Option<&Proxy> {
+        self.proxy.as_ref()
     }
 
     /// How TLS is spoken with it, and under which name; `None` in clear.
@@ -181,28 +200,52 @@ impl Favour {
     }
 }
 
-/// Trusts the system's certificate authorities, and those of `ca_file` beside them.
-fn connector(upstream: &Upstream) -> Result<(TlsConnector, ServerName<'static>), TrustError> {
-    let mut roots = RootCertStore::empty();
-    let system = rustls_native_certs::load_native_certs();
-    for error in system.errors {
-        tracing::warn!(%error, "a system certificate authority can't be read");
+/// The certificate authorities that are trusted: the system's, and those of `ca_file` beside them.
+struct Trusted {
+    ca_file: Option<PathBuf>,
+    /// Read once they are needed.
+    roots: Option<Arc<RootCertStore>>,
+}
+
+impl Trusted {
+    fn new(ca_file: Option<PathBuf>) -> Self {
+        Self { ca_file, roots: None }
     }
-    roots.add_parsable_certificates(system.certs);
-    if let Some(file) = &upstream.ca_file {
-        for certificate in file::certificates(file).map_err(TrustError::File)? {
-            roots.add(certificate).map_err(TrustError::Certificate)?;
+
+    fn roots(&mut self) -> Result<Arc<RootCertStore>, TrustError> {
+        if let Some(roots) = &self.roots {
+            return Ok(Arc::clone(roots));
         }
+        let mut roots = RootCertStore::empty();
+        let system = rustls_native_certs::load_native_certs();
+        for error in system.errors {
+            tracing::warn!(%error, "a system certificate authority can't be read");
+        }
+        roots.add_parsable_certificates(system.certs);
+        if let Some(file) = &self.ca_file {
+            for certificate in file::certificates(file).map_err(TrustError::File)? {
+                roots.add(certificate).map_err(TrustError::Certificate)?;
+            }
+        }
+        Ok(Arc::clone(self.roots.insert(Arc::new(roots))))
     }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(TrustError::Certificate)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![ALPN_H2.to_vec(), ALPN_HTTP_1_1.to_vec()];
-    let name = ServerName::try_from(upstream.origin.host.clone()).map_err(TrustError::Name)?;
-    Ok((TlsConnector::from(Arc::new(config)), name))
+
+    /// The client's side of TLS with the server at `origin`, which may choose among `protocols`.
+    fn connector(
+        &mut self,
+        origin: &Origin,
+        protocols: &[&[u8]],
+    ) -> Result<(TlsConnector, ServerName<'static>), TrustError> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(TrustError::Certificate)?
+            .with_root_certificates(self.roots()?)
+            .with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        let name = ServerName::try_from(origin.host.clone()).map_err(TrustError::Name)?;
+        Ok((TlsConnector::from(Arc::new(config)), name))
+    }
 }
 
 impl std::fmt::Debug for Dialer {

@@ -26,6 +26,7 @@ mod diagnostics;
 mod disk_faults;
 mod disk_space;
 mod floods;
+mod forward_proxy;
 mod governed;
 mod graceful;
 mod http1;

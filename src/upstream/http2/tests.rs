@@ -10,6 +10,7 @@ fn dialer() -> Arc<Dialer> {
         name: "main".into(),
         provider: Provider::named("qoder").unwrap(),
         origin: Origin { tls: false, host: "upstream.example".to_owned(), port: 1 },
+        proxy: None,
         ca_file: None,
         connect_timeout: Duration::from_secs(1),
         response_timeout: Duration::from_secs(1),

@@ -33,6 +33,7 @@ async fn a_connection_that_is_in_use_all_the_time_is_replaced_when_it_is_old() {
         name: "main".into(),
         provider: Provider::named("qoder").unwrap(),
         origin: Origin { tls: false, host: "127.0.0.1".to_owned(), port },
+        proxy: None,
         ca_file: None,
         connect_timeout: Duration::from_secs(5),
         response_timeout: Duration::from_secs(5),

@@ -64,9 +64,18 @@ impl Http2Upstream {
         Self { port, certificate, seen }
     }
 
+    pub(crate) fn url(&self) -> String {
+        format!("https://localhost:{}", self.port)
+    }
+
+    /// Its certificate, in PEM.
+    pub(crate) fn certificate(&self) -> &str {
+        &self.certificate.chain
+    }
+
     /// A gateway before it.
     pub(crate) fn world(&self) -> Setup {
-        let setup = Setup::new().upstream(format!("https://localhost:{}", self.port)).workers(1);
+        let setup = Setup::new().upstream(self.url()).workers(1);
         setup.file("ca.pem", &self.certificate.chain).config("upstream.ca_file = 'ca.pem'\n")
     }
 
