@@ -43,7 +43,7 @@ fn first_steps(criterion: &mut Criterion) {
     criterion.bench_function("fingerprint of a token", |bencher| {
         bencher.iter(|| key.fingerprint(black_box(token.as_bytes())));
     });
-    let budget = Budget { per_second: 1_000_000_000, burst: 1_000_000_000 };
+    let budget = Budget::per_second(1_000_000_000, 1_000_000_000);
     let budgets =
         bench_api::Budgets::new(RateLimit { read: budget, write: budget }, &Clock::System);
     let mut n = 0_u64;

@@ -167,10 +167,19 @@ pub struct RateLimit {
 /// One token bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// Refilled so fast; at least 1.
-    pub per_second: u32,
+    /// Refilled so fast.
+    pub rate: Rate,
     /// Holds so many; at least 1.
     pub burst: u32,
+}
+
+/// How many drops fall into a bucket in a time; at least 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rate {
+    /// So many each second.
+    PerSecond(u32),
+    /// So many each minute.
+    PerMinute(u32),
 }
 
 /// `[audit]`.
@@ -260,6 +269,41 @@ pub enum Role {
     Auditor,
     /// May change what the gateway does.
     Admin,
+}
+
+impl Budget {
+    /// A bucket that is refilled by so many a second and holds so many.
+    #[must_use]
+    pub const fn per_second(count: u32, burst: u32) -> Self {
+        Self { rate: Rate::PerSecond(count), burst }
+    }
+}
+
+impl Rate {
+    /// How many fall in the [period](Self::period).
+    #[must_use]
+    pub const fn count(self) -> u32 {
+        match self {
+            Self::PerSecond(count) | Self::PerMinute(count) => count,
+        }
+    }
+
+    /// The time that the count is about.
+    #[must_use]
+    pub const fn period(self) -> Duration {
+        match self {
+            Self::PerSecond(_) => Duration::from_secs(1),
+            Self::PerMinute(_) => Duration::from_mins(1),
+        }
+    }
+
+    /// The name of the period.
+    pub(crate) const fn unit(self) -> &'static str {
+        match self {
+            Self::PerSecond(_) => "second",
+            Self::PerMinute(_) => "minute",
+        }
+    }
 }
 
 impl Origin {

@@ -8,8 +8,8 @@ use serde_json::json;
 use super::{ConfigFile, Environment, Failure, print, runtime};
 use crate::audit::keys;
 use crate::base::visible::chain;
-use crate::config::Config;
 use crate::config::check::check;
+use crate::config::{Config, Rate};
 use crate::settings::complaint::Complaint;
 
 /// The arguments of `check`.
@@ -80,7 +80,8 @@ fn summary(path: &Path, config: &Config) -> String {
     let upstream = &config.upstream;
     let rules = config.policy.violation_names().count();
     let limits = config.rate_limit.map_or("no rate limit".to_owned(), |limit| {
-        format!("{} reads and {} writes a second", limit.read.per_second, limit.write.per_second)
+        let told = |what, rate: Rate| format!("{} {what} a {}", rate.count(), rate.unit());
+        format!("{} and {}", told("reads", limit.read.rate), told("writes", limit.write.rate))
     });
     format!(
         "{} is valid: {} at {}, {}, {}, {}, {limits}",

@@ -10,7 +10,7 @@ use super::listen;
 use super::people;
 use super::rules;
 use super::upstream;
-use super::{AuditConfig, Budget, Config, Limits, RateLimit};
+use super::{AuditConfig, Budget, Config, Limits, Rate, RateLimit};
 use crate::base::clock::Clock;
 use crate::base::verbosity::Verbosity;
 use crate::provider::Provider;
@@ -106,16 +106,25 @@ impl Reader<'_> {
 
     fn rate_limit(&mut self) -> Option<RateLimit> {
         let enabled = self.value("rate_limit.enabled", flag);
-        let mut number = |path| self.count(path);
-        let read = Budget {
-            per_second: number("rate_limit.read.per_second"),
-            burst: number("rate_limit.read.burst"),
-        };
-        let write = Budget {
-            per_second: number("rate_limit.write.per_second"),
-            burst: number("rate_limit.write.burst"),
-        };
+        let (read, write) = (self.budget("rate_limit.read"), self.budget("rate_limit.write"));
         enabled.then_some(RateLimit { read, write })
+    }
+
+    /// A budget, refilled by the second unless it is told by the minute.
+    fn budget(&mut self, section: &str) -> Budget {
+        let [second, minute, burst] =
+            ["per_second", "per_minute", "burst"].map(|name| format!("{section}.{name}"));
+        let by_minute = self.typed.place(&minute).cloned();
+        if let (Some(place), Some(_)) = (&by_minute, self.typed.place(&second)) {
+            let message = format!("`{minute}` and `{second}` are both there: remove one of them");
+            self.complaints.error(place, &message);
+        }
+        let rate = if by_minute.is_some() {
+            Rate::PerMinute(self.count(&minute))
+        } else {
+            Rate::PerSecond(self.count(&second))
+        };
+        Budget { rate, burst: self.count(&burst) }
     }
 
     fn audit(&mut self) -> Option<AuditConfig> {

@@ -40,7 +40,7 @@ pub(crate) static KEYS: KeyTable = KeyTable {
 };
 
 /// All keys, in the reference file's order.
-const ALL: [KeySpec; 52] = [
+const ALL: [KeySpec; 54] = [
     KeySpec::new(
         "listen.proxy",
         ValueKind::Text,
@@ -182,6 +182,12 @@ const ALL: [KeySpec; 52] = [
     )
     .default("50"),
     KeySpec::new(
+        "rate_limit.read.per_minute",
+        ValueKind::Count(1, u32::MAX),
+        "The same by the minute, in place of `per_second`.",
+    )
+    .example("30"),
+    KeySpec::new(
         "rate_limit.read.burst",
         ValueKind::Count(1, u32::MAX),
         "How many of them may come at once.",
@@ -193,6 +199,12 @@ const ALL: [KeySpec; 52] = [
         "How fast the budget of everything else refills.",
     )
     .default("20"),
+    KeySpec::new(
+        "rate_limit.write.per_minute",
+        ValueKind::Count(1, u32::MAX),
+        "The same by the minute, in place of `per_second`.",
+    )
+    .example("12"),
     KeySpec::new(
         "rate_limit.write.burst",
         ValueKind::Count(1, u32::MAX),

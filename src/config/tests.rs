@@ -131,8 +131,8 @@ fn what_is_not_written_is_as_documented() {
     assert_eq!(config.upstream.connect_timeout, seconds(5));
     assert_eq!(config.upstream.response_timeout, seconds(60));
     assert!(config.upstream.ca_file.is_none() && config.upstream.allow_writes.is_empty());
-    let read = Budget { per_second: 50, burst: 100 };
-    let write = Budget { per_second: 20, burst: 40 };
+    let read = Budget::per_second(50, 100);
+    let write = Budget::per_second(20, 40);
     assert_eq!(config.rate_limit, Some(RateLimit { read, write }));
     assert_eq!(
         config.audit,
@@ -200,12 +200,14 @@ fn every_key_can_be_overridden_by_its_variable() {
         ("listen.proxy", "[::1]:9000"),
         ("listen.admin", "127.0.0.1:9001"),
         ("listen.trusted_proxies", r#"["10.0.0.0/8", "192.0.2.1"]"#),
+        ("listen.cors", "['https://a.example']"),
         ("listen.tls.cert", "tls/c2.pem"),
         ("listen.tls.key", "tls/k2.pem"),
         ("listen.admin_tls.cert", "tls/c2.pem"),
         ("listen.admin_tls.key", "tls/k2.pem"),
         ("upstream.provider", "claude"),
         ("upstream.url", "https://api.example.com:8443/"),
+        ("upstream.proxy", "http://proxy.example:3128"),
         ("upstream.ca_file", "tls/ca.pem"),
         ("upstream.allow_writes", "['DELETE /deployments/{id}']"),
         ("policy.file", "policy.toml"),
@@ -238,8 +240,8 @@ fn the_variable_of_a_key_wins_over_that_of_its_section() {
         ("PATH", "/bin"),
     ];
     let config = config_of(folder.path(), MINIMAL, &environment);
-    let read = Budget { per_second: 1, burst: 3 };
-    let write = Budget { per_second: 20, burst: 4 };
+    let read = Budget::per_second(1, 3);
+    let write = Budget::per_second(20, 4);
     assert_eq!(config.rate_limit, Some(RateLimit { read, write }));
 }
 

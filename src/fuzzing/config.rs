@@ -37,7 +37,7 @@ pub fn config(text: &[u8]) {
         assert!(!open || !config.admin_tokens.is_empty(), "{:?}", config.listen);
         assert!((1..=128).contains(&config.limits.json_depth));
         let budgets = config.rate_limit.map_or(vec![], |limit| vec![limit.read, limit.write]);
-        assert!(budgets.iter().all(|budget| budget.per_second > 0 && budget.burst > 0));
+        assert!(budgets.iter().all(|budget| budget.rate.count() > 0 && budget.burst > 0));
         let key = Key::from_bytes([7; 32]);
         let redaction = Redaction::new(key, config.upstream.provider, &config.redact);
         let redactor = redaction.within(DigestScope::Gateway);

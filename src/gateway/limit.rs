@@ -23,7 +23,7 @@ mod kept;
 const REMEMBERED_MAX: usize = 65_536;
 
 /// The budget of an address for credentials that upstream refuses.
-const REFUSED: Budget = Budget { per_second: 1, burst: 20 };
+const REFUSED: Budget = Budget::per_second(1, 20);
 
 /// The effect that a call may have on what it reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,8 @@ pub(super) struct RateLimitStatus {
 impl RateLimitStatus {
     fn of(budget: Budget, remaining: u32, now: Timestamp) -> Self {
         let missing = u64::from(budget.burst.saturating_sub(remaining));
-        let full_in = Duration::from_millis(missing * 1000 / u64::from(budget.per_second));
+        let period = budget.rate.period().as_secs() * 1_000;
+        let full_in = Duration::from_millis(missing * period / u64::from(budget.rate.count()));
         // Rounded up: a client that waits until then finds the bucket full.
         let reset = now.plus(full_in + Duration::from_millis(999)).unix_seconds();
         Self { limit: budget.burst, remaining, reset }
@@ -98,10 +99,10 @@ impl RateLimited {
             RequestKind::Read => "reads",
             RequestKind::Write => "writes",
         };
-        let Budget { per_second, burst } = self.budget;
-        let seconds = self.retry_after.max(1);
+        let Budget { rate, burst } = self.budget;
+        let (count, unit, seconds) = (rate.count(), rate.unit(), self.retry_after.max(1));
         format!(
-            "too many {calls} with this token ({per_second} a second, burst {burst}): try again in \
+            "too many {calls} with this token ({count} a {unit}, burst {burst}): try again in \
              {seconds} s"
         )
     }
@@ -297,7 +298,7 @@ mod tests {
     #[test]
     fn a_budget_empties_refills_and_is_kept_per_token() {
         let manual = ManualClock::at(Timestamp::from_millis(1_000_000));
-        let budget = Budget { per_second: 2, burst: 3 };
+        let budget = Budget::per_second(2, 3);
         let limits = RateLimit { read: budget, write: budget };
         let clock = Clock::Manual(manual.clone());
         let limiter = Limiter::new(limits, &clock);

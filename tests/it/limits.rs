@@ -62,6 +62,27 @@ async fn a_spent_budget_is_429_without_a_change_until_it_refills() {
 }
 
 #[tokio::test]
+async fn a_budget_by_the_minute_refills_as_slowly_as_it_says() {
+    let manual = ManualClock::at(Timestamp::parse("2026-06-14T08:00:00Z").unwrap());
+    let slow = "[rate_limit]\nread = { per_minute = 3, burst = 2 }\n\
+                write = { per_second = 1, burst = 2 }\n";
+    let world = Setup::new().config(slow).clock(Clock::Manual(manual.clone())).start().await;
+    let now = Timestamp::parse("2026-06-14T08:00:00Z").unwrap().unix_seconds();
+    assert_eq!(standing(&read(&world, TOKEN).await), Some((2, 1, now + 20)));
+    assert_eq!(standing(&read(&world, TOKEN).await), Some((2, 0, now + 40)));
+    let over = read(&world, TOKEN).await;
+    assert_eq!((over.status.as_u16(), standing(&over)), (429, Some((2, 0, now + 40))));
+    assert_eq!(over.header("retry-after"), Some("20"));
+    assert!(over.text().contains("(3 a minute, burst 2): try again in 20 s"), "{}", over.text());
+    manual.advance(Duration::from_millis(19_500));
+    let over = read(&world, TOKEN).await;
+    assert_eq!((over.status.as_u16(), over.header("retry-after")), (429, Some("1")));
+    manual.advance(Duration::from_millis(500));
+    assert_eq!(read(&world, TOKEN).await.status, 200);
+    assert_eq!(read(&world, TOKEN).await.status, 429);
+}
+
+#[tokio::test]
 async fn every_answer_tells_what_remains_refusals_too() {
     let (world, clock) = small().await;
     let denied = world.update(&json!({"metadata": {"owner_override": "1"}})).await;

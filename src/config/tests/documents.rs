@@ -112,7 +112,8 @@ fn switched_on(text: &str) -> String {
         let off = line.strip_prefix('#').filter(|rest| rest.starts_with(|c: char| c != ' '));
         off.unwrap_or(line).to_owned() + "\n"
     };
-    text.lines().map(code).collect()
+    // Of the two ways to tell a rate, the one.
+    text.lines().filter(|line| !line.starts_with("per_second")).map(code).collect()
 }
 
 #[test]

@@ -20,7 +20,7 @@ use governor::state::StateStore;
 use governor::{Quota, RateLimiter};
 
 use crate::base::clock::Clock;
-use crate::config::Budget;
+use crate::config::{Budget, Rate};
 
 const SHARDS: usize = 64;
 
@@ -56,7 +56,11 @@ pub(super) struct Buckets<K: Copy + Eq + Hash + fmt::Debug, S: Clone + Default +
 impl<K: Copy + Eq + Hash + fmt::Debug, S: Clone + Default + BuildHasher> Buckets<K, S> {
     pub(super) fn new(budget: Budget, clock: &Clock) -> Self {
         let number = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
-        let quota = Quota::per_second(number(budget.per_second)).allow_burst(number(budget.burst));
+        let rate = match budget.rate {
+            Rate::PerSecond(count) => Quota::per_second(number(count)),
+            Rate::PerMinute(count) => Quota::per_minute(number(count)),
+        };
+        let quota = rate.allow_burst(number(budget.burst));
         NOW.set(0);
         let limiter = RateLimiter::new(quota, BoundedStore::new(quota), CallClock);
         Self { limiter, started: clock.instant() }
@@ -182,7 +186,7 @@ mod tests {
     fn buckets(per_second: u32, burst: u32) -> (ManualClock, Clock, Buckets<u64, RandomState>) {
         let manual = ManualClock::at(Timestamp::from_millis(0));
         let clock = Clock::Manual(manual.clone());
-        let buckets = Buckets::new(Budget { per_second, burst }, &clock);
+        let buckets = Buckets::new(Budget::per_second(per_second, burst), &clock);
         (manual, clock, buckets)
     }
 
