@@ -11,7 +11,6 @@ use super::people;
 use super::rules;
 use super::upstream;
 use super::{AuditConfig, Budget, Config, Limits, Rate, RateLimit};
-use crate::base::clock::Clock;
 use crate::base::verbosity::Verbosity;
 use crate::provider::Provider;
 use crate::settings::complaint::{Complaint, Complaints, Location};

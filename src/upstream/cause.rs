@@ -8,6 +8,7 @@ use rustls::CertificateError::UnknownIssuer;
 use rustls::InvalidMessage::InvalidContentType;
 
 use super::endpoint::Dialer;
+use super::tunnel::ProxyError;
 use crate::base::visible::chain;
 use crate::config::Origin;
 
@@ -21,7 +22,10 @@ pub(crate) struct Cause<'a> {
 impl Dialer {
     /// The error as operators read it.
     pub(crate) fn cause<'a>(&'a self, error: &'a (dyn Error + 'static)) -> Cause<'a> {
-        Cause { origin: self.origin(), error }
+        let mut causes = std::iter::successors(Some(error), |&error| error.source());
+        let by_proxy = causes.any(|error| error.is::<ProxyError>());
+        let origin = if by_proxy { self.first_hop() } else { self.origin() };
+        Cause { origin, error }
     }
 }
 

@@ -31,7 +31,9 @@ impl Dialer {
     pub(crate) async fn dial(self: &Arc<Self>) -> Result<Dialed, DialError> {
         self.connected().await.map_err(|error| match (self.proxy(), error) {
             (Some(_), DialError::Resolve(error)) => DialError::Proxy(ProxyError::Resolve(error)),
-            (Some(_), DialError::Connect(error)) => DialError::Proxy(ProxyError::Connect(error)),
+            (Some(_), DialError::Connect { address, source }) => {
+                DialError::Proxy(ProxyError::Connect { address, source })
+            }
             (_, error) => error,
         })
     }

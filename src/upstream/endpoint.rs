@@ -137,6 +137,11 @@ impl Dialer {
         self.connect_timeout
     }
 
+    /// Where upstream is.
+    pub(super) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
     /// Where connections are made to: upstream, or the proxy on the way.
     pub(crate) fn first_hop(&self) -> &Origin {
         self.proxy.as_ref().map_or(&self.origin, |proxy| &proxy.origin)

@@ -2,6 +2,7 @@
 //! upstream, by CONNECT (RFC 9110, 9.3.6). Nothing of a call is sent before that stands.
 
 use std::io;
+use std::net::SocketAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -30,8 +31,8 @@ pub(super) struct Proxy {
 pub(crate) enum ProxyError {
     #[error("the name in upstream.proxy has no address")]
     Resolve(#[source] io::Error),
-    #[error("upstream.proxy does not take the connection")]
-    Connect(#[source] io::Error),
+    #[error("upstream.proxy does not take the connection at {address}")]
+    Connect { address: SocketAddr, source: io::Error },
     #[error("the TLS handshake with upstream.proxy failed")]
     Tls(#[source] io::Error),
     #[error("upstream.proxy broke off before it had connected to upstream")]
