@@ -122,6 +122,16 @@ fn forward_proxy(node: &Node) -> Meant<ForwardProxy> {
 
 /// The origin that a URL without a path names, and what stands before its `@`.
 fn location(text: &str, fix: &str) -> Meant<(Origin, Option<String>)> {
+    if !text.is_ascii() {
+        return Err(in_ascii(text, fix));
+    }
+    let bracketed = text.rsplit_once('[').and_then(|(_, rest)| rest.split(']').next());
+    if bracketed.is_some_and(|address| address.contains('%')) {
+        return Err(format!(
+            "an address with a zone can't be called, for no message may name one: write an address \
+             without a zone, or a name; {fix}"
+        ));
+    }
     let uri: Uri = text.parse().map_err(|_source| fix.to_owned())?;
     let tls = match uri.scheme_str().map(str::to_ascii_lowercase).as_deref() {
         Some("https") => true,
@@ -149,6 +159,18 @@ fn location(text: &str, fix: &str) -> Meant<(Origin, Option<String>)> {
     ServerName::try_from(host.as_str())
         .map_err(|_source| format!("this is neither a host name nor an address; {fix}"))?;
     Ok((Origin { tls, host, port }, user))
+}
+
+/// The words for a URL with letters outside ASCII: how its host is written there, where it is one.
+fn in_ascii(text: &str, fix: &str) -> String {
+    let named = text.split_once("://").map_or(text, |(_scheme, rest)| rest);
+    let named = named.rsplit_once('@').map_or(named, |(_user, place)| place);
+    let host = named.split(['/', ':', '?', '#']).next().unwrap_or(named);
+    let why = "a URL is written in ASCII here, the international letters of its host in punycode";
+    match idna::domain_to_ascii_strict(host) {
+        Ok(ascii) if ascii != host => format!("{why}: write {ascii} in its place"),
+        _ => format!("{why}; {fix}"),
+    }
 }
 
 /// An entry such as `DELETE /deployments/{id}`.
