@@ -351,6 +351,9 @@ async fn send_shared(
     if response.headers().len() > dialer.heads.fields {
         return Err(SendError::LongHead(None).into());
     }
+    if let Some(upload) = patience.upload() {
+        upload.note_answer();
+    }
     Ok(response
         .map(|incoming| AnswerBody::new(incoming, Carrier::StreamSlot { _held: Box::new(place) })))
 }

@@ -1,5 +1,6 @@
 //! A request's body on its way to upstream.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,6 +11,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::config::Limits;
@@ -20,6 +22,10 @@ use crate::net::timer::LazyTimer;
 /// the head, and keeps room for the largest that it has copied.
 const PIECE_BYTES_MAX: usize = 16 * 1024;
 
+/// The most of an upload that is still taken once upstream has answered and wants no more of it, in
+/// bytes.
+const DRAINED_BYTES_MAX: usize = 64 << 20;
+
 /// A body on its way to upstream.
 #[derive(Debug, Default)]
 pub(crate) enum RequestBody {
@@ -29,7 +35,25 @@ pub(crate) enum RequestBody {
     /// Held whole: the rest that was not sent yet; `None` at the end.
     Whole(Option<Bytes>),
     /// Passed on from the client as it comes.
-    Upload(Box<Upload>),
+    Upload(Sending),
+}
+
+/// An upload that somebody sends on. Where the sender lets go of it early although upstream has
+/// answered (a stream of HTTP/2 may be given up then, RFC 9113, 8.1), the rest of the client's body
+/// is still taken, within the bounds of any upload: the client that is not yet done with its request
+/// would lose the next one otherwise, by the end of a connection that was not announced.
+#[derive(Debug)]
+pub(crate) struct Sending(Option<Box<Upload>>);
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        if let Some(upload) = self.0.take()
+            && upload.progress.is_answered_early()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(upload.drain());
+        }
+    }
 }
 
 /// A client's body, passed on with the client's own pace as long as it makes progress.
@@ -54,6 +78,7 @@ pub(crate) struct Progress {
     finished: AtomicBool,
     stalled: AtomicBool,
     broken: AtomicBool,
+    answered: AtomicBool,
 }
 
 /// Why an upload stopped.
@@ -82,6 +107,7 @@ impl RequestBody {
             finished: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
             broken: AtomicBool::new(false),
+            answered: AtomicBool::new(false),
         });
         let shared = Arc::clone(&progress);
         let upload = Upload {
@@ -93,7 +119,7 @@ impl RequestBody {
             progress: shared,
             clean_trailers,
         };
-        (Self::Upload(Box::new(upload)), Some(progress))
+        (Self::Upload(Sending(Some(Box::new(upload)))), Some(progress))
     }
 }
 
@@ -142,6 +168,17 @@ impl Progress {
         self.broken.load(Ordering::Acquire)
     }
 
+    /// Notes that upstream has answered.
+    pub(super) fn note_answer(&self) {
+        self.answered.store(true, Ordering::Release);
+    }
+
+    /// Whether upstream has answered while the client is still to be heard.
+    fn is_answered_early(&self) -> bool {
+        let is_over = self.is_finished() || self.is_stalled() || self.is_broken();
+        self.answered.load(Ordering::Acquire) && !is_over
+    }
+
     /// When the body last made progress.
     pub(crate) fn last(&self) -> Instant {
         self.started + Duration::from_millis(self.last_millis.load(Ordering::Relaxed))
@@ -154,6 +191,17 @@ impl Progress {
 }
 
 impl Upload {
+    /// Takes what is left of the body, for nobody.
+    async fn drain(mut self: Box<Self>) {
+        let mut left = DRAINED_BYTES_MAX;
+        while let Some(Ok(frame)) = poll_fn(|cx| self.poll(cx)).await {
+            let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else {
+                return;
+            };
+            left = rest;
+        }
+    }
+
     fn stalled(&self) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         self.progress.stalled.store(true, Ordering::Release);
         Poll::Ready(Some(Err(UploadError::Stalled)))
@@ -204,7 +252,8 @@ impl Body for RequestBody {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Whole(left) => Poll::Ready(next_piece(left).map(|piece| Ok(Frame::data(piece)))),
-            Self::Upload(upload) => upload.poll(cx),
+            Self::Upload(Sending(Some(upload))) => upload.poll(cx),
+            Self::Upload(Sending(None)) => Poll::Ready(None),
         }
     }
 
@@ -212,7 +261,9 @@ impl Body for RequestBody {
         match self {
             Self::Empty => true,
             Self::Whole(body) => body.is_none(),
-            Self::Upload(upload) => upload.incoming.is_end_stream(),
+            Self::Upload(sending) => {
+                sending.0.as_ref().is_none_or(|it| it.incoming.is_end_stream())
+            }
         }
     }
 
@@ -222,7 +273,9 @@ impl Body for RequestBody {
             Self::Whole(body) => {
                 SizeHint::with_exact(body.as_ref().map_or(0, |body| body.len() as u64))
             }
-            Self::Upload(upload) => upload.incoming.size_hint(),
+            Self::Upload(sending) => {
+                sending.0.as_ref().map_or_else(SizeHint::default, |it| it.incoming.size_hint())
+            }
         }
     }
 }

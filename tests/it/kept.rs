@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 use crate::world::client::{TOKEN, http1, http2, open, raw, read};
+use crate::world::http2_upstream::{Does, Http2Upstream};
 use crate::world::program::Folder;
 use crate::world::recorder::{Recorder, answer};
 use crate::world::{Call, Setup, call, eventually};
@@ -192,4 +193,53 @@ async fn answers_that_nobody_takes_hold_a_bounded_memory() {
     assert_eq!(read(passed).await.body.len(), long_deployment().to_string().len());
     drop(untaken);
     eventually("changes go on", async || (update().await.status() == 200).then_some(())).await;
+}
+
+#[tokio::test]
+async fn an_upload_that_upstream_gives_up_over_http2_loses_no_next_request() {
+    const EARLY: &[Does] = &[Does::AnswersEarly, Does::Answers, Does::AnswersEarly, Does::Answers];
+    let mut kept = 0;
+    for (body, rounds) in [(2, 5), (4 << 20, 1)] {
+        for _ in 0..rounds {
+            let upstream = Http2Upstream::start(&[EARLY], &[]).await;
+            let world = upstream.world().start().await;
+            let mut stream = TcpStream::connect(world.proxy()).await.unwrap();
+            let head = format!(
+                "POST /api/v1/cloud/files HTTP/1.1\r\nhost: x\r\n\
+                 authorization: Bearer {TOKEN}\r\ncontent-length: {body}\r\n\r\n"
+            );
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let told = until(&mut stream, "\r\n\r\n").await;
+            assert!(told.starts_with("HTTP/1.1 200 "), "{told}");
+            // Where it says so, the next request is not sent here.
+            if told.contains("connection: close") {
+                continue;
+            }
+            kept += 1;
+            // Upstream gives the stream up meanwhile.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            stream.write_all(&vec![b'y'; body]).await.unwrap();
+            let next = format!(
+                "GET /api/v1/cloud/agents HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+                 authorization: Bearer {TOKEN}\r\n\r\n"
+            );
+            stream.write_all(next.as_bytes()).await.unwrap();
+            let told = until(&mut stream, "HTTP/1.1 200 ").await;
+            assert!(told.ends_with("HTTP/1.1 200 "), "{told}");
+        }
+    }
+    assert!(kept > 0, "upstream answered with no answer apart from its reset");
+}
+
+/// What comes up to the first place where this stands, or to the end.
+async fn until(stream: &mut TcpStream, end: &str) -> String {
+    let mut text = String::new();
+    let reading = async {
+        while !text.ends_with(end) {
+            let Ok(byte) = stream.read_u8().await else { break };
+            text.push(char::from(byte));
+        }
+    };
+    tokio::time::timeout(PATIENCE, reading).await.expect("an answer in time");
+    text
 }

@@ -24,6 +24,8 @@ pub(crate) enum Does {
     GoesAwayAfter,
     Resets(u32),
     Closes,
+    /// 200 at once, and gives the stream up a moment later, as servers do that need no body.
+    AnswersEarly,
     /// Nothing.
     Holds,
     /// The same as [`Answers`](Self::Answers), with so many more fields of a kilobyte each.
@@ -139,6 +141,12 @@ async fn say<W: AsyncRead + AsyncWrite + Unpin>(peer: &mut Peer<W>, doing: Does,
         }
         Does::GoesAwayAfter => peer.say(GOAWAY, 0, 0, &goaway(came.stream, 0)).await,
         Does::Resets(code) => peer.say(RST_STREAM, 0, came.stream, &code.to_be_bytes()).await,
+        Does::AnswersEarly => {
+            answer(peer, came.stream, 0).await;
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            // NO_ERROR.
+            peer.say(RST_STREAM, 0, came.stream, &[0; 4]).await;
+        }
         Does::Answers | Does::Closes | Does::Holds | Does::Lengthens(_) => {}
     }
 }
