@@ -88,6 +88,7 @@ pub(super) fn reply(
     finished: Finished,
     tag: Option<&str>,
 ) -> Reply {
+    let unread = if tag.is_none() { unread(call, &result) } else { None };
     let mut reply = match result {
         Ok(answer) => passed_on(answer, call),
         Err(error) => error.refusal().into_reply(&call.context.request_id, Some(call.change)),
@@ -96,13 +97,31 @@ pub(super) fn reply(
     let late = "the change's record is not complete yet: the audit store is failing".to_owned();
     // What can't be read in the record comes first: it is shown whatever the number of the rest.
     let late = (finished == Finished::Deferred).then_some(late);
-    let texts: Vec<String> = late.into_iter().chain(warnings(&decided.findings)).collect();
+    let first = late.into_iter().chain(unread);
+    let texts: Vec<String> = first.chain(warnings(&decided.findings)).collect();
     warn(&mut reply, &texts);
     if let Some(tag) = tag {
         reply.headers_mut().remove("etag");
         append(&mut reply, "etag", tag);
     }
     reply
+}
+
+/// Says why the record has no deployment after the change, where upstream has encoded what it was
+/// asked to show as it is.
+fn unread(call: &Call, result: &Result<WholeResponse, ForwardError>) -> Option<String> {
+    let answer = result.as_ref().ok().filter(|answer| answer.status.is_success())?;
+    let coding = answer.coding()?;
+    tracing::warn!(
+        request_id = %call.context.request_id,
+        change = %call.change,
+        coding,
+        "upstream's answer to a governed call is encoded: the record has no deployment after it"
+    );
+    Some(format!(
+        "upstream answered {coding}-encoded though identity was asked for: the record has no \
+         deployment after this change"
+    ))
 }
 
 /// Upstream's answer. Where it leaves open whether something was made or run, SDKs must not send

@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 
 use crate::world::client::{TOKEN, raw};
 use crate::world::http2_upstream::{Does, Http2Upstream};
+use crate::world::recorder::{Recorder, answer};
 use crate::world::{Call, DEPLOYMENT, Setup, call, eventually};
 
 const AGENTS: &str = "/api/v1/cloud/agents";
@@ -293,6 +294,30 @@ async fn the_words_for_a_status_without_any_pass() {
         let text = raw(world.proxy(), request.as_bytes(), PATIENCE).await;
         assert!(text.starts_with("HTTP/1.1 529 Site is overloaded\r\n"), "{line}: {text}");
     }
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_is_encoded_unasked_says_why_its_record_has_no_after() {
+    let upstream = Recorder::start(|got| {
+        let mut told = answer(200, json!({"data": []}));
+        if got.method == "POST" {
+            assert_eq!(got.headers["accept-encoding"], "identity");
+            *told.body_mut() = bytes::Bytes::from_static(b"\x1f\x8b\x08").into();
+            told.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
+        }
+        told
+    })
+    .await;
+    let world = Setup::new().upstream(&upstream.url).start().await;
+    let create = Call::post("/api/v1/cloud/deployments").json(&json!({"name": "x"}));
+    let told = call(world.proxy(), create).await;
+    assert_eq!((told.status.as_u16(), told.body.as_ref()), (200, &b"\x1f\x8b\x08"[..]));
+    assert_eq!(told.header("content-encoding"), Some("gzip"));
+    let warning = told.header("warning").expect("a warning");
+    let why = "upstream answered gzip-encoded though identity was asked for: the record has no";
+    assert!(warning.contains(why), "{warning}");
+    let change = world.change_of(&told).await;
+    assert_eq!((&change["outcome"], &change["after"]), (&json!("applied"), &json!(null)));
 }
 
 #[tokio::test]
