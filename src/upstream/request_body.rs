@@ -40,7 +40,7 @@ pub(crate) enum RequestBody {
 
 /// An upload that somebody sends on. Where the sender lets go of it early although upstream has
 /// answered (a stream of HTTP/2 may be given up then, RFC 9113, 8.1), the rest of the client's body
-/// is still taken, within the bounds of any upload: the client that is not yet done with its request
+/// is still taken, within the bounds of any upload: a client that is not yet done with a request
 /// would lose the next one otherwise, by the end of a connection that was not announced.
 #[derive(Debug)]
 pub(crate) struct Sending(Option<Box<Upload>>);
