@@ -27,7 +27,6 @@ use std::sync::{Arc, LazyLock};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get};
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -42,6 +41,7 @@ use crate::audit::query::DeploymentSummary;
 use crate::audit::record::Event;
 use crate::base::clock::Clock;
 use crate::config::AdminToken;
+use crate::net::listener::Listener;
 
 /// The API's description (OpenAPI 3.1) as JSON.
 pub static OPENAPI: LazyLock<String> = LazyLock::new(|| {
@@ -154,15 +154,15 @@ impl Api {
 
 /// Answers on `listener` until `shutdown` is cancelled, and then, for a bounded time, what was
 /// begun.
-pub async fn serve(
-    listener: TcpListener,
+pub(crate) async fn serve(
+    listener: Listener,
     state: AdminState,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     serve_by(listener, Api::new(state), shutdown).await
 }
 
-async fn serve_by(listener: TcpListener, api: Api, shutdown: CancellationToken) -> io::Result<()> {
+async fn serve_by(listener: Listener, api: Api, shutdown: CancellationToken) -> io::Result<()> {
     let (tls, patience) = (api.state.tls.clone(), Arc::clone(&api.state.patience));
     serve::serve(listener, router(api), serve::Terms { tls, patience }, shutdown).await
 }

@@ -75,9 +75,11 @@ impl Config {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen {
     /// Where clients connect.
-    pub proxy: SocketAddr,
+    pub proxy: ListenAddress,
     /// Where operators connect.
-    pub admin: SocketAddr,
+    pub admin: ListenAddress,
+    /// The permission bits of socket files.
+    pub socket_mode: u32,
     /// `[listen.tls]`, for the proxy listener.
     pub tls: Option<TlsFiles>,
     /// `[listen.admin_tls]`, for the admin listener.
@@ -92,6 +94,40 @@ impl Listen {
     /// Whether a proxy at that address is trusted, so that behind it there are many clients.
     pub(crate) fn trusts(&self, ip: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|net| net.contains(&ip))
+    }
+}
+
+/// Where a listener is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// An IP address and a port.
+    Tcp(SocketAddr),
+    /// A socket file of this machine.
+    Unix(PathBuf),
+}
+
+impl ListenAddress {
+    /// The IP address and the port; `None` for a socket file.
+    #[must_use]
+    pub fn tcp(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// Whether no other machine can reach it.
+    pub(crate) fn is_local(&self) -> bool {
+        self.tcp().is_none_or(|address| address.ip().to_canonical().is_loopback())
+    }
+}
+
+impl std::fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Bytes and time on sockets.
 
+pub(crate) mod listener;
 pub(crate) mod stream;
 pub(crate) mod thread;
 pub(crate) mod throughput;

@@ -15,11 +15,11 @@ mod malformed;
 mod peer;
 mod reload;
 mod sending;
+mod socket_file;
 mod tasks;
 mod tls;
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,13 +28,15 @@ use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use self::socket_file::SocketFile;
 pub use self::tasks::TaskEnded;
 use self::tasks::Vital;
 use crate::admin::{self, AdminState};
 use crate::audit::{self, Audit, StartError};
 use crate::base::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, ListenAddress};
 use crate::gateway::{Gateway, Live, TrustError};
+use crate::net::listener::{Bound, Listener};
 use crate::telemetry::Metrics;
 
 /// How often what was only counted is recorded.
@@ -66,8 +68,10 @@ pub struct Source {
 /// A running gateway. Dropping it does not stop it: use [`Server::shutdown`].
 #[derive(Debug)]
 pub struct Server {
-    proxy: SocketAddr,
-    admin: SocketAddr,
+    proxy: ListenAddress,
+    admin: ListenAddress,
+    /// Socket files, removed when this is dropped.
+    _files: [Option<SocketFile>; 2],
     gateway: Arc<Gateway>,
     stopping: DropGuard,
     vital: Vital,
@@ -84,7 +88,7 @@ pub enum ServeError {
         /// Which key of `[listen]`.
         what: &'static str,
         /// The address.
-        address: SocketAddr,
+        address: ListenAddress,
         /// The operating system's error.
         source: io::Error,
     },
@@ -158,19 +162,27 @@ impl Server {
         });
         let certificates = tls::Certificates::load(listen)?;
         tls::warn_of_lapsed(&live.config, gateway.clock.now());
-        let failed = |what, address| move |source| ServeError::Listen { what, address, source };
-        let (proxy, listeners) =
-            accept::bind(listen.proxy, workers).map_err(failed("listen.proxy", listen.proxy))?;
-        let admin_listener = tokio::net::TcpListener::bind(listen.admin)
-            .await
-            .map_err(failed("listen.admin", listen.admin))?;
-        let admin = admin_listener.local_addr().map_err(failed("listen.admin", listen.admin))?;
+        let bind = |what, address: &ListenAddress, count| {
+            let failed = |source| ServeError::Listen { what, address: address.clone(), source };
+            accept::bind(address, listen.socket_mode, count).map_err(failed)
+        };
+        let proxy = bind("listen.proxy", &listen.proxy, workers)?;
+        let mut admin = bind("listen.admin", &listen.admin, 1)?;
+        let admin_listener = admin.listeners.pop().map(Bound::listen).transpose();
+        let admin_listener = admin_listener.ok().flatten().ok_or_else(|| ServeError::Listen {
+            what: "listen.admin",
+            address: admin.address.clone(),
+            source: io::ErrorKind::Other.into(),
+        })?;
 
         let stop = CancellationToken::new();
         let stopping = stop.clone().drop_guard();
         let vital = Vital::new(stop.clone());
         let (workers, chores) = (Vec::new(), JoinSet::new());
-        let mut server = Self { proxy, admin, gateway, stopping, vital, workers, chores };
+        let (files, listeners) = ([proxy.file, admin.file], proxy.listeners);
+        let (proxy, admin) = (proxy.address, admin.address);
+        let mut server =
+            Self { proxy, admin, _files: files, gateway, stopping, vital, workers, chores };
         let (capacity, most_by_files) = (capacity::Capacity::default(), capacity::most_by_files());
         if most_by_files < live.config.limits.connections {
             tracing::warn!(
@@ -201,7 +213,7 @@ impl Server {
 
     fn start_chores(
         &mut self,
-        admin: tokio::net::TcpListener,
+        admin: Listener,
         certificates: tls::Certificates,
         source: Option<Source>,
         stop: &CancellationToken,
@@ -263,14 +275,14 @@ impl Server {
 
     /// Where clients connect.
     #[must_use]
-    pub fn proxy_address(&self) -> SocketAddr {
-        self.proxy
+    pub fn proxy_address(&self) -> &ListenAddress {
+        &self.proxy
     }
 
     /// Where operators connect.
     #[must_use]
-    pub fn admin_address(&self) -> SocketAddr {
-        self.admin
+    pub fn admin_address(&self) -> &ListenAddress {
+        &self.admin
     }
 
     /// Resolves once a task that the gateway can't do without has ended by itself: the server is to

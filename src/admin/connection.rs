@@ -13,9 +13,8 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::{TlsAcceptor, TlsStream};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::places::Presence;
@@ -44,15 +43,14 @@ pub struct Patience {
 
 /// Leads one connection to its end.
 pub(super) async fn serve(
-    stream: TcpStream,
+    wire: Wire,
     tls: Option<TlsAcceptor>,
     patience: Patience,
     router: Router,
     presence: Presence,
     shutdown: CancellationToken,
 ) {
-    let _best_effort = stream.set_nodelay(true);
-    let Some(wire) = secure(stream, tls).await else { return };
+    let Some(wire) = secure(wire, tls).await else { return };
     let watched = Watched { wire, patience, writing: LazyTimer::default(), taking: None };
     let answered = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: http::Request<Incoming>| {
@@ -82,15 +80,12 @@ pub(super) async fn serve(
 static TOLD_OF_PLAIN: AtomicBool = AtomicBool::new(false);
 
 /// The connection under TLS, where that is configured; `None` where the handshake fails.
-async fn secure(stream: TcpStream, tls: Option<TlsAcceptor>) -> Option<Wire> {
-    let Some(tls) = tls else { return Some(Wire::Plain(stream)) };
+async fn secure(wire: Wire, tls: Option<TlsAcceptor>) -> Option<Wire> {
+    let Some(tls) = tls else { return Some(wire) };
     // Boxed: a handshake takes much room, and a connection in clear none of it.
-    let handshake = timeout(HEAD_WAIT, Box::pin(tls.accept(stream))).await;
+    let handshake = timeout(HEAD_WAIT, Box::pin(wire.accept(&tls, SEALED_BYTES_MAX))).await;
     match handshake {
-        Ok(Ok(mut stream)) => {
-            stream.get_mut().1.set_buffer_limit(Some(SEALED_BYTES_MAX));
-            Some(Wire::Tls(Box::new(TlsStream::Server(stream))))
-        }
+        Ok(Ok(wire)) => Some(wire),
         Ok(Err(error)) => {
             if is_without_tls(&error) && !TOLD_OF_PLAIN.swap(true, Ordering::Relaxed) {
                 let listener = "listen.admin";
@@ -145,7 +140,7 @@ impl Watched {
         cx: &mut Context<'_>,
         write: impl FnOnce(Pin<&mut Wire>, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        if self.taking.is_some() && matches!(self.wire, Wire::Tls(_)) {
+        if self.taking.is_some() && !self.wire.is_clear() {
             // The session takes more than its client does, which would look like progress.
             ready!(self.poll_write_with(cx, Wire::poll_flush, |()| None))?;
         }

@@ -4,7 +4,6 @@ use std::io;
 use std::time::Duration;
 
 use axum::Router;
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -13,6 +12,7 @@ use super::connection::{self, Patience};
 use super::places::Places;
 use super::{Acceptor, PatienceNow};
 use crate::gateway::network;
+use crate::net::listener::Listener;
 
 /// The pause after a connection could not be accepted, such as for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -34,28 +34,30 @@ pub(super) struct Terms {
 
 /// Answers on `listener` by `router` until `shutdown` is cancelled, and then what was begun.
 pub(super) async fn serve(
-    listener: TcpListener,
+    listener: Listener,
     router: Router,
     terms: Terms,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     // Best effort: where the kernel refuses, slow clients only seem slower than they are.
-    let _ = socket2::SockRef::from(&listener).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
+    if let Listener::Tcp(listener) = &listener {
+        let _ = socket2::SockRef::from(listener).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
+    }
     let places = Places::default();
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
             arrived = listener.accept() => match arrived {
-                Ok((stream, peer)) => {
-                    let place = places.take(network(peer.ip().to_canonical()));
+                Ok((wire, peer)) => {
+                    let place = places.take(network(peer.to_canonical()));
                     let (number, presence) = (place.number(), place.presence().clone());
                     let tls = terms.tls.as_ref().map(|acceptor| acceptor());
                     let patience: Patience = (terms.patience)();
                     let (router, shutdown) = (router.clone(), shutdown.clone());
                     let task = connections.spawn(async move {
-                        connection::serve(stream, tls, patience, router, presence, shutdown).await;
+                        connection::serve(wire, tls, patience, router, presence, shutdown).await;
                         drop(place);
                     });
                     places.settle(number, task);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -78,7 +78,7 @@ impl World {
         let stop = CancellationToken::new();
         let api = Api::new(state);
         let budget = api.budget.clone();
-        let served = tokio::spawn(serve_by(listener, api, stop.clone()));
+        let served = tokio::spawn(serve_by(Listener::Tcp(listener), api, stop.clone()));
         Self { _folder: folder, audit, budget, address, stop, served }
     }
 

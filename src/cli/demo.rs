@@ -52,7 +52,9 @@ pub fn run(arguments: &DemoArgs, environment: &Environment) -> Result<(), Failur
 
 async fn tell(stage: &Stage, exit: bool) -> Result<(), Failure> {
     introduce(stage)?;
-    let client = Client::new(stage.server.proxy_address());
+    let proxy = stage.server.proxy_address().tcp();
+    let no_port = || Failure::NotCarriedOut(anyhow!("the demo's gateway has no port"));
+    let client = Client::new(proxy.ok_or_else(no_port)?);
     allowed(stage, &client).await?;
     refused_zone(&client).await?;
     refused_key(&client).await?;

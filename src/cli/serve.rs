@@ -145,7 +145,7 @@ mod tests {
         let reason = failure.error().unwrap().to_string();
         assert!(reason.contains("the audit log's writer has ended"), "{reason}");
 
-        let mut probe = TcpStream::connect(server.admin_address()).await.unwrap();
+        let mut probe = TcpStream::connect(server.admin_address().tcp().unwrap()).await.unwrap();
         let asked = "GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n";
         probe.write_all(asked.as_bytes()).await.unwrap();
         let mut answer = String::new();

@@ -1,7 +1,6 @@
 //! Doubts about a configuration that is valid: what it exposes to whom.
 
 use std::fs::Metadata;
-use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -52,12 +51,12 @@ impl Places {
 /// Warns of what a configuration exposes.
 pub(super) fn warn(config: &Config, places: &Places, complaints: &mut Complaints) {
     let Listen { proxy, admin, tls, admin_tls, trusted_proxies, .. } = &config.listen;
-    if !is_local(admin.ip()) && admin_tls.is_none() {
+    if !admin.is_local() && admin_tls.is_none() {
         let message = "`listen.admin` can be reached by others without TLS: admin tokens and what \
             is inside deployments travel in clear: add [listen.admin_tls], or listen on 127.0.0.1";
         complaints.warn(&places.admin, message);
     }
-    if !is_local(proxy.ip()) && tls.is_none() {
+    if !proxy.is_local() && tls.is_none() {
         let message = "`listen.proxy` can be reached by others without TLS: callers' tokens travel \
             in clear: add [listen.tls], or have what stands before it speak TLS";
         complaints.warn(&places.proxy, message);
@@ -103,10 +102,6 @@ fn files(config: &Config, places: &Places, complaints: &mut Complaints) {
             complaints.warn(place, &message);
         }
     }
-}
-
-fn is_local(ip: IpAddr) -> bool {
-    ip.to_canonical().is_loopback()
 }
 
 fn mode(path: &Path) -> Option<u32> {

@@ -40,11 +40,12 @@ pub(crate) static KEYS: KeyTable = KeyTable {
 };
 
 /// All keys, in the reference file's order.
-const ALL: [KeySpec; 54] = [
+const ALL: [KeySpec; 55] = [
     KeySpec::new(
         "listen.proxy",
         ValueKind::Text,
-        "Where clients point their base URL: an IP address and a port.",
+        "Where clients point their base URL: an IP address and a port, or a socket file such as \
+         `unix:/run/changegate/proxy.sock`.",
     )
     .default("'127.0.0.1:8080'")
     .restart("yes"),
@@ -60,9 +61,16 @@ const ALL: [KeySpec; 54] = [
         "listen.trusted_proxies",
         ValueKind::Texts(LIST_MAX),
         "Ranges of addresses (or single ones) whose `X-Forwarded-For` is believed, such as \
-         `\"10.0.0.0/8\"`.",
+         `\"10.0.0.0/8\"`; `\"unix\"` is whoever connects by a socket file.",
     )
     .default("[]")
+    .restart("yes"),
+    KeySpec::new(
+        "listen.socket_mode",
+        ValueKind::Pattern("^0?[0-7]{3}$"),
+        "The permission bits of socket files: who may connect.",
+    )
+    .default("'0660'")
     .restart("yes"),
     KeySpec::new(
         "listen.cors",

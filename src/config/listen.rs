@@ -1,31 +1,33 @@
 //! `[listen]`: where clients and operators connect, and who of them is believed.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 
 use http::{HeaderValue, Uri};
 use ipnet::IpNet;
 
 use super::files;
-use super::{Listen, TlsFiles};
+use super::{Listen, ListenAddress, TlsFiles};
 use crate::base::clock::Clock;
 use crate::settings::complaint::Location;
 use crate::settings::raw::Node;
 use crate::settings::reader::Reader;
-use crate::settings::value::{Meant, address, text};
+use crate::settings::value::{Meant, text};
+
+/// The longest path of a socket file (`sun_path`), in bytes.
+const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 /// Reads the section.
 pub(super) fn read(reader: &mut Reader<'_>, files: &mut Vec<PathBuf>) -> Option<Listen> {
-    let proxy = reader.read("listen.proxy", address);
-    let admin = reader.read("listen.admin", address);
+    let proxy = reader.read("listen.proxy", address(&reader.folder.clone()));
+    let admin = reader.read("listen.admin", address(&reader.folder.clone()));
     let trusted_proxies = reader.each("listen.trusted_proxies", network);
+    let mode = reader.read("listen.socket_mode", socket_mode);
     let cors = reader.each("listen.cors", page_origin);
     let proxy_tls = tls(reader, "listen.tls", files);
     let admin_tls = tls(reader, "listen.admin_tls", files);
     let (admin, place) = admin?;
-    if reader.typed.items("admin.token").is_none_or(<[_]>::is_empty)
-        && !admin.ip().to_canonical().is_loopback()
-    {
+    if reader.typed.items("admin.token").is_none_or(<[_]>::is_empty) && !admin.is_local() {
         let message = format!(
             "`listen.admin` is {admin}, which others can reach, and there is no \
              [[admin.token]]: add one, or listen on 127.0.0.1"
@@ -33,7 +35,7 @@ pub(super) fn read(reader: &mut Reader<'_>, files: &mut Vec<PathBuf>) -> Option<
         reader.complaints.error(&place, &message);
     }
     let (proxy, _) = proxy?;
-    if clash(proxy, admin) {
+    if clash(&proxy, &admin) {
         let message = format!(
             "`listen.admin` is {admin}, which `listen.proxy` takes already: choose another port"
         );
@@ -41,7 +43,15 @@ pub(super) fn read(reader: &mut Reader<'_>, files: &mut Vec<PathBuf>) -> Option<
     }
     let trusted_proxies = trusted_proxies.into_iter().map(|(network, _)| network).collect();
     let cors = cors.into_iter().map(|(origin, _)| origin).collect();
-    Some(Listen { proxy, admin, tls: proxy_tls, admin_tls, trusted_proxies, cors })
+    Some(Listen {
+        proxy,
+        admin,
+        tls: proxy_tls,
+        admin_tls,
+        trusted_proxies,
+        cors,
+        socket_mode: mode?.0,
+    })
 }
 
 fn tls(reader: &mut Reader<'_>, section: &str, files: &mut Vec<PathBuf>) -> Option<TlsFiles> {
@@ -74,16 +84,53 @@ fn tls(reader: &mut Reader<'_>, section: &str, files: &mut Vec<PathBuf>) -> Opti
 
 /// Whether two listeners can't stand beside each other: an unspecified address takes its port on
 /// all, that of IPv6 those of IPv4 too.
-fn clash(one: SocketAddr, other: SocketAddr) -> bool {
+fn clash(one: &ListenAddress, other: &ListenAddress) -> bool {
+    let (Some(one), Some(other)) = (one.tcp(), other.tcp()) else { return one == other };
     let covers = |a: SocketAddr, b: SocketAddr| {
         a.ip().is_unspecified() && (a.is_ipv6() || b.is_ipv4()) || a.ip() == b.ip()
     };
     one.port() == other.port() && one.port() != 0 && (covers(one, other) || covers(other, one))
 }
 
-/// A range of addresses, or one address.
+/// An IP address and a port, or a socket file.
+fn address(folder: &Path) -> impl Fn(&Node) -> Meant<ListenAddress> {
+    move |node| {
+        let fix = "write an IP address and a port, such as \"127.0.0.1:8080\" or \"[::]:8080\", or \
+            a socket file, such as \"unix:/run/changegate/proxy.sock\"";
+        let text = node.text().ok_or(fix)?;
+        let Some(path) = text.strip_prefix("unix:").filter(|path| !path.is_empty()) else {
+            return text.parse().map(ListenAddress::Tcp).map_err(|_source| fix.to_owned());
+        };
+        let path = folder.join(path.strip_prefix("//").unwrap_or(path));
+        if path.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
+            return Err(format!(
+                "a socket file's path has at most {SOCKET_PATH_BYTES_MAX} bytes: shorten it"
+            ));
+        }
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        match parent {
+            Some(parent) if !parent.is_dir() => {
+                Err(format!("the folder {} does not exist: make it", parent.display()))
+            }
+            _ => Ok(ListenAddress::Unix(path)),
+        }
+    }
+}
+
+/// Permission bits in octal digits.
+fn socket_mode(node: &Node) -> Meant<u32> {
+    let digits = node.text().filter(|text| matches!(text.len(), 3 | 4));
+    let mode = digits.and_then(|digits| u32::from_str_radix(digits, 8).ok());
+    let fix = "write permission bits in octal digits, such as \"0660\"";
+    mode.filter(|mode| *mode <= 0o777).ok_or_else(|| fix.to_owned())
+}
+
+/// A range of addresses, or one address. Who connects by a socket file counts as 127.0.0.1.
 fn network(node: &Node) -> Meant<IpNet> {
     let parse = |text: &str| {
+        if text == "unix" {
+            return Some(IpAddr::V4(Ipv4Addr::LOCALHOST).into());
+        }
         let one = || text.parse::<std::net::IpAddr>().map(IpNet::from);
         text.parse::<IpNet>().or_else(|_no_range| one()).ok()
     };
@@ -99,7 +146,7 @@ fn page_origin(node: &Node) -> Meant<HeaderValue> {
     let text = text(node)?.to_ascii_lowercase();
     if text == "*" {
         return Err(format!(
-            "any page that somebody here opens could reach the gateway then: name the origins; {fix}"
+            "any page that somebody opens could reach the gateway then: name the origins; {fix}"
         ));
     }
     let is_whole = |uri: &Uri| {

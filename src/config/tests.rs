@@ -118,12 +118,13 @@ fn what_is_not_written_is_as_documented() {
     assert_eq!(
         config.listen,
         Listen {
-            proxy: "127.0.0.1:8080".parse().unwrap(),
-            admin: "127.0.0.1:8081".parse().unwrap(),
+            proxy: ListenAddress::Tcp("127.0.0.1:8080".parse().unwrap()),
+            admin: ListenAddress::Tcp("127.0.0.1:8081".parse().unwrap()),
             tls: None,
             admin_tls: None,
             trusted_proxies: vec![],
             cors: vec![],
+            socket_mode: 0o660,
         }
     );
     assert_eq!(config.upstream.provider.name, "qoder-cn");
@@ -200,6 +201,7 @@ fn every_key_can_be_overridden_by_its_variable() {
         ("listen.proxy", "[::1]:9000"),
         ("listen.admin", "127.0.0.1:9001"),
         ("listen.trusted_proxies", r#"["10.0.0.0/8", "192.0.2.1"]"#),
+        ("listen.socket_mode", "0600"),
         ("listen.cors", "['https://a.example']"),
         ("listen.tls.cert", "tls/c2.pem"),
         ("listen.tls.key", "tls/k2.pem"),

@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use rustls::InvalidMessage::InvalidContentType;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio_rustls::{TlsConnector, TlsStream};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 /// The name of HTTP/2 in ALPN (RFC 9113, 3.1).
 pub(crate) const ALPN_H2: &[u8] = b"h2";
@@ -19,6 +19,8 @@ pub(crate) const ALPN_HTTP_1_1: &[u8] = b"http/1.1";
 #[derive(Debug)]
 pub(crate) enum Wire {
     Plain(TcpStream),
+    /// By a socket file, in clear.
+    Unix(UnixStream),
     Tls(Box<TlsStream<TcpStream>>),
     /// TLS within what another wire carries, which has TLS of its own.
     Nested(Box<TlsStream<Wire>>),
@@ -43,10 +45,32 @@ impl Wire {
         })
     }
 
+    /// The server's side of TLS over this wire; so many bytes of what is written wait for room at
+    /// most.
+    pub(crate) async fn accept(self, acceptor: &TlsAcceptor, waiting: usize) -> io::Result<Self> {
+        Ok(match self {
+            Self::Plain(stream) => {
+                let mut tls = acceptor.accept(stream).await?;
+                tls.get_mut().1.set_buffer_limit(Some(waiting));
+                Self::Tls(Box::new(TlsStream::Server(tls)))
+            }
+            wire => {
+                let mut tls = Box::pin(acceptor.accept(wire)).await?;
+                tls.get_mut().1.set_buffer_limit(Some(waiting));
+                Self::Nested(Box::new(TlsStream::Server(tls)))
+            }
+        })
+    }
+
+    /// Whether nothing is encrypted, so that what is written goes to the kernel at once.
+    pub(crate) fn is_clear(&self) -> bool {
+        matches!(self, Self::Plain(_) | Self::Unix(_))
+    }
+
     /// The protocol that ALPN agreed on, if any.
     pub(crate) fn alpn(&self) -> Option<&[u8]> {
         match self {
-            Self::Plain(_) => None,
+            Self::Plain(_) | Self::Unix(_) => None,
             Self::Tls(stream) => stream.get_ref().1.alpn_protocol(),
             Self::Nested(stream) => stream.get_ref().1.alpn_protocol(),
         }
@@ -57,6 +81,8 @@ impl Wire {
     pub(crate) fn forsake(&self) {
         let stream = match self {
             Self::Plain(stream) => stream,
+            // What was not taken goes with the socket.
+            Self::Unix(_) => return,
             Self::Tls(stream) => stream.get_ref().0,
             Self::Nested(stream) => return stream.get_ref().0.forsake(),
         };
@@ -79,6 +105,7 @@ impl AsyncRead for Wire {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Nested(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
@@ -93,6 +120,7 @@ impl AsyncWrite for Wire {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Nested(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
@@ -105,6 +133,7 @@ impl AsyncWrite for Wire {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Self::Nested(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
         }
@@ -113,6 +142,7 @@ impl AsyncWrite for Wire {
     fn is_write_vectored(&self) -> bool {
         match self {
             Self::Plain(stream) => stream.is_write_vectored(),
+            Self::Unix(stream) => stream.is_write_vectored(),
             Self::Tls(stream) => stream.is_write_vectored(),
             Self::Nested(stream) => stream.is_write_vectored(),
         }
@@ -121,6 +151,7 @@ impl AsyncWrite for Wire {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
             Self::Nested(stream) => Pin::new(stream).poll_flush(cx),
         }
@@ -129,6 +160,7 @@ impl AsyncWrite for Wire {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Nested(stream) => Pin::new(stream).poll_shutdown(cx),
         }

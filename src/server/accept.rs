@@ -1,15 +1,14 @@
 //! Workers: a listening socket each, connections taken up to a bound, and a graceful end.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpStream;
-use tokio_rustls::{TlsAcceptor, TlsStream};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -17,9 +16,12 @@ use super::capacity::{Capacity, ConnectionSet, Slot};
 use super::connection;
 use super::guard::Requests;
 use super::peer::Peer;
+use super::socket_file::{self, SocketFile};
 use super::tasks::Running;
 use super::tls::Certificate;
+use crate::config::ListenAddress;
 use crate::gateway::{Gateway, Pool, SWEEP_EVERY, network};
+use crate::net::listener::{Arrival, Bound, Listener};
 use crate::net::stream::{Wire, is_without_tls};
 use crate::net::thread::spawn;
 
@@ -49,7 +51,7 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// One worker, ready to start.
 pub(super) struct Worker {
     pub(super) gateway: Arc<Gateway>,
-    pub(super) listener: TcpListener,
+    pub(super) listener: Bound,
     pub(super) tls: Option<Certificate>,
     pub(super) capacity: Capacity,
     /// The most client connections that the open files are enough for.
@@ -63,16 +65,33 @@ pub(super) struct Worker {
     pub(super) _running: Running,
 }
 
+/// The sockets of a listener: one for each worker.
+#[derive(Debug)]
+pub(super) struct Sockets {
+    /// Where they listen.
+    pub(super) address: ListenAddress,
+    pub(super) listeners: Vec<Bound>,
+    /// The file that is removed at the end.
+    pub(super) file: Option<SocketFile>,
+}
+
 /// Binds one socket for each worker to the same address. Sockets that share an address would
 /// silently share its connections with another program that does the same, so a first socket
-/// asks for the address alone.
-pub(super) fn bind(
-    address: SocketAddr,
-    workers: usize,
-) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
-    drop(TcpListener::bind(address)?);
-    let mut address = address;
+/// asks for the address alone. Of a socket file there is one socket, which all workers share.
+pub(super) fn bind(address: &ListenAddress, mode: u32, workers: usize) -> io::Result<Sockets> {
     let mut listeners = Vec::with_capacity(workers);
+    let mut address = match address {
+        ListenAddress::Tcp(address) => *address,
+        ListenAddress::Unix(path) => {
+            let (listener, file) = socket_file::bind(path, mode, BACKLOG)?;
+            for _ in 1..workers {
+                listeners.push(Bound::Unix(listener.try_clone()?));
+            }
+            listeners.push(Bound::Unix(listener));
+            return Ok(Sockets { address: address.clone(), listeners, file: Some(file) });
+        }
+    };
+    drop(TcpListener::bind(address)?);
     for _ in 0..workers.max(1) {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
@@ -84,9 +103,9 @@ pub(super) fn bind(
         socket.listen(BACKLOG)?;
         let listener = TcpListener::from(socket);
         address = listener.local_addr()?;
-        listeners.push(listener);
+        listeners.push(Bound::Tcp(listener));
     }
-    Ok((address, listeners))
+    Ok(Sockets { address: ListenAddress::Tcp(address), listeners, file: None })
 }
 
 /// Has the kernel say, of the connections of a listener, that there is room for more once little of
@@ -107,12 +126,12 @@ impl Worker {
             .build()?;
         let listener = {
             let _entered = runtime.enter();
-            tokio::net::TcpListener::from_std(self.listener.try_clone()?)?
+            self.listener.try_clone()?.listen()?
         };
         spawn("changegate-worker", runtime, |runtime| runtime.block_on(self.work(listener)))
     }
 
-    async fn work(self, listener: tokio::net::TcpListener) {
+    async fn work(self, listener: Listener) {
         let pool = Arc::<Pool>::default();
         let mut guests = ConnectionSet::default();
         let mut sweep = tokio::time::interval(SWEEP_EVERY);
@@ -121,8 +140,8 @@ impl Worker {
                 biased;
                 () = self.stop.cancelled() => break,
                 taken = self.take(&listener, &mut guests) => {
-                    if let Some((stream, peer)) = taken {
-                        self.welcome(stream, peer, &pool, &mut guests);
+                    if let Some((wire, peer)) = taken {
+                        self.welcome(wire, peer, &pool, &mut guests);
                     }
                 }
                 _ = sweep.tick() => pool.sweep(),
@@ -132,12 +151,8 @@ impl Worker {
         self.dismissed.cancel();
         // Who waits in the kernel's queue was told that it is connected, and may have asked.
         for _ in 0..BACKLOG {
-            let taken = self.listener.accept().and_then(|(stream, peer)| {
-                stream.set_nonblocking(true)?;
-                Ok((TcpStream::from_std(stream)?, peer))
-            });
-            match taken {
-                Ok((stream, peer)) => self.welcome(stream, peer, &pool, &mut guests),
+            match self.listener.accept_waiting() {
+                Ok((wire, peer)) => self.welcome(wire, peer, &pool, &mut guests),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // It has gone away meanwhile; the next one may be there.
                 Err(_) => {}
@@ -159,11 +174,7 @@ impl Worker {
     }
 
     /// The next connection, once there is room for one.
-    async fn take(
-        &self,
-        listener: &tokio::net::TcpListener,
-        guests: &mut ConnectionSet,
-    ) -> Option<(TcpStream, SocketAddr)> {
+    async fn take(&self, listener: &Listener, guests: &mut ConnectionSet) -> Option<Arrival> {
         loop {
             let freed = self.capacity.freed();
             let most = self.gateway.live().config.limits.connections.min(self.most_by_files);
@@ -185,15 +196,9 @@ impl Worker {
     }
 
     /// Serves a connection on a task of its own; one too many of its address is closed at once.
-    fn welcome(
-        &self,
-        stream: TcpStream,
-        peer: SocketAddr,
-        pool: &Arc<Pool>,
-        guests: &mut ConnectionSet,
-    ) {
+    fn welcome(&self, wire: Wire, address: IpAddr, pool: &Arc<Pool>, guests: &mut ConnectionSet) {
         let config = &self.gateway.live().config;
-        let ip = peer.ip().to_canonical();
+        let ip = address.to_canonical();
         let one = config.limits.connections_per_address;
         let most = if config.listen.trusts(ip) { usize::MAX } else { one };
         let network = network(ip);
@@ -205,12 +210,12 @@ impl Worker {
         let peer = Peer {
             gateway: Arc::clone(&self.gateway),
             pool: Arc::clone(pool),
-            address: peer.ip(),
+            address,
             requests: requests.clone(),
             connections: self.connections.clone(),
             dismissed: self.dismissed.clone(),
         };
-        let task = self.connections.spawn(connect(stream, self.acceptor(), peer, slot));
+        let task = self.connections.spawn(connect(wire, self.acceptor(), peer, slot));
         guests.welcome(network, requests, task.abort_handle());
     }
 }
@@ -222,10 +227,9 @@ impl Worker {
     }
 }
 
-async fn connect(stream: TcpStream, tls: Option<TlsAcceptor>, peer: Peer, slot: Slot) {
+async fn connect(wire: Wire, tls: Option<TlsAcceptor>, peer: Peer, slot: Slot) {
     let _counted = peer.gateway.metrics.connection();
-    let _ = stream.set_nodelay(true);
-    if let Some(wire) = secure(stream, tls, &peer).await {
+    if let Some(wire) = secure(wire, tls, &peer).await {
         connection::serve(wire, &peer).await;
     }
     drop(slot);
@@ -235,15 +239,13 @@ async fn connect(stream: TcpStream, tls: Option<TlsAcceptor>, peer: Peer, slot: 
 static TOLD_OF_PLAIN: AtomicBool = AtomicBool::new(false);
 
 /// The connection under TLS, where that is configured; `None` where the handshake fails.
-async fn secure(stream: TcpStream, tls: Option<TlsAcceptor>, peer: &Peer) -> Option<Wire> {
-    let Some(tls) = tls else { return Some(Wire::Plain(stream)) };
+async fn secure(wire: Wire, tls: Option<TlsAcceptor>, peer: &Peer) -> Option<Wire> {
+    let Some(tls) = tls else { return Some(wire) };
     let patience = peer.gateway.live().config.limits.header_timeout;
     // Boxed: a handshake takes much room, and a connection in clear none of it.
-    match tokio::time::timeout(patience, Box::pin(tls.accept(stream))).await {
-        Ok(Ok(mut stream)) => {
-            stream.get_mut().1.set_buffer_limit(Some(SEALED_BYTES_MAX));
-            Some(Wire::Tls(Box::new(TlsStream::Server(stream))))
-        }
+    let accepting = Box::pin(wire.accept(&tls, SEALED_BYTES_MAX));
+    match tokio::time::timeout(patience, accepting).await {
+        Ok(Ok(wire)) => Some(wire),
         Ok(Err(error)) => {
             if is_without_tls(&error) && !TOLD_OF_PLAIN.swap(true, Ordering::Relaxed) {
                 let listener = "listen.proxy";

@@ -318,7 +318,7 @@ impl Guarded {
     /// Before a client is handed more that has kept us waiting: what a TLS session still holds for
     /// it. The session takes more than the client does, which would look like progress.
     fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.taking.is_none() || matches!(self.wire, Wire::Plain(_)) {
+        if self.taking.is_none() || self.wire.is_clear() {
             return Poll::Ready(Ok(()));
         }
         self.poll_write_with(cx, Wire::poll_flush, |()| None)

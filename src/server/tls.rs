@@ -202,6 +202,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::config::ListenAddress;
 
     fn write(folder: &Path, name: &str) -> TlsFiles {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -219,12 +220,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let [first, second] = ["first", "second"].map(|name| write(folder.path(), name));
         let listen = |tls: &TlsFiles, admin: &TlsFiles| Listen {
-            proxy: "127.0.0.1:0".parse().unwrap(),
-            admin: "127.0.0.1:0".parse().unwrap(),
+            proxy: ListenAddress::Tcp("127.0.0.1:0".parse().unwrap()),
+            admin: ListenAddress::Tcp("127.0.0.1:0".parse().unwrap()),
             tls: Some(tls.clone()),
             admin_tls: Some(admin.clone()),
             trusted_proxies: Vec::new(),
             cors: Vec::new(),
+            socket_mode: 0o660,
         };
         let all = Certificates::load(&listen(&first, &first)).unwrap();
         let shown = || [&all.proxy, &all.admin].map(|one| one.as_ref().unwrap().shown.load_full());
@@ -244,12 +246,13 @@ mod tests {
     fn the_files_of_certificates_may_change_but_not_whether_there_are_any() {
         let files = |name: &str| Some(TlsFiles { cert: name.into(), key: name.into() });
         let listen = |tls, admin_tls, admin: &str| Listen {
-            proxy: "127.0.0.1:1".parse().unwrap(),
-            admin: admin.parse().unwrap(),
+            proxy: ListenAddress::Tcp("127.0.0.1:1".parse().unwrap()),
+            admin: ListenAddress::Tcp(admin.parse().unwrap()),
             tls,
             admin_tls,
             trusted_proxies: Vec::new(),
             cors: Vec::new(),
+            socket_mode: 0o660,
         };
         let former = listen(files("a"), None, "127.0.0.1:2");
         let new = listen(files("b"), files("c"), "127.0.0.1:3");

@@ -1,6 +1,5 @@
 //! Meanings of typed values: addresses, durations, sizes. Each reader says what to write instead.
 
-use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -34,12 +33,6 @@ pub(crate) fn flag(node: &Node) -> Meant<bool> {
         Value::Boolean(flag) => Ok(flag),
         _ => Err("write true or false".to_owned()),
     }
-}
-
-/// An IP address and a port.
-pub(crate) fn address(node: &Node) -> Meant<SocketAddr> {
-    let fix = "write an IP address and a port, such as \"127.0.0.1:8080\" or \"[::]:8080\"";
-    node.text().and_then(|text| text.parse().ok()).ok_or_else(|| fix.to_owned())
 }
 
 /// One of some words.

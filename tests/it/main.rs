@@ -50,5 +50,6 @@ mod store_faults;
 mod strangers;
 mod timeouts;
 mod tls;
+mod unix_socket;
 mod upstream;
 mod world;

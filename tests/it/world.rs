@@ -141,8 +141,11 @@ impl Setup {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
         let (head, tables) = split_upstream(&self.config);
+        let of_port = |key: &&str| !head.contains(key);
+        let listen = ["listen.proxy", "listen.admin"].iter().filter(|key| of_port(key));
+        let listen: String = listen.map(|key| format!("{key} = '127.0.0.1:0'\n")).collect();
         let text = format!(
-            "listen.proxy = '127.0.0.1:0'\nlisten.admin = '127.0.0.1:0'\n\
+            "{listen}\
              upstream.provider = '{}'\nupstream.url = '{url}'\n\
              policy.file = 'policy.toml'\n\
              audit.database = 'sqlite://log.db'\naudit.key_file = 'key'\n{head}\n{tables}",
@@ -179,11 +182,11 @@ fn split_upstream(config: &str) -> (String, String) {
 
 impl World {
     pub(crate) fn proxy(&self) -> SocketAddr {
-        self.server.proxy_address()
+        self.server.proxy_address().tcp().unwrap()
     }
 
     pub(crate) fn admin(&self) -> SocketAddr {
-        self.server.admin_address()
+        self.server.admin_address().tcp().unwrap()
     }
 
     pub(crate) fn simulator(&self) -> &Simulator {

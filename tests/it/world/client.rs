@@ -152,7 +152,15 @@ pub(crate) async fn open(address: SocketAddr, call: Call) -> http::Response<Inco
 
 /// Sends bytes as they are and reads until the server closes, or `patience` is over.
 pub(crate) async fn raw(address: SocketAddr, bytes: &[u8], patience: Duration) -> String {
-    let mut stream = TcpStream::connect(address).await.unwrap();
+    raw_on(TcpStream::connect(address).await.unwrap(), bytes, patience).await
+}
+
+/// The same on a connection of any kind.
+pub(crate) async fn raw_on(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    bytes: &[u8],
+    patience: Duration,
+) -> String {
     // A server that has heard enough may close before the last byte; what it said counts.
     let _ = stream.write_all(bytes).await;
     let mut answer = Vec::new();
