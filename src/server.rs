@@ -147,14 +147,14 @@ impl Server {
         let log = audit.clone();
         let metrics = Metrics::new(clock.now());
         let gateway = Gateway::new(live, audit, key, clock, Arc::new(metrics));
-        let started = Self::listen(Arc::new(gateway), options).await;
+        let started = Self::listen(Arc::new(gateway), options);
         if started.is_err() {
             log.close(LOG_CLOSES_WITHIN).await;
         }
         started
     }
 
-    async fn listen(gateway: Arc<Gateway>, options: Options) -> Result<Self, ServeError> {
+    fn listen(gateway: Arc<Gateway>, options: Options) -> Result<Self, ServeError> {
         let live = gateway.live();
         let listen = &live.config.listen;
         let workers = options.workers.unwrap_or_else(|| {

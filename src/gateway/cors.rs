@@ -63,7 +63,7 @@ impl ListedOrigin {
     }
 
     /// Whether the page's browser asks with this request whether it may send another.
-    pub(super) fn is_preflight(self, head: &Parts, fields: &Fields<'_>, body: &Incoming) -> bool {
+    pub(super) fn is_preflight(head: &Parts, fields: &Fields<'_>, body: &Incoming) -> bool {
         head.method == Method::OPTIONS
             && head.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
             && body.is_end_stream()

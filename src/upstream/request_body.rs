@@ -250,10 +250,9 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         match self.get_mut() {
-            Self::Empty => Poll::Ready(None),
+            Self::Empty | Self::Upload(Sending(None)) => Poll::Ready(None),
             Self::Whole(left) => Poll::Ready(next_piece(left).map(|piece| Ok(Frame::data(piece)))),
             Self::Upload(Sending(Some(upload))) => upload.poll(cx),
-            Self::Upload(Sending(None)) => Poll::Ready(None),
         }
     }
 

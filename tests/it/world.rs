@@ -143,7 +143,8 @@ impl Setup {
         let (head, tables) = split_upstream(&self.config);
         let of_port = |key: &&str| !head.contains(key);
         let listen = ["listen.proxy", "listen.admin"].iter().filter(|key| of_port(key));
-        let listen: String = listen.map(|key| format!("{key} = '127.0.0.1:0'\n")).collect();
+        let listen: Vec<_> = listen.map(|key| format!("{key} = '127.0.0.1:0'\n")).collect();
+        let listen = listen.concat();
         let text = format!(
             "{listen}\
              upstream.provider = '{}'\nupstream.url = '{url}'\n\
