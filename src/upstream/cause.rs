@@ -23,7 +23,7 @@ impl Dialer {
     /// The error as operators read it.
     pub(crate) fn cause<'a>(&'a self, error: &'a (dyn Error + 'static)) -> Cause<'a> {
         let mut causes = std::iter::successors(Some(error), |&error| error.source());
-        let by_proxy = causes.any(|error| error.is::<ProxyError>());
+        let by_proxy = causes.any(<dyn Error + 'static>::is::<ProxyError>);
         let origin = if by_proxy { self.first_hop() } else { self.origin() };
         Cause { origin, error }
     }
