@@ -8,6 +8,8 @@ pub mod load;
 pub mod rule;
 pub mod subject;
 
+use std::cmp::Reverse;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -20,6 +22,8 @@ use crate::base::ids::Fingerprint;
 pub struct Policy {
     /// Every rule, in the order of the policy file's sections. Without any, nothing is forbidden.
     pub rules: Vec<Rule>,
+    /// Who helps those whom a rule denies.
+    pub contact: Option<String>,
     /// SHA-256 of the policy file's bytes, as hex; recorded with every decision.
     pub digest: String,
     /// The file's text; empty where there is no file.
@@ -27,6 +31,17 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// The message of a denial for these violations, those that deny first.
+    #[must_use]
+    pub fn denial(&self, violations: &[Violation]) -> String {
+        let mut broken: Vec<&Violation> = violations.iter().collect();
+        broken.sort_by_key(|violation| Reverse(violation.enforcement));
+        // Every message names its rule.
+        let reasons: Vec<&str> = broken.iter().map(|broken| broken.message.as_str()).collect();
+        let contact = self.contact.as_ref().map(|contact| format!("; ask {contact}"));
+        format!("denied by policy: {}{}", reasons.join("; "), contact.unwrap_or_default())
+    }
+
     /// The names that violations may have.
     pub fn violation_names(&self) -> impl Iterator<Item = String> {
         self.rules.iter().flat_map(Rule::violation_names)

@@ -12,7 +12,8 @@ use crate::provider::{Operation, Provider};
 
 /// The policy in force.
 pub(crate) fn policy() -> Arc<Policy> {
-    Arc::new(Policy { digest: "p".to_owned(), text: "# none".to_owned(), rules: Vec::new() })
+    let (digest, text) = ("p".to_owned(), "# none".to_owned());
+    Arc::new(Policy { digest, text, rules: Vec::new(), contact: None })
 }
 
 /// An allowed update of a deployment, of which neither body nor before are there.

@@ -17,7 +17,6 @@ use super::{Audit, Congestion, Unavailable};
 use crate::base::ids::ChangeId;
 use crate::deployment::key::DeploymentKey;
 use crate::offload;
-use crate::policy::evaluate::Findings;
 
 /// An open record: its intent is durable, and a place for its completion is reserved. It must be
 /// finished; where it is dropped instead (a panic), its outcome is `unknown`.
@@ -60,13 +59,13 @@ impl Audit {
         let redactor = self.redactor_of(&intent);
         let (bytes, shared) = (intent.bytes, Arc::clone(&self.shared));
         let made = offload::run(bytes, move || {
-            let denial = Findings::denial(&intent.violations);
+            let denial = intent.policy.denial(&intent.violations);
             let (opening, former) = IntentRow::of(intent, &redactor, &shared.latest)?;
             // What a denial quotes is concealed as it is in its violations.
             if let Some(reason) = &mut end.reason
                 && reason.message.as_ref() == Some(&denial)
             {
-                reason.message = Some(Findings::denial(&opening.intent.violations));
+                reason.message = Some(opening.intent.policy.denial(&opening.intent.violations));
             }
             let ending = CompletionRow::of(change, end, &redactor, &asked, &former);
             Ok::<_, io::Error>(Entry::Whole(Box::new(opening), Box::new(ending)))

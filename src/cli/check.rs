@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(
             summary(Path::new("c.toml"), &config),
             "c.toml is valid: qoder at https://api.qoder.com, 0 policy rules, 1 actor, \
-             0 admin tokens, 50 reads and 20 writes a second"
+             0 admin tokens, 50 reads a second and 20 writes a second"
         );
     }
 }

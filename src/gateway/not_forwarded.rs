@@ -109,7 +109,7 @@ impl NotForwarded {
             .iter()
             .max_by_key(|found| (found.enforcement, Reverse(&found.path)));
         let param = strictest.map(|violation| dotted(&violation.path));
-        let message = Findings::denial(&findings.violations);
+        let message = policy.denial(&findings.violations);
         Self::own(Refusal::permission(message).param(param), decision, Outcome::Denied).with(
             |record| {
                 record.before = before;

@@ -45,16 +45,6 @@ impl Findings {
         }
     }
 
-    /// The message of a denial for these violations, those that deny first.
-    #[must_use]
-    pub fn denial(violations: &[Violation]) -> String {
-        let mut broken: Vec<&Violation> = violations.iter().collect();
-        broken.sort_by_key(|violation| Reverse(violation.enforcement));
-        // Every message names its rule.
-        let reasons: Vec<&str> = broken.iter().map(|broken| broken.message.as_str()).collect();
-        format!("denied by policy: {}", reasons.join("; "))
-    }
-
     /// About how many bytes they take in a record.
     #[must_use]
     pub fn bytes(&self) -> usize {

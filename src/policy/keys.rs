@@ -21,7 +21,13 @@ pub(crate) static KEYS: KeyTable = KeyTable {
     planned: &[("rule", "rules in CEL are not supported by this version yet: remove the rule")],
 };
 
-const ALL: [KeySpec; 7] = [
+const ALL: [KeySpec; 8] = [
+    KeySpec::new(
+        "contact",
+        ValueKind::Name(128),
+        "Who helps those whom a rule denies, such as `#platform on chat`: named in every denial; \
+         1 to 128 characters.",
+    ),
     KeySpec::new(
         "timezones.allowed",
         ValueKind::Texts(ENTRIES_MAX),

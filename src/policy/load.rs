@@ -14,7 +14,7 @@ use crate::base::ids::Hex;
 use crate::settings::complaint::{Complaint, Complaints};
 use crate::settings::raw::{Node, Typed};
 use crate::settings::reader::Reader;
-use crate::settings::value::{Meant, choice, text};
+use crate::settings::value::{Meant, choice, name, text};
 
 /// One thing that is wrong with the policy file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,10 +31,11 @@ pub struct LoadError {
 pub fn load(source: &str) -> Result<Policy, Vec<LoadError>> {
     let mut complaints = Complaints::about(PathBuf::new());
     let typed = Typed::read(&KEYS, source, &[], &mut complaints);
-    let rules = typed.map(|typed| {
+    let read = typed.map(|typed| {
         let mut reader = Reader { typed, folder: PathBuf::new(), complaints: &mut complaints };
+        let contact = reader.read("contact", name(128)).map(|(contact, _)| contact);
         let rules = [metadata(&mut reader), timezones(&mut reader)];
-        rules.into_iter().flatten().collect()
+        (rules.into_iter().flatten().collect(), contact)
     });
     let complaints = complaints.in_order();
     if !complaints.is_empty() {
@@ -45,7 +46,8 @@ pub fn load(source: &str) -> Result<Policy, Vec<LoadError>> {
         return Err(complaints.into_iter().map(error).collect());
     }
     let digest = Hex(&Sha256::digest(source)).to_string();
-    Ok(Policy { rules: rules.unwrap_or_default(), digest, text: source.to_owned() })
+    let (rules, contact) = read.unwrap_or_default();
+    Ok(Policy { rules, contact, digest, text: source.to_owned() })
 }
 
 /// `[timezones]`.

@@ -107,3 +107,17 @@ async fn a_create_asks_for_what_its_body_names() {
         assert_eq!(found.iter().any(|change| change["id"] == made["id"]), is_found, "{query}");
     }
 }
+
+#[tokio::test]
+async fn a_denial_names_the_rule_the_contact_and_the_record() {
+    let policy = "contact = '#platform on chat'\n[timezones]\nallowed = ['UTC']";
+    let world = Setup::new().policy(policy).start().await;
+    let schedule = json!({"type": "cron", "expression": "5 1 * * *", "timezone": "Asia/Tokyo"});
+    let denied = world.update(&json!({"schedule": schedule})).await;
+    let change = world.change_of(&denied).await;
+    let message = denied.json()["error"]["message"].as_str().unwrap().to_owned();
+    let end = format!("; ask #platform on chat (Changegate, {})", change["id"].as_str().unwrap());
+    assert!(message.starts_with("denied by policy: timezones: "), "{message}");
+    assert!(message.ends_with(&end), "{message}");
+    assert_eq!(change["reason"]["message"], message);
+}

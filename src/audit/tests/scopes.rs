@@ -3,7 +3,7 @@ use crate::audit::record::EventKind;
 use crate::audit::record::Reason;
 use crate::base::key::Token;
 use crate::deployment::patch::Patch;
-use crate::policy::evaluate::{Findings, evaluate};
+use crate::policy::evaluate::evaluate;
 use crate::policy::load::load;
 use crate::policy::subject::Subject;
 use crate::policy::{Enforcement, Violation};
@@ -70,7 +70,7 @@ async fn the_value_of_a_forbidden_key_is_concealed_wherever_it_was_sent() {
         call.patch = Some(asked(&json!({"metadata": {"owner/x": value, "plain": "stays"}})));
         call.violations = vec![forbidden(&value)];
         call.decision = Decision::Deny;
-        let message = Some(Findings::denial(&call.violations));
+        let message = Some(call.policy.denial(&call.violations));
         let kind = Some("permission_error".to_owned());
         let reason = Some(Reason { status: 403, kind, message, is_own: true });
         let end = Completion { reason, ..ended(Outcome::Denied) };
