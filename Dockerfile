@@ -26,9 +26,10 @@ COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certifica
 COPY docker/healthcheck /usr/local/bin/healthcheck
 COPY --from=build /build/target/release/changegate /usr/local/bin/changegate
 
-# The only place that is written. A new volume takes over this folder's owner and mode.
+# The only place that is written, and only by a gateway: mount a volume there, which takes over this
+# folder's owner and mode. No VOLUME, which would leave a nameless one behind each simulator and
+# each gateway whose log was forgotten; --read-only tells of that at the start.
 RUN install -d -m 0700 -o 10001 -g 10001 /var/lib/changegate
-VOLUME /var/lib/changegate
 
 # A number, so that an orchestrator can see that it is not root.
 USER 10001:10001
