@@ -9,7 +9,6 @@ mod printer;
 mod render;
 mod screen;
 mod table;
-mod terminal;
 mod text;
 
 use std::fmt::Display;
@@ -19,9 +18,8 @@ use serde::Serialize;
 
 pub use self::arguments::{DeploymentsArgs, HistoryArgs, ListArgs, ShowArgs};
 use self::printer::ListPrinter;
-use self::table::Table;
-use self::terminal::{Terminal, folded};
 use super::log::LogFile;
+use super::terminal::{Terminal, folded};
 use super::{Environment, Failure, print, runtime};
 use crate::admin::filter::{self, BadFilter};
 use crate::audit::query::{ActorFilter, Filter, QueryError, Reader};
@@ -51,9 +49,13 @@ pub(super) fn change_lines(change: &Change) -> Vec<String> {
     render::change(change)
 }
 
-/// Changes as a table that people read.
-pub(super) fn change_table(changes: &[Change]) -> Vec<String> {
-    Table::new(&render::CHANGE_HEADINGS).rows(changes.iter().map(render::change_row))
+/// Prints changes as a table that people read, no wider than the terminal.
+pub(super) async fn print_changes(
+    reader: &Reader,
+    changes: &[Change],
+    terminal: Terminal,
+) -> Result<(), Failure> {
+    ListPrinter::fitted(terminal, Clock::System.now()).changes(reader, changes).await
 }
 
 /// Runs one of them.

@@ -12,7 +12,8 @@ use tracing::level_filters::LevelFilter;
 
 use self::client::{Answer, Client};
 use self::stage::Stage;
-use super::audit::{change_lines, change_table};
+use super::audit::{change_lines, print_changes};
+use super::terminal::{Terminal, folded, wrapped};
 use super::{Environment, Failure, print, serve};
 use crate::audit::query::{Filter, PageRequest, Reader};
 use crate::base::verbosity::Verbosity;
@@ -38,10 +39,11 @@ pub fn run(arguments: &DemoArgs, environment: &Environment) -> Result<(), Failur
     // It is told to people, wherever standard error leads to.
     let colour = stderr().is_terminal() && environment.has_colours();
     telemetry::init(Form::People { colour }, &Verbosity::from_level(LevelFilter::WARN));
+    let terminal = Terminal::found(environment).unwrap_or_default();
     serve::carry_out(async {
         let mut signals = serve::Signals::new()?;
         let stage = Stage::set().await?;
-        let mut told = tell(&stage, arguments.exit).await;
+        let mut told = tell(&stage, terminal, arguments.exit).await;
         if told.is_ok() && !arguments.exit {
             told = serve::stay(&stage.server, &mut signals).await;
         }
@@ -50,16 +52,16 @@ pub fn run(arguments: &DemoArgs, environment: &Environment) -> Result<(), Failur
     })
 }
 
-async fn tell(stage: &Stage, exit: bool) -> Result<(), Failure> {
+async fn tell(stage: &Stage, terminal: Terminal, exit: bool) -> Result<(), Failure> {
     introduce(stage)?;
     let proxy = stage.server.proxy_address().tcp();
     let no_port = || Failure::NotCarriedOut(anyhow!("the demo's gateway has no port"));
     let client = Client::new(proxy.ok_or_else(no_port)?);
-    allowed(stage, &client).await?;
-    refused_zone(&client).await?;
-    refused_key(&client).await?;
+    allowed(stage, &client, terminal).await?;
+    refused_zone(&client, terminal).await?;
+    refused_key(&client, terminal).await?;
     limited(&client).await?;
-    look_back(stage).await?;
+    look_back(stage, terminal).await?;
     if !exit {
         go_on(stage)?;
     }
@@ -73,37 +75,38 @@ fn introduce(stage: &Stage) -> Result<(), Failure> {
     say(format_args!("  gateway   http://{}  clients' base URL", stage.server.proxy_address()))?;
     say(format_args!("  admin     http://{}  the record", stage.server.admin_address()))?;
     say("")?;
-    say("The policy: schedules run in Asia/Shanghai or UTC, and nobody sets the metadata keys")?;
-    say("owner_override and secret_*. Each token may make 5 writes a second, 10 at once.")
+    say("The policy: schedules run in Asia/Shanghai or UTC, and nobody sets the metadata")?;
+    say("keys owner_override and secret_*. Each token may make 5 writes a second, 10 at")?;
+    say("once.")
 }
 
-async fn allowed(stage: &Stage, client: &Client) -> Result<(), Failure> {
+async fn allowed(stage: &Stage, client: &Client, terminal: Terminal) -> Result<(), Failure> {
     heading(1, "Alice updates a deployment, within the policy")?;
     let schedule =
         json!({"type": "cron", "expression": "30 9 * * 1-5", "timezone": "Asia/Shanghai"});
     let patch = json!({"name": "daily-report-v2", "schedule": schedule});
-    let answer = update(client, ALICE, &patch).await?;
+    let answer = update(client, ALICE, &patch, terminal).await?;
     say("")?;
     let id = answer.change.ok_or_else(|| unexpected("the update was not recorded"))?;
     let change = reader(stage).await?.change(id).await.map_err(not_read)?;
     let change = change.ok_or_else(|| unexpected("the update's record can't be found"))?;
-    for line in change_lines(&change) {
-        say(format_args!("    {line}"))?;
-    }
-    Ok(())
+    let lines = change_lines(&change);
+    let lines = lines.iter().flat_map(|line| folded(line, terminal.width.saturating_sub(4)));
+    lines.map(|line| format!("    {line}")).try_for_each(|line| say(line.trim_end()))
 }
 
-async fn refused_zone(client: &Client) -> Result<(), Failure> {
+async fn refused_zone(client: &Client, terminal: Terminal) -> Result<(), Failure> {
     heading(2, "Alice moves the schedule to a time zone that is not allowed")?;
     let schedule =
         json!({"type": "cron", "expression": "30 9 * * 1-5", "timezone": "America/New_York"});
-    update(client, ALICE, &json!({"schedule": schedule})).await?;
+    update(client, ALICE, &json!({"schedule": schedule}), terminal).await?;
     say("    Nothing was forwarded.")
 }
 
-async fn refused_key(client: &Client) -> Result<(), Failure> {
+async fn refused_key(client: &Client, terminal: Terminal) -> Result<(), Failure> {
     heading(3, "Alice sets a forbidden metadata key, spelled another way")?;
-    update(client, ALICE, &json!({"metadata": {"Owner_Override": "alice"}})).await?;
+    let patch = json!({"metadata": {"Owner_Override": "alice"}});
+    update(client, ALICE, &patch, terminal).await?;
     say("    Nothing was forwarded.")
 }
 
@@ -124,22 +127,20 @@ async fn limited(client: &Client) -> Result<(), Failure> {
         }
     }
     say(format_args!("    {taken} were answered 200, {} were answered 429.", 15 - taken))?;
-    match wait {
-        Some(seconds) => say(format_args!("    retry-after: {seconds}")),
-        None => Ok(()),
+    if let Some(seconds) = wait {
+        say(format_args!("    retry-after: {seconds}"))?;
     }
+    say("    The latter were not forwarded; they are counted, not recorded one by one.")
 }
 
-async fn look_back(stage: &Stage) -> Result<(), Failure> {
+async fn look_back(stage: &Stage, terminal: Terminal) -> Result<(), Failure> {
     say("")?;
     say("What was recorded, newest first")?;
     say("")?;
     let page = PageRequest { limit: 100, cursor: None };
-    let found = reader(stage).await?.changes(&Filter::default(), page, false).await;
-    for line in change_table(&found.map_err(not_read)?.data) {
-        say(format_args!("    {line}"))?;
-    }
-    Ok(())
+    let reader = reader(stage).await?;
+    let found = reader.changes(&Filter::default(), page, false).await.map_err(not_read)?;
+    print_changes(&reader, &found.data, terminal).await
 }
 
 fn go_on(stage: &Stage) -> Result<(), Failure> {
@@ -166,14 +167,19 @@ fn go_on(stage: &Stage) -> Result<(), Failure> {
 }
 
 /// Sends an update and prints the call and its answer.
-async fn update(client: &Client, token: &str, patch: &Value) -> Result<Answer, Failure> {
+async fn update(
+    client: &Client,
+    token: &str,
+    patch: &Value,
+    terminal: Terminal,
+) -> Result<Answer, Failure> {
     say(format_args!("    POST /deployments/{DEPLOYMENT_ID}"))?;
-    say(format_args!("    {patch}"))?;
+    say_wrapped(&patch.to_string(), terminal)?;
     let answer = client.update(token, patch).await.map_err(Failure::NotCarriedOut)?;
     let decision = answer.decision.as_deref().unwrap_or("none");
     say(format_args!("    -> {}, decision: {decision}", answer.status))?;
     if let Some(message) = &answer.message {
-        say(format_args!("    {message}"))?;
+        say_wrapped(message, terminal)?;
     }
     Ok(answer)
 }
@@ -188,6 +194,14 @@ fn heading(number: u8, title: &str) -> Result<(), Failure> {
 
 fn say(text: impl Display) -> Result<(), Failure> {
     print::line(text)
+}
+
+/// Prints an indented text on as many lines as it takes.
+fn say_wrapped(text: &str, terminal: Terminal) -> Result<(), Failure> {
+    let lines = wrapped(text, terminal.width.saturating_sub(6)).into_iter().zip(0..);
+    let indented =
+        |(line, number)| format!("{}{line}", if number == 0 { "    " } else { "      " });
+    lines.map(indented).try_for_each(say)
 }
 
 fn not_read(error: crate::audit::query::QueryError) -> Failure {

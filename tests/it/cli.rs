@@ -19,10 +19,16 @@ struct Ran {
 
 /// Runs the program in `folder` with `input` on its standard input.
 fn run(folder: &Path, arguments: &[&str], input: &str) -> Ran {
+    run_with(folder, arguments, input, &[])
+}
+
+/// The same, with variables in its environment.
+fn run_with(folder: &Path, arguments: &[&str], input: &str, variables: &[(&str, &str)]) -> Ran {
     let mut child = Command::new(env!("CARGO_BIN_EXE_changegate"))
         .args(arguments)
         .current_dir(folder)
         .env_remove("CHANGEGATE_CONFIG")
+        .envs(variables.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -57,6 +63,28 @@ async fn check_says_what_holds_and_names_every_line_that_does_not() {
         assert!(broken.err.contains(place), "{place}\n{}", broken.err);
     }
     assert_eq!(broken.out, "");
+}
+
+#[test]
+fn exit_codes_tell_usage_from_success() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "[upstream]\nprovider = 'qoder'\nurl = 'https://api.qoder.com'\n";
+    std::fs::write(folder.path().join("c.toml"), text).unwrap();
+    for (arguments, variables, code) in [
+        (vec!["--help"], vec![], 0),
+        (vec!["--version"], vec![], 0),
+        (vec![], vec![], 2),
+        (vec!["chekc"], vec![], 2),
+        (vec!["check", "--config", "c.toml"], vec![], 0),
+        (vec!["check", "--config", "c.toml", "--json"], vec![], 0),
+        (vec!["check"], vec![("CHANGEGATE_CONFIG", "c.toml")], 0),
+        (vec!["check", "--config", "absent.toml"], vec![], 2),
+        (vec!["check", "--config", "c.toml"], vec![("CHANGEGATE_LIMITS__JSON_DEPTH", "0")], 2),
+        (vec!["token", "fingerprint", "--config", "absent.toml"], vec![], 2),
+    ] {
+        let ran = run_with(folder.path(), &arguments, "", &variables);
+        assert_eq!(ran.code, code, "{arguments:?}: {ran:?}");
+    }
 }
 
 #[test]

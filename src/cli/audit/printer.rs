@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use super::arguments::ShownArgs;
 use super::screen::{NamesKnown, Screen};
 use super::table::Table;
-use super::terminal::Terminal;
 use super::{Environment, Failure, csv, print, print_json, print_lines, render, unanswered};
 use crate::audit::query::{DeploymentSummary, Reader};
 use crate::audit::record::{Change, Event};
 use crate::base::clock::Timestamp;
 use crate::cli::print::Span;
+use crate::cli::terminal::Terminal;
 
 /// Prints a list part by part, in one form.
 #[derive(Debug)]
@@ -40,13 +40,15 @@ impl<const N: usize> ListPrinter<N> {
             csv::head(columns)?;
             return Ok(Self::Csv);
         }
-        Ok(match Terminal::found(environment) {
-            Some(terminal) => {
-                let screen = Screen::new(terminal, now);
-                Self::Fitted { screen, names: NamesKnown::new(), colour: terminal.colour }
-            }
-            None => Self::Whole(Table::new(headings)),
-        })
+        let terminal = Terminal::found(environment);
+        let whole = || Self::Whole(Table::new(headings));
+        Ok(terminal.map_or_else(whole, |terminal| Self::fitted(terminal, now)))
+    }
+
+    /// A printer for people, whatever standard output is.
+    pub(super) fn fitted(terminal: Terminal, now: Timestamp) -> Self {
+        let screen = Screen::new(terminal, now);
+        Self::Fitted { screen, names: NamesKnown::new(), colour: terminal.colour }
     }
 }
 

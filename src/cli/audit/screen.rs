@@ -6,12 +6,12 @@ use std::collections::HashMap;
 use unicode_width::UnicodeWidthStr as _;
 
 use super::render;
-use super::terminal::{Terminal, cut, short_id};
 use super::text::plain;
 use crate::audit::query::DeploymentSummary;
 use crate::audit::record::{Change, Event};
 use crate::base::clock::Timestamp;
 use crate::cli::print::Span;
+use crate::cli::terminal::{Terminal, cut, short_id};
 
 /// The columns between two cells.
 const GAP: usize = 2;

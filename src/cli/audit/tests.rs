@@ -1,5 +1,6 @@
 use serde_json::{Value, json};
 
+use super::table::Table;
 use super::*;
 use crate::audit::record::{
     Bodies, Change, Client, Event, EventKind, Outcome, RefusedBody, Settlement, Unkept,

@@ -1,7 +1,9 @@
 //! The stage of the demo: a simulator, a gateway, and files in a temporary folder.
 
 use std::fs;
+use std::io::{self, Write as _};
 use std::net::TcpListener;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
@@ -37,8 +39,9 @@ impl Stage {
     /// Starts everything.
     pub(super) async fn set() -> Result<Self, Failure> {
         let folder = std::env::temp_dir().join(format!("changegate-demo-{}", Hex(&random::<4>())));
-        fs::create_dir(&folder)
-            .with_context(|| format!("can't make the folder {}", folder.display()))
+        // Whatever the umask: others write nothing here.
+        let made = fs::DirBuilder::new().mode(0o700).create(&folder);
+        made.with_context(|| format!("can't make the folder {}", folder.display()))
             .map_err(Failure::NotCarriedOut)?;
         let started = Self::start(&folder).await;
         if started.is_err() {
@@ -59,7 +62,7 @@ impl Stage {
              [upstream]\nprovider = \"qoder-cn\"\nurl = \"http://{}\"\n\n\
              [policy]\nfile = \"policy.toml\"\n\n\
              [rate_limit]\nwrite = {{ per_second = 5, burst = 10 }}\n\n\
-             [limits]\nconnections = 256\n\n\
+             [limits]\nconnections = 64\n\n\
              [audit]\ndatabase = \"sqlite://changegate.db\"\nkey_file = \"changegate.key\"\n\n\
              [[actor]]\nfingerprint = \"{}\"\nname = \"alice\"\nteam = \"platform\"\n\n\
              [[actor]]\nfingerprint = \"{}\"\nname = \"nightly-script\"\n",
@@ -69,8 +72,8 @@ impl Stage {
             key.fingerprint(ALICE.as_bytes()),
             key.fingerprint(SCRIPT.as_bytes()),
         );
-        fs::write(&policy, POLICY)
-            .and_then(|()| fs::write(&config, text))
+        write(&policy, POLICY)
+            .and_then(|()| write(&config, &text))
             .with_context(|| format!("can't write into {}", folder.display()))
             .map_err(Failure::NotCarriedOut)?;
         // Nothing of the surrounding environment: the story is the same everywhere.
@@ -91,6 +94,12 @@ impl Stage {
         // Temporary files that can't be removed harm nobody.
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// Makes a file that its owner alone may read or write.
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600).open(path)?.write_all(text.as_bytes())
 }
 
 /// The wished port where it is free, else any.

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _};
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-use super::super::Environment;
+use super::Environment;
 
 /// The least columns that lists are made for.
 const WIDTH_MIN: usize = 80;
@@ -23,6 +23,13 @@ const INDENT: &str = "      ";
 pub(super) struct Terminal {
     pub(super) width: usize,
     pub(super) colour: bool,
+}
+
+impl Default for Terminal {
+    /// What any reader can be shown.
+    fn default() -> Self {
+        Self { width: WIDTH_MIN, colour: false }
+    }
 }
 
 impl Terminal {
@@ -80,6 +87,20 @@ pub(super) fn folded(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// The lines that a text has in `width` columns, broken between words where there are any.
+pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in text.split_inclusive([' ', ',']) {
+        if !line.is_empty() && line.width() + word.trim_end().width() > width {
+            lines.push(std::mem::take(&mut line));
+        }
+        line.push_str(word);
+    }
+    lines.push(line);
+    lines.iter().map(|line| line.trim_end().to_owned()).collect()
+}
+
 /// An id without its middle, where it is long.
 pub(super) fn short_id(id: &str) -> String {
     const HEAD: usize = 8;
@@ -96,6 +117,16 @@ pub(super) fn short_id(id: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_are_wrapped_between_words() {
+        let text = "denied by policy: use Asia/Shanghai or UTC";
+        let lines = ["denied by policy: use", "Asia/Shanghai or UTC"];
+        assert_eq!(wrapped(text, 22), lines);
+        assert_eq!(wrapped("{\"a\":1,\"b\":2}", 8), ["{\"a\":1,", "\"b\":2}"]);
+        assert_eq!(wrapped("unbreakable it is", 4), ["unbreakable", "it", "is"]);
+        assert_eq!(wrapped("", 4), [""]);
+    }
 
     #[test]
     fn texts_and_ids_are_cut_by_their_columns() {
