@@ -382,7 +382,7 @@ const ALL: [KeySpec; 55] = [
         ValueKind::Pattern("^\\s*[0-9a-fA-F]{64}\\s*$"),
         "64 hex digits: `printf %s \"$TOKEN\" | sha256sum`.",
     )
-    .example("\"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\"")
+    .example("\"1b988d7c6233e6a7b9beecc77f17be0de3151cb55166760ae5c8f3ad83d7e3f4\"")
     .required()
     .hidden(),
     KeySpec::new(

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use sha2::{Digest as _, Sha256};
+
 use super::{ActorName, Actors, AdminToken, Role};
 use crate::base::ids::{Fingerprint, unhex};
 use crate::settings::complaint::Location;
@@ -11,6 +13,23 @@ use crate::settings::value::{Meant, choice, name, text};
 
 /// SHA-256 of nothing, what a digest of an unset variable comes to.
 const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+/// Tokens that an attacker tries first: that of the Compose file, and common words.
+const GUESSED: [&str; 10] = [
+    "changegate-demo",
+    "admin",
+    "changeme",
+    "demo",
+    "password",
+    "secret",
+    "test",
+    "test1",
+    "test2",
+    "token",
+];
+
+/// How many equal bytes at its beginning make a digest one that was typed, not computed.
+const TYPED_BYTES: usize = 16;
 
 /// Reads `[[actor]]` and `[actors]`.
 pub(super) fn actors(reader: &mut Reader<'_>) -> Actors {
@@ -57,6 +76,11 @@ pub(super) fn admin_tokens(reader: &mut Reader<'_>) -> Vec<AdminToken> {
         {
             let message = "two [[admin.token]] have this sha256: give each its own token";
             reader.complaints.error(place, message);
+        }
+        if let Some((sha256, place)) = &sha256
+            && let Some(message) = not_a_secret(sha256)
+        {
+            reader.complaints.warn(place, &message);
         }
         if let (Some((name, _)), Some((role, _)), Some((sha256, _))) = (name, role, sha256) {
             tokens.push(AdminToken { name, role, sha256 });
@@ -116,4 +140,15 @@ fn sha256(node: &Node) -> Meant<[u8; 32]> {
     let fix = "write the 64 hex digits of the token's SHA-256, as \
         `printf %s \"$TOKEN\" | sha256sum` prints";
     unhex(&text).ok_or_else(|| fix.to_owned())
+}
+
+/// The doubt about a digest whose token is no secret, or that is no token's.
+fn not_a_secret(sha256: &[u8; 32]) -> Option<String> {
+    const FIX: &str = "make a token with `openssl rand -hex 32` and write its digest here";
+    if let Some(token) = GUESSED.into_iter().find(|token| Sha256::digest(token)[..] == sha256[..]) {
+        return Some(format!("the token of this sha256 is `{token}`, which anybody knows: {FIX}"));
+    }
+    let (first, _) = sha256.split_first()?;
+    let is_typed = sha256.iter().take(TYPED_BYTES).all(|byte| byte == first);
+    is_typed.then(|| format!("this sha256 is a placeholder, which no token has: {FIX}"))
 }
