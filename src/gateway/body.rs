@@ -93,8 +93,9 @@ pub(super) async fn receive(
     };
     let too_large = announced > limits.body_bytes as u64;
     // Where no byte of a body comes, its type says nothing (RFC 9110, 8.3): clients send one all
-    // the same. Whether one comes may only be seen by reading.
-    let may_be_empty = incoming.size_hint().lower() == 0 && !awaits_go_ahead;
+    // the same, and some wait to be told to send nothing. Otherwise only reading shows it.
+    let may_be_empty =
+        incoming.is_end_stream() || (incoming.size_hint().lower() == 0 && !awaits_go_ahead);
     let (bytes_max, unfit) = match accept_media_type(headers) {
         Err(refusal) if may_be_empty => (0, refusal),
         Err(refusal) => return unread(refusal, announced),

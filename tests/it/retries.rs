@@ -40,6 +40,12 @@ async fn an_empty_body_has_no_type_and_one_token_in_two_fields_is_one() {
         let empty = Call::post(&path).header("content-type", kind).header("content-length", "0");
         assert_eq!(call(world.proxy(), empty).await.status, 200, "{kind}");
     }
+    // Some even wait to be told to send it.
+    let waiting = Call::post(&format!("{DEPLOYMENTS}/{DEPLOYMENT}/unpause"))
+        .header("content-type", "application/octet-stream")
+        .header("content-length", "0")
+        .header("expect", "100-continue");
+    assert_eq!(call(world.proxy(), waiting).await.status, 200);
     let typed = Call::post(&format!("{DEPLOYMENTS}/{DEPLOYMENT}"))
         .json(&json!({"name": "n"}))
         .without("content-type")
