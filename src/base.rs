@@ -2,6 +2,7 @@
 
 pub mod canonical;
 pub(crate) mod certificate;
+pub mod claims;
 pub mod clock;
 pub mod excerpt;
 pub(crate) mod file;

@@ -21,6 +21,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub(crate) use self::keys::KEYS;
+use crate::base::claims::Claims;
 use crate::base::ids::Fingerprint;
 use crate::base::key::Token;
 use crate::policy::Policy;
@@ -274,6 +275,35 @@ pub struct Actors {
     pub deny_unknown: bool,
     /// The listed ones.
     pub known: HashMap<Fingerprint, ActorName>,
+    /// The listed service accounts, by their subjects.
+    pub subjects: HashMap<String, Vec<SubjectName>>,
+}
+
+/// A service account, as `[[actor]]` names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubjectName {
+    /// The issuer that its tokens must come from; `None` for any.
+    pub issuer: Option<String>,
+    /// Who it is.
+    pub name: ActorName,
+}
+
+impl Actors {
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.known.len() + self.subjects.values().map(Vec::len).sum::<usize>()
+    }
+
+    /// The service account that a token's claims name; one whose issuer is listed comes first.
+    #[must_use]
+    pub fn of_claims(&self, claims: &Claims) -> Option<&ActorName> {
+        let listed = self.subjects.get(&claims.subject)?;
+        let by = |issuer: Option<&str>| {
+            listed.iter().find(move |listed| listed.issuer.as_deref() == issuer)
+        };
+        by(Some(&claims.issuer)).or_else(|| by(None)).map(|listed| &listed.name)
+    }
 }
 
 /// The holder of a token, as `[[actor]]` names it.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
+use crate::base::claims::Claims;
 use crate::base::ids::{Fingerprint, Hex, random, unhex};
 
 /// The secret under which tokens, stored secrets and etags are digested (HMAC-SHA-256).
@@ -170,6 +171,16 @@ impl Key {
     #[must_use]
     pub fn fingerprint(&self, token: &[u8]) -> Fingerprint {
         Fingerprint::from_bytes(first(&self.digest("pat", token)))
+    }
+
+    /// The fingerprint of all tokens that an issuer gives a subject: it stands for a service
+    /// account, whose tokens change all the time.
+    #[must_use]
+    pub fn fingerprint_of(&self, claims: &Claims) -> Fingerprint {
+        let Claims { issuer, subject } = claims;
+        // Neither holds a control character.
+        let text = format!("{issuer}\0{subject}");
+        Fingerprint::from_bytes(first(&self.digest("subject", text.as_bytes())))
     }
 
     /// The text that is stored in a secret's place: `hmac-sha256:` and 32 hex digits. Equal

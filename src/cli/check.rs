@@ -89,7 +89,7 @@ fn summary(path: &Path, config: &Config) -> String {
         upstream.provider.name,
         upstream.origin,
         counted(rules, "policy rule"),
-        counted(config.actors.known.len(), "actor"),
+        counted(config.actors.count(), "actor"),
         counted(config.admin_tokens.len(), "admin token"),
     )
 }

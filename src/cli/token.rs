@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::{ConfigFile, Environment, Failure, load_config, print, runtime};
 use crate::audit::keys;
+use crate::base::claims::Claims;
 
 /// The longest token that is read, in bytes.
 const TOKEN_BYTES_MAX: usize = 4096;
@@ -47,7 +48,18 @@ pub fn run(command: &TokenCommand, environment: &Environment) -> Result<(), Fail
             key_file.display()
         ));
     }
-    let fingerprint = found.key.fingerprint(&token);
+    let claims = std::str::from_utf8(&token).ok().and_then(Claims::of);
+    if let Some(claims) = &claims {
+        let Claims { issuer, subject } = claims;
+        print::error_line(&format!(
+            "a token that says it is of {subject:?}, issued by {issuer:?}: all of theirs have this \
+             fingerprint in the log. Name them in an [[actor]] by `subject`, for each token has \
+             another fingerprint of its own",
+        ));
+    }
+    let by_token = || found.key.fingerprint(&token);
+    let fingerprint =
+        claims.as_ref().map_or_else(by_token, |claims| found.key.fingerprint_of(claims));
     if arguments.json {
         print::line(json!({ "fingerprint": fingerprint }))
     } else {

@@ -1,5 +1,7 @@
 //! Every key of the configuration file.
 
+mod people;
+
 use crate::settings::key::{KeySpec, KeyTable, ValueKind};
 
 /// The most bytes of a message that is read whole.
@@ -13,7 +15,7 @@ const LABEL: &str = "^[a-z0-9-]{1,63}$";
 
 /// The keys of the configuration file, and the sections that are not known yet.
 pub(crate) static KEYS: KeyTable = KeyTable {
-    all: &ALL,
+    parts: &[&ALL, &people::PEOPLE, &REDACT],
     sections: &[
         ("listen", "Where the gateway listens."),
         (
@@ -39,8 +41,8 @@ pub(crate) static KEYS: KeyTable = KeyTable {
     planned: &[("retention", "[retention] is not supported by this version yet: remove it")],
 };
 
-/// All keys, in the reference file's order.
-const ALL: [KeySpec; 55] = [
+/// The keys up to those of people, in the reference file's order.
+const ALL: [KeySpec; 45] = [
     KeySpec::new(
         "listen.proxy",
         ValueKind::Text,
@@ -342,55 +344,13 @@ const ALL: [KeySpec; 55] = [
     .default("'30s'"),
     KeySpec::new("limits.drain_timeout", ValueKind::Duration, "From SIGTERM to the end.")
         .default("'8s'"),
-    KeySpec::new(
-        "actors.unknown",
-        ValueKind::Choice(&["allow", "deny"]),
-        "What happens to calls of tokens that are not listed: `\"allow\"` or `\"deny\"` (403).",
-    )
-    .default("'allow'"),
-    KeySpec::new("actor", ValueKind::Tables, "Who is behind a token. Any number."),
-    KeySpec::new(
-        "actor[].fingerprint",
-        ValueKind::Pattern("^pat_[0-9a-f]{16}$"),
-        "`pat_` and 16 hex digits, as `changegate token fingerprint` prints. Each once.",
-    )
-    .example("\"pat_0123456789abcdef\"")
-    .required()
-    .hidden(),
-    KeySpec::new("actor[].name", ValueKind::Name(128), "Whose token it is; 1 to 128 characters.")
-        .example("\"nightly-sync\"")
-        .required(),
-    KeySpec::new("actor[].team", ValueKind::Name(128), "The holder's team; 1 to 128 characters.")
-        .example("\"platform\""),
-    KeySpec::new("admin.token", ValueKind::Tables, "Who may use the admin API. Any number."),
-    KeySpec::new(
-        "admin.token[].name",
-        ValueKind::Name(64),
-        "Whose it is; 1 to 64 characters, each name once.",
-    )
-    .example("\"compliance\"")
-    .required(),
-    KeySpec::new(
-        "admin.token[].role",
-        ValueKind::Choice(&["viewer", "auditor", "admin"]),
-        "`\"viewer\"` (no bodies), `\"auditor\"` (everything), `\"admin\"` (changes the gateway).",
-    )
-    .example("\"auditor\"")
-    .required(),
-    KeySpec::new(
-        "admin.token[].sha256",
-        ValueKind::Pattern("^\\s*[0-9a-fA-F]{64}\\s*$"),
-        "64 hex digits: `printf %s \"$TOKEN\" | sha256sum`.",
-    )
-    .example("\"1b988d7c6233e6a7b9beecc77f17be0de3151cb55166760ae5c8f3ad83d7e3f4\"")
-    .required()
-    .hidden(),
-    KeySpec::new(
-        "redact.pointers",
-        ValueKind::Texts(LIST_MAX),
-        "JSON Pointers (RFC 6901) of a deployment whose values are kept as keyed digests, beside \
+];
+
+const REDACT: [KeySpec; 1] = [KeySpec::new(
+    "redact.pointers",
+    ValueKind::Texts(LIST_MAX),
+    "JSON Pointers (RFC 6901) of a deployment whose values are kept as keyed digests, beside \
          the secrets that always are. `*` stands for every member or item: \
          `\"/resources/*/url\"`.",
-    )
-    .default("[]"),
-];
+)
+.default("[]")];

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{ActorName, Actors, AdminToken, Role};
+use super::{ActorName, Actors, AdminToken, Role, SubjectName};
 use crate::base::ids::{Fingerprint, unhex};
 use crate::settings::complaint::Location;
 use crate::settings::raw::{Node, Value};
@@ -42,17 +42,63 @@ pub(super) fn actors(reader: &mut Reader<'_>) -> Actors {
             call is refused: list those who may";
         reader.complaints.warn(&place, message);
     }
+    let mut subjects: HashMap<String, Vec<SubjectName>> = HashMap::new();
     for table in tables {
-        let fingerprint = field(reader, &table, "actor[].fingerprint", fingerprint);
+        let sign = sign(reader, &table);
         let holder = field(reader, &table, "actor[].name", name(128));
         let team = optional(reader, &table, "actor[].team", name(128)).map(|(team, _)| team);
-        let (Some((fingerprint, place)), Some((name, _))) = (fingerprint, holder) else { continue };
-        if known.insert(fingerprint, ActorName { name, team }).is_some() {
-            let message = format!("{fingerprint} is listed twice: keep one [[actor]] of it");
+        let (Some((sign, place)), Some((name, _))) = (sign, holder) else { continue };
+        let name = ActorName { name, team };
+        let (told, is_listed) = match sign {
+            Sign::Fingerprint(token) => (token.to_string(), known.insert(token, name).is_some()),
+            Sign::Subject { subject, issuer } => {
+                let listed = subjects.entry(subject.clone()).or_default();
+                let is_listed = listed.iter().any(|other| other.issuer == issuer);
+                listed.push(SubjectName { issuer, name });
+                (format!("the subject {subject:?}"), is_listed)
+            }
+        };
+        if is_listed {
+            let message = format!("{told} is listed twice: keep one [[actor]] of it");
             reader.complaints.error(&place, &message);
         }
     }
-    Actors { deny_unknown, known }
+    Actors { deny_unknown, known, subjects }
+}
+
+/// The sign by which an actor is found.
+enum Sign {
+    /// One token.
+    Fingerprint(Fingerprint),
+    /// All tokens of a service account.
+    Subject { subject: String, issuer: Option<String> },
+}
+
+/// Reads the sign of an `[[actor]]`, of which there is one.
+fn sign(reader: &mut Reader<'_>, table: &Node) -> Option<Placed<Sign>> {
+    let has = |path| member(table, path).is_some();
+    let (by_token, by_subject) = (has("actor[].fingerprint"), has("actor[].subject"));
+    if by_token == by_subject {
+        let message = if by_token {
+            "an [[actor]] is found by its `fingerprint` or by its `subject`: remove one of them"
+        } else {
+            "`fingerprint` is missing in this [[actor]]: add it, or the `subject` of a service \
+             account"
+        };
+        reader.complaints.error(&table.place, message);
+    }
+    if by_token && has("actor[].issuer") {
+        let message = "`issuer` stands beside a `subject` alone: remove it";
+        reader.complaints.error(&table.place, message);
+    }
+    let subject = optional(reader, table, "actor[].subject", name(256));
+    let issuer = optional(reader, table, "actor[].issuer", name(256)).map(|(issuer, _)| issuer);
+    let fingerprint = optional(reader, table, "actor[].fingerprint", fingerprint);
+    match (fingerprint, subject) {
+        (Some((fingerprint, place)), _) => Some((Sign::Fingerprint(fingerprint), place)),
+        (None, Some((subject, place))) => Some((Sign::Subject { subject, issuer }, place)),
+        (None, None) => None,
+    }
 }
 
 /// Reads `[[admin.token]]`.

@@ -233,7 +233,7 @@ fn every_key_can_be_overridden_by_its_variable() {
         ("admin.token", &token),
         ("redact.pointers", "[\"/a\"]"),
     ];
-    for path in KEYS.all.iter().map(|key| key.path).filter(|path| !path.contains("[]")) {
+    for path in KEYS.all().map(|key| key.path).filter(|path| !path.contains("[]")) {
         let value = own.iter().find(|(key, _)| *key == path).map_or("7", |(_, value)| value);
         let variable = format!("CHANGEGATE_{}", path.to_uppercase().replace('.', "__"));
         let mut config = config_of(folder.path(), &text, &[(&variable, value)]);

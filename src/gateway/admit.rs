@@ -60,7 +60,7 @@ impl NotAdmitted {
     ) -> Refusal {
         let Some(write) = self.event else { return self.refusal };
         let RefusedWrite { caller, event } = *write;
-        if !connection.gateway.known.is_taken(caller.actor.fingerprint, context.instant) {
+        if !connection.gateway.known.is_taken(caller.token_fingerprint, context.instant) {
             let query = head.uri.query().map(str::to_owned);
             headers::toward_upstream(&mut head.headers, marks, head.version, &context.request_id);
             let (caller, headers, query) = (&*caller, &head.headers, query.as_deref());
@@ -91,7 +91,8 @@ pub(super) fn admit(
     }
     headers::accept_form(head, fields).map_err(|refusal| refusal.closing(head.version))?;
     let (key, last) = (&connection.gateway.key, &connection.last_caller);
-    let caller = identify::identify(fields.credential, config, key, last);
+    let is_confirmed = |token| connection.gateway.known.is_confirmed(token, context.instant);
+    let caller = identify::identify(fields.credential, config, key, last, is_confirmed);
     let caller = caller.inspect_err(|refusal| {
         connection
             .gateway
@@ -136,6 +137,7 @@ fn limit(
     // An operator vouches for a listed token: others' mistakes don't hold it up.
     if !caller.listed {
         let refused = &connection.gateway.refused;
+        let token = caller.token_fingerprint;
         refused.admit(context.address, token, context.instant).map_err(|seconds| {
             let message = format!(
                 "upstream refused too many credentials from this address: try again in {seconds} s"
@@ -175,7 +177,8 @@ fn classify(
         let message = format!("more than one {name} header: send exactly one");
         return Err(Refusal::form(message).into());
     }
-    if !governed && !caller.listed && config.actors.deny_unknown {
+    // Upstream itself tells whether a token is what it says: one that is not gets its 401.
+    if !governed && config.actors.deny_unknown && !caller.may_be_listed(config) {
         return Err(Refusal::permission(not_listed_message(caller)).into());
     }
     Ok(route)

@@ -90,6 +90,22 @@ impl Call {
         self.connection.live.config.upstream.provider
     }
 
+    /// Has the service account make the call that its token names, once upstream has confirmed
+    /// that.
+    pub(super) fn learn_whose_it_is(&mut self) {
+        let gateway = &self.connection.gateway;
+        let (token, now) = (self.caller.token_fingerprint, gateway.clock.instant());
+        if self.caller.claims.is_some() && gateway.known.is_confirmed(token, now) {
+            let claimed = self.caller.by_claims(&self.connection.live.config, &gateway.key);
+            self.caller = claimed.map_or_else(|| Arc::clone(&self.caller), Arc::new);
+        }
+    }
+
+    /// Whether the caller is not listed where only listed ones may call.
+    pub(super) fn is_of_unlisted(&self) -> bool {
+        self.connection.live.config.actors.deny_unknown && !self.caller.listed
+    }
+
     /// The id of the deployment; `None` on create.
     pub(super) fn deployment_id(&self) -> Option<&str> {
         self.deployment.as_ref().map(|deployment| deployment.id.as_str())

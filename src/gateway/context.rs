@@ -227,12 +227,15 @@ impl ConnectionContext {
     /// token.
     pub(super) fn learn_taken(&self, caller: &Caller, status: StatusCode) {
         let now = self.gateway.clock.instant();
-        self.gateway.known.learn(caller.actor.fingerprint, status, now);
+        self.gateway.known.learn(caller.token_fingerprint, status, now);
+        if caller.claims.is_some() && status.is_success() {
+            self.gateway.known.confirm(caller.token_fingerprint, now);
+        }
     }
 
     /// Learns from upstream's answer to `GET /deployments/{id}` whether the caller may see it.
     pub(super) fn learn_shown(&self, caller: &Caller, deployment_id: &str, status: StatusCode) {
-        let (token, now) = (caller.actor.fingerprint, self.gateway.clock.instant());
+        let (token, now) = (caller.token_fingerprint, self.gateway.clock.instant());
         let deployment = DeploymentKey::new(&self.live.config.upstream.name, deployment_id);
         self.gateway.known.learn_shown(token, &deployment, status, now);
     }
@@ -245,9 +248,9 @@ impl ConnectionContext {
     /// Under whose name a call is counted: the caller's where upstream or an operator knows the
     /// token, else the address's, for anybody can make up a token.
     pub(super) fn subject(&self, context: &RequestContext, caller: &Caller) -> RefusalSource {
-        let token = caller.actor.fingerprint;
-        if caller.listed || self.gateway.known.is_taken(token, context.instant) {
-            RefusalSource::Actor(token)
+        let is_taken = self.gateway.known.is_taken(caller.token_fingerprint, context.instant);
+        if caller.listed || is_taken {
+            RefusalSource::Actor(caller.actor.fingerprint)
         } else {
             RefusalSource::Address(context.address.network())
         }

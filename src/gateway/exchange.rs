@@ -28,17 +28,23 @@ use crate::policy::Decision;
 
 /// Leads a call to its answer. Whatever happens, exactly one record tells of it, but for a 401
 /// of upstream, which is only counted.
-pub(super) async fn run(call: Call, received: Received, mut held: MemoryShare) -> Reply {
-    let reply = answer(&call, received, &mut held).await;
+pub(super) async fn run(mut call: Call, received: Received, mut held: MemoryShare) -> Reply {
+    let first_look = match introduce(&call).await {
+        Ok(first_look) => first_look,
+        Err(not_known) => return holding(not_known.reply(&call, received), held),
+    };
+    held.vouch();
+    call.learn_whose_it_is();
+    let reply = answer(&call, received, first_look, &mut held).await;
     holding(reply, held)
 }
 
-async fn answer(call: &Call, received: Received, held: &mut MemoryShare) -> Reply {
-    let first_look = match introduce(call).await {
-        Ok(first_look) => first_look,
-        Err(not_known) => return not_known.reply(call, received),
-    };
-    held.vouch();
+async fn answer(
+    call: &Call,
+    received: Received,
+    first_look: Option<FirstLook>,
+    held: &mut MemoryShare,
+) -> Reply {
     let body = match read(call, received, held).await {
         Ok(body) => body,
         Err(refusal) => return refusal.into_reply(&call.context.request_id, None),
@@ -77,6 +83,7 @@ async fn read(
     held: &mut MemoryShare,
 ) -> Result<CallBody, Refusal> {
     match received {
+        Received::Whole(_) if call.is_of_unlisted() => Ok(CallBody::Unread),
         Received::Whole(bytes) => body::read(call, bytes, held).await,
         Received::Unfit(unfit) => Ok(CallBody::Unfit(unfit)),
         Received::Unread => Ok(CallBody::Unread),

@@ -37,10 +37,10 @@ pub(super) async fn govern(
     let holder = Holder { token: caller.actor.fingerprint, address: context.address.network() };
     // The fingerprint of a listed token is nothing that anybody could make up.
     let is_taken =
-        caller.listed || gateway.known.is_taken(caller.actor.fingerprint, context.instant);
+        caller.listed || gateway.known.is_taken(caller.token_fingerprint, context.instant);
     let mut held = gateway.room.enter(holder, is_taken);
     let config = &connection.live.config;
-    let is_denied = !caller.listed && config.actors.deny_unknown;
+    let is_denied = config.actors.deny_unknown && !caller.may_be_listed(config);
     let call = call(connection, context, (head, marks), caller, operation, deployment_id);
     // Where bodies of unknown callers crowd, a newcomer is made sure of before the body is read.
     if !is_denied && !is_taken && gateway.room.is_crowded(holder.address) {

@@ -10,9 +10,10 @@ use subtle::ConstantTimeEq as _;
 use super::headers::{Sent, Sole};
 use super::refusal::Refusal;
 use crate::audit::record::Client;
+use crate::base::claims::Claims;
 use crate::base::ids::Fingerprint;
 use crate::base::key::{Key, Token};
-use crate::config::Config;
+use crate::config::{ActorName, Config};
 use crate::policy::Actor;
 use crate::provider::Credential;
 
@@ -24,7 +25,13 @@ const TOKEN_BYTES_MAX: usize = 4096;
 pub(super) struct Caller {
     pub(super) actor: Actor,
     pub(super) token: Token,
-    /// Whether `[[actor]]` lists the token.
+    /// The fingerprint of the token itself. That of the actor is another one where the token is
+    /// one of many that a service account has.
+    pub(super) token_fingerprint: Fingerprint,
+    /// The service account that the token says it is of, as long as upstream has not confirmed it
+    /// by an answer.
+    pub(super) claims: Option<Claims>,
+    /// Whether `[[actor]]` lists the token, or the service account that has it.
     pub(super) listed: bool,
     /// The edition of [`RefusedCredentials`](super::limit::RefusedCredentials) when it learned that
     /// upstream takes the token; 0 where it did not learn that from this caller.
@@ -32,6 +39,42 @@ pub(super) struct Caller {
 }
 
 impl Caller {
+    /// The caller that a token stands for by itself.
+    fn by_token(token: &str, kind: Credential, config: &Config, key: &Key) -> Self {
+        let fingerprint = key.fingerprint(token.as_bytes());
+        let known = config.actors.known.get(&fingerprint);
+        let is_bearer = kind == Credential::Bearer;
+        Self {
+            actor: actor(fingerprint, known),
+            token: Token::new(token),
+            token_fingerprint: fingerprint,
+            claims: Claims::of(token).filter(|_| is_bearer && known.is_none()),
+            listed: known.is_some(),
+            taken: AtomicU64::new(0),
+        }
+    }
+
+    /// The caller that the token says it is of, now that upstream has taken it; `None` where it
+    /// says nothing.
+    pub(super) fn by_claims(&self, config: &Config, key: &Key) -> Option<Self> {
+        let claims = self.claims.as_ref()?;
+        let known = config.actors.of_claims(claims);
+        Some(Self {
+            actor: actor(key.fingerprint_of(claims), known),
+            token: self.token.clone(),
+            token_fingerprint: self.token_fingerprint,
+            claims: None,
+            listed: known.is_some(),
+            taken: AtomicU64::new(self.taken.load(Ordering::Relaxed)),
+        })
+    }
+
+    /// Whether the caller may turn out to be a listed one.
+    pub(super) fn may_be_listed(&self, config: &Config) -> bool {
+        let claimed = || self.claims.as_ref().and_then(|claims| config.actors.of_claims(claims));
+        self.listed || claimed().is_some()
+    }
+
     /// Whether upstream has answered well to a call of this caller's.
     pub(super) fn was_taken(&self) -> bool {
         self.taken.load(Ordering::Relaxed) != 0
@@ -151,29 +194,38 @@ pub(crate) fn network(ip: IpAddr) -> IpAddr {
     }
 }
 
-/// Finds out whose the one credential is.
+/// Finds out whose the one credential is. Where its token names a service account, that is the
+/// caller once upstream `is_confirmed` to have taken the token of that fingerprint.
 pub(super) fn identify(
     sent: Sole<Sent<'_>>,
     config: &Config,
     key: &Key,
     last: &LastCaller,
+    is_confirmed: impl Fn(Fingerprint) -> bool,
 ) -> Result<Arc<Caller>, Refusal> {
     let sent = only(sent, config.upstream.provider.credentials)?;
     if let Some(caller) = last.recall(sent) {
         return Ok(caller);
     }
     let token = token(sent, config.upstream.provider.credentials)?;
-    let fingerprint = key.fingerprint(token.as_bytes());
-    let known = config.actors.known.get(&fingerprint);
-    let actor = Actor {
+    let caller = Caller::by_token(token, sent.0, config, key);
+    let is_confirmed = caller.claims.is_some() && is_confirmed(caller.token_fingerprint);
+    let claimed = is_confirmed.then(|| caller.by_claims(config, key)).flatten();
+    let caller = Arc::new(claimed.unwrap_or(caller));
+    // Whom a token stands for may show in the answer to this very call.
+    if caller.claims.is_none() {
+        last.remember(sent, &caller);
+    }
+    Ok(caller)
+}
+
+/// An actor, by the name that `[[actor]]` gives it.
+fn actor(fingerprint: Fingerprint, known: Option<&ActorName>) -> Actor {
+    Actor {
         fingerprint,
         name: known.map(|known| known.name.clone()),
         team: known.and_then(|known| known.team.clone()),
-    };
-    let (token, listed) = (Token::new(token), known.is_some());
-    let caller = Arc::new(Caller { actor, token, listed, taken: AtomicU64::new(0) });
-    last.remember(sent, &caller);
-    Ok(caller)
+    }
 }
 
 fn only<'a>(sent: Sole<Sent<'a>>, accepted: &[Credential]) -> Result<Sent<'a>, Refusal> {

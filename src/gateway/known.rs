@@ -17,6 +17,9 @@ use crate::deployment::key::DeploymentKey;
 /// How long an answer of upstream's is remembered.
 const REMEMBERED_FOR: Duration = Duration::from_mins(10);
 
+/// How long it is remembered whose a token is: as long as the longest-lived ones hold.
+const CONFIRMED_FOR: Duration = Duration::from_hours(12);
+
 /// The most tokens remembered as taken, and the most deployments remembered as shown to somebody.
 const REMEMBERED_MAX: usize = 65_536;
 
@@ -31,6 +34,9 @@ pub(super) struct KnownCallers {
 struct Recent {
     /// When upstream took each token last.
     taken: HashMap<Fingerprint, Instant>,
+    /// When upstream first answered 2xx to each token that names a service account: what it says
+    /// is true from then on.
+    confirmed: HashMap<Fingerprint, Instant>,
     /// When upstream showed each caller a deployment last, by the hash of its key: a collision
     /// costs a place in line.
     shown: HashMap<(Fingerprint, u64), Instant>,
@@ -63,9 +69,23 @@ impl KnownCallers {
         let mut seen = self.seen();
         if status == StatusCode::UNAUTHORIZED {
             seen.taken.remove(&token);
+            seen.confirmed.remove(&token);
         } else {
-            remember(&mut seen.taken, token, now);
+            remember(&mut seen.taken, token, now, |at| is_recent(at, now));
         }
+    }
+
+    /// Whether upstream has answered 2xx to the token, which names a service account.
+    pub(super) fn is_confirmed(&self, token: Fingerprint, now: Instant) -> bool {
+        let seen = self.seen();
+        let at = seen.confirmed.get(&token);
+        at.is_some_and(|at| now.saturating_duration_since(*at) < CONFIRMED_FOR)
+    }
+
+    /// Keeps that upstream has answered 2xx to a token that names a service account.
+    pub(super) fn confirm(&self, token: Fingerprint, now: Instant) {
+        let is_recent = |at: Instant| now.saturating_duration_since(at) < CONFIRMED_FOR;
+        remember(&mut self.seen().confirmed, token, now, is_recent);
     }
 
     /// Learns from upstream's answer to `GET /deployments/{id}` whether the caller may see it.
@@ -79,7 +99,7 @@ impl KnownCallers {
         let key = (token, self.hasher.hash_one(deployment));
         let mut seen = self.seen();
         if status.is_success() {
-            remember(&mut seen.shown, key, now);
+            remember(&mut seen.shown, key, now, |at| is_recent(at, now));
         } else if status.is_client_error() {
             seen.shown.remove(&key);
         }
@@ -102,13 +122,18 @@ fn is_recent(at: Instant, now: Instant) -> bool {
 
 /// Keeps the map bounded: where it is full, what is old goes, and where nothing is old, everything.
 /// Whoever is forgotten is asked for once more.
-fn remember<K: Eq + Hash>(seen: &mut HashMap<K, Instant>, key: K, now: Instant) {
+fn remember<K: Eq + Hash>(
+    seen: &mut HashMap<K, Instant>,
+    key: K,
+    now: Instant,
+    is_recent: impl Fn(Instant) -> bool,
+) {
     if let Some(at) = seen.get_mut(&key) {
         *at = now;
         return;
     }
     if seen.len() >= REMEMBERED_MAX {
-        seen.retain(|_, at| is_recent(*at, now));
+        seen.retain(|_, at| is_recent(*at));
     }
     if seen.len() >= REMEMBERED_MAX {
         seen.clear();

@@ -227,7 +227,7 @@ impl RefusedCredentials {
             return;
         }
         let now = self.clock.instant();
-        let token = caller.actor.fingerprint;
+        let token = caller.token_fingerprint;
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if refused {
             if seen.good.remove(&token).is_some() {
@@ -292,7 +292,10 @@ mod tests {
     fn caller(n: u8) -> Caller {
         let actor = Actor { fingerprint: token(n), name: None, team: None };
         let taken = AtomicU64::new(0);
-        Caller { actor, token: Token::new("pt-any"), listed: false, taken }
+        {
+            let (token, token_fingerprint) = (Token::new("pt-any"), actor.fingerprint);
+            Caller { actor, token, token_fingerprint, claims: None, listed: false, taken }
+        }
     }
 
     #[test]

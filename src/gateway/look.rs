@@ -43,10 +43,11 @@ pub(super) enum NotKnown {
 /// nothing needs to be asked, or where there is no deployment to look at.
 pub(super) async fn introduce(call: &Call) -> Result<Option<FirstLook>, NotKnown> {
     let gateway = &call.connection.gateway;
-    let token = call.caller.actor.fingerprint;
+    let token = call.caller.token_fingerprint;
     let now = call.context.instant;
     let Some(deployment) = &call.deployment else {
-        if !gateway.known.is_taken(token, now) {
+        // Whether a token is what it says shows by an answer.
+        if call.caller.claims.is_some() || !gateway.known.is_taken(token, now) {
             ask(call.asker()).await?;
         }
         return Ok(None);

@@ -13,7 +13,7 @@ const ENFORCEMENT: &str = "`\"deny\"` (403, nothing is forwarded), `\"warn\"` (f
 
 /// The keys of the policy file, and the sections that are not known yet.
 pub(crate) static KEYS: KeyTable = KeyTable {
-    all: &ALL,
+    parts: &[&ALL],
     sections: &[
         ("timezones", "A schedule's time zone must be one of a list."),
         ("metadata", "KeyTable of the metadata that changes must not touch, and their form."),

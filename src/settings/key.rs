@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 /// All keys of one file, in the order in which they are told of.
 #[derive(Debug)]
 pub(crate) struct KeyTable {
-    pub(crate) all: &'static [KeySpec],
+    pub(crate) parts: &'static [&'static [KeySpec]],
     /// The meaning of each section, in a sentence or two.
     pub(crate) sections: &'static [(&'static str, &'static str)],
     /// Sections that a later version will know, and what is said of them meanwhile.
@@ -94,14 +94,19 @@ impl KeySpec {
 }
 
 impl KeyTable {
+    /// Every key, in order.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &'static KeySpec> + Clone {
+        self.parts.iter().copied().flatten()
+    }
+
     /// The key at a path.
     pub(crate) fn named(&self, path: &str) -> Option<&'static KeySpec> {
-        self.all.iter().find(|key| key.path == path)
+        self.all().find(|key| key.path == path)
     }
 
     /// Whether keys lie below the path.
     pub(crate) fn is_section(&self, path: &str) -> bool {
-        self.all.iter().any(|key| below(path, key.path).is_some())
+        self.all().any(|key| below(path, key.path).is_some())
     }
 
     /// The words on a path that a later version will know.
@@ -121,7 +126,7 @@ impl KeyTable {
         if let Some((_, sibling)) = near {
             return format!("did you mean `{sibling}`?");
         }
-        let mut elsewhere = self.all.iter().filter_map(|key| key.path.rsplit_once('.'));
+        let mut elsewhere = self.all().filter_map(|key| key.path.rsplit_once('.'));
         if let Some((home, _)) = elsewhere.find(|(_, last)| *last == name) {
             return match home.strip_suffix("[]") {
                 Some(home) => format!("it belongs in [[{home}]]"),
@@ -134,7 +139,7 @@ impl KeyTable {
 
     /// The names that may stand directly in a section.
     fn siblings(&self, section: &str) -> BTreeSet<&'static str> {
-        let names = self.all.iter().filter_map(|key| below(section, key.path));
+        let names = self.all().filter_map(|key| below(section, key.path));
         names.filter_map(|rest| rest.split(['.', '[']).next()).collect()
     }
 }

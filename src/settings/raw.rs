@@ -82,7 +82,7 @@ impl Typed {
     /// The text of what holds, typed or by default, key by key: two configurations are told apart
     /// by it.
     pub(crate) fn texts(&self) -> BTreeMap<&'static str, String> {
-        let defaults = self.keys.all.iter().filter_map(|key| {
+        let defaults = self.keys.all().filter_map(|key| {
             Some((key.path, Node::of_text(key.default?, &Location::File)?.whole()))
         });
         let typed = self.values.iter().map(|(path, node)| (*path, node.whole()));

@@ -11,7 +11,7 @@ const NAME: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*\
 /// The schema of a file whose keys these are.
 pub(crate) fn schema(keys: &KeyTable, title: &str, about: &str) -> Value {
     let mut file = object();
-    for key in keys.all {
+    for key in keys.all() {
         add(&mut file, key.path, key);
     }
     for (path, about) in keys.sections {

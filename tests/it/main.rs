@@ -44,6 +44,7 @@ mod redirects;
 mod refusals;
 mod reload;
 mod retries;
+mod service_accounts;
 mod settlement;
 mod simulation;
 mod store_faults;

@@ -28,7 +28,7 @@ const HEAD: &str = "\
 fn reference() -> String {
     let mut text = HEAD.to_owned();
     let mut open = String::new();
-    for key in KEYS.all {
+    for key in KEYS.all() {
         let (section, name) = key.path.rsplit_once('.').unwrap_or(("", key.path));
         if let ValueKind::Tables = key.kind {
             write!(text, "\n{}#[[{}]]\n", comment(key.about), key.path).unwrap();
@@ -36,7 +36,7 @@ fn reference() -> String {
             continue;
         }
         if section != open {
-            let is_off = KEYS.all.iter().filter(|key| key.path.starts_with(section));
+            let is_off = KEYS.all().filter(|key| key.path.starts_with(section));
             let is_off = is_off.clone().all(|key| key.default.is_none() && !key.is_required);
             let about = KEYS.sections.iter().find(|(name, _)| *name == section);
             let about = about.map(|(_, about)| comment(about)).unwrap_or_default();
@@ -45,7 +45,11 @@ fn reference() -> String {
             section.clone_into(&mut open);
         }
         if section.ends_with("[]") {
-            writeln!(text, "{}#{name} = {}", comment(key.about), key.example.unwrap()).unwrap();
+            // Without an example it takes another one's place.
+            match key.example {
+                Some(value) => writeln!(text, "{}#{name} = {value}", comment(key.about)).unwrap(),
+                None => text.push_str(&comment(&format!("`{name}`: {}", key.about))),
+            }
             continue;
         }
         let required = if key.is_required { "Required. " } else { "" };
@@ -123,10 +127,10 @@ fn the_guide_has_a_row_for_every_key() {
     for line in guide.lines() {
         let named =
             |key: &&KeySpec| line.starts_with(&format!("| `{}` |", key.path.replace("[]", "")));
-        told += &KEYS.all.iter().find(named).map_or_else(|| line.to_owned(), row);
+        told += &KEYS.all().find(named).map_or_else(|| line.to_owned(), row);
         told.push('\n');
     }
-    for key in KEYS.all {
+    for key in KEYS.all() {
         assert!(told.contains(&row(key)), "the guide misses this row:\n{}", row(key));
     }
     hold("docs/guide/configuration.md", &told);
@@ -215,8 +219,7 @@ fn values() -> Vec<Value> {
 /// A file that says this of a key, and no more than must be said.
 fn saying(key: &KeySpec, value: &Value) -> String {
     let others = KEYS
-        .all
-        .iter()
+        .all()
         .filter(|other| other.is_required && !other.path.contains("[]") && other.path != key.path);
     let mut text = String::new();
     for other in others {
@@ -234,7 +237,7 @@ fn saying(key: &KeySpec, value: &Value) -> String {
 fn the_schema_refuses_no_value_that_is_taken_and_little_that_is_not() {
     let folder = folder();
     let whole = schema(&KEYS, "", "");
-    for key in KEYS.all.iter().filter(|key| !matches!(key.kind, ValueKind::Tables)) {
+    for key in KEYS.all().filter(|key| !matches!(key.kind, ValueKind::Tables)) {
         for value in values() {
             let text = saying(key, &value);
             let checked = check_text(folder.path(), &text, &[]);
