@@ -10,6 +10,7 @@ pub mod members;
 pub(crate) mod name;
 pub mod patch;
 pub mod predict;
+pub(crate) mod timetable;
 
 use serde_json::{Map, Value};
 

@@ -4,6 +4,7 @@
 
 mod claude;
 mod qoder;
+pub mod shape;
 
 use std::fmt;
 use std::time::Duration;
@@ -30,6 +31,8 @@ pub struct Provider {
     pub response_timeout: Duration,
     /// The effect of an update on each field; a field that is not named is replaced and clearable.
     pub fields: &'static [Field],
+    /// The shape of a deployment, for rules that name its members.
+    pub shape: &'static shape::Shape,
     /// JSON Pointers (RFC 6901) of what the server changes by itself.
     pub computed: &'static [&'static str],
     /// Places that are shown otherwise than they are set. In a path `*` is any element of a list.

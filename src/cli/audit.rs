@@ -30,6 +30,7 @@ use crate::config::ActorName;
 use crate::config::log::LogConfig;
 use crate::policy::load::load;
 use crate::policy::rule::Rule;
+use crate::provider::Provider;
 
 /// The questions that can be asked of the log.
 #[derive(Debug, clap::Subcommand)]
@@ -239,7 +240,11 @@ fn print_json(items: &[impl Serialize]) -> Result<(), Failure> {
 async fn warn_of_rule(reader: &Reader, name: &str) -> Result<(), Failure> {
     let texts = reader.policies().await.map_err(unanswered)?;
     let is_of = |rule: &Rule| rule.is_named(name);
-    let has_it = |text: &String| load(text).is_ok_and(|policy| policy.rules.iter().any(is_of));
+    // A text does not tell whose deployments it was for.
+    let has_it = |text: &String| {
+        let mut policies = Provider::ALL.iter().filter_map(|provider| load(text, provider).ok());
+        policies.any(|policy| policy.rules.iter().any(is_of))
+    };
     if !texts.iter().any(has_it) {
         let name = text::plain(name);
         print::error_line(&format!(

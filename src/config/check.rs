@@ -78,7 +78,9 @@ impl Reader<'_> {
         let listen = listen::read(self, files);
         let upstream = upstream::read(self, files);
         let node = self.read("node.name", upstream::name);
-        let policy = rules::read(self, files);
+        // Where the provider is not told, that is complained of; any other serves meanwhile.
+        let provider = upstream.as_ref().map_or(Provider::ALL[0], |upstream| upstream.provider);
+        let policy = rules::read(self, provider, files);
         let rate_limit = self.rate_limit();
         let audit = self.audit();
         let limits = self.limits(upstream.as_ref().map(|upstream| upstream.provider));

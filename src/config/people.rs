@@ -7,8 +7,8 @@ use sha2::{Digest as _, Sha256};
 use super::{ActorName, Actors, AdminToken, Role, SubjectName};
 use crate::base::ids::{Fingerprint, unhex};
 use crate::settings::complaint::Location;
-use crate::settings::raw::{Node, Value};
-use crate::settings::reader::{Placed, Reader};
+use crate::settings::raw::Node;
+use crate::settings::reader::{Placed, Reader, member};
 use crate::settings::value::{Meant, choice, name, text};
 
 /// SHA-256 of nothing, what a digest of an unset variable comes to.
@@ -36,7 +36,7 @@ pub(super) fn actors(reader: &mut Reader<'_>) -> Actors {
     let unknown = reader.read("actors.unknown", choice(&[("allow", false), ("deny", true)]));
     let (deny_unknown, place) = unknown.unwrap_or((false, Location::File));
     let mut known = HashMap::new();
-    let tables = tables(reader, "actor");
+    let tables = reader.tables("actor");
     if deny_unknown && tables.is_empty() {
         let message = "`actors.unknown` is \"deny\" and no [[actor]] is listed, so that every \
             call is refused: list those who may";
@@ -45,8 +45,8 @@ pub(super) fn actors(reader: &mut Reader<'_>) -> Actors {
     let mut subjects: HashMap<String, Vec<SubjectName>> = HashMap::new();
     for table in tables {
         let sign = sign(reader, &table);
-        let holder = field(reader, &table, "actor[].name", name(128));
-        let team = optional(reader, &table, "actor[].team", name(128)).map(|(team, _)| team);
+        let holder = reader.field(&table, "actor[].name", name(128));
+        let team = reader.optional(&table, "actor[].team", name(128)).map(|(team, _)| team);
         let (Some((sign, place)), Some((name, _))) = (sign, holder) else { continue };
         let name = ActorName { name, team };
         let (told, is_listed) = match sign {
@@ -91,9 +91,9 @@ fn sign(reader: &mut Reader<'_>, table: &Node) -> Option<Placed<Sign>> {
         let message = "`issuer` stands beside a `subject` alone: remove it";
         reader.complaints.error(&table.place, message);
     }
-    let subject = optional(reader, table, "actor[].subject", name(256));
-    let issuer = optional(reader, table, "actor[].issuer", name(256)).map(|(issuer, _)| issuer);
-    let fingerprint = optional(reader, table, "actor[].fingerprint", fingerprint);
+    let subject = reader.optional(table, "actor[].subject", name(256));
+    let issuer = reader.optional(table, "actor[].issuer", name(256)).map(|(issuer, _)| issuer);
+    let fingerprint = reader.optional(table, "actor[].fingerprint", fingerprint);
     match (fingerprint, subject) {
         (Some((fingerprint, place)), _) => Some((Sign::Fingerprint(fingerprint), place)),
         (None, Some((subject, place))) => Some((Sign::Subject { subject, issuer }, place)),
@@ -107,10 +107,10 @@ pub(super) fn admin_tokens(reader: &mut Reader<'_>) -> Vec<AdminToken> {
         [("viewer", Role::Viewer), ("auditor", Role::Auditor), ("admin", Role::Admin)];
     let (mut names, mut digests) = (HashSet::new(), HashSet::new());
     let mut tokens = Vec::new();
-    for table in tables(reader, "admin.token") {
-        let name = field(reader, &table, "admin.token[].name", name(64));
-        let role = field(reader, &table, "admin.token[].role", choice(&ROLES));
-        let sha256 = field(reader, &table, "admin.token[].sha256", sha256);
+    for table in reader.tables("admin.token") {
+        let name = reader.field(&table, "admin.token[].name", name(64));
+        let role = reader.field(&table, "admin.token[].role", choice(&ROLES));
+        let sha256 = reader.field(&table, "admin.token[].sha256", sha256);
         if let Some((name, place)) = &name
             && !names.insert(name.clone())
         {
@@ -133,44 +133,6 @@ pub(super) fn admin_tokens(reader: &mut Reader<'_>) -> Vec<AdminToken> {
         }
     }
     tokens
-}
-
-/// The tables of an array of tables.
-fn tables(reader: &mut Reader<'_>, path: &str) -> Vec<Node> {
-    let table = |node: &Node| match node.value {
-        Value::Table(_) => Ok(node.clone()),
-        _ => Err(format!("write tables: [[{path}]]")),
-    };
-    reader.each(path, table).into_iter().map(|(node, _)| node).collect()
-}
-
-/// A field that must stand in a table.
-fn field<T>(
-    reader: &mut Reader<'_>,
-    table: &Node,
-    path: &str,
-    meaning: impl Fn(&Node) -> Meant<T>,
-) -> Option<Placed<T>> {
-    if member(table, path).is_none() {
-        let (table_path, name) = path.split_once("[].").unwrap_or(("", path));
-        let message = format!("`{name}` is missing in this [[{table_path}]]: add it");
-        reader.complaints.error(&table.place, &message);
-    }
-    optional(reader, table, path, meaning)
-}
-
-fn optional<T>(
-    reader: &mut Reader<'_>,
-    table: &Node,
-    path: &str,
-    meaning: impl Fn(&Node) -> Meant<T>,
-) -> Option<Placed<T>> {
-    member(table, path).and_then(|node| reader.meant(path, node, meaning))
-}
-
-fn member<'a>(table: &'a Node, path: &str) -> Option<&'a Node> {
-    let Value::Table(fields) = &table.value else { return None };
-    fields.get(path.rsplit_once('.').map_or(path, |(_, name)| name))
 }
 
 fn fingerprint(node: &Node) -> Meant<Fingerprint> {

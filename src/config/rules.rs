@@ -4,12 +4,17 @@ use std::path::PathBuf;
 
 use crate::policy::Policy;
 use crate::policy::load::{LoadError, load};
+use crate::provider::Provider;
 use crate::settings::complaint::Complaint;
 use crate::settings::complaint::Location;
 use crate::settings::reader::{Reader, read_text};
 
-/// Reads `policy.file`.
-pub(super) fn read(reader: &mut Reader<'_>, files: &mut Vec<PathBuf>) -> Option<Policy> {
+/// Reads `policy.file`, for deployments of a provider.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    provider: &'static Provider,
+    files: &mut Vec<PathBuf>,
+) -> Option<Policy> {
     if reader.place("policy.file").is_none() {
         let message = "no `policy.file`: every change is recorded and none is forbidden";
         reader.complaints.warn(&Location::File, message);
@@ -25,7 +30,7 @@ pub(super) fn read(reader: &mut Reader<'_>, files: &mut Vec<PathBuf>) -> Option<
             return None;
         }
     };
-    let loaded = load(&text).and_then(|policy| {
+    let loaded = load(&text, provider).and_then(|policy| {
         // A file that is being written is empty for a moment, and forbids nothing then.
         let message =
             "the policy has no rule: write one, or remove `policy.file` to forbid nothing";

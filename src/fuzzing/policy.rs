@@ -17,7 +17,7 @@ use crate::provider::Provider;
 /// Where that does not hold.
 pub fn policy(text: &[u8]) {
     let Ok(text) = str::from_utf8(text) else { return };
-    match load(text) {
+    match load(text, Provider::ALL[0]) {
         Ok(policy) => judge(&policy),
         Err(errors) => {
             assert!(!errors.is_empty(), "a refusal has a reason");

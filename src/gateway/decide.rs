@@ -9,7 +9,7 @@ use super::identify::Caller;
 use super::shown_deployment::ShownDeployment;
 use crate::audit::Shown;
 use crate::audit::record::Outcome;
-use crate::base::clock::Timestamp;
+use crate::base::clock::{Clock, Timestamp};
 use crate::deployment::diff::{self, Effect};
 use crate::deployment::digest::etag;
 use crate::deployment::patch::Patch;
@@ -39,6 +39,7 @@ struct OwnedSubject {
     patch: Arc<Patch>,
     caller: Arc<Caller>,
     now: Timestamp,
+    clock: Clock,
 }
 
 /// Predicts the change, and judges it by the policy that is in force now that its turn has come.
@@ -49,6 +50,7 @@ pub(super) async fn evaluate(
 ) -> Decided {
     let policy = call.connection.gateway.policy();
     let bytes = judged.bytes.len() + before.as_ref().map_or(0, |before| before.bytes);
+    let bytes = policy.weight_of(bytes);
     let asked = OwnedSubject::of(call, judged, before);
     offload::run(bytes, move || {
         let findings = policy::evaluate::evaluate(&policy, &asked.subject()).findings;
@@ -70,7 +72,7 @@ pub(super) async fn compare(
         return Compared::default();
     };
     let before_bytes = before.as_ref().map_or(0, |before| before.bytes);
-    let bytes = judged.bytes.len() + before_bytes + after.bytes;
+    let bytes = decided.policy.weight_of(judged.bytes.len() + before_bytes + after.bytes);
     let (key, decided) = (call.connection.gateway.key.clone(), decided.clone());
     let shows_deployment = call.operation != Operation::Run;
     let asked = OwnedSubject::of(call, judged, before);
@@ -102,6 +104,7 @@ impl OwnedSubject {
             patch: Arc::clone(&judged.patch),
             caller: Arc::clone(&call.caller),
             now: call.connection.gateway.clock.now(),
+            clock: call.connection.gateway.clock.clone(),
         }
     }
 
@@ -114,6 +117,7 @@ impl OwnedSubject {
             patch: &self.patch,
             actor: &self.caller.actor,
             now: self.now,
+            clock: &self.clock,
         }
     }
 }

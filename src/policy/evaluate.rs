@@ -99,14 +99,17 @@ mod tests {
     use crate::policy::{Decision, Enforcement};
     use crate::provider::Provider;
 
+    fn provider() -> &'static Provider {
+        Provider::named("qoder-cn").unwrap()
+    }
+
     fn subject<'a>(before: Option<&'a Value>, patch: &'a Patch) -> Subject<'a> {
-        Subject::of(Provider::named("qoder-cn").unwrap(), before, patch)
+        Subject::of(provider(), before, patch)
     }
 
     fn judged(policy: &str, omitted: Omitted, before: Option<&Value>, patch: &Value) -> Findings {
-        let policy = load(policy).unwrap();
-        let provider = Provider::named("qoder-cn").unwrap();
-        let patch = parse(provider, patch.to_string().as_bytes(), 64).unwrap();
+        let policy = load(policy, provider()).unwrap();
+        let patch = parse(provider(), patch.to_string().as_bytes(), 64).unwrap();
         evaluate(&policy, &Subject { omitted, ..subject(before, &patch) }).findings
     }
 
@@ -163,9 +166,8 @@ mod tests {
         for case in cases("after") {
             let [policy, input, expected] = case.parts.as_slice() else { panic!("{}", case.title) };
             let input: Value = serde_json::from_str(input).expect(&case.title);
-            let policy = load(policy).unwrap();
-            let provider = Provider::named("qoder-cn").unwrap();
-            let patch = parse(provider, input["patch"].to_string().as_bytes(), 64).unwrap();
+            let policy = load(policy, provider()).unwrap();
+            let patch = parse(provider(), input["patch"].to_string().as_bytes(), 64).unwrap();
             let subject = subject(input.get("before"), &patch);
             let Evaluation { prediction, findings } = evaluate(&policy, &subject);
             let found = judge_after(&policy, &subject, &prediction, &findings, &input["after"]);
@@ -180,7 +182,7 @@ mod tests {
     fn no_flood_of_what_was_known_hides_what_came_of_itself() {
         let keys: serde_json::Map<String, Value> =
             (0..500).map(|n| (format!("x{n}"), "v".into())).collect();
-        let policy = load("metadata.forbidden_keys = ['x*', 'z']").unwrap();
+        let policy = load("metadata.forbidden_keys = ['x*', 'z']", provider()).unwrap();
         let before = serde_json::json!({"metadata": keys});
         let mut after = before.clone();
         after["metadata"]["z"] = "v".into();

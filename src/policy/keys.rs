@@ -5,6 +5,12 @@ use crate::settings::key::{KeySpec, KeyTable, ValueKind};
 /// The most entries of one list.
 pub(super) const ENTRIES_MAX: usize = 256;
 
+/// The most rules in CEL.
+pub(super) const RULES_MAX: usize = 2_000;
+
+/// The most places that one of them is about.
+pub(super) const ABOUT_MAX: usize = 64;
+
 /// The words for an enforcement.
 const ENFORCEMENTS: ValueKind = ValueKind::Choice(&["deny", "warn", "audit"]);
 
@@ -18,10 +24,10 @@ pub(crate) static KEYS: KeyTable = KeyTable {
         ("timezones", "A schedule's time zone must be one of a list."),
         ("metadata", "KeyTable of the metadata that changes must not touch, and their form."),
     ],
-    planned: &[("rule", "rules in CEL are not supported by this version yet: remove the rule")],
+    planned: &[],
 };
 
-const ALL: [KeySpec; 8] = [
+const ALL: [KeySpec; 17] = [
     KeySpec::new(
         "contact",
         ValueKind::Name(128),
@@ -59,4 +65,39 @@ const ALL: [KeySpec; 8] = [
     )
     .default("'loose'"),
     KeySpec::new("metadata.enforcement", ENFORCEMENTS, ENFORCEMENT).default("'deny'"),
+    KeySpec::new("rule", ValueKind::Tables, "A rule in CEL. Any number, up to 2000."),
+    KeySpec::new(
+        "rule[].name",
+        ValueKind::Pattern("^[a-z0-9-]{1,64}$"),
+        "The rule's name: small letters, digits and `-`, at most 64; each once.",
+    )
+    .example("'no-weekend-runs'")
+    .required(),
+    KeySpec::new("rule[].description", ValueKind::Text, "What the rule is for, in words."),
+    KeySpec::new(
+        "rule[].operations",
+        ValueKind::Texts(6),
+        "The operations that it is asked about: `create`, `update`, `archive`, `pause`, \
+         `unpause`, `run`; by default create and update.",
+    ),
+    KeySpec::new(
+        "rule[].when",
+        ValueKind::Text,
+        "An expression; where it does not hold, the rule is not asked.",
+    ),
+    KeySpec::new("rule[].require", ValueKind::Text, "The expression that must hold.")
+        .example("'object.schedule != null'")
+        .required(),
+    KeySpec::new(
+        "rule[].about",
+        ValueKind::Texts(ABOUT_MAX),
+        "JSON Pointers of what the rule is about: it blocks no update that leaves them as they \
+         are. By default the places of `object` that `require` selects.",
+    ),
+    KeySpec::new(
+        "rule[].message",
+        ValueKind::Text,
+        "What a client is told; `{{ expression }}` stands for its value.",
+    ),
+    KeySpec::new("rule[].enforcement", ENFORCEMENTS, ENFORCEMENT),
 ];

@@ -1,5 +1,7 @@
 //! The policy file (TOML) → [`Policy`](super::Policy), or every complaint about it.
 
+mod in_cel;
+
 use std::path::PathBuf;
 
 use jiff::tz::TimeZoneDatabase;
@@ -11,6 +13,7 @@ use super::rule::timezones::TimezoneRule;
 use super::rule::{Rule, RuleKind, Scope};
 use super::{Enforcement, Policy};
 use crate::base::ids::Hex;
+use crate::provider::Provider;
 use crate::settings::complaint::{Complaint, Complaints};
 use crate::settings::raw::{Node, Typed};
 use crate::settings::reader::Reader;
@@ -26,16 +29,17 @@ pub struct LoadError {
     pub message: String,
 }
 
-/// Reads a policy file. An empty one forbids nothing. All complaints come at once, in the order
-/// of their lines.
-pub fn load(source: &str) -> Result<Policy, Vec<LoadError>> {
+/// Reads a policy file for deployments of a provider. An empty one forbids nothing. All complaints
+/// come at once, in the order of their lines.
+pub fn load(source: &str, provider: &'static Provider) -> Result<Policy, Vec<LoadError>> {
     let mut complaints = Complaints::about(PathBuf::new());
     let typed = Typed::read(&KEYS, source, &[], &mut complaints);
     let read = typed.map(|typed| {
         let mut reader = Reader { typed, folder: PathBuf::new(), complaints: &mut complaints };
         let contact = reader.read("contact", name(128)).map(|(contact, _)| contact);
-        let rules = [metadata(&mut reader), timezones(&mut reader)];
-        (rules.into_iter().flatten().collect(), contact)
+        let built_in = [metadata(&mut reader), timezones(&mut reader)];
+        let in_cel = in_cel::rules(&mut reader, source, provider);
+        (built_in.into_iter().flatten().chain(in_cel).collect(), contact)
     });
     let complaints = complaints.in_order();
     if !complaints.is_empty() {
@@ -84,14 +88,17 @@ fn metadata(reader: &mut Reader<'_>) -> Option<Rule> {
 }
 
 fn enforcement(reader: &mut Reader<'_>, section: &str) -> Enforcement {
+    let path = format!("{section}.enforcement");
+    reader.read(&path, enforced).map_or(Enforcement::Deny, |(enforcement, _)| enforcement)
+}
+
+fn enforced(node: &Node) -> Meant<Enforcement> {
     let words =
         [("deny", Enforcement::Deny), ("warn", Enforcement::Warn), ("audit", Enforcement::Audit)];
-    let meaning = |node: &Node| match node.text() {
+    match node.text() {
         Some("approve") => Err("not supported by this version yet: write \"deny\"".to_owned()),
         _ => choice(&words)(node),
-    };
-    let path = format!("{section}.enforcement");
-    reader.read(&path, meaning).map_or(Enforcement::Deny, |(enforcement, _)| enforcement)
+    }
 }
 
 /// The name of a time zone, as the IANA database spells it.
@@ -130,6 +137,10 @@ fn built_in(name: &'static str, enforcement: Enforcement, kind: RuleKind) -> Rul
 mod tests {
     use super::*;
     use crate::policy::keys::ENTRIES_MAX;
+
+    fn load(text: &str) -> Result<Policy, Vec<LoadError>> {
+        super::load(text, Provider::ALL[0])
+    }
 
     #[test]
     fn an_empty_file_forbids_nothing_and_has_a_digest() {
@@ -175,7 +186,7 @@ mod tests {
         let found: Vec<_> =
             errors.iter().map(|error| (error.line.unwrap(), error.message.as_str())).collect();
         let expected = [
-            (1, "unknown key `colour`: remove it; known here: metadata, timezones"),
+            (1, "unknown key `colour`: remove it; known here: metadata, rule, timezones"),
             (4, "`timezones.allowed` is \"asia/shanghai\": write \"Asia/Shanghai\""),
             (
                 5,
@@ -189,7 +200,7 @@ mod tests {
             (10, "`metadata.protected_keys` is \"x\": write [...]"),
             (11, "`metadata.key_pattern` is \"(\": the pattern is not a regular expression"),
             (12, "`metadata.enforcement` is \"block\": write \"deny\" or \"warn\" or \"audit\""),
-            (13, "rules in CEL are not supported by this version yet: remove the rule"),
+            (13, "`require` is missing in this [[rule]]: add it"),
         ];
         assert_eq!(found.len(), expected.len(), "{found:#?}");
         for ((line, message), (expected_line, start)) in found.iter().zip(expected) {

@@ -1,12 +1,15 @@
 //! Rules: each has a name, an enforcement, a scope, and a check of its kind.
 
+pub mod cel;
 pub mod metadata;
 pub mod timezones;
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 
 use serde_json::Value;
 
+use self::cel::{Budget, CelRule};
 use self::metadata::{FoldedKeys, MetadataRule};
 use self::timezones::TimezoneRule;
 use super::findings::Collect;
@@ -35,6 +38,8 @@ pub enum RuleKind {
     Timezones(TimezoneRule),
     /// `[metadata]`.
     Metadata(MetadataRule),
+    /// `[[rule]]`.
+    Cel(CelRule),
 }
 
 /// The calls that a rule is asked about.
@@ -56,12 +61,15 @@ pub(super) struct Context<'a> {
     pub(super) subject: &'a Subject<'a>,
     pub(super) before: Members<'a>,
     pub(super) keys: FoldedKeys,
+    /// The steps that are left to rules in CEL.
+    budget: RefCell<Budget>,
 }
 
 impl<'a> Context<'a> {
     pub(super) fn of(subject: &'a Subject<'a>) -> Self {
         let before = subject.before.map(Members::of).unwrap_or_default();
-        Self { subject, before, keys: FoldedKeys::default() }
+        let budget = RefCell::new(Budget::new(subject.clock.clone()));
+        Self { subject, before, keys: FoldedKeys::default(), budget }
     }
 }
 
@@ -109,6 +117,7 @@ impl Rule {
         match &self.kind {
             RuleKind::Timezones(rule) => rule.check(context, reading, &mut findings),
             RuleKind::Metadata(rule) => rule.check(context, reading, &mut findings),
+            RuleKind::Cel(rule) => rule.check(context, reading, &mut findings),
         }
     }
 
@@ -121,7 +130,7 @@ impl Rule {
         let mut findings = RuleFindings { rule: self, all };
         match &self.kind {
             RuleKind::Metadata(rule) => rule.check_computed(context, &mut findings),
-            RuleKind::Timezones(_) => {}
+            RuleKind::Timezones(_) | RuleKind::Cel(_) => {}
         }
     }
 
@@ -129,7 +138,7 @@ impl Rule {
     #[must_use]
     pub fn violation_names(&self) -> Vec<String> {
         match &self.kind {
-            RuleKind::Timezones(_) => vec![self.named(None)],
+            RuleKind::Timezones(_) | RuleKind::Cel(_) => vec![self.named(None)],
             RuleKind::Metadata(rule) => rule.parts().map(|part| self.named(Some(part))).collect(),
         }
     }

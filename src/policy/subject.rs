@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Actor;
-use crate::base::clock::Timestamp;
+use crate::base::clock::{Clock, Timestamp};
 #[cfg(any(test, fuzzing))]
 use crate::base::ids::Fingerprint;
 use crate::deployment::patch::Patch;
@@ -27,6 +27,8 @@ pub struct Subject<'a> {
     pub actor: &'a Actor,
     /// When.
     pub now: Timestamp,
+    /// What bounds the time of rules: no decision depends on it unless a rule takes too long.
+    pub clock: &'a Clock,
 }
 
 impl<'a> Subject<'a> {
@@ -47,6 +49,7 @@ impl<'a> Subject<'a> {
             patch,
             actor: &ANYBODY,
             now: Timestamp::from_millis(0),
+            clock: &Clock::System,
         }
     }
 

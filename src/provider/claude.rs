@@ -15,6 +15,7 @@ pub(super) static CLAUDE: Provider = Provider {
     // A message that is not streamed is whole before its head comes; the SDKs wait as long.
     response_timeout: Duration::from_mins(10),
     fields: &super::FIELDS,
+    shape: &super::shape::CLAUDE,
     computed: &super::COMPUTED,
     shown_as: &super::SHOWN_AS,
     reserved_keys: &super::RESERVED_KEYS,

@@ -19,6 +19,7 @@ const QODER: Provider = Provider {
     body_bytes_max: 32 << 20,
     response_timeout: Duration::from_mins(1),
     fields: &super::FIELDS,
+    shape: &super::shape::QODER,
     computed: &super::COMPUTED,
     shown_as: &super::SHOWN_AS,
     reserved_keys: &super::RESERVED_KEYS,

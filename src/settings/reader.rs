@@ -92,20 +92,72 @@ impl Reader<'_> {
         meaning: impl Fn(&Node) -> Meant<T>,
     ) -> Vec<Placed<T>> {
         let Some(node) = self.typed.remove(path) else { return Vec::new() };
+        let Some(items) = self.items_of(path, &node) else { return Vec::new() };
+        items.iter().filter_map(|item| self.meant(path, item, &meaning)).collect()
+    }
+
+    /// The items of an array, within the bounds of its key.
+    fn items_of<'n>(&mut self, path: &str, node: &'n Node) -> Option<&'n [Node]> {
         let Value::Array(items) = &node.value else {
             let tables = self.typed.keys.is_section(&format!("{path}[]"));
             let fix = if tables { format!("write [[{path}]]") } else { "write [...]".to_owned() };
-            self.complain(path, &node, &fix);
-            return Vec::new();
+            self.complain(path, node, &fix);
+            return None;
         };
         if let Some(ValueKind::Texts(most)) = self.key(path).map(|key| key.kind)
             && items.len() > most
         {
             let fix = format!("it has more than {most} entries: merge some");
-            self.complain(path, &node, &fix);
-            return Vec::new();
+            self.complain(path, node, &fix);
+            return None;
         }
-        items.iter().filter_map(|item| self.meant(path, item, &meaning)).collect()
+        Some(items)
+    }
+
+    /// The tables of an array of tables.
+    pub(crate) fn tables(&mut self, path: &str) -> Vec<Node> {
+        let table = |node: &Node| match node.value {
+            Value::Table(_) => Ok(node.clone()),
+            _ => Err(format!("write tables: [[{path}]]")),
+        };
+        self.each(path, table).into_iter().map(|(node, _)| node).collect()
+    }
+
+    /// A field that must stand in a table.
+    pub(crate) fn field<T>(
+        &mut self,
+        table: &Node,
+        path: &str,
+        meaning: impl Fn(&Node) -> Meant<T>,
+    ) -> Option<Placed<T>> {
+        if member(table, path).is_none() {
+            let (table_path, name) = path.split_once("[].").unwrap_or(("", path));
+            let message = format!("`{name}` is missing in this [[{table_path}]]: add it");
+            self.complaints.error(&table.place, &message);
+        }
+        self.optional(table, path, meaning)
+    }
+
+    /// A field that may stand in a table.
+    pub(crate) fn optional<T>(
+        &mut self,
+        table: &Node,
+        path: &str,
+        meaning: impl Fn(&Node) -> Meant<T>,
+    ) -> Option<Placed<T>> {
+        member(table, path).and_then(|node| self.meant(path, node, meaning))
+    }
+
+    /// A list that may stand in a table, its items read one by one.
+    pub(crate) fn items<T>(
+        &mut self,
+        table: &Node,
+        path: &str,
+        meaning: impl Fn(&Node) -> Meant<T>,
+    ) -> Option<Vec<Placed<T>>> {
+        let node = member(table, path)?.clone();
+        let items = self.items_of(path, &node)?;
+        Some(items.iter().filter_map(|item| self.meant(path, item, &meaning)).collect())
     }
 
     /// A path, relative to the file's folder.
@@ -138,6 +190,12 @@ impl Reader<'_> {
         let path = path.replace("[]", "");
         self.complaints.error(&node.place, &format!("`{path}`{shown}: {fix}"));
     }
+}
+
+/// The node that a table has for the last part of a path such as `actor[].name`.
+pub(crate) fn member<'a>(table: &'a Node, path: &str) -> Option<&'a Node> {
+    let Value::Table(fields) = &table.value else { return None };
+    fields.get(path.rsplit_once('.').map_or(path, |(_, name)| name))
 }
 
 /// Reads a file whole.

@@ -1,23 +1,14 @@
 //! When a schedule fires: a five-field cron expression, read in an IANA time zone.
 
-use croner::Cron;
-use croner::parser::{CronParser, Seconds, Year};
-use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::problem::Problem;
 use crate::base::clock::Timestamp;
+use crate::deployment::timetable::{self, TimetableError};
 
-const MONTHS: [&str; 12] =
-    ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
-const WEEKDAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
-
-/// A schedule that is known to be readable.
+/// A schedule that is known to be readable, and to fire.
 #[derive(Clone, Debug)]
-pub(super) struct Timetable {
-    cron: Cron,
-    zone: TimeZone,
-}
+pub(super) struct Timetable(timetable::Timetable);
 
 impl Timetable {
     /// Reads a schedule, which must carry `type`, `expression` and `timezone`.
@@ -25,23 +16,24 @@ impl Timetable {
         if text(schedule, "type")? != "cron" {
             return Err(Problem::field("schedule.type", "schedule.type must be \"cron\""));
         }
-        let cron = cron(text(schedule, "expression")?)?;
-        let zone = zone(text(schedule, "timezone")?)?;
-        let timetable = Self { cron, zone };
+        let (expression, zone) = (text(schedule, "expression")?, text(schedule, "timezone")?);
+        let timetable = timetable::Timetable::parse(expression, zone).map_err(|error| {
+            if error == TimetableError::Zone {
+                let message = "schedule.timezone must be an IANA time zone name";
+                return Problem::field("schedule.timezone", message);
+            }
+            Problem::field("schedule.expression", error.to_string())
+        })?;
         // A day that no year has, such as 30 February, would be searched for at every reading.
         if timetable.after(Timestamp::from_millis(0)).next().is_none() {
             return Err(Problem::field("schedule.expression", "the schedule never fires"));
         }
-        Ok(timetable)
+        Ok(Self(timetable))
     }
 
     /// The moments at which the schedule fires, from the first one after `after` on.
     pub(super) fn after(&self, after: Timestamp) -> impl Iterator<Item = Timestamp> {
-        let start = jiff::Timestamp::from_millisecond(after.millis()).ok();
-        let start = start.map(|at| at.to_zoned(self.zone.clone()));
-        let step = |at: &jiff::Zoned| self.cron.find_next_occurrence(at, false).ok();
-        std::iter::successors(start.and_then(|at| step(&at)), step)
-            .map(|at| Timestamp::from_millis(at.timestamp().as_millisecond()))
+        self.0.after(after)
     }
 }
 
@@ -55,41 +47,6 @@ fn text<'a>(schedule: &'a Value, member: &str) -> Result<&'a str, Problem> {
     schedule.get(member).and_then(Value::as_str).ok_or_else(|| {
         let message = "schedule must carry type, expression and timezone as strings";
         Problem::field(format!("schedule.{member}"), message)
-    })
-}
-
-/// Only the five POSIX fields are taken, with lists, ranges, steps and English names: what the
-/// cron library knows beyond that (seconds, years, nicknames, `L`, `W`, `#`) the API refuses.
-fn cron(expression: &str) -> Result<Cron, Problem> {
-    let refused = |message: &str| Problem::field("schedule.expression", message);
-    let fields: Vec<&str> = expression.split_ascii_whitespace().collect();
-    let [minute, hour, day, month, weekday] = fields.as_slice() else {
-        return Err(refused("cron expression must have exactly 5 fields"));
-    };
-    let plain = [minute, hour, day].iter().all(|field| is_plain(field, &[]));
-    if !(plain && is_plain(month, &MONTHS) && is_plain(weekday, &WEEKDAYS)) {
-        return Err(refused("cron expression holds what is not a POSIX cron field"));
-    }
-    CronParser::builder()
-        .seconds(Seconds::Disallowed)
-        .year(Year::Disallowed)
-        .build()
-        .parse(&fields.join(" "))
-        .map_err(|error| refused(&format!("invalid cron expression: {error}")))
-}
-
-fn is_plain(field: &str, names: &[&str]) -> bool {
-    field.split([',', '-', '/']).all(|word| {
-        word == "*"
-            || (!word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit()))
-            || names.iter().any(|name| name.eq_ignore_ascii_case(word))
-    })
-}
-
-/// The zone of exactly that name: the time zone database is looked up without regard to case.
-fn zone(name: &str) -> Result<TimeZone, Problem> {
-    TimeZone::get(name).ok().filter(|zone| zone.iana_name() == Some(name)).ok_or_else(|| {
-        Problem::field("schedule.timezone", "schedule.timezone must be an IANA time zone name")
     })
 }
 

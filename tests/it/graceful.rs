@@ -278,6 +278,7 @@ async fn a_reload_under_load_drops_nothing_and_each_call_has_one_policy() {
 
 /// The digest of a policy that is sound.
 fn digest(policy: &str) -> Option<Value> {
-    let loaded = changegate::policy::load::load(policy).ok()?;
+    let loaded =
+        changegate::policy::load::load(policy, changegate::provider::Provider::ALL[0]).ok()?;
     Some(json!(loaded.digest))
 }

@@ -44,6 +44,7 @@ mod redirects;
 mod refusals;
 mod reload;
 mod retries;
+mod rules;
 mod service_accounts;
 mod settlement;
 mod simulation;

@@ -7,6 +7,7 @@ use crate::policy::evaluate::evaluate;
 use crate::policy::load::load;
 use crate::policy::subject::Subject;
 use crate::policy::{Enforcement, Violation};
+use crate::provider::Provider;
 
 async fn recorded(audit: &Audit, intent: Intent, end: Completion) -> Value {
     let id = audit.record(intent, end).await.unwrap();
@@ -119,7 +120,8 @@ fn cut_at(shown: usize, token: &Token) -> Intent {
     let policy = "timezones.allowed = ['UTC']\nmetadata.key_pattern = '[A-Z]'";
     let subject = Subject::of(provider, None, &patch);
     let mut call = intent("dep_1");
-    call.violations = evaluate(&load(policy).unwrap(), &subject).findings.violations;
+    call.violations =
+        evaluate(&load(policy, Provider::ALL[0]).unwrap(), &subject).findings.violations;
     assert_eq!(call.violations.len(), 5, "{:?}", call.violations);
     (call.token, call.patch) = (token.clone(), Some(asked(&object)));
     call.client.user_agent = Some(before(256));

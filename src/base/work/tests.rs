@@ -72,7 +72,7 @@ fn work_of(grow: Grow, n: usize) -> (Vec<(&'static str, usize)>, usize) {
          protected_keys = ['cas_config.config.max_concurrent']",
         stars.join(", ")
     );
-    let policy = load(&policy).unwrap();
+    let policy = load(&policy, Provider::ALL[0]).unwrap();
     let (before, asked) = (grow(n, "a"), grow(n, "b"));
     // Upstream has trimmed what it was asked for.
     let after = grow(n, "b ");
@@ -133,7 +133,7 @@ fn keys_that_nearly_match_many_patterns_cost_their_letters() {
     let patterns: Vec<String> = (0..256).map(|n| format!("'*q{n:02x}*z'")).collect();
     let list = patterns.join(", ");
     let policy = format!("[metadata]\nforbidden_keys = [{list}]\nprotected_keys = [{list}]");
-    let policy = load(&policy).unwrap();
+    let policy = load(&policy, Provider::ALL[0]).unwrap();
     let provider = Provider::named("qoder-cn").unwrap();
     // Every character of the patterns, and letters of eighteen.
     let name = |n: usize| format!("{n}abcdefq0123456789z\u{fdfa}");

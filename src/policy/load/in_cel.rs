@@ -1,0 +1,202 @@
+//! `[[rule]]`: rules in CEL.
+
+use std::collections::HashSet;
+
+use super::enforced;
+use crate::policy::Enforcement;
+use crate::policy::keys::RULES_MAX;
+use crate::policy::rule::cel::{CelError, CelRule, CelSource, on_a_large_stack};
+use crate::policy::rule::{Rule, RuleKind, Scope};
+use crate::provider::{Operation, Provider};
+use crate::settings::complaint::Location;
+use crate::settings::raw::{Node, Value};
+use crate::settings::reader::Reader;
+use crate::settings::value::{Meant, text};
+
+/// The longest name of a rule, in bytes.
+const NAME_BYTES_MAX: usize = 64;
+
+/// The longest description, in bytes.
+const DESCRIPTION_BYTES_MAX: usize = 4_096;
+
+/// The names of built-in rules, which no rule in CEL may have.
+const TAKEN: [&str; 6] = ["actors", "metadata", "name", "references", "schedule", "timezones"];
+
+/// A rule as it was typed.
+struct Typed {
+    name: String,
+    enforcement: Enforcement,
+    source: CelSource,
+    /// Where its expressions were typed.
+    places: Vec<(&'static str, Location)>,
+}
+
+/// Reads every `[[rule]]`.
+pub(super) fn rules(reader: &mut Reader<'_>, file: &str, provider: &'static Provider) -> Vec<Rule> {
+    let tables = reader.tables("rule");
+    if let Some(beyond) = tables.get(RULES_MAX) {
+        let message = format!("there are more than {RULES_MAX} rules: merge some");
+        reader.complaints.error(&beyond.place.clone(), &message);
+        return Vec::new();
+    }
+    let mut names = HashSet::new();
+    let typed: Vec<Typed> =
+        tables.iter().filter_map(|table| rule(reader, table, provider, &mut names)).collect();
+    if typed.is_empty() {
+        return Vec::new();
+    }
+    let make = |typed: Typed| {
+        let Typed { name, enforcement, source, places } = typed;
+        let scope = Scope { operations: source.operations.clone() };
+        let texts = source.clone();
+        match CelRule::of(source) {
+            Ok(rule) => {
+                Ok(Rule { name: name.into(), enforcement, scope, kind: RuleKind::Cel(rule) })
+            }
+            Err(errors) => Err(Box::new((name, texts, places, errors))),
+        }
+    };
+    let Some(made) = on_a_large_stack(|| typed.into_iter().map(make).collect::<Vec<_>>()) else {
+        let message = "the rules in CEL can't be read: there is no thread to be had for it, or \
+            an expression is beyond the parser; try again, then simplify the last one added";
+        reader.complaints.error(&Location::File, message);
+        return Vec::new();
+    };
+    let mut rules = Vec::new();
+    for made in made {
+        match made {
+            Ok(rule) => rules.push(rule),
+            Err(refused) => {
+                let (name, texts, places, errors) = *refused;
+                for error in errors {
+                    complain(reader, file, &name, &texts, &places, error);
+                }
+            }
+        }
+    }
+    rules
+}
+
+fn rule(
+    reader: &mut Reader<'_>,
+    table: &Node,
+    provider: &'static Provider,
+    names: &mut HashSet<String>,
+) -> Option<Typed> {
+    let name = reader.field(table, "rule[].name", name);
+    let bounded = bounded(DESCRIPTION_BYTES_MAX);
+    let description = reader.optional(table, "rule[].description", bounded);
+    let operations = reader.items(table, "rule[].operations", operation);
+    let when = reader.optional(table, "rule[].when", text);
+    let require = reader.field(table, "rule[].require", text);
+    let message = reader.optional(table, "rule[].message", self::bounded(1_024));
+    let about = reader.items(table, "rule[].about", pointer);
+    let enforcement = reader.optional(table, "rule[].enforcement", enforced);
+    let (name, place) = name?;
+    if !names.insert(name.clone()) {
+        let message = format!("two rules are named `{name}`: rename one");
+        reader.complaints.error(&place, &message);
+    }
+    let (require, require_place) = require?;
+    let mut places = vec![("require", require_place)];
+    places.extend(when.as_ref().map(|(_, place)| ("when", place.clone())));
+    places.extend(message.as_ref().map(|(_, place)| ("message", place.clone())));
+    let plain = |(value, _): (_, Location)| value;
+    let operations = operations.map_or_else(
+        || vec![Operation::Create, Operation::Update],
+        |operations| operations.into_iter().map(|(operation, _)| operation).collect(),
+    );
+    let source = CelSource {
+        provider,
+        operations,
+        description: description.map(plain),
+        when: when.map(plain),
+        require,
+        message: message.map(plain),
+        about: about.map(|about| about.into_iter().map(|(pointer, _)| pointer).collect()),
+    };
+    let enforcement = enforcement.map_or(Enforcement::Deny, |(enforcement, _)| enforcement);
+    Some(Typed { name, enforcement, source, places })
+}
+
+/// Complains of a fault of an expression, where it was typed.
+fn complain(
+    reader: &mut Reader<'_>,
+    file: &str,
+    rule: &str,
+    texts: &CelSource,
+    places: &[(&'static str, Location)],
+    error: CelError,
+) {
+    let CelError { key, line, column, message } = error;
+    let place = places.iter().find(|(name, _)| *name == key).map(|(_, place)| place);
+    let place = place.cloned().unwrap_or(Location::File);
+    let text = match key {
+        "when" => texts.when.as_deref(),
+        "message" => texts.message.as_deref(),
+        _ => Some(texts.require.as_str()),
+    };
+    let start = match place {
+        Location::Line(line) => text.and_then(|text| start_of(file, line, text)),
+        _ => None,
+    };
+    let (place, column) = match start {
+        Some((first, before)) if line == 1 => (Location::Line(first), before + column),
+        Some((first, _)) => (Location::Line(first + line - 1), column),
+        None => (place, column),
+    };
+    let message = format!("column {column}: `{key}` of the rule `{rule}`: {message}");
+    reader.complaints.error(&place, &message);
+}
+
+/// The line at which a text begins that stands in the file as it is, from a line on, and the
+/// columns before it there.
+fn start_of(file: &str, line: usize, text: &str) -> Option<(usize, usize)> {
+    let skipped: usize = file.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum();
+    let rest = file.get(skipped..)?;
+    let at = rest.find(text)?;
+    let before = rest.get(..at)?;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count();
+    Some((line + before.matches('\n').count(), column))
+}
+
+fn name(node: &Node) -> Meant<String> {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let name = node
+        .text()
+        .filter(|name| (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_plain));
+    match name {
+        Some(name) if TAKEN.contains(&name) => {
+            Err("a built-in rule has this name: choose another".to_owned())
+        }
+        Some(name) => Ok(name.to_owned()),
+        None => Err(format!("write 1 to {NAME_BYTES_MAX} of a-z, 0-9 and -")),
+    }
+}
+
+fn operation(node: &Node) -> Meant<Operation> {
+    node.text().and_then(Operation::named).ok_or_else(|| {
+        let names = Operation::ALL.map(|operation| format!("\"{operation}\""));
+        format!("write {}", names.join(" or "))
+    })
+}
+
+/// A JSON Pointer.
+fn pointer(node: &Node) -> Meant<String> {
+    let fix = "write a JSON Pointer such as \"/schedule\", or \"\" for the whole deployment";
+    let text = match &node.value {
+        Value::Text(text) => Some(text),
+        _ => None,
+    };
+    let is_pointer =
+        |text: &&String| (text.is_empty() || text.starts_with('/')) && text.len() <= 1_024;
+    text.filter(is_pointer).cloned().ok_or_else(|| fix.to_owned())
+}
+
+fn bounded(most: usize) -> impl Fn(&Node) -> Meant<String> {
+    move |node| {
+        let fits = |text: &String| text.len() <= most;
+        let fix = format!("write a text in quotes of at most {most} bytes that is not empty");
+        text(node).ok().filter(fits).ok_or(fix)
+    }
+}

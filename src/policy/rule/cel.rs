@@ -1,0 +1,144 @@
+//! Rules in CEL.
+//!
+//! An expression is parsed, typed (`check`) and made ready (`rewrite`) when the policy is loaded,
+//! once; then it runs within a budget (`meter`) over documents that are borrowed (`value`). What
+//! fails while it runs is a violation.
+
+mod bindings;
+mod change;
+mod check;
+mod equal;
+mod functions;
+mod given;
+mod message;
+mod meter;
+mod parse;
+mod paths;
+mod pattern;
+mod program;
+mod read;
+mod rewrite;
+#[cfg(test)]
+mod tests;
+mod time;
+mod tree;
+mod types;
+mod value;
+
+use std::sync::Arc;
+
+use self::bindings::Bindings;
+use self::message::Template;
+pub(super) use self::meter::Budget;
+pub(crate) use self::parse::on_a_large_stack;
+use self::program::{Answer, Program};
+pub(crate) use self::read::{CelError, CelSource};
+use super::{Context, Finding, RuleFindings};
+use crate::deployment::members::Members;
+use crate::policy::subject::Subject;
+use crate::provider::Operation;
+
+/// `[[rule]]`: what must hold of a change, as an expression.
+#[derive(Clone, Debug)]
+pub struct CelRule(Arc<Ready>);
+
+/// A rule that is ready to run, and the texts that it was made of.
+#[derive(Debug)]
+struct Ready {
+    source: CelSource,
+    when: Option<Program>,
+    require: Program,
+    message: Option<Template>,
+    /// JSON Pointers of what the rule is about.
+    about: Vec<String>,
+}
+
+/// What came of a rule on one reading.
+enum Outcome {
+    Skipped,
+    Holds,
+    Broken,
+    /// An error, or a bound that was passed.
+    Failed(String),
+}
+
+impl PartialEq for CelRule {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.source == other.0.source
+    }
+}
+
+impl CelRule {
+    /// The rule that texts stand for, which are parsed and checked on this thread: it needs a
+    /// [large stack](on_a_large_stack).
+    pub(crate) fn of(source: CelSource) -> Result<Self, Vec<CelError>> {
+        read::ready(source).map(|ready| Self(Arc::new(ready)))
+    }
+
+    /// Notes the rule where `reading` breaks it.
+    pub(super) fn check(
+        &self,
+        context: &Context<'_>,
+        reading: &Members<'_>,
+        found: &mut RuleFindings<'_>,
+    ) {
+        let bindings = Bindings::of(context.subject, &context.before, reading);
+        let budget = &mut *context.budget.borrow_mut();
+        let fault = match self.ask(&bindings, budget) {
+            Outcome::Skipped | Outcome::Holds => return,
+            Outcome::Broken => self.message(&bindings, budget),
+            Outcome::Failed(error) => {
+                format!("{}; it counts as broken, since {error}", self.message(&bindings, budget))
+            }
+        };
+        let touched = self.touches(&bindings, context.subject) || !self.was_broken(context, budget);
+        let path = paths::around(&self.0.about);
+        let actual = match self.0.about.as_slice() {
+            [place] => reading.pointer(place).cloned(),
+            _ => None,
+        };
+        found.add(touched, Finding { part: None, path, fault, actual });
+    }
+
+    fn ask(&self, bindings: &Bindings<'_>, budget: &mut Budget) -> Outcome {
+        if let Some(when) = &self.0.when {
+            match when.holds(bindings, budget) {
+                Answer::Is(true) => {}
+                Answer::Is(false) => return Outcome::Skipped,
+                Answer::Failed(error) => return Outcome::Failed(format!("`when` fails: {error}")),
+                Answer::Over(overrun) => return Outcome::Failed(overrun.what().to_owned()),
+            }
+        }
+        match self.0.require.holds(bindings, budget) {
+            Answer::Is(true) => Outcome::Holds,
+            Answer::Is(false) => Outcome::Broken,
+            Answer::Failed(error) => Outcome::Failed(error),
+            Answer::Over(overrun) => Outcome::Failed(overrun.what().to_owned()),
+        }
+    }
+
+    /// Whether the change has to do with what the rule is about. A create sets everything; an
+    /// action, and a rule about the call alone, are no field's.
+    fn touches(&self, bindings: &Bindings<'_>, subject: &Subject<'_>) -> bool {
+        let about = &self.0.about;
+        subject.operation != Operation::Update
+            || about.is_empty()
+            || about.iter().any(|place| bindings.change().touches(place))
+    }
+
+    /// Whether it was broken before, too.
+    fn was_broken(&self, context: &Context<'_>, budget: &mut Budget) -> bool {
+        let before = Bindings::of(context.subject, &context.before, &context.before);
+        matches!(self.ask(&before, budget), Outcome::Broken | Outcome::Failed(_))
+    }
+
+    fn message(&self, bindings: &Bindings<'_>, budget: &mut Budget) -> String {
+        match &self.0.message {
+            Some(template) => template.tell(bindings, budget),
+            None => format!(
+                "this must hold: {}",
+                crate::base::excerpt::excerpt(&self.0.source.require, 200,)
+            ),
+        }
+    }
+}

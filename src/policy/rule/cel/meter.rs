@@ -1,0 +1,194 @@
+//! Steps that evaluations take, and the bounds that end them.
+//!
+//! The functions of the interpreter are plain ones, so what they draw on lies beside them, one
+//! meter a thread. What is charged depends on the expression and the documents alone, so that the
+//! same change is judged alike whenever it is judged; the deadline is a second fence, which no
+//! sensible rule comes near.
+
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+use cel::ExecutionError;
+
+use crate::base::clock::Clock;
+
+/// The most steps of one rule on one reading.
+pub(super) const RULE_STEPS_MAX: u64 = 50_000;
+
+/// The most steps of all rules on all readings of one change.
+pub(super) const DECISION_STEPS_MAX: u64 = 500_000;
+
+/// The longest text, and the longest list, that a rule may make.
+pub(super) const MADE_MAX: usize = 1 << 20;
+
+/// Bytes of a text that is made which cost nothing beyond the step itself.
+const FREE_BYTES: usize = 64;
+
+/// Bytes of a text that are read for one step.
+const READ_BYTES: usize = 1_024;
+
+/// The longest that one rule may take on one reading. Its steps take some ten milliseconds; where a
+/// machine is busy, they may take a multiple of that, and the decision must be the same.
+const RULE_TIME_MAX: Duration = Duration::from_millis(250);
+
+/// Steps between two looks at the clock.
+const STEPS_PER_LOOK: u64 = 256;
+
+/// The bound that an evaluation went past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Overrun {
+    /// The steps of a rule, or of a decision.
+    Steps,
+    /// The length of a text or list.
+    Length,
+    /// The time.
+    Time,
+}
+
+/// The steps that are left to a decision.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    left: u64,
+    clock: Clock,
+}
+
+/// The meter of the evaluation that runs on this thread.
+#[derive(Debug)]
+struct Meter {
+    left: u64,
+    to_look: u64,
+    overrun: Option<Overrun>,
+    clock: Clock,
+    ends: Instant,
+}
+
+thread_local! {
+    static METER: RefCell<Option<Meter>> = const { RefCell::new(None) };
+}
+
+impl Budget {
+    /// The budget of one decision. The clock is for the second fence alone.
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self { left: DECISION_STEPS_MAX, clock }
+    }
+
+    /// How many steps were taken so far.
+    #[cfg(test)]
+    pub(super) fn spent(&self) -> u64 {
+        DECISION_STEPS_MAX - self.left
+    }
+
+    /// Does `work` within the bounds of a rule and what is left to the decision; tells the bound
+    /// that it went past. Whatever `work` made of that is void: an error may have been absorbed.
+    pub(super) fn spend<T>(&mut self, work: impl FnOnce() -> T) -> (T, Option<Overrun>) {
+        let steps = RULE_STEPS_MAX.min(self.left);
+        let ends = self.clock.instant() + RULE_TIME_MAX;
+        let clock = self.clock.clone();
+        let meter = Meter { left: steps, to_look: STEPS_PER_LOOK, overrun: None, clock, ends };
+        METER.set(Some(meter));
+        // A meter that a panic left behind is laid over by the next one.
+        let done = work();
+        let meter = METER.take();
+        let (left, overrun) = meter.map_or((0, None), |meter| (meter.left, meter.overrun));
+        self.left -= steps - left.min(steps);
+        (done, overrun)
+    }
+}
+
+impl Meter {
+    fn charge(&mut self, steps: u64) -> Option<Overrun> {
+        if self.overrun.is_some() {
+            return self.overrun;
+        }
+        let Some(left) = self.left.checked_sub(steps) else {
+            self.left = 0;
+            self.overrun = Some(Overrun::Steps);
+            return self.overrun;
+        };
+        self.left = left;
+        if let Some(to_look) = self.to_look.checked_sub(steps) {
+            self.to_look = to_look;
+        } else {
+            self.to_look = STEPS_PER_LOOK;
+            self.overrun = (self.clock.instant() > self.ends).then_some(Overrun::Time);
+        }
+        self.overrun
+    }
+}
+
+/// Takes steps. Without a meter there is nothing to take them from, so that nothing is evaluated.
+pub(super) fn charge(steps: u64) -> Result<(), ExecutionError> {
+    let overrun = METER.with_borrow_mut(|meter| match meter {
+        Some(meter) => meter.charge(steps),
+        None => Some(Overrun::Steps),
+    });
+    overrun.map_or(Ok(()), |overrun| Err(error(overrun)))
+}
+
+/// Takes the steps of looking at `elements`, one each.
+pub(super) fn visit(elements: usize) -> Result<(), ExecutionError> {
+    charge(steps(elements))
+}
+
+/// Takes the steps of reading a text.
+pub(super) fn read(bytes: usize) -> Result<(), ExecutionError> {
+    charge(steps(bytes / READ_BYTES))
+}
+
+/// Takes the steps of a text to be made.
+pub(super) fn make(bytes: usize) -> Result<(), ExecutionError> {
+    if bytes > MADE_MAX {
+        METER.with_borrow_mut(|meter| {
+            if let Some(meter) = meter {
+                meter.overrun.get_or_insert(Overrun::Length);
+            }
+        });
+        return Err(error(Overrun::Length));
+    }
+    charge(1 + steps(bytes.saturating_sub(FREE_BYTES)))
+}
+
+fn steps(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+fn error(overrun: Overrun) -> ExecutionError {
+    ExecutionError::function_error("budget", overrun.what())
+}
+
+impl Overrun {
+    /// What is too much, in words.
+    pub(super) const fn what(self) -> &'static str {
+        match self {
+            Self::Steps => "it takes too many steps on this change",
+            Self::Length => "it makes a text or list that is too long",
+            Self::Time => "it takes too long on this change",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_counted_and_an_overrun_stays() {
+        let mut budget = Budget::new(Clock::System);
+        let (done, overrun) = budget.spend(|| (charge(49_999).is_ok(), charge(1).is_ok()));
+        assert_eq!((done, overrun), ((true, true), None));
+        let (done, overrun) = budget.spend(|| (charge(50_001).is_ok(), charge(0).is_ok()));
+        assert_eq!((done, overrun), ((false, false), Some(Overrun::Steps)));
+        let (done, overrun) = budget.spend(|| make(MADE_MAX + 1).is_ok());
+        assert_eq!((done, overrun), (false, Some(Overrun::Length)));
+        assert!(charge(0).is_err(), "nothing is evaluated without a meter");
+    }
+
+    #[test]
+    fn a_decision_has_its_own_bound() {
+        let mut budget = Budget::new(Clock::System);
+        for _ in 0..10 {
+            assert_eq!(budget.spend(|| charge(50_000).is_ok()), (true, None));
+        }
+        assert_eq!(budget.spend(|| charge(1).is_ok()), (false, Some(Overrun::Steps)));
+    }
+}

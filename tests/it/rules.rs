@@ -1,0 +1,51 @@
+//! Rules in CEL, from the policy file to the client and the record.
+
+use serde_json::json;
+
+use crate::world::Setup;
+
+const POLICY: &str = r#"
+[[rule]]
+name = "named-well"
+require = "object.name.startsWith('team-')"
+message = "{{ object.name }} does not say its team"
+
+[[rule]]
+name = "no-night-runs"
+when = "object.schedule != null"
+require = "!object.schedule.expression.startsWith('0 2 ')"
+message = "runs at two in the night wake people"
+enforcement = "warn"
+
+[[rule]]
+name = "no-pause"
+operations = ["pause"]
+require = "actor.team == 'platform'"
+"#;
+
+#[tokio::test]
+async fn a_rule_in_cel_denies_and_is_recorded_with_its_message() {
+    let world = Setup::new().policy(POLICY).start().await;
+    let answer = world.update(&json!({"name": "mine"})).await;
+    assert_eq!(answer.status, 403);
+    let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("named-well: mine does not say its team"), "{message}");
+    assert_eq!(answer.json()["error"]["param"], "name");
+    let change = world.change_of(&answer).await;
+    assert_eq!(change["outcome"], "denied");
+    assert_eq!(change["violations"][0]["rule"], "named-well");
+    assert_eq!(change["violations"][0]["path"], "/name");
+    assert_eq!(change["violations"][0]["actual"], "mine");
+}
+
+#[tokio::test]
+async fn a_rule_in_cel_warns_and_lets_what_it_is_not_about_pass() {
+    let world = Setup::new().policy(POLICY).start().await;
+    let schedule = json!({"type": "cron", "expression": "0 2 * * *", "timezone": "UTC"});
+    let answer = world.update(&json!({"schedule": schedule})).await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.header("warning").unwrap().contains("two in the night"));
+    let change = world.change_of(&answer).await;
+    assert_eq!(change["decision"], "warn");
+    assert_eq!(change["standing"][0]["rule"], "named-well");
+}
