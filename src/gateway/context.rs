@@ -13,7 +13,7 @@ use super::identify::{Address, Caller, LastCaller, RefusalSource};
 use super::known::KnownCallers;
 use super::last_shown::LastShown;
 use super::limit::{KeptBytes, Limiter, RateLimitFields, RefusedCredentials};
-use super::memory::MemoryBudget;
+use super::memory::{Holder, MemoryBudget};
 use super::tally::{HeldUp, Tally};
 use super::turn::Turns;
 use crate::audit::Audit;
@@ -258,6 +258,11 @@ impl ConnectionContext {
 }
 
 impl RequestContext {
+    /// Whom the memory that the call holds is counted for.
+    pub(super) fn holder(&self, caller: &Caller) -> Holder {
+        Holder { token: caller.actor.fingerprint, address: self.address.network() }
+    }
+
     /// How long ago the request's head came, whatever was done to the wall clock meanwhile.
     pub(super) fn age(&self, clock: &Clock) -> Duration {
         clock.instant().saturating_duration_since(self.instant)

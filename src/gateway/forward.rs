@@ -14,6 +14,7 @@ use super::body::{BodyTimeouts, ReadError, collect};
 use super::call::Call;
 use super::headers::{self, ProxyEnds};
 use super::identify::Caller;
+use super::memory::MemoryShare;
 use super::passthrough::{IDENTITY, NO_WAY_BY_PROXY, target, unknown_phrase};
 use super::refusal::Refusal;
 use super::response::{Reply, whole};
@@ -62,6 +63,8 @@ pub(super) enum ForwardError {
     Broken,
     /// Longer than `limits.answer_bytes`.
     TooLong,
+    /// Longer than there is memory for.
+    Crowded,
 }
 
 /// A governed call that was forwarded.
@@ -124,15 +127,17 @@ async fn send(call: &Call, body: Bytes) -> Result<WholeResponse, ForwardError> {
     *request.uri_mut() =
         target(&path, call.query.as_deref()).map_err(|_source| ForwardError::Broken)?;
     *request.headers_mut() = headers;
-    exchange(&call.connection, &call.context, &call.caller, request).await
+    let arriving = call.connection.gateway.room.enter_beyond(call.context.holder(&call.caller));
+    exchange(&call.connection, &call.context, &call.caller, request, arriving).await
 }
 
-/// Sends a request and reads the answer whole.
+/// Sends a request and reads the answer whole, which counts as `arriving` until it is there.
 pub(super) async fn exchange(
     connection: &ConnectionContext,
     context: &RequestContext,
     caller: &Caller,
     mut request: Request<RequestBody>,
+    mut arriving: MemoryShare,
 ) -> Result<WholeResponse, ForwardError> {
     let live = &connection.live;
     let patience = live.config.upstream.response_timeout.min(PATIENCE_MAX);
@@ -155,15 +160,19 @@ pub(super) async fn exchange(
     let (mut parts, mut incoming) = answered.into_parts();
     connection.learn(context, caller, parts.status);
     connection.learn_taken(caller, parts.status);
+    if connection.gateway.known.is_taken(caller.token_fingerprint, context.instant) {
+        arriving.vouch();
+    }
     let patience = BodyTimeouts::of_upstream(patience);
-    let reading =
-        collect(&mut incoming, parts.version, live.config.limits.answer_bytes, patience, None);
+    let (bytes_max, counted) = (live.config.limits.answer_bytes, Some(&mut arriving));
+    let reading = collect(&mut incoming, parts.version, bytes_max, patience, counted);
     // All of it within a bound too: an upstream that drips would hold the turn for hours.
     let body = timeout(PATIENCE_MAX, reading).await.unwrap_or(Err(ReadError::Slow));
     let body = body.map_err(|error| {
         connection.answer_broke_off(context, &error);
         match error {
-            ReadError::Slow | ReadError::NoRoom => ForwardError::Slow,
+            ReadError::Slow => ForwardError::Slow,
+            ReadError::NoRoom => ForwardError::Crowded,
             ReadError::Broken(_) | ReadError::Cut => ForwardError::Broken,
             ReadError::TooLong { .. } => ForwardError::TooLong,
         }
@@ -295,6 +304,8 @@ impl ForwardError {
                  applied: read the deployment before trying again",
             )
             .possibly_applied(),
+            // A change's answer counts beyond the budget, but that is not said in the types.
+            Self::Crowded => Refusal::crowded().possibly_applied(),
         }
     }
 }

@@ -12,7 +12,6 @@ use super::call::Call;
 use super::headers::{self, Marks};
 use super::identify::{self, Caller};
 use super::look::introduce;
-use super::memory::Holder;
 use super::refusal::Refusal;
 use super::response::Reply;
 use super::{ConnectionContext, RequestContext, exchange};
@@ -34,7 +33,7 @@ pub(super) async fn govern(
     let awaits_go_ahead = head.headers.contains_key(header::EXPECT);
     let version = head.version;
     let gateway = &connection.gateway;
-    let holder = Holder { token: caller.actor.fingerprint, address: context.address.network() };
+    let holder = context.holder(&caller);
     // The fingerprint of a listed token is nothing that anybody could make up.
     let is_taken =
         caller.listed || gateway.known.is_taken(caller.token_fingerprint, context.instant);

@@ -78,13 +78,24 @@ pub(super) struct MemoryShare {
     holder: Holder,
     bytes: usize,
     is_vouched_for: bool,
+    /// Whether it grows even beyond the budget.
+    has_no_bound: bool,
 }
 
 impl MemoryBudget {
     /// The share of a call whose body is about to come; `is_vouched_for` where upstream has taken
     /// the caller's token.
     pub(super) fn enter(&self, holder: Holder, is_vouched_for: bool) -> MemoryShare {
-        MemoryShare { room: self.clone(), holder, bytes: 0, is_vouched_for }
+        let (room, has_no_bound) = (self.clone(), false);
+        MemoryShare { room, holder, bytes: 0, is_vouched_for, has_no_bound }
+    }
+
+    /// The share of what a change that was forwarded brings back: it is needed for the record, and
+    /// counted even beyond the memory budget.
+    pub(super) fn enter_beyond(&self, holder: Holder) -> MemoryShare {
+        let mut share = self.enter(holder, true);
+        share.has_no_bound = true;
+        share
     }
 
     /// Whether bodies of callers whom upstream has not taken yet fill half of what there is for
@@ -103,6 +114,10 @@ impl MemoryBudget {
 impl MemoryShare {
     /// Draws so many bytes more on the memory budget; `false` where too few are left.
     pub(super) fn grow(&mut self, bytes: usize) -> bool {
+        if self.has_no_bound {
+            self.grow_beyond(bytes);
+            return true;
+        }
         let is_small = self.bytes.saturating_add(bytes) + CALL_BYTES <= SMALL_BYTES_MAX;
         self.grow_within(bytes, if is_small { BYTES_MAX } else { BYTES_MAX - BYTES_FOR_SMALL })
     }
@@ -237,6 +252,18 @@ mod tests {
 
     fn holder(n: u8) -> Holder {
         Holder { token: Fingerprint::from_bytes([n; 8]), address: IpAddr::from([192, 0, 2, n]) }
+    }
+
+    #[test]
+    fn what_a_change_brings_back_is_counted_beyond_the_bounds_and_given_back() {
+        let room = MemoryBudget::default();
+        let mut back = room.enter_beyond(holder(1));
+        assert!(back.grow(TOKEN_BYTES_MAX) && back.grow(BYTES_MAX));
+        assert!(!room.enter(holder(1), true).grow(SMALL_BYTES_MAX));
+        assert!(!room.enter(holder(2), true).grow(SMALL_BYTES_MAX));
+        drop(back);
+        assert!(room.enter(holder(1), true).grow(SMALL_BYTES_MAX));
+        assert_eq!(room.shares().all, 0);
     }
 
     #[test]

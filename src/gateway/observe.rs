@@ -8,7 +8,6 @@ use super::body::{BodyTimeouts, ReadError, collect};
 use super::forward::WholeResponse;
 use super::headers::Marks;
 use super::identify::Caller;
-use super::memory::Holder;
 use super::passthrough::{IDENTITY, no_answer};
 use super::refusal::Refusal;
 use super::response::{Reply, holding};
@@ -43,7 +42,7 @@ pub(super) async fn read(
     connection.learn(context, caller, answered.status());
     connection.learn_taken(caller, answered.status());
     connection.learn_shown(caller, deployment_id, answered.status());
-    let holder = Holder { token: caller.actor.fingerprint, address: context.address.network() };
+    let holder = context.holder(caller);
     let mut held = connection.gateway.room.enter(holder, true);
     let length = hyper::body::Body::size_hint(answered.body()).exact();
     let is_too_long = |len: u64| {

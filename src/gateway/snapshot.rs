@@ -103,7 +103,9 @@ async fn ask(
         let _ = limiter.draw(asker.caller.actor.fingerprint, RequestKind::Read, now);
     }
     let request = request(asker, path, own)?;
-    let asked = forward::exchange(asker.connection, asker.context, asker.caller, request);
+    // Counted as a stranger's until upstream has answered.
+    let arriving = asker.connection.gateway.room.enter(asker.context.holder(asker.caller), false);
+    let asked = forward::exchange(asker.connection, asker.context, asker.caller, request, arriving);
     asked.await.map_err(|error| match error {
         forward::ForwardError::Slow => Refusal::gateway_timeout(
             "upstream did not show the deployment in time; nothing was changed",
@@ -111,6 +113,7 @@ async fn ask(
         forward::ForwardError::Head(fault) => {
             Refusal::bad_gateway(format!("{fault}; nothing was changed"))
         }
+        forward::ForwardError::Crowded => Refusal::crowded(),
         error @ forward::ForwardError::NotSent(SendError::NotSent(DialError::Proxy(_))) => {
             error.refusal()
         }

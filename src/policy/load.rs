@@ -186,7 +186,7 @@ mod tests {
         let found: Vec<_> =
             errors.iter().map(|error| (error.line.unwrap(), error.message.as_str())).collect();
         let expected = [
-            (1, "unknown key `colour`: remove it; known here: metadata, rule, timezones"),
+            (1, "unknown key `colour`: remove it; known here: contact, metadata, rule, timezones"),
             (4, "`timezones.allowed` is \"asia/shanghai\": write \"Asia/Shanghai\""),
             (
                 5,

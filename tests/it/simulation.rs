@@ -178,7 +178,7 @@ impl Stage {
     /// for what a second call has overtaken, which the second look finds.
     async fn settle(&mut self, program: &Program) {
         if let Some(disk) = &self.disk {
-            disk.move_clock(3 * 60 * 1_000);
+            disk.pass_time(3 * 60 * 1_000);
         }
         for deployment in (0..=DEPLOYMENTS).flat_map(|number| [number; 2]) {
             let status = self.probe(program.proxy, deployment).await;

@@ -30,6 +30,7 @@ struct orders {
     uint32_t unused;
     int64_t clock_ms;    /* how far the wall clock is off */
     int64_t room;        /* how many bytes the log's files may have together; 0: any */
+    int64_t passed_ms;   /* how much more time has passed, by every clock */
 };
 
 static struct orders *orders;
@@ -172,8 +173,9 @@ int ftruncate64(int fd, off_t length) { return ftruncate(fd, length); }
 
 int clock_gettime(clockid_t clock, struct timespec *time) {
     int told = real_clock_gettime(clock, time);
-    if (told == 0 && orders && clock == CLOCK_REALTIME) {
-        int64_t off = __atomic_load_n(&orders->clock_ms, __ATOMIC_SEQ_CST);
+    if (told == 0 && orders && (clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC)) {
+        int64_t off = __atomic_load_n(&orders->passed_ms, __ATOMIC_SEQ_CST);
+        if (clock == CLOCK_REALTIME) off += __atomic_load_n(&orders->clock_ms, __ATOMIC_SEQ_CST);
         int64_t nanos = time->tv_nsec + off % 1000 * 1000000;
         time->tv_sec += off / 1000 + (nanos < 0 ? -1 : nanos / 1000000000);
         time->tv_nsec = nanos < 0 ? nanos + 1000000000 : nanos % 1000000000;

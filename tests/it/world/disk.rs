@@ -56,11 +56,12 @@ pub(crate) struct Disk {
     orders: File,
 }
 
-const ORDERS_BYTES: usize = 48;
+const ORDERS_BYTES: usize = 56;
 const AFTER_OPERATIONS: u64 = 4;
 const FIRED: u64 = 24;
 const CLOCK: u64 = 32;
 const ROOM: u64 = 40;
+const PASSED: u64 = 48;
 
 impl Trouble {
     /// Every such call fails until it is over.
@@ -119,10 +120,19 @@ impl Disk {
 
     /// Lets the program's wall clock jump, for good.
     pub(crate) fn move_clock(&self, millis: i64) {
+        self.add(CLOCK, millis);
+    }
+
+    /// Lets time pass for the program, by every clock that it has.
+    pub(crate) fn pass_time(&self, millis: i64) {
+        self.add(PASSED, millis);
+    }
+
+    fn add(&self, at: u64, millis: i64) {
         let mut off = [0; 8];
-        self.orders.read_exact_at(&mut off, CLOCK).unwrap();
+        self.orders.read_exact_at(&mut off, at).unwrap();
         let off = i64::from_ne_bytes(off) + millis;
-        self.orders.write_all_at(&off.to_ne_bytes(), CLOCK).unwrap();
+        self.orders.write_all_at(&off.to_ne_bytes(), at).unwrap();
     }
 }
 
