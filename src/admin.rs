@@ -40,6 +40,7 @@ use crate::audit::Audit;
 use crate::audit::query::DeploymentSummary;
 use crate::audit::record::Event;
 use crate::base::clock::Clock;
+use crate::base::ids::Fingerprint;
 use crate::config::AdminToken;
 use crate::net::listener::Listener;
 
@@ -56,6 +57,8 @@ pub struct AdminState {
     pub audit: Audit,
     /// The tokens that hold now: asked at every call, since a reload may change them.
     pub tokens: Arc<dyn Fn() -> Arc<Vec<AdminToken>> + Send + Sync>,
+    /// The tokens that the configuration lists now under an actor's name.
+    pub tokens_of: Arc<dyn Fn(&str) -> Vec<Fingerprint> + Send + Sync>,
     /// The metrics, as `OpenMetrics` text.
     pub metrics_text: Arc<dyn Fn() -> String + Send + Sync>,
     /// For times that are given relative to now.

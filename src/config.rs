@@ -306,6 +306,15 @@ impl Actors {
     }
 }
 
+impl Actors {
+    /// The tokens that are listed under a name.
+    #[must_use]
+    pub fn tokens_of(&self, name: &str) -> Vec<Fingerprint> {
+        let theirs = self.known.iter().filter(|(_, holder)| holder.name == name);
+        theirs.map(|(token, _)| *token).collect()
+    }
+}
+
 /// The holder of a token, as `[[actor]]` names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActorName {

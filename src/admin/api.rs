@@ -18,8 +18,8 @@ use super::filter;
 use super::view;
 use super::whole::{self, Source};
 use crate::audit::query::{
-    BODIES_LIMIT_MAX, DeploymentAt, DeploymentSummary, EventFilter, Filter, LIMIT_MAX, Page,
-    PageRequest, QueryError, Reader,
+    ActorFilter, BODIES_LIMIT_MAX, DeploymentAt, DeploymentSummary, EventFilter, Filter, LIMIT_MAX,
+    Page, PageRequest, QueryError, Reader,
 };
 use crate::audit::record::{Change, Event};
 use crate::base::ids::ChangeId;
@@ -43,9 +43,8 @@ pub(super) async fn changes(
     Extension(asker): Extension<Asker>,
     asked: Asked<asked::Changes>,
 ) -> Answer {
-    let filter = asked.filter(&api, &asker)?;
-    let question = api.reader().changes(&filter, asked.page()?, false);
-    let page = in_time(asker.turns(&filter), question).await?;
+    let (filter, part) = (asked.filter(&api, &asker)?, asked.page()?);
+    let page = in_time(asker.turns(filter.scans()), api.changes(filter, part)).await?;
     api.budget.json(&view::page(page, asker.role))
 }
 
@@ -122,8 +121,7 @@ pub(super) async fn history(
     let filter = Filter { deployment_id: Some(named(id)?), ..filter };
     let limit_max = if bodies { BODIES_LIMIT_MAX } else { LIMIT_MAX };
     let limit = PageRequest { limit: limit.limit.min(limit_max), ..limit };
-    let question = api.reader().changes(&filter, limit, false);
-    let page = in_time(asker.turns(&filter), question).await?;
+    let page = in_time(asker.turns(filter.scans()), api.changes(filter, limit)).await?;
     if every && page.data.is_empty() {
         return Err(Problem::not_found(
             "no change of this deployment is recorded: /api/v1/deployments lists the known ones",
@@ -192,16 +190,37 @@ pub(super) async fn events(
     Extension(asker): Extension<Asker>,
     asked: Asked<asked::Events>,
 ) -> Answer {
-    let (since, until) = filter::span(|key| asked.text(key), api.state.clock.now())?;
-    let filter = EventFilter { since, until, ..EventFilter::default() };
-    let question = api.reader().events(&filter, asked.page()?);
-    let page = in_time(&asker.share.reading, question).await?;
+    let (filter, part) = (asked.event_filter(&api, &asker)?, asked.page()?);
+    let page = in_time(asker.turns(filter.scans()), api.events(filter, part)).await?;
     api.budget.json(&view::page(page, asker.role))
 }
 
 impl Api {
     fn reader(&self) -> &Reader {
         self.state.audit.reader()
+    }
+
+    /// Changes without bodies.
+    async fn changes(&self, filter: Filter, part: PageRequest) -> Result<Page<Change>, QueryError> {
+        let filter = Filter { actor: self.with_tokens(filter.actor).await?, ..filter };
+        self.reader().changes(&filter, part, false).await
+    }
+
+    async fn events(
+        &self,
+        filter: EventFilter,
+        part: PageRequest,
+    ) -> Result<Page<Event>, QueryError> {
+        let filter = EventFilter { actor: self.with_tokens(filter.actor).await?, ..filter };
+        self.reader().events(&filter, part).await
+    }
+
+    /// The actor who is asked for, with the tokens of a name.
+    async fn with_tokens(
+        &self,
+        actor: Option<ActorFilter>,
+    ) -> Result<Option<ActorFilter>, QueryError> {
+        filter::with_tokens(actor, self.reader(), |name| (self.state.tokens_of)(name)).await
     }
 
     /// The bodies of the log, once it is this asker's turn to read them.
@@ -214,9 +233,9 @@ impl Api {
 }
 
 impl Asker {
-    /// The turns of questions by `filter`.
-    fn turns(&self, filter: &Filter) -> &Semaphore {
-        if filter.scans() { &self.share.scanning } else { &self.share.reading }
+    /// The turns of questions that look through the log, or of others.
+    fn turns(&self, scans: bool) -> &Semaphore {
+        if scans { &self.share.scanning } else { &self.share.reading }
     }
 }
 

@@ -14,7 +14,7 @@ use super::access::Asker;
 use super::answer::Problem;
 use super::filter::{self, SEARCH_CHARS_MAX};
 use super::view;
-use crate::audit::query::{Cursor, Filter, LIMIT_MAX, PageRequest};
+use crate::audit::query::{Cursor, EventFilter, Filter, LIMIT_MAX, PageRequest};
 use crate::audit::record::Outcome;
 use crate::deployment::diff::Effect;
 use crate::policy::Decision;
@@ -51,7 +51,7 @@ pub(super) enum At {}
 pub(super) enum Events {}
 
 impl Kind for Changes {
-    const KEYS: &'static [&'static [Key]] = &[WHICH, NARROWING, SPAN, SEARCH, PAGE];
+    const KEYS: &'static [&'static [Key]] = &[WHICH, WHO, NARROWING, REQUEST, SPAN, SEARCH, PAGE];
 }
 
 impl Kind for Nothing {
@@ -63,7 +63,7 @@ impl Kind for Deployments {
 }
 
 impl Kind for History {
-    const KEYS: &'static [&'static [Key]] = &[NARROWING, SPAN, SEARCH, PAGE];
+    const KEYS: &'static [&'static [Key]] = &[WHO, NARROWING, REQUEST, SPAN, SEARCH, PAGE];
 }
 
 impl Kind for At {
@@ -71,7 +71,7 @@ impl Kind for At {
 }
 
 impl Kind for Events {
-    const KEYS: &'static [&'static [Key]] = &[SPAN, PAGE];
+    const KEYS: &'static [&'static [Key]] = &[ABOUT, WHO, REQUEST, SPAN, EVENT_SEARCH, PAGE];
 }
 
 /// A key that a query may have.
@@ -86,9 +86,24 @@ pub(super) struct Key {
 
 const WHICH: &[Key] = &[key("deployment_id", text, "Of this deployment.")];
 
-const NARROWING: &[Key] = &[
-    key("actor", text, "By this actor: a fingerprint (pat_ and 16 hex digits) or a name."),
+const ABOUT: &[Key] = &[key(
+    "deployment_id",
+    text,
+    "About this deployment: with its id in the path, or naming it, a change of it, or one that was \
+     held up.",
+)];
+
+const WHO: &[Key] = &[
+    key(
+        "actor",
+        text,
+        "By this actor: a fingerprint (pat_ and 16 hex digits), or a name, which finds too what its \
+         tokens did before they were named.",
+    ),
     key("team", text, "By this team."),
+];
+
+const NARROWING: &[Key] = &[
     key("operation", word::<Operation>, "Of this operation."),
     key("decision", word::<Decision>, "So decided."),
     key("outcome", word::<Outcome>, "So ended."),
@@ -106,8 +121,9 @@ const NARROWING: &[Key] = &[
         "Asked to change this place or one below it, whatever came of it: what was denied or \
          refused too. A viewer asks as for path.",
     ),
-    key("request_id", text, "Of this request."),
 ];
+
+const REQUEST: &[Key] = &[key("request_id", text, "Of this request.")];
 
 const SPAN: &[Key] = &[
     key(
@@ -130,6 +146,14 @@ const SEARCH: &[Key] = &[key(
     "This text, in any case of any script, in ids, names, user agent, violation messages or \
      changed paths; for a viewer in ids and the names of actors alone. A page ends once 20,000 \
      changes were looked through: it may be empty, and its cursor leads on.",
+)];
+
+const EVENT_SEARCH: &[Key] = &[key(
+    "q",
+    search,
+    "This text, in any case of any script, in kind or detail; not for viewers. A page ends once \
+     20,000 events were looked through for this or for an actor, a team, a request or a deployment: \
+     it may be empty, and its cursor leads on.",
 )];
 
 const PAGE: &[Key] = &[
@@ -213,10 +237,18 @@ impl<K: Kind, S: Sync> FromRequestParts<S> for Asked<K> {
 }
 
 impl<K> Asked<K> {
-    /// The filter that is asked for, as far as the asker may ask.
+    /// The filter of changes that is asked for, as far as the asker may ask.
     pub(super) fn filter(&self, api: &Api, asker: &Asker) -> Result<Filter, Problem> {
-        let filter = filter::filter(|key| self.text(key), api.state.clock.now())?;
-        view::allowed(filter, asker.role, |key| self.text(key))
+        view::allowed(self.read(api)?, asker.role, |key| self.text(key))
+    }
+
+    /// The filter of events that is asked for, as far as the asker may ask.
+    pub(super) fn event_filter(&self, api: &Api, asker: &Asker) -> Result<EventFilter, Problem> {
+        view::allowed_of_events(filter::of_events(self.read(api)?), asker.role)
+    }
+
+    fn read(&self, api: &Api) -> Result<Filter, Problem> {
+        Ok(filter::filter(|key| self.text(key), api.state.clock.now())?)
     }
 
     /// Whether all there is is asked for, from its begin.

@@ -6,8 +6,9 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer as _;
 use serde::de::value::{Error, StrDeserializer};
 
-use crate::audit::query::{ActorFilter, EventFilter, Filter};
+use crate::audit::query::{ActorFilter, EventFilter, Filter, QueryError, Reader};
 use crate::base::clock::Timestamp;
+use crate::base::ids::Fingerprint;
 use crate::provider::Operation;
 
 /// The most characters of a text that is searched for.
@@ -64,6 +65,20 @@ pub fn filter<'a>(
 pub fn of_events(filter: Filter) -> EventFilter {
     let Filter { deployment_id, actor, team, request_id, since, until, q, .. } = filter;
     EventFilter { deployment_id, actor, team, request_id, since, until, q }
+}
+
+/// The actor who is asked for; one who is asked for by name with every token of theirs, so that what
+/// these did before they were named is found too. `listed` gives the tokens that the configuration
+/// lists under a name, beside those that the log knows.
+pub async fn with_tokens(
+    actor: Option<ActorFilter>,
+    reader: &Reader,
+    listed: impl FnOnce(&str) -> Vec<Fingerprint>,
+) -> Result<Option<ActorFilter>, QueryError> {
+    let Some(ActorFilter::Name(name)) = actor else { return Ok(actor) };
+    let mut tokens = listed(&name);
+    tokens.extend(reader.tokens_of(&name).await?);
+    Ok(Some(ActorFilter::Holder { name, tokens }))
 }
 
 /// Reads `since` and `until`.

@@ -64,6 +64,7 @@ impl World {
         let state = AdminState {
             audit: audit.clone(),
             tokens: Arc::new(move || Arc::clone(&tokens)),
+            tokens_of: Arc::new(|_name| Vec::new()),
             metrics_text: Arc::new(|| "# EOF\n".to_owned()),
             clock,
             tls: None,
@@ -227,7 +228,8 @@ async fn a_query_that_means_nothing_names_its_key() {
         ("/api/v1/deployments?q=x", "q"),
         ("/api/v1/deployments/dep_1/history?deployment_id=x", "deployment_id"),
         ("/api/v1/deployments/dep_1/at", "time"),
-        ("/api/v1/events?actor=x", "actor"),
+        ("/api/v1/events?actor=pat_x", "actor"),
+        ("/api/v1/events?operation=update", "operation"),
     ] {
         let answer = world.ask(target).await;
         assert_eq!(answer.status, 400, "{target}");

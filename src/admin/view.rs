@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::answer::Problem;
-use crate::audit::query::{DeploymentSummary, Filter, Page};
+use crate::audit::query::{DeploymentSummary, EventFilter, Filter, Page};
 use crate::audit::record::{Change, Event};
 use crate::config::Role;
 
@@ -146,6 +146,17 @@ pub(super) fn allowed<'a>(
         ));
     }
     Ok(Filter { q_in_ids: true, ..filter })
+}
+
+/// The same of events: no text is looked for in details of which a viewer sees a part.
+pub(super) fn allowed_of_events(filter: EventFilter, role: Role) -> Result<EventFilter, Problem> {
+    if role < Role::Auditor && filter.q.is_some() {
+        return Err(Problem::forbidden(
+            "a viewer's token does not search the details of events: leave q out, or use an \
+             auditor's",
+        ));
+    }
+    Ok(filter)
 }
 
 /// Whether a pointer leads further than to a member of a deployment.

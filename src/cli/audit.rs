@@ -22,11 +22,9 @@ use super::log::LogFile;
 use super::terminal::{Terminal, folded};
 use super::{Environment, Failure, print, runtime};
 use crate::admin::filter::{self, BadFilter};
-use crate::audit::query::{ActorFilter, Filter, QueryError, Reader};
+use crate::audit::query::{Filter, QueryError, Reader};
 use crate::audit::record::Change;
 use crate::base::clock::{Clock, Timestamp};
-use crate::base::ids::Fingerprint;
-use crate::config::ActorName;
 use crate::config::log::LogConfig;
 use crate::policy::load::load;
 use crate::policy::rule::Rule;
@@ -198,14 +196,11 @@ async fn open_at(log: &LogConfig) -> Result<Reader, Failure> {
     Reader::open(&log.database).await.map_err(unanswered)
 }
 
-/// The filter, with the tokens of an actor who is asked for by name: what they did before they were
-/// named is theirs too.
+/// The filter, with the tokens of an actor who is asked for by name.
 async fn by_tokens(filter: Filter, reader: &Reader, log: &LogConfig) -> Result<Filter, Failure> {
-    let Some(ActorFilter::Name(name)) = filter.actor else { return Ok(filter) };
-    let mut tokens = reader.tokens_of(&name).await.map_err(unanswered)?;
-    let is_theirs = |(_, known): &(&Fingerprint, &ActorName)| known.name == name;
-    tokens.extend(log.known.iter().filter(is_theirs).map(|(token, _)| *token));
-    Ok(Filter { actor: Some(ActorFilter::Holder { name, tokens }), ..filter })
+    let listed = |name: &str| log.actors.tokens_of(name);
+    let actor = filter::with_tokens(filter.actor, reader, listed).await.map_err(unanswered)?;
+    Ok(Filter { actor, ..filter })
 }
 
 fn unanswered(error: QueryError) -> Failure {

@@ -1,14 +1,12 @@
 //! The log that a command works with: named by itself, or by a configuration of which nothing else
 //! is asked.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 
 use anyhow::anyhow;
 
 use super::{ConfigFile, Environment, Failure, print};
-use crate::base::ids::Fingerprint;
-use crate::config::ActorName;
+use crate::config::Actors;
 use crate::config::log::{self, LogConfig};
 
 /// `--database FILE` or `--config FILE`.
@@ -28,8 +26,7 @@ impl LogFile {
             // As the configuration writes it.
             let path = given.to_str().and_then(|text| text.strip_prefix("sqlite://"));
             let database = path.map_or_else(|| given.clone(), PathBuf::from);
-            let known: HashMap<Fingerprint, ActorName> = HashMap::new();
-            return Ok(LogConfig { database, known });
+            return Ok(LogConfig { database, actors: Actors::default() });
         }
         let path = self.config.path(environment);
         log::read(path, environment.variables()).map_err(|complaints| {

@@ -1,13 +1,11 @@
 //! The part of a configuration that questions to its log need. Nothing else of it is looked at: the
 //! record must be readable while the policy is broken, and by those who may not read the key.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::files::sqlite;
 use super::keys::KEYS;
-use super::{ActorName, people};
-use crate::base::ids::Fingerprint;
+use super::{Actors, people};
 use crate::settings::complaint::{Complaint, Complaints, Location};
 use crate::settings::raw::Typed;
 use crate::settings::reader::{Reader, read_text};
@@ -21,7 +19,7 @@ pub struct LogConfig {
     /// `audit.database`.
     pub database: PathBuf,
     /// The holders of tokens, as far as they can be read.
-    pub known: HashMap<Fingerprint, ActorName>,
+    pub actors: Actors,
 }
 
 /// Reads the configuration at `path` as far as its log is concerned, or says why that is not known.
@@ -50,6 +48,6 @@ pub fn read(path: &Path, environment: &[(String, String)]) -> Result<LogConfig, 
     let Some((database, _place)) = database else { return Err(complaints.in_order()) };
     let database = reader.folder.join(database);
     // What is wrong with them concerns the gateway.
-    let known = people::actors(&mut reader).known;
-    Ok(LogConfig { database, known })
+    let actors = people::actors(&mut reader);
+    Ok(LogConfig { database, actors })
 }

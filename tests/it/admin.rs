@@ -240,6 +240,11 @@ async fn each_role_sees_what_it_may() {
         }
         assert_eq!(asked(&world, "auditor", &path).await.status, 200, "{path}");
     }
+    let events = format!("/api/v1/events?deployment_id={DEPLOYMENT}&actor=bob&team=nightly");
+    assert_eq!(asked(&world, "viewer", &events).await.status, 200);
+    let searched = "/api/v1/events?q=hidden";
+    assert_eq!(asked(&world, "viewer", searched).await.status, 403);
+    assert_eq!(asked(&world, "auditor", searched).await.status, 200);
     let found = asked(&world, "auditor", "/api/v1/changes?q=hidden").await.json();
     assert_eq!(found["data"].as_array().unwrap().len(), 1);
     for refused in [Call::get(&whole).without("authorization"), Call::get(&whole).token("wrong")] {

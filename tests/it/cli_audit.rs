@@ -219,7 +219,8 @@ async fn events_are_found_by_who_did_what_to_which_deployment() {
         call(world.proxy(), Call::get(&path).token(token)).await;
         call(world.proxy(), Call::new("DELETE", &path).token(token)).await;
     }
-    call(world.proxy(), Call::new("DELETE", "/api/v1/cloud/deployments/dep_x")).await;
+    let refused = Call::new("DELETE", "/api/v1/cloud/deployments/dep_x");
+    call(world.proxy(), refused.header("x-request-id", "req-of-mine")).await;
     assert!(world.events("refused_write", 3).await.len() >= 3);
     for (filters, count) in [
         (vec!["--deployment-id", DEPLOYMENT], 1),
@@ -231,10 +232,17 @@ async fn events_are_found_by_who_did_what_to_which_deployment() {
         (vec!["--q", "REFUSED_write"], 3),
         (vec!["--q", "dep_x"], 1),
         (vec!["--q", "dep_x", "--until", "1d"], 0),
+        (vec!["--request-id", "req-of-mine"], 1),
     ] {
         let arguments = [&["audit", "list", "--events", "--json"], filters.as_slice()].concat();
         let found = in_world(&world, &arguments);
         assert_eq!(json_lines(&found.out).len(), count, "{filters:?}: {found:?}");
+        let query = filters.chunks(2).map(|filter| {
+            format!("{}={}", filter[0].trim_start_matches('-').replace('-', "_"), filter[1])
+        });
+        let query = query.collect::<Vec<_>>().join("&");
+        let page = world.ask(&format!("/api/v1/events?{query}")).await;
+        assert_eq!(page["data"].as_array().unwrap().len(), count, "{query}: {page}");
     }
     let limited = ["audit", "list", "--events", "--team", "growth", "--limit", "1"];
     assert_eq!(in_world(&world, &limited).err, "1 shown, there are more: --all or --limit N\n");

@@ -142,3 +142,31 @@ async fn the_event_of_a_reload_names_what_changed() {
     assert!(detail["error"].as_str().unwrap().contains("policy.toml:2"), "{detail}");
     assert_eq!(detail["complaints"].as_array().unwrap().len(), 2, "{detail}");
 }
+
+#[tokio::test]
+async fn a_name_that_comes_later_finds_what_its_token_did_before() {
+    let (_simulator, folder, program) = started(WARN).await;
+    assert!(allows(&program).await);
+    call(program.proxy, Call::new("DELETE", "/api/v1/cloud/deployments/dep_x")).await;
+    assert!(!program.events("refused_write", 1).await.is_empty());
+    let change = program.ask("/api/v1/changes").await["data"][0].take();
+    let theirs = async |list: &str| {
+        program.ask(&format!("/api/v1/{list}?actor=Alice")).await["data"].as_array().unwrap().len()
+    };
+    assert_eq!((theirs("changes").await, theirs("events").await), (0, 0));
+    let path = folder.path().join("changegate.toml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    let token = change["actor"]["fingerprint"].as_str().unwrap();
+    let actor = format!("{config}\n[[actor]]\nfingerprint = '{token}'\nname = 'Alice'\n");
+    folder.write("changegate.toml", &actor);
+    let named = async || (theirs("changes").await == 1).then_some(());
+    eventually("the name in force", named).await;
+    assert_eq!(theirs("events").await, 1);
+    let history = format!("deployments/{DEPLOYMENT}/history");
+    assert_eq!(theirs(&history).await, 1);
+    // The log remembers whose token it was.
+    assert!(allows(&program).await);
+    folder.write("changegate.toml", &config);
+    program.events("reload", 2).await;
+    assert_eq!(theirs("changes").await, 2);
+}
