@@ -58,7 +58,7 @@ pub struct AdminState {
     /// The tokens that hold now: asked at every call, since a reload may change them.
     pub tokens: Arc<dyn Fn() -> Arc<Vec<AdminToken>> + Send + Sync>,
     /// The tokens that the configuration lists now under an actor's name.
-    pub tokens_of: Arc<dyn Fn(&str) -> Vec<Fingerprint> + Send + Sync>,
+    pub tokens_of: TokensOf,
     /// The metrics, as `OpenMetrics` text.
     pub metrics_text: Arc<dyn Fn() -> String + Send + Sync>,
     /// For times that are given relative to now.
@@ -73,6 +73,9 @@ pub struct AdminState {
 
 /// Gives the acceptor that holds now: a reload may change its certificate.
 pub type Acceptor = Arc<dyn Fn() -> TlsAcceptor + Send + Sync>;
+
+/// Gives the tokens under a name that hold now.
+pub type TokensOf = Arc<dyn Fn(&str) -> Vec<Fingerprint> + Send + Sync>;
 
 /// Gives the patience that holds now.
 pub type PatienceNow = Arc<dyn Fn() -> Patience + Send + Sync>;
