@@ -97,8 +97,8 @@ const WHO: &[Key] = &[
     key(
         "actor",
         text,
-        "By this actor: a fingerprint (pat_ and 16 hex digits), or a name, which finds too what its \
-         tokens did before they were named.",
+        "By this actor: a fingerprint (pat_ and 16 hex digits), or a name, which finds too what \
+         its tokens did before they were named.",
     ),
     key("team", text, "By this team."),
 ];
@@ -152,8 +152,8 @@ const EVENT_SEARCH: &[Key] = &[key(
     "q",
     search,
     "This text, in any case of any script, in kind or detail; not for viewers. A page ends once \
-     20,000 events were looked through for this or for an actor, a team, a request or a deployment: \
-     it may be empty, and its cursor leads on.",
+     20,000 events were looked through for this or for an actor, a team, a request or a \
+     deployment: it may be empty, and its cursor leads on.",
 )];
 
 const PAGE: &[Key] = &[

@@ -67,9 +67,9 @@ pub fn of_events(filter: Filter) -> EventFilter {
     EventFilter { deployment_id, actor, team, request_id, since, until, q }
 }
 
-/// The actor who is asked for; one who is asked for by name with every token of theirs, so that what
-/// these did before they were named is found too. `listed` gives the tokens that the configuration
-/// lists under a name, beside those that the log knows.
+/// The actor who is asked for; one who is asked for by name with every token of theirs, so that
+/// what these did before they were named is found too. `listed` gives the tokens that the
+/// configuration lists under a name, beside those that the log knows.
 pub async fn with_tokens(
     actor: Option<ActorFilter>,
     reader: &Reader,
