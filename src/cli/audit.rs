@@ -10,6 +10,7 @@ mod render;
 mod screen;
 mod table;
 mod text;
+mod zone;
 
 use std::fmt::Display;
 
@@ -18,6 +19,7 @@ use serde::Serialize;
 
 pub use self::arguments::{DeploymentsArgs, HistoryArgs, ListArgs, ShowArgs};
 use self::printer::ListPrinter;
+use self::zone::Zone;
 use super::log::LogFile;
 use super::terminal::{Terminal, folded};
 use super::{Environment, Failure, print, runtime};
@@ -43,18 +45,18 @@ pub enum AuditCommand {
     Deployments(DeploymentsArgs),
 }
 
-/// A whole change as people read it.
+/// A whole change as people read it, times in UTC.
 pub(super) fn change_lines(change: &Change) -> Vec<String> {
-    render::change(change)
+    render::change(change, &Zone::utc())
 }
 
-/// Prints changes as a table that people read, no wider than the terminal.
+/// Prints changes as a table that people read, no wider than the terminal, times in UTC.
 pub(super) async fn print_changes(
     reader: &Reader,
     changes: &[Change],
     terminal: Terminal,
 ) -> Result<(), Failure> {
-    ListPrinter::fitted(terminal, Clock::System.now()).changes(reader, changes).await
+    ListPrinter::fitted(terminal, Clock::System.now(), Zone::utc()).changes(reader, changes).await
 }
 
 /// Runs one of them.
@@ -67,7 +69,7 @@ pub fn run(command: &AuditCommand, environment: &Environment) -> Result<(), Fail
                 events(arguments, environment, now).await
             }
             AuditCommand::List(arguments) => list(arguments, environment, now).await,
-            AuditCommand::Show(arguments) => show(arguments, environment).await,
+            AuditCommand::Show(arguments) => show(arguments, environment, now).await,
             AuditCommand::History(arguments) => history(arguments, environment, now).await,
             AuditCommand::Deployments(arguments) => {
                 deployments::run(arguments, environment, now).await
@@ -91,13 +93,14 @@ async fn list(
     };
     let filter = Filter { deployment_ids, ..filter };
     let form = &arguments.part.shown;
+    let zone = Zone::found(environment, now, form.zone.utc);
     let mut printer = ListPrinter::of_changes(form, environment, now)?;
     let mut wanted = form.wanted();
     let mut shown = 0;
     while let Some(page) = wanted.next_changes(&reader, &filter, arguments.full).await? {
         if arguments.full && !form.is_for_programs() {
             for change in &page {
-                print_folded(render::change(change), environment)?;
+                print_folded(render::change(change, &zone), environment)?;
                 print::line("")?;
             }
         } else {
@@ -138,7 +141,11 @@ async fn events(
     say_nothing_found(shown == 0, form.is_for_programs(), "No such event is recorded.")
 }
 
-async fn show(arguments: &ShowArgs, environment: &Environment) -> Result<(), Failure> {
+async fn show(
+    arguments: &ShowArgs,
+    environment: &Environment,
+    now: Timestamp,
+) -> Result<(), Failure> {
     let id = arguments.id.parse();
     let id = id.with_context(|| format!("{} names no change", text::plain(&arguments.id)));
     let id = id.map_err(Failure::Usage)?;
@@ -150,7 +157,8 @@ async fn show(arguments: &ShowArgs, environment: &Environment) -> Result<(), Fai
     if arguments.json {
         print_json(&[change])
     } else {
-        print_folded(render::change(&change), environment)
+        let zone = Zone::found(environment, now, arguments.zone.utc);
+        print_folded(render::change(&change, &zone), environment)
     }
 }
 
@@ -165,6 +173,7 @@ async fn history(
     let filter = Filter { deployment_id: Some(id.clone()), since, until, ..Filter::default() };
     let reader = open(&arguments.file, environment).await?;
     let form = &arguments.part.shown;
+    let zone = Zone::found(environment, now, form.zone.utc);
     let mut printer = ListPrinter::of_changes(form, environment, now)?;
     let mut wanted = form.wanted();
     let mut shown = 0;
@@ -174,7 +183,7 @@ async fn history(
             printer.changes(&reader, &page).await?;
         } else {
             for change in &page {
-                print_folded(render::step(change), environment)?;
+                print_folded(render::step(change, &zone), environment)?;
             }
         }
         shown += page.len();

@@ -1,41 +1,12 @@
 //! `audit` as an auditor runs it: with a log and nothing else, on a terminal or into a file.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
-use std::process::Command;
 
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
 use serde_json::{Value, json};
 
 use crate::world::client::TOKEN;
-use crate::world::{Call, DEPLOYMENT, Setup, World, call, fingerprint, world};
-
-/// The result of a run of the program.
-#[derive(Debug)]
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-/// Runs the program in `folder`, its output read by another program.
-fn run(folder: &Path, arguments: &[&str]) -> Ran {
-    let output = Command::new(env!("CARGO_BIN_EXE_changegate"))
-        .args(arguments)
-        .current_dir(folder)
-        .env_remove("CHANGEGATE_CONFIG")
-        .output()
-        .unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    Ran { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
-}
-
-fn in_world(world: &World, arguments: &[&str]) -> Ran {
-    run(world.folder.path(), arguments)
-}
+use crate::world::command::{in_world, on_terminal, run};
+use crate::world::{Call, DEPLOYMENT, Setup, call, fingerprint, world};
 
 fn json_lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -95,31 +66,6 @@ async fn a_list_that_goes_on_says_so() {
     let named = in_world(&world, &["audit", "list", "--q", "/name", "--limit", "1", "--json"]);
     assert_eq!(json_lines(&named.out).len(), 1);
     assert!(named.err.starts_with("1 shown, there are more"), "{}", named.err);
-}
-
-/// The text that the program writes to a terminal of so many columns.
-fn on_terminal(world: &World, columns: u16, variables: &[(&str, &str)], list: &[&str]) -> String {
-    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&master).unwrap();
-    unlockpt(&master).unwrap();
-    let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-    tcsetwinsize(&master, size).unwrap();
-    let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
-    let terminal = File::options().read(true).write(true).open(name).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_changegate"));
-    command.args(list).current_dir(world.folder.path()).stdout(terminal);
-    for unset in ["CHANGEGATE_CONFIG", "COLUMNS", "NO_COLOR"] {
-        command.env_remove(unset);
-    }
-    command.env("TERM", "xterm").envs(variables.iter().copied());
-    let mut child = command.spawn().unwrap();
-    // The last descriptor of the terminal's side is the program's.
-    drop(command);
-    let mut shown = Vec::new();
-    // The terminal is gone once the program has ended, which Linux tells by an error.
-    let _ended = File::from(master).read_to_end(&mut shown);
-    assert!(child.wait().unwrap().success());
-    String::from_utf8(shown).unwrap().replace('\r', "")
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ mod bypass;
 mod certificates;
 mod cli;
 mod cli_audit;
+mod cli_times;
 mod conformance;
 mod cors;
 mod cost;

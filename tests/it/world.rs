@@ -2,6 +2,7 @@
 
 pub(crate) mod certificate;
 pub(crate) mod client;
+pub(crate) mod command;
 pub(crate) mod connect_proxy;
 pub(crate) mod dice;
 pub(crate) mod disk;

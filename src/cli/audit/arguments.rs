@@ -66,8 +66,9 @@ pub struct ListArgs {
 /// Which part of a list, and how it is printed.
 #[derive(Debug, clap::Args)]
 pub(super) struct PartArgs {
-    /// Only at or after: a time (RFC 3339), a date, which is its begin in UTC, or how long ago,
-    /// such as 24h or 7d.
+    /// Only at or after: a time (RFC 3339), a date, which is its begin in UTC also where times are
+    /// told as local ones, or how long ago, such as 24h or 7d. The local begin of a day is
+    /// 2026-06-14T00:00+08:00.
     #[arg(long, value_name = "WHEN")]
     since: Option<String>,
     /// Only before: as for --since, and later than that. One day is --since 2026-06-14 --until
@@ -94,6 +95,16 @@ pub(super) struct ShownArgs {
     /// Print CSV (RFC 4180) with a header row; no cell is a formula.
     #[arg(long, conflicts_with = "json")]
     pub(super) csv: bool,
+    #[command(flatten)]
+    pub(super) zone: ZoneArgs,
+}
+
+/// The zone that times are told in.
+#[derive(Debug, clap::Args)]
+pub(super) struct ZoneArgs {
+    /// Tell times in UTC on a terminal too, where they are local (TZ) otherwise.
+    #[arg(long)]
+    pub(super) utc: bool,
 }
 
 /// The arguments of `audit show`.
@@ -106,6 +117,8 @@ pub struct ShowArgs {
     /// Print it as one JSON object.
     #[arg(long)]
     pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) zone: ZoneArgs,
 }
 
 /// The arguments of `audit history`.

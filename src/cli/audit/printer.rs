@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::arguments::ShownArgs;
 use super::screen::{NamesKnown, Screen};
 use super::table::Table;
+use super::zone::Zone;
 use super::{Environment, Failure, csv, print, print_json, print_lines, render, unanswered};
 use crate::audit::query::{DeploymentSummary, Reader};
 use crate::audit::record::{Change, Event};
@@ -42,12 +43,14 @@ impl<const N: usize> ListPrinter<N> {
         }
         let terminal = Terminal::found(environment);
         let whole = || Self::Whole(Table::new(headings));
-        Ok(terminal.map_or_else(whole, |terminal| Self::fitted(terminal, now)))
+        Ok(terminal.map_or_else(whole, |terminal| {
+            Self::fitted(terminal, now, Zone::found(environment, now, form.zone.utc))
+        }))
     }
 
     /// A printer for people, whatever standard output is.
-    pub(super) fn fitted(terminal: Terminal, now: Timestamp) -> Self {
-        let screen = Screen::new(terminal, now);
+    pub(super) fn fitted(terminal: Terminal, now: Timestamp, zone: Zone) -> Self {
+        let screen = Screen::new(terminal, now, zone);
         Self::Fitted { screen, names: NamesKnown::new(), colour: terminal.colour }
     }
 }

@@ -4,9 +4,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::text::{json, plain};
+use super::zone::Zone;
 use crate::audit::query::DeploymentSummary;
 use crate::audit::record::{Bodies, Change, Event, Outcome, Settlement, UpstreamCall};
-use crate::base::clock::Timestamp;
 use crate::cli::print::Shade;
 use crate::deployment::diff::{Difference, same};
 use crate::policy::{Actor, Decision, Violation};
@@ -33,7 +33,7 @@ pub(super) fn change_row(change: &Change) -> [String; 8] {
     let mut rules: Vec<_> = change.violations.iter().map(|broken| plain(&broken.rule)).collect();
     rules.dedup();
     [
-        second(change.received_at),
+        Zone::utc().second(change.received_at),
         change.id.to_string(),
         change.deployment_id.as_deref().map_or(NOTHING.to_owned(), plain),
         short_actor(&change.actor),
@@ -64,7 +64,7 @@ pub(super) fn outcome_shade(change: &Change) -> Shade {
 /// An event in a list.
 pub(super) fn event_row(event: &Event) -> [String; 5] {
     [
-        second(event.at),
+        Zone::utc().second(event.at),
         word(&event.kind),
         event.actor.as_ref().map_or(NOTHING.to_owned(), short_actor),
         event.client_ip.as_deref().map_or(NOTHING.to_owned(), plain),
@@ -78,16 +78,16 @@ pub(super) fn deployment_row(found: &DeploymentSummary) -> [String; 5] {
         plain(&found.id),
         found.name.as_deref().map_or(NOTHING.to_owned(), plain),
         found.changes.to_string(),
-        second(found.last_changed_at),
+        Zone::utc().second(found.last_changed_at),
         found.last_change.to_string(),
     ]
 }
 
 /// A whole change: first who, from where, when and what came of it, then where it differs.
-pub(super) fn change(change: &Change) -> Vec<String> {
+pub(super) fn change(change: &Change, zone: &Zone) -> Vec<String> {
     let mut lines = vec![format!("change {}", change.id)];
     lines.extend(
-        facts(change).into_iter().map(|(label, fact)| format!("{label:LABEL_WIDTH$}{fact}")),
+        facts(change, zone).into_iter().map(|(label, fact)| format!("{label:LABEL_WIDTH$}{fact}")),
     );
     rules(&mut lines, "violations", &change.violations);
     rules(&mut lines, "standing, broken before already", &change.standing);
@@ -102,10 +102,10 @@ pub(super) fn change(change: &Change) -> Vec<String> {
 }
 
 /// One step of a deployment's history: a line, and below it where it differs.
-pub(super) fn step(change: &Change) -> Vec<String> {
+pub(super) fn step(change: &Change, zone: &Zone) -> Vec<String> {
     let head = format!(
         "{}  {}  {}  by {}  {}  {}",
-        second(change.received_at),
+        zone.second(change.received_at),
         change.id,
         change.operation,
         short_actor(&change.actor),
@@ -126,14 +126,14 @@ fn asked(change: &Change) -> String {
     }
 }
 
-fn facts(change: &Change) -> Vec<(&'static str, String)> {
+fn facts(change: &Change, zone: &Zone) -> Vec<(&'static str, String)> {
     let optional = |text: Option<&str>| text.map_or(NOTHING.to_owned(), plain);
     let agent = change.client.user_agent.as_deref();
     let agent = agent.map(|agent| format!(", {}", plain(agent))).unwrap_or_default();
     let mut facts = vec![
         ("who", whole_actor(&change.actor)),
         ("from", format!("{}{agent}", plain(&change.client.ip))),
-        ("when", span(change)),
+        ("when", span(change, zone)),
         ("asked", asked(change)),
         ("deployment", optional(change.deployment_id.as_deref())),
         ("provider", plain(&change.provider)),
@@ -142,7 +142,7 @@ fn facts(change: &Change) -> Vec<(&'static str, String)> {
         ("outcome", word(&change.outcome)),
     ];
     if let Some(settled) = &change.settled {
-        facts.push(("settled", settlement(settled)));
+        facts.push(("settled", settlement(settled, zone)));
     }
     let answer = change.upstream.as_ref().map_or(not_answered(change.outcome), |answer| {
         let status = answer.status.map_or("no answer".to_owned(), |status| status.to_string());
@@ -280,13 +280,13 @@ fn members(patch: &Value, before: Option<&Value>) -> Vec<String> {
     }
 }
 
-fn settlement(settled: &Settlement) -> String {
+fn settlement(settled: &Settlement, zone: &Zone) -> String {
     let told = match settled.applied {
         Some(true) => "it was applied",
         Some(false) => "it was not applied",
         None => "it can't be told",
     };
-    format!("{told}, by {} at {}", plain(&settled.by), settled.at)
+    format!("{told}, by {} at {}", plain(&settled.by), zone.whole(settled.at))
 }
 
 /// The outcome, and where it was unclear, what was found out.
@@ -299,13 +299,14 @@ fn ending(change: &Change) -> String {
     }
 }
 
-fn span(change: &Change) -> String {
+fn span(change: &Change, zone: &Zone) -> String {
+    let begin = zone.whole(change.received_at);
     match change.completed_at {
         Some(end) => {
             let millis = end.millis().saturating_sub(change.received_at.millis());
-            format!("{}, took {millis} ms", change.received_at)
+            format!("{begin}, took {millis} ms")
         }
-        None => format!("{}, not finished", change.received_at),
+        None => format!("{begin}, not finished"),
     }
 }
 
@@ -320,12 +321,6 @@ fn whole_actor(actor: &Actor) -> String {
         whole.push_str(&plain(part));
     }
     whole
-}
-
-/// A moment to the second, which is enough for a list.
-fn second(at: Timestamp) -> String {
-    let text = at.to_string();
-    text.split_once('.').map_or(text.clone(), |(second, _millis)| format!("{second}Z"))
 }
 
 /// The flat detail of an event as `name=value`; a text of several words stands in quotes, so that

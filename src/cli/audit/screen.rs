@@ -7,6 +7,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::render;
 use super::text::plain;
+use super::zone::Zone;
 use crate::audit::query::DeploymentSummary;
 use crate::audit::record::{Change, Event};
 use crate::base::clock::Timestamp;
@@ -22,6 +23,9 @@ const ACTOR_WIDTH_MAX: usize = 16;
 /// The most columns of a deployment's name in a list.
 const NAME_WIDTH_MAX: usize = 40;
 
+/// The columns of a time.
+const TIME_WIDTH: usize = 14;
+
 /// The names of deployments by their ids, as far as they have one.
 pub(super) type NamesKnown = HashMap<String, Option<String>>;
 
@@ -30,6 +34,7 @@ pub(super) type NamesKnown = HashMap<String, Option<String>>;
 pub(super) struct Screen {
     terminal: Terminal,
     now: Timestamp,
+    zone: Zone,
     /// Chosen with the first part.
     form: Option<Form>,
     widths: Vec<usize>,
@@ -47,8 +52,8 @@ enum Form {
 }
 
 impl Screen {
-    pub(super) fn new(terminal: Terminal, now: Timestamp) -> Self {
-        Self { terminal, now, form: None, widths: Vec::new() }
+    pub(super) fn new(terminal: Terminal, now: Timestamp, zone: Zone) -> Self {
+        Self { terminal, now, zone, form: None, widths: Vec::new() }
     }
 
     /// The lines of changes, the first time under headings, which say the time zone.
@@ -92,22 +97,22 @@ impl Screen {
     pub(super) fn events(&mut self, events: &[Event]) -> Vec<Vec<Span>> {
         let row = |event: &Event| {
             let [_at, kind, actor, from, detail] = render::event_row(event);
-            let at = short_time(event.at, self.now);
+            let at = self.zone.short(event.at, self.now);
             [at, kind, actor, from, detail]
         };
         let rows = events.iter().map(row).collect();
-        self.table(["AT (UTC)", "KIND", "ACTOR", "FROM", "DETAIL"], rows)
+        self.table(["AT", "KIND", "ACTOR", "FROM", "DETAIL"], rows)
     }
 
     /// The lines of deployments.
     pub(super) fn deployments(&mut self, found: &[DeploymentSummary]) -> Vec<Vec<Span>> {
         let row = |one: &DeploymentSummary| {
             let [id, name, changes, _at, _change] = render::deployment_row(one);
-            let at = short_time(one.last_changed_at, self.now);
+            let at = self.zone.short(one.last_changed_at, self.now);
             [at, changes, id, name]
         };
         let rows = found.iter().map(row).collect();
-        self.table(["CHANGED (UTC)", "CHANGES", "DEPLOYMENT", "NAME"], rows)
+        self.table(["CHANGED", "CHANGES", "DEPLOYMENT", "NAME"], rows)
     }
 
     /// The lines of plain rows, the first time under headings.
@@ -129,7 +134,7 @@ impl Screen {
             render::change_row(change);
         let name = change.deployment_id.as_ref().and_then(|id| names.get(id)?.as_deref());
         let name = name.map(|name| cut(&plain(name), NAME_WIDTH_MAX)).unwrap_or_default();
-        let at = Span::plain(short_time(change.received_at, self.now));
+        let at = Span::plain(self.zone.short(change.received_at, self.now));
         let decision = Span { shade: render::decision_shade(change), text: decision };
         let outcome = Span { shade: render::outcome_shade(change), text: outcome };
         if form == Form::Pair {
@@ -156,9 +161,32 @@ impl Screen {
     }
 
     fn fits(&self, form: Form, rows: &[Vec<Span>]) -> bool {
-        let mut widths: Vec<usize> = headings(form).iter().map(|text| text.width()).collect();
+        let (headings, rest) = self.headed(headings(form), rows);
+        rest.is_none() && self.has_room(&headings, rows)
+    }
+
+    fn has_room(&self, headings: &[String], rows: &[Vec<Span>]) -> bool {
+        let mut widths: Vec<usize> = headings.iter().map(|text| text.width()).collect();
         widen(&mut widths, rows);
         widths.iter().sum::<usize>() + GAP * (widths.len() - 1) <= self.terminal.width
+    }
+
+    /// The headings, the first of which says the time zone; where it would take the room of the
+    /// columns behind it, the zone is for a line of its own.
+    fn headed(
+        &self,
+        headings: Vec<&'static str>,
+        rows: &[Vec<Span>],
+    ) -> (Vec<String>, Option<String>) {
+        let plain: Vec<String> = headings.into_iter().map(str::to_owned).collect();
+        let mut zoned = plain.clone();
+        if let Some(at) = zoned.first_mut() {
+            *at = format!("{at} ({})", self.zone.name());
+            if at.width() > TIME_WIDTH && !self.has_room(&zoned, rows) {
+                return (plain, Some(cut(&format!("  {}", self.zone.name()), self.terminal.width)));
+            }
+        }
+        (zoned, None)
     }
 
     /// Aligned lines, cut where they are too wide.
@@ -167,13 +195,19 @@ impl Screen {
         headings: Option<Vec<&'static str>>,
         mut rows: Vec<Vec<Span>>,
     ) -> Vec<Vec<Span>> {
+        let mut zone = None;
         if let Some(headings) = headings {
             self.widths = vec![0; headings.len()];
-            let headings = headings.into_iter().map(|text| Span::plain(text.to_owned()));
-            rows.insert(0, headings.collect());
+            let (headings, below) = self.headed(headings, &rows);
+            zone = below;
+            rows.insert(0, headings.into_iter().map(Span::plain).collect());
         }
         widen(&mut self.widths, &rows);
-        rows.into_iter().map(|row| self.line(row)).collect()
+        let mut lines: Vec<Vec<Span>> = rows.into_iter().map(|row| self.line(row)).collect();
+        if let Some(zone) = zone {
+            lines.insert(1, vec![Span::plain(zone)]);
+        }
+        lines
     }
 
     fn line(&self, mut row: Vec<Span>) -> Vec<Span> {
@@ -199,24 +233,11 @@ impl Screen {
     }
 }
 
-/// A moment as short as it is clear: without the year where that is this one.
-pub(super) fn short_time(at: Timestamp, now: Timestamp) -> String {
-    let (text, today) = (at.to_string(), now.to_string());
-    let (date, time) = text.split_once('T').unwrap_or((&text, ""));
-    let (year, day) = date.split_once('-').unwrap_or((date, ""));
-    let is_this_year = today.split_once('-').is_some_and(|(this, _)| this == year);
-    let (minute, second) = (time.get(..5).unwrap_or_default(), time.get(..8).unwrap_or_default());
-    if is_this_year { format!("{day} {second}") } else { format!("{date} {minute}") }
-}
-
 fn headings(form: Form) -> Vec<&'static str> {
-    let at = "RECEIVED (UTC)";
     if form == Form::Pair {
-        return vec![at, "ACTOR", "OPERATION", "DECISION", "OUTCOME", "DEPLOYMENT"];
+        return vec!["RECEIVED", "ACTOR", "OPERATION", "DECISION", "OUTCOME", "DEPLOYMENT"];
     }
-    let [_received, rest @ ..] = render::CHANGE_HEADINGS;
-    let mut headings = vec![at];
-    headings.extend(rest);
+    let mut headings = render::CHANGE_HEADINGS.to_vec();
     if form == Form::Named {
         headings.insert(3, "NAME");
     }
