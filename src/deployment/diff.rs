@@ -169,6 +169,32 @@ pub fn asked(
     before: Option<&Value>,
     patch: &Patch,
 ) -> Vec<ChangedPlace> {
+    let (from, to) = meant(provider, operation, omitted, before, patch);
+    changed(provider, operation, &patch.object, Some(&from), &to)
+}
+
+/// The same with the values there, told as [`diff`] tells it.
+#[must_use]
+pub fn asked_values(
+    provider: &Provider,
+    operation: Operation,
+    omitted: Omitted,
+    before: Option<&Value>,
+    patch: &Patch,
+) -> Vec<Difference> {
+    let (from, to) = meant(provider, operation, omitted, before, patch);
+    diff(provider, operation, &patch.object, Some(&from), Some(&to))
+}
+
+/// The members that the documented reading of `patch` makes another of, as they stood `before` and
+/// as they would be.
+fn meant(
+    provider: &Provider,
+    operation: Operation,
+    omitted: Omitted,
+    before: Option<&Value>,
+    patch: &Patch,
+) -> (Value, Value) {
     let prediction = predict(provider, operation, omitted, before, patch);
     let (mut from, mut to) = (Object::new(), Object::new());
     for (name, asked) in prediction.readings.first().into_iter().flat_map(Members::iter) {
@@ -179,7 +205,7 @@ pub fn asked(
         to.insert(name.to_owned(), asked.clone());
         from.extend(standing.map(|standing| (name.to_owned(), standing.clone())));
     }
-    changed(provider, operation, &patch.object, Some(&from.into()), &to.into())
+    (from.into(), to.into())
 }
 
 /// The part of a patch that [`diff`] and [`changed`] look at: what it sets where the provider

@@ -156,7 +156,7 @@ fn assert_log(folder: &Path, applied: &str, denied: &str, shown: &Value) {
     let show = run(folder, &["audit", "show", applied], "");
     assert!(show.out.contains("/name: \"api-doc-verification-deployment\" → \"renamed\""));
     let show = run(folder, &["audit", "show", denied], "");
-    assert!(show.out.contains("asked for:\n  /schedule: "), "{}", show.out);
+    assert!(show.out.contains("asked for:\n  /schedule/"), "{}", show.out);
     assert!(show.out.contains("(found \"Europe/Paris\")"), "{}", show.out);
     assert!(!show.out.contains(": timezones: "), "the rule is named once: {}", show.out);
     let show = run(folder, &["audit", "show", applied, "--json"], "");

@@ -316,7 +316,13 @@ async fn a_denied_change_shows_what_would_have_changed() {
     let asked = shown.out.split("asked for:\n").nth(1).unwrap();
     assert!(!asked.contains("/name"), "{asked}");
     assert!(asked.contains("/description: ") && asked.contains(" → \"new\"\n"), "{asked}");
-    assert!(asked.contains("/metadata: ") && asked.contains(" → {\"secret_a\":"), "{asked}");
+    assert!(asked.contains("/metadata/secret_a: (none) → \""), "{asked}");
+    let zone = json!({"type": "cron", "expression": "0 9 * * *", "timezone": "Europe/Paris"});
+    let denied = world.update(&json!({"schedule": zone})).await;
+    let shown = in_world(&world, &["audit", "show", denied.header("changegate-change").unwrap()]);
+    let asked = shown.out.split("asked for:\n").nth(1).unwrap();
+    assert!(asked.contains("/schedule/timezone: \"Asia/Shanghai\" → \"Europe/Paris\""), "{asked}");
+    assert!(!asked.contains("upcoming_runs_at"), "the server computes them: {asked}");
 }
 
 #[tokio::test]

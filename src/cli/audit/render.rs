@@ -8,8 +8,11 @@ use super::zone::Zone;
 use crate::audit::query::DeploymentSummary;
 use crate::audit::record::{Bodies, Change, Event, Outcome, Settlement, UpstreamCall};
 use crate::cli::print::Shade;
-use crate::deployment::diff::{Difference, same};
+use crate::deployment::diff::{Difference, asked_values};
+use crate::deployment::patch::Patch;
+use crate::deployment::predict::Omitted;
 use crate::policy::{Actor, Decision, Violation};
+use crate::provider::Provider;
 
 /// The columns of a list of changes.
 pub(super) const CHANGE_HEADINGS: [&str; 8] =
@@ -93,7 +96,7 @@ pub(super) fn change(change: &Change, zone: &Zone) -> Vec<String> {
     rules(&mut lines, "standing, broken before already", &change.standing);
     rules(&mut lines, "broken after, though that was not predicted", &change.after_violations);
     if let Some(bodies) = &change.bodies {
-        contents(&mut lines, bodies);
+        contents(&mut lines, change, bodies);
     }
     if !change.redacted.is_empty() {
         section(&mut lines, "concealed", change.redacted.iter().map(|path| plain(path)));
@@ -201,10 +204,10 @@ fn not_answered(outcome: Outcome) -> String {
 }
 
 /// Adds the difference where there is an after, else what was asked for.
-fn contents(lines: &mut Vec<String>, bodies: &Bodies) {
+fn contents(lines: &mut Vec<String>, change: &Change, bodies: &Bodies) {
     if bodies.after.is_none() {
         if let Some(patch) = &bodies.patch {
-            section(lines, "asked for", members(patch, bodies.before.as_ref()));
+            section(lines, "asked for", asked_for(change, patch, bodies.before.as_ref()));
         }
         return;
     }
@@ -256,28 +259,24 @@ fn path(pointer: &str) -> String {
     if pointer.is_empty() { "(whole)".to_owned() } else { plain(pointer) }
 }
 
-/// The members that were asked for; of a deployment that was there, those that it did not have so,
-/// each with what it had.
-fn members(patch: &Value, before: Option<&Value>) -> Vec<String> {
-    match (patch.as_object(), before) {
-        (Some(object), Some(before)) => {
-            let asked = object.iter().filter(|(name, value)| {
-                !before.get(name.as_str()).is_some_and(|had| same(had, value))
-            });
-            let place = |(name, value): (&String, &Value)| {
-                let had = before.get(name.as_str()).map_or("(none)".to_owned(), json);
-                format!("/{}: {had} → {}", plain(name), json(value))
-            };
-            let told: Vec<String> = asked.map(place).collect();
-            if told.is_empty() { vec!["nothing".to_owned()] } else { told }
+/// What was asked for: of a deployment that was there, where it would have become another one, each
+/// place with what it had.
+fn asked_for(change: &Change, patch: &Value, before: Option<&Value>) -> Vec<String> {
+    let Value::Object(object) = patch else { return vec![json(patch)] };
+    let told: Vec<String> = match (before, Provider::named(&change.provider)) {
+        (Some(before), Some(provider)) => {
+            let patch = Patch { object: object.clone() };
+            // The documented reading is the same one for each method.
+            let (operation, omitted) = (change.operation, Omitted::Preserved);
+            let places = asked_values(provider, operation, omitted, Some(before), &patch);
+            places.iter().filter(|place| !place.computed).map(moved).collect()
         }
-        (Some(object), None) if object.is_empty() => vec!["nothing".to_owned()],
-        (Some(object), None) => object
+        _listed => object
             .iter()
             .map(|(name, value)| format!("/{}: {}", plain(name), json(value)))
             .collect(),
-        (None, _) => vec![json(patch)],
-    }
+    };
+    if told.is_empty() { vec!["nothing".to_owned()] } else { told }
 }
 
 fn settlement(settled: &Settlement, zone: &Zone) -> String {
