@@ -15,6 +15,9 @@ const WIDTH_MAX: usize = 500;
 /// The most lines of one value.
 const FOLDS_MAX: usize = 6;
 
+/// The most columns of a word that is kept whole: the digest of a secret, in its quotes.
+const WORD_WIDTH_MAX: usize = 48;
+
 /// The beginning of a line that goes on with a value.
 const INDENT: &str = "      ";
 
@@ -65,7 +68,8 @@ pub(super) fn cut(text: &str, width: usize) -> String {
     kept
 }
 
-/// The lines that a text has in `width` columns, at most [`FOLDS_MAX`]: what is longer says so.
+/// The lines that a text has in `width` columns, at most [`FOLDS_MAX`]: what is longer says so. No
+/// word is broken that is shorter than [`WORD_WIDTH_MAX`].
 pub(super) fn folded(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut columns = 0;
@@ -76,8 +80,12 @@ pub(super) fn folded(text: &str, width: usize) -> Vec<String> {
                 lines.push(format!("{INDENT}… (--json shows it whole)"));
                 return lines;
             }
-            lines.push(INDENT.to_owned());
-            columns = INDENT.len();
+            let word = lines.last_mut().map(|line| last_word(line, c)).unwrap_or_default();
+            columns = INDENT.len() + word.width();
+            lines.push(format!("{INDENT}{word}"));
+            if c == ' ' {
+                continue;
+            }
         }
         columns += wide;
         if let Some(line) = lines.last_mut() {
@@ -85,6 +93,22 @@ pub(super) fn folded(text: &str, width: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+/// Takes the word at a line's end off, where `next` goes on with it, and it is short and not all
+/// that there is.
+fn last_word(line: &mut String, next: char) -> String {
+    if next == ' ' {
+        line.truncate(line.trim_end().len());
+        return String::new();
+    }
+    let Some((before, word)) = line.rsplit_once(' ') else { return String::new() };
+    if before.trim().is_empty() || word.width() > WORD_WIDTH_MAX {
+        return String::new();
+    }
+    let word = word.to_owned();
+    line.truncate(before.trim_end().len());
+    word
 }
 
 /// The lines that a text has in `width` columns, broken between words where there are any.
@@ -126,6 +150,22 @@ mod tests {
         assert_eq!(wrapped("{\"a\":1,\"b\":2}", 8), ["{\"a\":1,", "\"b\":2}"]);
         assert_eq!(wrapped("unbreakable it is", 4), ["unbreakable", "it", "is"]);
         assert_eq!(wrapped("", 4), [""]);
+    }
+
+    #[test]
+    fn texts_are_folded_between_words_where_these_are_short() {
+        let folds = |text: &str| folded(text, 20);
+        let two = ["denied by policy:", "      use UTC"];
+        assert_eq!(folds("denied by policy: use UTC"), two);
+        assert_eq!(folds("exactly nineteen 19  and"), ["exactly nineteen 19", "      and"]);
+        assert_eq!(folds("exactly twenty chars and"), ["exactly twenty chars", "      and"]);
+        let long = "x".repeat(30);
+        assert_eq!(folds(&long), ["x".repeat(20), format!("      {}", "x".repeat(10))]);
+        assert_eq!(folds(&"y".repeat(400)).len(), 7);
+        assert_eq!(folds("夜间任务 夜间任务 夜间"), ["夜间任务 夜间任务", "      夜间"]);
+        for line in folds(&"some words, and more of them ".repeat(9)) {
+            assert!(line.width() <= 20 || line.contains('…'), "{line}");
+        }
     }
 
     #[test]
