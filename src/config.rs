@@ -1,5 +1,6 @@
 //! The checked configuration: everything in it can be used as it is.
 
+mod actors;
 pub mod check;
 mod exposure;
 pub(crate) mod files;
@@ -12,7 +13,7 @@ mod rules;
 mod tests;
 mod upstream;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,9 +21,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use self::actors::{ActorName, Actors, SubjectName};
 pub(crate) use self::keys::KEYS;
-use crate::base::claims::Claims;
-use crate::base::ids::Fingerprint;
 use crate::base::key::Token;
 use crate::policy::Policy;
 use crate::provider::Provider;
@@ -266,62 +266,6 @@ pub struct Limits {
     pub turn_timeout: Duration,
     /// From SIGTERM to the end (default 8 s).
     pub drain_timeout: Duration,
-}
-
-/// `[[actor]]` and `[actors]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Actors {
-    /// Whether a token that is not listed is refused (`unknown = "deny"`).
-    pub deny_unknown: bool,
-    /// The listed ones.
-    pub known: HashMap<Fingerprint, ActorName>,
-    /// The listed service accounts, by their subjects.
-    pub subjects: HashMap<String, Vec<SubjectName>>,
-}
-
-/// A service account, as `[[actor]]` names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SubjectName {
-    /// The issuer that its tokens must come from; `None` for any.
-    pub issuer: Option<String>,
-    /// Who it is.
-    pub name: ActorName,
-}
-
-impl Actors {
-    /// How many there are.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.known.len() + self.subjects.values().map(Vec::len).sum::<usize>()
-    }
-
-    /// The service account that a token's claims name; one whose issuer is listed comes first.
-    #[must_use]
-    pub fn of_claims(&self, claims: &Claims) -> Option<&ActorName> {
-        let listed = self.subjects.get(&claims.subject)?;
-        let by = |issuer: Option<&str>| {
-            listed.iter().find(move |listed| listed.issuer.as_deref() == issuer)
-        };
-        by(Some(&claims.issuer)).or_else(|| by(None)).map(|listed| &listed.name)
-    }
-}
-
-impl Actors {
-    /// The tokens that are listed under a name.
-    #[must_use]
-    pub fn tokens_of(&self, name: &str) -> Vec<Fingerprint> {
-        let theirs = self.known.iter().filter(|(_, holder)| holder.name == name);
-        theirs.map(|(token, _)| *token).collect()
-    }
-}
-
-/// The holder of a token, as `[[actor]]` names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ActorName {
-    /// The holder.
-    pub name: String,
-    /// The holder's team.
-    pub team: Option<String>,
 }
 
 /// One `[[admin.token]]`.
