@@ -8,6 +8,8 @@ use self::circles::House;
 
 #[path = "tidy/circles.rs"]
 mod circles;
+#[path = "tidy/pasted.rs"]
+mod pasted;
 
 const LINES_MAX: usize = 400;
 const COLUMNS_MAX: usize = 100;
@@ -205,4 +207,14 @@ fn migrations_are_numbered_from_one_without_gaps() {
         let expected = format!("migrations/sqlite/{number:04}_");
         assert!(name.starts_with(&expected), "{name} should start with {expected}");
     }
+}
+
+#[test]
+fn what_is_printed_for_a_shell_works_pasted() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut pages = files("docs", "md");
+    for name in ["README.md", "CONTRIBUTING.md", "SECURITY.md"] {
+        pages.push((name.to_owned(), std::fs::read_to_string(root.join(name)).unwrap()));
+    }
+    check(&pages.iter().flat_map(|(name, text)| pasted::unfit(name, text)).collect::<Vec<_>>());
 }
