@@ -24,11 +24,10 @@ fn bare(line: &str) -> Vec<(char, &'static str)> {
     for sign in line.chars() {
         match (quote, sign) {
             (Some(open), _) if open == sign => quote = None,
-            (Some(_), _) => {}
             (None, '"' | '\'') => quote = Some(sign),
             (None, '#') if before == ' ' => found.push((sign, "say it beside the block")),
             (None, '?' | '…') => found.push((sign, "put the word in quotes")),
-            (None, _) => {}
+            _ => {}
         }
         before = sign;
     }
