@@ -9,14 +9,11 @@ use anyhow::{Context as _, ensure};
 use super::Common;
 use super::figures::Spread;
 use super::gateway::program;
-use super::machine::{Folder, cores, tool};
+use super::machine::{Folder, OTHER_CORE, cores};
 use super::measure::serve;
 use super::rivals::{Front, Kind, Rival, Stage};
 use super::table::{Goals, note};
-
-/// The proxy's core, and the one that upstream and load generator share.
-pub(crate) const PROXY_CORE: usize = 0;
-pub(crate) const OTHER_CORE: usize = 1;
+use super::tool::tool;
 
 /// Puts reverse proxies side by side.
 #[derive(Clone, Debug, clap::Args)]

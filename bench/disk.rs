@@ -9,8 +9,8 @@ use serde_json::Value;
 use super::figures::{float, nearest};
 use super::gateway::{Client, Gateway};
 use super::log::{Log, Source, ask, millis};
-use super::machine::tool;
 use super::table::{Goals, Table, note};
+use super::tool::tool;
 
 /// How many changes are read back.
 const READ: usize = 2_000;

@@ -6,14 +6,14 @@ use std::path::Path;
 use anyhow::{Context as _, ensure};
 
 use super::Common;
-use super::compare::OTHER_CORE;
 use super::figures::float;
 use super::gateway::program;
 use super::load::{Call, Plan};
-use super::machine::{Folder, cores, tool};
+use super::machine::{Folder, OTHER_CORE, cores};
 use super::measure::serve;
 use super::rivals::{Front, Kind, Stage};
 use super::table::{Goals, Table, note};
+use super::tool::tool;
 
 /// How much longer the longer of two runs is: what start and end cost is in both.
 const LONGER: u64 = 5;

@@ -1,12 +1,14 @@
 //! The machine that measures, and the tools that it has.
 
-use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context as _;
+
+/// The proxy's core, and the one that upstream and load generator share.
+pub(crate) const PROXY_CORE: usize = 0;
+pub(crate) const OTHER_CORE: usize = 1;
 
 /// Processor, cores and kernel, for a table's foot.
 pub(crate) fn described() -> String {
@@ -24,33 +26,6 @@ pub(crate) fn described() -> String {
 /// How many cores there are.
 pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-}
-
-/// Tools of which a line has said that they are not there.
-static MISSED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-
-/// Where a tool is, if it is there; else a line says how to get it.
-pub(crate) fn tool(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let also = ["/usr/sbin", "/sbin"].map(PathBuf::from);
-    let found = std::env::split_paths(&path)
-        .chain(also)
-        .map(|folder| folder.join(name))
-        .find(|file| file.is_file());
-    let mut missed = MISSED.lock().unwrap_or_else(PoisonError::into_inner);
-    if found.is_none() && missed.insert(name.to_owned()) {
-        super::table::note(&format!("no {name}, skipped: apt-get install {}", package(name)));
-    }
-    found
-}
-
-/// Debian's package that holds a tool.
-fn package(tool: &str) -> &str {
-    match tool {
-        "h2load" => "nghttp2-client",
-        "taskset" => "util-linux",
-        other => other,
-    }
 }
 
 /// How many files a process that is started here may have open.

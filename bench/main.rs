@@ -23,6 +23,7 @@ mod rivals;
 mod splice;
 mod start;
 mod table;
+mod tool;
 mod write;
 
 use std::net::SocketAddr;

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::child::{Child, command};
-use super::compare::PROXY_CORE;
 use super::gateway::Setup;
-use super::machine::{free_address, tool};
+use super::machine::{PROXY_CORE, free_address};
 use super::measure::serve;
+use super::tool::tool;
 
 /// How long a proxy may take to be ready; under valgrind everything is slow.
 const READY_WITHIN: Duration = Duration::from_mins(2);

@@ -11,9 +11,10 @@ use super::child::{family, signal, tether};
 use super::figures::{Spread, float};
 use super::gateway::{Client, Gateway, Setup, program};
 use super::load::{Call, Got, Plan, now};
-use super::machine::{Folder, tool};
+use super::machine::Folder;
 use super::measure::{Server, serve};
 use super::table::{Goals, Table, note};
+use super::tool::tool;
 
 /// How many callers, and how many deployments.
 const CALLERS: usize = 64;

@@ -6,12 +6,13 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, ensure};
 
 use super::passing::micros;
-use super::{Measured, OTHER_CORE, Run, of, ratio, times};
+use super::{Measured, Run, of, ratio, times};
 use crate::child::command;
 use crate::load::{Call, Plan};
-use crate::machine::tool;
+use crate::machine::OTHER_CORE;
 use crate::rivals::{Front, Kind, Rival};
 use crate::table::{Table, note};
+use crate::tool::tool;
 
 /// How many requests a pipeline holds.
 const PIPELINE: usize = 8;

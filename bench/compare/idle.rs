@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::{OTHER_CORE, Run};
+use super::Run;
 use crate::figures::float;
 use crate::gateway::Setup;
 use crate::load::{Call, Plan};
+use crate::machine::OTHER_CORE;
 use crate::machine::files_max;
 use crate::rivals::{Front, Kind, Rival};
 use crate::table::{Table, note};

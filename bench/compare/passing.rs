@@ -1,8 +1,9 @@
 //! Requests that pass through: CPU per request and latency over HTTP/1.1.
 
-use super::{Measured, OTHER_CORE, Run, of, ratio, times};
+use super::{Measured, Run, of, ratio, times};
 use crate::figures::float;
 use crate::load::{Call, Plan};
+use crate::machine::OTHER_CORE;
 use crate::rivals::{Front, Kind, Rival};
 use crate::table::Table;
 
