@@ -52,7 +52,7 @@ pub(super) async fn introduce(call: &Call) -> Result<Option<FirstLook>, NotKnown
         }
         return Ok(None);
     };
-    if gateway.known.is_shown(token, deployment, now) {
+    if call.caller.claims.is_none() && gateway.known.is_shown(token, deployment, now) {
         return Ok(None);
     }
     let watch = gateway.turns.watch(deployment);
@@ -84,6 +84,10 @@ pub(super) async fn ask(asker: Requester<'_>) -> Result<(), NotKnown> {
         Ok(answer)
             if answer.status == StatusCode::UNAUTHORIZED || is_of_the_message(answer.status) =>
         {
+            Err(NotKnown::Refused(answer))
+        }
+        // Whose a service account's token is shows by a 2xx alone.
+        Ok(answer) if asker.caller.claims.is_some() && !answer.status.is_success() => {
             Err(NotKnown::Refused(answer))
         }
         Ok(_taken) => Ok(()),

@@ -169,7 +169,13 @@ impl MemoryShare {
     /// Counts bytes that are held already, even beyond the memory budget: what a change that was
     /// forwarded brings back is needed for its record.
     pub(super) fn grow_beyond(&mut self, bytes: usize) {
-        self.room.shares().add(self.holder, bytes);
+        let mut shares = self.room.shares();
+        shares.add(self.holder, bytes);
+        if !self.is_vouched_for {
+            shares.strangers += bytes;
+            *shares.strangers_by_address.entry(self.holder.address).or_default() += bytes;
+        }
+        drop(shares);
         self.bytes += bytes;
     }
 

@@ -24,11 +24,24 @@ fn good(subject: &str, n: u32) -> String {
     token(ISSUER, subject, n, "good")
 }
 
+/// A part of the tokens of a subject.
+fn part(subject: &str) -> String {
+    let whole = good(subject, 1);
+    whole.split('.').nth(1).unwrap().to_owned()
+}
+
 /// An upstream that takes the tokens that are not forged.
 fn upstreams_answer(got: &Received) -> Response<Full<Bytes>> {
     if !got.headers["authorization"].to_str().unwrap().ends_with("good") {
         let error = json!({"type": "authentication_error", "message": "no"});
         return answer(401, json!({"type": "error", "error": error}));
+    }
+    // A list that this account may not have tells nothing of it.
+    if got.headers["authorization"].to_str().unwrap().contains(&part("sa_blind"))
+        && got.target.ends_with("?limit=1")
+    {
+        let error = json!({"type": "permission_error", "message": "no"});
+        return answer(403, json!({"type": "error", "error": error}));
     }
     answer(
         200,
@@ -131,4 +144,13 @@ async fn the_limit_goes_by_the_account() {
         refused += usize::from(update(&world, token).await.status == 429);
     }
     assert!(refused >= 1, "{refused}");
+}
+
+#[tokio::test]
+async fn nothing_is_judged_of_an_account_before_upstream_has_confirmed_it() {
+    let (upstream, world) = upstream_and_world("").await;
+    let create = Call::post(BASE).token(&good("sa_blind", 1)).json(&json!({"name": "n"}));
+    assert_eq!(call(world.proxy(), create).await.status, 403);
+    assert!(world.changes().await.is_empty());
+    assert!(upstream.received().iter().all(|got| got.method == "GET"));
 }
