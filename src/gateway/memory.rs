@@ -135,11 +135,7 @@ impl MemoryShare {
         {
             return false;
         }
-        shares.add(self.holder, bytes);
-        if !self.is_vouched_for {
-            shares.strangers += bytes;
-            *shares.strangers_by_address.entry(self.holder.address).or_default() += bytes;
-        }
+        shares.add(self.holder, bytes, self.is_vouched_for);
         drop(shares);
         self.bytes += bytes;
         true
@@ -169,13 +165,7 @@ impl MemoryShare {
     /// Counts bytes that are held already, even beyond the memory budget: what a change that was
     /// forwarded brings back is needed for its record.
     pub(super) fn grow_beyond(&mut self, bytes: usize) {
-        let mut shares = self.room.shares();
-        shares.add(self.holder, bytes);
-        if !self.is_vouched_for {
-            shares.strangers += bytes;
-            *shares.strangers_by_address.entry(self.holder.address).or_default() += bytes;
-        }
-        drop(shares);
+        self.room.shares().add(self.holder, bytes, self.is_vouched_for);
         self.bytes += bytes;
     }
 
@@ -212,10 +202,14 @@ impl Shares {
         give_back(&mut self.strangers_by_address, &holder.address, bytes);
     }
 
-    fn add(&mut self, holder: Holder, bytes: usize) {
+    fn add(&mut self, holder: Holder, bytes: usize, is_vouched_for: bool) {
         self.all += bytes;
         *self.by_token.entry(holder.token).or_default() += bytes;
         *self.by_address.entry(holder.address).or_default() += bytes;
+        if !is_vouched_for {
+            self.strangers += bytes;
+            *self.strangers_by_address.entry(holder.address).or_default() += bytes;
+        }
     }
 }
 
