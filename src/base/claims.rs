@@ -11,7 +11,7 @@ const HEADER_START: &str = "eyJ";
 /// The longest issuer or subject that is taken, in bytes.
 const CLAIM_BYTES_MAX: usize = 1_024;
 
-/// Who issued a token, and whom it stands for.
+/// The issuer of a token, and the subject that it stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claims {
     /// `iss`; empty where the token names none.

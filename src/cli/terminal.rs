@@ -29,7 +29,7 @@ pub(super) struct Terminal {
 }
 
 impl Default for Terminal {
-    /// What any reader can be shown.
+    /// The narrowest terminal, without colours: any reader can be shown it.
     fn default() -> Self {
         Self { width: WIDTH_MIN, colour: false }
     }

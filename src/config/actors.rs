@@ -21,7 +21,7 @@ pub struct Actors {
 pub struct SubjectName {
     /// The issuer that its tokens must come from; `None` for any.
     pub issuer: Option<String>,
-    /// Who it is.
+    /// The name of the account.
     pub name: ActorName,
 }
 

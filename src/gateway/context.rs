@@ -258,7 +258,7 @@ impl ConnectionContext {
 }
 
 impl RequestContext {
-    /// Whom the memory that the call holds is counted for.
+    /// The holder that the call's memory is counted for.
     pub(super) fn holder(&self, caller: &Caller) -> Holder {
         Holder { token: caller.actor.fingerprint, address: self.address.network() }
     }

@@ -1,7 +1,7 @@
 //! Pages of other origins (the Fetch standard's CORS protocol): those that `listen.cors` lists may
 //! call the gateway from a browser, and read its answers and upstream's.
 //!
-//! What is allowed is told without `access-control-allow-credentials`: a page brings the token
+//! Answers never carry `access-control-allow-credentials`: a page brings the token
 //! itself, and no browser adds a cookie.
 
 use bytes::Bytes;

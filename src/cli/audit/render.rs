@@ -259,7 +259,7 @@ fn path(pointer: &str) -> String {
     if pointer.is_empty() { "(whole)".to_owned() } else { plain(pointer) }
 }
 
-/// What was asked for: of a deployment that was there, where it would have become another one, each
+/// The places that were asked for: where a deployment would have become another one, each
 /// place with what it had.
 fn asked_for(change: &Change, patch: &Value, before: Option<&Value>) -> Vec<String> {
     let Value::Object(object) = patch else { return vec![json(patch)] };
