@@ -8,6 +8,7 @@ use super::folded::Folded;
 use super::rows::CHANGE;
 use crate::audit::record::Change;
 use crate::audit::store::Boxed;
+use crate::audit::touched::Touch;
 
 /// The most places that a text is looked for in, the newest of those whose paths hold it.
 const PLACES_MAX: usize = 64;
@@ -105,7 +106,9 @@ impl Search {
     /// With every column of the index named, each place that fits is one look.
     fn push_touched(&self, query: &mut QueryBuilder<Sqlite>) {
         query.push("EXISTS (SELECT 1 FROM touched t WHERE t.seq = c.seq ");
-        query.push(" AND t.kind IN (0, 1, 2, 3) ");
+        let kinds = Touch::CHANGED.map(|touch| [touch.kind(false), touch.kind(true)]).concat();
+        let kinds: Vec<String> = kinds.iter().map(i64::to_string).collect();
+        query.push(format_args!(" AND t.kind IN ({}) ", kinds.join(", ")));
         query.push("AND t.place IN (SELECT value FROM json_each(").push_bind(self.places.clone());
         query.push(")))");
     }
