@@ -8,6 +8,7 @@ pub mod excerpt;
 pub(crate) mod file;
 pub mod ids;
 pub mod key;
+pub(crate) mod peer;
 pub mod pointer;
 pub(crate) mod scan;
 pub mod verbosity;

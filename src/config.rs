@@ -24,6 +24,7 @@ use ipnet::IpNet;
 pub use self::actors::{ActorName, Actors, SubjectName};
 pub(crate) use self::keys::KEYS;
 use crate::base::key::Token;
+use crate::base::peer::PeerAddress;
 use crate::policy::Policy;
 use crate::provider::Provider;
 
@@ -87,6 +88,8 @@ pub struct Listen {
     pub admin_tls: Option<TlsFiles>,
     /// The networks whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether it is believed of whoever connects by a socket file.
+    pub trusts_socket_file: bool,
     /// The origins whose pages may call from a browser, as browsers write them.
     pub cors: Vec<http::HeaderValue>,
 }
@@ -95,6 +98,14 @@ impl Listen {
     /// Whether a proxy at that address is trusted, so that behind it there are many clients.
     pub(crate) fn trusts(&self, ip: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|net| net.contains(&ip))
+    }
+
+    /// Whether a connection is a trusted proxy's.
+    pub(crate) fn trusts_peer(&self, peer: PeerAddress) -> bool {
+        match peer {
+            PeerAddress::Ip(_) => self.trusts(peer.ip()),
+            PeerAddress::SocketFile => self.trusts_socket_file,
+        }
     }
 }
 

@@ -37,7 +37,6 @@ mod tally;
 mod turn;
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::{HeaderName, Request};
@@ -61,6 +60,7 @@ use self::route::Route;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::route::fuzzing;
 use crate::audit::record::{EventKind, Outcome};
+use crate::base::peer::PeerAddress;
 use crate::policy::{Decision, Violation};
 use crate::telemetry::CallClass;
 pub(crate) use crate::upstream::endpoint::TrustError;
@@ -79,7 +79,7 @@ const RATE_LIMITS: [HeaderName; 3] = [
 /// Answers one request. What needs no waiting is done at once, so that nothing of it is kept.
 pub(crate) fn answer(
     connection: Arc<ConnectionContext>,
-    peer: IpAddr,
+    peer: PeerAddress,
     request: Request<Incoming>,
 ) -> impl Future<Output = Reply> {
     let (mut head, body) = request.into_parts();

@@ -51,7 +51,7 @@ pub(super) async fn serve(
             () = shutdown.cancelled() => break,
             arrived = listener.accept() => match arrived {
                 Ok((wire, peer)) => {
-                    let place = places.take(network(peer.to_canonical()));
+                    let place = places.take(network(peer.ip()));
                     let (number, presence) = (place.number(), place.presence().clone());
                     let tls = terms.tls.as_ref().map(|acceptor| acceptor());
                     let patience: Patience = (terms.patience)();

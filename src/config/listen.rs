@@ -1,6 +1,6 @@
 //! `[listen]`: where clients and operators connect, and who of them is believed.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use http::{HeaderValue, Uri};
@@ -21,7 +21,7 @@ const SOCKET_PATH_BYTES_MAX: usize = 107;
 pub(super) fn read(reader: &mut Reader<'_>, files: &mut Vec<PathBuf>) -> Option<Listen> {
     let proxy = reader.read("listen.proxy", address(&reader.folder.clone()));
     let admin = reader.read("listen.admin", address(&reader.folder.clone()));
-    let trusted_proxies = reader.each("listen.trusted_proxies", network);
+    let trusted_proxies = reader.each("listen.trusted_proxies", trusted_proxy);
     let mode = reader.read("listen.socket_mode", socket_mode);
     let cors = reader.each("listen.cors", page_origin);
     let proxy_tls = tls(reader, "listen.tls", files);
@@ -41,7 +41,8 @@ pub(super) fn read(reader: &mut Reader<'_>, files: &mut Vec<PathBuf>) -> Option<
         );
         reader.complaints.error(&place, &message);
     }
-    let trusted_proxies = trusted_proxies.into_iter().map(|(network, _)| network).collect();
+    let trusts_socket_file = trusted_proxies.iter().any(|(network, _)| network.is_none());
+    let trusted_proxies = trusted_proxies.into_iter().filter_map(|(network, _)| network).collect();
     let cors = cors.into_iter().map(|(origin, _)| origin).collect();
     Some(Listen {
         proxy,
@@ -49,6 +50,7 @@ pub(super) fn read(reader: &mut Reader<'_>, files: &mut Vec<PathBuf>) -> Option<
         tls: proxy_tls,
         admin_tls,
         trusted_proxies,
+        trusts_socket_file,
         cors,
         socket_mode: mode?.0,
     })
@@ -125,14 +127,14 @@ fn socket_mode(node: &Node) -> Meant<u32> {
     mode.filter(|mode| *mode <= 0o777).ok_or_else(|| fix.to_owned())
 }
 
-/// A range of addresses, or one address. Who connects by a socket file counts as 127.0.0.1.
-fn network(node: &Node) -> Meant<IpNet> {
+/// A range of addresses, or one address; `None` for whoever connects by a socket file.
+fn trusted_proxy(node: &Node) -> Meant<Option<IpNet>> {
     let parse = |text: &str| {
         if text == "unix" {
-            return Some(IpAddr::V4(Ipv4Addr::LOCALHOST).into());
+            return Some(None);
         }
-        let one = || text.parse::<std::net::IpAddr>().map(IpNet::from);
-        text.parse::<IpNet>().or_else(|_no_range| one()).ok()
+        let one = || text.parse::<IpAddr>().map(IpNet::from);
+        text.parse::<IpNet>().or_else(|_no_range| one()).ok().map(Some)
     };
     let fix = "write ranges of addresses such as \"10.0.0.0/8\" or \"fd00::/8\"";
     node.text().and_then(parse).ok_or_else(|| fix.to_owned())

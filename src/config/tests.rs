@@ -123,6 +123,7 @@ fn what_is_not_written_is_as_documented() {
             tls: None,
             admin_tls: None,
             trusted_proxies: vec![],
+            trusts_socket_file: false,
             cors: vec![],
             socket_mode: 0o660,
         }

@@ -13,6 +13,7 @@ use crate::audit::record::Client;
 use crate::base::claims::Claims;
 use crate::base::ids::Fingerprint;
 use crate::base::key::{Key, Token};
+use crate::base::peer::PeerAddress;
 use crate::config::{ActorName, Config};
 use crate::policy::Actor;
 use crate::provider::Credential;
@@ -134,12 +135,11 @@ pub(super) struct Address(pub(super) IpAddr);
 impl Address {
     /// The client's address: the connection's, or, where that is a trusted proxy's, the last
     /// address in `X-Forwarded-For` that is not a trusted proxy's.
-    pub(super) fn of(peer: IpAddr, headers: &HeaderMap, config: &Config) -> Self {
-        let peer = peer.to_canonical();
-        if !config.listen.trusts(peer) {
-            return Self(peer);
+    pub(super) fn of(peer: PeerAddress, headers: &HeaderMap, config: &Config) -> Self {
+        let mut nearest = peer.ip();
+        if !config.listen.trusts_peer(peer) {
+            return Self(nearest);
         }
-        let mut nearest = peer;
         for value in headers.get_all("x-forwarded-for").iter().rev() {
             // A client's own bytes may stand before what the proxy has added.
             for hop in String::from_utf8_lossy(value.as_bytes()).rsplit(',') {

@@ -1,18 +1,15 @@
 //! Where connections come in: an address of TCP, or a socket file.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::net::UnixListener;
 
 use tokio::net::{TcpStream, UnixStream};
 
 use super::stream::Wire;
+use crate::base::peer::PeerAddress;
 
-/// The address of whoever connects by a socket file: a program of this machine.
-const THIS_MACHINE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-
-/// A connection that has come, and the address that it came from.
-pub(crate) type Arrival = (Wire, IpAddr);
+/// A connection that has come, and where it came from.
+pub(crate) type Arrival = (Wire, PeerAddress);
 
 /// A listening socket of no runtime yet, which does not block.
 #[derive(Debug)]
@@ -52,12 +49,13 @@ impl Bound {
                 let (stream, peer) = listener.accept()?;
                 stream.set_nonblocking(true)?;
                 let _ = stream.set_nodelay(true);
-                Ok((Wire::Plain(TcpStream::from_std(stream)?), peer.ip()))
+                let peer = PeerAddress::Ip(peer.ip());
+                Ok((Wire::Plain(TcpStream::from_std(stream)?), peer))
             }
             Self::Unix(listener) => {
                 let (stream, _unnamed) = listener.accept()?;
                 stream.set_nonblocking(true)?;
-                Ok((Wire::Unix(UnixStream::from_std(stream)?), THIS_MACHINE))
+                Ok((Wire::Unix(UnixStream::from_std(stream)?), PeerAddress::SocketFile))
             }
         }
     }
@@ -71,11 +69,11 @@ impl Listener {
                 let (stream, peer) = listener.accept().await?;
                 // Fails only where the socket is dead already, which the next read will tell.
                 let _ = stream.set_nodelay(true);
-                Ok((Wire::Plain(stream), peer.ip()))
+                Ok((Wire::Plain(stream), PeerAddress::Ip(peer.ip())))
             }
             Self::Unix(listener) => {
                 let (stream, _unnamed) = listener.accept().await?;
-                Ok((Wire::Unix(stream), THIS_MACHINE))
+                Ok((Wire::Unix(stream), PeerAddress::SocketFile))
             }
         }
     }

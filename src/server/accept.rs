@@ -1,7 +1,7 @@
 //! Workers: a listening socket each, connections taken up to a bound, and a graceful end.
 
 use std::io;
-use std::net::{IpAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -19,6 +19,7 @@ use super::peer::Peer;
 use super::socket_file::{self, SocketFile};
 use super::tasks::Running;
 use super::tls::Certificate;
+use crate::base::peer::PeerAddress;
 use crate::config::ListenAddress;
 use crate::gateway::{Gateway, Pool, SWEEP_EVERY, network};
 use crate::net::listener::{Arrival, Bound, Listener};
@@ -196,12 +197,17 @@ impl Worker {
     }
 
     /// Serves a connection on a task of its own; one too many of its address is closed at once.
-    fn welcome(&self, wire: Wire, address: IpAddr, pool: &Arc<Pool>, guests: &mut ConnectionSet) {
+    fn welcome(
+        &self,
+        wire: Wire,
+        address: PeerAddress,
+        pool: &Arc<Pool>,
+        guests: &mut ConnectionSet,
+    ) {
         let config = &self.gateway.live().config;
-        let ip = address.to_canonical();
         let one = config.limits.connections_per_address;
-        let most = if config.listen.trusts(ip) { usize::MAX } else { one };
-        let network = network(ip);
+        let most = if config.listen.trusts_peer(address) { usize::MAX } else { one };
+        let network = network(address.ip());
         let Some(slot) = self.capacity.occupy(network, most) else {
             self.gateway.metrics.connection_refused();
             return;

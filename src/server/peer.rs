@@ -1,12 +1,12 @@
 //! The other end of a client's connection.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::guard::Requests;
+use crate::base::peer::PeerAddress;
 use crate::gateway::{Gateway, Pool};
 
 /// The other end of a connection, and the gateway that serves it.
@@ -14,7 +14,7 @@ use crate::gateway::{Gateway, Pool};
 pub(super) struct Peer {
     pub(super) gateway: Arc<Gateway>,
     pub(super) pool: Arc<Pool>,
-    pub(super) address: IpAddr,
+    pub(super) address: PeerAddress,
     pub(super) requests: Requests,
     /// The connections of the same worker, closed once it stops. Every call asks for that, and
     /// does not ask `dismissed`: a token is read under a lock.

@@ -225,6 +225,7 @@ mod tests {
             tls: Some(tls.clone()),
             admin_tls: Some(admin.clone()),
             trusted_proxies: Vec::new(),
+            trusts_socket_file: false,
             cors: Vec::new(),
             socket_mode: 0o660,
         };
@@ -251,6 +252,7 @@ mod tests {
             tls,
             admin_tls,
             trusted_proxies: Vec::new(),
+            trusts_socket_file: false,
             cors: Vec::new(),
             socket_mode: 0o660,
         };

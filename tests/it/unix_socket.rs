@@ -71,6 +71,29 @@ async fn who_connects_by_a_socket_file_may_be_a_trusted_proxy() {
     let forwarded = update().header("x-forwarded-for", "198.51.100.1, 203.0.113.9");
     let answer = call(&proxy, forwarded).await;
     assert_eq!(world.change_of(&answer).await["client"]["ip"], "203.0.113.9");
+    // What connects by the file is trusted, not what says that it is this machine.
+    let forwarded = update().header("x-forwarded-for", "198.51.100.1, 127.0.0.1");
+    let answer = call(&proxy, forwarded).await;
+    assert_eq!(world.change_of(&answer).await["client"]["ip"], "127.0.0.1");
+}
+
+#[tokio::test]
+async fn a_file_that_is_about_to_be_listened_on_is_not_taken_for_stale() {
+    let folder = folder();
+    let proxy = folder.path().join("proxy.sock");
+    drop(UnixListener::bind(&proxy).unwrap());
+    // Another server holds the folder from before it binds until it listens.
+    let other = std::fs::File::open(folder.path()).unwrap();
+    other.lock().unwrap();
+    let upstream = Simulator::start(Options::default()).unwrap();
+    let home = Folder::new(upstream.address(), "");
+    let mut command = home.command(&["serve"]);
+    command.env("CHANGEGATE_LISTEN__PROXY", format!("unix:{}", proxy.display()));
+    let ended = command.output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(3), "{said}");
+    assert!(said.contains("another program holds a lock on the folder"), "{said}");
+    assert!(proxy.exists());
 }
 
 #[tokio::test]

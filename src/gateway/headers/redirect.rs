@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::uri::Authority;
 
 use super::fields::{Fields, Marks, Sole};
+use crate::base::peer::PeerAddress;
 use crate::config::{Config, Origin};
 
 /// Fields whose value may be, or hold, a URL that a client follows.
@@ -36,14 +37,19 @@ pub(crate) struct ProxyEnds<'a> {
 
 impl Called {
     /// How the request's URL begins. A trusted proxy's word on it is taken.
-    pub(crate) fn of(head: &Parts, fields: &Fields<'_>, peer: IpAddr, config: &Config) -> Self {
+    pub(crate) fn of(
+        head: &Parts,
+        fields: &Fields<'_>,
+        peer: PeerAddress,
+        config: &Config,
+    ) -> Self {
         let scheme = if config.listen.tls.is_some() { "https" } else { "http" };
         let host = match fields.host {
             Sole::One(host) => Some(Named::Field(host.clone())),
             _ => head.uri.authority().cloned().map(Named::Target),
         };
         let called = Self { scheme, host };
-        let told = fields.marks.any(Marks::TELLTALE) && config.listen.trusts(peer.to_canonical());
+        let told = fields.marks.any(Marks::TELLTALE) && config.listen.trusts_peer(peer);
         if told { called.told_by(&head.headers) } else { called }
     }
 
