@@ -71,6 +71,9 @@ impl NotAdmitted {
                 return self.refusal;
             }
         }
+        let account = connection.gateway.confirmed(&caller, &connection.live.config);
+        let actor = account.map_or_else(|| caller.actor.clone(), |account| account.actor);
+        let event = Event { actor: Some(actor), ..event };
         connection.gateway.audit.note_of(event, &caller.token);
         self.refusal
     }

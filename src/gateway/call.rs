@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Method;
 use http::header::{HeaderMap, HeaderValue};
+use http::{Method, StatusCode};
 
 use super::context::{ConnectionContext, RequestContext};
 use super::headers::ProxyEnds;
-use super::identify::Caller;
+use super::identify::{Caller, RefusalSource};
+use super::limit::RequestKind;
 use super::refusal::Refusal;
 use super::shown_deployment::ShownDeployment;
+use super::tally::HeldUp;
 use crate::audit::intent::Intent;
 use crate::audit::record::{Client, RefusedBody};
 use crate::base::clock::Timestamp;
@@ -91,14 +93,22 @@ impl Call {
     }
 
     /// Has the service account make the call that its token names, once upstream has confirmed
-    /// that.
-    pub(super) fn learn_whose_it_is(&mut self) {
+    /// that, and draws on the account's budget: so far the call has drawn on the token's own.
+    pub(super) fn learn_whose_it_is(&mut self) -> Result<(), Refusal> {
         let gateway = &self.connection.gateway;
-        let (token, now) = (self.caller.token_fingerprint, gateway.clock.instant());
-        if self.caller.claims.is_some() && gateway.known.is_confirmed(token, now) {
-            let claimed = self.caller.by_claims(&self.connection.live.config, &gateway.key);
-            self.caller = claimed.map_or_else(|| Arc::clone(&self.caller), Arc::new);
-        }
+        let Some(claimed) = gateway.confirmed(&self.caller, &self.connection.live.config) else {
+            return Ok(());
+        };
+        self.caller = Arc::new(claimed);
+        let Some(limiter) = &self.connection.live.limiter else { return Ok(()) };
+        let (account, kind) = (self.caller.actor.fingerprint, RequestKind::Write);
+        let drawn = limiter.draw(account, kind, self.context.moment());
+        drawn.map(drop).map_err(|exhausted| {
+            let held_up = HeldUp::new(self.operation, self.deployment_id());
+            let subject = RefusalSource::Actor(account);
+            gateway.hold_up(StatusCode::TOO_MANY_REQUESTS, subject, held_up);
+            Refusal::rate_limited(exhausted.message(kind), exhausted.retry_after)
+        })
     }
 
     /// Whether the caller is not listed where only listed ones may call.

@@ -170,6 +170,17 @@ impl Gateway {
         }
     }
 
+    /// The service account whose token the caller's is, where upstream has confirmed that and the
+    /// caller does not stand for it yet.
+    pub(super) fn confirmed(&self, caller: &Caller, config: &Config) -> Option<Caller> {
+        let is_confirmed = || {
+            let now = self.clock.instant();
+            self.known.is_confirmed(caller.token_fingerprint, now)
+        };
+        let names_account = caller.claims.is_some();
+        (names_account && is_confirmed()).then(|| caller.by_claims(config, &self.key)).flatten()
+    }
+
     pub(super) fn refuse(&self, status: StatusCode, subject: RefusalSource) {
         self.hold_up(status, subject, None);
     }

@@ -34,7 +34,9 @@ pub(super) async fn run(mut call: Call, received: Received, mut held: MemoryShar
         Err(not_known) => return holding(not_known.reply(&call, received), held),
     };
     held.vouch();
-    call.learn_whose_it_is();
+    if let Err(refusal) = call.learn_whose_it_is() {
+        return holding(refusal.into_reply(&call.context.request_id, None), held);
+    }
     let reply = answer(&call, received, first_look, &mut held).await;
     holding(reply, held)
 }

@@ -56,8 +56,13 @@ impl HeldUp {
     /// The governed call that a route is; `None` where it is not one.
     pub(super) fn of(route: Route) -> Option<Self> {
         let Route::Governed { operation, deployment_id } = route else { return None };
-        let fits = deployment_id.as_ref().is_none_or(|id| id.len() <= ID_BYTES_MAX);
-        fits.then(|| Self { operation, deployment_id: deployment_id.map(String::into_boxed_str) })
+        Self::new(operation, deployment_id.as_deref())
+    }
+
+    /// A governed call; `None` where its deployment's id is too long to be told.
+    pub(super) fn new(operation: Operation, deployment_id: Option<&str>) -> Option<Self> {
+        let fits = deployment_id.is_none_or(|id| id.len() <= ID_BYTES_MAX);
+        fits.then(|| Self { operation, deployment_id: deployment_id.map(Box::from) })
     }
 }
 

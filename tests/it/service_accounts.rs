@@ -132,18 +132,32 @@ async fn where_others_are_denied_a_listed_subject_may_call_from_its_first_token_
 #[tokio::test]
 async fn the_limit_goes_by_the_account() {
     let config = "[rate_limit]\nread = { per_second = 100, burst = 100 }\n\
-        write = { per_second = 1, burst = 2 }\n";
-    let (_upstream, world) = upstream_and_world(config).await;
-    let tokens: Vec<String> = (0..4).map(|n| good("sa_nightly", n)).collect();
-    // Each token's first call is not known to be the account's.
-    for token in &tokens {
-        assert_eq!(update(&world, token).await.status, 200);
+        write = { per_minute = 1, burst = 2 }\n";
+    let (upstream, world) = upstream_and_world(config).await;
+    let mut statuses = Vec::new();
+    for n in 0..4 {
+        // The first call of a token, too: whose it is shows before anything is forwarded.
+        let answer = update(&world, &good("sa_nightly", n)).await;
+        statuses.push(answer.status.as_u16());
+        assert_eq!(answer.header("retry-after").is_some(), answer.status == 429);
     }
-    let mut refused = 0;
-    for token in &tokens {
-        refused += usize::from(update(&world, token).await.status == 429);
-    }
-    assert!(refused >= 1, "{refused}");
+    assert_eq!(statuses, [200, 200, 429, 429]);
+    assert_eq!(update(&world, &good("sa_other", 1)).await.status, 200);
+    assert_eq!(upstream.received().iter().filter(|got| got.method == "POST").count(), 3);
+    assert_eq!(world.changes().await.len(), 3);
+}
+
+#[tokio::test]
+async fn the_event_of_a_refused_write_names_the_account() {
+    let config = format!(
+        "[[actor]]\nsubject = 'sa_nightly'\nissuer = '{ISSUER}'\nname = 'nightly'\nteam = 'ops'\n"
+    );
+    let (_upstream, world) = upstream_and_world(&config).await;
+    let path = format!("{BASE}/{DEPLOYMENT}/explode");
+    let refused = Call::post(&path).token(&good("sa_nightly", 1)).json(&json!({}));
+    assert!(call(world.proxy(), refused).await.status.is_client_error());
+    let event = &world.events("refused_write", 1).await[0];
+    assert_eq!(event["actor"]["name"], "nightly", "{event}");
 }
 
 #[tokio::test]
