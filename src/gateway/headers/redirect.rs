@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::uri::Authority;
+use percent_encoding::percent_decode_str;
 
 use super::fields::{Fields, Marks, Sole};
 use crate::base::peer::PeerAddress;
@@ -104,22 +105,25 @@ fn rewritten(name: &HeaderName, value: &HeaderValue, ends: ProxyEnds<'_>) -> Opt
 
 /// A URL on upstream's origin as one on the gateway's; `None` where it is on another one, or names
 /// none. The path, the query and the fragment stay.
+///
+/// It is read as widely as any client reads one (the URL Standard, 4.4; curl): a backslash is a
+/// slash, behind a scheme there may be any number of them, tabs are left out, and a host may have
+/// escapes.
 fn here(url: &str, ends: ProxyEnds<'_>) -> Option<String> {
-    let url = url.trim();
-    let (scheme, rest) = match url.split_once("//") {
-        Some((scheme, rest)) => (scheme, rest),
-        // Browsers take a backslash for a slash.
-        None => url.split_once(r"\\").or_else(|| url.split_once(r"/\"))?,
-    };
-    let tls = match scheme.to_ascii_lowercase().as_str() {
-        "" => ends.upstream.tls,
-        "https:" => true,
-        "http:" => false,
-        _ => return None,
-    };
-    let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    if !is_upstreams(ends.upstream, tls, authority) {
+    let url = url.trim().replace('\t', "");
+    let scheme = ["https:", "http:"].into_iter().find(|scheme| {
+        url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    });
+    let rest = url.get(scheme.map_or(0, str::len)..)?;
+    let authority = rest.trim_start_matches(['/', '\\']);
+    if scheme.is_none() && rest.len() - authority.len() < 2 {
+        return None;
+    }
+    let tls = scheme.map_or(ends.upstream.tls, |scheme| scheme == "https:");
+    let end = authority.find(['/', '?', '#', '\\']).unwrap_or(authority.len());
+    let (authority, path) = authority.split_at(end);
+    let authority = percent_decode_str(authority).decode_utf8().ok()?;
+    if !is_upstreams(ends.upstream, tls, &authority) {
         return None;
     }
     let slash = if path.starts_with('/') { "" } else { "/" };
@@ -201,6 +205,14 @@ mod tests {
             ("//api.example.com:8443/v1", "/v1"),
             ("https://user:pw@api.example.com:8443/v1", "/v1"),
             (r"https:\\api.example.com:8443\v1", r"/\v1"),
+            (r"/\api.example.com:8443/v1", "/v1"),
+            ("https:/api.example.com:8443/v1", "/v1"),
+            ("https:api.example.com:8443/v1", "/v1"),
+            (r"http:\/\api.example.com:8443/v1", "/v1"),
+            ("///api.example.com:8443/v1", "/v1"),
+            ("/\t/api.example.com:8443/v1", "/v1"),
+            ("ht\ttps://api.example.com:8443/v1", "/v1"),
+            ("https://api%2Eexample%2ecom:8443/v1", "/v1"),
         ] {
             let expected = format!("http://gate.example.org:8080{path}");
             assert_eq!(rewritten_as("location", url), expected, "{url}");
@@ -215,6 +227,9 @@ mod tests {
             "https://api.example.com.evil.org:8443/x",
             "https://evil.org/https://api.example.com:8443/x",
             "ftp://api.example.com/x",
+            "/api.example.com:8443/x",
+            "https:/other.example.com/api.example.com:8443",
+            "httpx://api.example.com:8443/x",
         ] {
             assert_eq!(rewritten_as("location", url), url, "{url}");
         }
