@@ -286,6 +286,8 @@ pub struct AdminToken {
     pub name: String,
     /// The role of its holder.
     pub role: Role,
+    /// The human who holds it.
+    pub person: Option<String>,
     /// SHA-256 of the token.
     pub sha256: [u8; 32],
 }
@@ -297,6 +299,8 @@ pub enum Role {
     Viewer,
     /// Sees everything.
     Auditor,
+    /// Approves what others ask for, and rejects it.
+    Approver,
     /// May change what the gateway does.
     Admin,
 }

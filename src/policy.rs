@@ -39,7 +39,13 @@ impl Policy {
         // Every message names its rule.
         let reasons: Vec<&str> = broken.iter().map(|broken| broken.message.as_str()).collect();
         let contact = self.contact.as_ref().map(|contact| format!("; ask {contact}"));
-        format!("denied by policy: {}{}", reasons.join("; "), contact.unwrap_or_default())
+        let may_be_approved = broken.first().is_some_and(|strictest| {
+            // Nobody can approve what another rule denies.
+            strictest.enforcement == Enforcement::Approve
+        });
+        let denied =
+            if may_be_approved { "denied by policy until approved" } else { "denied by policy" };
+        format!("{denied}: {}{}", reasons.join("; "), contact.unwrap_or_default())
     }
 
     /// The names that violations may have.
@@ -82,6 +88,9 @@ pub struct Actor {
     /// From `[[actor]]`.
     #[schema(required)]
     pub team: Option<String>,
+    /// The human behind it, from `[[actor]]`.
+    #[schema(required)]
+    pub person: Option<String>,
 }
 
 /// The effect of a violated rule on the call, the mildest first.
@@ -94,6 +103,8 @@ pub enum Enforcement {
     Audit,
     /// Recorded; the client gets a `warning` header.
     Warn,
+    /// The call is denied until somebody else approves the change.
+    Approve,
     /// The call is denied.
     Deny,
 }

@@ -77,6 +77,7 @@ CREATE TABLE changes (
     actor_fingerprint BLOB    NOT NULL CHECK (length(actor_fingerprint) = 8),
     actor_name        TEXT,
     actor_team        TEXT,
+    actor_person      TEXT,                                  -- the human behind it
     client_ip         TEXT    NOT NULL,
     user_agent        TEXT,
     client_retry      INTEGER CHECK (client_retry >= 0), -- by the client's SDK
@@ -176,11 +177,13 @@ CREATE TABLE events (
     actor_fingerprint BLOB    CHECK (length(actor_fingerprint) = 8),
     actor_name        TEXT,
     actor_team        TEXT,
+    actor_person      TEXT,
     client_ip         TEXT,
     request_id        TEXT,
     detail            TEXT    NOT NULL CHECK (json_valid(detail)),
 
-    CHECK (actor_fingerprint IS NOT NULL OR (actor_name IS NULL AND actor_team IS NULL))
+    CHECK (actor_fingerprint IS NOT NULL
+        OR (actor_name IS NULL AND actor_team IS NULL AND actor_person IS NULL))
 ) STRICT;
 
 CREATE INDEX events_at ON events (at);
@@ -253,8 +256,8 @@ END;
 -- No row is altered.
 
 CREATE TRIGGER changes_stay BEFORE UPDATE OF seq, id, upstream, policy, node, operation, actor_fingerprint,
-    actor_name, actor_team, client_ip, user_agent, client_retry, request_id, received_at, decision, violations,
-    standing, patch, before, body_bytes, body_digest, redacted, method, unkept ON changes
+    actor_name, actor_team, actor_person, client_ip, user_agent, client_retry, request_id, received_at, decision,
+    violations, standing, patch, before, body_bytes, body_digest, redacted, method, unkept ON changes
 BEGIN SELECT RAISE(ABORT, 'a change is never altered'); END;
 
 CREATE TRIGGER changes_learn_what_they_made BEFORE UPDATE OF deployment ON changes

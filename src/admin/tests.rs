@@ -58,6 +58,7 @@ impl World {
         let tokens = tokens.iter().map(|(token, role)| AdminToken {
             name: "someone".to_owned(),
             role: *role,
+            person: None,
             sha256: Sha256::digest(token.as_bytes()).into(),
         });
         let tokens: Arc<Vec<AdminToken>> = Arc::new(tokens.collect());

@@ -24,7 +24,12 @@ pub(crate) fn intent(deployment_id: &str, at: Timestamp) -> Intent {
         operation: Operation::Update,
         method: http::Method::POST,
         deployment_id: Some(deployment_id.to_owned()),
-        actor: Actor { fingerprint: Fingerprint::from_bytes([1; 8]), name: None, team: None },
+        actor: Actor {
+            fingerprint: Fingerprint::from_bytes([1; 8]),
+            name: None,
+            team: None,
+            person: None,
+        },
         client: Client { ip: "127.0.0.1".to_owned(), user_agent: None, retry: None },
         request_id: RequestId::new(at),
         received_at: at,

@@ -57,4 +57,6 @@ pub struct ActorName {
     pub name: String,
     /// The holder's team.
     pub team: Option<String>,
+    /// The human behind it: who may neither approve its changes nor be anybody else.
+    pub person: Option<String>,
 }

@@ -47,8 +47,9 @@ pub(super) fn actors(reader: &mut Reader<'_>) -> Actors {
         let sign = sign(reader, &table);
         let holder = reader.field(&table, "actor[].name", name(128));
         let team = reader.optional(&table, "actor[].team", name(128)).map(|(team, _)| team);
+        let person = reader.optional(&table, "actor[].person", name(128)).map(|(person, _)| person);
         let (Some((sign, place)), Some((name, _))) = (sign, holder) else { continue };
-        let name = ActorName { name, team };
+        let name = ActorName { name, team, person };
         let (told, is_listed) = match sign {
             Sign::Fingerprint(token) => (token.to_string(), known.insert(token, name).is_some()),
             Sign::Subject { subject, issuer } => {
@@ -103,11 +104,17 @@ fn sign(reader: &mut Reader<'_>, table: &Node) -> Option<Placed<Sign>> {
 
 /// Reads `[[admin.token]]`.
 pub(super) fn admin_tokens(reader: &mut Reader<'_>) -> Vec<AdminToken> {
-    const ROLES: [(&str, Role); 3] =
-        [("viewer", Role::Viewer), ("auditor", Role::Auditor), ("admin", Role::Admin)];
+    const ROLES: [(&str, Role); 4] = [
+        ("viewer", Role::Viewer),
+        ("auditor", Role::Auditor),
+        ("approver", Role::Approver),
+        ("admin", Role::Admin),
+    ];
     let (mut names, mut digests) = (HashSet::new(), HashSet::new());
     let mut tokens = Vec::new();
     for table in reader.tables("admin.token") {
+        let person = reader.optional(&table, "admin.token[].person", name(128));
+        let person = person.map(|(person, _)| person);
         let name = reader.field(&table, "admin.token[].name", name(64));
         let role = reader.field(&table, "admin.token[].role", choice(&ROLES));
         let sha256 = reader.field(&table, "admin.token[].sha256", sha256);
@@ -129,7 +136,7 @@ pub(super) fn admin_tokens(reader: &mut Reader<'_>) -> Vec<AdminToken> {
             reader.complaints.warn(place, &message);
         }
         if let (Some((name, _)), Some((role, _)), Some((sha256, _))) = (name, role, sha256) {
-            tokens.push(AdminToken { name, role, sha256 });
+            tokens.push(AdminToken { name, role, person, sha256 });
         }
     }
     tokens

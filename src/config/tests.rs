@@ -285,7 +285,8 @@ fn meanings_are_read_as_typed() {
     assert_eq!(config.audit.database, PathBuf::from("/tmp/abs.db"));
     assert_eq!(config.limits.body_bytes, 32 << 20);
     let fingerprint = "pat_0011223344556677".parse().unwrap();
-    let holder = ActorName { name: "夜间同步".to_owned(), team: Some("ops".to_owned()) };
+    let (team, person) = (Some("ops".to_owned()), None);
+    let holder = ActorName { name: "夜间同步".to_owned(), team, person };
     assert_eq!(config.actors.known.get(&fingerprint), Some(&holder));
     let files = ["changegate.toml", "policy.toml"].map(|name| folder.path().join(name));
     assert_eq!(config.files, files);

@@ -225,6 +225,7 @@ fn actor(fingerprint: Fingerprint, known: Option<&ActorName>) -> Actor {
         fingerprint,
         name: known.map(|known| known.name.clone()),
         team: known.and_then(|known| known.team.clone()),
+        person: known.and_then(|known| known.person.clone()),
     }
 }
 

@@ -290,7 +290,7 @@ mod tests {
     }
 
     fn caller(n: u8) -> Caller {
-        let actor = Actor { fingerprint: token(n), name: None, team: None };
+        let actor = Actor { fingerprint: token(n), name: None, team: None, person: None };
         let taken = AtomicU64::new(0);
         {
             let (token, token_fingerprint) = (Token::new("pt-any"), actor.fingerprint);

@@ -39,7 +39,7 @@ impl Findings {
     #[must_use]
     pub fn decision(&self) -> Decision {
         match self.violations.iter().map(|violation| violation.enforcement).max() {
-            Some(Enforcement::Deny) => Decision::Deny,
+            Some(Enforcement::Approve | Enforcement::Deny) => Decision::Deny,
             Some(Enforcement::Warn) => Decision::Warn,
             Some(Enforcement::Audit) | None => Decision::Allow,
         }

@@ -12,10 +12,11 @@ pub(super) const RULES_MAX: usize = 2_000;
 pub(super) const ABOUT_MAX: usize = 64;
 
 /// The words for an enforcement.
-const ENFORCEMENTS: ValueKind = ValueKind::Choice(&["deny", "warn", "audit"]);
+const ENFORCEMENTS: ValueKind = ValueKind::Choice(&["deny", "approve", "warn", "audit"]);
 
-const ENFORCEMENT: &str = "`\"deny\"` (403, nothing is forwarded), `\"warn\"` (forwarded, the \
-    client gets a `warning` header) or `\"audit\"` (forwarded and recorded).";
+const ENFORCEMENT: &str = "`\"deny\"` (403, nothing is forwarded), `\"approve\"` (the same until \
+    somebody else has approved the change), `\"warn\"` (forwarded, the client gets a `warning` \
+    header) or `\"audit\"` (forwarded and recorded).";
 
 /// The keys of the policy file, and the sections that are not known yet.
 pub(crate) static KEYS: KeyTable = KeyTable {

@@ -93,12 +93,12 @@ fn enforcement(reader: &mut Reader<'_>, section: &str) -> Enforcement {
 }
 
 fn enforced(node: &Node) -> Meant<Enforcement> {
-    let words =
-        [("deny", Enforcement::Deny), ("warn", Enforcement::Warn), ("audit", Enforcement::Audit)];
-    match node.text() {
-        Some("approve") => Err("not supported by this version yet: write \"deny\"".to_owned()),
-        _ => choice(&words)(node),
-    }
+    choice(&[
+        ("deny", Enforcement::Deny),
+        ("approve", Enforcement::Approve),
+        ("warn", Enforcement::Warn),
+        ("audit", Enforcement::Audit),
+    ])(node)
 }
 
 /// The name of a time zone, as the IANA database spells it.
@@ -173,7 +173,7 @@ mod tests {
         let text = "colour = 1\n\
             [timezones]\n\
             allowed = [\n  \"asia/shanghai\",\n  \"Mars/Phobos\", 7]\n\
-            enforcement = \"approve\"\n\
+            enforcement = \"approved\"\n\
             zone = \"UTC\"\n\
             [metadata]\n\
             forbidden_keys = [\"a..b\", \"c\\u0007\"]\n\
@@ -193,13 +193,13 @@ mod tests {
                 "`timezones.allowed` is \"Mars/Phobos\": this is not an IANA time zone: use a name",
             ),
             (5, "`timezones.allowed` is 7: write a text in quotes"),
-            (6, "`timezones.enforcement` is \"approve\": not supported by this version yet"),
+            (6, "`timezones.enforcement` is \"approved\": write \"deny\" or \"approve\""),
             (7, "unknown key `timezones.zone`: remove it; known here: allowed, enforcement"),
             (9, "`metadata.forbidden_keys` is \"a..b\": the pattern is empty"),
             (9, "`metadata.forbidden_keys` is \"c\\u{7}\": the pattern holds a control character"),
             (10, "`metadata.protected_keys` is \"x\": write [...]"),
             (11, "`metadata.key_pattern` is \"(\": the pattern is not a regular expression"),
-            (12, "`metadata.enforcement` is \"block\": write \"deny\" or \"warn\" or \"audit\""),
+            (12, "`metadata.enforcement` is \"block\": write \"deny\" or \"approve\" or \"warn\""),
             (13, "`require` is missing in this [[rule]]: add it"),
         ];
         assert_eq!(found.len(), expected.len(), "{found:#?}");

@@ -39,8 +39,12 @@ impl<'a> Subject<'a> {
         before: Option<&'a Value>,
         patch: &'a Patch,
     ) -> Self {
-        static ANYBODY: Actor =
-            Actor { fingerprint: Fingerprint::from_bytes([7; 8]), name: None, team: None };
+        static ANYBODY: Actor = Actor {
+            fingerprint: Fingerprint::from_bytes([7; 8]),
+            name: None,
+            team: None,
+            person: None,
+        };
         Self {
             provider,
             operation: before.map_or(Operation::Create, |_| Operation::Update),

@@ -154,7 +154,8 @@ fn records_are_described_with_all_that_they_may_hold_and_with_none_of_it() {
 
 fn actor(is_whole: bool) -> Actor {
     let name = is_whole.then(|| "nightly".to_owned());
-    Actor { fingerprint: Fingerprint::from_bytes([1; 8]), team: name.clone(), name }
+    let (team, person) = (name.clone(), name.clone());
+    Actor { fingerprint: Fingerprint::from_bytes([1; 8]), name, team, person }
 }
 
 /// A change with everything that one may hold, or with nothing that may be missing.

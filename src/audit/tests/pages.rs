@@ -14,7 +14,8 @@ fn any_intent(source: &mut Source<'_>) -> Intent {
     call.operation = source.pick(&[Operation::Update, Operation::Pause, Operation::Run]);
     let team = source.pick(&TEAMS).map(str::to_owned);
     let fingerprint = Fingerprint::from_bytes([source.pick(&[1, 2]); 8]);
-    call.actor = Actor { fingerprint, name: team.as_ref().map(|_| "Mei".to_owned()), team };
+    call.actor =
+        Actor { fingerprint, name: team.as_ref().map(|_| "Mei".to_owned()), team, person: None };
     // In another order than that of arrival: clocks go back, and calls wait for their turn.
     call.received_at = Timestamp::from_millis(1_000_000 + i64::from(source.byte()) * 1_000);
     call.decision = source.pick(&[Decision::Allow, Decision::Warn]);

@@ -101,6 +101,7 @@ async fn filters_find_what_they_name_and_nothing_else() {
         fingerprint: Fingerprint::from_bytes([2; 8]),
         name: Some("Mei".to_owned()),
         team: Some("growth".to_owned()),
+        person: None,
     };
     wanted.client.user_agent = Some("100%_sure/1.0".to_owned());
     wanted.received_at = Timestamp::from_millis(2_000_000);

@@ -176,7 +176,12 @@ async fn an_event_is_told_within_the_scope_of_its_actor() {
         audit.note(Event {
             at: Timestamp::from_millis(1_000_000),
             kind: EventKind::OtherWrite,
-            actor: fingerprint.map(|fingerprint| Actor { fingerprint, name: None, team: None }),
+            actor: fingerprint.map(|fingerprint| Actor {
+                fingerprint,
+                name: None,
+                team: None,
+                person: None,
+            }),
             client_ip: None,
             request_id: None,
             detail: json!({"path": "/x/pt-0123456789"}),

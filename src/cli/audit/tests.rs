@@ -35,6 +35,7 @@ fn applied() -> Change {
             fingerprint: Fingerprint::from_bytes([1; 8]),
             name: Some("夜间".to_owned()),
             team: Some("platform".to_owned()),
+            person: None,
         },
         client: Client {
             ip: "10.0.0.9".to_owned(),
@@ -83,7 +84,12 @@ fn denied() -> Change {
         actual: Some(json!("Mars/Base")),
     };
     Change {
-        actor: Actor { fingerprint: Fingerprint::from_bytes([2; 8]), name: None, team: None },
+        actor: Actor {
+            fingerprint: Fingerprint::from_bytes([2; 8]),
+            name: None,
+            team: None,
+            person: None,
+        },
         client: Client { ip: "::1".to_owned(), user_agent: None, retry: None },
         decision: Decision::Deny,
         violations: vec![violation.clone()],

@@ -3,7 +3,7 @@
 use crate::settings::key::{KeySpec, ValueKind};
 
 /// Actors and operators, in the reference file's order.
-pub(super) const PEOPLE: [KeySpec; 11] = [
+pub(super) const PEOPLE: [KeySpec; 13] = [
     KeySpec::new(
         "actors.unknown",
         ValueKind::Choice(&["allow", "deny"]),
@@ -39,6 +39,13 @@ pub(super) const PEOPLE: [KeySpec; 11] = [
         .required(),
     KeySpec::new("actor[].team", ValueKind::Name(128), "The holder's team; 1 to 128 characters.")
         .example("\"platform\""),
+    KeySpec::new(
+        "actor[].person",
+        ValueKind::Name(128),
+        "The human behind it, by one name in the whole file; 1 to 128 characters. Asking for an \
+         approval takes one, and so does every exception made for persons.",
+    )
+    .example("\"wang.li\""),
     KeySpec::new("admin.token", ValueKind::Tables, "Who may use the admin API. Any number."),
     KeySpec::new(
         "admin.token[].name",
@@ -49,11 +56,19 @@ pub(super) const PEOPLE: [KeySpec; 11] = [
     .required(),
     KeySpec::new(
         "admin.token[].role",
-        ValueKind::Choice(&["viewer", "auditor", "admin"]),
-        "`\"viewer\"` (no bodies), `\"auditor\"` (everything), `\"admin\"` (changes the gateway).",
+        ValueKind::Choice(&["viewer", "auditor", "approver", "admin"]),
+        "`\"viewer\"` (no bodies), `\"auditor\"` (everything), `\"approver\"` (decides on what \
+         asks for approval), `\"admin\"` (changes the gateway).",
     )
     .example("\"auditor\"")
     .required(),
+    KeySpec::new(
+        "admin.token[].person",
+        ValueKind::Name(128),
+        "The human who holds it, by the same name as in `[[actor]]`; 1 to 128 characters. \
+         Approving takes one: nobody approves their own changes.",
+    )
+    .example("\"chen.jie\""),
     KeySpec::new(
         "admin.token[].sha256",
         ValueKind::Pattern("^\\s*[0-9a-fA-F]{64}\\s*$"),

@@ -44,7 +44,7 @@ static CHANGES: LazyLock<Bulk> = LazyLock::new(|| {
         into: "changes (id, upstream, policy, node, operation, deployment, actor_fingerprint, \
             actor_name, actor_team, client_ip, user_agent, request_id, received_at, decision, \
             violations, standing, patch, before, body_bytes, body_digest, redacted, method, \
-            unkept, client_retry)",
+            unkept, client_retry, actor_person)",
         values: "column1, \
             (SELECT number FROM upstreams WHERE name = column2 AND provider = column3), \
             (SELECT number FROM policies WHERE digest = column4), \
@@ -52,8 +52,8 @@ static CHANGES: LazyLock<Bulk> = LazyLock::new(|| {
             (SELECT number FROM deployments WHERE id = column7 AND upstream = column8), \
             column9, column10, column11, column12, column13, column14, column15, column16, \
             column17, column18, column19, column20, column21, column22, column23, column24, \
-            column25, column26",
-        width: 26,
+            column25, column26, column27",
+        width: 27,
         join: None,
         conflict: "",
     })
@@ -86,9 +86,9 @@ static TOUCHED: LazyLock<Bulk> = LazyLock::new(|| {
 static EVENTS: LazyLock<Bulk> = LazyLock::new(|| {
     Bulk::new(&Insert {
         into: "events (at, kind, actor_fingerprint, actor_name, actor_team, client_ip, \
-            request_id, detail)",
-        values: "column1, column2, column3, column4, column5, column6, column7, column8",
-        width: 8,
+            request_id, detail, actor_person)",
+        values: "column1, column2, column3, column4, column5, column6, column7, column8, column9",
+        width: 9,
         join: None,
         conflict: "",
     })
@@ -181,7 +181,8 @@ fn change(query: Query, change: &Change<'_>) -> Result<Query, Error> {
         .bind(list(&opening.redacted)?)
         .bind(intent.method.as_str().to_owned())
         .bind(unkept(&opening.unkept)?)
-        .bind(intent.client.retry);
+        .bind(intent.client.retry)
+        .bind(intent.actor.person.as_deref().map(text));
     Ok(query)
 }
 
@@ -224,6 +225,7 @@ fn happening(query: Query, event: &Event) -> Query {
         .bind(event.client_ip.as_deref().map(text))
         .bind(event.request_id.as_deref().map(text))
         .bind(event.detail.to_string())
+        .bind(actor.and_then(|actor| actor.person.as_deref()).map(text))
 }
 
 /// An owned copy: a bound value is kept until SQLite's thread has written it.

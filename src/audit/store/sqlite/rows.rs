@@ -19,7 +19,7 @@ use crate::provider::Operation;
 
 /// Every column of a change, whose bodies are read apart.
 pub(super) const CHANGE: &str = "SELECT c.seq, c.id, c.operation, \
-    c.actor_fingerprint, c.actor_name, c.actor_team, c.client_ip, c.user_agent, \
+    c.actor_fingerprint, c.actor_name, c.actor_team, c.actor_person, c.client_ip, c.user_agent, \
     c.client_retry, c.request_id, \
     c.received_at, c.decision, \
     c.violations, c.standing, c.before, c.body_bytes, c.body_digest, c.redacted, c.method, \
@@ -137,6 +137,7 @@ fn actor(row: &SqliteRow) -> Result<Option<Actor>, Boxed> {
         fingerprint: Fingerprint::from_bytes(fingerprint.try_into()?),
         name: row.try_get("actor_name")?,
         team: row.try_get("actor_team")?,
+        person: row.try_get("actor_person")?,
     }))
 }
 

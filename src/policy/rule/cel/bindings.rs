@@ -70,7 +70,7 @@ impl<'v> Bindings<'v> {
             JsonObject::texts([
                 ("fingerprint", Some(fingerprint)),
                 ("name", borrowed(&actor.name)),
-                ("person", None),
+                ("person", borrowed(&actor.person)),
                 ("team", borrowed(&actor.team)),
             ])
         })
