@@ -5,6 +5,7 @@ pub mod evaluate;
 pub(crate) mod findings;
 pub(crate) mod keys;
 pub mod load;
+pub mod outcome;
 pub mod rule;
 pub mod subject;
 

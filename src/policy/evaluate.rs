@@ -4,6 +4,7 @@ use serde_json::Value;
 
 pub use super::findings::Findings;
 use super::findings::{Collect, Collector, KnownFindings};
+use super::outcome::RuleOutcome;
 use super::rule::Context;
 use super::rule::metadata::PROTECTED_KEYS;
 use super::subject::Subject;
@@ -18,6 +19,8 @@ pub struct Evaluation<'a> {
     pub prediction: Prediction<'a>,
     /// The rules that it breaks.
     pub findings: Findings,
+    /// The outcome of each rule, in the policy's order.
+    pub outcomes: Vec<RuleOutcome>,
 }
 
 /// Predicts a change, and judges it by every rule under every reading of it.
@@ -25,8 +28,8 @@ pub struct Evaluation<'a> {
 pub fn evaluate<'a>(policy: &Policy, subject: &Subject<'a>) -> Evaluation<'a> {
     let prediction = subject.predict();
     let mut findings = Collector::default();
-    check_prediction(policy, &Context::of(subject), &prediction, &mut findings);
-    Evaluation { prediction, findings: findings.told() }
+    let outcomes = check_prediction(policy, &Context::of(subject), &prediction, &mut findings);
+    Evaluation { prediction, findings: findings.told(), outcomes }
 }
 
 /// Judges what upstream shows after a change by the same rules, what it computes aside. Told is
@@ -43,17 +46,17 @@ pub fn judge_after(
     let context = Context::of(subject);
     let after = Members::of(after);
     let mut findings = Collector::default();
-    check(policy, &context, &after, &mut findings);
+    check(policy, &context, &after, &mut findings, |_, _| {});
     findings.forget(known.violations.iter().chain(&known.standing));
     // Nearly always nothing is broken that was not predicted.
     if findings.is_empty() {
         return Vec::new();
     }
     let mut known = KnownFindings::default();
-    check(policy, &context, &context.before, &mut known);
+    check(policy, &context, &context.before, &mut known, |_, _| {});
     check_prediction(policy, &context, prediction, &mut known);
     let mut findings = Collector::beyond(known);
-    check(policy, &context, &after, &mut findings);
+    check(policy, &context, &after, &mut findings, |_, _| {});
     let mut found = findings.all();
     // On a create the server fills in what the body leaves out: nobody has set a protected key.
     let is_protected = |rule: &str| rule.strip_prefix("metadata.") == Some(PROTECTED_KEYS);
@@ -66,29 +69,36 @@ fn check_prediction(
     context: &Context<'_>,
     prediction: &Prediction<'_>,
     findings: &mut dyn Collect,
-) {
+) -> Vec<RuleOutcome> {
+    let mut outcomes = vec![RuleOutcome::default(); policy.rules.len()];
     for reading in &prediction.readings {
-        check(policy, context, reading, findings);
+        check(policy, context, reading, findings, |at, outcome| {
+            outcomes.get_mut(at).into_iter().for_each(|known| known.worsen(outcome));
+        });
     }
-    for rule in &policy.rules {
-        rule.check_patch(context, findings);
+    for (rule, known) in policy.rules.iter().zip(&mut outcomes) {
+        known.worsen(rule.check_patch(context, findings));
     }
+    outcomes
 }
 
+/// Checks one reading by every rule, and hands each one's outcome to `note`.
 fn check(
     policy: &Policy,
     context: &Context<'_>,
     reading: &Members<'_>,
     findings: &mut dyn Collect,
+    mut note: impl FnMut(usize, RuleOutcome),
 ) {
-    for rule in &policy.rules {
-        rule.check(context, reading, findings);
+    for (at, rule) in policy.rules.iter().enumerate() {
+        note(at, rule.check(context, reading, findings));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::clock::{Clock, ManualClock, Timestamp};
     use crate::base::excerpt::excerpt;
     use crate::cases::cases;
     use crate::deployment::patch::Patch;
@@ -96,6 +106,7 @@ mod tests {
     use crate::deployment::predict::Omitted;
     use crate::policy::findings::FINDINGS_MAX;
     use crate::policy::load::load;
+    use crate::policy::outcome::Breach;
     use crate::policy::{Decision, Enforcement};
     use crate::provider::Provider;
 
@@ -144,6 +155,45 @@ mod tests {
     }
 
     #[test]
+    fn each_rule_has_an_outcome() {
+        let rule = |name: &str, rest: &str| format!("[[rule]]\nname = '{name}'\n{rest}\n");
+        let all = "object.metadata.all(a, object.metadata.all(b, \
+            object.metadata.all(c, a + b + c != '')))";
+        let text = [
+            "timezones.allowed = ['UTC']\nmetadata.forbidden_keys = ['x']\n".to_owned(),
+            rule("never-asked", "operations = ['run']\nrequire = 'false'"),
+            rule("skipped", "when = 'false'\nrequire = 'false'"),
+            rule("kept", "require = 'true'"),
+            rule("standing", "require = 'object.name == \"b\"'"),
+            rule("standing-error", "require = 'int(object.name) > 0'"),
+            rule("error", "require = 'int(get(object.metadata, \"k0\", \"1\")) > 0'"),
+            rule("over", &format!("require = \"{all}\"")),
+        ];
+        let policy = load(&text.concat(), provider()).unwrap();
+        let metadata: serde_json::Map<_, _> =
+            (0..60).map(|n| (format!("k{n}"), "v".into())).collect();
+        let patch = serde_json::json!({"metadata": metadata});
+        let patch = parse(provider(), patch.to_string().as_bytes(), 64).unwrap();
+        let before = serde_json::json!({"name": "a", "metadata": {"x": "v"}});
+        // A clock that stands still: the steps alone decide.
+        let clock = Clock::Manual(ManualClock::at(Timestamp::from_millis(0)));
+        let subject = Subject { clock: &clock, ..subject(Some(&before), &patch) };
+        let outcomes = evaluate(&policy, &subject).outcomes;
+        let expected = [
+            RuleOutcome::Standing(Breach::Broken),
+            RuleOutcome::Satisfied,
+            RuleOutcome::NotInScope,
+            RuleOutcome::Skipped,
+            RuleOutcome::Satisfied,
+            RuleOutcome::Standing(Breach::Broken),
+            RuleOutcome::Standing(Breach::Error),
+            RuleOutcome::Violated(Breach::Error),
+            RuleOutcome::Violated(Breach::OverBudget),
+        ];
+        assert_eq!(outcomes, expected);
+    }
+
+    #[test]
     fn a_flood_of_mild_findings_hides_no_strict_one() {
         let keys: serde_json::Map<String, Value> =
             (0..500).map(|n| (format!("x{n}"), "v".into())).collect();
@@ -169,7 +219,7 @@ mod tests {
             let policy = load(policy, provider()).unwrap();
             let patch = parse(provider(), input["patch"].to_string().as_bytes(), 64).unwrap();
             let subject = subject(input.get("before"), &patch);
-            let Evaluation { prediction, findings } = evaluate(&policy, &subject);
+            let Evaluation { prediction, findings, .. } = evaluate(&policy, &subject);
             let found = judge_after(&policy, &subject, &prediction, &findings, &input["after"]);
             let told: Vec<String> =
                 found.iter().map(|found| format!("{} {}", found.rule, found.path)).collect();
@@ -188,7 +238,7 @@ mod tests {
         after["metadata"]["z"] = "v".into();
         let patch = Patch::default();
         let subject = subject(Some(&before), &patch);
-        let Evaluation { prediction, findings } = evaluate(&policy, &subject);
+        let Evaluation { prediction, findings, .. } = evaluate(&policy, &subject);
         let found = judge_after(&policy, &subject, &prediction, &findings, &after);
         let paths: Vec<_> = found.iter().map(|found| found.path.as_str()).collect();
         assert_eq!(paths, ["/metadata/z"]);

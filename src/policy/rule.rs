@@ -13,6 +13,7 @@ use self::cel::{Budget, CelRule};
 use self::metadata::{FoldedKeys, MetadataRule};
 use self::timezones::TimezoneRule;
 use super::findings::Collect;
+use super::outcome::{Breach, RuleOutcome};
 use super::subject::Subject;
 use super::{Enforcement, Violation};
 use crate::deployment::members::Members;
@@ -89,16 +90,29 @@ pub(super) struct Finding {
 pub(super) struct RuleFindings<'f> {
     rule: &'f Rule,
     all: &'f mut dyn Collect,
+    outcome: RuleOutcome,
 }
 
 impl RuleFindings<'_> {
     /// Notes a broken rule: a violation where the change `touched` the place, else standing.
     pub(super) fn add(&mut self, touched: bool, finding: Finding) {
+        self.add_as(Breach::Broken, touched, finding);
+    }
+
+    /// Notes a rule that came to be broken in this way.
+    pub(super) fn add_as(&mut self, breach: Breach, touched: bool, finding: Finding) {
+        let outcome = if touched { RuleOutcome::Violated } else { RuleOutcome::Standing };
+        self.outcome.worsen(outcome(breach));
         let Finding { part, path, fault, actual } = finding;
         let rule = self.rule.named(part);
         let message = format!("{rule}: {fault}");
         let enforcement = self.rule.enforcement;
         self.all.add(touched, Violation { rule, enforcement, path, message, actual });
+    }
+
+    /// Notes that the rule asks nothing of the change.
+    pub(super) fn skip(&mut self) {
+        self.outcome = RuleOutcome::Skipped;
     }
 }
 
@@ -109,29 +123,31 @@ impl Rule {
         context: &Context<'_>,
         reading: &Members<'_>,
         all: &mut dyn Collect,
-    ) {
+    ) -> RuleOutcome {
         if !self.covers(context.subject) {
-            return;
+            return RuleOutcome::NotInScope;
         }
-        let mut findings = RuleFindings { rule: self, all };
+        let mut findings = RuleFindings { rule: self, all, outcome: RuleOutcome::Satisfied };
         match &self.kind {
             RuleKind::Timezones(rule) => rule.check(context, reading, &mut findings),
             RuleKind::Metadata(rule) => rule.check(context, reading, &mut findings),
             RuleKind::Cel(rule) => rule.check(context, reading, &mut findings),
         }
+        findings.outcome
     }
 
     /// Notes every place at which the patch itself breaks the rule, whatever comes of it: what
     /// it sets where the provider computes is in no reading.
-    pub(super) fn check_patch(&self, context: &Context<'_>, all: &mut dyn Collect) {
+    pub(super) fn check_patch(&self, context: &Context<'_>, all: &mut dyn Collect) -> RuleOutcome {
+        let mut findings = RuleFindings { rule: self, all, outcome: RuleOutcome::NotInScope };
         if !self.covers(context.subject) {
-            return;
+            return findings.outcome;
         }
-        let mut findings = RuleFindings { rule: self, all };
         match &self.kind {
             RuleKind::Metadata(rule) => rule.check_computed(context, &mut findings),
             RuleKind::Timezones(_) | RuleKind::Cel(_) => {}
         }
+        findings.outcome
     }
 
     /// The names that violations of this rule, or of a part of it, have.

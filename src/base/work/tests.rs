@@ -82,7 +82,7 @@ fn work_of(grow: Grow, n: usize) -> (Vec<(&'static str, usize)>, usize) {
     let patch = parse(provider, text.as_bytes(), 64).unwrap_or_else(|error| panic!("{error}"));
     let subject =
         Subject { omitted: Omitted::Open, ..Subject::of(provider, Some(&before), &patch) };
-    let Evaluation { prediction, findings } = evaluate(&policy, &subject);
+    let Evaluation { prediction, findings, .. } = evaluate(&policy, &subject);
     let nothing = Object::new();
     let steps = vec![
         ("parse", steps_of(|| parse(provider, text.as_bytes(), 64))),

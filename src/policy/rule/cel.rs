@@ -30,11 +30,13 @@ use std::sync::Arc;
 use self::bindings::Bindings;
 use self::message::Template;
 pub(super) use self::meter::Budget;
+use self::meter::Overrun;
 pub(crate) use self::parse::on_a_large_stack;
 use self::program::{Answer, Program};
 pub(crate) use self::read::{CelError, CelSource};
 use super::{Context, Finding, RuleFindings};
 use crate::deployment::members::Members;
+use crate::policy::outcome::Breach;
 use crate::policy::subject::Subject;
 use crate::provider::Operation;
 
@@ -59,7 +61,17 @@ enum Outcome {
     Holds,
     Broken,
     /// An error, or a bound that was passed.
-    Failed(String),
+    Failed(Breach, String),
+}
+
+impl Outcome {
+    fn over(overrun: Overrun) -> Self {
+        let breach = match overrun {
+            Overrun::Steps | Overrun::Length => Breach::OverBudget,
+            Overrun::Time => Breach::OverTime,
+        };
+        Self::Failed(breach, overrun.what().to_owned())
+    }
 }
 
 impl PartialEq for CelRule {
@@ -84,11 +96,13 @@ impl CelRule {
     ) {
         let bindings = Bindings::of(context.subject, &context.before, reading);
         let budget = &mut *context.budget.borrow_mut();
-        let fault = match self.ask(&bindings, budget) {
-            Outcome::Skipped | Outcome::Holds => return,
-            Outcome::Broken => self.message(&bindings, budget),
-            Outcome::Failed(error) => {
-                format!("{}; it counts as broken, since {error}", self.message(&bindings, budget))
+        let (breach, fault) = match self.ask(&bindings, budget) {
+            Outcome::Skipped => return found.skip(),
+            Outcome::Holds => return,
+            Outcome::Broken => (Breach::Broken, self.message(&bindings, budget)),
+            Outcome::Failed(breach, error) => {
+                let message = self.message(&bindings, budget);
+                (breach, format!("{message}; it counts as broken, since {error}"))
             }
         };
         let touched = self.touches(&bindings, context.subject) || !self.was_broken(context, budget);
@@ -97,7 +111,7 @@ impl CelRule {
             [place] => reading.pointer(place).cloned(),
             _ => None,
         };
-        found.add(touched, Finding { part: None, path, fault, actual });
+        found.add_as(breach, touched, Finding { part: None, path, fault, actual });
     }
 
     fn ask(&self, bindings: &Bindings<'_>, budget: &mut Budget) -> Outcome {
@@ -105,15 +119,17 @@ impl CelRule {
             match when.holds(bindings, budget) {
                 Answer::Is(true) => {}
                 Answer::Is(false) => return Outcome::Skipped,
-                Answer::Failed(error) => return Outcome::Failed(format!("`when` fails: {error}")),
-                Answer::Over(overrun) => return Outcome::Failed(overrun.what().to_owned()),
+                Answer::Failed(error) => {
+                    return Outcome::Failed(Breach::Error, format!("`when` fails: {error}"));
+                }
+                Answer::Over(overrun) => return Outcome::over(overrun),
             }
         }
         match self.0.require.holds(bindings, budget) {
             Answer::Is(true) => Outcome::Holds,
             Answer::Is(false) => Outcome::Broken,
-            Answer::Failed(error) => Outcome::Failed(error),
-            Answer::Over(overrun) => Outcome::Failed(overrun.what().to_owned()),
+            Answer::Failed(error) => Outcome::Failed(Breach::Error, error),
+            Answer::Over(overrun) => Outcome::over(overrun),
         }
     }
 
@@ -129,7 +145,7 @@ impl CelRule {
     /// Whether it was broken before, too.
     fn was_broken(&self, context: &Context<'_>, budget: &mut Budget) -> bool {
         let before = Bindings::of(context.subject, &context.before, &context.before);
-        matches!(self.ask(&before, budget), Outcome::Broken | Outcome::Failed(_))
+        matches!(self.ask(&before, budget), Outcome::Broken | Outcome::Failed(..))
     }
 
     fn message(&self, bindings: &Bindings<'_>, budget: &mut Budget) -> String {

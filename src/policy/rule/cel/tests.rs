@@ -60,7 +60,7 @@ fn run(rule: &CelRule, before: Option<&Value>, patch: &Value) -> (String, u64) {
         Outcome::Skipped => "skipped".to_owned(),
         Outcome::Holds => "true".to_owned(),
         Outcome::Broken => "false".to_owned(),
-        Outcome::Failed(error) => format!("error: {error}"),
+        Outcome::Failed(_, error) => format!("error: {error}"),
     };
     (told, budget.spent())
 }
