@@ -5,6 +5,7 @@
 //! Schema and what the documentation lists all come from that one table.
 
 pub mod complaint;
+pub(crate) mod document;
 pub(crate) mod key;
 pub(crate) mod raw;
 pub(crate) mod reader;

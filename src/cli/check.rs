@@ -51,6 +51,7 @@ fn key_warning(path: &Path, config: &Config) -> Result<Option<Complaint>, Failur
     Ok(wrong.map(|wrong| Complaint {
         file: path.to_owned(),
         line: None,
+        column: None,
         warning: true,
         message: chain(&wrong),
     }))
@@ -107,6 +108,7 @@ mod tests {
         let complaint = |line, warning| Complaint {
             file: "c.toml".into(),
             line,
+            column: None,
             warning,
             message: "fix it".to_owned(),
         };
@@ -123,7 +125,7 @@ mod tests {
     fn the_file_that_is_wrong_is_named() {
         let complaint = |file: &str, warning| {
             let message = "fix it".to_owned();
-            Complaint { file: file.into(), line: None, warning, message }
+            Complaint { file: file.into(), line: None, column: None, warning, message }
         };
         for (files, named) in [
             (&["c.toml"][..], "c.toml is not valid: fix the 1 error"),

@@ -40,6 +40,7 @@ pub(super) fn read(
     let complaint = |LoadError { line, message }| Complaint {
         file: path.clone(),
         line,
+        column: None,
         warning: false,
         message,
     };

@@ -22,6 +22,8 @@ pub struct Complaint {
     pub file: PathBuf,
     /// Line in it, from 1; `None` where the file as a whole is meant.
     pub line: Option<usize>,
+    /// Column in the line, in characters from 1, where it is told.
+    pub column: Option<usize>,
     /// Whether it only warns.
     pub warning: bool,
     /// A sentence that says what is wrong and how to fix it.
@@ -35,6 +37,8 @@ pub(crate) enum Location {
     File,
     /// On a line of the file, from 1.
     Line(usize),
+    /// At a column of a line of the file, both from 1.
+    Column(usize, usize),
     /// In a variable of the environment.
     Variable(Arc<str>),
 }
@@ -70,26 +74,45 @@ impl Complaints {
     /// Everything found: the configuration file by its lines, other files, the environment.
     pub(crate) fn in_order(mut self) -> Vec<Complaint> {
         let environment = PathBuf::from(ENVIRONMENT);
-        self.found.sort_by_key(|c| (c.file == environment, c.file != self.file, c.line));
+        self.found.sort_by_key(|c| (c.file == environment, c.file != self.file, c.line, c.column));
+        self.found.dedup();
         let more = self.found.split_off(self.found.len().min(COMPLAINTS_MAX));
         if !more.is_empty() {
             // What forbids the configuration is not lost among what only warns.
             let warning = more.iter().all(|complaint| complaint.warning);
             let message = format!("and {} more like these: fix them first", more.len());
-            self.found.push(Complaint { file: self.file, line: None, warning, message });
+            let (file, line, column) = (self.file, None, None);
+            self.found.push(Complaint { file, line, column, warning, message });
         }
         self.found
     }
 
     fn add(&mut self, place: &Location, warning: bool, message: &str) {
-        let (file, line, message) = match place {
-            Location::File => (self.file.clone(), None, message.to_owned()),
-            Location::Line(line) => (self.file.clone(), Some(*line), message.to_owned()),
-            Location::Variable(name) => (ENVIRONMENT.into(), None, format!("{name}: {message}")),
+        let (file, message) = match place {
+            Location::Variable(name) => (ENVIRONMENT.into(), format!("{name}: {message}")),
+            _ => (self.file.clone(), message.to_owned()),
         };
         // It may repeat what was typed: names, paths.
         let message = excerpt(&message, MESSAGE_CHARS_MAX);
-        self.found.push(Complaint { file, line, warning, message });
+        let (line, column) = (place.line(), place.column());
+        self.found.push(Complaint { file, line, column, warning, message });
+    }
+}
+
+impl Location {
+    /// The line of the file; `None` where no line is meant.
+    pub(crate) const fn line(&self) -> Option<usize> {
+        match self {
+            Self::Line(line) | Self::Column(line, _) => Some(*line),
+            Self::File | Self::Variable(_) => None,
+        }
+    }
+
+    const fn column(&self) -> Option<usize> {
+        match self {
+            Self::Column(_, column) => Some(*column),
+            Self::File | Self::Line(_) | Self::Variable(_) => None,
+        }
     }
 }
 
@@ -106,6 +129,9 @@ impl fmt::Display for Complaint {
         write!(f, "{}:", self.file.display())?;
         if let Some(line) = self.line {
             write!(f, "{line}:")?;
+        }
+        if let Some(column) = self.column {
+            write!(f, "{column}:")?;
         }
         write!(f, " {}: {}", self.severity(), self.message)
     }

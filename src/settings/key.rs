@@ -56,6 +56,10 @@ pub(crate) enum ValueKind {
     Texts(usize),
     /// An array of tables, whose own keys have paths below it.
     Tables,
+    /// A JSON object: a table, or a text in JSON.
+    Document,
+    /// An array of tables of any keys.
+    FreeTables,
 }
 
 impl KeySpec {
@@ -118,12 +122,7 @@ impl KeyTable {
     /// The text to write in place of the unknown key `name` of `section` (empty at the top).
     pub(crate) fn fix(&self, section: &str, name: &str) -> String {
         let siblings = self.siblings(section);
-        let near = siblings
-            .iter()
-            .map(|sibling| (strsim::damerau_levenshtein(sibling, &name.to_lowercase()), sibling))
-            .filter(|(distance, sibling)| *distance <= 1.max(sibling.len() / 3))
-            .min();
-        if let Some((_, sibling)) = near {
+        if let Some(sibling) = near(name, siblings.iter().copied()) {
             return format!("did you mean `{sibling}`?");
         }
         let mut elsewhere = self.all().filter_map(|key| key.path.rsplit_once('.'));
@@ -142,6 +141,16 @@ impl KeyTable {
         let names = self.all().filter_map(|key| below(section, key.path));
         names.filter_map(|rest| rest.split(['.', '[']).next()).collect()
     }
+}
+
+/// The word among some that was probably meant by `name`.
+pub(crate) fn near<'w>(name: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+    let name = name.to_lowercase();
+    words
+        .map(|word| (strsim::damerau_levenshtein(word, &name), word))
+        .filter(|(distance, word)| *distance <= 1.max(word.len() / 3))
+        .min()
+        .map(|(_, word)| word)
 }
 
 /// The part of `path` below `section`.

@@ -36,6 +36,8 @@ pub(crate) enum Value {
     Boolean(bool),
     Array(Vec<Node>),
     Table(BTreeMap<String, Node>),
+    /// A date or a time, as TOML prints it.
+    Moment(String),
     /// A kind that no key takes, by its name.
     Other(&'static str),
 }
@@ -57,18 +59,37 @@ impl Typed {
         environment: &[(String, String)],
         complaints: &mut Complaints,
     ) -> Option<Self> {
+        let lines = Lines::of(text);
+        Self::read_with(keys, text, &|offset| lines.line_of(offset), environment, complaints)
+    }
+
+    /// Reads a text by itself; of its places, the columns are told too.
+    pub(crate) fn read_to_the_column(
+        keys: &'static KeyTable,
+        text: &str,
+        complaints: &mut Complaints,
+    ) -> Option<Self> {
+        let lines = Lines::of(text);
+        Self::read_with(keys, text, &|offset| lines.column_of(offset), &[], complaints)
+    }
+
+    fn read_with(
+        keys: &'static KeyTable,
+        text: &str,
+        place_of: &dyn Fn(usize) -> Location,
+        environment: &[(String, String)],
+        complaints: &mut Complaints,
+    ) -> Option<Self> {
         let (table, errors) = DeTable::parse_recoverable(text);
-        let ends: Vec<usize> = memchr::memchr_iter(b'\n', text.as_bytes()).collect();
-        let line_of = |offset| Location::Line(ends.partition_point(|end| *end < offset) + 1);
         for error in &errors {
-            let place = error.span().map_or(Location::File, |span| line_of(span.start));
+            let place = error.span().map_or(Location::File, |span| place_of(span.start));
             complaints.error(&place, &format!("not TOML: {}", error.message()));
         }
         if !errors.is_empty() {
             return None;
         }
         let mut typed = Self { keys, values: HashMap::new(), sections: HashMap::new() };
-        typed.take_all("", fields(table.into_inner(), &line_of), complaints);
+        typed.take_all("", fields(table.into_inner(), place_of), complaints);
         typed.take_environment(environment, complaints);
         Some(typed)
     }
@@ -187,18 +208,37 @@ impl Typed {
     /// Complains of unknown fields in an array of tables.
     fn know_fields(&self, path: &str, node: &Node, complaints: &mut Complaints) {
         let Value::Array(tables) = &node.value else { return };
-        for table in tables {
-            let Value::Table(fields) = &table.value else { continue };
-            for (name, field) in fields {
-                if self.keys.is_section(path) && self.keys.named(&join(path, name)).is_none() {
-                    self.unknown(path, name, &field.place, complaints);
-                }
+        for table in tables.iter().filter(|_| self.keys.is_section(path)) {
+            self.know_table(path, table, complaints);
+        }
+    }
+
+    /// Complains of unknown fields in a table that stands in an array of tables.
+    fn know_table(&self, path: &str, table: &Node, complaints: &mut Complaints) {
+        let Value::Table(fields) = &table.value else { return };
+        for (name, field) in fields {
+            let field_path = join(path, name);
+            let is_one_word = !name.contains(['.', '[']);
+            if is_one_word && self.keys.named(&field_path).is_some() {
+                self.know_fields(&format!("{field_path}[]"), field, complaints);
+            } else if !(is_one_word && self.keys.is_section(&field_path)) {
+                self.unknown(path, name, &field.place, complaints);
+            } else if let Value::Table(_) = field.value {
+                self.know_table(&field_path, field, complaints);
+            } else {
+                let message = format!("`{name}` is a table: write {name} = {{ … }}");
+                complaints.error(&field.place, &message);
             }
         }
     }
 }
 
 impl Node {
+    /// A value that stands for itself.
+    pub(crate) fn of(value: Value, place: Location) -> Self {
+        Self { value, place, variable: None }
+    }
+
     /// A value from TOML text.
     fn of_text(text: &str, place: &Location) -> Option<Self> {
         let value = DeValue::parse(text).ok()?.into_inner();
@@ -226,7 +266,7 @@ impl Node {
                 digits.as_str().parse().map_or(Value::Other("a decimal"), Value::Decimal)
             }
             DeValue::Boolean(flag) => Value::Boolean(flag),
-            DeValue::Datetime(_) => Value::Other("a date or time"),
+            DeValue::Datetime(moment) => Value::Moment(moment.to_string()),
             DeValue::Array(items) => Value::Array(
                 items
                     .into_iter()
@@ -271,6 +311,7 @@ impl Node {
             Value::Boolean(flag) => flag.to_string(),
             Value::Array(_) => "an array".to_owned(),
             Value::Table(_) => "a table".to_owned(),
+            Value::Moment(_) => "a date or time".to_owned(),
             Value::Other(kind) => (*kind).to_owned(),
         }
     }
@@ -295,6 +336,34 @@ impl Value {
                 Self::Table(members.into_iter().map(|(name, json)| (name, node(json))).collect())
             }
         }
+    }
+}
+
+/// Where the lines of a text begin and end.
+struct Lines<'t> {
+    text: &'t str,
+    ends: Vec<usize>,
+}
+
+impl<'t> Lines<'t> {
+    fn of(text: &'t str) -> Self {
+        Self { text, ends: memchr::memchr_iter(b'\n', text.as_bytes()).collect() }
+    }
+
+    fn line_of(&self, offset: usize) -> Location {
+        Location::Line(self.ends_before(offset) + 1)
+    }
+
+    fn column_of(&self, offset: usize) -> Location {
+        let before = self.ends_before(offset);
+        let last = before.checked_sub(1).and_then(|last| self.ends.get(last));
+        let start = last.map_or(0, |end| end + 1);
+        let column = self.text.get(start..offset).map_or(0, |text| text.chars().count()) + 1;
+        Location::Column(before + 1, column)
+    }
+
+    fn ends_before(&self, offset: usize) -> usize {
+        self.ends.partition_point(|end| *end < offset)
     }
 }
 

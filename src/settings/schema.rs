@@ -128,6 +128,8 @@ fn of_kind(kind: ValueKind) -> Value {
             json!({"type": "array", "maxItems": most, "items": {"type": "string"}})
         }
         ValueKind::Tables => json!({"type": "array", "items": object()}),
+        ValueKind::Document => json!({"type": ["object", "string"]}),
+        ValueKind::FreeTables => json!({"type": "array", "items": {"type": "object"}}),
     }
 }
 
