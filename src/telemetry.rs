@@ -3,6 +3,7 @@
 mod json;
 mod line;
 mod metrics;
+mod rule_figures;
 mod sink;
 
 use std::fmt;

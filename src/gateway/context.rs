@@ -114,7 +114,7 @@ impl Gateway {
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Self {
-        metrics.learn_rules(&live.config.policy);
+        metrics.put_in_force(&live.config.policy);
         Self {
             audit,
             metrics,
@@ -146,7 +146,7 @@ impl Gateway {
     /// Puts another configuration in force, for calls that come from now on, and its policy, for
     /// those too whose turn comes from now on.
     pub(crate) fn replace(&self, live: Live) {
-        self.metrics.learn_rules(&live.config.policy);
+        self.metrics.put_in_force(&live.config.policy);
         self.policy.store(Arc::clone(&live.config.policy));
         self.live.store(Arc::new(live));
     }

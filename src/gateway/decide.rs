@@ -15,10 +15,14 @@ use crate::deployment::digest::etag;
 use crate::deployment::patch::Patch;
 use crate::deployment::predict::Omitted;
 use crate::offload;
-use crate::policy::evaluate::judge_after;
+use crate::policy::evaluate::{Evaluation, judge_after};
+use crate::policy::outcome::{Breach, RuleOutcome};
 use crate::policy::subject::Subject;
-use crate::policy::{self, Violation};
+use crate::policy::{self, Policy, Violation};
 use crate::provider::{Operation, Provider};
+
+/// The most rules that could not be evaluated which a log line names.
+const FAILING_NAMED_MAX: usize = 10;
 
 /// The change as it came out, beside the change as it was predicted.
 #[derive(Debug, Default)]
@@ -52,11 +56,33 @@ pub(super) async fn evaluate(
     let bytes = judged.bytes.len() + before.as_ref().map_or(0, |before| before.bytes);
     let bytes = policy.weight_of(bytes);
     let asked = OwnedSubject::of(call, judged, before);
-    offload::run(bytes, move || {
-        let findings = policy::evaluate::evaluate(&policy, &asked.subject()).findings;
-        Decided { decision: findings.decision(), findings, policy }
+    let (decided, outcomes) = offload::run(bytes, move || {
+        let Evaluation { findings, outcomes, .. } =
+            policy::evaluate::evaluate(&policy, &asked.subject());
+        (Decided { decision: findings.decision(), findings, policy }, outcomes)
     })
-    .await
+    .await;
+    tell(call, &decided.policy, &outcomes);
+    decided
+}
+
+/// Counts what the rules came to, and names in the diagnostic log those that could not be
+/// evaluated: they are to be fixed, whatever their enforcement.
+fn tell(call: &Call, policy: &Policy, outcomes: &[RuleOutcome]) {
+    call.connection.gateway.metrics.rules(policy, outcomes);
+    let fails = |outcome: &RuleOutcome| outcome.breach().is_some_and(|it| it != Breach::Broken);
+    let failing = policy.rules.iter().zip(outcomes).filter(|(_, outcome)| fails(outcome));
+    let mut failing = failing.map(|(rule, outcome)| format!("{} ({})", rule.name, outcome.name()));
+    let named: Vec<String> = failing.by_ref().take(FAILING_NAMED_MAX).collect();
+    if !named.is_empty() {
+        tracing::warn!(
+            request_id = %call.context.request_id,
+            change = %call.change,
+            rules = named.join(", "),
+            more = failing.count(),
+            "rules could not be evaluated: they count as broken"
+        );
+    }
 }
 
 /// Compares what an applied call has made of the deployment with what was predicted.

@@ -31,6 +31,28 @@ pub enum Breach {
 }
 
 impl RuleOutcome {
+    /// Every name but that of rules that are not asked.
+    pub const NAMES: [&str; 7] =
+        ["skipped", "satisfied", "standing", "violated", "error", "over_budget", "over_time"];
+
+    /// The name that counters use. What could not be evaluated is told apart, whether the change
+    /// has to do with it or not.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotInScope => "not_in_scope",
+            Self::Skipped => "skipped",
+            Self::Satisfied => "satisfied",
+            Self::Standing(Breach::Broken) => "standing",
+            Self::Violated(Breach::Broken) => "violated",
+            Self::Standing(Breach::Error) | Self::Violated(Breach::Error) => "error",
+            Self::Standing(Breach::OverBudget) | Self::Violated(Breach::OverBudget) => {
+                "over_budget"
+            }
+            Self::Standing(Breach::OverTime) | Self::Violated(Breach::OverTime) => "over_time",
+        }
+    }
+
     /// The way in which the rule is broken, if it is.
     #[must_use]
     pub const fn breach(self) -> Option<Breach> {

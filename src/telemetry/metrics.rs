@@ -14,10 +14,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::rule_figures::RuleFigures;
 use super::sink;
 use crate::audit::record::Outcome;
 use crate::audit::{Audit, Health};
 use crate::base::clock::Timestamp;
+use crate::policy::outcome::RuleOutcome;
 use crate::policy::{Decision, Policy};
 use crate::provider::Operation;
 
@@ -51,7 +53,7 @@ pub struct Metrics {
     connections: Gauge,
     connections_refused: Counter,
     reloads: Family<ReloadLabels, Counter>,
-    after_violations: Family<RuleLabels, Counter>,
+    rules: RuleFigures,
     log: LogFigures,
 }
 
@@ -90,11 +92,6 @@ struct RefusalLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReloadLabels {
     result: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RuleLabels {
-    rule: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -159,12 +156,7 @@ impl Metrics {
             "Log lines that could not be written, or for which there was no room",
             sink::dropped(),
         );
-        let after_violations = Family::default();
-        registry.register(
-            "after_violations",
-            "Rules found broken after a change, though that was not predicted",
-            after_violations.clone(),
-        );
+        let rules = RuleFigures::registered(registry);
         let log = LogFigures::registered(registry);
         let resolved = CLASSES.map(|class| {
             KINDS.map(|kind| {
@@ -183,7 +175,7 @@ impl Metrics {
             connections,
             connections_refused,
             reloads,
-            after_violations,
+            rules,
             log,
         }
     }
@@ -232,16 +224,19 @@ impl Metrics {
         self.connections_refused.inc();
     }
 
-    /// Learns the names that violations may have from now on.
-    pub(crate) fn learn_rules(&self, policy: &Policy) {
-        for rule in policy.violation_names() {
-            self.after_violations.get_or_create_owned(&RuleLabels { rule });
-        }
+    /// Counts the rules of this policy from now on.
+    pub(crate) fn put_in_force(&self, policy: &Policy) {
+        self.rules.put_in_force(policy);
+    }
+
+    /// Counts the outcome of each rule of `policy` on one call.
+    pub(crate) fn rules(&self, policy: &Policy, outcomes: &[RuleOutcome]) {
+        self.rules.count(policy, outcomes);
     }
 
     /// Counts a rule that was found broken after a change, though that was not predicted.
     pub(crate) fn after_violation(&self, rule: &str) {
-        self.after_violations.get_or_create(&RuleLabels { rule: rule.to_owned() }).inc();
+        self.rules.count_after_violation(rule);
     }
 
     /// Counts a reading of the configuration.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::world::Setup;
+use crate::world::{Call, Setup, call};
 
 const POLICY: &str = r#"
 [[rule]]
@@ -48,4 +48,38 @@ async fn a_rule_in_cel_warns_and_lets_what_it_is_not_about_pass() {
     let change = world.change_of(&answer).await;
     assert_eq!(change["decision"], "warn");
     assert_eq!(change["standing"][0]["rule"], "named-well");
+}
+
+#[tokio::test]
+async fn each_rule_is_counted_by_what_it_came_to() {
+    let failing = "[[rule]]\nname = \"whole-number\"\nenforcement = \"audit\"\n\
+        require = \"int(object.name) > 0\"\n";
+    let world = Setup::new().policy(&format!("{POLICY}{failing}")).start().await;
+    let text = async || call(world.admin(), Call::get("/metrics")).await.text();
+    let outcomes = |text: &str| {
+        let counted = text.lines().filter_map(|line| {
+            let line = line.strip_prefix("changegate_rule_outcomes_total{rule=\"")?;
+            line.split_once("\",outcome=\"")?.1.ends_with(" 0").then_some(())
+        });
+        counted.count()
+    };
+    assert_eq!(outcomes(&text().await), 4 * 7);
+    let schedule = json!({"type": "cron", "expression": "0 2 * * *", "timezone": "UTC"});
+    assert_eq!(world.update(&json!({"name": "team-a", "schedule": schedule})).await.status, 200);
+    assert_eq!(world.update(&json!({"name": "mine"})).await.status, 403);
+    let text = text().await;
+    for (rule, outcome, count) in [
+        ("named-well", "satisfied", 1),
+        ("named-well", "violated", 1),
+        ("no-night-runs", "violated", 1),
+        ("no-night-runs", "standing", 1),
+        ("no-pause", "satisfied", 0),
+        ("whole-number", "error", 2),
+    ] {
+        let line = format!("outcomes_total{{rule=\"{rule}\",outcome=\"{outcome}\"}} {count}\n");
+        assert!(text.contains(&line), "{line}{text}");
+    }
+    assert!(text.contains("changegate_rule_would_deny_total{rule=\"no-night-runs\"} 1\n"));
+    assert!(text.contains("changegate_rule_would_deny_total{rule=\"whole-number\"} 2\n"));
+    assert!(!text.contains("changegate_rule_would_deny_total{rule=\"named-well\"}"));
 }
