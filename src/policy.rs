@@ -29,6 +29,28 @@ pub struct Policy {
     pub digest: String,
     /// The file's text; empty where there is no file.
     pub text: String,
+    /// The actors and teams that rules name.
+    pub mentions: Vec<Mention>,
+}
+
+/// An actor or a team that the policy file names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mention {
+    /// The kind of what is named.
+    pub kind: MentionKind,
+    /// The name.
+    pub name: String,
+    /// The line of the policy file.
+    pub line: Option<usize>,
+}
+
+/// The kind of what a policy file names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MentionKind {
+    /// An actor: by its name, its person or its fingerprint.
+    Actor,
+    /// A team.
+    Team,
 }
 
 impl Policy {

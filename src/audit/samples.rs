@@ -13,7 +13,7 @@ use crate::provider::{Operation, Provider};
 /// The policy in force.
 pub(crate) fn policy() -> Arc<Policy> {
     let (digest, text) = ("p".to_owned(), "# none".to_owned());
-    Arc::new(Policy { digest, text, rules: Vec::new(), contact: None })
+    Arc::new(Policy { digest, text, ..Policy::default() })
 }
 
 /// An allowed update of a deployment, of which neither body nor before are there.

@@ -42,6 +42,12 @@ impl Actors {
         by(Some(&claims.issuer)).or_else(|| by(None)).map(|listed| &listed.name)
     }
 
+    /// The names of all of them.
+    pub fn names(&self) -> impl Iterator<Item = &ActorName> {
+        let accounts = self.subjects.values().flatten().map(|listed| &listed.name);
+        self.known.values().chain(accounts)
+    }
+
     /// The tokens that are listed under a name.
     #[must_use]
     pub fn tokens_of(&self, name: &str) -> Vec<Fingerprint> {
@@ -59,4 +65,12 @@ pub struct ActorName {
     pub team: Option<String>,
     /// The human behind it: who may neither approve its changes nor be anybody else.
     pub person: Option<String>,
+}
+
+impl ActorName {
+    /// Whether it is the actor's own name, or that of the person behind it.
+    #[must_use]
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.person.as_deref() == Some(name)
+    }
 }

@@ -80,11 +80,11 @@ impl Reader<'_> {
         let node = self.read("node.name", upstream::name);
         // Where the provider is not told, that is complained of; any other serves meanwhile.
         let provider = upstream.as_ref().map_or(Provider::ALL[0], |upstream| upstream.provider);
-        let policy = rules::read(self, provider, files);
+        let actors = people::actors(self);
+        let policy = rules::read(self, provider, &actors, files);
         let rate_limit = self.rate_limit();
         let audit = self.audit();
         let limits = self.limits(upstream.as_ref().map(|upstream| upstream.provider));
-        let actors = people::actors(self);
         let admin_tokens = people::admin_tokens(self);
         let redact = self.each("redact.pointers", pointer);
         let config = Config {

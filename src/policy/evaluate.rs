@@ -100,6 +100,7 @@ mod tests {
     use super::*;
     use crate::base::clock::{Clock, ManualClock, Timestamp};
     use crate::base::excerpt::excerpt;
+    use crate::base::ids::Fingerprint;
     use crate::cases::cases;
     use crate::deployment::patch::Patch;
     use crate::deployment::patch::parse;
@@ -107,8 +108,8 @@ mod tests {
     use crate::policy::findings::FINDINGS_MAX;
     use crate::policy::load::load;
     use crate::policy::outcome::Breach;
-    use crate::policy::{Decision, Enforcement};
-    use crate::provider::Provider;
+    use crate::policy::{Actor, Decision, Enforcement};
+    use crate::provider::{Operation, Provider};
 
     fn provider() -> &'static Provider {
         Provider::named("qoder-cn").unwrap()
@@ -124,16 +125,42 @@ mod tests {
         evaluate(&policy, &Subject { omitted, ..subject(before, &patch) }).findings
     }
 
+    /// What a policy says of a change that is told as JSON: `patch`, and maybe `before`, `put`,
+    /// `operation`, `now` and `actor`.
+    fn judged_as_told(policy: &str, input: &Value, provider: &'static Provider) -> Findings {
+        let policy = load(policy, provider).unwrap();
+        let patch = parse(provider, input["patch"].to_string().as_bytes(), 64).unwrap();
+        let text = |name: &str| input["actor"][name].as_str().map(str::to_owned);
+        let actor = Actor {
+            fingerprint: Fingerprint::from_bytes([7; 8]),
+            name: text("name"),
+            person: text("person"),
+            team: text("team"),
+        };
+        let asked = Subject::of(provider, input.get("before"), &patch);
+        let operation = input["operation"].as_str().map(|name| Operation::named(name).unwrap());
+        let now = input["now"].as_str().map(|now| Timestamp::parse(now).unwrap());
+        let omitted = if input["put"] == true { Omitted::Open } else { Omitted::Preserved };
+        let subject = Subject {
+            omitted,
+            actor: &actor,
+            operation: operation.unwrap_or(asked.operation),
+            now: now.unwrap_or(asked.now),
+            ..asked
+        };
+        evaluate(&policy, &subject).findings
+    }
+
     #[test]
     fn every_case_is_judged_as_its_file_says() {
         for case in cases("policy") {
             let [policy, input, expected] = case.parts.as_slice() else { panic!("{}", case.title) };
             let input: Value = serde_json::from_str(input).expect(&case.title);
-            let omitted = match input.get("put") {
-                Some(_) => Omitted::Open,
-                None => Omitted::Preserved,
-            };
-            let findings = judged(policy, omitted, input.get("before"), &input["patch"]);
+            let of_provider = |provider| judged_as_told(policy, &input, provider);
+            let findings = of_provider(provider());
+            for other in Provider::ALL {
+                assert_eq!(of_provider(other), findings, "{}: {}", other.name, case.title);
+            }
             let told = |standing: &'static str, violation: &Violation| {
                 let (rule, path) = (&violation.rule, excerpt(&violation.path, 200));
                 format!("{standing}{} {rule} {path}", json_name(violation.enforcement))

@@ -18,9 +18,47 @@ const ENFORCEMENT: &str = "`\"deny\"` (403, nothing is forwarded), `\"approve\"`
     somebody else has approved the change), `\"warn\"` (forwarded, the client gets a `warning` \
     header) or `\"audit\"` (forwarded and recorded).";
 
+/// The four keys that say whom a section or a rule is about.
+macro_rules! scope_keys {
+    ($section:literal) => {
+        [
+            KeySpec::new(concat!($section, ".actors"), ValueKind::Texts(ENTRIES_MAX), ACTORS),
+            KeySpec::new(concat!($section, ".teams"), ValueKind::Texts(ENTRIES_MAX), TEAMS),
+            KeySpec::new(
+                concat!($section, ".except_actors"),
+                ValueKind::Texts(ENTRIES_MAX),
+                EXCEPT_ACTORS,
+            ),
+            KeySpec::new(
+                concat!($section, ".except_teams"),
+                ValueKind::Texts(ENTRIES_MAX),
+                EXCEPT_TEAMS,
+            ),
+        ]
+    };
+}
+
+const ACTORS: &str = "Asked about these actors only (and these teams): names, persons or \
+    fingerprints.";
+
+const TEAMS: &str = "Asked about the actors of these teams only (and these actors). A token that \
+    is not listed has none.";
+
+const EXCEPT_ACTORS: &str = "Not asked about these actors.";
+
+const EXCEPT_TEAMS: &str = "Not asked about the actors of these teams.";
+
 /// The keys of the policy file, and the sections that are not known yet.
 pub(crate) static KEYS: KeyTable = KeyTable {
-    parts: &[&ALL],
+    parts: &[
+        &GENERAL,
+        &TIMEZONES,
+        &scope_keys!("timezones"),
+        &METADATA,
+        &scope_keys!("metadata"),
+        &RULE,
+        &scope_keys!("rule[]"),
+    ],
     sections: &[
         ("timezones", "A schedule's time zone must be one of a list."),
         ("metadata", "KeyTable of the metadata that changes must not touch, and their form."),
@@ -28,13 +66,14 @@ pub(crate) static KEYS: KeyTable = KeyTable {
     planned: &[],
 };
 
-const ALL: [KeySpec; 17] = [
-    KeySpec::new(
-        "contact",
-        ValueKind::Name(128),
-        "Who helps those whom a rule denies, such as `#platform on chat`: named in every denial; \
-         1 to 128 characters.",
-    ),
+const GENERAL: [KeySpec; 1] = [KeySpec::new(
+    "contact",
+    ValueKind::Name(128),
+    "Who helps those whom a rule denies, such as `#platform on chat`: named in every denial; \
+     1 to 128 characters.",
+)];
+
+const TIMEZONES: [KeySpec; 2] = [
     KeySpec::new(
         "timezones.allowed",
         ValueKind::Texts(ENTRIES_MAX),
@@ -42,6 +81,9 @@ const ALL: [KeySpec; 17] = [
     )
     .required(),
     KeySpec::new("timezones.enforcement", ENFORCEMENTS, ENFORCEMENT).default("'deny'"),
+];
+
+const METADATA: [KeySpec; 5] = [
     KeySpec::new(
         "metadata.forbidden_keys",
         ValueKind::Texts(ENTRIES_MAX),
@@ -66,6 +108,9 @@ const ALL: [KeySpec; 17] = [
     )
     .default("'loose'"),
     KeySpec::new("metadata.enforcement", ENFORCEMENTS, ENFORCEMENT).default("'deny'"),
+];
+
+const RULE: [KeySpec; 9] = [
     KeySpec::new("rule", ValueKind::Tables, "A rule in CEL. Any number, up to 2000."),
     KeySpec::new(
         "rule[].name",

@@ -1,5 +1,6 @@
 //! The policy file (TOML) → [`Policy`](super::Policy), or every complaint about it.
 
+mod callers;
 mod in_cel;
 
 use std::path::PathBuf;
@@ -11,7 +12,7 @@ use super::keys::KEYS;
 use super::rule::metadata::{Compare, KeyPattern, KeyShape, MetadataRule, PatternError};
 use super::rule::timezones::TimezoneRule;
 use super::rule::{Rule, RuleKind, Scope};
-use super::{Enforcement, Policy};
+use super::{Enforcement, Mention, Policy};
 use crate::base::ids::Hex;
 use crate::provider::Provider;
 use crate::settings::complaint::{Complaint, Complaints};
@@ -37,9 +38,12 @@ pub fn load(source: &str, provider: &'static Provider) -> Result<Policy, Vec<Loa
     let read = typed.map(|typed| {
         let mut reader = Reader { typed, folder: PathBuf::new(), complaints: &mut complaints };
         let contact = reader.read("contact", name(128)).map(|(contact, _)| contact);
-        let built_in = [metadata(&mut reader), timezones(&mut reader)];
-        let in_cel = in_cel::rules(&mut reader, source, provider);
-        (built_in.into_iter().flatten().chain(in_cel).collect(), contact)
+        let mut mentions = Vec::new();
+        let mut rules: Vec<Rule> = Vec::new();
+        rules.extend(metadata(&mut reader, &mut mentions));
+        rules.extend(timezones(&mut reader, &mut mentions));
+        rules.extend(in_cel::rules(&mut reader, source, provider, &mut mentions));
+        (rules, contact, mentions)
     });
     let complaints = complaints.in_order();
     if !complaints.is_empty() {
@@ -50,12 +54,12 @@ pub fn load(source: &str, provider: &'static Provider) -> Result<Policy, Vec<Loa
         return Err(complaints.into_iter().map(error).collect());
     }
     let digest = Hex(&Sha256::digest(source)).to_string();
-    let (rules, contact) = read.unwrap_or_default();
-    Ok(Policy { rules, contact, digest, text: source.to_owned() })
+    let (rules, contact, mentions) = read.unwrap_or_default();
+    Ok(Policy { rules, contact, digest, text: source.to_owned(), mentions })
 }
 
 /// `[timezones]`.
-fn timezones(reader: &mut Reader<'_>) -> Option<Rule> {
+fn timezones(reader: &mut Reader<'_>, mentions: &mut Vec<Mention>) -> Option<Rule> {
     let section = reader.typed.section("timezones")?.clone();
     if reader.place("timezones.allowed").is_none() {
         let message = "[timezones] lists no zone: add `allowed = [\"UTC\"]`, or remove the section";
@@ -71,11 +75,11 @@ fn timezones(reader: &mut Reader<'_>) -> Option<Rule> {
     let known: Vec<String> = zones.available().map(|zone| zone.as_str().to_owned()).collect();
     let allowed = reader.each("timezones.allowed", |node| zone(node, &known));
     let rule = TimezoneRule { allowed: allowed.into_iter().map(|(zone, _)| zone).collect() };
-    Some(built_in("timezones", enforcement(reader, "timezones"), RuleKind::Timezones(rule)))
+    Some(built_in(reader, "timezones", RuleKind::Timezones(rule), mentions))
 }
 
 /// `[metadata]`.
-fn metadata(reader: &mut Reader<'_>) -> Option<Rule> {
+fn metadata(reader: &mut Reader<'_>, mentions: &mut Vec<Mention>) -> Option<Rule> {
     reader.typed.section("metadata")?;
     let compares = choice(&[("loose", Compare::Loose), ("strict", Compare::Strict)]);
     let rule = MetadataRule {
@@ -84,7 +88,7 @@ fn metadata(reader: &mut Reader<'_>) -> Option<Rule> {
         key_pattern: reader.read("metadata.key_pattern", key_shape).map(|(shape, _)| shape),
         compare: reader.value("metadata.compare", compares),
     };
-    Some(built_in("metadata", enforcement(reader, "metadata"), RuleKind::Metadata(rule)))
+    Some(built_in(reader, "metadata", RuleKind::Metadata(rule), mentions))
 }
 
 fn enforcement(reader: &mut Reader<'_>, section: &str) -> Enforcement {
@@ -129,8 +133,16 @@ fn sound<P>(parsed: Result<P, PatternError>) -> Meant<P> {
 }
 
 /// A rule that a section of the file stands for.
-fn built_in(name: &'static str, enforcement: Enforcement, kind: RuleKind) -> Rule {
-    Rule { name: name.into(), enforcement, scope: Scope::default(), kind }
+fn built_in(
+    reader: &mut Reader<'_>,
+    name: &'static str,
+    kind: RuleKind,
+    mentions: &mut Vec<Mention>,
+) -> Rule {
+    let enforcement = enforcement(reader, name);
+    let callers = callers::of_section(reader, name, mentions);
+    let scope = Scope { callers, ..Scope::default() };
+    Rule { name: name.into(), enforcement, scope, kind }
 }
 
 #[cfg(test)]
@@ -194,7 +206,10 @@ mod tests {
             ),
             (5, "`timezones.allowed` is 7: write a text in quotes"),
             (6, "`timezones.enforcement` is \"approved\": write \"deny\" or \"approve\""),
-            (7, "unknown key `timezones.zone`: remove it; known here: allowed, enforcement"),
+            (
+                7,
+                "unknown key `timezones.zone`: remove it; known here: actors, allowed, enforcement",
+            ),
             (9, "`metadata.forbidden_keys` is \"a..b\": the pattern is empty"),
             (9, "`metadata.forbidden_keys` is \"c\\u{7}\": the pattern holds a control character"),
             (10, "`metadata.protected_keys` is \"x\": write [...]"),

@@ -2,6 +2,7 @@
 
 pub mod cel;
 pub mod metadata;
+pub mod scope;
 pub mod timezones;
 
 use std::borrow::Cow;
@@ -11,13 +12,13 @@ use serde_json::Value;
 
 use self::cel::{Budget, CelRule};
 use self::metadata::{FoldedKeys, MetadataRule};
+pub use self::scope::Scope;
 use self::timezones::TimezoneRule;
 use super::findings::Collect;
 use super::outcome::{Breach, RuleOutcome};
 use super::subject::Subject;
 use super::{Enforcement, Violation};
 use crate::deployment::members::Members;
-use crate::provider::Operation;
 
 /// One rule of a policy.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,20 +42,6 @@ pub enum RuleKind {
     Metadata(MetadataRule),
     /// `[[rule]]`.
     Cel(CelRule),
-}
-
-/// The calls that a rule is asked about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scope {
-    /// The operations.
-    pub operations: Vec<Operation>,
-}
-
-impl Default for Scope {
-    /// Every call: what a call leaves as it is is standing.
-    fn default() -> Self {
-        Self { operations: Operation::ALL.to_vec() }
-    }
 }
 
 /// A change that is judged, and what all rules need of it.
@@ -124,7 +111,7 @@ impl Rule {
         reading: &Members<'_>,
         all: &mut dyn Collect,
     ) -> RuleOutcome {
-        if !self.covers(context.subject) {
+        if !self.scope.covers(context.subject) {
             return RuleOutcome::NotInScope;
         }
         let mut findings = RuleFindings { rule: self, all, outcome: RuleOutcome::Satisfied };
@@ -140,7 +127,7 @@ impl Rule {
     /// it sets where the provider computes is in no reading.
     pub(super) fn check_patch(&self, context: &Context<'_>, all: &mut dyn Collect) -> RuleOutcome {
         let mut findings = RuleFindings { rule: self, all, outcome: RuleOutcome::NotInScope };
-        if !self.covers(context.subject) {
+        if !self.scope.covers(context.subject) {
             return findings.outcome;
         }
         match &self.kind {
@@ -168,9 +155,5 @@ impl Rule {
     /// The name that violations of the rule, or of a part of it, have.
     fn named(&self, part: Option<&str>) -> String {
         part.map_or_else(|| self.name.to_string(), |part| format!("{}.{part}", self.name))
-    }
-
-    fn covers(&self, subject: &Subject<'_>) -> bool {
-        self.scope.operations.contains(&subject.operation)
     }
 }

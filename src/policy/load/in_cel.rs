@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 
-use super::enforced;
-use crate::policy::Enforcement;
+use super::{callers, enforced};
 use crate::policy::keys::RULES_MAX;
 use crate::policy::rule::cel::{CelError, CelRule, CelSource, on_a_large_stack};
+use crate::policy::rule::scope::Callers;
 use crate::policy::rule::{Rule, RuleKind, Scope};
+use crate::policy::{Enforcement, Mention};
 use crate::provider::{Operation, Provider};
 use crate::settings::complaint::Location;
 use crate::settings::raw::{Node, Value};
@@ -26,13 +27,19 @@ const TAKEN: [&str; 6] = ["actors", "metadata", "name", "references", "schedule"
 struct Typed {
     name: String,
     enforcement: Enforcement,
+    callers: Callers,
     source: CelSource,
     /// Where its expressions were typed.
     places: Vec<(&'static str, Location)>,
 }
 
 /// Reads every `[[rule]]`.
-pub(super) fn rules(reader: &mut Reader<'_>, file: &str, provider: &'static Provider) -> Vec<Rule> {
+pub(super) fn rules(
+    reader: &mut Reader<'_>,
+    file: &str,
+    provider: &'static Provider,
+    mentions: &mut Vec<Mention>,
+) -> Vec<Rule> {
     let tables = reader.tables("rule");
     if let Some(beyond) = tables.get(RULES_MAX) {
         let message = format!("there are more than {RULES_MAX} rules: merge some");
@@ -40,14 +47,20 @@ pub(super) fn rules(reader: &mut Reader<'_>, file: &str, provider: &'static Prov
         return Vec::new();
     }
     let mut names = HashSet::new();
-    let typed: Vec<Typed> =
-        tables.iter().filter_map(|table| rule(reader, table, provider, &mut names)).collect();
+    let typed: Vec<Typed> = tables
+        .iter()
+        .filter_map(|table| {
+            let callers = callers::of_table(reader, table, "rule", Callers::default(), mentions);
+            let typed = rule(reader, table, provider, &mut names)?;
+            Some(Typed { callers, ..typed })
+        })
+        .collect();
     if typed.is_empty() {
         return Vec::new();
     }
     let make = |typed: Typed| {
-        let Typed { name, enforcement, source, places } = typed;
-        let scope = Scope { operations: source.operations.clone() };
+        let Typed { name, enforcement, callers, source, places } = typed;
+        let scope = Scope { operations: source.operations.clone(), callers };
         let texts = source.clone();
         match CelRule::of(source) {
             Ok(rule) => {
@@ -116,7 +129,7 @@ fn rule(
         about: about.map(|about| about.into_iter().map(|(pointer, _)| pointer).collect()),
     };
     let enforcement = enforcement.map_or(Enforcement::Deny, |(enforcement, _)| enforcement);
-    Some(Typed { name, enforcement, source, places })
+    Some(Typed { name, enforcement, callers: Callers::default(), source, places })
 }
 
 /// Complains of a fault of an expression, where it was typed.
