@@ -7,6 +7,7 @@ pub mod demo;
 pub mod key;
 mod log;
 pub mod openapi;
+pub mod policy;
 pub mod print;
 pub mod schema;
 pub mod serve;
@@ -53,6 +54,9 @@ enum Command {
     /// Asks the log who changed what.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Tests the rules.
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     /// Copies the log, beside a running gateway or without one.
     Backup(backup::BackupArgs),
     /// Prints the JSON Schema of the configuration and policy files.
@@ -130,6 +134,7 @@ fn run(command: Command, environment: &Environment) -> Result<(), Failure> {
         Command::Token(command) => token::run(&command, environment),
         Command::Key(command) => key::run(&command, environment),
         Command::Audit(command) => audit::run(&command, environment),
+        Command::Policy(command) => policy::run(&command, environment),
         Command::Backup(arguments) => backup::run(&arguments, environment),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Openapi => openapi::run(),
@@ -151,6 +156,12 @@ fn runtime() -> Result<Runtime, Failure> {
 }
 
 impl ConfigFile {
+    /// Whether a file is named, so that it must be there.
+    #[must_use]
+    pub fn is_named(&self, environment: &Environment) -> bool {
+        self.config.is_some() || environment.named("CHANGEGATE_CONFIG").is_some()
+    }
+
     /// The file: as given, else as `CHANGEGATE_CONFIG` says, else `changegate.toml`.
     #[must_use]
     pub fn path<'a>(&'a self, environment: &'a Environment) -> &'a Path {

@@ -8,6 +8,7 @@ mod keys;
 mod listen;
 pub mod log;
 mod people;
+pub mod policy_file;
 mod rules;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! The org's rules: what a [`Policy`] says of a predicted change is its
 //! [`Evaluation`](evaluate::Evaluation). Pure.
 
+pub mod case;
 pub mod evaluate;
 pub(crate) mod findings;
 pub(crate) mod keys;

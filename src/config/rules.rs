@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use super::Actors;
+use super::policy_file::{about, of_text};
 use crate::base::excerpt::excerpt;
 use crate::base::ids::Fingerprint;
-use crate::policy::load::{LoadError, load};
+use crate::policy::load::LoadError;
 use crate::policy::{Mention, MentionKind, Policy};
 use crate::provider::Provider;
-use crate::settings::complaint::Complaint;
-use crate::settings::complaint::Location;
+use crate::settings::complaint::{Complaint, Location};
 use crate::settings::reader::{Reader, read_text};
 
 /// The most characters of a name that a doubt shows.
@@ -37,31 +37,18 @@ pub(super) fn read(
             return None;
         }
     };
-    let loaded = load(&text, provider).and_then(|policy| {
-        // A file that is being written is empty for a moment, and forbids nothing then.
-        let message =
-            "the policy has no rule: write one, or remove `policy.file` to forbid nothing";
-        let error = LoadError { line: None, message: message.to_owned() };
-        if policy.rules.is_empty() { Err(vec![error]) } else { Ok(policy) }
-    });
-    let complaint = |warning, LoadError { line, message }| Complaint {
-        file: path.clone(),
-        line,
-        column: None,
-        warning,
-        message,
-    };
+    let loaded = of_text(&path, &text, provider);
     match loaded {
         Ok(policy) => {
             for doubt in strangers(&policy, actors) {
-                reader.complaints.add_whole(complaint(true, doubt));
+                let LoadError { line, message } = doubt;
+                let doubt = Complaint { warning: true, ..about(&path, line, message) };
+                reader.complaints.add_whole(doubt);
             }
             Some(policy)
         }
-        Err(errors) => {
-            for error in errors {
-                reader.complaints.add_whole(complaint(false, error));
-            }
+        Err(complaints) => {
+            complaints.into_iter().for_each(|complaint| reader.complaints.add_whole(complaint));
             None
         }
     }
@@ -101,6 +88,7 @@ fn strangers(policy: &Policy, actors: &Actors) -> Vec<LoadError> {
 mod tests {
     use super::*;
     use crate::config::ActorName;
+    use crate::policy::load::load;
 
     #[test]
     fn who_is_named_and_not_listed_is_doubted() {

@@ -76,7 +76,8 @@ pub(super) fn name(node: &Node) -> Meant<Arc<str>> {
     node.text().filter(|text| is_name(text)).map(Arc::from).ok_or_else(|| fix.to_owned())
 }
 
-fn provider(node: &Node) -> Meant<&'static Provider> {
+/// The provider of a name.
+pub(super) fn provider(node: &Node) -> Meant<&'static Provider> {
     let name = text(node)?;
     let served = || Provider::ALL.map(|provider| provider.name).join(", ");
     Provider::named(&name).ok_or_else(|| {

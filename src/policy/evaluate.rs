@@ -5,8 +5,9 @@ use serde_json::Value;
 pub use super::findings::Findings;
 use super::findings::{Collect, Collector, KnownFindings};
 use super::outcome::RuleOutcome;
-use super::rule::Context;
+use super::rule::cel::ExplainedPart;
 use super::rule::metadata::PROTECTED_KEYS;
+use super::rule::{Context, RuleKind};
 use super::subject::Subject;
 use super::{Policy, Violation};
 use crate::deployment::members::Members;
@@ -62,6 +63,19 @@ pub fn judge_after(
     let is_protected = |rule: &str| rule.strip_prefix("metadata.") == Some(PROTECTED_KEYS);
     found.retain(|violation| subject.before.is_some() || !is_protected(&violation.rule));
     found
+}
+
+/// The values of the parts of a rule's expressions: on the first reading that breaks it, else on
+/// the documented one. Nothing where the rule is not in CEL.
+#[must_use]
+pub fn explain(policy: &Policy, subject: &Subject<'_>, rule: &str) -> Vec<ExplainedPart> {
+    let rule = policy.rules.iter().find(|known| known.name == rule);
+    let Some(RuleKind::Cel(cel)) = rule.map(|rule| &rule.kind) else { return Vec::new() };
+    let context = Context::of(subject);
+    let readings = subject.predict().readings;
+    let broken = readings.iter().find(|reading| cel.is_broken(&context, reading));
+    let reading = broken.or(readings.first());
+    reading.map(|reading| cel.explain(&context, reading)).unwrap_or_default()
 }
 
 fn check_prediction(

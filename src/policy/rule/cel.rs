@@ -8,6 +8,7 @@ mod bindings;
 mod change;
 mod check;
 mod equal;
+mod explain;
 mod functions;
 mod given;
 mod message;
@@ -28,6 +29,7 @@ mod value;
 use std::sync::Arc;
 
 use self::bindings::Bindings;
+pub use self::explain::ExplainedPart;
 use self::message::Template;
 pub(super) use self::meter::Budget;
 use self::meter::Overrun;
@@ -112,6 +114,34 @@ impl CelRule {
             _ => None,
         };
         found.add_as(breach, touched, Finding { part: None, path, fault, actual });
+    }
+
+    /// Whether `reading` breaks the rule.
+    pub(in crate::policy) fn is_broken(
+        &self,
+        context: &Context<'_>,
+        reading: &Members<'_>,
+    ) -> bool {
+        let bindings = Bindings::of(context.subject, &context.before, reading);
+        let budget = &mut *context.budget.borrow_mut();
+        matches!(self.ask(&bindings, budget), Outcome::Broken | Outcome::Failed(..))
+    }
+
+    /// The values of the parts of its expressions on a reading.
+    pub(in crate::policy) fn explain(
+        &self,
+        context: &Context<'_>,
+        reading: &Members<'_>,
+    ) -> Vec<ExplainedPart> {
+        let bindings = Bindings::of(context.subject, &context.before, reading);
+        let clock = context.subject.clock;
+        let source = &self.0.source;
+        let texts = [("when", source.when.as_deref()), ("require", Some(source.require.as_str()))];
+        let tell = || {
+            let told = texts.into_iter().filter_map(|(key, text)| Some((key, text?)));
+            told.flat_map(|(key, text)| explain::explain(key, text, &bindings, clock)).collect()
+        };
+        on_a_large_stack(tell).unwrap_or_default()
     }
 
     fn ask(&self, bindings: &Bindings<'_>, budget: &mut Budget) -> Outcome {

@@ -58,7 +58,8 @@ impl Program {
         self.run(bindings, budget, shown)
     }
 
-    fn run<T: Send>(
+    /// Its value, as `read` reads it.
+    pub(super) fn run<T: Send>(
         &self,
         bindings: &Bindings<'_>,
         budget: &mut Budget,
@@ -101,7 +102,7 @@ impl Program {
 }
 
 /// A value as a message shows it.
-fn shown(value: &dyn Val) -> Option<String> {
+pub(super) fn shown(value: &dyn Val) -> Option<String> {
     if let Some(text) = value.downcast_ref::<CelString>() {
         return Some(text.inner().to_owned());
     }
