@@ -83,6 +83,7 @@ CREATE TABLE changes (
     client_retry      INTEGER CHECK (client_retry >= 0), -- by the client's SDK
     request_id        TEXT    NOT NULL,
     received_at       INTEGER NOT NULL,
+    decided_at        INTEGER,                               -- what its rules took for now
     decision          TEXT    NOT NULL CHECK (
         decision = 'allow' OR decision = 'warn' OR decision = 'deny' OR decision = 'refuse'),
     violations        TEXT    CHECK (violations IS NULL OR json_valid(violations)),
@@ -97,6 +98,9 @@ CREATE TABLE changes (
 
     CHECK (operation = 'create' OR deployment IS NOT NULL),
     CHECK (operation <> 'create' OR before IS NULL),
+    -- A policy was asked before anything was let through; one who is not listed was denied without.
+    CHECK (decided_at IS NULL OR decision <> 'refuse'),
+    CHECK (decided_at IS NOT NULL OR decision = 'refuse' OR decision = 'deny'),
     CHECK (patch IS NULL OR (body_bytes IS NULL AND body_digest IS NULL)),
     CHECK (body_digest IS NULL OR body_bytes IS NOT NULL)
 ) STRICT;
@@ -256,8 +260,8 @@ END;
 -- No row is altered.
 
 CREATE TRIGGER changes_stay BEFORE UPDATE OF seq, id, upstream, policy, node, operation, actor_fingerprint,
-    actor_name, actor_team, actor_person, client_ip, user_agent, client_retry, request_id, received_at, decision,
-    violations, standing, patch, before, body_bytes, body_digest, redacted, method, unkept ON changes
+    actor_name, actor_team, actor_person, client_ip, user_agent, client_retry, request_id, received_at, decided_at,
+    decision, violations, standing, patch, before, body_bytes, body_digest, redacted, method, unkept ON changes
 BEGIN SELECT RAISE(ABORT, 'a change is never altered'); END;
 
 CREATE TRIGGER changes_learn_what_they_made BEFORE UPDATE OF deployment ON changes

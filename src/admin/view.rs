@@ -14,7 +14,7 @@ use crate::audit::record::{Change, Event};
 use crate::config::Role;
 
 /// Members of a [`Change`] that a viewer sees as they are.
-const CHANGE: [&str; 19] = [
+const CHANGE: [&str; 20] = [
     "id",
     "seq",
     "provider",
@@ -26,6 +26,7 @@ const CHANGE: [&str; 19] = [
     "client",
     "request_id",
     "received_at",
+    "decided_at",
     "completed_at",
     "decision",
     "outcome",
@@ -242,7 +243,7 @@ mod tests {
             "operation": "update", "method": "PUT", "deployment_id": "dep_1",
             "actor": {"fingerprint": "pat_1", "name": "n", "team": "t"},
             "client": {"ip": "::1", "user_agent": "curl", "retry": 1}, "request_id": "r",
-            "received_at": "t", "completed_at": "t", "decision": "deny", "outcome": "denied",
+            "received_at": "t", "decided_at": "t", "completed_at": "t", "decision": "deny", "outcome": "denied",
             "settled": {"by": "answer", "at": "t", "applied": true},
             "upstream": {"status": 200, "request_id": "u", "call": "read"}, "effect": "other",
             "policy_digest": "p", "node": "n1", "unkept": {"digest": "SECRET"},

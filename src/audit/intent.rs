@@ -39,6 +39,8 @@ pub struct Intent {
     pub request_id: RequestId,
     /// When its head was read.
     pub received_at: Timestamp,
+    /// The moment that the policy's rules took for now; `None` where they were not asked.
+    pub decided_at: Option<Timestamp>,
     /// The gateway's decision.
     pub decision: Decision,
     /// Rules broken.

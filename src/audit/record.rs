@@ -198,6 +198,11 @@ pub struct Change {
     pub request_id: String,
     /// When its head was read.
     pub received_at: Timestamp,
+    /// The moment that its rules took for now, once its turn had come; absent where the policy was
+    /// not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub decided_at: Option<Timestamp>,
     /// When it ended; null while pending.
     #[schema(required)]
     pub completed_at: Option<Timestamp>,

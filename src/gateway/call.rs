@@ -73,6 +73,8 @@ pub(super) struct Decided {
     pub(super) decision: Decision,
     pub(super) findings: Findings,
     pub(super) policy: Arc<Policy>,
+    /// The moment that the rules took for now; `None` where they were not asked.
+    pub(super) at: Option<Timestamp>,
 }
 
 /// A caller who asks upstream for more than the call itself.
@@ -170,7 +172,7 @@ impl Call {
             CallBody::Unread => (None, Some(RefusedBody { bytes: 0, digest: None })),
         };
         let bytes = body.bytes() + before.as_ref().map_or(0, |before| before.bytes);
-        let Decided { decision, findings, policy } = decided;
+        let Decided { decision, findings, policy, at: decided_at } = decided;
         let is_kept = self.keeps(bytes, findings.bytes());
         Intent {
             id: self.change,
@@ -183,6 +185,7 @@ impl Call {
             client: self.client.clone(),
             request_id: self.context.request_id.clone(),
             received_at: self.context.received_at,
+            decided_at,
             decision,
             violations: findings.violations,
             standing: findings.standing,

@@ -59,7 +59,8 @@ pub(super) async fn evaluate(
     let (decided, outcomes) = offload::run(bytes, move || {
         let Evaluation { findings, outcomes, .. } =
             policy::evaluate::evaluate(&policy, &asked.subject());
-        (Decided { decision: findings.decision(), findings, policy }, outcomes)
+        let (decision, at) = (findings.decision(), Some(asked.now));
+        (Decided { decision, findings, policy, at }, outcomes)
     })
     .await;
     tell(call, &decided.policy, &outcomes);

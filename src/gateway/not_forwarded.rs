@@ -16,6 +16,7 @@ use super::snapshot::SnapshotError;
 use crate::audit::Unavailable;
 use crate::audit::intent::Completion;
 use crate::audit::record::{Outcome, Reason, UpstreamAnswer, UpstreamCall};
+use crate::base::clock::Timestamp;
 use crate::base::ids::ChangeId;
 use crate::policy::evaluate::Findings;
 use crate::policy::{Decision, Enforcement, Policy, Violation};
@@ -42,6 +43,8 @@ struct NotForwardedRecord {
     upstream: Option<UpstreamAnswer>,
     /// The policy that has decided; `None` where none was asked.
     policy: Option<Arc<Policy>>,
+    /// When it was asked.
+    decided_at: Option<Timestamp>,
 }
 
 impl NotForwarded {
@@ -53,6 +56,7 @@ impl NotForwarded {
             before: None,
             upstream: None,
             policy: None,
+            decided_at: None,
         };
         Self { answer: NotForwardedAnswer::Own(refusal), record: Some(record) }
     }
@@ -102,7 +106,7 @@ impl NotForwarded {
 
     /// The policy denies: 403. The message tells of every violation, those that deny first.
     pub(super) fn denied(decided: Decided, before: Option<ShownDeployment>) -> Self {
-        let Decided { decision, findings, policy } = decided;
+        let Decided { decision, findings, policy, at } = decided;
         // The first of the strictest is the one that clients are pointed to.
         let strictest = findings
             .violations
@@ -115,6 +119,7 @@ impl NotForwarded {
                 record.before = before;
                 record.findings = findings;
                 record.policy = Some(policy);
+                record.decided_at = at;
             },
         )
     }
@@ -135,6 +140,7 @@ impl NotForwarded {
             before: None,
             upstream: Some(answer.told(UpstreamCall::Read)),
             policy: None,
+            decided_at: None,
         });
         Self { answer: NotForwardedAnswer::Upstream(answer), record }
     }
@@ -186,7 +192,8 @@ impl NotForwarded {
                     after_violations: Vec::new(),
                 };
                 let policy = record.policy.unwrap_or_else(|| call.connection.gateway.policy());
-                let decided = Decided { decision, findings: record.findings, policy };
+                let (findings, at) = (record.findings, record.decided_at);
+                let decided = Decided { decision, findings, policy, at };
                 let intent = call.intent(body, decided, record.before);
                 if let Err(unavailable) = call.connection.gateway.audit.record(intent, end).await {
                     let stop = Self::unrecorded(&unavailable);

@@ -97,9 +97,9 @@ async fn slow_log() -> World {
     let mut connection = options.connect().await.unwrap();
     let rows = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) \
         INSERT INTO changes (upstream, policy, node, operation, deployment, actor_fingerprint, \
-        client_ip, request_id, received_at, decision, id, violations) SELECT upstream, policy, \
-        node, operation, deployment, actor_fingerprint, client_ip, 'x', received_at, 'allow', \
-        randomblob(16), ?1 \
+        client_ip, request_id, received_at, decided_at, decision, id, violations) \
+        SELECT upstream, policy, node, operation, deployment, actor_fingerprint, client_ip, 'x', \
+        received_at, decided_at, 'allow', randomblob(16), ?1 \
         FROM changes, n";
     let message = "a".repeat(20_000);
     let violations = json!([{

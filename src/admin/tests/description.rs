@@ -190,6 +190,7 @@ fn change(is_whole: bool) -> Change {
         client: Client { ip: "::1".to_owned(), user_agent: text(), retry: None },
         request_id: "req_1".to_owned(),
         received_at: NOW,
+        decided_at: is_whole.then_some(NOW),
         completed_at: is_whole.then_some(NOW),
         decision: Decision::Deny,
         violations: vec![violation.clone()],

@@ -44,6 +44,7 @@ fn applied() -> Change {
         },
         request_id: "req_1".to_owned(),
         received_at: AT,
+        decided_at: Some(AT),
         completed_at: Some(Timestamp::from_millis(AT.millis() + 41)),
         decision: Decision::Allow,
         violations: Vec::new(),

@@ -44,7 +44,7 @@ static CHANGES: LazyLock<Bulk> = LazyLock::new(|| {
         into: "changes (id, upstream, policy, node, operation, deployment, actor_fingerprint, \
             actor_name, actor_team, client_ip, user_agent, request_id, received_at, decision, \
             violations, standing, patch, before, body_bytes, body_digest, redacted, method, \
-            unkept, client_retry, actor_person)",
+            unkept, client_retry, actor_person, decided_at)",
         values: "column1, \
             (SELECT number FROM upstreams WHERE name = column2 AND provider = column3), \
             (SELECT number FROM policies WHERE digest = column4), \
@@ -52,8 +52,8 @@ static CHANGES: LazyLock<Bulk> = LazyLock::new(|| {
             (SELECT number FROM deployments WHERE id = column7 AND upstream = column8), \
             column9, column10, column11, column12, column13, column14, column15, column16, \
             column17, column18, column19, column20, column21, column22, column23, column24, \
-            column25, column26, column27",
-        width: 27,
+            column25, column26, column27, column28",
+        width: 28,
         join: None,
         conflict: "",
     })
@@ -182,7 +182,8 @@ fn change(query: Query, change: &Change<'_>) -> Result<Query, Error> {
         .bind(intent.method.as_str().to_owned())
         .bind(unkept(&opening.unkept)?)
         .bind(intent.client.retry)
-        .bind(intent.actor.person.as_deref().map(text));
+        .bind(intent.actor.person.as_deref().map(text))
+        .bind(intent.decided_at.map(|at| at.millis()));
     Ok(query)
 }
 

@@ -21,7 +21,7 @@ use crate::provider::Operation;
 pub(super) const CHANGE: &str = "SELECT c.seq, c.id, c.operation, \
     c.actor_fingerprint, c.actor_name, c.actor_team, c.actor_person, c.client_ip, c.user_agent, \
     c.client_retry, c.request_id, \
-    c.received_at, c.decision, \
+    c.received_at, c.decided_at, c.decision, \
     c.violations, c.standing, c.before, c.body_bytes, c.body_digest, c.redacted, c.method, \
     c.unkept, e.unkept AS after_unkept, e.after_violations, \
     u.provider, u.name AS upstream_name, p.digest AS policy_digest, n.name AS node, \
@@ -72,6 +72,7 @@ pub(super) fn change(row: &SqliteRow) -> Result<Change, Boxed> {
         },
         request_id: row.try_get("request_id")?,
         received_at: Timestamp::from_millis(row.try_get("received_at")?),
+        decided_at: time(row, "decided_at")?,
         completed_at: time(row, "completed_at")?,
         decision: variant(row.try_get("decision")?)?,
         violations: list(row, "violations")?,
