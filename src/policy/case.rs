@@ -6,6 +6,7 @@ mod each;
 pub(crate) mod keys;
 mod read;
 pub mod verdict;
+mod words;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

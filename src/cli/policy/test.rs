@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use clap::Args;
+use clap::{ArgAction, Args};
 use regex_lite::Regex;
 
 use self::suite::Suite;
@@ -41,7 +41,7 @@ pub struct TestArgs {
     /// Print one JSON document.
     #[arg(long)]
     json: bool,
-    /// Write a report in JUnit's form as well.
+    /// Write a report in the form of `JUnit` as well.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
     /// Tell for each rule in how many cases it was satisfied, violated and so on.
@@ -51,8 +51,8 @@ pub struct TestArgs {
     #[arg(long)]
     strict: bool,
     /// Print a line for each case, not only for those that fail.
-    #[arg(long, short)]
-    verbose: bool,
+    #[arg(long, short, action = ArgAction::Count)]
+    verbose: u8,
 }
 
 /// A case that was run.
@@ -87,6 +87,10 @@ pub fn run(arguments: &TestArgs, environment: &Environment) -> Result<(), Failur
     let pattern = arguments.run.as_deref().map(pattern).transpose()?;
     let suites = suite::find(arguments, environment)?;
     let results = judge_all(suites, pattern.as_ref(), arguments.strict);
+    if let (0, Some(pattern)) = (results.count(), &arguments.run) {
+        let message = format!("no case has a name with a match of --run {pattern:?}: fix it");
+        return Err(Failure::NotHeld(anyhow!(message)));
+    }
     if let Some(path) = &arguments.junit {
         junit::write(path, &results)?;
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::keys::KEYS;
 use crate::base::excerpt::excerpt;
-use crate::base::pointer::keys;
+use crate::base::pointer::{covers, keys};
 use crate::provider::shape::Shape;
 use crate::settings::complaint::{Complaints, Location};
 use crate::settings::key::{ValueKind, near};
@@ -296,4 +296,40 @@ fn takes_list(case: &Node, pointer: &str, shape: &'static Shape) -> bool {
         };
     }
     !inside.is_empty() && matches!(shape, Shape::List(_) | Shape::Any)
+}
+
+/// The document that a place of a case lies in, and the pointer within it.
+pub(super) fn inside_document(pointer: &str) -> Option<(&'static str, &str)> {
+    let inside = |document: &'static str| {
+        let rest = pointer.strip_prefix('/')?.strip_prefix(document)?;
+        rest.starts_with('/').then_some((document, rest))
+    };
+    inside("before").or_else(|| inside("patch"))
+}
+
+/// Changes a case itself at a place.
+pub(super) fn set(table: &mut Node, pointer: &str, change: &Change) {
+    let place = change.place.clone();
+    let keys: Vec<_> = keys(pointer).collect();
+    let Some((last, way)) = keys.split_last() else { return };
+    let mut around = table;
+    for key in way {
+        let Value::Table(fields) = &mut around.value else { return };
+        let empty = || Node::of(Value::Table(BTreeMap::new()), place.clone());
+        around = fields.entry(key.to_string()).or_insert_with(empty);
+    }
+    let Value::Table(fields) = &mut around.value else { return };
+    match &change.value {
+        New::Value(node) => _ = fields.insert(last.to_string(), node.clone()),
+        New::Null | New::Nothing => _ = fields.remove(&**last),
+    }
+    // Of the two ways to tell a document, the one that is told last.
+    for key in ["before", "patch"] {
+        let file_key = format!("{key}_file");
+        if covers(&format!("/{key}"), pointer) {
+            fields.remove(&file_key);
+        } else if covers(&format!("/{file_key}"), pointer) {
+            fields.remove(key);
+        }
+    }
 }

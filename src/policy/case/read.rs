@@ -7,22 +7,21 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::document::{self, DOCUMENTS_BYTES_MAX, Edit, Files, edit};
-use super::each::{CASES_MAX, Change, New, Variant, variants};
+use super::each::{CASES_MAX, Change, New, Variant, inside_document, set, variants};
 use super::keys::{KEYS, NAME_CHARS_MAX};
+use super::words::{decision, method, moment, operation, provider, unknown_rule};
 use super::{Case, Expected, ReadFile};
 use crate::base::clock::Timestamp;
 use crate::base::ids::Fingerprint;
-use crate::base::pointer::{covers, keys};
 use crate::deployment::patch::{DEPTH_MAX, Patch, parse};
 use crate::deployment::predict::Omitted;
-use crate::policy::{Actor, Decision, Policy};
+use crate::policy::{Actor, Policy};
 use crate::provider::{Operation, Provider};
 use crate::settings::complaint::{Complaint, Complaints, Location};
 use crate::settings::document::json;
-use crate::settings::key::near;
 use crate::settings::raw::{Node, Typed, Value as Any};
 use crate::settings::reader::{Reader, member};
-use crate::settings::value::{Meant, choice, name, text};
+use crate::settings::value::{name, text};
 
 /// The time at which calls come, where a case says none: a Monday.
 const AT: &str = "2026-01-05T09:00:00Z";
@@ -348,87 +347,4 @@ impl CaseReader<'_, '_> {
         self.rules = known;
         rules.map(|rules| rules.into_iter().map(|(name, _)| name).collect())
     }
-}
-
-/// The fix of a name that no rule has.
-fn unknown_rule(name: &str, known: &BTreeSet<String>) -> String {
-    let parts = format!("{name}.");
-    let part = known.iter().find(|rule| rule.starts_with(&parts));
-    match part.map(String::as_str).or_else(|| near(name, known.iter().map(String::as_str))) {
-        Some(meant) => format!("no rule has this name: did you mean \"{meant}\"?"),
-        None => {
-            let names: Vec<&str> = known.iter().take(20).map(String::as_str).collect();
-            format!("no rule has this name: the policy has {}", names.join(", "))
-        }
-    }
-}
-
-/// The document that a place of a case lies in, and the pointer within it.
-fn inside_document(pointer: &str) -> Option<(&'static str, &str)> {
-    let inside = |document: &'static str| {
-        let rest = pointer.strip_prefix('/')?.strip_prefix(document)?;
-        rest.starts_with('/').then_some((document, rest))
-    };
-    inside("before").or_else(|| inside("patch"))
-}
-
-/// Changes a case itself at a place.
-fn set(table: &mut Node, pointer: &str, change: &Change) {
-    let place = change.place.clone();
-    let keys: Vec<_> = keys(pointer).collect();
-    let Some((last, way)) = keys.split_last() else { return };
-    let mut around = table;
-    for key in way {
-        let Any::Table(fields) = &mut around.value else { return };
-        let empty = || Node::of(Any::Table(std::collections::BTreeMap::new()), place.clone());
-        around = fields.entry(key.to_string()).or_insert_with(empty);
-    }
-    let Any::Table(fields) = &mut around.value else { return };
-    match &change.value {
-        New::Value(node) => _ = fields.insert(last.to_string(), node.clone()),
-        New::Null | New::Nothing => _ = fields.remove(&**last),
-    }
-    // Of the two ways to tell a document, the one that is told last.
-    for key in ["before", "patch"] {
-        let file_key = format!("{key}_file");
-        if covers(&format!("/{key}"), pointer) {
-            fields.remove(&file_key);
-        } else if covers(&format!("/{file_key}"), pointer) {
-            fields.remove(key);
-        }
-    }
-}
-
-fn provider(node: &Node) -> Meant<&'static Provider> {
-    let all = Provider::ALL.map(|provider| (provider.name, Some(provider)));
-    choice(&all)(node)?.ok_or_else(String::new)
-}
-
-fn operation(node: &Node) -> Meant<Operation> {
-    let names = Operation::ALL.map(Operation::name);
-    let typed = node.text().unwrap_or_default();
-    Operation::named(typed).ok_or_else(|| match near(typed, names.into_iter()) {
-        Some(meant) => format!("did you mean \"{meant}\"?"),
-        None => format!("write one of {}", names.join(", ")),
-    })
-}
-
-fn method(node: &Node) -> Meant<Omitted> {
-    choice(&[("POST", Omitted::Preserved), ("PATCH", Omitted::Preserved), ("PUT", Omitted::Open)])(
-        node,
-    )
-}
-
-fn decision(node: &Node) -> Meant<Decision> {
-    choice(&[("allow", Decision::Allow), ("warn", Decision::Warn), ("deny", Decision::Deny)])(node)
-}
-
-/// A time, in quotes or as TOML has it.
-fn moment(node: &Node) -> Meant<Timestamp> {
-    let typed = match &node.value {
-        Any::Moment(moment) => Some(moment.as_str()),
-        _ => node.text(),
-    };
-    let fix = "write a time with its offset from UTC, such as \"2026-01-05T09:00:00Z\"";
-    typed.and_then(|text| Timestamp::parse(text).ok()).ok_or_else(|| fix.to_owned())
 }

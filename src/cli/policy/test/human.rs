@@ -2,6 +2,7 @@
 //! is not tested, and a line for all.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use unicode_width::UnicodeWidthStr as _;
 
@@ -12,8 +13,14 @@ use crate::cli::terminal::{Terminal, cut, wrapped};
 use crate::policy::case::coverage::{Coverage, word};
 use crate::policy::case::verdict::{Difference, Explained};
 
-/// The columns of the words before what is told.
-const LABEL_WIDTH: usize = 11;
+/// The columns before what is told of a case.
+const INDENT: usize = 10;
+
+/// The columns of the labels there.
+const LABEL_WIDTH: usize = 9;
+
+/// The deepest parts of an expression that are moved to the right.
+const DEPTH_MAX: usize = 8;
 
 /// The least columns of a rule's name in a table.
 const RULE_WIDTH_MIN: usize = 12;
@@ -25,7 +32,7 @@ pub(super) fn print(
     terminal: Terminal,
 ) -> Result<(), Failure> {
     for suite in &results.suites {
-        print_suite(suite, arguments.verbose, terminal)?;
+        print_suite(suite, arguments, terminal)?;
     }
     if arguments.coverage {
         for coverage in &results.coverage {
@@ -55,7 +62,10 @@ fn summary(results: &Results) -> String {
     format!("{cases} in {files} for {policies}: {passed} passed, {failed} failed{gaps}")
 }
 
-fn print_suite(suite: &SuiteRun, verbose: bool, terminal: Terminal) -> Result<(), Failure> {
+fn print_suite(suite: &SuiteRun, arguments: &TestArgs, terminal: Terminal) -> Result<(), Failure> {
+    if suite.ran.is_empty() && arguments.run.is_some() {
+        return Ok(());
+    }
     let failed = suite.ran.iter().filter(|ran| !ran.verdict.passes()).count();
     let mark = if failed == 0 { Span::plain("ok   ".to_owned()) } else { stopped("FAIL ") };
     let told = if failed == 0 {
@@ -69,16 +79,12 @@ fn print_suite(suite: &SuiteRun, verbose: bool, terminal: Terminal) -> Result<()
         if !ran.verdict.passes() {
             print_failure(suite, ran, terminal)?;
         } else if ran.verdict.asks_no_rule {
-            let note = format!(
-                "note: {}: no rule is asked about a call such as this, so that it passes \
-                 whatever they require",
+            let text = format!(
+                "{}: no rule is asked about such a call, so this case passes whatever they require",
                 ran.case.name
             );
-            for (text, number) in wrapped(&note, terminal.width - 10).into_iter().zip(0..) {
-                let indent = if number == 0 { "     " } else { "           " };
-                line(&[Span::plain(format!("{indent}{text}"))], terminal)?;
-            }
-        } else if verbose {
+            print_told(&Told { indent: 5, label: "note".to_owned(), width: 4, text }, terminal)?;
+        } else if arguments.verbose > 0 {
             let name = cut(&ran.case.name, terminal.width - 10);
             line(&[Span::plain(format!("     ok   {name}"))], terminal)?;
         }
@@ -87,49 +93,77 @@ fn print_suite(suite: &SuiteRun, verbose: bool, terminal: Terminal) -> Result<()
 }
 
 fn print_failure(suite: &SuiteRun, ran: &Ran, terminal: Terminal) -> Result<(), Failure> {
-    let name = wrapped(&ran.case.name, terminal.width - 10);
-    for (text, number) in name.into_iter().zip(0..) {
+    for (text, number) in wrapped(&ran.case.name, terminal.width - 10).into_iter().zip(0..) {
         let mark = if number == 0 { stopped("     FAIL ") } else { stopped("          ") };
         line(&[mark, Span::plain(text)], terminal)?;
     }
     let place = format!("          {}:{}", suite.suite.path.display(), ran.case.line);
     line(&[Span::plain(place)], terminal)?;
     for told in differences(ran).into_iter().chain(ran.explained.iter().flat_map(explained)) {
-        for text in folded(&told, terminal.width) {
-            line(&[Span::plain(text)], terminal)?;
-        }
+        print_told(&told, terminal)?;
     }
     Ok(())
 }
 
-/// What is not as expected, and the violations that were found, line by line.
-pub(super) fn differences(ran: &Ran) -> Vec<String> {
+/// Something that is told behind a label.
+pub(super) struct Told {
+    indent: usize,
+    label: String,
+    /// The columns of labels beside this one.
+    width: usize,
+    text: String,
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&format!("{:<1$} {2}", self.label, self.width, self.text))
+    }
+}
+
+fn print_told(told: &Told, terminal: Terminal) -> Result<(), Failure> {
+    let Told { indent, label, width, text } = told;
+    let left = indent + width + 1;
+    for (part, number) in wrapped(text, terminal.width - left).into_iter().zip(0..) {
+        let label = if number == 0 { label.as_str() } else { "" };
+        line(&[Span::plain(format!("{:indent$}{label:<width$} {part}", ""))], terminal)?;
+    }
+    Ok(())
+}
+
+/// What is not as expected, and the violations that were found.
+pub(super) fn differences(ran: &Ran) -> Vec<Told> {
+    let told = |label: &str, text: String| Told {
+        indent: INDENT,
+        label: label.to_owned(),
+        width: LABEL_WIDTH,
+        text,
+    };
     let (expected, verdict) = (&ran.case.expected, &ran.verdict);
     let mut lines = Vec::new();
-    let mut pair = |label: &str, expected: String, found: String| {
-        lines.push(format!("          {label:<LABEL_WIDTH$}expected  {expected}"));
-        lines.push(format!("          {:<LABEL_WIDTH$}found     {found}", ""));
-    };
     for difference in &verdict.differences {
-        match difference {
+        let (label, expected, found) = match difference {
             Difference::Decision => {
                 let decision = expected.decision.map_or("", |decision| decision.name());
-                pair("decision", decision.to_owned(), verdict.decision.name().to_owned());
+                ("decision", decision.to_owned(), verdict.decision.name().to_owned())
             }
-            Difference::Rules => {
-                pair("rules", set(expected.rules.as_ref()), set(Some(&verdict.rules)));
-            }
+            Difference::Rules => ("rules", set(expected.rules.as_ref()), set(Some(&verdict.rules))),
             Difference::Standing => {
-                pair("standing", set(expected.standing.as_ref()), set(Some(&verdict.standing)));
+                ("standing", set(expected.standing.as_ref()), set(Some(&verdict.standing)))
             }
             Difference::Message(part) => {
-                pair("message", format!("{part:?}"), "in no violation".to_owned());
+                ("message", format!("{part:?}"), "in no message of a violation".to_owned())
             }
-        }
+        };
+        lines.push(told(label, format!("expected  {expected}")));
+        lines.push(told("", format!("found     {found}")));
     }
     for violation in &verdict.findings.violations {
         let place = if violation.path.is_empty() { "/" } else { &violation.path };
-        lines.push(format!("          {:<LABEL_WIDTH$}{place}  {}", "violated", violation.message));
+        lines.push(told("violated", format!("{} ({place})", violation.message)));
+    }
+    let omitted = verdict.findings.violations_omitted;
+    if omitted > 0 {
+        lines.push(told("", format!("and {omitted} more")));
     }
     lines
 }
@@ -140,27 +174,18 @@ fn set(rules: Option<&BTreeSet<String>>) -> String {
 }
 
 /// The values of the parts of a rule's expressions.
-fn explained(explained: &Explained) -> Vec<String> {
+fn explained(explained: &Explained) -> Vec<Told> {
+    let told = |depth: usize, label: &str, text: String| Told {
+        indent: INDENT,
+        label: label.to_owned(),
+        width: LABEL_WIDTH + 2 * depth.min(DEPTH_MAX),
+        text,
+    };
     let outcome = word(explained.outcome).replace('_', " ");
-    let mut lines = vec![format!("          rule {}: {outcome}", explained.rule)];
+    let mut lines = vec![told(0, "rule", format!("{}: {outcome}", explained.rule))];
     for part in &explained.parts {
-        let indent = "  ".repeat(part.depth.min(8));
         let key = if part.depth == 0 { part.key } else { "" };
-        lines.push(format!("            {key:<9}{indent}{}  =  {}", part.text, part.value));
-    }
-    lines
-}
-
-/// The lines of a text that begins indented, each indented beyond it.
-fn folded(text: &str, width: usize) -> Vec<String> {
-    if text.width() <= width {
-        return vec![text.to_owned()];
-    }
-    let indent = text.len() - text.trim_start().len();
-    let mut lines = Vec::new();
-    for (part, number) in wrapped(text.trim_start(), width - indent - 12).into_iter().zip(0..) {
-        let indent = if number == 0 { indent } else { indent + 11 };
-        lines.push(format!("{}{part}", " ".repeat(indent)));
+        lines.push(told(part.depth, key, format!("{} = {}", part.text, part.value)));
     }
     lines
 }

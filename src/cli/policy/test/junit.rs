@@ -1,4 +1,4 @@
-//! The results as JUnit's XML, in the form that both its common schemas take.
+//! The results as XML for `JUnit`, in the form that both its common schemas take.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -103,18 +103,19 @@ fn of_case(
         xml.push_str("/>\n");
         return;
     };
-    let (message, text) = (escaped(&message), escaped(&text));
+    let (message, text) = (escaped(&message), escaped(&text).replace("&#10;", "\n"));
     let _never = writeln!(
         xml,
         ">\n      <failure type=\"policy\" message=\"{message}\">{text}</failure>\n    </testcase>"
     );
 }
 
-/// The first line of what differs, and all of it.
+/// What differs, in a few words, and all of it.
 fn failure_of(ran: &Ran) -> (String, String) {
-    let lines = differences(ran);
-    let first = lines.iter().take(2).map(|line| line.trim().to_owned()).collect::<Vec<_>>();
-    (first.join(", "), lines.join("\n"))
+    let lines: Vec<String> = differences(ran).iter().map(ToString::to_string).collect();
+    let pairs = ran.verdict.differences.len() * 2;
+    let message: Vec<&str> = lines.iter().take(pairs.min(4)).map(String::as_str).collect();
+    (message.join(", "), lines.join("\n"))
 }
 
 fn seconds(took: Duration) -> String {

@@ -10,6 +10,7 @@ use super::meter::Budget;
 use super::parse::{is_loop, parse};
 use super::program::{Answer, Program, shown};
 use super::tree::{Text, children};
+use super::value::is_shown;
 use crate::base::clock::Clock;
 use crate::base::excerpt::excerpt;
 
@@ -18,9 +19,6 @@ const PARTS_MAX: usize = 24;
 
 /// The most characters of a part's words, and of its value.
 const TOLD_CHARS_MAX: usize = 400;
-
-/// Variables whose values are whole documents: their members are told in place of them.
-const DOCUMENTS: [&str; 4] = ["object", "oldObject", "patch", "actor"];
 
 /// A part of an expression, and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,7 +93,7 @@ impl Parts<'_, '_> {
     fn value(&self, node: &IdedExpr) -> (String, bool) {
         let program = Program::new(node.clone());
         let mut budget = Budget::new(self.clock.clone());
-        match program.run(self.bindings, &mut budget, told) {
+        match program.run(self.bindings, &mut budget, |value| Some(told(value))) {
             Answer::Is(value) => (excerpt(&value, TOLD_CHARS_MAX), false),
             Answer::Failed(error) => (format!("error: {error}"), true),
             Answer::Over(overrun) => (format!("error: {}", overrun.what()), true),
@@ -112,6 +110,7 @@ fn one_line(text: &str) -> String {
 fn has_value_of_its_own(node: &IdedExpr) -> bool {
     match &node.expr {
         Expr::Literal(_) | Expr::Unspecified | Expr::List(_) | Expr::Map(_) => false,
+        // Of whole documents, the members are told in place of them.
         Expr::Ident(name) => matches!(name.as_str(), "operation" | "now"),
         _ => true,
     }
@@ -137,10 +136,10 @@ fn root(node: &IdedExpr) -> &IdedExpr {
 }
 
 /// A value as CEL would write it.
-fn told(value: &dyn Val) -> Option<String> {
+fn told(value: &dyn Val) -> String {
     let mut text = String::new();
     write(value, &mut text);
-    Some(text)
+    text
 }
 
 fn write(value: &dyn Val, text: &mut String) {
@@ -168,12 +167,15 @@ fn write(value: &dyn Val, text: &mut String) {
             let mut keys = value.as_iterable().map(|map| map.iter());
             let mut joint = "";
             while let Some(key) = keys.as_mut().and_then(|keys| keys.next()) {
+                let Some(Ok(member)) = value.as_indexer().map(|map| map.get(key)) else { continue };
+                // In a deployment null and absent are one.
+                if is_shown(value) && member.get_type().kind() == Kind::NullType {
+                    continue;
+                }
                 text.push_str(joint);
                 write(key, text);
                 text.push_str(": ");
-                if let Some(Ok(member)) = value.as_indexer().map(|map| map.get(key)) {
-                    write(member.as_ref(), text);
-                }
+                write(member.as_ref(), text);
                 joint = ", ";
             }
             text.push('}');
@@ -185,7 +187,7 @@ fn write(value: &dyn Val, text: &mut String) {
 fn plain(value: &dyn Val) -> String {
     if let Some(optional) = value.downcast_ref::<CelOptional>() {
         return match optional.inner() {
-            Some(inner) => format!("optional.of({})", told(inner).unwrap_or_default()),
+            Some(inner) => format!("optional.of({})", told(inner)),
             None => "optional.none()".to_owned(),
         };
     }
