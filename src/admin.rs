@@ -41,7 +41,7 @@ use crate::audit::query::DeploymentSummary;
 use crate::audit::record::Event;
 use crate::base::clock::Clock;
 use crate::base::ids::Fingerprint;
-use crate::config::AdminToken;
+use crate::config::{AdminToken, RefusedConfig};
 use crate::net::listener::Listener;
 
 /// The API's description (OpenAPI 3.1) as JSON.
@@ -69,7 +69,12 @@ pub struct AdminState {
     pub patience: PatienceNow,
     /// Says which vital task has ended, where one has.
     pub ended: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+    /// The configuration on disk, where it was refused.
+    pub refused_config: RefusedNow,
 }
+
+/// Gives the configuration on disk, where it was refused.
+pub type RefusedNow = Arc<dyn Fn() -> Option<RefusedConfig> + Send + Sync>;
 
 /// Gives the acceptor that holds now: a reload may change its certificate.
 pub type Acceptor = Arc<dyn Fn() -> TlsAcceptor + Send + Sync>;

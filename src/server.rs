@@ -221,6 +221,7 @@ impl Server {
         let gateway = &self.gateway;
         let (tokens, counted) = (Arc::clone(gateway), Arc::clone(gateway));
         let (patient, listed) = (Arc::clone(gateway), Arc::clone(gateway));
+        let reading = Arc::clone(gateway);
         let vital = self.vital.clone();
         let state = AdminState {
             audit: gateway.audit.clone(),
@@ -237,6 +238,7 @@ impl Server {
                 admin::Patience { write: limits.write_timeout, pace: limits.pace_timeout }
             }),
             ended: Arc::new(move || vital.ended().map(|ended| ended.to_string())),
+            refused_config: Arc::new(move || reading.refused_config()),
         };
         let admin_stopped = stop.clone();
         let running = self.vital.running("the admin listener");

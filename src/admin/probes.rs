@@ -10,9 +10,10 @@ use utoipa::ToSchema;
 use super::exposition::Exposition;
 use super::{Api, OPENAPI};
 use crate::audit::{FoundAfter, Health};
+use crate::config::RefusedConfig;
 
 /// The answer to a probe.
-#[derive(Serialize, ToSchema)]
+#[derive(Default, Serialize, ToSchema)]
 struct Condition {
     status: Status,
     /// Why it fails; absent where it does not.
@@ -24,13 +25,19 @@ struct Condition {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     after_violations: Option<FoundAfter>,
+    /// The configuration on disk where it was refused, its policy included: the former one is in
+    /// force. Absent where the one on disk is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    config_refused: Option<RefusedConfig>,
 }
 
 /// Whether all is well.
-#[derive(Serialize, ToSchema)]
+#[derive(Default, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = ProbeStatus)]
 enum Status {
+    #[default]
     Ok,
     Failing,
 }
@@ -45,7 +52,7 @@ enum Status {
     ),
 )]
 pub(super) async fn alive(State(api): State<Api>) -> Response {
-    (api.state.ended)().map_or_else(|| well(None), failing)
+    (api.state.ended)().map_or_else(|| well(Condition::default()), failing)
 }
 
 /// Whether changes can be recorded.
@@ -63,18 +70,22 @@ pub(super) async fn alive(State(api): State<Api>) -> Response {
 )]
 pub(super) async fn ready(State(api): State<Api>) -> Response {
     match api.state.audit.health() {
-        Health::Writable => well(api.state.audit.after_violations()),
+        Health::Writable => well(Condition {
+            after_violations: api.state.audit.after_violations(),
+            config_refused: (api.state.refused_config)(),
+            ..Condition::default()
+        }),
         Health::Failing(reason) => failing(reason),
     }
 }
 
-fn well(after_violations: Option<FoundAfter>) -> Response {
-    Json(Condition { status: Status::Ok, reason: None, after_violations }).into_response()
+fn well(condition: Condition) -> Response {
+    Json(condition).into_response()
 }
 
 fn failing(reason: String) -> Response {
     let (status, reason) = (Status::Failing, Some(reason));
-    let condition = Condition { status, reason, after_violations: None };
+    let condition = Condition { status, reason, ..Condition::default() };
     (StatusCode::SERVICE_UNAVAILABLE, Json(condition)).into_response()
 }
 

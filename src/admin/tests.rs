@@ -74,6 +74,7 @@ impl World {
                 pace: Duration::from_secs(20),
             }),
             ended: Arc::new(|| None),
+            refused_config: Arc::new(|| None),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -1,8 +1,10 @@
-//! Small files, read whole and within a bound: what never ends, such as `/dev/zero`, is told apart
-//! from a file.
+//! Small files, read whole and within a bound. What is no regular file is not read: a pipe may never
+//! open or end, and `/dev/zero` has no end.
 
 use std::fs::File;
 use std::io::{self, Read as _};
+#[cfg(unix)]
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use rustls::pki_types::pem::{self, PemObject as _};
@@ -33,12 +35,27 @@ pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, pem::Er
 pub(crate) fn bytes(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // One more than may be, so that what is too long shows.
-    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > FILE_BYTES_MAX) {
         let message = format!("it is longer than {FILE_BYTES_MAX} bytes");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
     }
     Ok(bytes)
+}
+
+/// Opens a regular file, and waits for no other: to open a pipe waits for whoever writes to it.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true);
+    #[cfg(unix)]
+    options.custom_flags(
+        i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).map_err(io::Error::other)?,
+    );
+    let file = options.open(path)?;
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"))
 }
 
 #[cfg(test)]
@@ -54,5 +71,16 @@ mod tests {
         assert_eq!(text(&path).unwrap().as_bytes(), longest);
         std::fs::write(&path, [longest, vec![b'a']].concat()).unwrap();
         assert_eq!(text(&path).unwrap_err().to_string(), "it is longer than 4194304 bytes");
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let mode = rustix::fs::Mode::RUSR;
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).unwrap();
+        for path in [&pipe, folder.path(), Path::new("/dev/zero")] {
+            assert_eq!(text(path).unwrap_err().to_string(), "it is not a regular file");
+        }
     }
 }

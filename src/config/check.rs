@@ -32,6 +32,16 @@ pub struct Checked {
     pub files: Vec<PathBuf>,
 }
 
+impl Checked {
+    /// The result of a check of the file at `path` that broke off.
+    pub(crate) fn broken_off(path: &Path, files: Vec<PathBuf>) -> Self {
+        let mut complaints = Complaints::about(path.to_owned());
+        let message = "the check broke off: a bug, please report it; undo the last change";
+        complaints.error(&Location::File, message);
+        Self { config: None, complaints: complaints.in_order(), files }
+    }
+}
+
 /// Reads and checks a configuration, and all files it names. `environment` holds the process's
 /// variables.
 #[must_use]

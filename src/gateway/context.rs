@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use http::StatusCode;
 use tokio_util::task::TaskTracker;
 
@@ -20,7 +20,7 @@ use crate::audit::Audit;
 use crate::base::clock::{Clock, Moment, Timestamp};
 use crate::base::ids::RequestId;
 use crate::base::key::Key;
-use crate::config::{AdminToken, Config};
+use crate::config::{AdminToken, Config, RefusedConfig};
 use crate::deployment::key::DeploymentKey;
 use crate::policy::Policy;
 use crate::telemetry::Metrics;
@@ -36,6 +36,7 @@ pub(crate) struct Gateway {
     pub(super) key: Key,
     pub(super) live: ArcSwap<Live>,
     policy: ArcSwap<Policy>,
+    refused_config: ArcSwapOption<RefusedConfig>,
     pub(super) turns: Turns,
     pub(super) room: MemoryBudget,
     pub(super) refused: RefusedCredentials,
@@ -121,6 +122,7 @@ impl Gateway {
             key,
             policy: ArcSwap::new(Arc::clone(&live.config.policy)),
             live: ArcSwap::from_pointee(live),
+            refused_config: ArcSwapOption::empty(),
             turns: Turns::default(),
             room: MemoryBudget::default(),
             refused: RefusedCredentials::new(&clock),
@@ -149,6 +151,19 @@ impl Gateway {
         self.metrics.put_in_force(&live.config.policy);
         self.policy.store(Arc::clone(&live.config.policy));
         self.live.store(Arc::new(live));
+    }
+
+    /// Notes how a reading of the configuration came out: the reason of a refusal, or `None`.
+    pub(crate) fn read_config(&self, refused: Option<String>) {
+        self.metrics.reload(refused.is_none());
+        let since = self.refused_config().map_or_else(|| self.clock.now(), |first| first.since);
+        let refused = refused.map(|reason| Arc::new(RefusedConfig { since, reason }));
+        self.refused_config.store(refused);
+    }
+
+    /// The configuration on disk, where it was refused.
+    pub(crate) fn refused_config(&self) -> Option<RefusedConfig> {
+        self.refused_config.load().as_deref().cloned()
     }
 
     /// The tokens that the admin API takes.

@@ -6,7 +6,7 @@
 //! where links are swapped, or where copies keep their times.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -132,7 +132,9 @@ impl Watch {
         let changed: Vec<PathBuf> = changed.map(|(file, _)| file.clone()).collect();
         self.taken = read.look;
         (self.candidate, self.unsettled) = (None, 0);
-        reload(&self.gateway, &self.certificates, read.checked, &changed);
+        let fault = fault(&read.checked, &self.taken);
+        let done = reload(&self.gateway, &self.certificates, read.checked, &changed);
+        self.gateway.read_config((!done).then_some(fault));
         self.files.clone_from(&self.gateway.live().config.files);
         // Files of a configuration that was refused are watched too, for they are to be fixed.
         let refused = self.taken.keys().filter(|file| !self.files.contains(file));
@@ -152,7 +154,9 @@ impl Watch {
     async fn read(&self) -> Option<Read> {
         let before = look(self.files.clone()).await;
         let (path, environment) = (self.source.path.clone(), self.source.environment.clone());
-        let checked = spawn_blocking(move || check(&path, &environment)).await.ok()?;
+        let checking = spawn_blocking(move || check(&path, &environment)).await;
+        let checked = checking
+            .unwrap_or_else(|_panicked| Checked::broken_off(&self.source.path, self.files.clone()));
         let mut files = self.files.clone();
         files.extend(checked.files.iter().cloned());
         let look = look(files).await;
@@ -184,8 +188,13 @@ async fn look(files: Vec<PathBuf>) -> Look {
 }
 
 /// Puts the new configuration in force, or keeps the old one and says why. `changed` names the
-/// files that were read anew.
-fn reload(gateway: &Gateway, certificates: &Certificates, checked: Checked, changed: &[PathBuf]) {
+/// files that were read anew. Whether the new one is in force is returned.
+fn reload(
+    gateway: &Gateway,
+    certificates: &Certificates,
+    checked: Checked,
+    changed: &[PathBuf],
+) -> bool {
     // Of those that forbid it, all are told, whatever the failure's own line has room for.
     for complaint in &checked.complaints {
         tracing::warn!(%complaint, "while reloading");
@@ -200,7 +209,7 @@ fn reload(gateway: &Gateway, certificates: &Certificates, checked: Checked, chan
     };
     let now = gateway.live();
     let policy_digest = now.config.policy.digest.clone();
-    gateway.metrics.reload(outcome.is_ok());
+    let done = outcome.is_ok();
     let files: Vec<String> = changed.iter().map(|file| file.display().to_string()).collect();
     let mut detail = Map::new();
     let mut add = |name: &str, value: Value| detail.insert(name.to_owned(), value);
@@ -229,6 +238,25 @@ fn reload(gateway: &Gateway, certificates: &Certificates, checked: Checked, chan
         request_id: None,
         detail: detail.into(),
     });
+    done
+}
+
+/// The place at which a configuration is at fault, in words that repeat nothing of it: anybody who
+/// reaches the admin listener may read them.
+fn fault(checked: &Checked, look: &Look) -> String {
+    let name = |file: &Path| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let unread = checked.files.iter().find(|file| matches!(look.get(*file), Some(None)));
+    if let Some(unread) = unread {
+        return format!("{} can't be read", name(unread));
+    }
+    let mut errors = checked.complaints.iter().filter(|complaint| !complaint.warning);
+    let Some(first) = errors.next() else { return "it can't be put in force".to_owned() };
+    let place: String = first.line.map(|line| format!(" at line {line}")).unwrap_or_default();
+    let more = match errors.count() {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    format!("{} is not valid{place}{more}", name(&first.file))
 }
 
 fn put_in_force(

@@ -53,6 +53,7 @@ pub struct Metrics {
     connections: Gauge,
     connections_refused: Counter,
     reloads: Family<ReloadLabels, Counter>,
+    last_reload_successful: Gauge,
     rules: RuleFigures,
     log: LogFigures,
 }
@@ -151,6 +152,13 @@ impl Metrics {
             connections_refused.clone(),
         );
         registry.register("reloads", "Readings of the configuration", reloads.clone());
+        let last_reload_successful = Gauge::default();
+        last_reload_successful.set(1);
+        registry.register(
+            "config_last_reload_successful",
+            "1 where the configuration on disk is in force, 0 where it was refused",
+            last_reload_successful.clone(),
+        );
         registry.register(
             "log_lines_dropped",
             "Log lines that could not be written, or for which there was no room",
@@ -175,6 +183,7 @@ impl Metrics {
             connections,
             connections_refused,
             reloads,
+            last_reload_successful,
             rules,
             log,
         }
@@ -244,6 +253,7 @@ impl Metrics {
         let [ok, error] = RESULTS;
         let result = if succeeded { ok } else { error };
         self.reloads.get_or_create(&ReloadLabels { result }).inc();
+        self.last_reload_successful.set(i64::from(succeeded));
     }
 
     /// Everything counted, in the `OpenMetrics` text format.

@@ -143,6 +143,55 @@ async fn the_event_of_a_reload_names_what_changed() {
     assert_eq!(detail["complaints"].as_array().unwrap().len(), 2, "{detail}");
 }
 
+/// What the gateway says of the configuration on disk: in `/readyz`, which stays 200, and in the
+/// metrics.
+async fn refused(program: &Program) -> (Value, bool) {
+    let ready = call(program.admin, Call::get("/readyz")).await;
+    assert_eq!(ready.status, 200);
+    let metrics = call(program.admin, Call::get("/metrics")).await.text();
+    let is_refused = metrics.contains("changegate_config_last_reload_successful 0\n");
+    assert_ne!(is_refused, metrics.contains("changegate_config_last_reload_successful 1\n"));
+    (ready.json()["config_refused"].take(), is_refused)
+}
+
+#[tokio::test]
+async fn a_policy_that_is_refused_is_told_until_it_is_fixed_and_the_former_one_decides() {
+    let (_simulator, folder, program) = started(DENY).await;
+    let policy = folder.path().join("policy.toml");
+    assert_eq!(refused(&program).await, (Value::Null, false));
+    let deep = format!("[[rule]]\nname = 'deep'\nrequire = '{}true'\n", "1 == ".repeat(800));
+    let make_pipe = || {
+        let mode = rustix::fs::Mode::RUSR;
+        rustix::fs::mkfifoat(rustix::fs::CWD, &policy, mode).unwrap();
+    };
+    let faults: [(&dyn Fn(), &str); 5] = [
+        (&|| folder.write("policy.toml", &deep), "policy.toml is not valid at line 3"),
+        (&|| std::fs::create_dir(&policy).unwrap(), "policy.toml can't be read"),
+        (&|| folder.write("policy.toml", "x = 1\ny = 2"), "is not valid at line 1, and 1 more"),
+        (&make_pipe, "policy.toml can't be read"),
+        (&|| folder.write("policy.toml", &"[".repeat(1 << 20)), "is not valid at line 1"),
+    ];
+    let mut known = Value::Null;
+    for (fault, reason) in faults {
+        let _ = std::fs::remove_file(&policy).or_else(|_no_file| std::fs::remove_dir(&policy));
+        fault();
+        let told = async || {
+            let (told, is_refused) = refused(&program).await;
+            let has_come = told["reason"].as_str().is_some_and(|it| it.contains(reason));
+            (has_come && is_refused).then_some(told)
+        };
+        let told = eventually(reason, told).await;
+        assert!(known.is_null() || known["since"] == told["since"], "{known} {told}");
+        known = told;
+        assert!(!allows(&program).await, "{reason}");
+    }
+    std::fs::remove_file(&policy).unwrap();
+    folder.write("policy.toml", WARN);
+    comes_into_force(&program, true).await;
+    let well = async || (refused(&program).await == (Value::Null, false)).then_some(());
+    eventually("a word that all is well", well).await;
+}
+
 #[tokio::test]
 async fn a_name_that_comes_later_finds_what_its_token_did_before() {
     let (_simulator, folder, program) = started(WARN).await;
