@@ -9,6 +9,7 @@ pub mod load;
 pub mod outcome;
 pub mod rule;
 pub mod subject;
+mod words;
 
 use std::cmp::Reverse;
 

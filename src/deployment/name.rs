@@ -14,6 +14,14 @@ pub(crate) fn is_taken_for(name: &str, known: &str) -> bool {
         .unwrap_or_else(|| folded_within(name, known.len()).is_some_and(|folded| folded == known))
 }
 
+/// Whether a name is `known`, however its words are joined.
+pub(crate) fn is_joined_as(name: &str, known: &str) -> bool {
+    spells(name, known, |byte| matches!(byte, b'_' | b'-' | b'.')).unwrap_or_else(|| {
+        let (start, is_whole) = folded_start(name, 2 * known.len());
+        is_whole && start.chars().filter(|c| !matches!(c, '_' | '-' | '.')).eq(known.chars())
+    })
+}
+
 /// Whether a name of ASCII spells `known` without the letters that are `left_out`; `None` where it
 /// is not ASCII, as few names are. Of ASCII nothing but case and what is not seen is folded.
 pub(crate) fn spells(name: &str, known: &str, left_out: impl Fn(u8) -> bool) -> Option<bool> {

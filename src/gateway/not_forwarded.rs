@@ -112,7 +112,9 @@ impl NotForwarded {
             .violations
             .iter()
             .max_by_key(|found| (found.enforcement, Reverse(&found.path)));
-        let param = strictest.map(|violation| dotted(&violation.path));
+        let place = strictest.map(|violation| dotted(&violation.path));
+        // What is about the call has no place.
+        let param = place.filter(|place| !place.is_empty());
         let message = policy.denial(&findings.violations);
         Self::own(Refusal::permission(message).param(param), decision, Outcome::Denied).with(
             |record| {

@@ -184,7 +184,7 @@ fn fit(mut violation: Violation) -> Violation {
 }
 
 fn mark(hasher: &RandomState, violation: &Violation) -> u64 {
-    hasher.hash_one((&violation.rule, &violation.path))
+    hasher.hash_one((&violation.rule, violation.enforcement, &violation.path))
 }
 
 fn by_path(found: BTreeMap<Rank, Violation>) -> Vec<Violation> {

@@ -11,6 +11,13 @@ pub(super) const RULES_MAX: usize = 2_000;
 /// The most places that one of them is about.
 pub(super) const ABOUT_MAX: usize = 64;
 
+/// The most freezes.
+pub(super) const FREEZES_MAX: usize = 64;
+
+/// A minute, and 31 days, in seconds: what lengths of time lie between.
+const MINUTE: u64 = 60;
+const MONTH: u64 = 31 * 24 * 60 * 60;
+
 /// The words for an enforcement.
 const ENFORCEMENTS: ValueKind = ValueKind::Choice(&["deny", "approve", "warn", "audit"]);
 
@@ -56,11 +63,16 @@ pub(crate) static KEYS: KeyTable = KeyTable {
         &scope_keys!("timezones"),
         &METADATA,
         &scope_keys!("metadata"),
+        &SCHEDULE,
+        &scope_keys!("schedule"),
+        &FREEZE,
+        &scope_keys!("schedule.freeze[]"),
         &RULE,
         &scope_keys!("rule[]"),
     ],
     sections: &[
         ("timezones", "A schedule's time zone must be one of a list."),
+        ("schedule", "What a schedule that is set must keep, and when nothing begins."),
         ("metadata", "KeyTable of the metadata that changes must not touch, and their form."),
     ],
     planned: &[],
@@ -108,6 +120,64 @@ const METADATA: [KeySpec; 5] = [
     )
     .default("'loose'"),
     KeySpec::new("metadata.enforcement", ENFORCEMENTS, ENFORCEMENT).default("'deny'"),
+];
+
+const SCHEDULE: [KeySpec; 4] = [
+    KeySpec::new(
+        "schedule.minimum_interval",
+        ValueKind::Span(MINUTE, MONTH),
+        "The least time between two runs, over the next 400 of them and where clocks change.",
+    )
+    .example("'15m'"),
+    KeySpec::new(
+        "schedule.runs_per_day",
+        ValueKind::Count(1, 1_440),
+        "The most runs within any 24 hours.",
+    )
+    .example("48"),
+    KeySpec::new(
+        "schedule.must_fire",
+        ValueKind::Flag,
+        "Whether a schedule that never fires, such as `0 9 31 2 *`, breaks the rule.",
+    )
+    .default("true"),
+    KeySpec::new("schedule.enforcement", ENFORCEMENTS, ENFORCEMENT).default("'deny'"),
+];
+
+const FREEZE: [KeySpec; 6] = [
+    KeySpec::new(
+        "schedule.freeze",
+        ValueKind::Tables,
+        "A time in which no create, update, archive, pause, unpause or run begins. Any number, up \
+         to 64; what one leaves out of `enforcement` and whom it is about is as in `[schedule]`.",
+    ),
+    KeySpec::new(
+        "schedule.freeze[].starts",
+        ValueKind::Text,
+        "When it begins: five POSIX cron fields.",
+    )
+    .example("'0 18 * * 5'")
+    .required(),
+    KeySpec::new(
+        "schedule.freeze[].lasts",
+        ValueKind::Span(MINUTE, MONTH),
+        "How long it lasts: hours that go by, whatever clocks do meanwhile.",
+    )
+    .example("'60h'")
+    .required(),
+    KeySpec::new(
+        "schedule.freeze[].timezone",
+        ValueKind::Text,
+        "The zone of its clock: an IANA name.",
+    )
+    .example("'Asia/Shanghai'")
+    .required(),
+    KeySpec::new(
+        "schedule.freeze[].operations",
+        ValueKind::Texts(6),
+        "The operations that don't begin; by default all.",
+    ),
+    KeySpec::new("schedule.freeze[].enforcement", ENFORCEMENTS, ENFORCEMENT),
 ];
 
 const RULE: [KeySpec; 9] = [

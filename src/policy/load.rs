@@ -2,6 +2,7 @@
 
 mod callers;
 mod in_cel;
+mod schedule;
 
 use std::path::PathBuf;
 
@@ -14,7 +15,7 @@ use super::rule::timezones::TimezoneRule;
 use super::rule::{Rule, RuleKind, Scope};
 use super::{Enforcement, Mention, Policy};
 use crate::base::ids::Hex;
-use crate::provider::Provider;
+use crate::provider::{Operation, Provider};
 use crate::settings::complaint::{Complaint, Complaints};
 use crate::settings::raw::{Node, Typed};
 use crate::settings::reader::Reader;
@@ -42,6 +43,7 @@ pub fn load(source: &str, provider: &'static Provider) -> Result<Policy, Vec<Loa
         let mut rules: Vec<Rule> = Vec::new();
         rules.extend(metadata(&mut reader, &mut mentions));
         rules.extend(timezones(&mut reader, &mut mentions));
+        rules.extend(schedule::rules(&mut reader, &mut mentions));
         rules.extend(in_cel::rules(&mut reader, source, provider, &mut mentions));
         (rules, contact, mentions)
     });
@@ -70,9 +72,7 @@ fn timezones(reader: &mut Reader<'_>, mentions: &mut Vec<Mention>) -> Option<Rul
             as \"UTC\"";
         reader.complaints.error(&place, message);
     }
-    // The bundled database, so that a policy is as valid here as on any other machine.
-    let zones = TimeZoneDatabase::bundled();
-    let known: Vec<String> = zones.available().map(|zone| zone.as_str().to_owned()).collect();
+    let known = zones_known();
     let allowed = reader.each("timezones.allowed", |node| zone(node, &known));
     let rule = TimezoneRule { allowed: allowed.into_iter().map(|(zone, _)| zone).collect() };
     Some(built_in(reader, "timezones", RuleKind::Timezones(rule), mentions))
@@ -103,6 +103,26 @@ fn enforced(node: &Node) -> Meant<Enforcement> {
         ("warn", Enforcement::Warn),
         ("audit", Enforcement::Audit),
     ])(node)
+}
+
+/// The names of all time zones, of the bundled database: a policy is as valid here as on any other
+/// machine.
+fn zones_known() -> Vec<String> {
+    let zones = TimeZoneDatabase::bundled();
+    zones.available().map(|zone| zone.as_str().to_owned()).collect()
+}
+
+/// The operations that a table lists.
+fn operations_of(reader: &mut Reader<'_>, table: &Node, path: &str) -> Option<Vec<Operation>> {
+    let operations = reader.items(table, path, operation)?;
+    Some(operations.into_iter().map(|(operation, _)| operation).collect())
+}
+
+fn operation(node: &Node) -> Meant<Operation> {
+    node.text().and_then(Operation::named).ok_or_else(|| {
+        let names = Operation::ALL.map(|operation| format!("\"{operation}\""));
+        format!("write {}", names.join(" or "))
+    })
 }
 
 /// The name of a time zone, as the IANA database spells it.
@@ -198,7 +218,7 @@ mod tests {
         let found: Vec<_> =
             errors.iter().map(|error| (error.line.unwrap(), error.message.as_str())).collect();
         let expected = [
-            (1, "unknown key `colour`: remove it; known here: contact, metadata, rule, timezones"),
+            (1, "unknown key `colour`: remove it; known here: contact, metadata"),
             (4, "`timezones.allowed` is \"asia/shanghai\": write \"Asia/Shanghai\""),
             (
                 5,

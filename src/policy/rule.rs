@@ -1,7 +1,9 @@
 //! Rules: each has a name, an enforcement, a scope, and a check of its kind.
 
 pub mod cel;
+pub mod freeze;
 pub mod metadata;
+pub mod schedule;
 pub mod scope;
 pub mod timezones;
 
@@ -11,7 +13,9 @@ use std::cell::RefCell;
 use serde_json::Value;
 
 use self::cel::{Budget, CelRule};
+use self::freeze::FreezeRule;
 use self::metadata::{FoldedKeys, MetadataRule};
+use self::schedule::{JudgedSchedule, ScheduleRule};
 pub use self::scope::Scope;
 use self::timezones::TimezoneRule;
 use super::findings::Collect;
@@ -40,6 +44,10 @@ pub enum RuleKind {
     Timezones(TimezoneRule),
     /// `[metadata]`.
     Metadata(MetadataRule),
+    /// `[schedule]`.
+    Schedule(ScheduleRule),
+    /// `[[schedule.freeze]]`.
+    Freeze(FreezeRule),
     /// `[[rule]]`.
     Cel(CelRule),
 }
@@ -51,17 +59,21 @@ pub(super) struct Context<'a> {
     pub(super) keys: FoldedKeys,
     /// The steps that are left to rules in CEL.
     budget: RefCell<Budget>,
+    /// The schedules that were judged: readings have them in common.
+    schedules: RefCell<Vec<JudgedSchedule>>,
 }
 
 impl<'a> Context<'a> {
     pub(super) fn of(subject: &'a Subject<'a>) -> Self {
         let before = subject.before.map(Members::of).unwrap_or_default();
         let budget = RefCell::new(Budget::new(subject.clock.clone()));
-        Self { subject, before, keys: FoldedKeys::default(), budget }
+        let schedules = RefCell::default();
+        Self { subject, before, keys: FoldedKeys::default(), budget, schedules }
     }
 }
 
 /// One place at which a rule is broken.
+#[derive(Clone)]
 pub(super) struct Finding {
     /// The part of the rule, by the name of its key; `None` where the rule has one part only.
     pub(super) part: Option<&'static str>,
@@ -118,6 +130,8 @@ impl Rule {
         match &self.kind {
             RuleKind::Timezones(rule) => rule.check(context, reading, &mut findings),
             RuleKind::Metadata(rule) => rule.check(context, reading, &mut findings),
+            RuleKind::Schedule(rule) => rule.check(context, reading, &mut findings),
+            RuleKind::Freeze(rule) => rule.check(context, &mut findings),
             RuleKind::Cel(rule) => rule.check(context, reading, &mut findings),
         }
         findings.outcome
@@ -132,7 +146,10 @@ impl Rule {
         }
         match &self.kind {
             RuleKind::Metadata(rule) => rule.check_computed(context, &mut findings),
-            RuleKind::Timezones(_) | RuleKind::Cel(_) => {}
+            RuleKind::Timezones(_)
+            | RuleKind::Schedule(_)
+            | RuleKind::Freeze(_)
+            | RuleKind::Cel(_) => {}
         }
         findings.outcome
     }
@@ -141,8 +158,11 @@ impl Rule {
     #[must_use]
     pub fn violation_names(&self) -> Vec<String> {
         match &self.kind {
-            RuleKind::Timezones(_) | RuleKind::Cel(_) => vec![self.named(None)],
+            RuleKind::Timezones(_) | RuleKind::Freeze(_) | RuleKind::Cel(_) => {
+                vec![self.named(None)]
+            }
             RuleKind::Metadata(rule) => rule.parts().map(|part| self.named(Some(part))).collect(),
+            RuleKind::Schedule(rule) => rule.parts().map(|part| self.named(Some(part))).collect(),
         }
     }
 

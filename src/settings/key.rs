@@ -52,6 +52,8 @@ pub(crate) enum ValueKind {
     Size(u64, u64),
     /// Seconds, or a text with a unit.
     Duration,
+    /// As above, from so many seconds to so many.
+    Span(u64, u64),
     /// A list of at most so many texts.
     Texts(usize),
     /// An array of tables, whose own keys have paths below it.

@@ -1,6 +1,8 @@
 //! The reader of typed values: what each means, key by key.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::complaint::{Complaints, Location};
 use super::key::{KeySpec, ValueKind};
@@ -53,6 +55,15 @@ impl Reader<'_> {
             return None;
         };
         self.read(path, size(least..=most))
+    }
+
+    /// The bounds of a key that is a length of time.
+    pub(crate) fn span(&self, path: &str) -> Option<RangeInclusive<Duration>> {
+        let Some(ValueKind::Span(least, most)) = self.key(path).map(|key| key.kind) else {
+            debug_assert!(false, "{path} is no length of time");
+            return None;
+        };
+        Some(Duration::from_secs(least)..=Duration::from_secs(most))
     }
 
     /// Where a key was typed.

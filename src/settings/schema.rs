@@ -120,10 +120,8 @@ fn of_kind(kind: ValueKind) -> Value {
             {"type": "integer", "minimum": least, "maximum": most},
             {"type": "string", "pattern": "^\\s*[0-9]+\\s*([kKMG]B|[KMG]iB|B)?\\s*$"},
         ]}),
-        ValueKind::Duration => json!({"anyOf": [
-            {"type": "number", "minimum": 0.001, "maximum": 86_400},
-            {"type": "string", "pattern": "^\\s*([0-9]+\\.?[0-9]*|\\.[0-9]+)\\s*(ms|s|m|h)?\\s*$"},
-        ]}),
+        ValueKind::Duration => length(&json!(0.001), 86_400),
+        ValueKind::Span(least, most) => length(&json!(least), most),
         ValueKind::Texts(most) => {
             json!({"type": "array", "maxItems": most, "items": {"type": "string"}})
         }
@@ -131,6 +129,14 @@ fn of_kind(kind: ValueKind) -> Value {
         ValueKind::Document => json!({"type": ["object", "string"]}),
         ValueKind::FreeTables => json!({"type": "array", "items": {"type": "object"}}),
     }
+}
+
+/// A length of time: seconds, or a text with a unit.
+fn length(least: &Value, most: u64) -> Value {
+    json!({"anyOf": [
+        {"type": "number", "minimum": least, "maximum": most},
+        {"type": "string", "pattern": "^\\s*([0-9]+\\.?[0-9]*|\\.[0-9]+)\\s*(ms|s|m|h)?\\s*$"},
+    ]})
 }
 
 /// A default's value.

@@ -77,16 +77,36 @@ pub(crate) fn size(bounds: RangeInclusive<u64>) -> impl Fn(&Node) -> Meant<usize
 
 /// A duration of at least a millisecond and at most a day: seconds, or text such as `500ms`.
 pub(crate) fn duration(node: &Node) -> Meant<Duration> {
-    let duration = match &node.value {
-        Value::Integer(seconds) => u64::try_from(*seconds).ok().map(Duration::from_secs),
-        Value::Decimal(seconds) => Duration::try_from_secs_f64(*seconds).ok(),
-        Value::Text(text) => duration_of(text),
-        _ => None,
-    };
+    let duration = length(node);
     let fix = "write seconds, or a text such as \"500ms\", \"30s\", \"2m\" or \"1h\"; \
         at least 1ms, at most 24h";
     let fits = |d: &Duration| (Duration::from_millis(1)..=DURATION_MAX).contains(d);
     duration.filter(fits).ok_or_else(|| fix.to_owned())
+}
+
+/// A length of time within bounds, told in the same way.
+pub(crate) fn span(bounds: RangeInclusive<Duration>) -> impl Fn(&Node) -> Meant<Duration> {
+    move |node| {
+        let fix = || {
+            let hours = |length: &Duration| match length.as_secs() {
+                seconds if seconds % 3_600 == 0 => format!("{}h", seconds / 3_600),
+                seconds if seconds % 60 == 0 => format!("{}m", seconds / 60),
+                seconds => format!("{seconds}s"),
+            };
+            let (least, most) = (hours(bounds.start()), hours(bounds.end()));
+            format!("write a text such as \"15m\" or \"60h\"; at least {least}, at most {most}")
+        };
+        length(node).filter(|length| bounds.contains(length)).ok_or_else(fix)
+    }
+}
+
+fn length(node: &Node) -> Option<Duration> {
+    match &node.value {
+        Value::Integer(seconds) => u64::try_from(*seconds).ok().map(Duration::from_secs),
+        Value::Decimal(seconds) => Duration::try_from_secs_f64(*seconds).ok(),
+        Value::Text(text) => duration_of(text),
+        _ => None,
+    }
 }
 
 fn bytes_of(text: &str) -> Option<u64> {

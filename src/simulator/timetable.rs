@@ -24,8 +24,7 @@ impl Timetable {
             }
             Problem::field("schedule.expression", error.to_string())
         })?;
-        // A day that no year has, such as 30 February, would be searched for at every reading.
-        if timetable.after(Timestamp::from_millis(0)).next().is_none() {
+        if !timetable.fires() {
             return Err(Problem::field("schedule.expression", "the schedule never fires"));
         }
         Ok(Self(timetable))

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{callers, enforced};
+use super::{callers, enforced, operations_of};
 use crate::policy::keys::RULES_MAX;
 use crate::policy::rule::cel::{CelError, CelRule, CelSource, on_a_large_stack};
 use crate::policy::rule::scope::Callers;
@@ -99,7 +99,7 @@ fn rule(
     let name = reader.field(table, "rule[].name", name);
     let bounded = bounded(DESCRIPTION_BYTES_MAX);
     let description = reader.optional(table, "rule[].description", bounded);
-    let operations = reader.items(table, "rule[].operations", operation);
+    let operations = operations_of(reader, table, "rule[].operations");
     let when = reader.optional(table, "rule[].when", text);
     let require = reader.field(table, "rule[].require", text);
     let message = reader.optional(table, "rule[].message", self::bounded(1_024));
@@ -115,10 +115,7 @@ fn rule(
     places.extend(when.as_ref().map(|(_, place)| ("when", place.clone())));
     places.extend(message.as_ref().map(|(_, place)| ("message", place.clone())));
     let plain = |(value, _): (_, Location)| value;
-    let operations = operations.map_or_else(
-        || vec![Operation::Create, Operation::Update],
-        |operations| operations.into_iter().map(|(operation, _)| operation).collect(),
-    );
+    let operations = operations.unwrap_or_else(|| vec![Operation::Create, Operation::Update]);
     let source = CelSource {
         provider,
         operations,
@@ -185,13 +182,6 @@ fn name(node: &Node) -> Meant<String> {
         Some(name) => Ok(name.to_owned()),
         None => Err(format!("write 1 to {NAME_BYTES_MAX} of a-z, 0-9 and -")),
     }
-}
-
-fn operation(node: &Node) -> Meant<Operation> {
-    node.text().and_then(Operation::named).ok_or_else(|| {
-        let names = Operation::ALL.map(|operation| format!("\"{operation}\""));
-        format!("write {}", names.join(" or "))
-    })
 }
 
 /// A JSON Pointer.

@@ -12,7 +12,7 @@ use crate::base::pointer::child;
 use crate::deployment::Object;
 use crate::deployment::diff::same;
 use crate::deployment::members::Members;
-use crate::deployment::name::{folded_start, is_taken_for, seen, spells};
+use crate::deployment::name::{is_joined_as, is_taken_for, seen};
 
 /// Other names of a zone, without the signs that join their words.
 const OTHER_NAMES: [&str; 4] = ["timezone", "timezoneid", "tz", "tzid"];
@@ -124,18 +124,10 @@ fn named<'a>(
 
 /// The members of a schedule that some server may take for its zone. Those that are none of the
 /// provider's own say nothing where they are null.
-fn zones(schedule: &Object) -> impl Iterator<Item = (&String, &Value)> {
+pub(super) fn zones(schedule: &Object) -> impl Iterator<Item = (&String, &Value)> {
     schedule.iter().filter(|(name, zone)| {
         is_taken_for(name, "timezone")
-            || (!zone.is_null() && OTHER_NAMES.iter().any(|other| joined(name, other)))
-    })
-}
-
-/// Whether a name is `known`, however its words are joined.
-fn joined(name: &str, known: &str) -> bool {
-    spells(name, known, |byte| matches!(byte, b'_' | b'-' | b'.')).unwrap_or_else(|| {
-        let (start, is_whole) = folded_start(name, 2 * known.len());
-        is_whole && start.chars().filter(|c| !matches!(c, '_' | '-' | '.')).eq(known.chars())
+            || (!zone.is_null() && OTHER_NAMES.iter().any(|other| is_joined_as(name, other)))
     })
 }
 
@@ -241,10 +233,10 @@ mod tests {
     #[test]
     fn other_names_of_a_zone_are_known_however_they_are_joined() {
         for name in ["tz", "TZ", "T-z", "t.Z", " t_z ", "ｔｚ", "t\u{200b}z", "t________z"] {
-            assert!(joined(name, "tz"), "{name}");
+            assert!(is_joined_as(name, "tz"), "{name}");
         }
         for name in ["", "_", "t", "tzs", "atz", "т_z"] {
-            assert!(!joined(name, "tz"), "{name}");
+            assert!(!is_joined_as(name, "tz"), "{name}");
         }
     }
 

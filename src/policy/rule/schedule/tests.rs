@@ -1,0 +1,211 @@
+use super::*;
+
+fn at(text: &str) -> Timestamp {
+    Timestamp::parse(text).unwrap()
+}
+
+fn rule(minutes: Option<u64>, runs_per_day: Option<usize>) -> ScheduleRule {
+    let minimum_interval = minutes.map(|minutes| Duration::from_secs(minutes * 60));
+    ScheduleRule { minimum_interval, runs_per_day, must_fire: true }
+}
+
+/// The parts that a schedule breaks, and what is said of them.
+fn judged(rule: &ScheduleRule, expression: &str, zone: &str, now: &str) -> Vec<String> {
+    let schedule = serde_json::json!({"type": "cron", "expression": expression, "timezone": zone});
+    let found = rule.judge("/schedule", &schedule, at(now));
+    found
+        .into_iter()
+        .map(|finding| format!("{}: {}", finding.part.unwrap(), finding.fault))
+        .collect()
+}
+
+/// Whether a schedule keeps runs so many minutes apart, and so many a day.
+fn holds(minutes: Option<u64>, per_day: Option<usize>, plan: (&str, &str), now: &str) -> bool {
+    judged(&rule(minutes, per_day), plan.0, plan.1, now).is_empty()
+}
+
+#[test]
+fn the_least_interval_is_told_to_the_minute_in_every_zone() {
+    // The least minutes between two runs, the shortest day and the longest included.
+    for (expression, zone, least) in [
+        ("*/15 * * * *", "Europe/Berlin", 15),
+        ("*/7 * * * *", "UTC", 4),
+        ("0 * * * *", "Europe/Berlin", 60),
+        ("0 */2 * * *", "Asia/Shanghai", 120),
+        ("0 */5 * * *", "Asia/Shanghai", 240),
+        ("0 9 * * *", "Asia/Shanghai", 1_440),
+        // In spring a day has 23 hours, on Lord Howe Island 23 and a half.
+        ("0 9 * * *", "Europe/Berlin", 1_380),
+        ("0 9 * * *", "America/New_York", 1_380),
+        ("0 9 * * *", "Australia/Lord_Howe", 1_410),
+        ("0 1,3 * * *", "Europe/Berlin", 60),
+        ("0 1,3 * * *", "America/New_York", 60),
+        ("0 1,3 * * *", "Asia/Shanghai", 120),
+        // What the clocks repeat comes twice: on Lord Howe Island half an hour apart.
+        ("30 1,3 * * *", "Australia/Lord_Howe", 30),
+        ("30 2,3 * * *", "Europe/Berlin", 60),
+        // What they skip comes right after, where it is one time a day.
+        ("30 2 * * *", "Europe/Berlin", 1_410),
+        ("0 0 1 * *", "Asia/Shanghai", 28 * 1_440),
+        ("0 0 31 12 *", "UTC", 365 * 1_440),
+    ] {
+        for now in ["2026-01-01T00:00:00Z", "2026-06-01T00:00:00Z", "2026-11-29T00:00:00Z"] {
+            let plan = (expression, zone);
+            assert!(holds(Some(least), None, plan, now), "{expression} {zone} {least} {now}");
+            assert!(!holds(Some(least + 1), None, plan, now), "{expression} {zone} {least} {now}");
+        }
+    }
+}
+
+#[test]
+fn the_most_runs_a_day_are_those_of_any_24_hours() {
+    for (expression, zone, most) in [
+        ("* * * * *", "Europe/Berlin", 1_440),
+        ("*/15 * * * *", "Europe/Berlin", 96),
+        ("0 * * * *", "Australia/Lord_Howe", 24),
+        ("0 9 * * *", "Asia/Shanghai", 1),
+        // The day of 23 hours has two.
+        ("0 9 * * *", "Europe/Berlin", 2),
+        ("0 9 * * *", "America/New_York", 2),
+        ("0 20-23 * * 1", "UTC", 4),
+        // No calendar day has more than four, and some 24 hours have eight.
+        ("0 20-23 1 * *", "UTC", 4),
+        ("0 20-23,0-3 * * *", "UTC", 8),
+        ("0 12-23 1 * *", "UTC", 12),
+        ("0 0-11 2 * *", "UTC", 12),
+        ("0 9 29 2 *", "UTC", 1),
+    ] {
+        for now in ["2026-01-01T00:00:00Z", "2026-11-29T00:00:00Z"] {
+            let plan = (expression, zone);
+            assert!(holds(None, Some(most), plan, now), "{expression} {zone} {most} {now}");
+            if most > 1 {
+                assert!(
+                    !holds(None, Some(most - 1), plan, now),
+                    "{expression} {zone} {most} {now}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_change_of_the_clocks_is_seen_behind_the_next_400_runs() {
+    // Four days of them lie long before the end of March.
+    let now = "2026-11-29T00:00:00Z";
+    let found = judged(&rule(Some(16), None), "*/15 0,1,3,4 * * *", "Europe/Berlin", now);
+    assert!(found[0].contains("15m apart"), "{found:?}");
+    let found = judged(&rule(Some(90), None), "0 0,1,3,5,7,9,11 * * *", "Asia/Shanghai", now);
+    assert!(found[0].contains("1h apart"), "{found:?}");
+    let found = judged(&rule(Some(61), None), "0 1,3,5,7,9,11,13,15 * * *", "Europe/Berlin", now);
+    assert_eq!(
+        found,
+        ["minimum_interval: two runs are 1h apart, at 2027-03-28 01:00 +01:00 and at 2027-03-28 \
+          03:00 +02:00, where the clocks change: leave 1h1m or more between two runs"]
+    );
+}
+
+#[test]
+fn what_is_broken_is_told_with_moments_and_a_fix() {
+    let now = "2026-11-29T00:00:00Z";
+    assert_eq!(
+        judged(&rule(Some(30), Some(48)), "*/15 * * * *", "Asia/Shanghai", now),
+        [
+            "minimum_interval: two runs are 15m apart, at 2026-11-29 08:15 +08:00 and at \
+             2026-11-29 08:30 +08:00: leave 30m or more between two runs",
+            "runs_per_day: it runs more than 48 times within the 24 hours from 2026-11-29 08:15 \
+             +08:00 on: plan fewer runs",
+        ]
+    );
+    assert_eq!(
+        judged(&rule(None, Some(1)), "0 9 * * *", "Europe/Berlin", now),
+        [
+            "runs_per_day: it runs more than 1 time within the 24 hours from 2027-03-27 09:00 +01:00 \
+          on, in which the clocks change: plan fewer runs"
+        ]
+    );
+    let found = judged(&rule(None, None), "0 9 31 2 *", "UTC", now);
+    assert!(found[0].starts_with("must_fire: the schedule never fires"), "{found:?}");
+    let mut lax = rule(Some(15), Some(1));
+    lax.must_fire = false;
+    assert!(judged(&lax, "0 9 31 2 *", "UTC", now).is_empty());
+}
+
+#[test]
+fn a_schedule_is_judged_by_every_timetable_that_a_server_may_take() {
+    let now = at("2026-11-29T00:00:00Z");
+    let rule = rule(Some(15), None);
+    for (schedule, expected) in [
+        (serde_json::json!({"expression": "0 9 * * *", "timezone": "UTC"}), ""),
+        (serde_json::json!({"expression": "0 9 * * *", "timezone": "UTC", "cron": null}), ""),
+        (
+            serde_json::json!(
+                {"expression": "0 9 * * *", "timezone": "UTC", "cron": "0 9 * * *", "enabled": true}
+            ),
+            "",
+        ),
+        (
+            serde_json::json!(
+                {"expression": "0 9 * * *", "timezone": "UTC", "cron": "* * * * *"}
+            ),
+            "minimum_interval",
+        ),
+        (
+            serde_json::json!(
+                {"expression": "0 9 * * *", "timezone": "UTC", "Expression": "* * * * *"}
+            ),
+            "minimum_interval",
+        ),
+        (
+            serde_json::json!({"expression": ["0 9 * * *", "5 9 * * *"], "timezone": "UTC"}),
+            "minimum_interval",
+        ),
+        (serde_json::json!({"expression": ["0 9 * * *", "0 10 * * *"], "timezone": "UTC"}), ""),
+        (
+            serde_json::json!(
+                {"expression": "0 9 * * *", "timezone": "UTC", "tz": "Asia/Kathmandu"}
+            ),
+            "",
+        ),
+        (
+            serde_json::json!(
+                {"expression": "0,45 9 * * *", "timezone": "UTC", "time_zone": "Asia/Kathmandu"}
+            ),
+            "",
+        ),
+        (serde_json::json!({"expression": [], "timezone": "UTC"}), "readable"),
+        (serde_json::json!({"expression": ["0 9 * * *", 1], "timezone": "UTC"}), "readable"),
+        (serde_json::json!({"expression": vec!["0 9 * * *"; 9], "timezone": "UTC"}), "readable"),
+        (serde_json::json!({"expression": {}, "timezone": "UTC"}), "readable"),
+        (serde_json::json!({"expression": null, "timezone": "UTC"}), "readable"),
+        (serde_json::json!({"expression": "0 9 * * *"}), "readable"),
+        (serde_json::json!({"expression": "0 9 * * *", "timezone": null}), "readable"),
+        (serde_json::json!({"expression": "0 9 * * *", "timezone": "utc"}), "readable"),
+        (serde_json::json!({"timezone": "UTC"}), "readable"),
+        (serde_json::json!({}), "readable"),
+        (serde_json::json!("0 9 * * *"), "readable"),
+        (serde_json::json!([]), "readable"),
+        (serde_json::json!({"type": "once", "at": "2026-12-01T00:00:00Z"}), "readable"),
+        (
+            serde_json::json!({"type": "interval", "expression": "0 9 * * *", "timezone": "UTC"}),
+            "readable",
+        ),
+        (
+            serde_json::json!({"type": ["cron"], "expression": "0 9 * * *", "timezone": "UTC"}),
+            "readable",
+        ),
+        (
+            serde_json::json!({"expression": "0 9 * * *".repeat(1_000), "timezone": "UTC"}),
+            "readable",
+        ),
+        (serde_json::json!({"expression": "TZ=UTC * * * * *", "timezone": "UTC"}), "readable"),
+    ] {
+        let found = rule.judge("/schedule", &schedule, now);
+        let parts: Vec<&str> = found.iter().filter_map(|finding| finding.part).collect();
+        assert_eq!(parts.first().copied().unwrap_or_default(), expected, "{schedule}");
+        assert!(parts.len() <= 2, "{schedule} {parts:?}");
+        for finding in found {
+            assert!(finding.path.starts_with("/schedule"), "{schedule}");
+            assert!(finding.fault.len() < 400 && !finding.fault.contains('\n'), "{schedule}");
+        }
+    }
+}
