@@ -41,6 +41,7 @@ mod limits;
 mod log_lines;
 mod meaning;
 mod passthrough;
+mod policy_test;
 mod redirects;
 mod refusals;
 mod reload;

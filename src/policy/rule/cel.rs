@@ -135,11 +135,17 @@ impl CelRule {
     ) -> Vec<ExplainedPart> {
         let bindings = Bindings::of(context.subject, &context.before, reading);
         let clock = context.subject.clock;
-        let source = &self.0.source;
-        let texts = [("when", source.when.as_deref()), ("require", Some(source.require.as_str()))];
+        let Ready { source, .. } = &*self.0;
         let tell = || {
-            let told = texts.into_iter().filter_map(|(key, text)| Some((key, text?)));
-            told.flat_map(|(key, text)| explain::explain(key, text, &bindings, clock)).collect()
+            let guard = source.when.as_deref();
+            let mut parts = guard
+                .map(|when| explain::explain("when", when, &bindings, clock))
+                .unwrap_or_default();
+            // Where the guard does not hold, nothing else is asked.
+            if !parts.first().is_some_and(|whole| whole.value == "false") {
+                parts.extend(explain::explain("require", &source.require, &bindings, clock));
+            }
+            parts
         };
         on_a_large_stack(tell).unwrap_or_default()
     }

@@ -39,8 +39,17 @@ pub(super) fn print(
             print_coverage(coverage, terminal)?;
         }
     }
-    for gap in &results.gaps {
-        line(&[stopped("GAP  "), Span::plain(gap.clone())], terminal)?;
+    if arguments.strict {
+        for gap in &results.gaps {
+            line(&[stopped("GAP  "), Span::plain(gap.clone())], terminal)?;
+        }
+    } else if !(results.gaps.is_empty() || arguments.coverage || arguments.run.is_some()) {
+        let (are, them) = match results.gaps.len() {
+            1 => ("1 rule is".to_owned(), "it"),
+            many => (format!("{many} rules are"), "them"),
+        };
+        let text = format!("{are} never violated, or never satisfied: --coverage names {them}");
+        print_told(&Told { indent: 0, label: "note".to_owned(), width: 4, text }, terminal)?;
     }
     print::line(summary(results))
 }
@@ -54,8 +63,8 @@ fn summary(results: &Results) -> String {
         many => counted(many.len(), "policy").replace("policys", "policies"),
     };
     let gaps = match results.gaps.len() {
-        0 => String::new(),
-        gaps => format!(", {}", counted(gaps, "gap")),
+        gaps if results.is_strict && gaps > 0 => format!(", {}", counted(gaps, "gap")),
+        _ => String::new(),
     };
     let passed = count - failed;
     let cases = counted(count, "case");
@@ -158,8 +167,11 @@ pub(super) fn differences(ran: &Ran) -> Vec<Told> {
         lines.push(told("", format!("found     {found}")));
     }
     for violation in &verdict.findings.violations {
-        let place = if violation.path.is_empty() { "/" } else { &violation.path };
-        lines.push(told("violated", format!("{} ({place})", violation.message)));
+        let place = match violation.path.as_str() {
+            "" => String::new(),
+            path => format!(" ({path})"),
+        };
+        lines.push(told("violated", format!("{}{place}", violation.message)));
     }
     let omitted = verdict.findings.violations_omitted;
     if omitted > 0 {

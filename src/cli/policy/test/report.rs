@@ -17,6 +17,7 @@ pub(super) fn of(results: &Results) -> Value {
         "failed": failed,
         "files": results.suites.iter().map(of_suite).collect::<Vec<_>>(),
         "coverage": results.coverage.iter().map(of_coverage).collect::<Vec<_>>(),
+        "strict": results.is_strict,
         "gaps": results.gaps,
     })
 }
