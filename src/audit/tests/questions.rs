@@ -66,7 +66,7 @@ async fn a_record_is_read_back_as_it_was_written() {
     assert_eq!((read.decision, read.outcome), (Decision::Deny, Outcome::Denied));
     assert_eq!((read.actor, read.client), (denied.actor, denied.client));
     assert_eq!(read.request_id, denied.request_id.as_str());
-    assert_eq!(read.received_at, denied.received_at);
+    assert_eq!((read.received_at, read.decided_at), (denied.received_at, denied.decided_at));
     assert_eq!(read.completed_at, Some(Timestamp::from_millis(1_000_500)));
     assert_eq!((read.upstream, read.body, read.effect), (None, None, None));
     let bodies = read.bodies.unwrap();
@@ -78,6 +78,7 @@ async fn a_record_is_read_back_as_it_was_written() {
 
     let mut refused = intent("dep_1");
     refused.decision = Decision::Refuse;
+    refused.decided_at = None;
     (refused.patch, refused.before) = (None, None);
     let body = RefusedBody { bytes: 9, digest: Some("d".to_owned()) };
     refused.refused_body = Some(body.clone());
