@@ -4,9 +4,11 @@
 pub mod case;
 pub mod evaluate;
 pub(crate) mod findings;
+pub mod gap;
 pub(crate) mod keys;
 pub mod load;
 pub mod outcome;
+pub mod recorded;
 pub mod rule;
 pub mod subject;
 mod words;
@@ -132,6 +134,18 @@ pub enum Enforcement {
     Approve,
     /// The call is denied.
     Deny,
+}
+
+impl Enforcement {
+    /// The decision on a call whose strictest violation has this enforcement.
+    #[must_use]
+    pub const fn decision(self) -> Decision {
+        match self {
+            Self::Audit => Decision::Allow,
+            Self::Warn => Decision::Warn,
+            Self::Approve | Self::Deny => Decision::Deny,
+        }
+    }
 }
 
 /// The decision on a call.

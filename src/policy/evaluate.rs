@@ -4,6 +4,7 @@ use serde_json::Value;
 
 pub use super::findings::Findings;
 use super::findings::{Collect, Collector, KnownFindings};
+use super::gap::{Gap, Missing};
 use super::outcome::RuleOutcome;
 use super::rule::cel::ExplainedPart;
 use super::rule::metadata::PROTECTED_KEYS;
@@ -29,8 +30,27 @@ pub struct Evaluation<'a> {
 pub fn evaluate<'a>(policy: &Policy, subject: &Subject<'a>) -> Evaluation<'a> {
     let prediction = subject.predict();
     let mut findings = Collector::default();
-    let outcomes = check_prediction(policy, &Context::of(subject), &prediction, &mut findings);
+    let outcomes =
+        check_prediction(policy, &Context::of(subject), &prediction, &mut findings, |_| {});
     Evaluation { prediction, findings: findings.told(), outcomes }
+}
+
+/// The same of a change of which some parts are not told, with what each rule in CEL looked at of
+/// them.
+pub(super) fn evaluate_beside<'a>(
+    policy: &Policy,
+    subject: &Subject<'a>,
+    missing: Missing,
+) -> (Evaluation<'a>, Vec<Option<Gap>>) {
+    let prediction = subject.predict();
+    let mut findings = Collector::default();
+    let context = Context::beside(subject, missing);
+    let mut gaps = vec![None; policy.rules.len()];
+    let outcomes = check_prediction(policy, &context, &prediction, &mut findings, |at| {
+        let gap = context.take_gap();
+        gaps.get_mut(at).into_iter().for_each(|known| *known = known.or(gap));
+    });
+    (Evaluation { prediction, findings: findings.told(), outcomes }, gaps)
 }
 
 /// Judges what upstream shows after a change by the same rules, what it computes aside. Told is
@@ -55,7 +75,7 @@ pub fn judge_after(
     }
     let mut known = KnownFindings::default();
     check(policy, &context, &context.before, &mut known, |_, _| {});
-    check_prediction(policy, &context, prediction, &mut known);
+    check_prediction(policy, &context, prediction, &mut known, |_| {});
     let mut findings = Collector::beyond(known);
     check(policy, &context, &after, &mut findings, |_, _| {});
     let mut found = findings.all();
@@ -78,16 +98,19 @@ pub fn explain(policy: &Policy, subject: &Subject<'_>, rule: &str) -> Vec<Explai
     reading.map(|reading| cel.explain(&context, reading)).unwrap_or_default()
 }
 
+/// Checks every reading by every rule; `checked` is told of each rule that was.
 fn check_prediction(
     policy: &Policy,
     context: &Context<'_>,
     prediction: &Prediction<'_>,
     findings: &mut dyn Collect,
+    mut checked: impl FnMut(usize),
 ) -> Vec<RuleOutcome> {
     let mut outcomes = vec![RuleOutcome::default(); policy.rules.len()];
     for reading in &prediction.readings {
         check(policy, context, reading, findings, |at, outcome| {
             outcomes.get_mut(at).into_iter().for_each(|known| known.worsen(outcome));
+            checked(at);
         });
     }
     for (rule, known) in policy.rules.iter().zip(&mut outcomes) {

@@ -38,11 +38,8 @@ impl Findings {
     /// The decision of the strictest enforcement among the violations.
     #[must_use]
     pub fn decision(&self) -> Decision {
-        match self.violations.iter().map(|violation| violation.enforcement).max() {
-            Some(Enforcement::Approve | Enforcement::Deny) => Decision::Deny,
-            Some(Enforcement::Warn) => Decision::Warn,
-            Some(Enforcement::Audit) | None => Decision::Allow,
-        }
+        let strictest = self.violations.iter().map(|violation| violation.enforcement).max();
+        strictest.map_or(Decision::Allow, Enforcement::decision)
     }
 
     /// About how many bytes they take in a record.

@@ -19,6 +19,7 @@ use self::schedule::{JudgedSchedule, ScheduleRule};
 pub use self::scope::Scope;
 use self::timezones::TimezoneRule;
 use super::findings::Collect;
+use super::gap::{Gap, Missing};
 use super::outcome::{Breach, RuleOutcome};
 use super::subject::Subject;
 use super::{Enforcement, Violation};
@@ -69,6 +70,17 @@ impl<'a> Context<'a> {
         let budget = RefCell::new(Budget::new(subject.clock.clone()));
         let schedules = RefCell::default();
         Self { subject, before, keys: FoldedKeys::default(), budget, schedules }
+    }
+
+    /// A change of which some parts are not told.
+    pub(super) fn beside(subject: &'a Subject<'a>, missing: Missing) -> Self {
+        let context = Self::of(subject);
+        Self { budget: RefCell::new(context.budget.into_inner().beside(missing)), ..context }
+    }
+
+    /// Takes what a rule looked at and is not told.
+    pub(super) fn take_gap(&self) -> Option<Gap> {
+        self.budget.borrow_mut().take_gap()
     }
 }
 

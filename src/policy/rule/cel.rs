@@ -107,7 +107,8 @@ impl CelRule {
                 (breach, format!("{message}; it counts as broken, since {error}"))
             }
         };
-        let touched = self.touches(&bindings, context.subject) || !self.was_broken(context, budget);
+        let touched =
+            self.touches(&bindings, context.subject, budget) || !self.was_broken(context, budget);
         let path = paths::around(&self.0.about);
         let actual = match self.0.about.as_slice() {
             [place] => reading.pointer(place).cloned(),
@@ -171,11 +172,13 @@ impl CelRule {
 
     /// Whether the change has to do with what the rule is about. A create sets everything; an
     /// action, and a rule about the call alone, are no field's.
-    fn touches(&self, bindings: &Bindings<'_>, subject: &Subject<'_>) -> bool {
+    fn touches(&self, bindings: &Bindings<'_>, subject: &Subject<'_>, budget: &mut Budget) -> bool {
         let about = &self.0.about;
-        subject.operation != Operation::Update
-            || about.is_empty()
-            || about.iter().any(|place| bindings.change().touches(place))
+        if subject.operation != Operation::Update || about.is_empty() {
+            return true;
+        }
+        budget.look_at_body();
+        about.iter().any(|place| bindings.change().touches(place))
     }
 
     /// Whether it was broken before, too.
@@ -186,7 +189,7 @@ impl CelRule {
 
     fn message(&self, bindings: &Bindings<'_>, budget: &mut Budget) -> String {
         match &self.0.message {
-            Some(template) => template.tell(bindings, budget),
+            Some(template) => budget.aside(|budget| template.tell(bindings, budget)),
             None => format!(
                 "this must hold: {}",
                 crate::base::excerpt::excerpt(&self.0.source.require, 200,)

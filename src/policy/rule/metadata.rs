@@ -58,6 +58,16 @@ impl MetadataRule {
         parts.into_iter().filter_map(|(part, is_there)| is_there.then_some(part))
     }
 
+    /// How many keys, one inside the other, the rule looks at.
+    pub(in crate::policy) fn depth_max(&self) -> usize {
+        let patterns = self.forbidden_keys.iter().chain(&self.protected_keys);
+        patterns
+            .map(KeyPattern::depth)
+            .max()
+            .unwrap_or(0)
+            .max(usize::from(self.key_pattern.is_some()))
+    }
+
     /// Notes every key of `reading` that breaks the rule, and every protected key that differs.
     /// Computed places are not looked at.
     pub(super) fn check(

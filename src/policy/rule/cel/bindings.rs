@@ -83,6 +83,7 @@ impl<'v> Bindings<'v> {
 
     /// The elements of a list that were added or removed; `None` past the bounds.
     fn elements(&self, pointer: &str, added: bool) -> Option<CowVal<'_, 'v>> {
+        meter::look_at_body();
         meter::visit(self.change.comparisons(pointer)).ok()?;
         Some(CowVal::owned(list_of(self.change.elements(pointer, added))))
     }
@@ -90,25 +91,39 @@ impl<'v> Bindings<'v> {
 
 static NULL: CelNull = CelNull;
 
+/// A document, of which the meter knows now that it is looked at.
+fn looked_at<'b, 'v>(document: &'b JsonObject<'v>) -> &'b JsonObject<'v> {
+    meter::look_at_body();
+    document.look_at_names();
+    document
+}
+
 impl VariableResolver for Scope<'_, '_> {
     fn resolve<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
         let all = self.bindings;
         Some(match name {
-            "object" => CowVal::Borrowed(all.object()),
+            "object" => CowVal::Borrowed(looked_at(all.object())),
             "oldObject" => match all.old_object() {
-                Some(old_object) => CowVal::Borrowed(old_object),
-                None => CowVal::Borrowed(&NULL),
+                Some(old_object) => CowVal::Borrowed(looked_at(old_object)),
+                None => {
+                    meter::look_at_body();
+                    CowVal::Borrowed(&NULL)
+                }
             },
-            "patch" => CowVal::Borrowed(
-                all.patch.get_or_init(|| JsonObject::sent(&all.subject.patch.object)),
-            ),
+            "patch" => {
+                let sent = || JsonObject::sent(&all.subject.patch.object);
+                CowVal::Borrowed(looked_at(all.patch.get_or_init(sent)))
+            }
             "operation" => CowVal::Borrowed(&all.operation),
             "actor" => CowVal::Borrowed(all.actor()),
             "now" | "@now" => CowVal::Borrowed(&all.now),
             name => {
                 let (function, argument) = name.strip_prefix('@')?.split_once(' ')?;
                 match function {
-                    "touches" => CowVal::owned(CelBool::from(all.change.touches(argument))),
+                    "touches" => {
+                        meter::look_at_body();
+                        CowVal::owned(CelBool::from(all.change.touches(argument)))
+                    }
                     "added" => return all.elements(argument, true),
                     "removed" => return all.elements(argument, false),
                     "pattern" => CowVal::Borrowed(

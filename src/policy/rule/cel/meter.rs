@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use cel::ExecutionError;
 
 use crate::base::clock::Clock;
+use crate::policy::gap::{Gap, Missing};
 
 /// The most steps of one rule on one reading.
 pub(super) const RULE_STEPS_MAX: u64 = 50_000;
@@ -50,6 +51,9 @@ pub(super) enum Overrun {
 pub(crate) struct Budget {
     left: u64,
     clock: Clock,
+    /// What the documents do not tell, and the first of it that was looked at.
+    missing: Missing,
+    gap: Option<Gap>,
 }
 
 /// The meter of the evaluation that runs on this thread.
@@ -60,6 +64,8 @@ struct Meter {
     overrun: Option<Overrun>,
     clock: Clock,
     ends: Instant,
+    missing: Missing,
+    gap: Option<Gap>,
 }
 
 thread_local! {
@@ -69,7 +75,30 @@ thread_local! {
 impl Budget {
     /// The budget of one decision. The clock is for the second fence alone.
     pub(crate) fn new(clock: Clock) -> Self {
-        Self { left: DECISION_STEPS_MAX, clock }
+        Self { left: DECISION_STEPS_MAX, clock, missing: Missing::default(), gap: None }
+    }
+
+    /// This one, for documents that do not tell all.
+    pub(crate) fn beside(self, missing: Missing) -> Self {
+        Self { missing, ..self }
+    }
+
+    /// Takes what was looked at and is missing, since it was last taken.
+    pub(crate) fn take_gap(&mut self) -> Option<Gap> {
+        self.gap.take()
+    }
+
+    /// Notes a look at a body outside of an expression.
+    pub(super) fn look_at_body(&mut self) {
+        self.gap = self.gap.or(self.missing.in_body());
+    }
+
+    /// Does `work` whose looks at what is missing decide nothing.
+    pub(super) fn aside<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let gap = self.gap;
+        let done = work(self);
+        self.gap = gap;
+        done
     }
 
     /// How many steps were taken so far.
@@ -84,11 +113,16 @@ impl Budget {
         let steps = RULE_STEPS_MAX.min(self.left);
         let ends = self.clock.instant() + RULE_TIME_MAX;
         let clock = self.clock.clone();
-        let meter = Meter { left: steps, to_look: STEPS_PER_LOOK, overrun: None, clock, ends };
+        let (missing, gap) = (self.missing, None);
+        let to_look = STEPS_PER_LOOK;
+        let meter = Meter { left: steps, to_look, overrun: None, clock, ends, missing, gap };
         METER.set(Some(meter));
         // A meter that a panic left behind is laid over by the next one.
         let done = work();
         let meter = METER.take();
+        if let Some(meter) = &meter {
+            self.gap = self.gap.or(meter.gap);
+        }
         let (left, overrun) = meter.map_or((0, None), |meter| (meter.left, meter.overrun));
         self.left -= steps - left.min(steps);
         (done, overrun)
@@ -123,6 +157,35 @@ pub(super) fn charge(steps: u64) -> Result<(), ExecutionError> {
         None => Some(Overrun::Steps),
     });
     overrun.map_or(Ok(()), |overrun| Err(error(overrun)))
+}
+
+/// Notes a look at a text of a document.
+pub(super) fn look_at_text(text: &str) {
+    look(|missing| missing.in_text(text));
+}
+
+/// Notes a look at the names of an object's members.
+pub(super) fn look_at_names<'n>(names: impl Iterator<Item = &'n str>) {
+    look(|missing| {
+        let mut names = names.take_while(|_| missing.values);
+        names.find_map(|name| missing.in_text(name))
+    });
+}
+
+/// Notes a look at a document.
+pub(super) fn look_at_body() {
+    look(Missing::in_body);
+}
+
+fn look(find: impl FnOnce(Missing) -> Option<Gap>) {
+    METER.with_borrow_mut(|meter| {
+        if let Some(meter) = meter
+            && meter.missing != Missing::default()
+            && meter.gap.is_none()
+        {
+            meter.gap = find(meter.missing);
+        }
+    });
 }
 
 /// Takes the steps of looking at `elements`, one each.

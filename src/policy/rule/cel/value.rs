@@ -21,6 +21,7 @@ use serde_json::Value;
 
 use super::equal;
 use super::given::mismatch;
+use super::meter;
 use crate::provider::shape::{Member, Shape};
 
 /// The type of objects of a deployment: as any map's, and known by its address.
@@ -83,9 +84,15 @@ impl<'v> Node<'v> {
             Made::Int(value) => value,
             Made::Unsigned(value) => value,
             Made::Double(value) => value,
-            Made::Text(value) => value,
+            Made::Text(value) => {
+                meter::look_at_text(value.inner());
+                value
+            }
             Made::List(value) => value,
-            Made::Object(value) => value,
+            Made::Object(value) => {
+                value.look_at_names();
+                value
+            }
         }
     }
 }
@@ -111,6 +118,8 @@ impl<'v> Source<'v> {
 }
 
 fn made_number(number: &serde_json::Number) -> Made<'_> {
+    let read = number.is_f64().then(|| read_back(number)).flatten();
+    let number = read.as_ref().unwrap_or(number);
     if let Some(int) = number.as_i64() {
         Made::Int(CelInt::from(int))
     } else if let Some(unsigned) = number.as_u64() {
@@ -118,6 +127,15 @@ fn made_number(number: &serde_json::Number) -> Made<'_> {
     } else {
         Made::Double(CelDouble::from(number.as_f64().unwrap_or(f64::NAN)))
     }
+}
+
+/// A double as it is read back from the log, which writes one without a fraction as an integer:
+/// the same change must be judged alike by its record.
+fn read_back(number: &serde_json::Number) -> Option<serde_json::Number> {
+    let double = number.as_f64().filter(|double| double.fract() == 0.0)?;
+    let digits = format!("{double:.0}");
+    let int = digits.parse::<i64>().map(serde_json::Number::from);
+    int.or_else(|_too_large| digits.parse::<u64>().map(serde_json::Number::from)).ok()
 }
 
 impl<'v> JsonList<'v> {
@@ -188,6 +206,11 @@ impl<'v> JsonObject<'v> {
             (CelString::from(name), node)
         };
         Self { entries: texts.into_iter().map(entry).collect(), is_sent: false }
+    }
+
+    /// Notes that the names of its members are looked at.
+    pub(super) fn look_at_names(&self) {
+        meter::look_at_names(self.entries.iter().map(|(name, _)| name.inner()));
     }
 
     fn find(&self, key: &str) -> Option<&Node<'v>> {
