@@ -4,6 +4,7 @@
 
 mod document;
 mod entry;
+pub mod idempotency;
 pub mod intent;
 pub mod keys;
 mod latest;

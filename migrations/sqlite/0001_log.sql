@@ -192,6 +192,18 @@ CREATE TABLE events (
 
 CREATE INDEX events_at ON events (at);
 
+-- The Idempotency-Keys in force, each with the change that was forwarded under it: for a day from
+-- its arrival, or until it has ended in a way that leaves the key unused. No other change is opened
+-- under a key meanwhile, whoever writes.
+CREATE TABLE idempotency_keys (
+    digest   BLOB    NOT NULL PRIMARY KEY CHECK (length(digest) = 16), -- keyed, of key and scope
+    seq      INTEGER NOT NULL UNIQUE REFERENCES changes (seq),
+    request  BLOB    NOT NULL CHECK (length(request) = 16),  -- keyed, of query and body
+    until_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX idempotency_keys_until ON idempotency_keys (until_at);
+
 -- Kept by triggers, so that nobody looks through the whole log for them: changes without an
 -- end, and those that wait for a settlement.
 CREATE TABLE pending (
@@ -237,6 +249,28 @@ WHEN EXISTS (SELECT 1 FROM changes WHERE seq = NEW.seq AND (
     -- What was refused or denied was never on its way.
     OR (decision NOT IN ('allow', 'warn') AND NEW.outcome IN ('applied', 'unknown'))))
 BEGIN SELECT RAISE(ABORT, 'a change ends as its decision allows'); END;
+
+CREATE TRIGGER idempotency_keys_come_with_their_intents BEFORE INSERT ON idempotency_keys
+WHEN NOT EXISTS (SELECT 1 FROM pending p JOIN changes c ON c.seq = p.seq
+    WHERE p.seq = NEW.seq AND NEW.until_at = c.received_at + 86400000)
+BEGIN SELECT RAISE(ABORT, 'an Idempotency-Key is one of a change on its way, for a day'); END;
+
+-- The one in the way, and some others, so that there are never many.
+CREATE TRIGGER idempotency_keys_expire BEFORE INSERT ON idempotency_keys
+BEGIN
+    DELETE FROM idempotency_keys
+    WHERE digest = NEW.digest AND until_at <= NEW.until_at - 86400000;
+    DELETE FROM idempotency_keys WHERE digest IN (
+        SELECT digest FROM idempotency_keys WHERE until_at <= NEW.until_at - 86400000
+        ORDER BY until_at LIMIT 4);
+END;
+
+-- What surely was not done, and may be tried again, was not done under the key.
+CREATE TRIGGER ends_may_leave_a_key_unused AFTER INSERT ON ends
+WHEN NEW.outcome = 'failed'
+    OR (NEW.outcome = 'rejected' AND (NEW.upstream_status = 401 OR NEW.upstream_status = 408
+        OR NEW.upstream_status = 409 OR NEW.upstream_status = 425 OR NEW.upstream_status = 429))
+BEGIN DELETE FROM idempotency_keys WHERE seq = NEW.seq; END;
 
 CREATE TRIGGER ends_close AFTER INSERT ON ends
 BEGIN DELETE FROM pending WHERE seq = NEW.seq; END;
@@ -301,6 +335,9 @@ BEGIN SELECT RAISE(ABORT, 'a touched place is never altered'); END;
 CREATE TRIGGER broken_stay BEFORE UPDATE ON broken
 BEGIN SELECT RAISE(ABORT, 'a broken rule is never altered'); END;
 
+CREATE TRIGGER idempotency_keys_stay BEFORE UPDATE ON idempotency_keys
+BEGIN SELECT RAISE(ABORT, 'an Idempotency-Key stays with its change'); END;
+
 CREATE TRIGGER events_stay BEFORE UPDATE ON events
 BEGIN SELECT RAISE(ABORT, 'an event is never altered'); END;
 
@@ -353,6 +390,14 @@ CREATE TRIGGER broken_are_kept BEFORE DELETE ON broken
 WHEN NOT EXISTS (SELECT 1 FROM pruning)
 BEGIN SELECT RAISE(ABORT, 'only pruning deletes broken rules'); END;
 
+CREATE TRIGGER idempotency_keys_are_kept BEFORE DELETE ON idempotency_keys
+WHEN NOT EXISTS (SELECT 1 FROM pruning)
+    AND NOT EXISTS (SELECT 1 FROM changes WHERE received_at >= OLD.until_at)
+    AND NOT EXISTS (SELECT 1 FROM ends WHERE seq = OLD.seq AND (outcome = 'failed'
+        OR (outcome = 'rejected' AND (upstream_status = 401 OR upstream_status = 408
+            OR upstream_status = 409 OR upstream_status = 425 OR upstream_status = 429))))
+BEGIN SELECT RAISE(ABORT, 'an Idempotency-Key is in force for a day'); END;
+
 CREATE TRIGGER events_are_kept BEFORE DELETE ON events
 WHEN NOT EXISTS (SELECT 1 FROM pruning)
 BEGIN SELECT RAISE(ABORT, 'only pruning deletes events'); END;
@@ -375,6 +420,11 @@ BEGIN SELECT RAISE(ABORT, 'a change is never replaced'); END;
 CREATE TRIGGER ends_are_not_replaced BEFORE INSERT ON ends
 WHEN EXISTS (SELECT 1 FROM ends WHERE seq = NEW.seq)
 BEGIN SELECT RAISE(IGNORE); END;
+
+CREATE TRIGGER idempotency_keys_are_not_replaced BEFORE INSERT ON idempotency_keys
+WHEN EXISTS (SELECT 1 FROM idempotency_keys
+    WHERE (digest = NEW.digest AND until_at > NEW.until_at - 86400000) OR seq = NEW.seq)
+BEGIN SELECT RAISE(ABORT, 'an Idempotency-Key in force is never replaced'); END;
 
 CREATE TRIGGER settlements_are_not_replaced BEFORE INSERT ON settlements
 WHEN EXISTS (SELECT 1 FROM settlements WHERE seq = NEW.seq)

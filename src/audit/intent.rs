@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::Method;
 
+use super::idempotency::IdempotencyKey;
 use super::record::{Client, Outcome, Reason, RefusedBody, UpstreamAnswer};
 use super::shown::Shown;
 use crate::base::clock::Timestamp;
@@ -37,6 +38,8 @@ pub struct Intent {
     pub client: Client,
     /// The request's id.
     pub request_id: RequestId,
+    /// The key under which no other call is forwarded, where the client sent one.
+    pub idempotency_key: Option<IdempotencyKey>,
     /// When its head was read.
     pub received_at: Timestamp,
     /// The moment that the policy's rules took for now; `None` where they were not asked.

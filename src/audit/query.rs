@@ -12,6 +12,7 @@ use utoipa::openapi::Ref;
 use utoipa::openapi::schema::{Array, ArrayBuilder};
 
 pub use self::bodies::Texts;
+use super::idempotency::EarlierCall;
 pub(crate) use super::question::Text;
 pub use super::question::{
     ActorFilter, BodyTexts, DeploymentAt, DeploymentSummary, EventFilter, Filter,
@@ -310,6 +311,15 @@ impl Reader {
         let next_cursor = next.map(|seq| Cursor { seq, until: None }.to_string());
         let data = events.into_iter().map(|(_seq, event)| event).collect();
         Ok(Page { data, has_more: next_cursor.is_some(), next_cursor })
+    }
+
+    /// The call that was forwarded under the idempotency key of this digest, in force `now`.
+    pub(super) async fn earlier_call(
+        &self,
+        digest: [u8; 16],
+        now: Timestamp,
+    ) -> Result<Option<EarlierCall>, Boxed> {
+        self.reads.earlier_call(digest, now).await
     }
 
     /// The unclear changes of a deployment, the oldest first.

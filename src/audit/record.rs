@@ -316,6 +316,9 @@ pub enum EventKind {
     Start,
     /// Another key is in force from a change on: `from, to, first_seq`.
     KeyRotation,
+    /// A governed call whose `Idempotency-Key` was used before, answered as the first one was, or
+    /// with 409: `status`, and `change` of the first one, null while that is not on record.
+    Repeat,
     /// Upstream shows a deployment that breaks a rule after a change that was not predicted to
     /// break it: `change, rules`.
     AfterViolation,

@@ -184,6 +184,7 @@ impl Call {
             token: self.caller.token.clone(),
             client: self.client.clone(),
             request_id: self.context.request_id.clone(),
+            idempotency_key: None,
             received_at: self.context.received_at,
             decided_at,
             decision,

@@ -1,5 +1,7 @@
 //! The contract of a store: what any kind of it must hold, whatever it is made of.
 
+mod idempotency;
+
 use std::collections::BTreeMap;
 
 use serde_json::json;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{Boxed, sqlite};
+use crate::audit::idempotency::EarlierCall;
 use crate::audit::question::{
     BodyTexts, DeploymentAt, DeploymentSummary, EventFilter, Filter, FoundChanges, FoundEvents,
     Unclear,
@@ -122,6 +123,16 @@ impl Reads {
     ) -> Result<FoundEvents, Boxed> {
         let Self::Sqlite(reads) = self;
         reads.events(filter, before, limit).await
+    }
+
+    /// The call that was forwarded under the idempotency key of this digest, in force `now`.
+    pub(in crate::audit) async fn earlier_call(
+        &self,
+        digest: [u8; 16],
+        now: Timestamp,
+    ) -> Result<Option<EarlierCall>, Boxed> {
+        let Self::Sqlite(reads) = self;
+        reads.earlier_call(digest, now).await
     }
 
     /// The unclear changes of a deployment, the oldest first.

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::audit::document::{Snapshot, SnapshotRef, Stored};
 use crate::audit::entry::{CompletionRow, Entry, IntentRow, Written};
+use crate::audit::idempotency::IdempotencyKey;
 use crate::audit::record::{Event, Settlement};
 use crate::audit::touched::Touched;
 use crate::base::ids::ChangeId;
@@ -24,6 +25,8 @@ pub(super) struct Batch<'e> {
     pub(super) deployments: Vec<(&'e str, &'e str)>,
     pub(super) snapshots: Vec<(i64, &'e Snapshot)>,
     pub(super) changes: Vec<Change<'e>>,
+    /// Intents, and the keys under which no other one may be written.
+    pub(super) idempotency_keys: Vec<(ChangeId, IdempotencyKey)>,
     pub(super) ends: Vec<End<'e>>,
     pub(super) touched: Vec<(ChangeId, &'e Touched)>,
     /// Creates, and the deployments that they made.
@@ -67,6 +70,8 @@ impl<'e> Batch<'e> {
         let mut written = Written::default();
         match entry {
             Entry::Intent(opening) => {
+                let key = opening.intent.idempotency_key;
+                self.idempotency_keys.extend(key.map(|key| (opening.intent.id, key)));
                 written.before = self.open(opening, None, next, names);
             }
             Entry::Whole(opening, ending) => {

@@ -9,6 +9,7 @@ use super::batch::{Batch, Change, End};
 use super::bulk::{Bulk, Insert, Query};
 use super::rows::word_of;
 use crate::audit::document::Snapshot;
+use crate::audit::idempotency::{IN_FORCE, IdempotencyKey};
 use crate::audit::record::{Event, Settlement, Unkept};
 use crate::audit::touched::Touched;
 use crate::base::ids::ChangeId;
@@ -55,6 +56,17 @@ static CHANGES: LazyLock<Bulk> = LazyLock::new(|| {
             column25, column26, column27, column28",
         width: 28,
         join: None,
+        conflict: "",
+    })
+});
+
+/// The table refuses a key that is in force already.
+static IDEMPOTENCY_KEYS: LazyLock<Bulk> = LazyLock::new(|| {
+    Bulk::new(&Insert {
+        into: "idempotency_keys (digest, seq, request, until_at)",
+        values: "column2, c.seq, column3, c.received_at + column4",
+        width: 4,
+        join: Some(("changes c", "c.id = column1")),
         conflict: "",
     })
 });
@@ -130,6 +142,8 @@ pub(super) async fn batch(
         })
         .await?;
     CHANGES.write(connection, &batch.changes, change).await?;
+    let keys = &batch.idempotency_keys;
+    IDEMPOTENCY_KEYS.write(connection, keys, |query, key| Ok(idempotency_key(query, *key))).await?;
     ENDS.write(connection, &batch.ends, end).await?;
     TOUCHED.write(connection, &batch.touched, |query, row| Ok(touched(query, *row))).await?;
     for (id, made) in &batch.made {
@@ -185,6 +199,14 @@ fn change(query: Query, change: &Change<'_>) -> Result<Query, Error> {
         .bind(intent.actor.person.as_deref().map(text))
         .bind(intent.decided_at.map(|at| at.millis()));
     Ok(query)
+}
+
+fn idempotency_key(query: Query, (id, key): (ChangeId, IdempotencyKey)) -> Query {
+    query
+        .bind(id.as_bytes().to_vec())
+        .bind(key.digest.to_vec())
+        .bind(key.request.to_vec())
+        .bind(i64::try_from(IN_FORCE.as_millis()).unwrap_or(i64::MAX))
 }
 
 fn end(query: Query, end: &End<'_>) -> Result<Query, Error> {

@@ -13,6 +13,7 @@ use super::asking::Asking;
 use super::documents::Documents;
 use super::filter::deployments;
 use super::{BUSY_TIMEOUT, rows};
+use crate::audit::idempotency::EarlierCall;
 use crate::audit::question::{DeploymentAt, DeploymentSummary, Unclear, parse};
 use crate::audit::record::Change;
 use crate::audit::store::Boxed;
@@ -227,6 +228,25 @@ impl Reads {
             change,
             deployment,
         }))
+    }
+
+    /// The call that was forwarded under the idempotency key of this digest, in force `now`.
+    pub(in crate::audit) async fn earlier_call(
+        &self,
+        digest: [u8; 16],
+        now: Timestamp,
+    ) -> Result<Option<EarlierCall>, Boxed> {
+        let mut query = QueryBuilder::new(
+            "SELECT (SELECT request FROM idempotency_keys WHERE seq = c.seq) AS request, ",
+        );
+        query.push(rows::CHANGE.strip_prefix("SELECT ").unwrap_or(rows::CHANGE));
+        query.push(" WHERE c.seq = (SELECT seq FROM idempotency_keys WHERE digest = ");
+        query.push_bind(digest.to_vec()).push(" AND until_at > ").push_bind(now.millis());
+        query.push(") LIMIT 1");
+        let mut asking = Asking::on(&self.calls).await?;
+        let Some(row) = query.build().fetch_optional(&mut *asking).await? else { return Ok(None) };
+        let request: &[u8] = row.try_get("request")?;
+        Ok(Some(EarlierCall { request: request.try_into()?, change: rows::change(&row)? }))
     }
 
     /// The unclear changes of a deployment, the oldest first.

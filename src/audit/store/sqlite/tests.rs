@@ -8,6 +8,7 @@ use sqlx::Row as _;
 use super::select::DEPLOYMENT_AT;
 use super::*;
 use crate::audit::document::Document;
+use crate::audit::idempotency::IdempotencyKey;
 use crate::audit::question::Filter;
 use crate::audit::record::{Outcome, Settlement};
 use crate::audit::store::samples::{NOW, PREPARATION, event, opening, whole};
@@ -21,12 +22,13 @@ pub(super) async fn opened(database: &Path) -> Writes {
     store
 }
 
-/// A log with one pending, one failed, one unknown and settled, and one unknown change, and one
-/// event.
+/// A log with one pending change that has an idempotency key, one failed, one unknown and settled,
+/// and one unknown change, and one event.
 async fn filled(database: &Path) -> Writes {
     let mut store = opened(database).await;
     let mut open = opening(&json!({"name": "n"}));
     open.before = Some(Document::of(&json!({"name": "o"})).file(None).unwrap());
+    open.intent.idempotency_key = Some(IdempotencyKey { digest: [1; 16], request: [2; 16] });
     let entries = [
         Entry::Intent(Box::new(open)),
         whole(Outcome::Failed, &["/name"]),
@@ -59,6 +61,15 @@ async fn the_tables_refuse_what_the_log_must_not_suffer() {
         ("UPDATE places SET path = '/x'", "never altered"),
         ("UPDATE snapshots SET body = x'00'", "never altered"),
         ("UPDATE settlements SET applied = 1", "never altered"),
+        ("UPDATE idempotency_keys SET until_at = 1", "stays with its change"),
+        ("DELETE FROM idempotency_keys", "in force for a day"),
+        (
+            "INSERT INTO idempotency_keys \
+             SELECT zeroblob(16), seq, zeroblob(16), received_at + 86400000 FROM changes \
+             WHERE seq = 4",
+            "on its way",
+        ),
+        ("INSERT INTO idempotency_keys VALUES (zeroblob(16), 9, zeroblob(16), 9)", "for a day"),
         ("UPDATE events SET at = 1", "never altered"),
         ("UPDATE keys SET at = 1", "never altered"),
         ("DELETE FROM keys", "is kept"),
@@ -100,6 +111,7 @@ async fn no_row_is_replaced() {
         (SELECT group_concat(seq || settled_by || at) FROM settlements) || \
         (SELECT group_concat(number || hex(body)) FROM snapshots) || \
         (SELECT group_concat(seq || at) FROM events) || \
+        (SELECT group_concat(hex(digest) || seq || hex(request)) FROM idempotency_keys) || \
         (SELECT group_concat(number || id || upstream) FROM deployments) || \
         (SELECT group_concat(number || name || provider) FROM upstreams) || \
         (SELECT group_concat(number || name) FROM nodes) || \
@@ -117,6 +129,10 @@ async fn no_row_is_replaced() {
         "snapshots SELECT number, digest, base, depth, x'00' FROM snapshots".to_owned(),
         "events (seq, at, kind, detail) VALUES (1, 1, 'reload', '{}')".to_owned(),
         "keys SELECT number, id, first_seq, 9 FROM keys".to_owned(),
+        "idempotency_keys SELECT digest, seq, zeroblob(16), until_at FROM idempotency_keys"
+            .to_owned(),
+        "idempotency_keys SELECT zeroblob(16), seq, request, until_at FROM idempotency_keys"
+            .to_owned(),
     ];
     let left_out = [
         "ends (seq, outcome, completed_at) VALUES (2, 'applied', 1)",

@@ -106,7 +106,8 @@ async fn a_snapshots_number_is_never_given_again() {
     let mut store = filled(&database).await;
     let pruned = "BEGIN; INSERT INTO pruning VALUES (1, 1); DELETE FROM pending; \
         DELETE FROM touched; DELETE FROM broken; DELETE FROM settlements; DELETE FROM ends; \
-        DELETE FROM unsettled; DELETE FROM changes; DELETE FROM snapshots; \
+        DELETE FROM unsettled; DELETE FROM idempotency_keys; DELETE FROM changes; \
+        DELETE FROM snapshots; \
         DELETE FROM pruning; COMMIT";
     interfere(&database, pruned).await.unwrap();
     store.connection = None;
