@@ -9,6 +9,7 @@ mod listen;
 pub mod log;
 mod people;
 pub mod policy_file;
+mod refused;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use ipnet::IpNet;
 
 pub use self::actors::{ActorName, Actors, SubjectName};
 pub(crate) use self::keys::KEYS;
+pub use self::refused::RefusedConfig;
 use crate::base::key::Token;
 use crate::base::peer::PeerAddress;
 use crate::policy::Policy;

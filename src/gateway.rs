@@ -15,6 +15,7 @@ mod finish;
 mod forward;
 mod govern;
 mod headers;
+mod idempotency;
 mod identify;
 mod known;
 mod last_shown;

@@ -22,8 +22,8 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-pub(crate) use self::metrics::CallClass;
 pub use self::metrics::Metrics;
+pub(crate) use self::metrics::{CallClass, RepeatAnswer};
 pub(crate) use self::sink::flush;
 use crate::base::clock::Clock;
 use crate::base::verbosity::Verbosity;

@@ -80,6 +80,13 @@ pub(super) struct ReceivedHead<'a> {
     pub(super) awaits_go_ahead: bool,
 }
 
+impl Received {
+    /// A body that is not read, of which so many bytes are known.
+    pub(super) fn unread(refusal: Refusal, bytes: u64) -> Self {
+        Self::Unfit(Unfit { refusal, body: RefusedBody { bytes, digest: None } })
+    }
+}
+
 /// Reads a governed call's body. The error is a call that has not begun, and leaves no record.
 pub(super) async fn receive(
     ReceivedHead { headers, version, awaits_go_ahead }: ReceivedHead<'_>,
@@ -88,9 +95,7 @@ pub(super) async fn receive(
     limits: &Limits,
 ) -> Result<Received, Refusal> {
     let announced = incoming.size_hint().exact().unwrap_or(0);
-    let unread = |refusal, bytes| {
-        Ok(Received::Unfit(Unfit { refusal, body: RefusedBody { bytes, digest: None } }))
-    };
+    let unread = |refusal, bytes| Ok(Received::unread(refusal, bytes));
     let too_large = announced > limits.body_bytes as u64;
     // Where no byte of a body comes, its type says nothing (RFC 9110, 8.3): clients send one all
     // the same, and some wait to be told to send nothing. Otherwise only reading shows it.

@@ -40,6 +40,8 @@ pub(super) struct Call {
     pub(super) headers: HeaderMap,
     /// `If-Match`, every value of it.
     pub(super) if_match: Vec<HeaderValue>,
+    /// The text of `Idempotency-Key`.
+    pub(super) idempotency_key: Option<String>,
 }
 
 /// A call's body, as far as it was read.

@@ -9,6 +9,7 @@ use http::StatusCode;
 use tokio_util::task::TaskTracker;
 
 use super::headers::{Called, ProxyEnds};
+use super::idempotency::FirstAnswers;
 use super::identify::{Address, Caller, LastCaller, RefusalSource};
 use super::known::KnownCallers;
 use super::last_shown::LastShown;
@@ -42,6 +43,7 @@ pub(crate) struct Gateway {
     pub(super) refused: RefusedCredentials,
     pub(super) known: KnownCallers,
     pub(super) last_shown: LastShown,
+    pub(super) first_answers: FirstAnswers,
     pub(super) kept: KeptBytes,
     pub(super) tally: Tally,
     pub(super) exchanges: TaskTracker,
@@ -128,6 +130,7 @@ impl Gateway {
             refused: RefusedCredentials::new(&clock),
             known: KnownCallers::default(),
             last_shown: LastShown::default(),
+            first_answers: FirstAnswers::default(),
             kept: KeptBytes::default(),
             tally: Tally::new(&clock),
             exchanges: TaskTracker::new(),

@@ -1,8 +1,9 @@
 //! The story of a governed call, every step and every `if` of it, in order.
 //!
 //! ```text
-//! make sure of the caller → read the body → take turn → snapshot before → predict → decide
-//!   → OPEN RECORD (durable) → forward → snapshot after → compare → FINISH RECORD (durable) → reply
+//! make sure of the caller → read the body → claim its key → take turn → snapshot before
+//!   → predict → decide → OPEN RECORD (durable) → forward → snapshot after → compare
+//!   → FINISH RECORD (durable) → reply
 //! ```
 //!
 //! It runs on a task of its own: a client that goes away stops nothing. A call that stops before
@@ -13,6 +14,7 @@ use super::call::{Call, CallBody, Decided, Judged};
 use super::decide::{compare, evaluate};
 use super::finish::{complete, reply, see_after, tell};
 use super::forward::{self, WholeResponse};
+use super::idempotency::{self, Claim};
 use super::look::{FirstLook, introduce};
 use super::memory::MemoryShare;
 use super::not_forwarded::NotForwarded;
@@ -65,6 +67,12 @@ async fn answer(
         Ok(first_look) => first_look.map(|look| look.within(held)),
         Err(unseen) => return NotForwarded::unseen(*unseen).record(call, &body).await,
     };
+    let claim = match idempotency::claim(call, judged).await {
+        Ok(claim) => claim,
+        Err(not_claimed) => {
+            return NotForwarded::not_claimed(not_claimed).record(call, &body).await;
+        }
+    };
     // Held until the record is finished: the next call's before is this one's after.
     let turn = match take_turn(call).await {
         Ok(turn) => turn,
@@ -72,7 +80,7 @@ async fn answer(
     };
     let now = call.connection.gateway.clock.instant();
     let seen_first = first_look.and_then(|look| look.still_holds(&turn, now));
-    match lead(call, &body, judged, (&turn, seen_first), held).await {
+    match lead(call, &body, judged, claim, (&turn, seen_first), held).await {
         Ok(reply) => reply,
         Err(stop) => stop.record(call, &body).await,
     }
@@ -96,6 +104,7 @@ async fn lead(
     call: &Call,
     body: &CallBody,
     judged: &Judged,
+    claim: Claim,
     (turn, seen_first): (&Turn, Option<ShownDeployment>),
     held: &mut MemoryShare,
 ) -> Result<Reply, NotForwarded> {
@@ -107,7 +116,7 @@ async fn lead(
     if decided.decision == Decision::Deny {
         return Err(NotForwarded::denied(decided, before));
     }
-    let ticket = open(call, turn, body, decided.clone(), before.clone()).await?;
+    let ticket = open(call, turn, &claim, body, decided.clone(), before.clone()).await?;
 
     let forwarded = forward::write(call, &ticket, judged.bytes.clone()).await;
     let after = see_after(call, &forwarded, held).await;
@@ -124,7 +133,10 @@ async fn lead(
         call.connection.gateway.audit.settle(deployment, seen.document(), look).await;
     }
     tell(call, &decided, forwarded.outcome, finished, &compared);
-    Ok(reply(call, forwarded.result, &decided, finished, compared.tag.as_deref()))
+    let end = (forwarded.outcome, forwarded.status());
+    let reply = reply(call, forwarded.result, &decided, finished, compared.tag.as_deref());
+    claim.keep(call.change, end, &reply);
+    Ok(reply)
 }
 
 /// Waits for the deployment's turn.
@@ -172,17 +184,20 @@ async fn see_before(
 async fn open(
     call: &Call,
     _turn: &Turn,
+    claim: &Claim,
     body: &CallBody,
     decided: Decided,
     before: Option<ShownDeployment>,
 ) -> Result<Ticket, NotForwarded> {
-    let intent = call.intent(body, decided, before);
-    call.connection
-        .gateway
-        .audit
-        .open(intent)
-        .await
-        .map_err(|unavailable| NotForwarded::unrecorded(&unavailable))
+    let mut intent = call.intent(body, decided, before);
+    intent.idempotency_key = claim.key();
+    match call.connection.gateway.audit.open(intent).await {
+        Ok(ticket) => Ok(ticket),
+        Err(unavailable) => Err(match idempotency::overtaken(call, claim).await {
+            Some(not_claimed) => NotForwarded::not_claimed(not_claimed),
+            None => NotForwarded::unrecorded(&unavailable),
+        }),
+    }
 }
 
 /// The refusal of a call whose exchange itself broke.

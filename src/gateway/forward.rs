@@ -93,6 +93,11 @@ impl Forwarded {
         }
     }
 
+    /// The status of upstream's answer, where there is a whole one.
+    pub(super) fn status(&self) -> Option<u16> {
+        self.result.as_ref().ok().map(|answer| answer.status.as_u16())
+    }
+
     /// The part of upstream's answer that is recorded; `None` where nothing was sent.
     pub(super) fn told(&self) -> Option<UpstreamAnswer> {
         match &self.result {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header;
 use http::request::Parts;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 
 use super::body::{Received, ReceivedHead, discard, receive};
 use super::call::Call;
@@ -14,7 +14,7 @@ use super::identify::{self, Caller};
 use super::look::introduce;
 use super::refusal::Refusal;
 use super::response::Reply;
-use super::{ConnectionContext, RequestContext, exchange};
+use super::{ConnectionContext, RequestContext, exchange, idempotency};
 use crate::base::ids::ChangeId;
 use crate::deployment::key::DeploymentKey;
 use crate::provider::Operation;
@@ -32,6 +32,7 @@ pub(super) async fn govern(
     // Who waits for 100 (Continue) has not sent the body, and need not.
     let awaits_go_ahead = head.headers.contains_key(header::EXPECT);
     let version = head.version;
+    let idempotency_key = idempotency::sent(&head.headers);
     let gateway = &connection.gateway;
     let holder = context.holder(&caller);
     // The fingerprint of a listed token is nothing that anybody could make up.
@@ -40,7 +41,7 @@ pub(super) async fn govern(
     let mut held = gateway.room.enter(holder, is_taken);
     let config = &connection.live.config;
     let is_denied = config.actors.deny_unknown && !caller.may_be_listed(config);
-    let call = call(connection, context, (head, marks), caller, operation, deployment_id);
+    let mut call = call(connection, context, (head, marks), caller, operation, deployment_id);
     // Where bodies of unknown callers crowd, a newcomer is made sure of before the body is read.
     if !is_denied && !is_taken && gateway.room.is_crowded(holder.address) {
         if let Err(not_known) = introduce(&call).await {
@@ -51,11 +52,14 @@ pub(super) async fn govern(
         }
         held.vouch();
     }
-    let received = if is_denied {
-        Received::Unread
-    } else {
-        let head = ReceivedHead { headers: &call.headers, version, awaits_go_ahead };
-        receive(head, &mut incoming, &mut held, &config.limits).await?
+    let received = match idempotency_key {
+        _ if is_denied => Received::Unread,
+        Err(refusal) => Received::unread(refusal, incoming.size_hint().lower()),
+        Ok(key) => {
+            call.idempotency_key = key;
+            let head = ReceivedHead { headers: &call.headers, version, awaits_go_ahead };
+            receive(head, &mut incoming, &mut held, &config.limits).await?
+        }
     };
     let hear_out = !matches!(received, Received::Whole(_)) && !awaits_go_ahead;
     let exchange = gateway.exchanges.spawn(exchange::run(call, received, held));
@@ -93,5 +97,6 @@ fn call(
         query: head.uri.query().map(str::to_owned),
         headers: head.headers,
         if_match,
+        idempotency_key: None,
     }
 }

@@ -19,13 +19,14 @@ mod redirect;
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Fields that `Connection` must not name: without them the call would not be the one judged.
-const END_TO_END: [&str; 10] = [
+const END_TO_END: [&str; 11] = [
     "authorization",
     "content-encoding",
     "content-length",
     "content-type",
     "cookie",
     "host",
+    "idempotency-key",
     "if-match",
     "via",
     "x-api-key",

@@ -7,6 +7,7 @@ use http::StatusCode;
 
 use super::call::{Call, CallBody, Decided};
 use super::forward::WholeResponse;
+use super::idempotency::{NotClaimed, Repeat};
 use super::identify::{Caller, RefusalSource, not_listed_message};
 use super::mark::mark;
 use super::refusal::Refusal;
@@ -32,6 +33,8 @@ pub(super) struct NotForwarded {
 enum NotForwardedAnswer {
     Own(Refusal),
     Upstream(WholeResponse),
+    /// That of the first call with the same key, or what became of it.
+    Repeat(Repeat),
 }
 
 #[derive(Debug)]
@@ -165,11 +168,30 @@ impl NotForwarded {
         Self { answer: NotForwardedAnswer::Own(store_down()), record: None }
     }
 
-    /// Counts what is not recorded: that upstream took the credential for no one's.
-    fn count(&self, call: &Call) {
-        if let NotForwardedAnswer::Upstream(answer) = &self.answer {
-            let subject = RefusalSource::Actor(call.caller.actor.fingerprint);
-            call.connection.gateway.refuse(answer.status, subject);
+    /// Its `Idempotency-Key` was used before: the record is that of the first call, unless this one
+    /// asks something else.
+    pub(super) fn not_claimed(not_claimed: NotClaimed) -> Self {
+        match not_claimed {
+            NotClaimed::Repeat(repeat) => {
+                Self { answer: NotForwardedAnswer::Repeat(repeat), record: None }
+            }
+            NotClaimed::Other(change) => {
+                Self::own(Refusal::key_of_another(change), Decision::Refuse, Outcome::Refused)
+            }
+            NotClaimed::Untold(unavailable) => Self::unrecorded(&unavailable),
+        }
+    }
+
+    /// Tells of what is not recorded: a call that came before, or that upstream took the credential
+    /// for no one's.
+    fn note(&self, call: &Call) {
+        match &self.answer {
+            NotForwardedAnswer::Own(_) => {}
+            NotForwardedAnswer::Upstream(answer) => {
+                let subject = RefusalSource::Actor(call.caller.actor.fingerprint);
+                call.connection.gateway.refuse(answer.status, subject);
+            }
+            NotForwardedAnswer::Repeat(repeat) => repeat.note(call),
         }
     }
 
@@ -177,7 +199,7 @@ impl NotForwarded {
     pub(super) async fn record(self, call: &Call, body: &CallBody) -> Reply {
         let marked = match self.record {
             None => {
-                self.count(call);
+                self.note(call);
                 None
             }
             Some(record) => {
@@ -187,7 +209,7 @@ impl NotForwarded {
                     completed_at: call.completed_at(),
                     outcome,
                     upstream: record.upstream,
-                    reason: Some(self.answer.reason()),
+                    reason: self.answer.reason(),
                     deployment_id: None,
                     after: None,
                     effect: None,
@@ -215,10 +237,11 @@ impl NotForwarded {
 }
 
 impl NotForwardedAnswer {
-    fn reason(&self) -> Reason {
+    fn reason(&self) -> Option<Reason> {
         match self {
-            Self::Own(refusal) => refusal.reason(),
-            Self::Upstream(answer) => answer.reason(),
+            Self::Own(refusal) => Some(refusal.reason()),
+            Self::Upstream(answer) => Some(answer.reason()),
+            Self::Repeat(_) => None,
         }
     }
 
@@ -226,6 +249,7 @@ impl NotForwardedAnswer {
         match self {
             Self::Own(refusal) => refusal.into_reply(&call.context.request_id, record),
             Self::Upstream(answer) => answer.into_reply(call.ends()),
+            Self::Repeat(repeat) => repeat.into_reply(call),
         }
     }
 }

@@ -3,6 +3,7 @@
 use http::{StatusCode, Version};
 
 use crate::audit::record::Reason;
+use crate::base::ids::ChangeId;
 
 /// A refusal of the gateway's own: what is wrong, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,6 +104,26 @@ impl Refusal {
             "conflict_error",
             "the deployment is no longer the one that If-Match names: read it again, then update",
         )
+    }
+
+    pub(super) fn conflict(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "conflict_error", message)
+    }
+
+    /// The first call with the same `Idempotency-Key` has no end yet.
+    pub(super) fn still_running() -> Self {
+        let message = "the first call with this Idempotency-Key is on its way: ask again later";
+        Self { retry_after: Some(1), ..Self::conflict(message) }
+    }
+
+    /// A call with the `Idempotency-Key` of another one, whose change is named where it is durable.
+    pub(super) fn key_of_another(change: Option<ChangeId>) -> Self {
+        let named = change.map(|change| format!(" ({change})")).unwrap_or_default();
+        let message = format!(
+            "this Idempotency-Key came with another body or query{named}: send a key of its own \
+             with each change"
+        );
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, INVALID, message)
     }
 
     pub(super) fn rate_limited(message: String, retry_after: u64) -> Self {

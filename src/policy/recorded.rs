@@ -123,13 +123,13 @@ impl Recorded<'_> {
     /// What a built-in rule looks at and is not told.
     fn gap_of(&self, rule: &Rule, missing: Missing) -> Option<Gap> {
         let members: &[&str] = match &rule.kind {
-            // What these look at was watched.
-            RuleKind::Cel(_) => return None,
+            // What the former look at was watched, and the latter look at no document.
+            RuleKind::Cel(_) | RuleKind::Freeze(_) => return None,
             RuleKind::Metadata(rule) => {
                 let is_hidden = self.conceals_keys(rule.depth_max());
                 return missing.in_body().or(is_hidden.then_some(Gap::Concealed));
             }
-            RuleKind::Timezones(_) => &["schedule"],
+            RuleKind::Timezones(_) | RuleKind::Schedule(_) => &["schedule"],
         };
         let is_looked_at = |place: &String| {
             let name = keys(place).nth(1);

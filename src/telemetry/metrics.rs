@@ -1,5 +1,7 @@
 //! Everything that is counted.
 
+mod repeats;
+
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -14,6 +16,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+pub(crate) use self::repeats::RepeatAnswer;
+use self::repeats::Repeats;
 use super::rule_figures::RuleFigures;
 use super::sink;
 use crate::audit::record::Outcome;
@@ -55,6 +59,7 @@ pub struct Metrics {
     reloads: Family<ReloadLabels, Counter>,
     last_reload_successful: Gauge,
     rules: RuleFigures,
+    pub(crate) repeats: Repeats,
     log: LogFigures,
 }
 
@@ -165,6 +170,7 @@ impl Metrics {
             sink::dropped(),
         );
         let rules = RuleFigures::registered(registry);
+        let repeats = Repeats::registered(registry);
         let log = LogFigures::registered(registry);
         let resolved = CLASSES.map(|class| {
             KINDS.map(|kind| {
@@ -185,6 +191,7 @@ impl Metrics {
             reloads,
             last_reload_successful,
             rules,
+            repeats,
             log,
         }
     }

@@ -32,6 +32,7 @@ mod governed;
 mod graceful;
 mod http1;
 mod http2;
+mod idempotency;
 mod json;
 mod kept;
 mod keys;

@@ -13,17 +13,17 @@ use crate::world::{Call, DEPLOYMENT, Setup, World, call, eventually, world};
 const API: &str = "/api/v1/cloud";
 
 /// Another program that has the database for itself, until it is let go.
-struct Hog(SqliteConnection);
+pub(crate) struct Hog(SqliteConnection);
 
 impl Hog {
-    async fn take(database: &Path) -> Self {
+    pub(crate) async fn take(database: &Path) -> Self {
         let options = SqliteConnectOptions::new().filename(database);
         let mut connection = options.busy_timeout(Duration::from_secs(5)).connect().await.unwrap();
         sqlx::query("BEGIN EXCLUSIVE").execute(&mut connection).await.unwrap();
         Self(connection)
     }
 
-    async fn let_go(mut self) {
+    pub(crate) async fn let_go(mut self) {
         sqlx::query("ROLLBACK").execute(&mut self.0).await.unwrap();
         self.0.close().await.unwrap();
     }
