@@ -5,13 +5,14 @@ use serde_json::Value;
 
 use super::{Failure, print};
 use crate::config::KEYS as CONFIGURATION;
+use crate::policy::case::keys::KEYS as TESTS;
 use crate::policy::keys::KEYS as POLICY;
 use crate::settings::schema::{either, schema};
 
 /// The arguments of `schema`.
 #[derive(Debug, Args)]
 pub struct SchemaArgs {
-    /// The file that it describes; by default both, either of which fits
+    /// The file that it describes; by default the first two, either of which fits
     file: Option<File>,
 }
 
@@ -22,6 +23,8 @@ enum File {
     Configuration,
     /// The policy
     Policy,
+    /// Cases for `policy test`
+    Tests,
 }
 
 /// Runs the command.
@@ -43,5 +46,6 @@ fn of(file: File) -> Value {
         File::Policy => {
             schema(&POLICY, "Changegate policy", "The rules for changes to deployments, as TOML.")
         }
+        File::Tests => schema(&TESTS, "Changegate policy tests", "Cases for a policy, as TOML."),
     }
 }

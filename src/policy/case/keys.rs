@@ -75,3 +75,18 @@ const ALL: [KeySpec; 21] = [
         "A variant of the case: values by JSON Pointers into it.",
     ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::KEYS;
+
+    #[test]
+    fn the_guide_has_a_row_for_every_key() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/guide/policy-tests.md");
+        let guide = std::fs::read_to_string(path).unwrap();
+        for key in KEYS.all() {
+            let row = format!("| `{}` |", key.path.replace("[]", ""));
+            assert!(guide.contains(&row), "the guide misses the row of {row}");
+        }
+    }
+}

@@ -143,7 +143,7 @@ impl CelRule {
                 .map(|when| explain::explain("when", when, &bindings, clock))
                 .unwrap_or_default();
             // Where the guard does not hold, nothing else is asked.
-            if !parts.first().is_some_and(|whole| whole.value == "false") {
+            if parts.first().is_none_or(|whole| whole.value != "false") {
                 parts.extend(explain::explain("require", &source.require, &bindings, clock));
             }
             parts
