@@ -109,8 +109,10 @@ impl Stage {
             let name = format!("s{}r{round}c{n}", self.seed);
             let dice = Dice::of(self.seed, &name);
             let (ledger, stop) = (Arc::clone(&self.ledger), Arc::clone(&stop));
-            clients
-                .spawn(Client { name, dice, ledger, proxy: program.proxy, stop, count: 0 }.run());
+            clients.spawn(
+                Client { name, dice, ledger, proxy: program.proxy, stop, count: 0, keyed: None }
+                    .run(),
+            );
         }
         tokio::time::sleep(self.dice.millis(100, 400)).await;
         let struck = faults.strike(program, &self.folder, self.disk.as_ref(), &mut self.dice);
@@ -160,7 +162,7 @@ impl Stage {
     async fn probe(&mut self, proxy: SocketAddr, deployment: u64) -> Option<u16> {
         self.probes += 1;
         let call = update(&format!("s{}p{}", self.seed, self.probes), deployment);
-        self.ledger.send(&call.id, call.kind);
+        self.ledger.send(&call.id, call.kind, None);
         self.ledger.sent_whole(&call.id);
         let mut stream = TcpStream::connect(proxy).await.ok()?;
         stream.write_all(&call.http1()).await.ok()?;

@@ -12,6 +12,8 @@ use crate::world::dice::Dice;
 
 const API: &str = "/api/v1/cloud";
 
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
 /// The deployments that calls are about, as `world::seed` names them.
 pub(super) const DEPLOYMENTS: u64 = 5;
 
@@ -23,6 +25,8 @@ pub(super) struct Planned {
     method: &'static str,
     path: String,
     header: Option<(&'static str, &'static str)>,
+    /// The id of the first call of which this is a repetition; its own, where it may be repeated.
+    pub(super) key: Option<String>,
     body: Vec<u8>,
 }
 
@@ -80,7 +84,18 @@ pub(super) fn plan(dice: &mut Dice, id: &str) -> Planned {
 
 impl Planned {
     fn new(id: &str, kind: Kind, method: &'static str, path: String) -> Self {
-        Self { id: id.to_owned(), kind, method, path, header: None, body: Vec::new() }
+        Self { id: id.to_owned(), kind, method, path, header: None, key: None, body: Vec::new() }
+    }
+
+    /// The same call under a key, by which it may be repeated.
+    pub(super) fn keyed(mut self) -> Self {
+        self.key = Some(self.id.clone());
+        self
+    }
+
+    /// This call once more, under an id of its own.
+    pub(super) fn again(&self, id: &str) -> Self {
+        Self { id: id.to_owned(), ..self.clone() }
     }
 
     fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
@@ -97,8 +112,10 @@ impl Planned {
     pub(super) fn http1(&self) -> Vec<u8> {
         let Self { id, method, path, .. } = self;
         let length = self.body.len();
-        let more =
-            self.header.map(|(name, value)| format!("{name}: {value}\r\n")).unwrap_or_default();
+        let key = self.key.as_deref().map(|key| (IDEMPOTENCY_KEY, key));
+        let more = self.header.into_iter().chain(key);
+        let more: Vec<_> = more.map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let more = more.concat();
         let head = format!(
             "{method} {path} HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {TOKEN}\r\n\
              x-request-id: {id}\r\ncontent-length: {length}\r\n{more}\r\n"
@@ -112,7 +129,8 @@ impl Planned {
             .uri(format!("http://gateway{}", self.path))
             .header("authorization", format!("Bearer {TOKEN}"))
             .header("x-request-id", &self.id);
-        if let Some((name, value)) = self.header {
+        let key = self.key.as_deref().map(|key| (IDEMPOTENCY_KEY, key));
+        for (name, value) in self.header.into_iter().chain(key) {
             request = request.header(name, value);
         }
         request.body(Full::new(self.body.clone().into())).unwrap()

@@ -31,6 +31,8 @@ pub(super) struct Client {
     pub(super) proxy: SocketAddr,
     pub(super) stop: Arc<AtomicBool>,
     pub(super) count: u32,
+    /// The last call that may be repeated.
+    pub(super) keyed: Option<Planned>,
 }
 
 /// How a client goes away.
@@ -69,8 +71,19 @@ impl Client {
 
     fn plan(&mut self) -> Planned {
         self.count += 1;
-        let planned = plan(&mut self.dice, &format!("{}-{}", self.name, self.count));
-        self.ledger.send(&planned.id, planned.kind);
+        let id = format!("{}-{}", self.name, self.count);
+        let repeated = self.keyed.as_ref().filter(|_| self.dice.chance(25));
+        let planned = match repeated {
+            Some(keyed) => keyed.again(&id),
+            None => plan(&mut self.dice, &id),
+        };
+        let may_be_keyed = planned.kind == Kind::Governed && planned.key.is_none();
+        let planned = if may_be_keyed && self.dice.chance(30) { planned.keyed() } else { planned };
+        self.keyed = self.keyed.take().or_else(|| planned.key.is_some().then(|| planned.clone()));
+        if self.dice.chance(10) {
+            self.keyed = None;
+        }
+        self.ledger.send(&planned.id, planned.kind, planned.key.as_deref());
         planned
     }
 
@@ -184,7 +197,9 @@ async fn exchange(
     let (head, body) = sender.send_request(request).await.ok()?.into_parts();
     let body = body.collect().await.ok()?.to_bytes();
     let change = head.headers.get("changegate-change");
+    let replayed = head.headers.contains_key("idempotent-replayed");
     Some(Told {
+        is_replayed: replayed,
         status: head.status.as_u16(),
         change: change.map(|id| id.to_str().unwrap().to_owned()),
         text: String::from_utf8_lossy(&body).into_owned(),
@@ -222,6 +237,7 @@ pub(super) async fn read_answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) ->
 
 pub(super) fn told(answer: &Message) -> Told {
     Told {
+        is_replayed: answer.header("idempotent-replayed").is_some(),
         status: answer.status(),
         change: answer.header("changegate-change").map(str::to_owned),
         text: String::from_utf8_lossy(&answer.body).into_owned(),

@@ -33,6 +33,8 @@ pub(super) struct Fate {
 #[derive(Clone, Debug)]
 pub(super) struct Sent {
     pub(super) kind: Kind,
+    /// The key that it shares with those that repeat it.
+    key: Option<String>,
     /// Whether all of it was sent.
     pub(super) whole: bool,
     /// How its client left, where it did once all was sent.
@@ -44,6 +46,8 @@ pub(super) struct Sent {
 #[derive(Clone, Debug)]
 pub(super) struct Told {
     pub(super) status: u16,
+    /// Whether it was another call's before.
+    pub(super) is_replayed: bool,
     pub(super) change: Option<String>,
     pub(super) text: String,
 }
@@ -92,8 +96,9 @@ impl Ledger {
         self.fates().contains_key(id)
     }
 
-    pub(super) fn send(&self, id: &str, kind: Kind) {
-        let sent = Sent { kind, whole: false, left: None, told: None };
+    pub(super) fn send(&self, id: &str, kind: Kind, key: Option<&str>) {
+        let key = key.map(str::to_owned);
+        let sent = Sent { kind, key, whole: false, left: None, told: None };
         self.sent.lock().unwrap().insert(id.to_owned(), sent);
     }
 
@@ -134,20 +139,68 @@ impl Ledger {
         for (id, change) in &records {
             record_is_true(&mut findings, id, change, fates.get(*id).copied());
         }
+        repeated_calls_are_one(&mut findings, &sent, &fates, &records);
         for (id, sent) in sent.iter() {
+            // What is told of another call is held against that one's end.
+            if sent.told.as_ref().is_some_and(|told| is_of_another(sent, told)) {
+                continue;
+            }
             let fate = fates.get(id).copied();
             answer_is_true(&mut findings, (id, sent), records.get(id.as_str()).copied(), fate);
             if let (Kind::Governed, Some(how)) = (sent.kind, sent.left) {
                 let recorded = records.contains_key(id.as_str());
                 findings.count(&format!("{how} and {}", if recorded { "kept" } else { "lost" }));
                 // A reset that comes with its request may be seen first: then nothing is begun.
-                let expected = fair.is_some_and(|fair| id.starts_with(fair)) && how != "RST_STREAM";
+                let is_fair = fair.is_some_and(|fair| id.starts_with(fair));
+                let is_first = sent.key.as_deref().is_none_or(|key| key == id);
+                let expected = is_fair && is_first && how != "RST_STREAM";
                 findings.require(recorded || !expected, "what was sent is on record", || {
                     format!("{id} {sent:?}")
                 });
             }
         }
         findings
+    }
+}
+
+/// Whether the answer is that of another call with the same key, or tells of one.
+fn is_of_another(sent: &Sent, told: &Told) -> bool {
+    sent.key.is_some() && (told.is_replayed || told.text.contains("this Idempotency-Key"))
+}
+
+/// Of all calls with a key one is carried out at most, and each is told of that one.
+fn repeated_calls_are_one(
+    findings: &mut Findings,
+    sent: &HashMap<String, Sent>,
+    fates: &HashMap<String, Fate>,
+    records: &HashMap<&str, &Value>,
+) {
+    let mut families: HashMap<&str, Vec<(&str, &Sent)>> = HashMap::new();
+    for (id, sent) in sent {
+        if let Some(key) = &sent.key {
+            families.entry(key).or_default().push((id, sent));
+        }
+    }
+    for family in families.values().filter(|family| family.len() > 1) {
+        let fates: Vec<_> = family.iter().filter_map(|(id, _)| fates.get(*id)).collect();
+        let applied: u32 = fates.iter().map(|fate| fate.applied).sum();
+        findings.count("keys used again");
+        findings.require(applied <= 1, "a key is used once", || format!("{family:?} {fates:?}"));
+        let ids: Vec<_> = family.iter().filter_map(|(id, _)| records.get(id)).collect();
+        for (id, sent) in family {
+            let Some(told) = sent.told.as_ref().filter(|told| is_of_another(sent, told)) else {
+                continue;
+            };
+            findings.count(if told.is_replayed { "replayed" } else { "told of another" });
+            let shown = || format!("{id} {sent:?} of {ids:?}");
+            findings.require(!fates.is_empty() || told.change.is_none(), "it was sent", shown);
+            let named = told.change.as_deref();
+            let is_one = named.is_none_or(|named| ids.iter().any(|change| change["id"] == named));
+            findings.require(is_one, "a repeated call names the change of its key", shown);
+            let is_done = applied == 1 || fates.iter().any(|fate| fate.lied);
+            let is_yes = (200..300).contains(&told.status);
+            findings.require(!is_yes || is_done, "a 2xx that is replayed is applied", shown);
+        }
     }
 }
 
