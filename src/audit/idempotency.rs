@@ -5,8 +5,10 @@
 
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use super::record::{Change, Outcome};
-use super::{Audit, Unavailable};
+use super::{ANSWER_WAIT, Audit, Congestion, Unavailable};
 use crate::base::clock::Timestamp;
 
 /// How long a key is in force, from the head of the call that brought it first.
@@ -52,7 +54,8 @@ impl Audit {
         digest: [u8; 16],
         now: Timestamp,
     ) -> Result<Option<EarlierCall>, Unavailable> {
-        let found = self.shared.reader.earlier_call(digest, now).await;
+        let asked = timeout(ANSWER_WAIT, self.shared.reader.earlier_call(digest, now));
+        let found = asked.await.map_err(|_elapsed| Congestion::Late)?;
         found.map_err(|source| Unavailable { source: Some(source) })
     }
 }

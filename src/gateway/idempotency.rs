@@ -217,7 +217,11 @@ fn has_ended(first: &Change) -> Refusal {
     let to = first.deployment_id.as_deref().map(|id| format!(" to {id}")).unwrap_or_default();
     let told = match (first.outcome, first.settled.as_ref().and_then(|settled| settled.applied)) {
         (Outcome::Applied, _) => format!("was applied{to}"),
-        (Outcome::Rejected, _) => "was rejected by upstream".to_owned(),
+        (Outcome::Rejected, _) => {
+            let status = first.upstream.as_ref().and_then(|answer| answer.status);
+            let status = status.map(|status| format!(" with {status}")).unwrap_or_default();
+            format!("was rejected by upstream{status}")
+        }
         (_, Some(true)) => format!("seems to have been applied{to}"),
         (_, Some(false)) => "seems not to have been applied".to_owned(),
         (_, None) => "was sent, and whether it was applied is not known".to_owned(),

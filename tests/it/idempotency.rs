@@ -216,6 +216,21 @@ async fn another_body_or_query_under_a_key_is_a_mistake_of_the_caller() {
 }
 
 #[tokio::test]
+async fn a_condition_that_held_the_first_time_need_not_hold_again() {
+    let world = world().await;
+    let path = format!("{BASE}/{DEPLOYMENT}");
+    let read = call(world.proxy(), Call::get(&path)).await;
+    let conditional =
+        || update("k", &json!({"name": "a"})).header("if-match", read.header("etag").unwrap());
+    let first = call(world.proxy(), conditional()).await;
+    assert_eq!(first.status, 200);
+    assert_ne!(first.header("etag"), read.header("etag"));
+    let again = call(world.proxy(), conditional()).await;
+    assert_eq!((again.status, again.header("etag")), (first.status, first.header("etag")));
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+}
+
+#[tokio::test]
 async fn what_the_gateway_itself_refuses_leaves_the_key_unused() {
     let world = world().await;
     let denied = json!({"metadata": {"owner_override": "x"}});

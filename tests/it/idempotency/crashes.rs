@@ -22,9 +22,11 @@ async fn after_a_restart_a_repeated_call_is_told_its_change_and_outcome() {
     let first = call(program.proxy, create("done", "done")).await;
     assert_eq!(first.status, 200, "{}", first.text());
     let made = first.json()["id"].as_str().unwrap().to_owned();
+    simulator.state().set_faults(["status=404:1@POST".parse().unwrap()]);
+    assert_eq!(call(program.proxy, create("none", "none")).await.status, 404);
     simulator.state().set_faults(["delay-after=60000@POST".parse().unwrap()]);
     let broken = tokio::spawn(call(program.proxy, create("broken", "broken")));
-    eventually("the second call", async || (writes(&simulator) == 2).then_some(())).await;
+    eventually("the second call", async || (writes(&simulator) == 3).then_some(())).await;
     program.kill();
     assert!(broken.await.is_err(), "its connection broke");
     simulator.state().set_faults([]);
@@ -34,6 +36,8 @@ async fn after_a_restart_a_repeated_call_is_told_its_change_and_outcome() {
         let again = call(program.proxy, create("done", "done")).await;
         is_conflict(&again, first.header("changegate-change").unwrap());
         is_conflict(&again, &format!("was applied to {made}"));
+        let again = call(program.proxy, create("none", "none")).await;
+        is_conflict(&again, "was rejected by upstream with 404");
         let again = call(program.proxy, create("broken", "broken")).await;
         is_conflict(&again, "outcome unknown");
         assert_eq!(again.header("x-should-retry"), Some("false"));
@@ -42,7 +46,7 @@ async fn after_a_restart_a_repeated_call_is_told_its_change_and_outcome() {
         let unknown = changes.iter().find(|change| change["outcome"] == "unknown").unwrap();
         assert_eq!(unknown["id"], named);
     }
-    assert_eq!(writes(&simulator), 2);
+    assert_eq!(writes(&simulator), 3);
 }
 
 /// Clients that send each call until they are answered, before a gateway that is killed all the
