@@ -38,6 +38,7 @@ pub(crate) static KEYS: KeyTable = KeyTable {
         ("admin", "The admin API."),
         ("redact", "What is concealed in records."),
     ],
+    may_lack_sections: false,
     planned: &[("retention", "[retention] is not supported by this version yet: remove it")],
 };
 

@@ -102,7 +102,9 @@ pub(super) async fn compare(
     let bytes = decided.policy.weight_of(judged.bytes.len() + before_bytes + after.bytes);
     let (key, decided) = (call.connection.gateway.key.clone(), decided.clone());
     let shows_deployment = call.operation != Operation::Run;
-    let asked = OwnedSubject::of(call, judged, before);
+    let mut asked = OwnedSubject::of(call, judged, before);
+    // A call is judged once: what time has brought meanwhile is none of its doing.
+    asked.now = decided.at.unwrap_or(asked.now);
     offload::run(bytes, move || {
         let (subject, after) = (asked.subject(), after.document());
         let prediction = subject.predict();

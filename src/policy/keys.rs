@@ -67,14 +67,21 @@ pub(crate) static KEYS: KeyTable = KeyTable {
         &scope_keys!("schedule"),
         &FREEZE,
         &scope_keys!("schedule.freeze[]"),
+        &REFERENCES,
+        &scope_keys!("references"),
+        &NAME,
+        &scope_keys!("name"),
         &RULE,
         &scope_keys!("rule[]"),
     ],
     sections: &[
         ("timezones", "A schedule's time zone must be one of a list."),
         ("schedule", "What a schedule that is set must keep, and when nothing begins."),
+        ("references", "What deployments may refer to. A list that is absent allows anything."),
+        ("name", "The shape of deployments' names."),
         ("metadata", "KeyTable of the metadata that changes must not touch, and their form."),
     ],
+    may_lack_sections: true,
     planned: &[],
 };
 
@@ -95,7 +102,7 @@ const TIMEZONES: [KeySpec; 2] = [
     KeySpec::new("timezones.enforcement", ENFORCEMENTS, ENFORCEMENT).default("'deny'"),
 ];
 
-const METADATA: [KeySpec; 5] = [
+const METADATA: [KeySpec; 6] = [
     KeySpec::new(
         "metadata.forbidden_keys",
         ValueKind::Texts(ENTRIES_MAX),
@@ -112,6 +119,13 @@ const METADATA: [KeySpec; 5] = [
         ValueKind::Text,
         "A regular expression that every key that is set must fit as a whole.",
     ),
+    KeySpec::new(
+        "metadata.required",
+        ValueKind::TextMap(ENTRIES_MAX),
+        "Keys that must be there, letter by letter, each with the regular expression that its \
+         whole value must fit.",
+    )
+    .example("{ team = '[a-z]+' }"),
     KeySpec::new(
         "metadata.compare",
         ValueKind::Choice(&["loose", "strict"]),
@@ -178,6 +192,51 @@ const FREEZE: [KeySpec; 6] = [
         "The operations that don't begin; by default all.",
     ),
     KeySpec::new("schedule.freeze[].enforcement", ENFORCEMENTS, ENFORCEMENT),
+];
+
+const REFERENCES: [KeySpec; 7] = [
+    KeySpec::new(
+        "references.agents",
+        ValueKind::Texts(ENTRIES_MAX),
+        "Agents that a deployment may have, by id; `*` stands for any text. `[]` is none.",
+    )
+    .example("['agent_*']"),
+    KeySpec::new(
+        "references.environments",
+        ValueKind::Texts(ENTRIES_MAX),
+        "Environments that it may run in.",
+    ),
+    KeySpec::new("references.vaults", ValueKind::Texts(ENTRIES_MAX), "Vaults that it may open."),
+    KeySpec::new(
+        "references.resource_types",
+        ValueKind::Texts(ENTRIES_MAX),
+        "Types that its resources may have.",
+    ),
+    KeySpec::new(
+        "references.resource_urls",
+        ValueKind::Texts(ENTRIES_MAX),
+        "URLs that its resources may have, with scheme, host and path; `*` in the path stands for \
+         any text, at the beginning of the host for labels.",
+    )
+    .example("['https://git.example.com/*']"),
+    KeySpec::new(
+        "references.pinned_agent_version",
+        ValueKind::Flag,
+        "Whether an agent must be named with its version: by its id alone it is pinned anew.",
+    )
+    .default("false"),
+    KeySpec::new("references.enforcement", ENFORCEMENTS, ENFORCEMENT).default("'deny'"),
+];
+
+const NAME: [KeySpec; 2] = [
+    KeySpec::new(
+        "name.pattern",
+        ValueKind::Text,
+        "A regular expression that the whole name must fit.",
+    )
+    .example("'[a-z][a-z0-9-]*'")
+    .required(),
+    KeySpec::new("name.enforcement", ENFORCEMENTS, ENFORCEMENT).default("'deny'"),
 ];
 
 const RULE: [KeySpec; 9] = [

@@ -2,6 +2,7 @@
 
 mod callers;
 mod in_cel;
+mod references;
 mod schedule;
 
 use std::path::PathBuf;
@@ -10,7 +11,10 @@ use jiff::tz::TimeZoneDatabase;
 use sha2::{Digest as _, Sha256};
 
 use super::keys::KEYS;
-use super::rule::metadata::{Compare, KeyPattern, KeyShape, MetadataRule, PatternError};
+use super::rule::metadata::{
+    Compare, KeyPattern, KeyShape, MetadataRule, PatternError, RequiredKey,
+};
+use super::rule::name::NameRule;
 use super::rule::timezones::TimezoneRule;
 use super::rule::{Rule, RuleKind, Scope};
 use super::{Enforcement, Mention, Policy};
@@ -44,6 +48,8 @@ pub fn load(source: &str, provider: &'static Provider) -> Result<Policy, Vec<Loa
         rules.extend(metadata(&mut reader, &mut mentions));
         rules.extend(timezones(&mut reader, &mut mentions));
         rules.extend(schedule::rules(&mut reader, &mut mentions));
+        rules.extend(references::rule(&mut reader, &mut mentions));
+        rules.extend(name_pattern(&mut reader, &mut mentions));
         rules.extend(in_cel::rules(&mut reader, source, provider, &mut mentions));
         (rules, contact, mentions)
     });
@@ -86,9 +92,24 @@ fn metadata(reader: &mut Reader<'_>, mentions: &mut Vec<Mention>) -> Option<Rule
         forbidden_keys: patterns(reader, "metadata.forbidden_keys"),
         protected_keys: patterns(reader, "metadata.protected_keys"),
         key_pattern: reader.read("metadata.key_pattern", key_shape).map(|(shape, _)| shape),
+        required: required(reader),
         compare: reader.value("metadata.compare", compares),
     };
     Some(built_in(reader, "metadata", RuleKind::Metadata(rule), mentions))
+}
+
+/// `metadata.required`.
+fn required(reader: &mut Reader<'_>) -> Vec<RequiredKey> {
+    let key = |key: &str, node: &Node| sound(RequiredKey::of(key, &text(node)?));
+    reader.entries("metadata.required", key).into_iter().map(|(key, _)| key).collect()
+}
+
+/// `[name]`.
+fn name_pattern(reader: &mut Reader<'_>, mentions: &mut Vec<Mention>) -> Option<Rule> {
+    reader.typed.section("name")?;
+    let pattern = reader.required("name.pattern", key_shape);
+    let rule = pattern.map(|(pattern, _)| RuleKind::Name(NameRule { pattern }));
+    rule.map(|kind| built_in(reader, "name", kind, mentions))
 }
 
 fn enforcement(reader: &mut Reader<'_>, section: &str) -> Enforcement {

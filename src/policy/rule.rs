@@ -3,6 +3,8 @@
 pub mod cel;
 pub mod freeze;
 pub mod metadata;
+pub mod name;
+pub mod references;
 pub mod schedule;
 pub mod scope;
 pub mod timezones;
@@ -15,6 +17,8 @@ use serde_json::Value;
 use self::cel::{Budget, CelRule};
 use self::freeze::FreezeRule;
 use self::metadata::{FoldedKeys, MetadataRule};
+use self::name::NameRule;
+use self::references::ReferencesRule;
 use self::schedule::{JudgedSchedule, ScheduleRule};
 pub use self::scope::Scope;
 use self::timezones::TimezoneRule;
@@ -49,6 +53,10 @@ pub enum RuleKind {
     Schedule(ScheduleRule),
     /// `[[schedule.freeze]]`.
     Freeze(FreezeRule),
+    /// `[references]`.
+    References(ReferencesRule),
+    /// `[name]`.
+    Name(NameRule),
     /// `[[rule]]`.
     Cel(CelRule),
 }
@@ -144,6 +152,8 @@ impl Rule {
             RuleKind::Metadata(rule) => rule.check(context, reading, &mut findings),
             RuleKind::Schedule(rule) => rule.check(context, reading, &mut findings),
             RuleKind::Freeze(rule) => rule.check(context, &mut findings),
+            RuleKind::References(rule) => rule.check(context, reading, &mut findings),
+            RuleKind::Name(rule) => rule.check(context, reading, &mut findings),
             RuleKind::Cel(rule) => rule.check(context, reading, &mut findings),
         }
         findings.outcome
@@ -161,6 +171,8 @@ impl Rule {
             RuleKind::Timezones(_)
             | RuleKind::Schedule(_)
             | RuleKind::Freeze(_)
+            | RuleKind::References(_)
+            | RuleKind::Name(_)
             | RuleKind::Cel(_) => {}
         }
         findings.outcome
@@ -170,11 +182,12 @@ impl Rule {
     #[must_use]
     pub fn violation_names(&self) -> Vec<String> {
         match &self.kind {
-            RuleKind::Timezones(_) | RuleKind::Freeze(_) | RuleKind::Cel(_) => {
+            RuleKind::Timezones(_) | RuleKind::Freeze(_) | RuleKind::Name(_) | RuleKind::Cel(_) => {
                 vec![self.named(None)]
             }
             RuleKind::Metadata(rule) => rule.parts().map(|part| self.named(Some(part))).collect(),
             RuleKind::Schedule(rule) => rule.parts().map(|part| self.named(Some(part))).collect(),
+            RuleKind::References(rule) => rule.parts().map(|part| self.named(Some(part))).collect(),
         }
     }
 

@@ -8,6 +8,8 @@ pub(crate) struct KeyTable {
     pub(crate) parts: &'static [&'static [KeySpec]],
     /// The meaning of each section, in a sentence or two.
     pub(crate) sections: &'static [(&'static str, &'static str)],
+    /// Whether a file may leave out a section, and with it the keys that the section must have.
+    pub(crate) may_lack_sections: bool,
     /// Sections that a later version will know, and what is said of them meanwhile.
     pub(crate) planned: &'static [(&'static str, &'static str)],
 }
@@ -56,6 +58,8 @@ pub(crate) enum ValueKind {
     Span(u64, u64),
     /// A list of at most so many texts.
     Texts(usize),
+    /// A table of at most so many texts under keys that are not told beforehand.
+    TextMap(usize),
     /// An array of tables, whose own keys have paths below it.
     Tables,
     /// A JSON object: a table, or a text in JSON.

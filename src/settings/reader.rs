@@ -107,6 +107,38 @@ impl Reader<'_> {
         items.iter().filter_map(|item| self.meant(path, item, &meaning)).collect()
     }
 
+    /// The entries of a table whose keys are not told beforehand, each complained of by itself.
+    pub(crate) fn entries<T>(
+        &mut self,
+        path: &str,
+        meaning: impl Fn(&str, &Node) -> Meant<T>,
+    ) -> Vec<Placed<T>> {
+        let Some(node) = self.typed.remove(path) else { return Vec::new() };
+        let Some(ValueKind::TextMap(most)) = self.key(path).map(|key| key.kind) else {
+            debug_assert!(false, "{path} is no table of texts");
+            return Vec::new();
+        };
+        match &node.value {
+            Value::Table(entries) if entries.len() > most => {
+                self.complain(path, &node, &format!("it has more than {most} entries: merge some"));
+                Vec::new()
+            }
+            Value::Table(entries) => {
+                let entries = entries.iter();
+                entries
+                    .filter_map(|(key, node)| {
+                        let shown = format!("{path}.{}", key.escape_debug());
+                        self.meant(&shown, node, |node| meaning(key, node))
+                    })
+                    .collect()
+            }
+            _ => {
+                self.complain(path, &node, "write a table: { key = \"pattern\" }");
+                Vec::new()
+            }
+        }
+    }
+
     /// The items of an array, within the bounds of its key.
     fn items_of<'n>(&mut self, path: &str, node: &'n Node) -> Option<&'n [Node]> {
         let Value::Array(items) = &node.value else {

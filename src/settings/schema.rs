@@ -14,6 +14,9 @@ pub(crate) fn schema(keys: &KeyTable, title: &str, about: &str) -> Value {
     for key in keys.all() {
         add(&mut file, key.path, key);
     }
+    if let (true, Value::Object(file)) = (keys.may_lack_sections, &mut file) {
+        file.remove("required");
+    }
     for (path, about) in keys.sections {
         let pointer = format!("/properties/{}", path.replace('.', "/properties/"));
         if let Some(section) = file.pointer_mut(&pointer).and_then(Value::as_object_mut) {
@@ -125,6 +128,9 @@ fn of_kind(kind: ValueKind) -> Value {
         ValueKind::Texts(most) => {
             json!({"type": "array", "maxItems": most, "items": {"type": "string"}})
         }
+        ValueKind::TextMap(most) => json!({
+            "type": "object", "maxProperties": most, "additionalProperties": {"type": "string"},
+        }),
         ValueKind::Tables => json!({"type": "array", "items": object()}),
         ValueKind::Document => json!({"type": ["object", "string"]}),
         ValueKind::FreeTables => json!({"type": "array", "items": {"type": "object"}}),

@@ -167,7 +167,9 @@ fn fits(schema: &Value, value: &Value) -> bool {
         && value.as_object().is_none_or(|members| {
             let required = schema["required"].as_array();
             members.iter().all(|(name, value)| {
-                schema["properties"].get(name).is_some_and(|schema| fits(schema, value))
+                let of_name = schema["properties"].get(name);
+                let of_any = schema.get("additionalProperties").filter(|any| any.is_object());
+                of_name.or(of_any).is_some_and(|schema| fits(schema, value))
             }) && required.is_none_or(|required| {
                 required.iter().all(|name| members.contains_key(name.as_str().unwrap()))
             })
@@ -200,6 +202,9 @@ fn every_file_that_is_handed_out_fits_its_schema() {
     }
     assert!(!fits(&configuration, &json!({"upstream": {"provider": "qoder"}})));
     assert!(!fits(&policy, &json!({"timezones": {}})));
+    assert!(fits(&policy, &json!({"name": {"pattern": "[a-z]+"}})));
+    assert!(fits(&policy, &json!({"metadata": {"required": {"team": "[a-z]+"}}})));
+    assert!(!fits(&policy, &json!({"metadata": {"required": {"team": 7}}})));
 }
 
 /// Values of every kind, of which each key takes some and refuses the others.

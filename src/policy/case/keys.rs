@@ -10,7 +10,8 @@ const MESSAGES_MAX: usize = 256;
 pub(super) const NAME_CHARS_MAX: usize = 200;
 
 /// The keys of a file of cases.
-pub(crate) static KEYS: KeyTable = KeyTable { parts: &[&ALL], sections: &[], planned: &[] };
+pub(crate) static KEYS: KeyTable =
+    KeyTable { parts: &[&ALL], sections: &[], may_lack_sections: true, planned: &[] };
 
 const ALL: [KeySpec; 21] = [
     KeySpec::new(

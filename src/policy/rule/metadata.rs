@@ -5,6 +5,7 @@ mod lookalike;
 mod loose;
 mod pattern;
 mod places;
+mod required;
 mod written;
 
 use std::borrow::Cow;
@@ -15,6 +16,8 @@ pub use self::loose::Compare;
 pub use self::pattern::{KeyPattern, KeyShape, PatternError};
 pub(in crate::policy) use self::places::FoldedKeys;
 use self::places::{Location, Walk};
+use self::required::REQUIRED;
+pub use self::required::RequiredKey;
 use super::{Context, Finding, RuleFindings};
 use crate::base::excerpt::excerpt;
 use crate::base::pointer::{self, child};
@@ -43,6 +46,8 @@ pub struct MetadataRule {
     pub protected_keys: Vec<KeyPattern>,
     /// The shape that a metadata key must have.
     pub key_pattern: Option<KeyShape>,
+    /// Keys that must be there.
+    pub required: Vec<RequiredKey>,
     /// How keys are compared with forbidden and protected ones.
     pub compare: Compare,
 }
@@ -54,6 +59,7 @@ impl MetadataRule {
             (FORBIDDEN_KEYS, !self.forbidden_keys.is_empty()),
             (PROTECTED_KEYS, !self.protected_keys.is_empty()),
             (KEY_PATTERN, self.key_pattern.is_some()),
+            (REQUIRED, !self.required.is_empty()),
         ];
         parts.into_iter().filter_map(|(part, is_there)| is_there.then_some(part))
     }
@@ -79,11 +85,36 @@ impl MetadataRule {
         for (pointer, metadata) in metadata_of(reading) {
             self.check_set(context, &pointer, metadata, found);
         }
+        for required in &self.required {
+            required.check(context, reading, found);
+        }
         if !self.protected_keys.is_empty() {
             for (pointer, metadata) in metadata_of(&context.before) {
                 self.check_kept(context, reading, &pointer, metadata, found);
             }
         }
+    }
+
+    /// The meaning, in words.
+    pub(super) fn words(&self) -> Vec<String> {
+        let listed = |patterns: &[KeyPattern]| {
+            let patterns: Vec<String> = patterns.iter().map(|p| format!("`{p}`")).collect();
+            patterns.join(", ")
+        };
+        let mut words = Vec::new();
+        if !self.forbidden_keys.is_empty() {
+            let keys = listed(&self.forbidden_keys);
+            words.push(format!("These keys are never set, but may be deleted: {keys}."));
+        }
+        if !self.protected_keys.is_empty() {
+            let keys = listed(&self.protected_keys);
+            words.push(format!("These keys are never set, changed or deleted: {keys}."));
+        }
+        words.extend(
+            self.key_pattern.iter().map(|shape| format!("Every key fits `{shape}` as a whole.")),
+        );
+        words.extend(self.required.iter().map(RequiredKey::words));
+        words
     }
 
     /// Notes what a patch sets where the provider computes, and a pattern names a key there.
