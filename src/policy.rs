@@ -9,6 +9,7 @@ pub(crate) mod keys;
 pub mod load;
 pub mod outcome;
 pub mod recorded;
+pub mod replay;
 pub mod rule;
 pub mod subject;
 mod words;

@@ -1,6 +1,7 @@
 //! Questions to the log: filters, cursors, pages.
 
 mod bodies;
+mod walk;
 
 use std::fmt;
 use std::path::Path;
@@ -12,10 +13,11 @@ use utoipa::openapi::Ref;
 use utoipa::openapi::schema::{Array, ArrayBuilder};
 
 pub use self::bodies::Texts;
+pub use self::walk::Walk;
 use super::idempotency::EarlierCall;
 pub(crate) use super::question::Text;
 pub use super::question::{
-    ActorFilter, BodyTexts, DeploymentAt, DeploymentSummary, EventFilter, Filter,
+    ActorFilter, BodyTexts, DeploymentAt, DeploymentSummary, EventFilter, Filter, RecordedChange,
 };
 use super::question::{FoundChanges, FoundEvents, Unclear};
 use super::record::{Change, Event};

@@ -6,13 +6,52 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::record::{Change, Event, Outcome};
+use super::record::{Change, Event, Outcome, Unkept};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{ChangeId, Fingerprint};
 use crate::deployment::diff::Effect;
 use crate::deployment::predict::Omitted;
-use crate::policy::Decision;
+use crate::policy::{Actor, Decision, Violation};
 use crate::provider::Operation;
+
+/// A change, as far as judging it anew needs it.
+#[derive(Clone, Debug)]
+pub struct RecordedChange {
+    /// Its place in the log.
+    pub seq: i64,
+    /// Its id.
+    pub id: ChangeId,
+    /// The provider's name.
+    pub provider: String,
+    /// The operation that was asked for.
+    pub operation: Operation,
+    /// The call's method.
+    pub method: Option<String>,
+    /// The id of the deployment; `None` where none was created.
+    pub deployment_id: Option<String>,
+    /// The actor that asked.
+    pub actor: Actor,
+    /// When it was received.
+    pub received_at: Timestamp,
+    /// What its rules took for now; `None` where the policy was not asked.
+    pub decided_at: Option<Timestamp>,
+    /// The decision.
+    pub decision: Decision,
+    /// Rules broken.
+    pub violations: Vec<Violation>,
+    /// Rules that were broken before and still are.
+    pub standing: Vec<Violation>,
+    /// The body that the client sent.
+    pub patch: Option<Value>,
+    /// The deployment before.
+    pub before: Option<Arc<Value>>,
+    /// JSON Pointers of concealed values, below `/patch` or `/before`.
+    pub redacted: Vec<String>,
+    /// What of these is not kept.
+    pub unkept: Unkept,
+    /// Names the policy that decided.
+    pub policy_digest: Arc<str>,
+}
 
 /// The changes that are asked for; a field that is `None` asks for nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-pub(super) use self::reads::{Documents, Reads};
+pub(super) use self::reads::{Documents, Reads, Walk};
 #[cfg(test)]
 pub(super) use self::sqlite::interfere;
 

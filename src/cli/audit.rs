@@ -18,8 +18,9 @@ use anyhow::{Context as _, anyhow};
 use serde::Serialize;
 
 pub use self::arguments::{DeploymentsArgs, HistoryArgs, ListArgs, ShowArgs};
+pub(in crate::cli) use self::arguments::{FilterArgs, SpanArgs, ZoneArgs};
 use self::printer::ListPrinter;
-use self::zone::Zone;
+pub(in crate::cli) use self::zone::Zone;
 use super::log::LogFile;
 use super::terminal::{Terminal, folded};
 use super::{Environment, Failure, print, runtime};
@@ -83,15 +84,9 @@ async fn list(
     environment: &Environment,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let filter = filter::filter(|name| arguments.given(name), now).map_err(bad_option)?;
     let log = arguments.file.find(environment)?;
-    let reader = open_at(&log).await?;
-    let filter = by_tokens(filter, &reader, &log).await?;
-    let deployment_ids = match &arguments.name {
-        Some(text) => Some(deployments::named(&reader, text).await?),
-        None => None,
-    };
-    let filter = Filter { deployment_ids, ..filter };
+    let (which, part) = (&arguments.which, &arguments.part);
+    let (reader, filter) = sought(which, &part.span, &log, now).await?;
     let form = &arguments.part.shown;
     let zone = Zone::found(environment, now, form.zone.utc);
     let mut printer = ListPrinter::of_changes(form, environment, now)?;
@@ -118,6 +113,25 @@ async fn list(
         "No recorded change matches these filters."
     };
     say_nothing_found(shown == 0, form.is_for_programs(), nothing)
+}
+
+/// The log, and the changes of it that are asked for.
+pub(in crate::cli) async fn sought(
+    which: &FilterArgs,
+    span: &SpanArgs,
+    log: &LogConfig,
+    now: Timestamp,
+) -> Result<(Reader, Filter), Failure> {
+    let given = |name: &str| which.given(name).or_else(|| span.given(name));
+    let filter = filter::filter(given, now).map_err(bad_option)?;
+    let reader = open_at(log).await?;
+    let filter = by_tokens(filter, &reader, log).await?;
+    let deployment_ids = match &which.name {
+        Some(text) => Some(deployments::named(&reader, text).await?),
+        None => None,
+    };
+    let filter = Filter { deployment_ids, ..filter };
+    Ok((reader, filter))
 }
 
 async fn events(
@@ -201,7 +215,7 @@ async fn open(file: &LogFile, environment: &Environment) -> Result<Reader, Failu
     open_at(&file.find(environment)?).await
 }
 
-async fn open_at(log: &LogConfig) -> Result<Reader, Failure> {
+pub(in crate::cli) async fn open_at(log: &LogConfig) -> Result<Reader, Failure> {
     Reader::open(&log.database).await.map_err(unanswered)
 }
 
@@ -212,7 +226,7 @@ async fn by_tokens(filter: Filter, reader: &Reader, log: &LogConfig) -> Result<F
     Ok(Filter { actor, ..filter })
 }
 
-fn unanswered(error: QueryError) -> Failure {
+pub(in crate::cli) fn unanswered(error: QueryError) -> Failure {
     Failure::NotCarriedOut(error.into())
 }
 

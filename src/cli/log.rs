@@ -20,6 +20,11 @@ pub(super) struct LogFile {
 }
 
 impl LogFile {
+    /// The configuration that names the log, where one does.
+    pub(super) fn config(&self) -> Option<&ConfigFile> {
+        self.database.is_none().then_some(&self.config)
+    }
+
     /// The log and whom its configuration knows; of that only `audit.database` must hold.
     pub(super) fn find(&self, environment: &Environment) -> Result<LogConfig, Failure> {
         if let Some(given) = &self.database {

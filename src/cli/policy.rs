@@ -1,5 +1,8 @@
 //! `changegate policy`: the rules before they are in force.
 
+mod judged;
+pub mod replay;
+mod source;
 pub mod test;
 
 use super::{Environment, Failure};
@@ -9,11 +12,14 @@ use super::{Environment, Failure};
 pub enum PolicyCommand {
     /// Judges cases, and compares what the policy says of them with what they expect.
     Test(test::TestArgs),
+    /// Judges recorded changes by another policy: what would be decided otherwise.
+    Replay(Box<replay::ReplayArgs>),
 }
 
 /// Runs one of them.
 pub fn run(command: &PolicyCommand, environment: &Environment) -> Result<(), Failure> {
     match command {
         PolicyCommand::Test(arguments) => test::run(arguments, environment),
+        PolicyCommand::Replay(arguments) => replay::run(arguments, environment),
     }
 }

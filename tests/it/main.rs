@@ -42,6 +42,7 @@ mod limits;
 mod log_lines;
 mod meaning;
 mod passthrough;
+mod policy_replay;
 mod policy_test;
 mod redirects;
 mod refusals;

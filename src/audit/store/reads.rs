@@ -6,7 +6,7 @@ use super::{Boxed, sqlite};
 use crate::audit::idempotency::EarlierCall;
 use crate::audit::question::{
     BodyTexts, DeploymentAt, DeploymentSummary, EventFilter, Filter, FoundChanges, FoundEvents,
-    Unclear,
+    RecordedChange, Unclear,
 };
 use crate::audit::record::Change;
 use crate::base::clock::Timestamp;
@@ -22,6 +22,25 @@ pub(in crate::audit) enum Reads {
 /// The documents of a log, read for one question.
 pub(in crate::audit) enum Documents {
     Sqlite(sqlite::Documents),
+}
+
+/// A walk through recorded changes.
+pub(in crate::audit) enum Walk {
+    Sqlite(sqlite::Walk),
+}
+
+impl Walk {
+    /// The place of the newest change that there was when it began.
+    pub(in crate::audit) fn until(&self) -> i64 {
+        let Self::Sqlite(walk) = self;
+        walk.until()
+    }
+
+    /// The next changes; none at the end.
+    pub(in crate::audit) async fn next(&mut self) -> Result<Vec<RecordedChange>, Boxed> {
+        let Self::Sqlite(walk) = self;
+        walk.next().await
+    }
 }
 
 impl Reads {
@@ -41,6 +60,18 @@ impl Reads {
     ) -> Result<FoundChanges, Boxed> {
         let Self::Sqlite(reads) = self;
         reads.changes(filter, before, limit, bodies).await
+    }
+
+    /// A walk through the changes that a filter finds, deployment by deployment.
+    pub(in crate::audit) async fn walk(&self, filter: &Filter) -> Result<Walk, Boxed> {
+        let Self::Sqlite(reads) = self;
+        reads.walk(filter).await.map(Walk::Sqlite)
+    }
+
+    /// The text of the policy of this digest.
+    pub(in crate::audit) async fn policy(&self, digest: &str) -> Result<Option<String>, Boxed> {
+        let Self::Sqlite(reads) = self;
+        reads.policy(digest).await
     }
 
     /// One change with its bodies.

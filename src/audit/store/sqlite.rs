@@ -21,6 +21,7 @@ mod search;
 mod searched;
 mod select;
 mod space;
+mod walk;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -39,6 +40,7 @@ pub(super) use self::lock::Lock;
 use self::lock::{FileId, file_id};
 pub(super) use self::select::Reads;
 use self::space::{WAL_BYTES_KEPT, WAL_PAGES_MAX};
+pub(super) use self::walk::Walk;
 use super::{Boxed, Preparation, StoreError};
 use crate::audit::entry::{Entry, Written};
 

@@ -8,12 +8,31 @@ use super::pages::Wanted;
 pub struct ListArgs {
     #[command(flatten)]
     pub(super) file: LogFile,
+    #[command(flatten)]
+    pub(super) which: FilterArgs,
+    #[command(flatten)]
+    pub(super) part: PartArgs,
+    /// Include what was sent, the deployment before and after, and the difference.
+    #[arg(long, conflicts_with = "csv")]
+    pub(super) full: bool,
+    /// List what is not a governed call instead: other writes, reloads, settlements; of a
+    /// deployment by path or change, with --q in kind and detail.
+    #[arg(long, conflicts_with_all = [
+        "name", "operation", "decision", "outcome", "effect", "rule", "path", "asked_path",
+        "full",
+    ])]
+    pub(super) events: bool,
+}
+
+/// The changes that a command is about.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct FilterArgs {
     /// Only of this deployment.
     #[arg(long, value_name = "ID")]
     deployment_id: Option<String>,
     /// Only of deployments whose newest name has this text in it, in any case.
     #[arg(long, value_name = "TEXT")]
-    pub(super) name: Option<String>,
+    pub(in crate::cli) name: Option<String>,
     /// Only by this actor: a fingerprint (`pat_…`), or a name, which finds too what its tokens did
     /// before they were named.
     #[arg(long)]
@@ -32,7 +51,7 @@ pub struct ListArgs {
     outcome: Option<String>,
     /// Only with this effect: exact, partial, none or other.
     #[arg(long)]
-    pub(super) effect: Option<String>,
+    effect: Option<String>,
     /// Only what breaks this rule.
     #[arg(long)]
     rule: Option<String>,
@@ -49,23 +68,20 @@ pub struct ListArgs {
     /// Only what has this text in ids, names, user agent, messages or changed paths.
     #[arg(long, value_name = "TEXT")]
     q: Option<String>,
-    #[command(flatten)]
-    pub(super) part: PartArgs,
-    /// Include what was sent, the deployment before and after, and the difference.
-    #[arg(long, conflicts_with = "csv")]
-    pub(super) full: bool,
-    /// List what is not a governed call instead: other writes, reloads, settlements; of a
-    /// deployment by path or change, with --q in kind and detail.
-    #[arg(long, conflicts_with_all = [
-        "name", "operation", "decision", "outcome", "effect", "rule", "path", "asked_path",
-        "full",
-    ])]
-    pub(super) events: bool,
 }
 
 /// Which part of a list, and how it is printed.
 #[derive(Debug, clap::Args)]
 pub(super) struct PartArgs {
+    #[command(flatten)]
+    pub(super) span: SpanArgs,
+    #[command(flatten)]
+    pub(super) shown: ShownArgs,
+}
+
+/// The time that a command is about.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct SpanArgs {
     /// Only at or after: a time (RFC 3339), a date, which is its begin in UTC also where times are
     /// told as local ones, or how long ago, such as 24h or 7d. The local begin of a day is
     /// 2026-06-14T00:00+08:00.
@@ -75,8 +91,6 @@ pub(super) struct PartArgs {
     /// 2026-06-15.
     #[arg(long, value_name = "WHEN")]
     until: Option<String>,
-    #[command(flatten)]
-    pub(super) shown: ShownArgs,
 }
 
 /// How much of a list is printed, and in which form.
@@ -101,10 +115,10 @@ pub(super) struct ShownArgs {
 
 /// The zone that times are told in.
 #[derive(Debug, clap::Args)]
-pub(super) struct ZoneArgs {
+pub(in crate::cli) struct ZoneArgs {
     /// Tell times in UTC on a terminal too, where they are local (TZ) otherwise.
     #[arg(long)]
-    pub(super) utc: bool,
+    pub(in crate::cli) utc: bool,
 }
 
 /// The arguments of `audit show`.
@@ -146,6 +160,13 @@ pub struct DeploymentsArgs {
 
 impl ListArgs {
     pub(super) fn given(&self, name: &str) -> Option<&str> {
+        self.which.given(name).or_else(|| self.part.given(name))
+    }
+}
+
+impl FilterArgs {
+    /// The text that is given for a key of a filter, times aside.
+    pub(in crate::cli) fn given(&self, name: &str) -> Option<&str> {
         let text = match name {
             "deployment_id" => &self.deployment_id,
             "actor" => &self.actor,
@@ -159,7 +180,7 @@ impl ListArgs {
             "asked_path" => &self.asked_path,
             "request_id" => &self.request_id,
             "q" => &self.q,
-            _ => return self.part.given(name),
+            _ => return None,
         };
         text.as_deref()
     }
@@ -167,6 +188,13 @@ impl ListArgs {
 
 impl PartArgs {
     pub(super) fn given(&self, name: &str) -> Option<&str> {
+        self.span.given(name)
+    }
+}
+
+impl SpanArgs {
+    /// The text that is given for a time of a filter.
+    pub(in crate::cli) fn given(&self, name: &str) -> Option<&str> {
         match name {
             "since" => self.since.as_deref(),
             "until" => self.until.as_deref(),

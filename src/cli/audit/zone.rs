@@ -25,7 +25,7 @@ impl Zone {
 
     /// The zone for who reads standard output: that of `TZ`, else the machine's, on a terminal, and
     /// UTC where another program or a file takes it, or where `utc` asks for it.
-    pub(super) fn found(environment: &Environment, now: Timestamp, utc: bool) -> Self {
+    pub(in crate::cli) fn found(environment: &Environment, now: Timestamp, utc: bool) -> Self {
         if utc || Terminal::found(environment).is_none() {
             return Self::utc();
         }
@@ -48,22 +48,22 @@ impl Zone {
         Self { zone: offset.to_time_zone(), name }
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(in crate::cli) fn name(&self) -> &str {
         &self.name
     }
 
     /// A moment whole, in RFC 3339.
-    pub(super) fn whole(&self, at: Timestamp) -> String {
+    pub(in crate::cli) fn whole(&self, at: Timestamp) -> String {
         self.told(at, "%Y-%m-%dT%H:%M:%S%.3f%:z")
     }
 
     /// A moment to the second, which is enough for a list, in RFC 3339.
-    pub(super) fn second(&self, at: Timestamp) -> String {
+    pub(in crate::cli) fn second(&self, at: Timestamp) -> String {
         self.told(at, "%Y-%m-%dT%H:%M:%S%:z")
     }
 
     /// A moment as short as it is clear: without the year where that is this one.
-    pub(super) fn short(&self, at: Timestamp, now: Timestamp) -> String {
+    pub(in crate::cli) fn short(&self, at: Timestamp, now: Timestamp) -> String {
         let year = |at| self.zoned(at).map(|zoned| zoned.year());
         let is_this_year = year(at) == year(now);
         self.told(at, if is_this_year { "%m-%d %H:%M:%S" } else { "%Y-%m-%d %H:%M" })

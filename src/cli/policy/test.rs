@@ -13,6 +13,7 @@ use clap::{ArgAction, Args};
 use regex_lite::Regex;
 
 use self::suite::Suite;
+pub(super) use self::suite::refuse;
 use crate::base::clock::Clock;
 use crate::cli::terminal::Terminal;
 use crate::cli::{ConfigFile, Environment, Failure, print};

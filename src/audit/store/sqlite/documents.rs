@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use sqlx::Row as _;
+use sqlx::{Row as _, SqliteConnection};
 
 use super::asking::Asking;
 use crate::audit::document::unpack;
@@ -61,6 +61,33 @@ impl Documents {
         Ok(Some(text))
     }
 
+    /// The connection, for what is asked between documents.
+    pub(super) fn asking(&mut self) -> &mut SqliteConnection {
+        &mut self.asking
+    }
+
+    /// The text of a snapshot that was read with its change: its base, digest and body. Where its
+    /// base is not at hand, its whole chain is read.
+    pub(super) async fn text_of(
+        &mut self,
+        number: i64,
+        (base, digest, body): (Option<i64>, &[u8], &[u8]),
+    ) -> Result<Text, Boxed> {
+        if let Some(text) = self.texts.get(&number) {
+            return Ok(Arc::clone(text));
+        }
+        let former = base.map(|base| self.texts.get(&base).cloned());
+        if let Some(None) = former {
+            return self.unpack_chain(number).await;
+        }
+        let former = former.flatten();
+        let text =
+            sound(number, unpack(body, former.as_ref().map(|text| text.as_slice()))?, digest)?;
+        let text = Arc::new(text);
+        self.keep(number, &text);
+        Ok(text)
+    }
+
     /// The patch of the change at this place, where there was one.
     pub(super) async fn patch(&mut self, seq: i64) -> Result<Option<Value>, Boxed> {
         let patch = sqlx::query_scalar("SELECT patch FROM changes WHERE seq = ?").bind(seq);
@@ -92,11 +119,7 @@ impl Documents {
             } else {
                 let base = former.as_ref().map(|text| text.as_slice());
                 let text = unpack(link.try_get("body")?, base)?;
-                let digest: &[u8] = link.try_get("digest")?;
-                if Sha256::digest(&text)[..] != *digest {
-                    return Err(Damaged(number).into());
-                }
-                let text = Arc::new(text);
+                let text = Arc::new(sound(number, text, link.try_get("digest")?)?);
                 self.keep(number, &text);
                 text
             };
@@ -115,4 +138,9 @@ impl Documents {
         self.bytes += text.len();
         self.texts.insert(number, Arc::clone(text));
     }
+}
+
+/// A snapshot's text, where it is the one that was written.
+fn sound(number: i64, text: Vec<u8>, digest: &[u8]) -> Result<Vec<u8>, Damaged> {
+    if Sha256::digest(&text)[..] == *digest { Ok(text) } else { Err(Damaged(number)) }
 }

@@ -38,6 +38,13 @@ impl Reads {
         Ok(sqlx::query_scalar(texts).bind(limit).fetch_all(&mut *asking).await?)
     }
 
+    /// The text of the policy of this digest.
+    pub(in crate::audit) async fn policy(&self, digest: &str) -> Result<Option<String>, Boxed> {
+        let text = "SELECT text FROM policies WHERE digest = ?";
+        let mut asking = Asking::on(&self.pool).await?;
+        Ok(sqlx::query_scalar(text).bind(digest).fetch_optional(&mut *asking).await?)
+    }
+
     /// The name of each of these deployments, where one is known.
     pub(in crate::audit) async fn deployment_names(
         &self,

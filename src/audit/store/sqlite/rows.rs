@@ -37,7 +37,7 @@ pub(super) const CHANGE: &str = "SELECT c.seq, c.id, c.operation, \
 /// A column that does not hold what the schema promises.
 #[derive(Debug, thiserror::Error)]
 #[error("the column {0} holds something that this version does not know")]
-struct BadColumn(&'static str);
+pub(super) struct BadColumn(pub(super) &'static str);
 
 /// The word that stands for a unit variant, in JSON and in the tables.
 pub(super) fn word_of<T: Serialize>(variant: &T) -> String {
@@ -48,7 +48,7 @@ pub(super) fn word_of<T: Serialize>(variant: &T) -> String {
 }
 
 /// The unit variant that a column's word stands for.
-fn variant<T: for<'a> Deserialize<'a>>(word: &str) -> Result<T, WordError> {
+pub(super) fn variant<T: for<'a> Deserialize<'a>>(word: &str) -> Result<T, WordError> {
     let word: StrDeserializer<'_, WordError> = word.into_deserializer();
     T::deserialize(word)
 }
@@ -123,14 +123,23 @@ pub(super) fn omitted(row: &SqliteRow) -> Result<Omitted, Boxed> {
 
 /// The bytes of a change's lists, of which each may be long.
 pub(super) fn list_bytes(row: &SqliteRow) -> Result<usize, Boxed> {
+    bytes_of(row, &["violations", "standing", "after_violations", "redacted", "after_redacted"])
+}
+
+/// The same of what is known before its end.
+pub(super) fn list_bytes_before(row: &SqliteRow) -> Result<usize, Boxed> {
+    bytes_of(row, &["violations", "standing", "redacted"])
+}
+
+fn bytes_of(row: &SqliteRow, columns: &[&str]) -> Result<usize, Boxed> {
     let mut bytes = 0;
-    for column in ["violations", "standing", "after_violations", "redacted", "after_redacted"] {
-        bytes += row.try_get::<Option<&str>, _>(column)?.map_or(0, str::len);
+    for column in columns {
+        bytes += row.try_get::<Option<&str>, _>(*column)?.map_or(0, str::len);
     }
     Ok(bytes)
 }
 
-fn actor(row: &SqliteRow) -> Result<Option<Actor>, Boxed> {
+pub(super) fn actor(row: &SqliteRow) -> Result<Option<Actor>, Boxed> {
     let Some(fingerprint) = row.try_get::<Option<&[u8]>, _>("actor_fingerprint")? else {
         return Ok(None);
     };
@@ -168,6 +177,12 @@ fn refused_body(row: &SqliteRow) -> Result<Option<RefusedBody>, Boxed> {
     Ok(Some(RefusedBody { bytes, digest: row.try_get("body_digest")? }))
 }
 
+/// What of a change is not kept, its end aside.
+pub(super) fn unkept_before(row: &SqliteRow) -> Result<Unkept, Boxed> {
+    let text: Option<&str> = row.try_get("unkept")?;
+    Ok(text.map(serde_json::from_str).transpose()?.unwrap_or_default())
+}
+
 fn unkept(row: &SqliteRow) -> Result<Unkept, Boxed> {
     let read = |column| -> Result<Unkept, Boxed> {
         let text: Option<&str> = row.try_get(column)?;
@@ -176,11 +191,14 @@ fn unkept(row: &SqliteRow) -> Result<Unkept, Boxed> {
     Ok(Unkept { after: read("after_unkept")?.after, ..read("unkept")? })
 }
 
-fn time(row: &SqliteRow, column: &str) -> Result<Option<Timestamp>, Boxed> {
+pub(super) fn time(row: &SqliteRow, column: &str) -> Result<Option<Timestamp>, Boxed> {
     Ok(row.try_get::<Option<i64>, _>(column)?.map(Timestamp::from_millis))
 }
 
-fn list<T: for<'a> Deserialize<'a>>(row: &SqliteRow, column: &str) -> Result<Vec<T>, Boxed> {
+pub(super) fn list<T: for<'a> Deserialize<'a>>(
+    row: &SqliteRow,
+    column: &str,
+) -> Result<Vec<T>, Boxed> {
     let text: Option<&str> = row.try_get(column)?;
     Ok(text.map(serde_json::from_str).transpose()?.unwrap_or_default())
 }

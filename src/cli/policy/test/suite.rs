@@ -100,7 +100,7 @@ fn policies(
 }
 
 /// Tells complaints, each with its place.
-fn refuse(complaints: &[Complaint]) -> Result<(), Failure> {
+pub(in crate::cli::policy) fn refuse(complaints: &[Complaint]) -> Result<(), Failure> {
     let Some(first) = complaints.first() else { return Ok(()) };
     complaints.iter().for_each(print::complaint);
     let files: Vec<&Path> = complaints.iter().map(|complaint| complaint.file.as_path()).collect();

@@ -1,0 +1,35 @@
+//! Every change that a filter finds, one after the other, to be judged anew.
+
+use super::{Filter, QueryError, Reader, RecordedChange};
+use crate::audit::store;
+
+/// A walk through recorded changes, deployment by deployment, in memory that does not grow with
+/// them.
+pub struct Walk(store::Walk);
+
+impl Walk {
+    /// The place of the newest change that there was when it began.
+    #[must_use]
+    pub fn until(&self) -> i64 {
+        self.0.until()
+    }
+
+    /// The next changes; none at the end.
+    pub async fn next(&mut self) -> Result<Vec<RecordedChange>, QueryError> {
+        self.0.next().await.map_err(QueryError::Store)
+    }
+}
+
+impl Reader {
+    /// Walks through the changes that a filter finds. Where it is narrowed by time, actor,
+    /// deployment and the like, they come by deployment, the oldest of each first; where only an
+    /// index finds them, page by page.
+    pub async fn walk(&self, filter: &Filter) -> Result<Walk, QueryError> {
+        self.reads.walk(filter).await.map(Walk).map_err(QueryError::Store)
+    }
+
+    /// The text of the policy of this digest, where a change was judged by it.
+    pub async fn policy(&self, digest: &str) -> Result<Option<String>, QueryError> {
+        self.reads.policy(digest).await.map_err(QueryError::Store)
+    }
+}

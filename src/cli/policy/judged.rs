@@ -1,0 +1,101 @@
+//! Recorded changes, judged anew.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::audit::query::{QueryError, Reader, RecordedChange};
+use crate::base::clock::Clock;
+use crate::deployment::patch::Patch;
+use crate::deployment::predict::Omitted;
+use crate::policy::Policy;
+use crate::policy::load::load;
+use crate::policy::recorded::{Recorded, Rejudged, patch_of, rejudge, restore};
+use crate::policy::subject::Subject;
+use crate::provider::{Operation, Provider};
+
+/// The most recorded policies that are kept ready.
+const POLICIES_MAX: usize = 256;
+
+/// A recorded change, ready to be judged.
+pub(super) struct ReadyChange {
+    pub(super) change: RecordedChange,
+    pub(super) provider: &'static Provider,
+    patch: Patch,
+    lacks_body: bool,
+}
+
+impl ReadyChange {
+    /// Makes a change ready; gives it back where no policy was asked about it, or where its provider
+    /// is not known.
+    pub(super) fn of(mut change: RecordedChange) -> Result<Self, Box<RecordedChange>> {
+        let provider = Provider::named(&change.provider);
+        let (Some(provider), Some(_)) = (provider, change.decided_at) else {
+            return Err(Box::new(change));
+        };
+        let mut body = change.patch.take();
+        let lacks_before = change.before.is_none() && change.operation != Operation::Create;
+        let is_unkept = change.unkept.patch.is_some() || change.unkept.before.is_some();
+        let lacks_body = body.is_none() || lacks_before || is_unkept;
+        if let Some(body) = &mut body {
+            restore(body, change.before.as_deref(), &change.standing, &change.redacted);
+        }
+        Ok(Self { patch: patch_of(body), lacks_body, provider, change })
+    }
+
+    /// Has `judge` look at the change.
+    pub(super) fn seen<T>(&self, clock: &Clock, judge: impl FnOnce(&Recorded<'_>) -> T) -> T {
+        let change = &self.change;
+        let is_put = change.method.as_deref() == Some("PUT");
+        let subject = Subject {
+            provider: self.provider,
+            operation: change.operation,
+            omitted: if is_put { Omitted::Open } else { Omitted::Preserved },
+            before: change.before.as_deref(),
+            patch: &self.patch,
+            actor: &change.actor,
+            now: change.decided_at.unwrap_or(change.received_at),
+            clock,
+        };
+        judge(&Recorded { subject, redacted: &change.redacted, lacks_body: self.lacks_body })
+    }
+
+    /// Judges the change by a policy.
+    pub(super) fn judged(&self, policy: &Policy, clock: &Clock) -> Rejudged {
+        self.seen(clock, |recorded| rejudge(policy, recorded))
+    }
+
+    /// The body as it is judged.
+    pub(super) fn patch(&self) -> &Patch {
+        &self.patch
+    }
+}
+
+/// The policies that are recorded with changes; `None` stands for one that this version can't read.
+pub(super) struct RecordedPolicies<'r> {
+    reader: &'r Reader,
+    known: HashMap<(Arc<str>, &'static str), Option<Arc<Policy>>>,
+}
+
+impl<'r> RecordedPolicies<'r> {
+    pub(super) fn of(reader: &'r Reader) -> Self {
+        Self { reader, known: HashMap::new() }
+    }
+
+    /// The policy that a change was judged by.
+    pub(super) async fn get(
+        &mut self,
+        change: &ReadyChange,
+    ) -> Result<Option<Arc<Policy>>, QueryError> {
+        let key = (Arc::clone(&change.change.policy_digest), change.provider.name);
+        if let Some(known) = self.known.get(&key) {
+            return Ok(known.clone());
+        }
+        let text = self.reader.policy(&key.0).await?;
+        let policy = text.and_then(|text| load(&text, change.provider).ok()).map(Arc::new);
+        if self.known.len() >= POLICIES_MAX {
+            self.known.clear();
+        }
+        self.known.insert(key, policy.clone());
+        Ok(policy)
+    }
+}
