@@ -130,6 +130,8 @@ impl Recorded<'_> {
                 return missing.in_body().or(is_hidden.then_some(Gap::Concealed));
             }
             RuleKind::Timezones(_) | RuleKind::Schedule(_) => &["schedule"],
+            RuleKind::References(_) => &["agent", "environment_id", "vault_ids", "resources"],
+            RuleKind::Name(_) => &["name"],
         };
         let is_looked_at = |place: &String| {
             let name = keys(place).nth(1);
