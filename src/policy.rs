@@ -1,6 +1,7 @@
 //! The org's rules: what a [`Policy`] says of a predicted change is its
 //! [`Evaluation`](evaluate::Evaluation). Pure.
 
+pub mod approvals;
 pub mod case;
 pub mod evaluate;
 pub(crate) mod findings;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use self::approvals::{ApprovalTerms, BreakGlassTerms};
 use self::rule::{Rule, RuleKind};
 use crate::base::ids::Fingerprint;
 
@@ -30,6 +32,10 @@ pub struct Policy {
     pub rules: Vec<Rule>,
     /// Who helps those whom a rule denies.
     pub contact: Option<String>,
+    /// How approvals are asked for and used.
+    pub approvals: ApprovalTerms,
+    /// Who may pass by break-glass; `None` where nobody may.
+    pub break_glass: Option<BreakGlassTerms>,
     /// SHA-256 of the policy file's bytes, as hex; recorded with every decision.
     pub digest: String,
     /// The file's text; empty where there is no file.
@@ -99,6 +105,8 @@ impl Policy {
         let new = self.rules.iter().filter(|rule| differs(rule, former));
         let gone = former.rules.iter().filter(|rule| differs(rule, self));
         let mut names: Vec<&str> = new.chain(gone).map(|rule| rule.name.as_ref()).collect();
+        names.extend((self.approvals != former.approvals).then_some("approvals"));
+        names.extend((self.break_glass != former.break_glass).then_some("break_glass"));
         names.sort_unstable();
         names.dedup();
         names

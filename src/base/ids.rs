@@ -1,4 +1,5 @@
-//! The identifiers that Changegate makes: of a change, of a request, and of a token's holder.
+//! The identifiers that Changegate makes: of a change, of an approval, of a request, and of a
+//! token's holder.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -20,6 +21,13 @@ const RESERVE_BYTES: usize = 4096;
 #[schema(description = "Names one change; sorts by the time of its making.")]
 pub struct ChangeId([u8; 16]);
 
+/// Names one approval, or one review of a change that was let through by break-glass: `apr_` and 32
+/// hex digits, as in a [`ChangeId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+#[schema(value_type = String, pattern = "^apr_[0-9a-f]{32}$")]
+#[schema(description = "Names one approval; sorts by the time of its making.")]
+pub struct ApprovalId([u8; 16]);
+
 /// Names one request: the client's own id where it is well-formed, else `req_` and 32 hex digits,
 /// of which the first 12 are as in a [`ChangeId`], so that an index of them grows at one end.
 /// It is kept as the header's value that it is sent as, both ways, so that a copy costs nothing.
@@ -39,25 +47,56 @@ pub struct BadId {
     kind: &'static str,
 }
 
-impl ChangeId {
-    /// A new id, made at `now`.
-    #[must_use]
-    pub fn new(now: Timestamp) -> Self {
-        Self(sorting(now))
-    }
+/// Ids of 16 bytes that sort by the time of their making, each with the start of its text and the
+/// words for what is none.
+macro_rules! sorting_ids {
+    ($($id:ident $start:literal $text:literal $bytes:literal)*) => {$(
+        impl $id {
+            /// A new id, made at `now`.
+            #[must_use]
+            pub fn new(now: Timestamp) -> Self {
+                Self(sorting(now))
+            }
 
-    /// The id as its 16 bytes, the form the store keeps.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
+            /// The id as its 16 bytes, the form the store keeps.
+            #[must_use]
+            pub const fn as_bytes(&self) -> &[u8; 16] {
+                &self.0
+            }
 
-    /// The id from the form the store keeps.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, BadId> {
-        let bytes =
-            bytes.try_into().map_err(|_source| BadId { kind: "16 bytes of a change id" })?;
-        Ok(Self(bytes))
-    }
+            /// The id from the form the store keeps.
+            pub fn from_bytes(bytes: &[u8]) -> Result<Self, BadId> {
+                bytes.try_into().map(Self).map_err(|_source| BadId { kind: $bytes })
+            }
+        }
+
+        impl fmt::Display for $id {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($start, "{}"), Hex(&self.0))
+            }
+        }
+
+        impl FromStr for $id {
+            type Err = BadId;
+
+            fn from_str(text: &str) -> Result<Self, BadId> {
+                let bytes = text.strip_prefix($start).and_then(unhex);
+                bytes.map(Self).ok_or(BadId { kind: $text })
+            }
+        }
+
+        impl serde::Serialize for $id {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+    )*};
+}
+
+sorting_ids! {
+    ChangeId "chg_" "a change id (chg_ and 32 lower-case hex digits)" "16 bytes of a change id"
+    ApprovalId "apr_" "an approval id (apr_ and 32 lower-case hex digits)"
+        "16 bytes of an approval id"
 }
 
 impl RequestId {
@@ -119,12 +158,6 @@ impl Fingerprint {
     }
 }
 
-impl fmt::Display for ChangeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "chg_{}", Hex(&self.0))
-    }
-}
-
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -137,17 +170,6 @@ impl fmt::Display for Fingerprint {
     }
 }
 
-impl FromStr for ChangeId {
-    type Err = BadId;
-
-    fn from_str(text: &str) -> Result<Self, BadId> {
-        text.strip_prefix("chg_")
-            .and_then(unhex)
-            .map(Self)
-            .ok_or(BadId { kind: "a change id (chg_ and 32 lower-case hex digits)" })
-    }
-}
-
 impl FromStr for Fingerprint {
     type Err = BadId;
 
@@ -156,12 +178,6 @@ impl FromStr for Fingerprint {
             .and_then(unhex)
             .map(Self)
             .ok_or(BadId { kind: "a token fingerprint (pat_ and 16 lower-case hex digits)" })
-    }
-}
-
-impl serde::Serialize for ChangeId {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
     }
 }
 

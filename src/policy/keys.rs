@@ -73,6 +73,7 @@ pub(crate) static KEYS: KeyTable = KeyTable {
         &scope_keys!("name"),
         &RULE,
         &scope_keys!("rule[]"),
+        &APPROVALS,
     ],
     sections: &[
         ("timezones", "A schedule's time zone must be one of a list."),
@@ -80,10 +81,50 @@ pub(crate) static KEYS: KeyTable = KeyTable {
         ("references", "What deployments may refer to. A list that is absent allows anything."),
         ("name", "The shape of deployments' names."),
         ("metadata", "KeyTable of the metadata that changes must not touch, and their form."),
+        ("approvals", "How changes are approved that a rule with `approve` holds up."),
+        ("break_glass", "Who may make a change pass in an emergency that the policy denies."),
     ],
     may_lack_sections: true,
     planned: &[],
 };
+
+/// The most persons who may break the glass.
+const PERSONS_MAX: usize = 256;
+
+/// The longest that an approval may take, or be used, in seconds: 90 days.
+const SECONDS_MAX: u64 = 90 * 24 * 3_600;
+
+const APPROVALS: [KeySpec; 5] = [
+    KeySpec::new(
+        "approvals.expires_after",
+        ValueKind::Span(1, SECONDS_MAX),
+        "How long an approval stays open that nobody has decided on.",
+    )
+    .default("'72h'"),
+    KeySpec::new(
+        "approvals.run_within",
+        ValueKind::Span(1, SECONDS_MAX),
+        "How long an approval may be used, once it is given.",
+    )
+    .default("'24h'"),
+    KeySpec::new(
+        "approvals.reason_min_chars",
+        ValueKind::Count(1, 200),
+        "The fewest characters of a reason, of a decision as of break-glass.",
+    )
+    .default("10"),
+    KeySpec::new(
+        "break_glass.persons",
+        ValueKind::Texts(PERSONS_MAX),
+        "Who may: the `person` of an `[[actor]]`; at least one.",
+    ),
+    KeySpec::new(
+        "break_glass.per_day",
+        ValueKind::Count(1, 100),
+        "How often each of them may within 24 hours.",
+    )
+    .default("2"),
+];
 
 const GENERAL: [KeySpec; 1] = [KeySpec::new(
     "contact",

@@ -1,5 +1,6 @@
 //! The policy file (TOML) → [`Policy`](super::Policy), or every complaint about it.
 
+mod approvals;
 mod callers;
 mod in_cel;
 mod references;
@@ -51,7 +52,8 @@ pub fn load(source: &str, provider: &'static Provider) -> Result<Policy, Vec<Loa
         rules.extend(references::rule(&mut reader, &mut mentions));
         rules.extend(name_pattern(&mut reader, &mut mentions));
         rules.extend(in_cel::rules(&mut reader, source, provider, &mut mentions));
-        (rules, contact, mentions)
+        let terms = (approvals::terms(&mut reader), approvals::break_glass(&mut reader));
+        (rules, contact, mentions, terms)
     });
     let complaints = complaints.in_order();
     if !complaints.is_empty() {
@@ -62,8 +64,9 @@ pub fn load(source: &str, provider: &'static Provider) -> Result<Policy, Vec<Loa
         return Err(complaints.into_iter().map(error).collect());
     }
     let digest = Hex(&Sha256::digest(source)).to_string();
-    let (rules, contact, mentions) = read.unwrap_or_default();
-    Ok(Policy { rules, contact, digest, text: source.to_owned(), mentions })
+    let (rules, contact, mentions, (approvals, break_glass)) = read.unwrap_or_default();
+    let text = source.to_owned();
+    Ok(Policy { rules, contact, approvals, break_glass, digest, text, mentions })
 }
 
 /// `[timezones]`.
@@ -239,7 +242,7 @@ mod tests {
         let found: Vec<_> =
             errors.iter().map(|error| (error.line.unwrap(), error.message.as_str())).collect();
         let expected = [
-            (1, "unknown key `colour`: remove it; known here: contact, metadata"),
+            (1, "unknown key `colour`: remove it; known here: approvals, break_glass"),
             (4, "`timezones.allowed` is \"asia/shanghai\": write \"Asia/Shanghai\""),
             (
                 5,
