@@ -1,11 +1,13 @@
 //! The operators' API, on a listener of its own: the log, health, metrics.
 //!
-//! Everything here reads. A path that is not plainly open to everybody asks for an admin token,
-//! an unknown path too, so that a route that is forgotten below is closed rather than open.
+//! Everything here reads, but for decisions on approvals. A path that is not plainly open to
+//! everybody asks for an admin token, an unknown path too, so that a route that is forgotten below
+//! is closed rather than open.
 
 mod access;
 mod answer;
 mod api;
+mod approvals;
 mod asked;
 mod body;
 mod connection;
@@ -14,6 +16,7 @@ pub mod filter;
 mod openapi;
 mod places;
 mod probes;
+mod sent;
 mod serve;
 mod share;
 #[cfg(test)]
@@ -26,7 +29,7 @@ use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -37,12 +40,14 @@ pub use self::connection::Patience;
 use self::openapi::FromRoutes;
 use self::share::Askers;
 use crate::audit::Audit;
+use crate::audit::approval::Approval;
 use crate::audit::query::DeploymentSummary;
 use crate::audit::record::Event;
 use crate::base::clock::Clock;
 use crate::base::ids::Fingerprint;
 use crate::config::{AdminToken, RefusedConfig};
 use crate::net::listener::Listener;
+use crate::policy::Policy;
 
 /// The API's description (OpenAPI 3.1) as JSON.
 pub static OPENAPI: LazyLock<String> = LazyLock::new(|| {
@@ -59,6 +64,8 @@ pub struct AdminState {
     pub tokens: Arc<dyn Fn() -> Arc<Vec<AdminToken>> + Send + Sync>,
     /// The tokens that the configuration lists now under an actor's name.
     pub tokens_of: TokensOf,
+    /// The policy that is in force now.
+    pub policy: PolicyNow,
     /// The metrics, as `OpenMetrics` text.
     pub metrics_text: Arc<dyn Fn() -> String + Send + Sync>,
     /// For times that are given relative to now.
@@ -82,6 +89,9 @@ pub type Acceptor = Arc<dyn Fn() -> TlsAcceptor + Send + Sync>;
 /// Gives the tokens under a name that hold now.
 pub type TokensOf = Arc<dyn Fn(&str) -> Vec<Fingerprint> + Send + Sync>;
 
+/// Gives the policy that is in force now.
+pub type PolicyNow = Arc<dyn Fn() -> Arc<Policy> + Send + Sync>;
+
 /// Gives the patience that holds now.
 pub type PatienceNow = Arc<dyn Fn() -> Patience + Send + Sync>;
 
@@ -104,7 +114,7 @@ struct Route {
 }
 
 /// Every path there is; the API's description names the same ones.
-const ROUTES: [Route; 10] = [
+const ROUTES: [Route; 14] = [
     Route { path: "/healthz", open: true, answered: || get(probes::alive) },
     Route { path: "/readyz", open: true, answered: || get(probes::ready) },
     Route { path: "/metrics", open: true, answered: || get(probes::metrics) },
@@ -115,6 +125,18 @@ const ROUTES: [Route; 10] = [
     Route { path: "/api/v1/deployments/{id}/history", open: false, answered: || get(api::history) },
     Route { path: "/api/v1/deployments/{id}/at", open: false, answered: || get(api::at) },
     Route { path: "/api/v1/events", open: false, answered: || get(api::events) },
+    Route { path: "/api/v1/approvals", open: false, answered: || get(approvals::list) },
+    Route { path: "/api/v1/approvals/{id}", open: false, answered: || get(approvals::show) },
+    Route {
+        path: "/api/v1/approvals/{id}/approve",
+        open: false,
+        answered: || post(approvals::approve).fallback(answer::only_posts),
+    },
+    Route {
+        path: "/api/v1/approvals/{id}/reject",
+        open: false,
+        answered: || post(approvals::reject).fallback(answer::only_posts),
+    },
 ];
 
 /// The description of what answers at [`ROUTES`].
@@ -138,8 +160,12 @@ const ROUTES: [Route; 10] = [
         api::history,
         api::at,
         api::events,
+        approvals::list,
+        approvals::show,
+        approvals::approve,
+        approvals::reject,
     ),
-    components(schemas(answer::Envelope, DeploymentSummary, Event)),
+    components(schemas(answer::Envelope, DeploymentSummary, Event, Approval)),
     modifiers(&FromRoutes),
 )]
 struct Description;

@@ -2,6 +2,8 @@
 //!
 //! Redaction happens in here, on the way in: no caller can forget it.
 
+pub mod approval;
+mod approve;
 mod document;
 mod entry;
 pub mod idempotency;
@@ -35,6 +37,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
+pub use self::approve::UndecidedError;
 use self::entry::{Entry, Written};
 use self::intent::Intent;
 use self::keys::KeyError;
@@ -96,6 +99,8 @@ pub struct Unavailable {
     /// Why, for the gateway's own log.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    /// Whether the log's rules forbid this record, so that surely nothing was written.
+    pub is_refused: bool,
 }
 
 /// A reason, beside a fault of the store, that keeps a record from it.
@@ -371,19 +376,20 @@ fn take(database: &Path, now: Timestamp) -> Result<Hold, StartError> {
 
 impl From<Congestion> for Unavailable {
     fn from(congestion: Congestion) -> Self {
-        Self { source: Some(congestion.into()) }
+        Self { source: Some(congestion.into()), is_refused: false }
     }
 }
 
 impl From<StoreError> for Unavailable {
     fn from(fault: StoreError) -> Self {
-        Self { source: Some(fault.into()) }
+        let is_refused = matches!(fault, StoreError::Refused(_));
+        Self { source: Some(fault.into()), is_refused }
     }
 }
 
 impl From<std::io::Error> for Unavailable {
     fn from(error: std::io::Error) -> Self {
-        Self { source: Some(error.into()) }
+        Self { source: Some(error.into()), is_refused: false }
     }
 }
 

@@ -4,12 +4,16 @@
 //! [`passthrough`].
 
 mod admit;
+mod asking;
 pub mod bench_api;
 mod body;
+mod break_glass;
 mod call;
+mod clearance;
 mod context;
 mod cors;
 mod decide;
+mod denial;
 mod exchange;
 mod finish;
 mod forward;

@@ -95,6 +95,8 @@ CREATE TABLE changes (
     redacted          TEXT    CHECK (redacted IS NULL OR json_valid(redacted)),
     -- Bodies of which only size and digest are kept, and the number of findings not listed.
     unkept            TEXT    CHECK (unkept IS NULL OR json_valid(unkept)),
+    -- The approval that was asked for, or used, or the review of a change that none was needed for.
+    approval          BLOB    CHECK (length(approval) = 16),
 
     CHECK (operation = 'create' OR deployment IS NOT NULL),
     CHECK (operation <> 'create' OR before IS NULL),
@@ -204,6 +206,84 @@ CREATE TABLE idempotency_keys (
 
 CREATE INDEX idempotency_keys_until ON idempotency_keys (until_at);
 
+-- Changes that somebody else must approve before they pass, and those that passed by break-glass and
+-- that somebody else must look at afterwards: what was asked. They stay for ever, so nothing here
+-- depends on rows that pruning takes.
+CREATE TABLE approvals (
+    number            INTEGER PRIMARY KEY AUTOINCREMENT,
+    id                BLOB    NOT NULL UNIQUE CHECK (length(id) = 16),
+    kind              TEXT    NOT NULL CHECK (kind = 'request' OR kind = 'break_glass'),
+    change_id         BLOB    NOT NULL UNIQUE CHECK (length(change_id) = 16), -- that asked
+    upstream          TEXT    NOT NULL CHECK (upstream <> ''),
+    operation         TEXT    NOT NULL,
+    deployment_id     TEXT,                                   -- NULL on create
+    actor_fingerprint BLOB    NOT NULL CHECK (length(actor_fingerprint) = 8),
+    actor_name        TEXT,
+    actor_team        TEXT,
+    person            TEXT    NOT NULL CHECK (person <> ''),  -- who asks
+    opened_at         INTEGER NOT NULL,
+    rules             TEXT    NOT NULL CHECK (json_valid(rules)), -- that ask, each once
+    -- Of a request: until when it is to be decided; a keyed digest of what is asked, and one of the
+    -- deployment that it is asked of (NULL on create); and of each rule and place 8 bytes.
+    expires_at        INTEGER,
+    asked             BLOB    CHECK (length(asked) = 32),
+    base              BLOB    CHECK (length(base) = 16),
+    asks              BLOB    CHECK (length(asks) % 8 = 0),
+    reason            TEXT,                                   -- of break-glass
+
+    CHECK ((kind = 'request') = (expires_at IS NOT NULL)),
+    CHECK ((kind = 'request') = (asked IS NOT NULL)),
+    CHECK ((kind = 'request') = (asks IS NOT NULL)),
+    CHECK ((kind = 'break_glass') = (reason IS NOT NULL)),
+    CHECK (expires_at > opened_at)
+) STRICT;
+
+CREATE INDEX approvals_deployment  ON approvals (deployment_id, number);
+CREATE INDEX approvals_break_glass ON approvals (person, number) WHERE kind = 'break_glass';
+
+-- What became of them. The newest step tells; what is never decided, or never used, is over once
+-- its time is, whether that is noted or not.
+CREATE TABLE approval_steps (
+    number    INTEGER PRIMARY KEY AUTOINCREMENT,
+    approval  INTEGER NOT NULL REFERENCES approvals (number),
+    step      TEXT    NOT NULL CHECK (
+        step = 'approved' OR step = 'rejected' OR step = 'used' OR step = 'returned'
+        OR step = 'void' OR step = 'expired'),
+    at        INTEGER NOT NULL,
+    person    TEXT    CHECK (person <> ''),                   -- who decided
+    token     TEXT,                                           -- by which admin token
+    reason    TEXT    CHECK (reason <> ''),
+    until_at  INTEGER,                                        -- it is to be used before
+    change_id BLOB    CHECK (length(change_id) = 16),         -- that used it, or that made it void
+
+    CHECK ((step = 'approved' OR step = 'rejected') = (person IS NOT NULL)),
+    CHECK ((person IS NULL) = (token IS NULL)),
+    CHECK (person IS NULL OR reason IS NOT NULL),
+    CHECK (step <> 'void' OR reason IS NOT NULL),
+    CHECK ((step = 'used' OR step = 'returned') <= (change_id IS NOT NULL))
+) STRICT;
+
+CREATE INDEX approval_steps_approval ON approval_steps (approval, number);
+CREATE INDEX approval_steps_used     ON approval_steps (change_id) WHERE step = 'used';
+
+-- How approvals stand, their time aside: by their newest step, and until when that holds.
+CREATE VIEW approval_states AS
+    SELECT a.number AS approval, coalesce(s.step, 'open') AS step,
+        CASE WHEN s.step IS NULL THEN a.expires_at
+            ELSE (SELECT until_at FROM approval_steps d
+                WHERE d.approval = a.number AND d.step = 'approved' ORDER BY d.number DESC LIMIT 1)
+        END AS until_at
+    FROM approvals a LEFT JOIN approval_steps s ON s.number =
+        (SELECT max(number) FROM approval_steps WHERE approval = a.number);
+
+-- Kept by triggers, so that nobody looks through all of them: requests that are open, or approved
+-- and not used.
+CREATE TABLE live_approvals (
+    actor_fingerprint BLOB    NOT NULL,
+    approval          INTEGER NOT NULL REFERENCES approvals (number),
+    PRIMARY KEY (actor_fingerprint, approval)
+) STRICT, WITHOUT ROWID;
+
 -- Kept by triggers, so that nobody looks through the whole log for them: changes without an
 -- end, and those that wait for a settlement.
 CREATE TABLE pending (
@@ -295,7 +375,8 @@ END;
 
 CREATE TRIGGER changes_stay BEFORE UPDATE OF seq, id, upstream, policy, node, operation, actor_fingerprint,
     actor_name, actor_team, actor_person, client_ip, user_agent, client_retry, request_id, received_at, decided_at,
-    decision, violations, standing, patch, before, body_bytes, body_digest, redacted, method, unkept ON changes
+    decision, violations, standing, patch, before, body_bytes, body_digest, redacted, method, unkept,
+    approval ON changes
 BEGIN SELECT RAISE(ABORT, 'a change is never altered'); END;
 
 CREATE TRIGGER changes_learn_what_they_made BEFORE UPDATE OF deployment ON changes
@@ -483,3 +564,147 @@ BEGIN SELECT RAISE(ABORT, 'only its settlement takes a change from the unsettled
 
 CREATE TRIGGER unsettled_stay BEFORE UPDATE ON unsettled
 BEGIN SELECT RAISE(ABORT, 'only its settlement takes a change from the unsettled'); END;
+
+-- Approvals.
+
+CREATE TRIGGER approvals_are_of_their_changes BEFORE INSERT ON approvals
+WHEN NOT EXISTS (SELECT 1 FROM changes c JOIN upstreams u ON u.number = c.upstream
+    WHERE c.id = NEW.change_id AND c.approval = NEW.id AND c.operation = NEW.operation
+        AND u.name = NEW.upstream AND c.actor_fingerprint = NEW.actor_fingerprint
+        AND c.actor_person = NEW.person
+        AND c.decision = CASE NEW.kind WHEN 'request' THEN 'deny' ELSE 'allow' END)
+BEGIN SELECT RAISE(ABORT, 'an approval is of the change that asks for it, by a person'); END;
+
+CREATE TRIGGER approvals_are_asked_for_once BEFORE INSERT ON approvals
+WHEN NEW.kind = 'request' AND EXISTS (SELECT 1 FROM live_approvals l
+    JOIN approvals a ON a.number = l.approval JOIN approval_states s ON s.approval = a.number
+    WHERE l.actor_fingerprint = NEW.actor_fingerprint AND a.asked = NEW.asked
+        AND s.until_at > NEW.opened_at)
+BEGIN SELECT RAISE(ABORT, 'what is asked for already is not asked for again'); END;
+
+CREATE TRIGGER approvals_wait_for_reviews BEFORE INSERT ON approvals
+WHEN NEW.kind = 'break_glass' AND EXISTS (SELECT 1 FROM approvals a
+    JOIN approval_states s ON s.approval = a.number
+    WHERE a.kind = 'break_glass' AND a.person = NEW.person AND s.step <> 'approved')
+BEGIN SELECT RAISE(ABORT, 'the glass is broken again only once somebody has reviewed the last time'); END;
+
+CREATE TRIGGER approvals_live AFTER INSERT ON approvals WHEN NEW.kind = 'request'
+BEGIN INSERT INTO live_approvals VALUES (NEW.actor_fingerprint, NEW.number); END;
+
+CREATE TRIGGER approvals_are_told AFTER INSERT ON approvals
+BEGIN
+    INSERT INTO events (at, kind, actor_fingerprint, actor_name, actor_team, actor_person, detail)
+    VALUES (NEW.opened_at, CASE NEW.kind WHEN 'request' THEN 'approval' ELSE NEW.kind END,
+        NEW.actor_fingerprint, NEW.actor_name, NEW.actor_team, NEW.person,
+        json_patch('{}', json_object('approval', 'apr_' || lower(hex(NEW.id)), 'step', 'opened',
+            'change', 'chg_' || lower(hex(NEW.change_id)), 'deployment_id', NEW.deployment_id,
+            'rules', json(NEW.rules), 'reason', NEW.reason)));
+END;
+
+CREATE TRIGGER approval_steps_follow_each_other BEFORE INSERT ON approval_steps
+WHEN NOT EXISTS (SELECT 1 FROM approvals a JOIN approval_states s ON s.approval = a.number
+    WHERE a.number = NEW.approval AND CASE a.kind
+    WHEN 'break_glass' THEN CASE NEW.step
+        WHEN 'approved' THEN NEW.until_at IS NULL AND (s.step = 'open' OR s.step = 'rejected')
+        WHEN 'rejected' THEN s.step = 'open'
+        ELSE 0 END
+    ELSE CASE NEW.step
+        WHEN 'approved' THEN s.step = 'open' AND s.until_at > NEW.at AND NEW.until_at > NEW.at
+        WHEN 'rejected' THEN (s.step = 'open' OR s.step = 'approved' OR s.step = 'returned')
+            AND s.until_at > NEW.at
+        WHEN 'used' THEN (s.step = 'approved' OR s.step = 'returned') AND s.until_at > NEW.at
+        WHEN 'returned' THEN s.step = 'used'
+        WHEN 'void' THEN s.step = 'open' OR s.step = 'approved' OR s.step = 'returned'
+        WHEN 'expired' THEN (s.step = 'open' OR s.step = 'approved' OR s.step = 'returned')
+            AND s.until_at <= NEW.at
+        ELSE 0 END
+    END)
+BEGIN SELECT RAISE(ABORT, 'the approval is not, or no longer, so that this can become of it'); END;
+
+CREATE TRIGGER approval_steps_are_others_words BEFORE INSERT ON approval_steps
+WHEN NEW.person = (SELECT person FROM approvals WHERE number = NEW.approval)
+BEGIN SELECT RAISE(ABORT, 'nobody decides on what they asked for themselves'); END;
+
+CREATE TRIGGER approval_steps_are_used_by_their_changes BEFORE INSERT ON approval_steps
+WHEN NEW.step = 'used' AND NOT EXISTS (SELECT 1 FROM changes c
+    JOIN pending p ON p.seq = c.seq JOIN approvals a ON a.number = NEW.approval
+    WHERE c.id = NEW.change_id AND c.approval = a.id AND c.operation = a.operation
+        AND c.actor_fingerprint = a.actor_fingerprint
+        AND (c.decision = 'allow' OR c.decision = 'warn'))
+BEGIN SELECT RAISE(ABORT, 'an approval is used by a change of its actor that begins'); END;
+
+CREATE TRIGGER approval_steps_end_lives AFTER INSERT ON approval_steps
+WHEN NEW.step = 'rejected' OR NEW.step = 'used' OR NEW.step = 'void' OR NEW.step = 'expired'
+BEGIN
+    DELETE FROM live_approvals WHERE approval = NEW.approval AND actor_fingerprint =
+        (SELECT actor_fingerprint FROM approvals WHERE number = NEW.approval);
+END;
+
+CREATE TRIGGER approval_steps_give_lives_back AFTER INSERT ON approval_steps
+WHEN NEW.step = 'returned'
+BEGIN
+    INSERT INTO live_approvals
+    SELECT actor_fingerprint, number FROM approvals WHERE number = NEW.approval;
+END;
+
+CREATE TRIGGER approval_steps_are_told AFTER INSERT ON approval_steps
+BEGIN
+    INSERT INTO events (at, kind, actor_fingerprint, actor_name, actor_team, actor_person, detail)
+    SELECT NEW.at, CASE a.kind WHEN 'request' THEN 'approval' ELSE a.kind END,
+        a.actor_fingerprint, a.actor_name, a.actor_team, a.person,
+        json_patch('{}', json_object('approval', 'apr_' || lower(hex(a.id)), 'step', NEW.step,
+            'change', 'chg_' || lower(hex(coalesce(NEW.change_id, a.change_id))),
+            'deployment_id', a.deployment_id, 'by', NEW.person, 'token', NEW.token,
+            'reason', NEW.reason))
+    FROM approvals a WHERE a.number = NEW.approval;
+END;
+
+-- What surely was not applied has not used it up.
+CREATE TRIGGER ends_give_approvals_back AFTER INSERT ON ends WHEN NEW.outcome = 'failed'
+BEGIN
+    INSERT INTO approval_steps (approval, step, at, change_id)
+    SELECT s.approval, 'returned', NEW.completed_at, s.change_id FROM approval_steps s
+    WHERE s.step = 'used' AND s.change_id = (SELECT id FROM changes WHERE seq = NEW.seq);
+END;
+
+-- What is approved is a change of one deployment as it was.
+CREATE TRIGGER touched_voids_approvals AFTER INSERT ON touched
+WHEN NEW.kind < 4 AND EXISTS (SELECT 1 FROM live_approvals)
+BEGIN
+    INSERT INTO approval_steps (approval, step, at, reason, change_id)
+    SELECT a.number, 'void', e.completed_at, 'the deployment was changed', c.id
+    FROM changes c JOIN ends e ON e.seq = c.seq JOIN deployments d ON d.number = c.deployment
+    JOIN approvals a ON a.deployment_id = d.id AND a.upstream = d.upstream
+    JOIN approval_states s ON s.approval = a.number AND s.until_at > e.completed_at
+    WHERE c.seq = NEW.seq AND e.outcome = 'applied'
+        AND a.number IN (SELECT approval FROM live_approvals);
+END;
+
+CREATE TRIGGER approvals_stay BEFORE UPDATE ON approvals
+BEGIN SELECT RAISE(ABORT, 'an approval is never altered'); END;
+
+CREATE TRIGGER approval_steps_stay BEFORE UPDATE ON approval_steps
+BEGIN SELECT RAISE(ABORT, 'what became of an approval is never altered'); END;
+
+CREATE TRIGGER live_approvals_stay BEFORE UPDATE ON live_approvals
+BEGIN SELECT RAISE(ABORT, 'only what becomes of an approval ends it'); END;
+
+CREATE TRIGGER approvals_are_kept BEFORE DELETE ON approvals
+BEGIN SELECT RAISE(ABORT, 'an approval is never deleted'); END;
+
+CREATE TRIGGER approval_steps_are_kept BEFORE DELETE ON approval_steps
+BEGIN SELECT RAISE(ABORT, 'what became of an approval is never deleted'); END;
+
+CREATE TRIGGER live_approvals_are_kept BEFORE DELETE ON live_approvals
+WHEN EXISTS (SELECT 1 FROM approval_states WHERE approval = OLD.approval
+    AND (step = 'open' OR step = 'approved' OR step = 'returned'))
+BEGIN SELECT RAISE(ABORT, 'only what becomes of an approval ends it'); END;
+
+CREATE TRIGGER approvals_are_not_replaced BEFORE INSERT ON approvals
+WHEN EXISTS (SELECT 1 FROM approvals
+    WHERE id = NEW.id OR change_id = NEW.change_id OR (NEW.number > 0 AND number = NEW.number))
+BEGIN SELECT RAISE(ABORT, 'an approval is never replaced'); END;
+
+CREATE TRIGGER approval_steps_are_not_replaced BEFORE INSERT ON approval_steps
+WHEN NEW.number > 0 AND EXISTS (SELECT 1 FROM approval_steps WHERE number = NEW.number)
+BEGIN SELECT RAISE(ABORT, 'what became of an approval is never replaced'); END;

@@ -15,7 +15,7 @@ use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
 use super::answer::{Problem, harden};
 use super::body::Counted;
 use super::places::Presence;
-use super::share::{Identity, Share};
+use super::share::Share;
 use super::{AdminState, Api, ROUTES};
 use crate::config::{AdminToken, Role};
 
@@ -24,6 +24,8 @@ use crate::config::{AdminToken, Role};
 pub(super) struct Asker {
     pub(super) role: Role,
     pub(super) share: Arc<Share>,
+    /// The token that was shown; `None` where none is asked for.
+    pub(super) holder: Option<AdminToken>,
 }
 
 /// Lets a call through with its [`Asker`] as an extension, or answers it.
@@ -42,24 +44,24 @@ pub(super) async fn guard(State(api): State<Api>, request: Request, next: Next) 
 /// Answers a question of somebody who may ask. Until the answer is sent it is counted, and its
 /// connection need not make room for others.
 async fn admit(api: &Api, mut request: Request, next: Next) -> Result<Response, Problem> {
-    let (role, asker) = role(&api.state, &request)?;
-    let share = api.askers.share(asker);
+    let holder = holder_of(&api.state, &request)?;
+    let share = api.askers.share(holder.as_ref().map(|holder| holder.sha256));
+    let role = holder.as_ref().map_or(Role::Auditor, |holder| holder.role);
     let question = api.askers.question(&share).ok_or_else(Problem::too_many_questions)?;
     let answering = request.extensions().get::<Presence>().map(Presence::begin);
-    request.extensions_mut().insert(Asker { role, share });
+    request.extensions_mut().insert(Asker { role, share, holder });
     let answer = next.run(request).await;
     Ok(answer.map(|body| Body::new(Counted { body, _until_sent: (question, answering) })))
 }
 
-/// The role of who asks, and who that is.
-fn role(state: &AdminState, request: &Request) -> Result<(Role, Identity), Problem> {
+/// The token of who asks; `None` where none is asked for, and who asks is an auditor.
+fn holder_of(state: &AdminState, request: &Request) -> Result<Option<AdminToken>, Problem> {
     let tokens = (state.tokens)();
     if tokens.is_empty() {
-        return local(request.uri(), request.headers()).map(|()| (Role::Auditor, None));
+        return local(request.uri(), request.headers()).map(|()| None);
     }
     let token = bearer(request.headers()).ok_or_else(Problem::no_token)?;
-    let holder = holder(&tokens, token).ok_or_else(Problem::no_token)?;
-    Ok((holder.role, Some(holder.sha256)))
+    holder(&tokens, token).cloned().map(Some).ok_or_else(Problem::no_token)
 }
 
 /// The one bearer token (RFC 6750, 2.1).

@@ -28,6 +28,8 @@ pub(super) struct Problem {
     param: Option<String>,
     /// After how many seconds asking again may help.
     retry_after: Option<u16>,
+    /// The methods that the path takes.
+    allowed: &'static str,
 }
 
 /// A problem as its asker reads it.
@@ -68,7 +70,8 @@ const RETRY_AFTER: u16 = 2;
 
 impl Problem {
     fn new(status: StatusCode, kind: &'static str, message: impl Into<String>) -> Self {
-        Self { status, kind, message: message.into(), param: None, retry_after: None }
+        let (message, allowed) = (message.into(), "GET, HEAD");
+        Self { status, kind, message, param: None, retry_after: None, allowed }
     }
 
     pub(super) fn invalid(param: &str, message: impl Into<String>) -> Self {
@@ -90,6 +93,30 @@ impl Problem {
 
     pub(super) fn forbidden(message: &str) -> Self {
         Self::new(StatusCode::FORBIDDEN, "permission_error", message)
+    }
+
+    pub(super) fn conflict(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "conflict_error", message)
+    }
+
+    pub(super) fn too_slow() -> Self {
+        let message = "the body did not come in time: send the call again";
+        Self::new(StatusCode::REQUEST_TIMEOUT, "invalid_request_error", message)
+    }
+
+    pub(super) fn too_large(bytes_max: usize) -> Self {
+        let message = format!("the body is longer than {bytes_max} bytes, or it broke off");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error", message)
+    }
+
+    pub(super) fn no_json() -> Self {
+        let message = "send a body in JSON, with content-type: application/json";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_request_error", message)
+    }
+
+    pub(super) fn unavailable(error: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::error!(error, "a call is not recorded");
+        Self::later("the audit store can't take this, so nothing was done: try again later")
     }
 
     pub(super) fn takes_too_long(longest: Duration) -> Self {
@@ -161,7 +188,7 @@ impl IntoResponse for Problem {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if self.status == StatusCode::METHOD_NOT_ALLOWED {
-            headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            headers.insert(header::ALLOW, HeaderValue::from_static(self.allowed));
         }
         answer
     }
@@ -176,6 +203,13 @@ pub(super) async fn no_such_path() -> Problem {
 pub(super) async fn only_reads() -> Problem {
     let message = "this path is only read: use GET";
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "invalid_request_error", message)
+}
+
+/// The answer to another method than POST.
+pub(super) async fn only_posts() -> Problem {
+    let message = "this path is not read: use POST";
+    let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "invalid_request_error", message);
+    Problem { allowed: "POST", ..problem }
 }
 
 /// Tells a browser, in every answer: keep nothing, guess nothing, run nothing, frame nothing.

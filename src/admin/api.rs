@@ -25,11 +25,11 @@ use crate::audit::record::{Change, Event};
 use crate::base::ids::ChangeId;
 use crate::config::Role;
 
-type Answer = Result<Response, Problem>;
-type Id = Result<Path<String>, PathRejection>;
+pub(super) type Answer = Result<Response, Problem>;
+pub(super) type Id = Result<Path<String>, PathRejection>;
 
 /// How long an answer may take. The command line waits longer.
-const QUESTION_MAX: Duration = Duration::from_secs(10);
+pub(super) const QUESTION_MAX: Duration = Duration::from_secs(10);
 
 /// Changes without bodies, newest first.
 #[utoipa::path(
@@ -240,7 +240,7 @@ impl Asker {
 }
 
 /// The answer to a question, asked once it is its turn.
-async fn in_time<T>(
+pub(super) async fn in_time<T>(
     turns: &Semaphore,
     question: impl Future<Output = Result<T, QueryError>>,
 ) -> Result<T, Problem> {
@@ -251,7 +251,7 @@ async fn in_time<T>(
     .await
 }
 
-async fn within<T>(
+pub(super) async fn within<T>(
     longest: Duration,
     question: impl Future<Output = Result<T, Problem>>,
 ) -> Result<T, Problem> {
@@ -260,7 +260,7 @@ async fn within<T>(
 }
 
 /// The id that stands in the path.
-fn named(id: Id) -> Result<String, Problem> {
+pub(super) fn named(id: Id) -> Result<String, Problem> {
     let Path(id) = id.map_err(|_bad| Problem::not_found("the path holds no text in UTF-8"))?;
     Ok(id)
 }

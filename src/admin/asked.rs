@@ -14,6 +14,7 @@ use super::access::Asker;
 use super::answer::Problem;
 use super::filter::{self, SEARCH_CHARS_MAX};
 use super::view;
+use crate::audit::approval::{ApprovalKind, ApprovalState};
 use crate::audit::query::{Cursor, EventFilter, Filter, LIMIT_MAX, PageRequest};
 use crate::audit::record::Outcome;
 use crate::deployment::diff::Effect;
@@ -50,6 +51,9 @@ pub(super) enum At {}
 /// The query of a list of events.
 pub(super) enum Events {}
 
+/// The query of a list of approvals.
+pub(super) enum Approvals {}
+
 impl Kind for Changes {
     const KEYS: &'static [&'static [Key]] = &[WHICH, WHO, NARROWING, REQUEST, SPAN, SEARCH, PAGE];
 }
@@ -72,6 +76,10 @@ impl Kind for At {
 
 impl Kind for Events {
     const KEYS: &'static [&'static [Key]] = &[ABOUT, WHO, REQUEST, SPAN, EVENT_SEARCH, PAGE];
+}
+
+impl Kind for Approvals {
+    const KEYS: &'static [&'static [Key]] = &[APPROVALS, PAGE];
 }
 
 /// A key that a query may have.
@@ -169,6 +177,13 @@ const TIME: &[Key] = &[Key {
         "The moment: RFC 3339, a date (its begin in UTC), or how long ago, such as 24h or 7d.",
     )
 }];
+
+const APPROVALS: &[Key] = &[
+    key("state", word::<ApprovalState>, "Standing so."),
+    key("kind", word::<ApprovalKind>, "Of this kind."),
+    key("person", text, "Asked for by this person."),
+    key("deployment_id", text, "Of this deployment."),
+];
 
 const fn key(name: &'static str, texts: fn() -> RefOr<Schema>, about: &'static str) -> Key {
     Key { name, about, texts, is_required: false }

@@ -13,15 +13,19 @@ use super::answer::Envelope;
 use super::{ROUTES, Route};
 
 const TOKEN: &str = "An admin token: of a viewer or any other role, or of the named role or one \
-    above it (viewer, auditor, admin). On a loopback listener without configured tokens none is \
-    asked for.";
+    above it (viewer, auditor, approver, admin). On a loopback listener without configured tokens \
+    none is asked for.";
 
 /// The answers that several paths give, by their statuses.
-const ANSWERS: [(&str, &str); 6] = [
-    ("400", "The query means nothing; the message names what would."),
+const ANSWERS: [(&str, &str); 10] = [
+    ("400", "The query or the body means nothing; the message names what would."),
     ("401", "No admin token that holds."),
     ("403", "The token's role, or the page that asks, may not; the message says why."),
     ("404", "The log knows no such thing."),
+    ("408", "The body did not come in time."),
+    ("409", "What is decided stands otherwise by now; the message says how."),
+    ("413", "The body is too long."),
+    ("415", "The body is not JSON."),
     (
         "503",
         "The store does not answer, or not within 10 s, or too many questions and answers are on \
@@ -47,9 +51,8 @@ impl Modify for FromRoutes {
         }
         for route in &ROUTES {
             let item = api.paths.paths.get_mut(route.path);
-            if let Some(operation) = item.and_then(|item| item.get.as_mut()) {
-                add(operation, route);
-            }
+            let operations = item.into_iter().flat_map(|item| [&mut item.get, &mut item.post]);
+            operations.flatten().for_each(|operation| add(operation, route));
         }
     }
 }
@@ -61,9 +64,11 @@ fn add(operation: &mut Operation, route: &Route) {
     if route.open {
         operation.security = Some(Vec::new());
     }
+    let is_sent = operation.request_body.is_some();
     for (status, _about) in ANSWERS {
         let may_be = match status {
             "431" => true,
+            "408" | "409" | "413" | "415" => is_sent,
             "404" => route.path.contains("{id}"),
             _ => !route.open,
         };

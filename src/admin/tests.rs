@@ -66,6 +66,7 @@ impl World {
             audit: audit.clone(),
             tokens: Arc::new(move || Arc::clone(&tokens)),
             tokens_of: Arc::new(|_name| Vec::new()),
+            policy: Arc::new(Arc::default),
             metrics_text: Arc::new(|| "# EOF\n".to_owned()),
             clock,
             tls: None,

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::answer::Problem;
+use crate::audit::approval::Approval;
 use crate::audit::query::{DeploymentSummary, EventFilter, Filter, Page};
 use crate::audit::record::{Change, Event};
 use crate::config::Role;
@@ -44,13 +45,21 @@ const VIOLATIONS: [&str; 3] = ["violations", "standing", "after_violations"];
 const VIOLATION: [&str; 2] = ["rule", "enforcement"];
 
 /// Members of a [`Change`] of which a viewer sees some members.
-const PARTS: [(&str, &[&str]); 2] = [("body", &["bytes"]), ("reason", &["status", "type"])];
+const PARTS: [(&str, &[&str]); 4] = [
+    ("body", &["bytes"]),
+    ("reason", &["status", "type"]),
+    ("approval", &["id", "change", "asked_by", "asked_at", "decided"]),
+    ("break_glass", &["person", "approval", "decided"]),
+];
 
 /// Members of an [`Event`] that a viewer sees as they are.
 const EVENT: [&str; 5] = ["at", "kind", "actor", "client_ip", "request_id"];
 
 /// Members of an event's detail that a viewer sees as they are.
-const DETAIL: [&str; 23] = [
+const DETAIL: [&str; 26] = [
+    "approval",
+    "step",
+    "token",
     "method",
     "path",
     "status",
@@ -82,6 +91,29 @@ const REQUESTS: [&str; 2] = ["other_write", "refused_write"];
 
 /// The filters that ask for a place inside a deployment.
 const PLACES: [&str; 2] = ["path", "asked_path"];
+
+/// Members of an [`Approval`] that a viewer sees as they are.
+const APPROVAL: [&str; 12] = [
+    "id",
+    "kind",
+    "state",
+    "change",
+    "upstream_name",
+    "operation",
+    "deployment_id",
+    "actor",
+    "rules",
+    "opened_at",
+    "expires_at",
+    "run_until",
+];
+
+/// Members of a step of an [`Approval`] that a viewer sees as they are: reasons may repeat what is
+/// inside a deployment.
+const STEP: [&str; 6] = ["step", "at", "by", "token", "until", "change"];
+
+/// Members of a decision that a [`Change`] tells of, for a viewer.
+const DECIDED: [&str; 4] = ["verdict", "by", "token", "at"];
 
 /// Members of a [`DeploymentSummary`] that a viewer sees as they are.
 const DEPLOYMENT: [&str; 4] = ["id", "changes", "last_changed_at", "last_change"];
@@ -175,6 +207,9 @@ impl Viewed for Change {
         }
         for (name, parts) in PARTS {
             if let Some(Value::Object(mut whole)) = members.remove(name) {
+                if let Some(Value::Object(decided)) = whole.get_mut("decided") {
+                    *decided = kept(decided, &DECIDED);
+                }
                 view.insert(name.to_owned(), kept(&mut whole, parts).into());
             }
         }
@@ -193,6 +228,20 @@ impl Viewed for Event {
                 }
             }
             view.insert("detail".to_owned(), kept(&mut detail, &DETAIL).into());
+        }
+        view
+    }
+}
+
+impl Viewed for Approval {
+    fn viewed(mut members: Map<String, Value>) -> Map<String, Value> {
+        let mut view = kept(&mut members, &APPROVAL);
+        if let Some(Value::Array(steps)) = members.remove("steps") {
+            let step = |step| match step {
+                Value::Object(mut step) => kept(&mut step, &STEP).into(),
+                _none => Value::Null,
+            };
+            view.insert("steps".to_owned(), steps.into_iter().map(step).collect());
         }
         view
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::approval::{ApprovalPart, Decision as ApprovalDecision};
 use super::document::{SnapshotRef, Stored, seal, unpack};
 use super::intent::{Completion, Intent};
 use super::latest::Latest;
@@ -25,6 +26,7 @@ use crate::deployment::diff::{self, ChangedPlace, Effect};
 use crate::deployment::key::DeploymentKey;
 use crate::deployment::patch::Patch;
 use crate::deployment::predict::Omitted;
+use crate::policy::approvals::REASON_BYTES_MAX;
 use crate::policy::{Decision, Violation};
 use crate::provider::{Operation, Provider};
 
@@ -72,6 +74,10 @@ pub(super) enum Entry {
     Settling(i64, Settlement),
     /// Something that is not a governed call.
     Happening(Box<Event>),
+    /// A decision on an approval.
+    Decision(Box<ApprovalDecision>),
+    /// The end of all approvals whose time is over.
+    Expiry(Timestamp),
 }
 
 /// An [`Intent`] whose bodies are as they are stored.
@@ -175,7 +181,19 @@ impl Entry {
         match self {
             Self::Intent(opening) | Self::Whole(opening, _) => Some(opening.intent.id),
             Self::Completion(ending) => Some(ending.id),
-            Self::Settling(..) | Self::Happening(_) => None,
+            Self::Settling(..) | Self::Happening(_) | Self::Decision(_) | Self::Expiry(_) => None,
+        }
+    }
+
+    /// Whether that the tables refuse it is no fault: of many that want to use or decide the same
+    /// approval, one does.
+    pub(super) fn contends(&self) -> bool {
+        match self {
+            Self::Intent(opening) | Self::Whole(opening, _) => opening.intent.approval.is_some(),
+            Self::Decision(_) => true,
+            Self::Completion(_) | Self::Settling(..) | Self::Happening(_) | Self::Expiry(_) => {
+                false
+            }
         }
     }
 }
@@ -227,12 +245,7 @@ impl IntentRow {
                 redactor.conceal_violation(violation);
             }
         }
-        if let Some(text) = &mut intent.client.user_agent {
-            *text = redactor.scrub_and_cut(text, USER_AGENT_BYTES_MAX);
-        }
-        if let Some(id) = &mut intent.deployment_id {
-            *id = redactor.deployment_id(id);
-        }
+        conceal_words(&mut intent, redactor);
         let filed = before.as_ref().map(|before| {
             let (deployment, document) = (intent.deployment(), &before.concealed.document);
             match deployment.and_then(|deployment| latest.find(&deployment, document)) {
@@ -350,6 +363,19 @@ impl CompletionRow {
             || self.completion.deployment_id.is_some();
         let Completion { outcome, completed_at, .. } = self.completion;
         said_more.then(|| Self::bare(self.id, outcome, completed_at))
+    }
+}
+
+/// Conceals the secrets in what the caller says beside the body.
+fn conceal_words(intent: &mut Intent, redactor: &Redactor) {
+    if let Some(text) = &mut intent.client.user_agent {
+        *text = redactor.scrub_and_cut(text, USER_AGENT_BYTES_MAX);
+    }
+    if let Some(id) = &mut intent.deployment_id {
+        *id = redactor.deployment_id(id);
+    }
+    if let Some(reason) = intent.approval.as_mut().and_then(ApprovalPart::reason) {
+        *reason = redactor.scrub_and_cut(reason, REASON_BYTES_MAX);
     }
 }
 

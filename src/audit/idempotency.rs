@@ -56,6 +56,6 @@ impl Audit {
     ) -> Result<Option<EarlierCall>, Unavailable> {
         let asked = timeout(ANSWER_WAIT, self.shared.reader.earlier_call(digest, now));
         let found = asked.await.map_err(|_elapsed| Congestion::Late)?;
-        found.map_err(|source| Unavailable { source: Some(source) })
+        found.map_err(|source| Unavailable { source: Some(source), is_refused: false })
     }
 }

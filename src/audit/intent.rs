@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::Method;
 
+use super::approval::ApprovalPart;
 use super::idempotency::IdempotencyKey;
 use super::record::{Client, Outcome, Reason, RefusedBody, UpstreamAnswer};
 use super::shown::Shown;
@@ -68,6 +69,8 @@ pub struct Intent {
     pub bytes: usize,
     /// Whether the bodies are kept; else their sizes and digests are.
     pub is_kept: bool,
+    /// The approval that it asks for, or passes by.
+    pub approval: Option<ApprovalPart>,
 }
 
 impl Intent {

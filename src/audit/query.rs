@@ -1,5 +1,6 @@
 //! Questions to the log: filters, cursors, pages.
 
+mod approvals;
 mod bodies;
 mod walk;
 

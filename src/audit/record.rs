@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::approval::{BreakGlass, ChangeApproval};
 use crate::base::clock::Timestamp;
 use crate::base::ids::ChangeId;
 use crate::deployment::diff::{Difference, Effect};
@@ -223,6 +224,14 @@ pub struct Change {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub settled: Option<Settlement>,
+    /// The approval that it asked for, or passed by; absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub approval: Option<ChangeApproval>,
+    /// How it passed by break-glass; absent where it did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub break_glass: Option<BreakGlass>,
     /// Why it was not applied, in the words of the answer; absent where no answer says.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -322,4 +331,11 @@ pub enum EventKind {
     /// Upstream shows a deployment that breaks a rule after a change that was not predicted to
     /// break it: `change, rules`.
     AfterViolation,
+    /// An approval was asked for, or something became of it: `approval, step` (`opened`,
+    /// `approved`, `rejected`, `used`, `returned`, `void`, `expired`), `change, deployment_id,
+    /// rules, by, token, reason`, as far as each is.
+    Approval,
+    /// A change passed by break-glass (`step` is `opened`), or somebody has reviewed that
+    /// (`approved`, `rejected`): as of an approval.
+    BreakGlass,
 }

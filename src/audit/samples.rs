@@ -47,6 +47,7 @@ pub(crate) fn intent(deployment_id: &str, at: Timestamp) -> Intent {
         node: "main".into(),
         bytes: 0,
         is_kept: true,
+        approval: None,
         token: Token::new("pt-0123456789"),
     }
 }

@@ -62,10 +62,11 @@ impl Audit {
             let denial = intent.policy.denial(&intent.violations);
             let (opening, former) = IntentRow::of(intent, &redactor, &shared.latest)?;
             // What a denial quotes is concealed as it is in its violations.
-            if let Some(reason) = &mut end.reason
-                && reason.message.as_ref() == Some(&denial)
+            if let Some(message) = end.reason.as_mut().and_then(|reason| reason.message.as_mut())
+                && let Some(rest) = message.strip_prefix(&denial)
             {
-                reason.message = Some(opening.intent.policy.denial(&opening.intent.violations));
+                let denial = opening.intent.policy.denial(&opening.intent.violations);
+                *message = format!("{denial}{rest}");
             }
             let ending = CompletionRow::of(change, end, &redactor, &asked, &former);
             Ok::<_, io::Error>(Entry::Whole(Box::new(opening), Box::new(ending)))
@@ -98,7 +99,12 @@ impl Audit {
             place: Some(place),
             if_dropped: Outcome::Failed,
         };
-        let written = self.submit(Entry::Intent(Box::new(opening))).await?;
+        let written = self.submit(Entry::Intent(Box::new(opening))).await;
+        // Of what was refused nothing is there that could be ended.
+        if written.as_ref().is_err_and(|unavailable| unavailable.is_refused) {
+            ticket.place = None;
+        }
+        let written = written?;
         ticket.if_dropped = Outcome::Unknown;
         if let Some(before) = &mut ticket.former.before {
             before.stored = written.before;

@@ -200,8 +200,7 @@ impl Writer {
                     match &answer {
                         Ok(written) => remember(&self.latest, &queued.entry, *written),
                         Err(fault) => {
-                            let change = queued.entry.id();
-                            tracing::error!(?change, error = %chain(fault), "a record is refused");
+                            tell_of_refusal(&queued.entry, fault);
                             self.save(&queued.entry);
                         }
                     }
@@ -238,7 +237,7 @@ impl Writer {
                     self.latest.forget(&deployment);
                 }
             }
-            Entry::Settling(..) => {}
+            Entry::Settling(..) | Entry::Decision(_) | Entry::Expiry(_) => {}
         }
     }
 
@@ -247,7 +246,11 @@ impl Writer {
         match &queued.entry {
             Entry::Completion(_) => self.kept.push(queued),
             Entry::Happening(event) => self.tally.drop_event(event),
-            Entry::Intent(_) | Entry::Whole(..) | Entry::Settling(..) => {
+            Entry::Intent(_)
+            | Entry::Whole(..)
+            | Entry::Settling(..)
+            | Entry::Decision(_)
+            | Entry::Expiry(_) => {
                 queued.tell(Err(fault.clone()));
             }
         }
@@ -311,6 +314,16 @@ impl Writer {
     }
 }
 
+/// A line for an entry that the tables have refused.
+fn tell_of_refusal(entry: &Entry, fault: &StoreError) {
+    let (change, error) = (entry.id(), chain(fault));
+    if entry.contends() {
+        tracing::debug!(?change, error, "an approval was used or decided by others");
+    } else {
+        tracing::error!(?change, error, "a record is refused");
+    }
+}
+
 /// Remembers what an entry that is durable now shows of its deployment.
 fn remember(latest: &Latest, entry: &Entry, written: Written) {
     let learn = |deployment: Option<&DeploymentKey>,
@@ -330,6 +343,6 @@ fn remember(latest: &Latest, entry: &Entry, written: Written) {
         Entry::Completion(ending) => {
             learn(ending.deployment.as_ref(), ending.after.as_ref(), written.after);
         }
-        Entry::Settling(..) | Entry::Happening(_) => {}
+        Entry::Settling(..) | Entry::Happening(_) | Entry::Decision(_) | Entry::Expiry(_) => {}
     }
 }

@@ -11,9 +11,14 @@ use crate::provider::Provider;
 /// without its computed fields.
 #[must_use]
 pub fn etag(key: &Key, provider: &Provider, deployment: &Value) -> String {
-    let text = without(deployment, provider.computed);
-    let digest = key.digest("etag", &text);
-    format!("\"{}\"", Hex(digest.get(..16).unwrap_or(&digest)))
+    format!("\"{}\"", Hex(&etag_bytes(key, provider, deployment)))
+}
+
+/// The digest that an [`etag`] is the text of.
+#[must_use]
+pub fn etag_bytes(key: &Key, provider: &Provider, deployment: &Value) -> [u8; 16] {
+    let digest = key.digest("etag", &without(deployment, provider.computed));
+    digest.first_chunk().copied().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::header::{HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 
+use super::break_glass::GlassHeader;
 use super::context::{ConnectionContext, RequestContext};
 use super::headers::ProxyEnds;
 use super::identify::{Caller, RefusalSource};
@@ -13,6 +14,7 @@ use super::limit::RequestKind;
 use super::refusal::Refusal;
 use super::shown_deployment::ShownDeployment;
 use super::tally::HeldUp;
+use crate::audit::approval::ApprovalPart;
 use crate::audit::intent::Intent;
 use crate::audit::record::{Client, RefusedBody};
 use crate::base::clock::Timestamp;
@@ -42,6 +44,8 @@ pub(super) struct Call {
     pub(super) if_match: Vec<HeaderValue>,
     /// The text of `Idempotency-Key`.
     pub(super) idempotency_key: Option<String>,
+    /// `changegate-break-glass`.
+    pub(super) break_glass: Option<GlassHeader>,
 }
 
 /// A call's body, as far as it was read.
@@ -77,6 +81,8 @@ pub(super) struct Decided {
     pub(super) policy: Arc<Policy>,
     /// The moment that the rules took for now; `None` where they were not asked.
     pub(super) at: Option<Timestamp>,
+    /// The approval that it asks for, or that lets it pass.
+    pub(super) approval: Option<ApprovalPart>,
 }
 
 /// A caller who asks upstream for more than the call itself.
@@ -174,7 +180,7 @@ impl Call {
             CallBody::Unread => (None, Some(RefusedBody { bytes: 0, digest: None })),
         };
         let bytes = body.bytes() + before.as_ref().map_or(0, |before| before.bytes);
-        let Decided { decision, findings, policy, at: decided_at } = decided;
+        let Decided { decision, findings, policy, at: decided_at, approval } = decided;
         let is_kept = self.keeps(bytes, findings.bytes());
         Intent {
             id: self.change,
@@ -201,6 +207,7 @@ impl Call {
             node: Arc::clone(&self.connection.live.config.node),
             bytes,
             is_kept,
+            approval,
         }
     }
 

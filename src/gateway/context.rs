@@ -8,6 +8,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use http::StatusCode;
 use tokio_util::task::TaskTracker;
 
+use super::asking::AskingTurns;
 use super::headers::{Called, ProxyEnds};
 use super::idempotency::FirstAnswers;
 use super::identify::{Address, Caller, LastCaller, RefusalSource};
@@ -39,6 +40,7 @@ pub(crate) struct Gateway {
     policy: ArcSwap<Policy>,
     refused_config: ArcSwapOption<RefusedConfig>,
     pub(super) turns: Turns,
+    pub(super) asking: AskingTurns,
     pub(super) room: MemoryBudget,
     pub(super) refused: RefusedCredentials,
     pub(super) known: KnownCallers,
@@ -126,6 +128,7 @@ impl Gateway {
             live: ArcSwap::from_pointee(live),
             refused_config: ArcSwapOption::empty(),
             turns: Turns::default(),
+            asking: AskingTurns::default(),
             room: MemoryBudget::default(),
             refused: RefusedCredentials::new(&clock),
             known: KnownCallers::default(),

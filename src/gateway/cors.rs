@@ -30,9 +30,9 @@ const PREFLIGHT_VARIES: HeaderValue = HeaderValue::from_static(
 
 /// The fields of an answer that pages may read beside those that they always may.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
-    "changegate-change, changegate-decision, x-request-id, request-id, retry-after, \
-     x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset, etag, warning, x-should-retry, \
-     idempotent-replayed",
+    "changegate-change, changegate-decision, changegate-approval, x-request-id, request-id, \
+     retry-after, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset, etag, warning, \
+     x-should-retry, idempotent-replayed",
 );
 
 /// Fields of upstream's that would say something else than the gateway does.

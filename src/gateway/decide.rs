@@ -60,7 +60,7 @@ pub(super) async fn evaluate(
         let Evaluation { findings, outcomes, .. } =
             policy::evaluate::evaluate(&policy, &asked.subject());
         let (decision, at) = (findings.decision(), Some(asked.now));
-        (Decided { decision, findings, policy, at }, outcomes)
+        (Decided { decision, findings, policy, at, approval: None }, outcomes)
     })
     .await;
     tell(call, &decided.policy, &outcomes);

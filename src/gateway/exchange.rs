@@ -23,10 +23,9 @@ use super::response::{Reply, holding};
 use super::shown_deployment::ShownDeployment;
 use super::snapshot;
 use super::turn::{Turn, TurnError};
-use super::{body, precondition};
+use super::{body, clearance, precondition};
 use crate::audit::record::Outcome;
-use crate::audit::{Look, Ticket};
-use crate::policy::Decision;
+use crate::audit::{Look, Ticket, Unavailable};
 
 /// Leads a call to its answer. Whatever happens, exactly one record tells of it, but for a 401
 /// of upstream, which is only counted.
@@ -113,10 +112,8 @@ async fn lead(
         return Err(NotForwarded::precondition(before));
     }
     let decided = evaluate(call, judged, before.clone()).await;
-    if decided.decision == Decision::Deny {
-        return Err(NotForwarded::denied(decided, before));
-    }
-    let ticket = open(call, turn, &claim, body, decided.clone(), before.clone()).await?;
+    let opening = (turn, &claim, (body, judged));
+    let (decided, ticket) = clear(call, opening, decided, before.as_ref()).await?;
 
     let forwarded = forward::write(call, &ticket, judged.bytes.clone()).await;
     let after = see_after(call, &forwarded, held).await;
@@ -180,6 +177,33 @@ async fn see_before(
     Ok(Some(seen))
 }
 
+/// Opens the record of a change that may pass: by itself, by an approval, or by break-glass. Of
+/// calls that want to pass by the same approval one does; the others look once more.
+async fn clear(
+    call: &Call,
+    (turn, claim, (body, judged)): (&Turn, &Claim, (&CallBody, &Judged)),
+    decided: Decided,
+    before: Option<&ShownDeployment>,
+) -> Result<(Decided, Ticket), NotForwarded> {
+    let mut is_first = true;
+    loop {
+        let cleared = clearance::seek(call, judged, before, decided.clone()).await?;
+        let contends = is_first && cleared.approval.is_some();
+        let unavailable =
+            match open(call, turn, claim, body, cleared.clone(), before.cloned()).await {
+                Ok(ticket) => return Ok((cleared, ticket)),
+                Err(unavailable) => unavailable,
+            };
+        if let Some(not_claimed) = idempotency::overtaken(call, claim).await {
+            return Err(NotForwarded::not_claimed(not_claimed));
+        }
+        if !(contends && unavailable.is_refused) {
+            return Err(NotForwarded::unrecorded(&unavailable));
+        }
+        is_first = false;
+    }
+}
+
 /// Writes the intent down. Only from here on may anything be forwarded.
 async fn open(
     call: &Call,
@@ -188,16 +212,10 @@ async fn open(
     body: &CallBody,
     decided: Decided,
     before: Option<ShownDeployment>,
-) -> Result<Ticket, NotForwarded> {
+) -> Result<Ticket, Unavailable> {
     let mut intent = call.intent(body, decided, before);
     intent.idempotency_key = claim.key();
-    match call.connection.gateway.audit.open(intent).await {
-        Ok(ticket) => Ok(ticket),
-        Err(unavailable) => Err(match idempotency::overtaken(call, claim).await {
-            Some(not_claimed) => NotForwarded::not_claimed(not_claimed),
-            None => NotForwarded::unrecorded(&unavailable),
-        }),
-    }
+    call.connection.gateway.audit.open(intent).await
 }
 
 /// The refusal of a call whose exchange itself broke.

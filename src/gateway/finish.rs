@@ -3,12 +3,13 @@
 use super::call::{Call, Decided};
 use super::decide::Compared;
 use super::forward::{ForwardError, Forwarded, WholeResponse};
-use super::mark::{append, mark, warn, warnings};
+use super::mark::{append, mark, mark_approval, warn, warnings};
 use super::memory::MemoryShare;
 use super::response::{Reply, SHOULD_RETRY};
 use super::shown_deployment::ShownDeployment;
 use super::snapshot;
 use crate::audit::Finished;
+use crate::audit::approval::ApprovalPart;
 use crate::audit::intent::Completion;
 use crate::audit::record::Outcome;
 use crate::deployment::id_of;
@@ -94,6 +95,7 @@ pub(super) fn reply(
         Err(error) => error.refusal().into_reply(&call.context.request_id, Some(call.change)),
     };
     mark(&mut reply, call, decided.decision);
+    mark_approval(&mut reply, decided.approval.as_ref().map(ApprovalPart::id));
     let late = "the change's record is not complete yet: the audit store is failing".to_owned();
     // What can't be read in the record comes first: it is shown whatever the number of the rest.
     let late = (finished == Finished::Deferred).then_some(late);

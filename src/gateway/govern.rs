@@ -8,6 +8,7 @@ use http::request::Parts;
 use hyper::body::{Body as _, Incoming};
 
 use super::body::{Received, ReceivedHead, discard, receive};
+use super::break_glass::GlassHeader;
 use super::call::Call;
 use super::headers::{self, Marks};
 use super::identify::{self, Caller};
@@ -83,6 +84,7 @@ fn call(
 ) -> Call {
     let client = identify::client(context.address, &head.headers);
     let if_match = head.headers.get_all(header::IF_MATCH).iter().cloned().collect();
+    let break_glass = GlassHeader::of(&head.headers);
     headers::toward_upstream(&mut head.headers, marks, head.version, &context.request_id);
     let upstream = &connection.live.config.upstream.name;
     Call {
@@ -98,5 +100,6 @@ fn call(
         headers: head.headers,
         if_match,
         idempotency_key: None,
+        break_glass,
     }
 }

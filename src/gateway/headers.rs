@@ -245,6 +245,9 @@ pub(super) fn toward_upstream(
             headers.remove(name);
         }
     }
+    if marks.any(Marks::OURS) {
+        remove_ours(headers);
+    }
     if marks.any(Marks::EXPECT) {
         headers.remove(header::EXPECT);
     }
@@ -260,6 +263,18 @@ pub(super) fn toward_upstream(
     }
     add_via(headers, version);
     headers.insert(X_REQUEST_ID, id.as_value().clone());
+}
+
+/// Removes what the gateway alone says, or is alone told.
+fn remove_ours(headers: &mut HeaderMap) {
+    for name in [
+        "changegate-change",
+        "changegate-decision",
+        "changegate-approval",
+        "changegate-break-glass",
+    ] {
+        headers.remove(name);
+    }
 }
 
 /// Removes what a trailer must not say: some servers take it for a part of the header.
@@ -310,8 +325,7 @@ pub(super) fn toward_client(headers: &mut HeaderMap, version: Version, ends: Pro
         join_lengths(headers);
     }
     if marks.any(Marks::OURS) {
-        headers.remove("changegate-change");
-        headers.remove("changegate-decision");
+        remove_ours(headers);
     }
     add_via(headers, version);
 }

@@ -4,6 +4,7 @@ use http::header::HeaderValue;
 
 use super::call::Call;
 use super::response::Reply;
+use crate::base::ids::ApprovalId;
 use crate::policy::evaluate::Findings;
 use crate::policy::{Decision, Enforcement, Violation};
 
@@ -17,6 +18,13 @@ const WARNING_CHARS_MAX: usize = 512;
 pub(super) fn mark(reply: &mut Reply, call: &Call, decision: Decision) {
     append(reply, "changegate-change", &call.change.to_string());
     append(reply, "changegate-decision", decision.name());
+}
+
+/// Names the approval that the change waits for, or passed by.
+pub(super) fn mark_approval(reply: &mut Reply, approval: Option<ApprovalId>) {
+    if let Some(id) = approval {
+        append(reply, "changegate-approval", &id.to_string());
+    }
 }
 
 pub(super) fn append(reply: &mut Reply, name: &'static str, value: &str) {

@@ -6,16 +6,18 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use super::call::{Call, CallBody, Decided};
+use super::denial::Denial;
 use super::forward::WholeResponse;
 use super::idempotency::{NotClaimed, Repeat};
 use super::identify::{Caller, RefusalSource, not_listed_message};
-use super::mark::mark;
+use super::mark::{mark, mark_approval};
 use super::refusal::Refusal;
 use super::response::Reply;
 use super::shown_deployment::ShownDeployment;
 use super::snapshot::SnapshotError;
 use crate::audit::Unavailable;
 use crate::audit::intent::Completion;
+use crate::audit::query::QueryError;
 use crate::audit::record::{Outcome, Reason, UpstreamAnswer, UpstreamCall};
 use crate::base::clock::Timestamp;
 use crate::base::ids::ChangeId;
@@ -48,6 +50,8 @@ struct NotForwardedRecord {
     policy: Option<Arc<Policy>>,
     /// When it was asked.
     decided_at: Option<Timestamp>,
+    /// What a denied change waits for.
+    denial: Option<Box<Denial>>,
 }
 
 impl NotForwarded {
@@ -60,6 +64,7 @@ impl NotForwarded {
             upstream: None,
             policy: None,
             decided_at: None,
+            denial: None,
         };
         Self { answer: NotForwardedAnswer::Own(refusal), record: Some(record) }
     }
@@ -108,8 +113,8 @@ impl NotForwarded {
     }
 
     /// The policy denies: 403. The message tells of every violation, those that deny first.
-    pub(super) fn denied(decided: Decided, before: Option<ShownDeployment>) -> Self {
-        let Decided { decision, findings, policy, at } = decided;
+    pub(super) fn denied(denial: Denial, before: Option<ShownDeployment>) -> Self {
+        let Decided { decision, findings, policy, at, .. } = denial.decided.clone();
         // The first of the strictest is the one that clients are pointed to.
         let strictest = findings
             .violations
@@ -125,6 +130,7 @@ impl NotForwarded {
                 record.findings = findings;
                 record.policy = Some(policy);
                 record.decided_at = at;
+                record.denial = Some(Box::new(denial));
             },
         )
     }
@@ -146,6 +152,7 @@ impl NotForwarded {
             upstream: Some(answer.told(UpstreamCall::Read)),
             policy: None,
             decided_at: None,
+            denial: None,
         });
         Self { answer: NotForwardedAnswer::Upstream(answer), record }
     }
@@ -165,6 +172,12 @@ impl NotForwarded {
     /// The log can't take the intent: 503, and there is nothing to record it in.
     pub(super) fn unrecorded(unavailable: &Unavailable) -> Self {
         tracing::error!(error = unavailable as &dyn std::error::Error, "a change is not recorded");
+        Self { answer: NotForwardedAnswer::Own(store_down()), record: None }
+    }
+
+    /// The log can't be asked for approvals: 503, and the call is not recorded.
+    pub(super) fn unread(error: &QueryError) -> Self {
+        tracing::error!(error = error as &dyn std::error::Error, "approvals can't be read");
         Self { answer: NotForwardedAnswer::Own(store_down()), record: None }
     }
 
@@ -196,15 +209,27 @@ impl NotForwarded {
     }
 
     /// Makes the record durable, then answers.
-    pub(super) async fn record(self, call: &Call, body: &CallBody) -> Reply {
+    pub(super) async fn record(mut self, call: &Call, body: &CallBody) -> Reply {
+        let mut approval = None;
         let marked = match self.record {
             None => {
                 self.note(call);
                 None
             }
-            Some(record) => {
+            Some(mut record) => {
                 let (decision, outcome) = (record.decision, record.outcome);
                 let violations = record.findings.violations.clone();
+                let policy = record.policy.unwrap_or_else(|| call.connection.gateway.policy());
+                let asked =
+                    record.denial.as_mut().and_then(|denial| denial.decided.approval.take());
+                let (findings, at) = (record.findings, record.decided_at);
+                let decided = Decided { decision, findings, policy, at, approval: asked };
+                let mut intent = call.intent(body, decided, record.before);
+                if let (Some(denial), NotForwardedAnswer::Own(refusal)) =
+                    (&record.denial, &mut self.answer)
+                {
+                    approval = denial.settle(&mut intent, &mut refusal.message);
+                }
                 let end = Completion {
                     completed_at: call.completed_at(),
                     outcome,
@@ -215,10 +240,6 @@ impl NotForwarded {
                     effect: None,
                     after_violations: Vec::new(),
                 };
-                let policy = record.policy.unwrap_or_else(|| call.connection.gateway.policy());
-                let (findings, at) = (record.findings, record.decided_at);
-                let decided = Decided { decision, findings, policy, at };
-                let intent = call.intent(body, decided, record.before);
                 if let Err(unavailable) = call.connection.gateway.audit.record(intent, end).await {
                     let stop = Self::unrecorded(&unavailable);
                     return stop.answer.into_reply(call, None);
@@ -231,6 +252,7 @@ impl NotForwarded {
         let mut reply = self.answer.into_reply(call, record);
         if let Some(decision) = marked {
             mark(&mut reply, call, decision);
+            mark_approval(&mut reply, approval);
         }
         reply
     }

@@ -13,6 +13,7 @@ mod abuse;
 mod admin;
 mod admin_load;
 mod admin_routes;
+mod approvals;
 mod bypass;
 mod certificates;
 mod cli;

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::audit::approval::{BreakGlass, ChangeApproval, Decided, Verdict};
 use crate::audit::record::{
     Bodies, Change, Event, EventKind, Reason, RefusedBody, Settlement, Unkept, UpstreamAnswer,
     UpstreamCall,
 };
+use crate::base::ids::ApprovalId;
 use crate::deployment::diff::{Difference, DifferenceOp, Effect};
 
 fn description() -> Value {
@@ -15,7 +17,16 @@ fn description() -> Value {
 
 /// The operation of every route.
 fn operations(description: &Value) -> impl Iterator<Item = (&'static Route, &Value)> {
-    ROUTES.iter().map(|route| (route, &description["paths"][route.path]["get"]))
+    let operation = |route: &Route| {
+        let verbs = description["paths"][route.path].as_object().unwrap();
+        verbs.values().next().unwrap()
+    };
+    ROUTES.iter().map(move |route| (route, operation(route)))
+}
+
+/// The operations that are asked, not sent.
+fn questions(description: &Value) -> impl Iterator<Item = (&'static Route, &Value)> {
+    operations(description).filter(|(_, operation)| operation["requestBody"].is_null())
 }
 
 /// The keys of queries that an operation names.
@@ -83,7 +94,7 @@ async fn a_key_means_something_where_it_is_described_and_nowhere_else() {
     let description = description();
     let all: BTreeSet<_> = operations(&description).flat_map(|(_, told)| keys(told)).collect();
     assert!(all.contains("time") && all.contains("cursor"), "{all:?}");
-    for (route, operation) in operations(&description).filter(|(route, _)| !route.open) {
+    for (route, operation) in questions(&description).filter(|(route, _)| !route.open) {
         let path = route.path.replace("{id}", "dep_1");
         for key in &all {
             // No key may be empty: one that is read is wrong for that.
@@ -100,7 +111,7 @@ async fn what_is_answered_is_described() {
     let world = World::new(&[("see", Role::Viewer), ("audit", Role::Auditor)]).await;
     let id = world.denied("dep_1").await;
     let description = description();
-    for (route, operation) in operations(&description) {
+    for (route, operation) in questions(&description) {
         let about =
             if route.path.contains("changes") { id.to_string() } else { "dep_1".to_owned() };
         let path = route.path.replace("{id}", &about);
@@ -158,6 +169,35 @@ fn actor(is_whole: bool) -> Actor {
     Actor { fingerprint: Fingerprint::from_bytes([1; 8]), name, team, person }
 }
 
+fn decided() -> Decided {
+    Decided {
+        verdict: Verdict::Approved,
+        by: "chen.jie".to_owned(),
+        token: "release".to_owned(),
+        reason: "looks right".to_owned(),
+        at: NOW,
+    }
+}
+
+fn approval() -> ChangeApproval {
+    ChangeApproval {
+        id: ApprovalId::new(NOW),
+        change: ChangeId::new(NOW),
+        asked_by: "wang.li".to_owned(),
+        asked_at: NOW,
+        decided: Some(decided()),
+    }
+}
+
+fn break_glass() -> BreakGlass {
+    BreakGlass {
+        reason: "an outage".to_owned(),
+        person: "wang.li".to_owned(),
+        approval: ApprovalId::new(NOW),
+        decided: Some(decided()),
+    }
+}
+
 /// A change with everything that one may hold, or with nothing that may be missing.
 fn change(is_whole: bool) -> Change {
     let text = || is_whole.then(|| "text".to_owned());
@@ -178,6 +218,8 @@ fn change(is_whole: bool) -> Change {
     let reason = Reason { status: 400, kind: text(), message: text(), is_own: true };
     let findings = usize::from(is_whole);
     Change {
+        approval: is_whole.then(approval),
+        break_glass: is_whole.then(break_glass),
         id: ChangeId::new(NOW),
         seq: 7,
         provider: "qoder-cn".to_owned(),

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{Boxed, sqlite};
+use crate::audit::approval::{Approval, ApprovalFilter, BrokenGlass, LiveApprovals};
 use crate::audit::idempotency::EarlierCall;
 use crate::audit::question::{
     BodyTexts, DeploymentAt, DeploymentSummary, EventFilter, Filter, FoundChanges, FoundEvents,
@@ -10,7 +11,7 @@ use crate::audit::question::{
 };
 use crate::audit::record::Change;
 use crate::base::clock::Timestamp;
-use crate::base::ids::{ChangeId, Fingerprint};
+use crate::base::ids::{ApprovalId, ChangeId, Fingerprint};
 use crate::deployment::key::DeploymentKey;
 
 /// Answers questions to a log. Clones share its connections.
@@ -164,6 +165,55 @@ impl Reads {
     ) -> Result<Option<EarlierCall>, Boxed> {
         let Self::Sqlite(reads) = self;
         reads.earlier_call(digest, now).await
+    }
+
+    /// Approvals before the place `before`, the newest first, as they stand `now`.
+    pub(in crate::audit) async fn approvals(
+        &self,
+        filter: &ApprovalFilter,
+        now: Timestamp,
+        before: i64,
+        limit: i64,
+    ) -> Result<Vec<(i64, Approval)>, Boxed> {
+        let Self::Sqlite(reads) = self;
+        reads.approvals(filter, now, before, limit).await
+    }
+
+    /// One approval, as it stands `now`, without what is asked for.
+    pub(in crate::audit) async fn approval(
+        &self,
+        id: ApprovalId,
+        now: Timestamp,
+    ) -> Result<Option<Approval>, Boxed> {
+        let Self::Sqlite(reads) = self;
+        reads.approval(id, now).await
+    }
+
+    /// The requests that are alive `now` beside one that an actor makes.
+    pub(in crate::audit) async fn live_approvals(
+        &self,
+        actor: Fingerprint,
+        asked: [u8; 32],
+        now: Timestamp,
+    ) -> Result<LiveApprovals, Boxed> {
+        let Self::Sqlite(reads) = self;
+        reads.live_approvals(actor, asked, now).await
+    }
+
+    /// How often a person has broken the glass after `since`, and the time to be reviewed.
+    pub(in crate::audit) async fn broken_glass(
+        &self,
+        person: &str,
+        since: Timestamp,
+    ) -> Result<BrokenGlass, Boxed> {
+        let Self::Sqlite(reads) = self;
+        reads.broken_glass(person, since).await
+    }
+
+    /// Whether the time of any live request is over, which is not noted yet.
+    pub(in crate::audit) async fn any_over(&self, now: Timestamp) -> Result<bool, Boxed> {
+        let Self::Sqlite(reads) = self;
+        reads.any_over(now).await
     }
 
     /// The unclear changes of a deployment, the oldest first.

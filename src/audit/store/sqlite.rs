@@ -1,5 +1,6 @@
 //! The log in one SQLite file: how it is opened, written and given up on.
 
+mod approvals;
 mod asking;
 mod batch;
 mod bulk;
@@ -21,6 +22,7 @@ mod search;
 mod searched;
 mod select;
 mod space;
+mod steps;
 mod walk;
 
 use std::path::{Path, PathBuf};

@@ -28,6 +28,8 @@ fn applied() -> Change {
         upstream_name: "main".to_owned(),
         node: "main".to_owned(),
         reason: None,
+        approval: None,
+        break_glass: None,
         operation: Operation::Update,
         method: Some("POST".to_owned()),
         deployment_id: Some("dep_1".to_owned()),

@@ -256,6 +256,8 @@ static KNOWN: LazyLock<[Vec<(&str, Meaning)>; PLACES]> = LazyLock::new(|| {
         marked("cookie", Marks::COOKIE),
         marked("changegate-change", Marks::OURS),
         marked("changegate-decision", Marks::OURS),
+        marked("changegate-approval", Marks::OURS),
+        marked("changegate-break-glass", Marks::OURS),
         marked("location", Marks::LEADS),
         marked("link", Marks::LEADS),
         marked("refresh", Marks::LEADS),

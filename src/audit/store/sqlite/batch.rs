@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::steps::{ApprovalStepRow, Approvals};
 use crate::audit::document::{Snapshot, SnapshotRef, Stored};
 use crate::audit::entry::{CompletionRow, Entry, IntentRow, Written};
 use crate::audit::idempotency::IdempotencyKey;
@@ -27,6 +28,7 @@ pub(super) struct Batch<'e> {
     pub(super) changes: Vec<Change<'e>>,
     /// Intents, and the keys under which no other one may be written.
     pub(super) idempotency_keys: Vec<(ChangeId, IdempotencyKey)>,
+    pub(super) approvals: Approvals<'e>,
     pub(super) ends: Vec<End<'e>>,
     pub(super) touched: Vec<(ChangeId, &'e Touched)>,
     /// Creates, and the deployments that they made.
@@ -88,6 +90,10 @@ impl<'e> Batch<'e> {
             }
             Entry::Settling(seq, settlement) => self.settlements.push((*seq, settlement)),
             Entry::Happening(event) => self.events.push(event),
+            Entry::Decision(decision) => {
+                self.approvals.steps.push(ApprovalStepRow::decided(decision));
+            }
+            Entry::Expiry(at) => self.approvals.expiry = Some(*at),
         }
         written
     }
@@ -119,6 +125,9 @@ impl<'e> Batch<'e> {
         }
         let number = before.map(|before| before.number);
         self.changes.push(Change { opening, deployment_id, before: number });
+        if let Some(part) = &intent.approval {
+            self.approvals.ask(opening, part);
+        }
         before
     }
 

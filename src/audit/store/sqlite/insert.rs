@@ -45,7 +45,7 @@ static CHANGES: LazyLock<Bulk> = LazyLock::new(|| {
         into: "changes (id, upstream, policy, node, operation, deployment, actor_fingerprint, \
             actor_name, actor_team, client_ip, user_agent, request_id, received_at, decision, \
             violations, standing, patch, before, body_bytes, body_digest, redacted, method, \
-            unkept, client_retry, actor_person, decided_at)",
+            unkept, client_retry, actor_person, decided_at, approval)",
         values: "column1, \
             (SELECT number FROM upstreams WHERE name = column2 AND provider = column3), \
             (SELECT number FROM policies WHERE digest = column4), \
@@ -53,8 +53,8 @@ static CHANGES: LazyLock<Bulk> = LazyLock::new(|| {
             (SELECT number FROM deployments WHERE id = column7 AND upstream = column8), \
             column9, column10, column11, column12, column13, column14, column15, column16, \
             column17, column18, column19, column20, column21, column22, column23, column24, \
-            column25, column26, column27, column28",
-        width: 28,
+            column25, column26, column27, column28, column29",
+        width: 29,
         join: None,
         conflict: "",
     })
@@ -144,6 +144,7 @@ pub(super) async fn batch(
     CHANGES.write(connection, &batch.changes, change).await?;
     let keys = &batch.idempotency_keys;
     IDEMPOTENCY_KEYS.write(connection, keys, |query, key| Ok(idempotency_key(query, *key))).await?;
+    batch.approvals.write(connection).await?;
     ENDS.write(connection, &batch.ends, end).await?;
     TOUCHED.write(connection, &batch.touched, |query, row| Ok(touched(query, *row))).await?;
     for (id, made) in &batch.made {
@@ -197,7 +198,8 @@ fn change(query: Query, change: &Change<'_>) -> Result<Query, Error> {
         .bind(unkept(&opening.unkept)?)
         .bind(intent.client.retry)
         .bind(intent.actor.person.as_deref().map(text))
-        .bind(intent.decided_at.map(|at| at.millis()));
+        .bind(intent.decided_at.map(|at| at.millis()))
+        .bind(intent.approval.as_ref().map(|part| part.id().as_bytes().to_vec()));
     Ok(query)
 }
 

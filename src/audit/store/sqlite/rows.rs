@@ -7,12 +7,13 @@ use serde_json::Value;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
+use crate::audit::approval::{BreakGlass, ChangeApproval, Decided};
 use crate::audit::record::{
     Change, Client, Event, Reason, RefusedBody, Settlement, Unkept, UpstreamAnswer,
 };
 use crate::audit::store::Boxed;
 use crate::base::clock::Timestamp;
-use crate::base::ids::{ChangeId, Fingerprint};
+use crate::base::ids::{ApprovalId, ChangeId, Fingerprint};
 use crate::deployment::predict::Omitted;
 use crate::policy::Actor;
 use crate::provider::Operation;
@@ -28,11 +29,17 @@ pub(super) const CHANGE: &str = "SELECT c.seq, c.id, c.operation, \
     d.id AS deployment_id, e.reason, \
     coalesce(e.outcome, 'pending') AS outcome, e.completed_at, e.upstream_call, e.upstream_status, \
     e.upstream_request_id, e.after, e.effect, e.redacted AS after_redacted, \
-    s.settled_by, s.at AS settled_at, s.applied \
+    s.settled_by, s.at AS settled_at, s.applied, \
+    a.id AS approval_id, a.change_id AS approval_change, \
+    a.person AS asked_by, a.opened_at AS asked_at, a.reason AS glass_reason, \
+    v.step AS verdict, v.person AS verdict_by, v.token AS verdict_token, \
+    v.reason AS verdict_reason, v.at AS verdict_at \
     FROM changes c JOIN upstreams u ON u.number = c.upstream \
     JOIN policies p ON p.number = c.policy JOIN nodes n ON n.number = c.node \
     LEFT JOIN deployments d ON d.number = c.deployment \
-    LEFT JOIN ends e ON e.seq = c.seq LEFT JOIN settlements s ON s.seq = c.seq";
+    LEFT JOIN ends e ON e.seq = c.seq LEFT JOIN settlements s ON s.seq = c.seq \
+    LEFT JOIN approvals a ON a.id = c.approval LEFT JOIN approval_steps v ON v.number = \
+    (SELECT max(number) FROM approval_steps WHERE approval = a.number AND person IS NOT NULL)";
 
 /// A column that does not hold what the schema promises.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +65,10 @@ pub(super) fn change(row: &SqliteRow) -> Result<Change, Boxed> {
     let mut redacted: Vec<String> = list(row, "redacted")?;
     redacted.extend(list::<String>(row, "after_redacted")?);
     let effect: Option<String> = row.try_get("effect")?;
+    let (approval, break_glass) = approval(row)?;
     Ok(Change {
+        approval,
+        break_glass,
         id: change_id(row)?,
         seq: row.try_get("seq")?,
         operation: operation(row)?,
@@ -148,6 +158,32 @@ pub(super) fn actor(row: &SqliteRow) -> Result<Option<Actor>, Boxed> {
         name: row.try_get("actor_name")?,
         team: row.try_get("actor_team")?,
         person: row.try_get("actor_person")?,
+    }))
+}
+
+/// The approval that a change asked for or passed by, or how it passed by break-glass.
+fn approval(row: &SqliteRow) -> Result<(Option<ChangeApproval>, Option<BreakGlass>), Boxed> {
+    let Some(id) = row.try_get::<Option<&[u8]>, _>("approval_id")? else { return Ok((None, None)) };
+    let (id, decided) = (ApprovalId::from_bytes(id)?, decided(row)?);
+    let asked_by = row.try_get("asked_by")?;
+    let reason: Option<String> = row.try_get("glass_reason")?;
+    if let Some(reason) = reason {
+        let glass = BreakGlass { reason, person: asked_by, approval: id, decided };
+        return Ok((None, Some(glass)));
+    }
+    let change = ChangeId::from_bytes(row.try_get("approval_change")?)?;
+    let asked_at = Timestamp::from_millis(row.try_get("asked_at")?);
+    Ok((Some(ChangeApproval { id, change, asked_by, asked_at, decided }), None))
+}
+
+fn decided(row: &SqliteRow) -> Result<Option<Decided>, Boxed> {
+    let Some(verdict) = row.try_get::<Option<&str>, _>("verdict")? else { return Ok(None) };
+    Ok(Some(Decided {
+        verdict: variant(verdict)?,
+        by: row.try_get("verdict_by")?,
+        token: row.try_get("verdict_token")?,
+        reason: row.try_get("verdict_reason")?,
+        at: Timestamp::from_millis(row.try_get("verdict_at")?),
     }))
 }
 

@@ -130,6 +130,11 @@ impl Reads {
         }
     }
 
+    /// The connection for governed calls.
+    pub(super) fn calls(&self) -> &SqlitePool {
+        &self.calls
+    }
+
     async fn probe(&self) -> Result<(), Boxed> {
         sqlx::query("SELECT seq FROM changes LIMIT 1").fetch_optional(&self.pool).await?;
         Ok(())

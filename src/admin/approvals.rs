@@ -1,0 +1,248 @@
+//! Approvals: who asks for what, and the decisions of others.
+
+use axum::Extension;
+use axum::extract::State;
+use axum::response::Response;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::Api;
+use super::access::Asker;
+use super::answer::Problem;
+use super::api::{Answer, Id, QUESTION_MAX, in_time, named, within};
+use super::asked::{self, Asked};
+use super::sent::{Body, Sent};
+use super::view;
+use crate::audit::UndecidedError;
+use crate::audit::approval::{
+    Approval, ApprovalFilter, ApprovalKind, ApprovalState, Decision, Verdict,
+};
+use crate::audit::query::{Page, QueryError};
+use crate::base::ids::ApprovalId;
+use crate::config::Role;
+
+/// Why something is approved or rejected.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DecisionReason {
+    /// In words, as many as `approvals.reason_min_chars` of the policy asks for.
+    reason: String,
+}
+
+impl Body for DecisionReason {
+    const BYTES_MAX: usize = 16 << 10;
+}
+
+/// Approvals, newest first, and the reviews of what passed by break-glass.
+#[utoipa::path(
+    get,
+    path = "/api/v1/approvals",
+    params(Asked<asked::Approvals>),
+    responses((status = 200, description = "A page.", body = Page<Approval>)),
+)]
+pub(super) async fn list(
+    State(api): State<Api>,
+    Extension(asker): Extension<Asker>,
+    asked: Asked<asked::Approvals>,
+) -> Answer {
+    let text = |param: &'static str| match asked.text(param) {
+        Some("") => {
+            Err(Problem::invalid(param, format!("{param}: write a value, or leave it out")))
+        }
+        text => Ok(text),
+    };
+    let owned = |param| Ok::<_, Problem>(text(param)?.map(str::to_owned));
+    let filter = ApprovalFilter {
+        state: one_of("state", text("state")?, &ApprovalState::ALL, ApprovalState::name)?,
+        kind: one_of("kind", text("kind")?, &ApprovalKind::ALL, ApprovalKind::name)?,
+        person: owned("person")?,
+        deployment_id: owned("deployment_id")?,
+    };
+    let (part, now) = (asked.page()?, api.state.clock.now());
+    let reader = api.state.audit.reader();
+    let page = in_time(&asker.share.scanning, reader.approvals(&filter, now, part)).await?;
+    api.budget.json(&view::page(page, asker.role))
+}
+
+/// One approval, with what is asked for.
+#[utoipa::path(
+    get,
+    path = "/api/v1/approvals/{id}",
+    params(
+        ("id" = ApprovalId, Path, description = "The approval's id."),
+        Asked<asked::Nothing>,
+    ),
+    responses(
+        (
+            status = 200,
+            description = "The approval; for a viewer without what is asked for.",
+            body = Approval,
+        ),
+    ),
+)]
+pub(super) async fn show(
+    State(api): State<Api>,
+    Extension(asker): Extension<Asker>,
+    id: Id,
+    _nothing: Asked<asked::Nothing>,
+) -> Answer {
+    let mut approval = find(&api, &asker, id).await?;
+    if asker.role < Role::Auditor {
+        return api.budget.json(&view::seen(approval, asker.role));
+    }
+    within(QUESTION_MAX, async {
+        let _own = asker.share.bodies.acquire().await.map_err(|_closed| Problem::no_room())?;
+        let _turn = api.bodies.acquire().await.map_err(|_closed| Problem::no_room())?;
+        approval.asked = Some(api.state.audit.reader().asked_change(&approval).await?);
+        api.budget.json(&approval)
+    })
+    .await
+}
+
+/// Lets the change pass once; of break-glass: says that it was right.
+#[utoipa::path(
+    post,
+    path = "/api/v1/approvals/{id}/approve",
+    security(("token" = ["approver"])),
+    params(("id" = ApprovalId, Path, description = "The approval's id.")),
+    request_body = DecisionReason,
+    responses((status = 200, description = "The approval, as it stands now.", body = Approval)),
+)]
+pub(super) async fn approve(
+    State(api): State<Api>,
+    Extension(asker): Extension<Asker>,
+    id: Id,
+    _nothing: Asked<asked::Nothing>,
+    Sent(DecisionReason { reason }): Sent<DecisionReason>,
+) -> Answer {
+    decide(&api, &asker, id, (Verdict::Approved, &reason)).await
+}
+
+/// Keeps the change from passing; of break-glass: says that it was not right.
+#[utoipa::path(
+    post,
+    path = "/api/v1/approvals/{id}/reject",
+    security(("token" = ["approver"])),
+    params(("id" = ApprovalId, Path, description = "The approval's id.")),
+    request_body = DecisionReason,
+    responses((status = 200, description = "The approval, as it stands now.", body = Approval)),
+)]
+pub(super) async fn reject(
+    State(api): State<Api>,
+    Extension(asker): Extension<Asker>,
+    id: Id,
+    _nothing: Asked<asked::Nothing>,
+    Sent(DecisionReason { reason }): Sent<DecisionReason>,
+) -> Answer {
+    decide(&api, &asker, id, (Verdict::Rejected, &reason)).await
+}
+
+async fn decide(
+    api: &Api,
+    asker: &Asker,
+    id: Id,
+    (verdict, reason): (Verdict, &str),
+) -> Result<Response, Problem> {
+    if asker.role < Role::Approver {
+        return Err(Problem::forbidden(
+            "deciding takes an [[admin.token]] with the role approver or admin: use one",
+        ));
+    }
+    let holder = asker.holder.as_ref();
+    let Some((token, person)) = holder.and_then(|holder| Some((holder, holder.person.clone()?)))
+    else {
+        return Err(Problem::forbidden(
+            "deciding takes a person: have `person` added to this [[admin.token]]",
+        ));
+    };
+    let approval = find(api, asker, id).await?;
+    if approval.actor.person.as_deref() == Some(&*person) {
+        return Err(Problem::forbidden(
+            "nobody decides on what they asked for themselves: have somebody else do it",
+        ));
+    }
+    let terms = (api.state.policy)().approvals.clone();
+    let reason = terms.reason(reason).map_err(|fix| Problem::invalid("reason", fix))?;
+    let now = api.state.clock.now();
+    may_be(verdict, &approval)?;
+    let passes = verdict == Verdict::Approved && approval.kind == ApprovalKind::Request;
+    let decision = Decision {
+        id: approval.id,
+        verdict,
+        person,
+        token: token.name.clone(),
+        reason,
+        at: now,
+        until: passes.then(|| now.plus(terms.run_within)),
+    };
+    match api.state.audit.decide(decision).await {
+        Ok(()) => {}
+        Err(UndecidedError::Unavailable(error)) => return Err(Problem::unavailable(&error)),
+        Err(UndecidedError::Overtaken) => {
+            let now = reread(api, approval.id).await?;
+            may_be(verdict, &now)?;
+            return Err(Problem::conflict("it stands otherwise by now: look, and try again"));
+        }
+    }
+    let (id, verdict) = (approval.id, verdict.name());
+    tracing::info!(approval = %id, verdict, token = token.name, "an approval is decided on");
+    api.budget.json(&reread(api, approval.id).await?)
+}
+
+/// Holds that an approval stands so that it can be decided on.
+fn may_be(verdict: Verdict, approval: &Approval) -> Result<(), Problem> {
+    let (kind, state) = (approval.kind, approval.state);
+    let may_be_too = match (kind, verdict) {
+        // It may be taken back as long as it is not used.
+        (ApprovalKind::Request, Verdict::Rejected) => Some(ApprovalState::Approved),
+        // Who objected may be persuaded: the glass stays closed until somebody approves.
+        (ApprovalKind::BreakGlass, Verdict::Approved) => Some(ApprovalState::Rejected),
+        (ApprovalKind::Request, Verdict::Approved)
+        | (ApprovalKind::BreakGlass, Verdict::Rejected) => None,
+    };
+    if state == ApprovalState::Open || Some(state) == may_be_too {
+        return Ok(());
+    }
+    let last = approval.steps.last();
+    let why = last.and_then(|step| step.reason.as_ref()).map(|why| format!(" ({why})"));
+    let next = match state {
+        ApprovalState::Approved => "",
+        _over => ": the same call, sent again, asks anew",
+    };
+    Err(Problem::conflict(format!(
+        "{} is {} already{}{next}",
+        approval.id,
+        state.name(),
+        why.unwrap_or_default()
+    )))
+}
+
+async fn find(api: &Api, asker: &Asker, id: Id) -> Result<Approval, Problem> {
+    let unknown = || Problem::not_found("no approval has this id: /api/v1/approvals lists them");
+    let id: ApprovalId = named(id)?.parse().map_err(|_no_id| unknown())?;
+    let now = api.state.clock.now();
+    let question = api.state.audit.reader().approval(id, now);
+    in_time(&asker.share.reading, question).await?.ok_or_else(unknown)
+}
+
+async fn reread(api: &Api, id: ApprovalId) -> Result<Approval, Problem> {
+    let now = api.state.clock.now();
+    let found = within(QUESTION_MAX, async {
+        Ok(api.state.audit.reader().approval(id, now).await.map_err(|error: QueryError| error)?)
+    });
+    found.await?.ok_or_else(|| Problem::not_found("the approval is not there any more"))
+}
+
+/// The one among `all` whose name is given.
+fn one_of<T: Copy>(
+    param: &'static str,
+    given: Option<&str>,
+    all: &[T],
+    name: fn(T) -> &'static str,
+) -> Result<Option<T>, Problem> {
+    let Some(given) = given else { return Ok(None) };
+    let found = all.iter().copied().find(|one| name(*one) == given);
+    let words = || all.iter().map(|one| name(*one)).collect::<Vec<_>>().join(", ");
+    let fix = || Problem::invalid(param, format!("{param}: write one of: {}", words()));
+    found.map(Some).ok_or_else(fix)
+}

@@ -1,0 +1,231 @@
+//! Questions about approvals.
+
+use serde::Deserialize;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row as _, Sqlite};
+
+use super::asking::Asking;
+use super::filter::push_match;
+use super::rows;
+use super::select::Reads;
+use crate::audit::approval::{
+    Approval, ApprovalFilter, ApprovalState, ApprovalStep, BrokenGlass, LiveApproval, LiveApprovals,
+};
+use crate::audit::store::Boxed;
+use crate::base::clock::Timestamp;
+use crate::base::ids::{ApprovalId, ChangeId, Fingerprint};
+
+/// Every column of an approval, with its steps as JSON. A time is not looked for where an index
+/// finds it.
+const APPROVAL: &str = "SELECT a.number, a.id, a.kind, a.change_id, a.upstream, a.operation, \
+    a.deployment_id, a.actor_fingerprint, a.actor_name, a.actor_team, a.person AS actor_person, \
+    a.opened_at, a.rules, a.expires_at, a.reason, s.step, s.until_at, \
+    (SELECT json_group_array(json_object('step', t.step, 'at', t.at, 'by', t.person, \
+        'token', t.token, 'reason', t.reason, 'until', t.until_at, 'change', hex(t.change_id))) \
+        FROM (SELECT * FROM (SELECT * FROM approval_steps WHERE approval = a.number \
+            ORDER BY number DESC LIMIT 100) ORDER BY number) t) AS steps \
+    FROM approvals a JOIN approval_states s ON s.approval = a.number";
+
+/// The live requests of an actor that ask the same, newest first.
+const SAME: &str = "SELECT a.id, a.base, a.asks, s.step, s.until_at FROM live_approvals l \
+    JOIN approvals a ON a.number = l.approval JOIN approval_states s ON s.approval = a.number \
+    WHERE l.actor_fingerprint = ? AND a.asked = ? ORDER BY a.number DESC LIMIT 16";
+
+/// How many live requests an actor has, how many there are, and of how many the time is over.
+const LIVE: &str = "SELECT coalesce(sum(l.actor_fingerprint = ?1 AND s.until_at > ?2), 0), \
+    coalesce(sum(s.until_at > ?2), 0), coalesce(sum(s.until_at <= ?2), 0) \
+    FROM live_approvals l JOIN approval_states s ON s.approval = l.approval";
+
+/// How often a person has broken the glass since a moment, and the last time that nobody has
+/// approved of.
+const BROKEN: &str = "SELECT (SELECT count(*) FROM approvals \
+    WHERE kind = 'break_glass' AND person = ?1 AND opened_at > ?2), \
+    (SELECT a.id FROM approvals a JOIN approval_states s ON s.approval = a.number \
+        WHERE a.kind = 'break_glass' AND a.person = ?1 AND s.step <> 'approved' \
+        ORDER BY a.number DESC LIMIT 1)";
+
+const OVER: &str = "SELECT EXISTS (SELECT 1 FROM live_approvals l \
+    JOIN approval_states s ON s.approval = l.approval WHERE s.until_at <= ?)";
+
+/// A step as the query tells it.
+#[derive(Deserialize)]
+struct StepRow {
+    step: String,
+    at: i64,
+    by: Option<String>,
+    token: Option<String>,
+    reason: Option<String>,
+    until: Option<i64>,
+    change: Option<String>,
+}
+
+/// An approval that is not as the schema promises.
+#[derive(Debug, thiserror::Error)]
+#[error("an approval holds something that this version does not know")]
+struct BadApproval;
+
+impl Reads {
+    /// Up to `limit` approvals before the place `before`, the newest first, as they stand `now`.
+    pub(in crate::audit) async fn approvals(
+        &self,
+        filter: &ApprovalFilter,
+        now: Timestamp,
+        before: i64,
+        limit: i64,
+    ) -> Result<Vec<(i64, Approval)>, Boxed> {
+        let ApprovalFilter { state, kind, person, deployment_id } = filter;
+        let mut query = QueryBuilder::<Sqlite>::new(APPROVAL);
+        query.push(" WHERE a.number < ").push_bind(before);
+        push_match(&mut query, " AND a.kind = ", kind.as_ref().map(rows::word_of));
+        push_match(&mut query, " AND a.person = ", person.clone());
+        push_match(&mut query, " AND a.deployment_id = ", deployment_id.clone());
+        if let Some(state) = state {
+            push_state(&mut query, *state, now);
+        }
+        query.push(" ORDER BY a.number DESC LIMIT ").push_bind(limit);
+        let mut asking = Asking::on(&self.scans).await?;
+        let found = query.build().fetch_all(&mut *asking).await?;
+        let read = |row| Ok((row_number(row)?, approval(row, now)?));
+        found.iter().map(read).collect()
+    }
+
+    /// One approval, as it stands `now`.
+    pub(in crate::audit) async fn approval(
+        &self,
+        id: ApprovalId,
+        now: Timestamp,
+    ) -> Result<Option<Approval>, Boxed> {
+        let mut query = QueryBuilder::<Sqlite>::new(APPROVAL);
+        query.push(" WHERE a.id = ").push_bind(id.as_bytes().to_vec());
+        let mut asking = Asking::on(&self.pool).await?;
+        let found = query.build().fetch_optional(&mut *asking).await?;
+        found.as_ref().map(|row| approval(row, now)).transpose()
+    }
+
+    /// The requests that are alive `now` beside one that an actor makes.
+    pub(in crate::audit) async fn live_approvals(
+        &self,
+        actor: Fingerprint,
+        asked: [u8; 32],
+        now: Timestamp,
+    ) -> Result<LiveApprovals, Boxed> {
+        let mut asking = Asking::on(self.calls()).await?;
+        let actor = actor.as_bytes().to_vec();
+        let query = sqlx::query(SAME).bind(actor.clone()).bind(asked.to_vec());
+        let found = query.fetch_all(&mut *asking).await?;
+        let query = sqlx::query_as(LIVE).bind(actor).bind(now.millis());
+        let (of_actor, of_all, over): (i64, i64, i64) = query.fetch_one(&mut *asking).await?;
+        let same: Result<_, Boxed> = found.iter().map(|row| live(row, now)).collect();
+        Ok(LiveApprovals {
+            same: same?,
+            of_actor: usize::try_from(of_actor)?,
+            of_all: usize::try_from(of_all)?,
+            any_over: over > 0,
+        })
+    }
+
+    /// How often a person has broken the glass after `since`, and the time to be reviewed.
+    pub(in crate::audit) async fn broken_glass(
+        &self,
+        person: &str,
+        since: Timestamp,
+    ) -> Result<BrokenGlass, Boxed> {
+        let mut asking = Asking::on(self.calls()).await?;
+        let query = sqlx::query_as(BROKEN).bind(person).bind(since.millis());
+        let (count, unreviewed): (i64, Option<Vec<u8>>) = query.fetch_one(&mut *asking).await?;
+        let unreviewed = unreviewed.map(|id| ApprovalId::from_bytes(&id)).transpose()?;
+        Ok(BrokenGlass { count: usize::try_from(count)?, unreviewed })
+    }
+
+    /// Whether the time of any live request is over, which is not noted yet.
+    pub(in crate::audit) async fn any_over(&self, now: Timestamp) -> Result<bool, Boxed> {
+        let mut asking = Asking::on(self.calls()).await?;
+        let query = sqlx::query_scalar(OVER).bind(now.millis());
+        Ok(query.fetch_one(&mut *asking).await?)
+    }
+}
+
+/// Adds the condition that an approval stands so.
+fn push_state(query: &mut QueryBuilder<Sqlite>, state: ApprovalState, now: Timestamp) {
+    const IS_LIVE: &str = "a.number IN (SELECT approval FROM live_approvals)";
+    match state {
+        ApprovalState::Open => {
+            // A review has no end.
+            query.push(" AND s.step = 'open' AND (s.until_at IS NULL OR s.until_at > ");
+            query.push_bind(now.millis()).push(")");
+        }
+        ApprovalState::Approved => {
+            query.push(" AND (s.step = 'approved' OR s.step = 'returned') ");
+            query
+                .push("AND (s.until_at IS NULL OR s.until_at > ")
+                .push_bind(now.millis())
+                .push(")");
+        }
+        ApprovalState::Expired => {
+            query.push(" AND (s.step = 'expired' OR (s.until_at <= ").push_bind(now.millis());
+            query.push(" AND ").push(IS_LIVE).push("))");
+        }
+        ApprovalState::Rejected | ApprovalState::Used | ApprovalState::Void => {
+            query.push(" AND s.step = ").push_bind(state.name());
+        }
+    }
+}
+
+fn row_number(row: &SqliteRow) -> Result<i64, Boxed> {
+    Ok(row.try_get("number")?)
+}
+
+fn time(row: &SqliteRow, column: &str) -> Result<Option<Timestamp>, Boxed> {
+    Ok(row.try_get::<Option<i64>, _>(column)?.map(Timestamp::from_millis))
+}
+
+fn state(row: &SqliteRow, now: Timestamp) -> Result<ApprovalState, Boxed> {
+    let until = time(row, "until_at")?;
+    Ok(ApprovalState::after(row.try_get("step")?, until, now).ok_or(BadApproval)?)
+}
+
+fn live(row: &SqliteRow, now: Timestamp) -> Result<LiveApproval, Boxed> {
+    let base: Option<&[u8]> = row.try_get("base")?;
+    let (asks, rest) = row.try_get::<&[u8], _>("asks")?.as_chunks();
+    if !rest.is_empty() {
+        return Err(BadApproval.into());
+    }
+    Ok(LiveApproval {
+        id: ApprovalId::from_bytes(row.try_get("id")?)?,
+        state: state(row, now)?,
+        until: time(row, "until_at")?.ok_or(BadApproval)?,
+        base: base.map(TryInto::try_into).transpose()?,
+        asks: asks.to_vec(),
+    })
+}
+
+fn approval(row: &SqliteRow, now: Timestamp) -> Result<Approval, Boxed> {
+    let steps: Vec<StepRow> = serde_json::from_str(row.try_get("steps")?)?;
+    let steps = steps.into_iter().map(step).collect::<Result<Vec<_>, Boxed>>()?;
+    let approved = steps.iter().rev().find_map(|step| step.until);
+    Ok(Approval {
+        id: ApprovalId::from_bytes(row.try_get("id")?)?,
+        kind: rows::variant(row.try_get("kind")?)?,
+        state: state(row, now)?,
+        change: ChangeId::from_bytes(row.try_get("change_id")?)?,
+        upstream_name: row.try_get("upstream")?,
+        operation: rows::operation(row)?,
+        deployment_id: row.try_get("deployment_id")?,
+        actor: rows::actor(row)?.ok_or(BadApproval)?,
+        rules: serde_json::from_str(row.try_get("rules")?)?,
+        opened_at: time(row, "opened_at")?.ok_or(BadApproval)?,
+        expires_at: time(row, "expires_at")?,
+        run_until: approved,
+        reason: row.try_get("reason")?,
+        steps,
+        asked: None,
+    })
+}
+
+fn step(row: StepRow) -> Result<ApprovalStep, Boxed> {
+    let StepRow { step, at, by, token, reason, until, change } = row;
+    let change = change.filter(|hex| !hex.is_empty());
+    let change = change.map(|hex| format!("chg_{}", hex.to_lowercase()).parse()).transpose()?;
+    let (at, until) = (Timestamp::from_millis(at), until.map(Timestamp::from_millis));
+    Ok(ApprovalStep { step, at, by, token, reason, until, change })
+}
