@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use rustix::time::{ClockId, clock_gettime};
 use utoipa::ToSchema;
 
 /// A moment: whole milliseconds since the Unix epoch, UTC. Prints as RFC 3339 with milliseconds.
@@ -121,6 +122,18 @@ impl Clock {
             Self::Manual(manual) => {
                 manual.started + Duration::from_millis(manual.passed.load(Ordering::SeqCst))
             }
+        }
+    }
+
+    /// The processor's time that this thread has taken: a busy machine lets none of it pass.
+    pub(crate) fn thread_time(&self) -> Duration {
+        match self {
+            Self::System => {
+                let taken = clock_gettime(ClockId::ThreadCPUTime);
+                let seconds = u64::try_from(taken.tv_sec).unwrap_or(0);
+                Duration::new(seconds, u32::try_from(taken.tv_nsec).unwrap_or(0))
+            }
+            Self::Manual(manual) => Duration::from_millis(manual.passed.load(Ordering::SeqCst)),
         }
     }
 }
