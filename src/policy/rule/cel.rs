@@ -4,9 +4,12 @@
 //! once; then it runs within a budget (`meter`) over documents that are borrowed (`value`). What
 //! fails while it runs is a violation.
 
+mod bind;
 mod bindings;
 mod change;
 mod check;
+#[cfg(test)]
+mod conformance;
 mod equal;
 mod explain;
 mod functions;

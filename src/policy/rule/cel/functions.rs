@@ -13,6 +13,7 @@ use cel::common::functions::Function;
 use cel::common::types::DYN_TYPE;
 use cel::{Env, extensions};
 
+use super::bind::bind;
 use super::time;
 use super::types::Type;
 
@@ -49,7 +50,7 @@ use Charge::{Keep, Make, Nothing, Own, OwnByTime, Read};
 /// The functions of the specification, those on texts that its libraries agree on, and our own.
 /// `A` and `B` stand for any type, `any` also for what may be null.
 #[rustfmt::skip]
-const TABLE: [(&str, Charge, &[&str]); 52] = [
+const TABLE: [(&str, Charge, &[&str]); 70] = [
     ("size", Read, &[
         "(string) int", "(bytes) int", "(list(A)) int", "(map(A,B)) int",
         "string.() int", "bytes.() int", "list(A).() int", "map(A,B).() int",
@@ -106,6 +107,24 @@ const TABLE: [(&str, Charge, &[&str]); 52] = [
     ("substring", Make, &["string.(int) string", "string.(int,int) string"]),
     ("reverse", Make, &["string.() string"]),
     ("strings.quote", Make, &["(string) string"]),
+    ("math.@max", Read, &EXTREME),
+    ("math.@min", Read, &EXTREME),
+    ("math.abs", Nothing, &["(int) int", "(uint) uint", "(double) double"]),
+    ("math.sign", Nothing, &["(int) int", "(uint) uint", "(double) double"]),
+    ("math.sqrt", Nothing, &["(int) double", "(uint) double", "(double) double"]),
+    ("math.ceil", Nothing, &["(double) double"]),
+    ("math.floor", Nothing, &["(double) double"]),
+    ("math.round", Nothing, &["(double) double"]),
+    ("math.trunc", Nothing, &["(double) double"]),
+    ("math.isInf", Nothing, &["(double) bool"]),
+    ("math.isNaN", Nothing, &["(double) bool"]),
+    ("math.isFinite", Nothing, &["(double) bool"]),
+    ("math.bitAnd", Nothing, &["(int,int) int", "(uint,uint) uint"]),
+    ("math.bitOr", Nothing, &["(int,int) int", "(uint,uint) uint"]),
+    ("math.bitXor", Nothing, &["(int,int) int", "(uint,uint) uint"]),
+    ("math.bitNot", Nothing, &["(int) int", "(uint) uint"]),
+    ("math.bitShiftLeft", Nothing, &["(int,int) int", "(uint,int) uint"]),
+    ("math.bitShiftRight", Nothing, &["(int,int) int", "(uint,int) uint"]),
     ("touches", Nothing, &["(string) bool"]),
     ("added", Nothing, &["(string) list(dyn)"]),
     ("removed", Nothing, &["(string) list(dyn)"]),
@@ -115,6 +134,29 @@ const TABLE: [(&str, Charge, &[&str]); 52] = [
     ("globMatch", Nothing, &["(string,string) bool"]),
     ("get", Nothing, &["(any,string,A) A"]),
 ];
+
+/// What `math.greatest` and `math.least` take once the parser has read them.
+const EXTREME: [&str; 16] = [
+    "(int) int",
+    "(uint) uint",
+    "(double) double",
+    "(int,int) int",
+    "(uint,uint) uint",
+    "(double,double) double",
+    "(int,uint) dyn",
+    "(int,double) dyn",
+    "(uint,int) dyn",
+    "(uint,double) dyn",
+    "(double,int) dyn",
+    "(double,uint) dyn",
+    "(list(int)) int",
+    "(list(uint)) uint",
+    "(list(double)) double",
+    "(list(dyn)) dyn",
+];
+
+/// The libraries whose functions are called by their names.
+const LIBRARIES: [&str; 3] = ["math", "optional", "strings"];
 
 /// Functions of the rewritten expression, and those of the table that are our own.
 #[rustfmt::skip]
@@ -163,13 +205,27 @@ pub(super) fn signatures(name: &str) -> &'static [Signature] {
 
 /// The names of all functions.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    TABLE.iter().filter(|(_, _, forms)| !forms.is_empty()).map(|(name, _, _)| *name)
+    TABLE.iter().map(|(name, _, _)| *name).filter(|name| !name.contains('@'))
 }
 
 /// What a call by that name is charged; by the name within its library where it has one.
 pub(super) fn charge_of(name: &str) -> Charge {
     let is = |known: &str| known == name || known.rsplit('.').next() == Some(name);
     TABLE.iter().find(|(known, _, _)| is(known)).map_or(Nothing, |(_, charge, _)| *charge)
+}
+
+/// The name that a function is called by where it is typed: macros have others of their own.
+pub(super) fn typed_name(name: &str) -> &str {
+    match name {
+        "math.@max" => "math.greatest",
+        "math.@min" => "math.least",
+        name => name,
+    }
+}
+
+/// Whether a name before a dot is that of a library.
+pub(super) fn is_library(name: &str) -> bool {
+    LIBRARIES.contains(&name)
 }
 
 /// The variable that stands for a function of a literal pointer.
@@ -209,14 +265,18 @@ pub(super) fn is_flag(name: &str) -> bool {
 /// What rules are run in.
 pub(super) fn environment() -> Env {
     let mut env = Env::stdlib();
-    let added = env.add_extension(extensions::strings);
-    debug_assert!(added.is_ok(), "{added:?}");
+    for extension in [extensions::strings, extensions::math] {
+        let added = env.add_extension(extension);
+        debug_assert!(added.is_ok(), "{added:?}");
+    }
     for (name, arity, function) in OWN {
         let id = format!("{name}/{arity}");
         let added = env.add_overload(name, &id, (0..arity).map(|_| DYN_TYPE).collect(), function);
         debug_assert!(added.is_ok(), "{added:?}");
     }
     let added = time::add_to(&mut env);
+    debug_assert!(added.is_ok(), "{added:?}");
+    let added = env.add_macro(bind());
     debug_assert!(added.is_ok(), "{added:?}");
     env
 }

@@ -181,6 +181,10 @@ fn charge(name: &str, target: Option<Box<IdedExpr>>, args: Vec<IdedExpr>) -> Exp
     }
     match target {
         None => global(name, charged(wrapper, args)),
+        Some(library) if is_library(&library) => {
+            let args = charged(wrapper, args);
+            Expr::Call(CallExpr { func_name, target: Some(library), args })
+        }
         Some(target) => {
             let id = target.id;
             let target = IdedExpr { id, expr: global(wrapper, vec![*target]) };
@@ -199,6 +203,10 @@ fn charged(wrapper: &str, args: Vec<IdedExpr>) -> Vec<IdedExpr> {
 
 fn global(name: &str, args: Vec<IdedExpr>) -> Expr {
     Expr::Call(CallExpr { func_name: name.to_owned(), target: None, args })
+}
+
+fn is_library(node: &IdedExpr) -> bool {
+    matches!(&node.expr, Expr::Ident(name) if functions::is_library(name))
 }
 
 fn is_accumulator(args: &[IdedExpr]) -> bool {

@@ -23,7 +23,7 @@ fn deployment() -> Value {
     })
 }
 
-fn source(require: &str) -> CelSource {
+pub(super) fn source(require: &str) -> CelSource {
     CelSource {
         provider: Provider::named("qoder-cn").unwrap(),
         operations: vec![Operation::Create, Operation::Update],
@@ -35,7 +35,7 @@ fn source(require: &str) -> CelSource {
     }
 }
 
-fn made(source: CelSource) -> Result<CelRule, Vec<CelError>> {
+pub(super) fn made(source: CelSource) -> Result<CelRule, Vec<CelError>> {
     on_a_large_stack(|| CelRule::of(source)).expect("there is a thread")
 }
 
@@ -45,7 +45,7 @@ fn budget() -> Budget {
 }
 
 /// What comes of a rule on a change of `before`, in words, and the steps that it took.
-fn run(rule: &CelRule, before: Option<&Value>, patch: &Value) -> (String, u64) {
+pub(super) fn run(rule: &CelRule, before: Option<&Value>, patch: &Value) -> (String, u64) {
     let provider = Provider::named("qoder-cn").unwrap();
     let patch: Patch = parse(provider, patch.to_string().as_bytes(), 64).unwrap();
     let subject = Subject {

@@ -22,8 +22,9 @@ pub(super) use self::calls::add_to;
 static MOMENT: Type = TIMESTAMP_TYPE;
 static LENGTH: Type = DURATION_TYPE;
 
-/// The first and the last second of a `timestamp`: the years 1 to 9999.
-const SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+/// The first second of a `timestamp`, of the year 1. The last one is the library's, near the end of
+/// the year 9999.
+const FIRST_SECOND: i128 = -62_135_596_800;
 
 /// The longest `duration`, in seconds, either way.
 const LENGTH_SECONDS_MAX: i64 = 315_576_000_000;
@@ -42,11 +43,8 @@ impl Moment {
     }
 
     fn new(at: Timestamp) -> Result<Self, ExecutionError> {
-        if SECONDS.contains(&at.as_second()) {
-            Ok(Self(at))
-        } else {
-            Err(out_of_range("timestamp"))
-        }
+        let is_too_early = at.as_nanosecond() < FIRST_SECOND * 1_000_000_000;
+        if is_too_early { Err(out_of_range("timestamp")) } else { Ok(Self(at)) }
     }
 
     fn moved(self, by: SignedDuration) -> Result<Self, ExecutionError> {

@@ -143,6 +143,8 @@ impl Type {
             (_, Self::Any) => true,
             (Self::Nullable(_) | Self::Null, Self::Dyn) => false,
             (_, Self::Dyn) | (Self::Dyn | Self::Any, _) => true,
+            // What an empty list holds fits everywhere.
+            (Self::Parameter(_), other) if !matches!(other, Self::Parameter(_)) => true,
             (given, Self::Parameter(letter)) => {
                 let known = letters.of(*letter);
                 let wider = match known.take() {

@@ -10,9 +10,6 @@ use super::{Check, suggest};
 use crate::base::pointer::keys;
 use crate::provider::shape::Shape;
 
-/// The libraries whose functions are called by their names.
-const LIBRARIES: [&str; 2] = ["optional", "strings"];
-
 impl<'c> Check<'c> {
     pub(super) fn call(&mut self, node: &'c IdedExpr, call: &'c CallExpr) -> Type {
         if let Some(found) = self.operator(node, call) {
@@ -49,7 +46,7 @@ impl<'c> Check<'c> {
         let target = call.target.as_deref();
         match target.map(|target| &target.expr) {
             Some(Expr::Ident(library))
-                if LIBRARIES.contains(&library.as_str())
+                if functions::is_library(library)
                     && !self.scopes.iter().any(|(known, _)| known == library) =>
             {
                 (format!("{library}.{}", call.func_name), None)
@@ -86,8 +83,8 @@ impl<'c> Check<'c> {
             types.insert(0, format!("{found} before the dot"));
         }
         let types = if types.is_empty() { "nothing".to_owned() } else { types.join(" and ") };
-        let message =
-            format!("`{name}` does not take {types}: it is called as {}", forms.join(" or "));
+        let (name, forms) = (functions::typed_name(name), forms.join(" or "));
+        let message = format!("`{name}` does not take {types}: it is called as {forms}");
         self.fault(node, message);
     }
 
@@ -186,9 +183,9 @@ fn result(signature: &Signature, receiver: Option<&Type>, args: &[Type]) -> Opti
 /// How an overload is called, in words.
 fn form(signature: &Signature) -> String {
     let parameters: Vec<String> = signature.parameters.iter().map(ToString::to_string).collect();
-    let parameters = parameters.join(", ");
+    let (name, parameters) = (functions::typed_name(&signature.name), parameters.join(", "));
     match &signature.receiver {
-        Some(receiver) => format!("({receiver}).{}({parameters})", signature.name),
-        None => format!("{}({parameters})", signature.name),
+        Some(receiver) => format!("({receiver}).{name}({parameters})"),
+        None => format!("{name}({parameters})"),
     }
 }

@@ -38,21 +38,7 @@ impl<'c> Check<'c> {
         name: &str,
         access: Access,
     ) -> Type {
-        let inside = match self.visit(operand) {
-            Type::Optional(_) if access == Access::Plain => {
-                let message =
-                    format!("what is before it may not be there: write `.?{name}` here, too");
-                self.fault(node, message);
-                return Type::Dyn;
-            }
-            Type::Optional(inner) => *inner,
-            Type::Nullable(inner) if access == Access::Plain => {
-                self.may_be_null(operand);
-                *inner
-            }
-            Type::Nullable(inner) => *inner,
-            other => other,
-        };
+        let (inside, access) = self.inside(operand, access);
         match inside {
             Type::Object(Shape::Members(members)) => {
                 self.known_member(node, operand, members, name, access)
@@ -68,17 +54,26 @@ impl<'c> Check<'c> {
                 self.must_be_there(node, operand, name, access);
                 access.of(sent(shape.member(name)))
             }
-            Type::Map(_, value) => {
-                if !matches!(operand.expr, Expr::Map(_)) {
-                    self.must_be_there(node, operand, name, access);
-                }
-                access.of(*value)
-            }
+            Type::Map(_, value) => access.of(*value),
             other if other.is_dyn() => access.of(Type::Dyn),
             other => {
                 self.fault(node, format!("{other} has no members: leave `{name}` out"));
                 access.of(Type::Dyn)
             }
+        }
+    }
+
+    /// The type of what members are asked of, and how they are: those of what may not be there
+    /// may not be, either.
+    fn inside(&mut self, operand: &'c IdedExpr, access: Access) -> (Type, Access) {
+        match self.visit(operand) {
+            Type::Optional(inner) if access == Access::Plain => (*inner, Access::Optional),
+            Type::Nullable(inner) if access == Access::Plain => {
+                self.may_be_null(operand);
+                (*inner, access)
+            }
+            Type::Optional(inner) | Type::Nullable(inner) => (*inner, access),
+            other => (other, access),
         }
     }
 
@@ -124,16 +119,7 @@ impl<'c> Check<'c> {
         if let Expr::Literal(LiteralValue::String(name)) = &key.expr {
             return self.member(node, operand, name.inner(), access);
         }
-        let inside = match self.visit(operand) {
-            Type::Optional(inner) => *inner,
-            Type::Nullable(inner) => {
-                if access == Access::Plain {
-                    self.may_be_null(operand);
-                }
-                *inner
-            }
-            other => other,
-        };
+        let (inside, access) = self.inside(operand, access);
         let index = self.visit(key);
         let (takes, element) = match inside {
             Type::List(element) => (index.is_number(), *element),
