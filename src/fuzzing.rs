@@ -10,6 +10,7 @@ mod json;
 mod patch;
 mod policy;
 mod predict;
+mod rule;
 #[cfg(test)]
 pub(crate) mod seeded;
 pub(crate) mod source;
@@ -19,6 +20,7 @@ pub use self::cursor::cursor;
 pub use self::patch::patch;
 pub use self::policy::policy;
 pub use self::predict::predict;
+pub use self::rule::rule;
 pub use crate::gateway::fuzzing::paths;
 
 /// Holds that a message is one that can be shown: short, in one line, and steering no terminal.
@@ -37,13 +39,14 @@ mod tests {
 
     type Target = (&'static str, fn(&[u8]));
 
-    const TARGETS: [Target; 6] = [
+    const TARGETS: [Target; 7] = [
         ("config", config),
         ("cursor", cursor),
         ("patch", patch),
         ("paths", paths),
         ("policy", policy),
         ("predict", predict),
+        ("rule", rule),
     ];
 
     #[test]
