@@ -21,6 +21,8 @@ use serde_json::Value;
 #[path = "../bench/document.rs"]
 #[expect(dead_code, reason = "the side-by-side harness needs more of it")]
 mod document;
+#[path = "micro/rules.rs"]
+mod rules;
 
 /// A small patch, as in the measurements side by side.
 const PATCH: &[u8] = br#"{"metadata":{"revision":"4711"}}"#;
@@ -33,7 +35,9 @@ fn main() {
     first_steps(&mut criterion);
     deployment(&mut criterion);
     redaction(&mut criterion);
+    rules::rules(&mut criterion);
     criterion.final_summary();
+    rules::beside_a_parse();
 }
 
 /// The steps that every call passes.
