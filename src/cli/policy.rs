@@ -1,8 +1,10 @@
 //! `changegate policy`: the rules before they are in force.
 
+pub mod explain;
 mod judged;
 pub mod replay;
 mod source;
+pub mod standing;
 pub mod test;
 
 use super::{Environment, Failure};
@@ -12,6 +14,10 @@ use super::{Environment, Failure};
 pub enum PolicyCommand {
     /// Judges cases, and compares what the policy says of them with what they expect.
     Test(test::TestArgs),
+    /// Tells rule by rule what a policy says of one recorded change, and why.
+    Explain(explain::ExplainArgs),
+    /// Tells which deployments, as the log last saw them, break which rules now.
+    Standing(standing::StandingArgs),
     /// Judges recorded changes by another policy: what would be decided otherwise.
     Replay(Box<replay::ReplayArgs>),
 }
@@ -20,6 +26,8 @@ pub enum PolicyCommand {
 pub fn run(command: &PolicyCommand, environment: &Environment) -> Result<(), Failure> {
     match command {
         PolicyCommand::Test(arguments) => test::run(arguments, environment),
+        PolicyCommand::Explain(arguments) => explain::run(arguments, environment),
+        PolicyCommand::Standing(arguments) => standing::run(arguments, environment),
         PolicyCommand::Replay(arguments) => replay::run(arguments, environment),
     }
 }

@@ -45,6 +45,7 @@ mod meaning;
 mod passthrough;
 mod policy_replay;
 mod policy_test;
+mod policy_told;
 mod redirects;
 mod refusals;
 mod reload;

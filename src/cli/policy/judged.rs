@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::audit::query::{QueryError, Reader, RecordedChange};
+use crate::audit::record::{Bodies, Change};
 use crate::base::clock::Clock;
 use crate::deployment::patch::Patch;
 use crate::deployment::predict::Omitted;
@@ -40,6 +41,33 @@ impl ReadyChange {
             restore(body, change.before.as_deref(), &change.standing, &change.redacted);
         }
         Ok(Self { patch: patch_of(body), lacks_body, provider, change })
+    }
+
+    /// The same of a whole change.
+    pub(super) fn of_whole(change: Change) -> Result<Self, Box<RecordedChange>> {
+        let (patch, before) = match change.bodies {
+            Some(Bodies { patch, before, .. }) => (patch, before.map(Arc::new)),
+            None => (None, None),
+        };
+        Self::of(RecordedChange {
+            seq: change.seq,
+            id: change.id,
+            provider: change.provider,
+            operation: change.operation,
+            method: change.method,
+            deployment_id: change.deployment_id,
+            actor: change.actor,
+            received_at: change.received_at,
+            decided_at: change.decided_at,
+            decision: change.decision,
+            violations: change.violations,
+            standing: change.standing,
+            patch,
+            before,
+            redacted: change.redacted,
+            unkept: change.unkept,
+            policy_digest: change.policy_digest.into(),
+        })
     }
 
     /// Has `judge` look at the change.

@@ -13,6 +13,7 @@ use clap::Args;
 
 use self::cases::CaseWriter;
 use self::human::Printer;
+pub(super) use self::human::counted;
 use super::judged::{ReadyChange, RecordedPolicies};
 use super::source::PolicyFile;
 use crate::audit::query::{Filter, Reader};

@@ -191,7 +191,7 @@ fn recorded(replay: &Replay) -> String {
 }
 
 /// A count with a comma before every three digits.
-pub(super) fn counted(count: u64) -> String {
+pub(in crate::cli::policy) fn counted(count: u64) -> String {
     let digits = count.to_string();
     let mut told = String::new();
     for (at, digit) in digits.chars().enumerate() {
