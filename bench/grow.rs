@@ -16,7 +16,8 @@ const CHANGES: &str = "INSERT INTO changes (seq, id, upstream, policy, node, ope
     SELECT seq + ?1, unhex(printf('%016x%016x', seq + ?1, abs(random() / 2))), upstream, policy, \
     node, operation, deployment, actor_fingerprint, actor_name, actor_team, client_ip, user_agent, \
     'req_' || lower(hex(randomblob(16))), received_at + ?1, decided_at + ?1, decision, \
-    violations, standing, patch, before, body_bytes, body_digest, redacted, method, unkept FROM changes WHERE seq <= ?2";
+    violations, standing, patch, before, body_bytes, body_digest, redacted, method, \
+    unkept FROM changes WHERE seq <= ?2";
 
 const ENDS: &str = "INSERT INTO ends (seq, outcome, completed_at, upstream_call, upstream_status, \
     upstream_request_id, after, effect, reason, redacted, unkept, after_violations) \
@@ -27,7 +28,7 @@ const ENDS: &str = "INSERT INTO ends (seq, outcome, completed_at, upstream_call,
 /// Where the first changes changed their deployments: the index itself is not in their order.
 const FIRST_TOUCHED: &str = "CREATE TEMP TABLE first_touched AS SELECT * FROM touched";
 
-const TOUCHED: &str = "INSERT INTO touched SELECT place, seq + ?1, whole FROM first_touched \
+const TOUCHED: &str = "INSERT INTO touched SELECT place, seq + ?1, kind FROM first_touched \
     WHERE seq <= ?2";
 
 /// Lets the log at `database` grow to at least `changes`. No gateway may be on it.

@@ -19,6 +19,7 @@ mod machine;
 mod measure;
 mod origin;
 mod query;
+mod replay;
 mod rivals;
 mod splice;
 mod start;
@@ -64,6 +65,8 @@ enum Command {
     Disk(disk::Disk),
     /// Questions to a log with many changes
     Query(query::Query),
+    /// Recorded changes judged anew, beside reading them alone
+    Replay(replay::Replay),
     /// From start to ready on a log with many changes, and memory at rest
     Start(start::Start),
     /// The upstream that always says the same
@@ -112,6 +115,7 @@ fn main() -> anyhow::Result<()> {
         Command::Write(write) => write::run(&write),
         Command::Disk(disk) => disk::run(&disk),
         Command::Query(query) => query::run(&query),
+        Command::Replay(replay) => replay::run(&replay),
         Command::Start(start) => start::run(&start),
         Command::Origin(Listen { listen }) => on_one_thread(origin::fixed(listen)),
         Command::Deployments { listen: Listen { listen }, count } => {
