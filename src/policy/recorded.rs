@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::evaluate::{Evaluation, Findings, evaluate_beside};
 use super::gap::{Gap, Missing};
 use super::outcome::RuleOutcome;
+use super::rule::metadata::MetadataRule;
 use super::rule::{Rule, RuleKind};
 use super::subject::Subject;
 use super::{Decision, Enforcement, Policy, Violation};
@@ -126,7 +127,7 @@ impl Recorded<'_> {
             // What the former look at was watched, and the latter look at no document.
             RuleKind::Cel(_) | RuleKind::Freeze(_) => return None,
             RuleKind::Metadata(rule) => {
-                let is_hidden = self.conceals_keys(rule.depth_max());
+                let is_hidden = self.conceals_keys(rule);
                 return missing.in_body().or(is_hidden.then_some(Gap::Concealed));
             }
             RuleKind::Timezones(_) | RuleKind::Schedule(_) => &["schedule"],
@@ -142,13 +143,13 @@ impl Recorded<'_> {
         missing.in_body().or(is_hidden.then_some(Gap::Concealed))
     }
 
-    /// Whether a concealed place may hold keys of the metadata that a rule looks at, which looks
-    /// as deep as that.
-    fn conceals_keys(&self, depth: usize) -> bool {
+    /// Whether a concealed place may hold keys of the metadata that a rule looks at, or is a value
+    /// that it does.
+    fn conceals_keys(&self, rule: &MetadataRule) -> bool {
         let inside = self.redacted.iter().filter(|place| self.is_metadata(place));
         inside.filter(|place| !place.starts_with("/after")).any(|place| {
-            let below = keys(place).skip(2).count();
-            place.contains(CONCEALED) || below < depth
+            let below: Vec<_> = keys(place).skip(2).collect();
+            place.contains(CONCEALED) || rule.reads_inside(&below)
         })
     }
 }

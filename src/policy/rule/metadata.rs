@@ -64,14 +64,17 @@ impl MetadataRule {
         parts.into_iter().filter_map(|(part, is_there)| is_there.then_some(part))
     }
 
-    /// How many keys, one inside the other, the rule looks at.
-    pub(in crate::policy) fn depth_max(&self) -> usize {
-        let patterns = self.forbidden_keys.iter().chain(&self.protected_keys);
-        patterns
-            .map(KeyPattern::depth)
-            .max()
-            .unwrap_or(0)
-            .max(usize::from(self.key_pattern.is_some()))
+    /// Whether it looks at what is inside the place that keys lead to, or at its very value.
+    pub(in crate::policy) fn reads_inside(&self, path: &[Cow<'_, str>]) -> bool {
+        if path.is_empty() {
+            return true;
+        }
+        let folded = FoldedKeys::default();
+        let keys: Vec<_> = path.iter().map(|key| folded.key(key)).collect();
+        let mut patterns = self.forbidden_keys.iter().chain(&self.protected_keys);
+        let dotted = path.join(".");
+        patterns.any(|pattern| pattern.reaches_below(&keys, self.compare))
+            || self.required.iter().any(|required| required.is_within(&dotted))
     }
 
     /// Notes every key of `reading` that breaks the rule, and every protected key that differs.

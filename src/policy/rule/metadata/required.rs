@@ -34,6 +34,12 @@ impl RequiredKey {
         Ok(Self { key: key.to_owned(), shape: KeyShape::parse(pattern)? })
     }
 
+    /// Whether the key is that of a dotted path, or inside it.
+    pub(super) fn is_within(&self, path: &str) -> bool {
+        let rest = self.key.strip_prefix(path);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    }
+
     /// Notes where `reading` lacks the key, or has another value than it must.
     pub(super) fn check(
         &self,
