@@ -37,6 +37,8 @@ pub struct RecordedChange {
     pub decided_at: Option<Timestamp>,
     /// The decision.
     pub decision: Decision,
+    /// Whether it passed although a rule denies it: somebody had approved it, or by break-glass.
+    pub is_excepted: bool,
     /// Rules broken.
     pub violations: Vec<Violation>,
     /// Rules that were broken before and still are.

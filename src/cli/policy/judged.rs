@@ -8,10 +8,10 @@ use crate::audit::record::{Bodies, Change};
 use crate::base::clock::Clock;
 use crate::deployment::patch::Patch;
 use crate::deployment::predict::Omitted;
-use crate::policy::Policy;
 use crate::policy::load::load;
 use crate::policy::recorded::{Recorded, Rejudged, patch_of, rejudge, restore};
 use crate::policy::subject::Subject;
+use crate::policy::{Decision, Policy};
 use crate::provider::{Operation, Provider};
 
 /// The most recorded policies that are kept ready.
@@ -60,6 +60,8 @@ impl ReadyChange {
             received_at: change.received_at,
             decided_at: change.decided_at,
             decision: change.decision,
+            is_excepted: change.decision != Decision::Deny
+                && (change.approval.is_some() || change.break_glass.is_some()),
             violations: change.violations,
             standing: change.standing,
             patch,

@@ -21,9 +21,9 @@ use crate::base::clock::Clock;
 use crate::cli::audit::{FilterArgs, SpanArgs, ZoneArgs, sought, unanswered};
 use crate::cli::log::LogFile;
 use crate::cli::{Environment, Failure, print, runtime};
-use crate::policy::Policy;
 use crate::policy::recorded::Rejudged;
 use crate::policy::replay::{Moved, Replay, decisive};
+use crate::policy::{Decision, Policy};
 
 /// How long a replay is silent, and how long between two words on how far it is.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
@@ -167,7 +167,10 @@ async fn replay(
 
 fn moved(policy: &Policy, change: &ReadyChange, rejudged: &Rejudged) -> Moved {
     let recorded = &change.change;
-    let is_moved = rejudged.decision != Some(recorded.decision);
+    // What somebody had approved would be denied again, until somebody approves it.
+    let is_kept = recorded.is_excepted && rejudged.decision == Some(Decision::Deny);
+    let new = if is_kept { Some(recorded.decision) } else { rejudged.decision };
+    let is_moved = new != Some(recorded.decision);
     let fingerprint = || recorded.actor.fingerprint.to_string();
     Moved {
         seq: recorded.seq,
@@ -176,7 +179,7 @@ fn moved(policy: &Policy, change: &ReadyChange, rejudged: &Rejudged) -> Moved {
         deployment_id: recorded.deployment_id.clone().filter(|_| is_moved),
         actor: recorded.actor.name.clone().unwrap_or_else(fingerprint),
         old: recorded.decision,
-        new: rejudged.decision,
+        new,
         rules: if is_moved { decisive(policy, rejudged) } else { Vec::new() },
     }
 }

@@ -138,6 +138,7 @@ async fn judge(
         received_at: now,
         decided_at: Some(now),
         decision: Decision::Allow,
+        is_excepted: false,
         violations: Vec::new(),
         standing: Vec::new(),
         patch: Some(json!({})),

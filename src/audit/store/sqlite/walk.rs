@@ -30,6 +30,7 @@ const NAMED_MAX: u16 = 64;
 const RECORDED: &str = "SELECT c.seq, c.id, c.operation, c.method, c.actor_fingerprint, \
     c.actor_name, c.actor_team, c.actor_person, c.received_at, c.decided_at, c.decision, \
     c.violations, c.standing, c.patch, c.redacted, c.unkept, c.before, c.deployment, c.policy, \
+    c.approval IS NOT NULL AND c.decision <> 'deny' AS excepted, \
     u.provider, d.id AS deployment_id, b.base, b.digest, b.body \
     FROM changes c JOIN upstreams u ON u.number = c.upstream \
     LEFT JOIN deployments d ON d.number = c.deployment \
@@ -183,6 +184,7 @@ impl Walk {
             received_at: Timestamp::from_millis(row.try_get("received_at")?),
             decided_at: rows::time(row, "decided_at")?,
             decision: rows::variant(row.try_get("decision")?)?,
+            is_excepted: row.try_get("excepted")?,
             violations: rows::list(row, "violations")?,
             standing: rows::list(row, "standing")?,
             patch: patch.map(|text| parse(&text)).transpose()?,
