@@ -11,6 +11,7 @@ mod approvals;
 mod asked;
 mod body;
 mod connection;
+mod evaluate;
 mod exposition;
 pub mod filter;
 mod openapi;
@@ -48,6 +49,7 @@ use crate::base::ids::Fingerprint;
 use crate::config::{AdminToken, RefusedConfig};
 use crate::net::listener::Listener;
 use crate::policy::Policy;
+use crate::provider::Provider;
 
 /// The API's description (OpenAPI 3.1) as JSON.
 pub static OPENAPI: LazyLock<String> = LazyLock::new(|| {
@@ -66,6 +68,8 @@ pub struct AdminState {
     pub tokens_of: TokensOf,
     /// The policy that is in force now.
     pub policy: PolicyNow,
+    /// The provider whose deployments are governed now.
+    pub provider: ProviderNow,
     /// The metrics, as `OpenMetrics` text.
     pub metrics_text: Arc<dyn Fn() -> String + Send + Sync>,
     /// For times that are given relative to now.
@@ -92,6 +96,9 @@ pub type TokensOf = Arc<dyn Fn(&str) -> Vec<Fingerprint> + Send + Sync>;
 /// Gives the policy that is in force now.
 pub type PolicyNow = Arc<dyn Fn() -> Arc<Policy> + Send + Sync>;
 
+/// Gives the provider that is configured now.
+pub type ProviderNow = Arc<dyn Fn() -> &'static Provider + Send + Sync>;
+
 /// Gives the patience that holds now.
 pub type PatienceNow = Arc<dyn Fn() -> Patience + Send + Sync>;
 
@@ -114,7 +121,7 @@ struct Route {
 }
 
 /// Every path there is; the API's description names the same ones.
-const ROUTES: [Route; 14] = [
+const ROUTES: [Route; 15] = [
     Route { path: "/healthz", open: true, answered: || get(probes::alive) },
     Route { path: "/readyz", open: true, answered: || get(probes::ready) },
     Route { path: "/metrics", open: true, answered: || get(probes::metrics) },
@@ -125,6 +132,11 @@ const ROUTES: [Route; 14] = [
     Route { path: "/api/v1/deployments/{id}/history", open: false, answered: || get(api::history) },
     Route { path: "/api/v1/deployments/{id}/at", open: false, answered: || get(api::at) },
     Route { path: "/api/v1/events", open: false, answered: || get(api::events) },
+    Route {
+        path: "/api/v1/evaluate",
+        open: false,
+        answered: || post(evaluate::evaluate).fallback(answer::only_posts),
+    },
     Route { path: "/api/v1/approvals", open: false, answered: || get(approvals::list) },
     Route { path: "/api/v1/approvals/{id}", open: false, answered: || get(approvals::show) },
     Route {
@@ -160,6 +172,7 @@ const ROUTES: [Route; 14] = [
         api::history,
         api::at,
         api::events,
+        evaluate::evaluate,
         approvals::list,
         approvals::show,
         approvals::approve,

@@ -22,6 +22,7 @@ mod shown;
 mod store;
 mod ticket;
 mod touched;
+mod unrecorded;
 mod unsettled;
 mod writer;
 

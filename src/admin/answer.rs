@@ -119,6 +119,11 @@ impl Problem {
         Self::later("the audit store can't take this, so nothing was done: try again later")
     }
 
+    pub(super) fn broke_off(error: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::error!(error, "an evaluation broke off");
+        Self::later("the evaluation broke off: see the gateway's log lines, and report it")
+    }
+
     pub(super) fn takes_too_long(longest: Duration) -> Self {
         let message = format!(
             "the answer takes longer than {} s: narrow the question, by since or deployment_id, \

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use axum::body::to_bytes;
+use axum::body::{Bytes, to_bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::uri::{Authority, Uri};
 use axum::http::{HeaderMap, header};
@@ -28,15 +28,20 @@ impl<T: Body, S: Sync> FromRequest<S> for Sent<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
-        of_this_site(request.uri(), request.headers())?;
-        is_json(request.headers())?;
-        let reading = timeout(BODY_WAIT, to_bytes(request.into_body(), T::BYTES_MAX)).await;
-        let bytes = reading.map_err(|_elapsed| Problem::too_slow())?;
-        let bytes = bytes.map_err(|_cut| Problem::too_large(T::BYTES_MAX))?;
+        let bytes = bytes(request, T::BYTES_MAX).await?;
         // Its messages name members and places, and repeat no value.
         let body = serde_json::from_slice(&bytes);
         body.map(Self).map_err(|error| Problem::invalid("", format!("the body: {error}")))
     }
+}
+
+/// The bytes of a body in JSON, at most so many.
+pub(super) async fn bytes(request: Request, bytes_max: usize) -> Result<Bytes, Problem> {
+    of_this_site(request.uri(), request.headers())?;
+    is_json(request.headers())?;
+    let reading = timeout(BODY_WAIT, to_bytes(request.into_body(), bytes_max)).await;
+    let bytes = reading.map_err(|_elapsed| Problem::too_slow())?;
+    bytes.map_err(|_cut| Problem::too_large(bytes_max))
 }
 
 /// Refuses what a page of another site can make a browser send. The token alone would do as long as

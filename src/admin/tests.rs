@@ -22,6 +22,7 @@ use crate::base::key::Key;
 use crate::config::Role;
 use crate::deployment::patch::Patch;
 use crate::policy::{Actor, Decision, Enforcement, Violation};
+use crate::provider::Provider;
 use crate::provider::{Operation, Provider};
 
 const NOW: Timestamp = Timestamp::from_millis(1_781_427_491_123);
@@ -67,6 +68,7 @@ impl World {
             tokens: Arc::new(move || Arc::clone(&tokens)),
             tokens_of: Arc::new(|_name| Vec::new()),
             policy: Arc::new(Arc::default),
+            provider: Arc::new(|| Provider::ALL[0]),
             metrics_text: Arc::new(|| "# EOF\n".to_owned()),
             clock,
             tls: None,

@@ -328,6 +328,8 @@ pub enum EventKind {
     /// A governed call whose `Idempotency-Key` was used before, answered as the first one was, or
     /// with 409: `status`, and `change` of the first one, null while that is not on record.
     Repeat,
+    /// A decision was asked for without a call: `operation, decision, policy_digest, by`.
+    Evaluation,
     /// Upstream shows a deployment that breaks a rule after a change that was not predicted to
     /// break it: `change, rules`.
     AfterViolation,

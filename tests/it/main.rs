@@ -43,6 +43,7 @@ mod limits;
 mod log_lines;
 mod meaning;
 mod passthrough;
+mod policy_evaluate;
 mod policy_replay;
 mod policy_test;
 mod policy_told;
