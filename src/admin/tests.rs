@@ -22,7 +22,6 @@ use crate::base::key::Key;
 use crate::config::Role;
 use crate::deployment::patch::Patch;
 use crate::policy::{Actor, Decision, Enforcement, Violation};
-use crate::provider::Provider;
 use crate::provider::{Operation, Provider};
 
 const NOW: Timestamp = Timestamp::from_millis(1_781_427_491_123);
