@@ -23,6 +23,7 @@ use utoipa::ToSchema;
 
 use self::approvals::{ApprovalTerms, BreakGlassTerms};
 use self::rule::{Rule, RuleKind};
+use crate::base::clock::Timestamp;
 use crate::base::ids::Fingerprint;
 
 /// The rules in force.
@@ -85,6 +86,14 @@ impl Policy {
     /// The names that violations may have.
     pub fn violation_names(&self) -> impl Iterator<Item = String> {
         self.rules.iter().flat_map(Rule::violation_names)
+    }
+
+    /// The rules in words, at a moment: the name and effect of each, and its sentences.
+    #[must_use]
+    pub fn words(&self, now: Timestamp) -> Vec<(String, Vec<String>)> {
+        let told =
+            |rule: &Rule| (format!("{} ({})", rule.name, rule.enforcement.name()), rule.words(now));
+        self.rules.iter().map(told).collect()
     }
 
     /// The bytes of a document that takes as long to work on without rules in CEL as one of so many
@@ -155,6 +164,17 @@ impl Enforcement {
             Self::Approve | Self::Deny => Decision::Deny,
         }
     }
+
+    /// The name that the policy file and records use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Audit => "audit",
+            Self::Warn => "warn",
+            Self::Approve => "approve",
+            Self::Deny => "deny",
+        }
+    }
 }
 
 /// The decision on a call.
@@ -191,7 +211,7 @@ impl Decision {
 /// One rule that the predicted deployment breaks, at one place.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Violation {
-    /// `timezones`, `metadata.forbidden_keys`, `metadata.protected_keys`, `metadata.key_pattern`.
+    /// The rule, or the part of one: `timezones`, `schedule.minimum_interval`, `no-weekend-runs`.
     pub rule: String,
     /// The effect that the rule asks for.
     pub enforcement: Enforcement,

@@ -1,5 +1,7 @@
 //! `changegate check`: validates the configuration and all files it names.
 
+mod explained;
+
 use std::path::Path;
 
 use anyhow::anyhow;
@@ -7,6 +9,7 @@ use serde_json::json;
 
 use super::{ConfigFile, Environment, Failure, print, runtime};
 use crate::audit::keys;
+use crate::base::clock::Clock;
 use crate::base::visible::chain;
 use crate::config::check::check;
 use crate::config::{Config, Rate};
@@ -40,7 +43,11 @@ pub fn run(arguments: &CheckArgs, environment: &Environment) -> Result<(), Failu
     // What does not hold must be told by the code even where nobody reads the output.
     let config = checked.config.ok_or_else(|| invalid(path, &checked.complaints))?;
     printed?;
-    if arguments.json { Ok(()) } else { print::line(summary(path, &config)) }
+    if arguments.json {
+        return Ok(());
+    }
+    print::line(summary(path, &config))?;
+    explained::lines(&config.policy, Clock::System.now()).iter().try_for_each(print::line)
 }
 
 /// A complaint about the key of the log, which only a start would find.

@@ -27,6 +27,7 @@ use super::gap::{Gap, Missing};
 use super::outcome::{Breach, RuleOutcome};
 use super::subject::Subject;
 use super::{Enforcement, Violation};
+use crate::base::clock::Timestamp;
 use crate::deployment::members::Members;
 
 /// One rule of a policy.
@@ -189,6 +190,22 @@ impl Rule {
             RuleKind::Schedule(rule) => rule.parts().map(|part| self.named(Some(part))).collect(),
             RuleKind::References(rule) => rule.parts().map(|part| self.named(Some(part))).collect(),
         }
+    }
+
+    /// The meaning at a moment, in sentences: what must be, whom it is about, and what follows.
+    #[must_use]
+    pub fn words(&self, now: Timestamp) -> Vec<String> {
+        let mut words = match &self.kind {
+            RuleKind::Timezones(rule) => rule.words(),
+            RuleKind::Metadata(rule) => rule.words(),
+            RuleKind::Schedule(rule) => rule.words(),
+            RuleKind::Freeze(rule) => rule.words(now),
+            RuleKind::References(rule) => rule.words(),
+            RuleKind::Name(rule) => rule.words(),
+            RuleKind::Cel(rule) => rule.words(),
+        };
+        words.extend(self.scope.words());
+        words
     }
 
     /// Whether a violation of this rule, or of a part of it, has that name.

@@ -40,6 +40,7 @@ pub(crate) use self::parse::on_a_large_stack;
 use self::program::{Answer, Program};
 pub(crate) use self::read::{CelError, CelSource};
 use super::{Context, Finding, RuleFindings};
+use crate::base::excerpt::excerpt;
 use crate::deployment::members::Members;
 use crate::policy::outcome::Breach;
 use crate::policy::subject::Subject;
@@ -90,6 +91,20 @@ impl CelRule {
     /// [large stack](on_a_large_stack).
     pub(crate) fn of(source: CelSource) -> Result<Self, Vec<CelError>> {
         read::ready(source).map(|ready| Self(Arc::new(ready)))
+    }
+
+    /// The meaning: what it is for, in the words of the policy file, and its expressions.
+    pub(super) fn words(&self) -> Vec<String> {
+        let CelSource { description, when, require, .. } = &self.0.source;
+        let line =
+            |text: &str| excerpt(&text.split_whitespace().collect::<Vec<_>>().join(" "), 400);
+        let mut words: Vec<String> = description.iter().map(|text| line(text)).collect();
+        let must = format!("this must hold: `{}`.", line(require));
+        words.push(match when {
+            Some(when) => format!("Where `{}`, {must}", line(when)),
+            None => must.replacen('t', "T", 1),
+        });
+        words
     }
 
     /// Notes the rule where `reading` breaks it.
@@ -193,10 +208,7 @@ impl CelRule {
     fn message(&self, bindings: &Bindings<'_>, budget: &mut Budget) -> String {
         match &self.0.message {
             Some(template) => budget.aside(|budget| template.tell(bindings, budget)),
-            None => format!(
-                "this must hold: {}",
-                crate::base::excerpt::excerpt(&self.0.source.require, 200,)
-            ),
+            None => format!("this must hold: {}", excerpt(&self.0.source.require, 200,)),
         }
     }
 }

@@ -43,6 +43,20 @@ impl Scope {
     }
 }
 
+impl Scope {
+    /// What it says, in sentences; nothing where it is every call.
+    pub(super) fn words(&self) -> Vec<String> {
+        let of = |operations: &[Operation]| {
+            let names: Vec<&str> = operations.iter().map(|operation| operation.name()).collect();
+            names.join(", ")
+        };
+        let is_all = Operation::ALL.iter().all(|all| self.operations.contains(all));
+        let operations = (!is_all).then(|| format!("Asked on {}.", of(&self.operations)));
+        let callers = self.callers.words().map(|callers| format!("Asked about {callers}."));
+        operations.into_iter().chain(callers).collect()
+    }
+}
+
 impl Callers {
     /// Whether an actor is one of them. A token that is not listed has no name, no person and no
     /// team: nothing but its fingerprint picks it out, for better or worse.
@@ -57,7 +71,7 @@ impl Callers {
     }
 
     /// What it says, in words; `None` where it is everybody.
-    pub(crate) fn words(&self) -> Option<String> {
+    fn words(&self) -> Option<String> {
         let list = |what: &str, names: &BTreeSet<String>| {
             let names: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
             (!names.is_empty()).then(|| format!("{what} {}", names.join(", ")))

@@ -52,6 +52,12 @@ impl TimezoneRule {
         }
     }
 
+    /// The meaning, in words.
+    pub(super) fn words(&self) -> Vec<String> {
+        let zones = self.allowed.join(", ");
+        vec![format!("A schedule's time zone is one of these, letter by letter: {zones}.")]
+    }
+
     fn judge(&self, path: &str, schedule: &Value) -> Vec<Finding> {
         let Value::Object(members) = schedule else {
             let fault = "the schedule is not an object, so its zone can't be told".to_owned();
