@@ -102,8 +102,15 @@ impl Policy {
     pub fn weight_of(&self, bytes: usize) -> usize {
         let in_cel = self.rules.iter().filter(|rule| matches!(rule.kind, RuleKind::Cel(_)));
         let in_cel = in_cel.count();
+        let looks_far = |rule: &Rule| match &rule.kind {
+            RuleKind::Schedule(rule) => rule.looks_through_runs(),
+            _ => false,
+        };
+        // Hundreds of runs of a schedule are long work, however short the document.
+        let runs = if self.rules.iter().any(looks_far) { 64 << 10 } else { 0 };
         // A rule looks at some parts of a document, and costs what a few hundred bytes do besides.
-        bytes.saturating_mul(1 + in_cel.min(4)).saturating_add(in_cel.saturating_mul(512))
+        let bytes = bytes.saturating_mul(1 + in_cel.min(4)).saturating_add(runs);
+        bytes.saturating_add(in_cel.saturating_mul(512))
     }
 
     /// The names of the rules that mean something else than in `former`, or are in one of the two

@@ -24,15 +24,11 @@ pub(super) fn rules(reader: &mut Reader<'_>, mentions: &mut Vec<Mention>) -> Vec
     // Freezes alone ask nothing of a schedule.
     let is_said = keys.iter().any(|key| reader.place(key).is_some()) || tables.is_empty();
     let [interval, per_day, _] = &keys;
-    let kind = RuleKind::Schedule(ScheduleRule {
-        minimum_interval: span_of(reader, interval),
-        runs_per_day: reader
-            .place(per_day)
-            .is_some()
-            .then(|| reader.count::<u32>(per_day))
-            .map(|runs| usize::try_from(runs).unwrap_or(usize::MAX)),
-        must_fire: reader.value("schedule.must_fire", flag),
-    });
+    let minimum_interval = span_of(reader, interval);
+    let runs_per_day = reader.place(per_day).is_some().then(|| reader.count::<u32>(per_day));
+    let runs_per_day = runs_per_day.and_then(|runs| usize::try_from(runs).ok());
+    let must_fire = reader.value("schedule.must_fire", flag);
+    let kind = RuleKind::Schedule(ScheduleRule::new(minimum_interval, runs_per_day, must_fire));
     let rule = built_in(reader, "schedule", kind, mentions);
     let mut rules = freezes(reader, &tables, &rule, mentions);
     if is_said {
@@ -97,5 +93,75 @@ fn window(reader: &mut Reader<'_>, table: &Node, known: &[String]) -> Option<Win
             reader.complaints.error(&place, &message);
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::load::{LoadError, load};
+    use crate::provider::Provider;
+
+    fn complaints(text: &str) -> Vec<(usize, String)> {
+        let errors = load(text, Provider::ALL[0]).unwrap_err().into_iter();
+        errors.map(|LoadError { line, message }| (line.unwrap_or(0), message)).collect()
+    }
+
+    #[test]
+    fn every_complaint_about_schedules_and_freezes_names_its_fix() {
+        let text = "[schedule]\nminimum_interval = '30s'\nruns_per_day = 0\nmust_fire = 'yes'\n\
+            [[schedule.freeze]]\nstarts = '0 9 31 2 *'\nlasts = '1h'\ntimezone = 'UTC'\n\
+            [[schedule.freeze]]\nstarts = '0 9 * * *'\nlasts = '25h'\ntimezone = 'utc'\n\
+            [[schedule.freeze]]\nstarts = '0 9 * * *'\nlasts = '25h'\ntimezone = 'UTC'\n\
+            [[schedule.freeze]]\nstarts = '@weekly'\nlasts = '1h'\ntimezone = 'UTC'\n\
+            [[schedule.freeze]]\nlasts = '745h'\noperations = ['delete']\nteam = 'x'\n";
+        let expected = [
+            (2, "`schedule.minimum_interval` is \"30s\": write a text such as"),
+            (3, "`schedule.runs_per_day` is 0: write a whole number from 1 to 1440"),
+            (4, "`schedule.must_fire` is \"yes\": write true or false"),
+            (6, "`schedule.freeze.starts` is \"0 9 31 2 *\": it never starts"),
+            (12, "`schedule.freeze.timezone` is \"utc\": write \"UTC\""),
+            (14, "`schedule.freeze.starts` is \"0 9 * * *\": it lasts longer than its period"),
+            (18, "`schedule.freeze.starts` is \"@weekly\": cron expression must have exactly 5"),
+            (21, "`starts` is missing in this [[schedule.freeze]]: add it"),
+            (21, "`timezone` is missing in this [[schedule.freeze]]: add it"),
+            (22, "`schedule.freeze.lasts` is \"745h\": write a text such as"),
+            (23, "`schedule.freeze.operations` is \"delete\": write \"create\""),
+            (24, "unknown key `schedule.freeze.team`: did you mean `teams`?"),
+        ];
+        let mut found = complaints(text);
+        found.sort();
+        assert_eq!(found.len(), expected.len(), "{found:#?}");
+        for ((line, message), (expected_line, start)) in found.iter().zip(expected) {
+            assert_eq!(*line, expected_line, "{message}");
+            assert!(message.starts_with(start), "{message}");
+        }
+        let many = "[[schedule.freeze]]\nstarts='0 9 * * *'\nlasts='1h'\ntimezone='UTC'\n";
+        assert!(complaints(&many.repeat(FREEZES_MAX + 1))[0].1.contains("more than 64 freezes"));
+    }
+
+    #[test]
+    fn complaints_about_other_sections_name_their_fix() {
+        let text = "[references]\nagents = ['a b']\nresource_urls = ['https://h*', 'git@h:a']\n\
+            pinned_agent_version = 1\n[name]\n[metadata]\n\
+            required = { team = '(', '' = 'a', 'a..b' = 'c', d = 7 }\n";
+        let found = complaints(text);
+        let expected = [
+            "`references.agents` is \"a b\": write letters, digits",
+            "`references.resource_urls` is \"https://h*\": a `*` in the host",
+            "`references.resource_urls` is \"git@h:a\": it has no scheme",
+            "`references.pinned_agent_version` is 1: write true or false",
+            "`name.pattern` is missing: write pattern = '[a-z][a-z0-9-]*'",
+            "`metadata.required.`",
+            "`metadata.required.a..b` is \"c\": the pattern is empty",
+            "`metadata.required.d` is 7: write a text in quotes",
+            "`metadata.required.team` is \"(\": the pattern is not a regular expression",
+        ];
+        assert_eq!(found.len(), expected.len(), "{found:#?}");
+        for ((_, message), start) in found.iter().zip(expected) {
+            assert!(message.starts_with(start), "{message}");
+        }
+        assert!(complaints("[references]\n")[0].1.contains("holds nothing to anything"));
+        assert!(complaints("metadata.required = ['a']")[0].1.contains("write a table"));
     }
 }

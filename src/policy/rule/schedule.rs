@@ -1,5 +1,6 @@
 //! The built-in rule on schedules: how often they run, and that they do.
 
+mod memo;
 mod reading;
 mod runs;
 
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use self::memo::Memo;
 use self::reading::read;
 use self::runs::{Span, TooClose, TooMany};
 use super::{Context, Finding, RuleFindings};
@@ -36,6 +38,7 @@ pub struct ScheduleRule {
     pub runs_per_day: Option<usize>,
     /// Whether it must fire at some time.
     pub must_fire: bool,
+    memo: Memo,
 }
 
 /// A schedule that was judged, and what was found.
@@ -45,6 +48,21 @@ pub(super) struct JudgedSchedule {
 }
 
 impl ScheduleRule {
+    /// A rule that remembers nothing yet.
+    #[must_use]
+    pub fn new(
+        minimum_interval: Option<Duration>,
+        runs_per_day: Option<usize>,
+        must_fire: bool,
+    ) -> Self {
+        Self { minimum_interval, runs_per_day, must_fire, memo: Memo::default() }
+    }
+
+    /// Whether it looks through the runs of schedules.
+    pub(in crate::policy) fn looks_through_runs(&self) -> bool {
+        self.minimum_interval.is_some() || self.runs_per_day.is_some()
+    }
+
     /// The parts that the policy has, by the names of their keys in its file.
     pub(super) fn parts(&self) -> impl Iterator<Item = &'static str> {
         let parts = [
@@ -106,9 +124,9 @@ impl ScheduleRule {
             let found = self.must_fire.then(|| finding(MUST_FIRE, fault.to_owned()));
             return found.into_iter().collect();
         }
-        let span =
-            Span { now, minimum_interval: self.minimum_interval, per_day: self.runs_per_day };
-        let density = span.look_through(&timetables);
+        let Some(first) = timetables.after(now).next() else { return Vec::new() };
+        let (minimum_interval, per_day) = (self.minimum_interval, self.runs_per_day);
+        let density = self.memo.density(&timetables, Span { first, minimum_interval, per_day });
         let mut found = Vec::new();
         if let (Some(least), Some(close)) = (self.minimum_interval, density.too_close) {
             let TooClose { first, second, clocks_change } = close;

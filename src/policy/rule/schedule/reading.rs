@@ -19,7 +19,7 @@ use crate::deployment::timetable::{Timetable, TimetableError};
 const OTHER_NAMES: [&str; 5] = ["cron", "crons", "crontab", "cronexpression", "expressions"];
 
 /// The most expressions, and the most pairs of an expression and a zone, that are looked at.
-const TIMETABLES_MAX: usize = 8;
+const TIMETABLES_MAX: usize = 4;
 
 /// The longest expression that is read, in bytes.
 const EXPRESSION_BYTES_MAX: usize = 4_096;
@@ -28,17 +28,25 @@ const EXPRESSION_BYTES_MAX: usize = 4_096;
 const CHARS_SHOWN_MAX: usize = 64;
 
 /// Timetables that hold together: whichever a server takes, its runs are among theirs.
-pub(super) struct Timetables(Vec<Timetable>);
+pub(super) struct Timetables {
+    all: Vec<Timetable>,
+    texts: String,
+}
 
 impl Timetables {
+    /// The texts that they stand for.
+    pub(super) fn texts(&self) -> &str {
+        &self.texts
+    }
+
     /// Whether one of them ever fires.
     pub(super) fn fire(&self) -> bool {
-        self.0.iter().any(Timetable::fires)
+        self.all.iter().any(Timetable::fires)
     }
 
     /// The moments at which any fires, each once, from the first one after `after` on.
     pub(super) fn after(&self, after: Timestamp) -> impl Iterator<Item = Timestamp> {
-        let mut all: Vec<_> = self.0.iter().map(|one| one.after(after).peekable()).collect();
+        let mut all: Vec<_> = self.all.iter().map(|one| one.after(after).peekable()).collect();
         std::iter::from_fn(move || {
             let next = all.iter_mut().filter_map(|one| one.peek().copied()).min()?;
             for one in &mut all {
@@ -50,12 +58,12 @@ impl Timetables {
 
     /// The moments within a time at which clocks change.
     pub(super) fn clock_changes(&self, from: Timestamp, until: Timestamp) -> BTreeSet<Timestamp> {
-        self.0.iter().flat_map(|one| one.clock_changes(from, until)).collect()
+        self.all.iter().flat_map(|one| one.clock_changes(from, until)).collect()
     }
 
     /// A moment on the clocks of the zone.
     pub(super) fn local(&self, at: Timestamp) -> String {
-        self.0.first().map_or_else(|| at.to_string(), |one| one.local(at))
+        self.all.first().map_or_else(|| at.to_string(), |one| one.local(at))
     }
 }
 
@@ -104,7 +112,11 @@ pub(super) fn read(path: &str, schedule: &Value) -> Result<Timetables, Vec<Findi
         }
     }
     let timetables = pairs(path, &expressions, &named, &mut faults);
-    if faults.is_empty() { Ok(Timetables(timetables)) } else { Err(faults) }
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let texts = format!("{expressions:?}{named:?}");
+    Ok(Timetables { all: timetables, texts })
 }
 
 /// Whether two schedules are not the same to this rule: what runs when is said by some members.

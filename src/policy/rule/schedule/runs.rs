@@ -18,20 +18,21 @@ const CLOCKS_AHEAD: Duration = Duration::from_hours(24 * 400);
 /// The runs that are looked at, and for what.
 #[derive(Clone, Copy)]
 pub(super) struct Span {
-    pub(super) now: Timestamp,
+    /// The first run that is looked at: until it has come, nothing that is said of them changes.
+    pub(super) first: Timestamp,
     pub(super) minimum_interval: Option<Duration>,
     pub(super) per_day: Option<usize>,
 }
 
 /// The faults of a timetable, the first of each kind.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Density {
     pub(super) too_close: Option<TooClose>,
     pub(super) too_many: Option<TooMany>,
 }
 
 /// Two runs that are too close.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct TooClose {
     pub(super) first: Timestamp,
     pub(super) second: Timestamp,
@@ -40,7 +41,7 @@ pub(super) struct TooClose {
 }
 
 /// The first of too many runs within a day.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct TooMany {
     pub(super) first: Timestamp,
     /// Whether the clocks change within that day.
@@ -56,12 +57,14 @@ impl Span {
             return density;
         }
         let most = self.per_day.map_or(RUNS_MAX, |per_day| RUNS_MAX.max(per_day + 1));
-        let last = self.look_at(timetables.after(self.now).take(most), &mut density);
-        let until = self.now.plus(CLOCKS_AHEAD);
+        let before = self.first.millis().saturating_sub(1);
+        let runs = timetables.after(Timestamp::from_millis(before));
+        let last = self.look_at(runs.take(most), &mut density);
+        let until = self.first.plus(CLOCKS_AHEAD);
         let around = self.minimum_interval.unwrap_or_default().max(DAY);
-        for change in timetables.clock_changes(last.unwrap_or(self.now), until) {
+        for change in timetables.clock_changes(last.unwrap_or(self.first), until) {
             let start = change.millis().saturating_sub(millis(around) + 1);
-            let start = Timestamp::from_millis(start.max(self.now.millis()));
+            let start = Timestamp::from_millis(start.max(before));
             let runs = timetables.after(start).take_while(|run| *run <= change.plus(around));
             self.look_at(runs.take(2 * most), &mut density);
         }
