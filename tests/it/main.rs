@@ -14,6 +14,7 @@ mod admin;
 mod admin_load;
 mod admin_routes;
 mod approvals;
+mod built_in;
 mod bypass;
 mod certificates;
 mod cli;
