@@ -7,6 +7,7 @@ use regex_lite::Regex;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::policy::case::keys::KEYS as CASES;
 use crate::policy::keys::KEYS as POLICY;
 use crate::settings::key::{KeySpec, ValueKind};
 use crate::settings::schema::schema;
@@ -168,8 +169,9 @@ fn fits(schema: &Value, value: &Value) -> bool {
             let required = schema["required"].as_array();
             members.iter().all(|(name, value)| {
                 let of_name = schema["properties"].get(name);
-                let of_any = schema.get("additionalProperties").filter(|any| any.is_object());
-                of_name.or(of_any).is_some_and(|schema| fits(schema, value))
+                let others = schema.get("additionalProperties");
+                let of_any = others.filter(|any| any.is_object());
+                of_name.or(of_any).map_or(others.is_none(), |schema| fits(schema, value))
             }) && required.is_none_or(|required| {
                 required.iter().all(|name| members.contains_key(name.as_str().unwrap()))
             })
@@ -186,11 +188,23 @@ fn every_file_that_is_handed_out_fits_its_schema() {
     let policy = schema(&POLICY, "", "");
     let mut files = vec![reference(), switched_on(&reference()), MINIMAL.to_owned()];
     let mut policies = vec![fs::read_to_string(format!("{ROOT}/config/policy.toml")).unwrap()];
-    for entry in fs::read_dir(format!("{ROOT}/config/examples")).unwrap() {
-        let path = entry.unwrap().path();
-        let text = fs::read_to_string(&path).unwrap();
-        if path.to_str().unwrap().contains("policy") { &mut policies } else { &mut files }
-            .push(text);
+    let mut tests = Vec::new();
+    for folder in ["config/examples", "config/examples/policies"] {
+        for entry in fs::read_dir(format!("{ROOT}/{folder}")).unwrap() {
+            let path = entry.unwrap().path();
+            let Ok(text) = fs::read_to_string(&path) else { continue };
+            match path.to_str().unwrap() {
+                path if path.ends_with(".test.toml") => tests.push(text),
+                path if !path.ends_with(".toml") => {}
+                _ if folder.ends_with("policies") => policies.push(text),
+                _ => files.push(text),
+            }
+        }
+    }
+    let cases = schema(&CASES, "", "");
+    for text in tests {
+        assert!(fits(&cases, &as_json(&text)), "{text}");
+        assert!(!fits(&policy, &as_json(&text)));
     }
     for text in files {
         assert!(fits(&configuration, &as_json(&text)), "{text}");

@@ -264,38 +264,36 @@ fn pointers<'n>(node: &'n Node, word: &str, complaints: &mut Complaints) -> Vec<
 /// The values to be tried at a place: the elements of a list, unless a list belongs there.
 fn choices<'n>(case: &Node, pointer: &str, node: &'n Node, shape: &'static Shape) -> Vec<&'n Node> {
     match &node.value {
-        Value::Array(items) if !items.is_empty() && !takes_list(case, pointer, shape) => {
+        Value::Array(items) if !items.is_empty() && !takes_list(case, pointer, items, shape) => {
             items.iter().collect()
         }
         _ => vec![node],
     }
 }
 
-/// Whether a list may stand at a place of a case: as its keys, the provider's shape and what
-/// stands there say.
-fn takes_list(case: &Node, pointer: &str, shape: &'static Shape) -> bool {
+/// Whether a list belongs at a place of a case: as its keys and the provider's shape say, and where
+/// they don't, what stands there.
+fn takes_list(case: &Node, pointer: &str, items: &[Node], shape: &'static Shape) -> bool {
     let keys: Vec<_> = keys(pointer).collect();
     let Some((first, inside)) = keys.split_first() else { return false };
     if !matches!(first.as_ref(), "before" | "patch") {
         let named = KEYS.named(&format!("case[].{}", keys.join(".")));
         return matches!(named.map(|key| key.kind), Some(ValueKind::Texts(_)));
     }
+    let shape = inside.iter().fold(shape, |shape, key| match shape {
+        Shape::List(element) => element,
+        other => other.member(key),
+    });
+    if inside.is_empty() || !matches!(shape, Shape::Any) {
+        return matches!(shape, Shape::List(_));
+    }
     let typed = keys.iter().try_fold(case, |place, key| match &place.value {
         Value::Table(fields) => fields.get(&**key),
         Value::Array(items) => items.get(key.parse::<usize>().ok()?),
         _ => None,
     });
-    if let Some(typed) = typed {
-        return matches!(typed.value, Value::Array(_));
-    }
-    let mut shape = shape;
-    for key in inside {
-        shape = match shape {
-            Shape::List(element) => element,
-            other => other.member(key),
-        };
-    }
-    !inside.is_empty() && matches!(shape, Shape::List(_) | Shape::Any)
+    let kind = |node: &Node| std::mem::discriminant(&node.value);
+    typed.is_none_or(|typed| items.iter().any(|item| kind(item) != kind(typed)))
 }
 
 /// The document that a place of a case lies in, and the pointer within it.

@@ -6,6 +6,7 @@ use super::{Case, Expected};
 use crate::base::clock::{Clock, ManualClock};
 use crate::policy::evaluate::{self, Evaluation, Findings};
 use crate::policy::outcome::RuleOutcome;
+use crate::policy::rule::Rule;
 use crate::policy::rule::cel::ExplainedPart;
 use crate::policy::{Decision, Policy, Violation};
 use crate::provider::Provider;
@@ -28,7 +29,7 @@ pub struct Verdict {
     pub standing: BTreeSet<String>,
     /// Where this is not what is expected; empty where the case passes.
     pub differences: Vec<Difference>,
-    /// Whether no rule is asked about such a call, so that the case passes whatever they require.
+    /// Whether no rule is about the operation, so that the case passes whatever they require.
     pub asks_no_rule: bool,
 }
 
@@ -69,7 +70,8 @@ pub fn judge(policy: &Policy, provider: &'static Provider, case: &Case) -> Verdi
         matches!(outcome, RuleOutcome::Violated(_)) && rule.is_named(&rule.name)
     });
     rules.extend(violated.map(|(rule, _)| rule.name.to_string()));
-    let asks_no_rule = outcomes.iter().all(|outcome| *outcome == RuleOutcome::NotInScope);
+    let is_about = |rule: &Rule| rule.scope.operations.contains(&case.operation);
+    let asks_no_rule = !policy.rules.iter().any(is_about);
     let differences = Vec::new();
     let mut verdict =
         Verdict { findings, outcomes, decision, rules, standing, differences, asks_no_rule };

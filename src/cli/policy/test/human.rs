@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use unicode_width::UnicodeWidthStr as _;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::{Ran, Results, SuiteRun, TestArgs, counted};
 use crate::cli::Failure;
@@ -132,11 +132,29 @@ impl fmt::Display for Told {
 fn print_told(told: &Told, terminal: Terminal) -> Result<(), Failure> {
     let Told { indent, label, width, text } = told;
     let left = indent + width + 1;
-    for (part, number) in wrapped(text, terminal.width - left).into_iter().zip(0..) {
+    let parts = wrapped(text, terminal.width - left).into_iter();
+    let parts = parts.flat_map(|part| broken(&part, terminal.width - left));
+    for (part, number) in parts.zip(0..) {
         let label = if number == 0 { label.as_str() } else { "" };
         line(&[Span::plain(format!("{:indent$}{label:<width$} {part}", ""))], terminal)?;
     }
     Ok(())
+}
+
+/// The lines of a text that is wider than a line, wherever it breaks.
+fn broken(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut columns = 0;
+    for c in text.chars() {
+        let wide = c.width().unwrap_or(0);
+        if columns + wide > width {
+            lines.push(String::new());
+            columns = 0;
+        }
+        columns += wide;
+        lines.last_mut().into_iter().for_each(|line| line.push(c));
+    }
+    lines
 }
 
 /// What is not as expected, and the violations that were found.

@@ -1,21 +1,24 @@
 //! The values of a rule's expressions, part by part: why it holds, or does not.
 
 use cel::IdedExpr;
-use cel::common::ast::{CallExpr, Expr, operators};
-use cel::common::types::{CelBytes, CelOptional, CelString, Kind};
+use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, LiteralValue, operators};
+use cel::common::types::{CelBytes, CelInt, CelOptional, CelString, Kind};
 use cel::common::value::Val;
 
 use super::bindings::Bindings;
 use super::meter::Budget;
 use super::parse::{is_loop, parse};
 use super::program::{Answer, Program, shown};
-use super::tree::{Text, children};
+use super::tree::{Text, children, children_mut};
 use super::value::is_shown;
 use crate::base::clock::Clock;
 use crate::base::excerpt::excerpt;
 
 /// The most parts of one expression that are told.
 const PARTS_MAX: usize = 24;
+
+/// The most elements of a list that are tried for the one that decides a loop.
+const ELEMENTS_MAX: i64 = 100;
 
 /// The most characters of a part's words, and of its value.
 const TOLD_CHARS_MAX: usize = 400;
@@ -41,7 +44,8 @@ pub(super) fn explain(
     clock: &Clock,
 ) -> Vec<ExplainedPart> {
     let Ok((expression, place)) = parse(text) else { return Vec::new() };
-    let mut parts = Parts { key, place: &place, bindings, clock, found: Vec::new() };
+    let budget = Budget::new(clock.clone());
+    let mut parts = Parts { key, place: &place, bindings, budget, found: Vec::new() };
     parts.tell(&expression, 0);
     if let Some(whole) = parts.found.first_mut() {
         whole.text = one_line(text);
@@ -54,7 +58,8 @@ struct Parts<'p, 'v> {
     key: &'static str,
     place: &'p Text<'p>,
     bindings: &'p Bindings<'v>,
-    clock: &'p Clock,
+    /// The steps that are left, of all parts together.
+    budget: Budget,
     found: Vec<ExplainedPart>,
 }
 
@@ -79,8 +84,10 @@ impl Parts<'_, '_> {
 
     fn below(&mut self, node: &IdedExpr, depth: usize) {
         match &node.expr {
-            // What a loop does with its elements has a value for each of them.
-            Expr::Comprehension(fold) if is_loop(node) => self.tell(&fold.iter_range, depth),
+            Expr::Comprehension(fold) if is_loop(node) => {
+                self.tell(&fold.iter_range, depth);
+                self.element(fold, depth);
+            }
             Expr::Comprehension(fold) => self.tell(&fold.accu_init, depth),
             _ => {
                 for child in children(node) {
@@ -90,14 +97,80 @@ impl Parts<'_, '_> {
         }
     }
 
-    fn value(&self, node: &IdedExpr) -> (String, bool) {
+    /// Tells what a loop asks of its elements: of the first one that decides it.
+    fn element(&mut self, fold: &ComprehensionExpr, depth: usize) {
+        let Some((asked, goes_on)) = asked_of_elements(fold) else { return };
+        for at in 0..ELEMENTS_MAX {
+            let element = element_at(&fold.iter_range, at);
+            let (value, is_error) = self.value(&element);
+            if is_error {
+                return;
+            }
+            let asked = with(asked, &fold.iter_var, &element);
+            if self.value(&asked).0 != goes_on.to_string() {
+                let text = fold.iter_var.clone();
+                self.found.push(ExplainedPart { key: self.key, depth, text, value });
+                return self.tell(&asked, depth + 1);
+            }
+        }
+    }
+
+    fn value(&mut self, node: &IdedExpr) -> (String, bool) {
         let program = Program::new(node.clone());
-        let mut budget = Budget::new(self.clock.clone());
-        match program.run(self.bindings, &mut budget, |value| Some(told(value))) {
+        match program.run(self.bindings, &mut self.budget, |value| Some(told(value))) {
             Answer::Is(value) => (excerpt(&value, TOLD_CHARS_MAX), false),
             Answer::Failed(error) => (format!("error: {error}"), true),
             Answer::Over(overrun) => (format!("error: {}", overrun.what()), true),
         }
+    }
+}
+
+/// What a loop asks of each element, and the answer with which it goes on: true of `all`, false
+/// of `exists`; `None` for other loops.
+fn asked_of_elements(fold: &ComprehensionExpr) -> Option<(&IdedExpr, bool)> {
+    let Expr::Call(CallExpr { func_name, args, .. }) = &fold.loop_step.expr else { return None };
+    let goes_on = match func_name.as_str() {
+        operators::LOGICAL_AND => true,
+        operators::LOGICAL_OR => false,
+        _ => return None,
+    };
+    match &args[..] {
+        [IdedExpr { expr: Expr::Ident(name), .. }, asked] if *name == fold.accu_var => {
+            Some((asked, goes_on))
+        }
+        _ => None,
+    }
+}
+
+/// The element of a list at an index. It has no place in the text.
+fn element_at(list: &IdedExpr, at: i64) -> IdedExpr {
+    let mut list = list.clone();
+    displace(&mut list);
+    let at = IdedExpr { id: 0, expr: Expr::Literal(LiteralValue::Int(CelInt::from(at))) };
+    let (func_name, args) = (operators::INDEX.to_owned(), vec![list, at]);
+    IdedExpr { id: 0, expr: Expr::Call(CallExpr { func_name, target: None, args }) }
+}
+
+fn displace(node: &mut IdedExpr) {
+    node.id = 0;
+    children_mut(node).into_iter().for_each(displace);
+}
+
+/// An expression with another one in place of a variable.
+fn with(node: &IdedExpr, variable: &str, value: &IdedExpr) -> IdedExpr {
+    let mut node = node.clone();
+    put(&mut node, variable, value);
+    node
+}
+
+fn put(node: &mut IdedExpr, variable: &str, value: &IdedExpr) {
+    match &mut node.expr {
+        // It keeps its place in the text.
+        Expr::Ident(name) if name == variable => node.expr = value.expr.clone(),
+        Expr::Comprehension(fold) if fold.iter_var == variable => {
+            put(&mut fold.iter_range, variable, value);
+        }
+        _ => children_mut(node).into_iter().for_each(|child| put(child, variable, value)),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use cel::IdedExpr;
-use cel::common::ast::{EntryExpr, Expr, IdedEntryExpr, SourceInfo};
+use cel::common::ast::{ComprehensionExpr, EntryExpr, Expr, IdedEntryExpr, SourceInfo};
 
 /// The text of an expression, and where its nodes stand in it.
 #[derive(Debug)]
@@ -130,6 +130,30 @@ pub(super) fn children(node: &IdedExpr) -> Vec<&IdedExpr> {
         Expr::Comprehension(fold) => {
             vec![&fold.iter_range, &fold.accu_init, &fold.loop_cond, &fold.loop_step, &fold.result]
         }
+    }
+}
+
+/// The same, to be altered.
+pub(super) fn children_mut(node: &mut IdedExpr) -> Vec<&mut IdedExpr> {
+    match &mut node.expr {
+        Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => Vec::new(),
+        Expr::Call(call) => call.target.as_deref_mut().into_iter().chain(&mut call.args).collect(),
+        Expr::Select(select) => vec![&mut select.operand],
+        Expr::List(list) => list.elements.iter_mut().collect(),
+        Expr::Map(map) => map.entries.iter_mut().flat_map(of_entry_mut).collect(),
+        Expr::Struct(made) => made.entries.iter_mut().flat_map(of_entry_mut).collect(),
+        Expr::Comprehension(fold) => {
+            let ComprehensionExpr { iter_range, accu_init, loop_cond, loop_step, result, .. } =
+                &mut **fold;
+            vec![iter_range, accu_init, loop_cond, loop_step, result]
+        }
+    }
+}
+
+fn of_entry_mut(entry: &mut IdedEntryExpr) -> Vec<&mut IdedExpr> {
+    match &mut entry.expr {
+        EntryExpr::MapEntry(entry) => vec![&mut entry.key, &mut entry.value],
+        EntryExpr::StructField(field) => vec![&mut field.value],
     }
 }
 
