@@ -198,3 +198,45 @@ fn a_document_tells_what_was_expected_and_what_was_found() {
     assert_eq!(found["coverage"][0]["rules"][0]["violated"], 1);
     assert_eq!((found["passed"].as_u64(), found["failed"].as_u64()), (Some(1), Some(1)));
 }
+
+/// A folder of the repository.
+fn repository(path: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+#[test]
+fn every_example_of_a_policy_is_tested_from_both_sides() {
+    let folder = repository("config/examples/policies");
+    let ran = run(&folder, &[".", "--strict", "--json"]);
+    assert_eq!(ran.status.code(), Some(0), "{}", told(&run(&folder, &[".", "--strict"])));
+    let names = std::fs::read_dir(&folder).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let policies = names.filter(|name| name.ends_with(".toml") && !name.ends_with(".test.toml"));
+    let policies: Vec<String> = policies.collect();
+    assert!(policies.len() >= 20, "{policies:?}");
+    assert_eq!(json(&ran)["coverage"].as_array().unwrap().len(), policies.len());
+    let guide = std::fs::read_to_string(repository("docs/guide/from-audit-to-deny.md")).unwrap();
+    for policy in policies {
+        let row = format!("| `{}` |", policy.trim_end_matches(".toml"));
+        assert!(guide.contains(&row), "the guide misses the row of {row}");
+    }
+}
+
+#[test]
+fn the_guides_cases_pass_and_its_workflow_can_be_run() {
+    let guide = std::fs::read_to_string(repository("docs/guide/policy-tests.md")).unwrap();
+    let blocks = guide.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let policy = "[timezones]\nallowed = ['Asia/Shanghai', 'UTC']\n[[rule]]\n\
+        name = 'no-weekend-runs'\nwhen = 'object.schedule != null'\n\
+        require = \"!object.schedule.expression.endsWith(' 6,0')\"\nenforcement = 'warn'\n\
+        message = '{{ actor.?name.orValue(\"\") }} may not plan runs at weekends'\n";
+    let folder = folder(policy, &blocks.collect::<String>());
+    std::fs::write(folder.path().join("changegate.toml"), CONFIGURATION).unwrap();
+    let workflow = std::fs::read_to_string(repository("deploy/github-actions/policy.yml")).unwrap();
+    let (_, line) = workflow.split_once("changegate policy test ").unwrap();
+    let arguments: Vec<&str> = line.lines().next().unwrap().split_whitespace().collect();
+    assert!(guide.contains(&format!("changegate policy test {}", arguments.join(" "))));
+    let ran = run(folder.path(), &arguments);
+    assert_eq!(ran.status.code(), Some(0), "{}", told(&ran));
+    assert!(folder.path().join("policy-tests.xml").exists());
+}
