@@ -1,5 +1,11 @@
 //! Approvals: a rule holds a change up until somebody else approves it, and then it passes once.
 
+mod bound;
+mod decided;
+mod glass;
+mod killed;
+
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use changegate::base::clock::{Clock, ManualClock, Timestamp};
@@ -84,6 +90,16 @@ async fn update(world: &World, token: &str, body: String) -> Answer {
     call(world.proxy(), call_.header("content-type", "application/json").body(body)).await
 }
 
+fn create(token: &str, name: &str) -> Call {
+    let body = json!({
+        "agent": changegate::simulator::AGENT_ID,
+        "environment_id": changegate::simulator::ENVIRONMENT_ID,
+        "initial_events": [{"content": "Report", "type": "user.message"}],
+        "name": name,
+    });
+    Call::post(BASE).token(token).json(&body)
+}
+
 /// The approval that an answer names, which must be a denial.
 fn waits(answer: &Answer) -> String {
     assert_eq!(answer.status, 403, "{}", answer.text());
@@ -92,9 +108,13 @@ fn waits(answer: &Answer) -> String {
 }
 
 async fn decide(world: &World, admin: &str, id: &str, what: &str) -> Answer {
+    decide_at(world.admin(), admin, id, what).await
+}
+
+async fn decide_at(address: SocketAddr, admin: &str, id: &str, what: &str) -> Answer {
     let path = format!("/api/v1/approvals/{id}/{what}");
     let reason = json!({"reason": "it was agreed upon"});
-    call(world.admin(), Call::post(&path).token(admin).json(&reason)).await
+    call(address, Call::post(&path).token(admin).json(&reason)).await
 }
 
 async fn approve(world: &World, id: &str) {
@@ -107,6 +127,17 @@ async fn ask(world: &World, path: &str) -> Value {
     let answer = call(world.admin(), Call::get(path).token("audit")).await;
     assert_eq!(answer.status, 200, "{path}: {}", answer.text());
     answer.json()
+}
+
+/// The reason that is noted with the last step of an approval.
+async fn last_reason(world: &World, id: &str) -> String {
+    let approval = approval(world, id).await;
+    let last = approval["steps"].as_array().unwrap().last().unwrap().clone();
+    last["reason"].as_str().unwrap_or_default().to_owned()
+}
+
+async fn state(world: &World, id: &str) -> String {
+    approval(world, id).await["state"].as_str().unwrap().to_owned()
 }
 
 async fn approval(world: &World, id: &str) -> Value {

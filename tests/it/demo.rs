@@ -21,6 +21,8 @@ fn the_demo_tells_its_story_and_ends() {
         "were answered 429",
         "metadata.forbidden_keys",
         "nightly-script",
+        "many-runs: more than 4 runs a day",
+        "On record: asked by alice, approved by bob: the new report needs it",
     ] {
         assert!(told.contains(part), "{part} is not told:\n{told}");
     }

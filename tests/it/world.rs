@@ -229,6 +229,12 @@ impl World {
         page["data"].as_array().unwrap().clone()
     }
 
+    /// The same, with an admin token.
+    pub(crate) async fn changes_as(&self, token: &str) -> Vec<Value> {
+        let asked = Call::get("/api/v1/changes?limit=1000").token(token);
+        call(self.admin(), asked).await.json()["data"].as_array().unwrap().clone()
+    }
+
     /// Stops the gateway, as SIGTERM does; the simulator stays.
     pub(crate) async fn end(self) -> (TempDir, Option<Simulator>) {
         self.server.shutdown().await;
