@@ -1,5 +1,6 @@
 //! The command line: what may be typed, and what every command shares. One file per command.
 
+pub mod approval;
 pub mod audit;
 pub mod backup;
 pub mod check;
@@ -57,6 +58,9 @@ enum Command {
     /// Tests the rules.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Works on changes that wait for somebody's approval, by the admin API.
+    #[command(subcommand)]
+    Approval(approval::ApprovalCommand),
     /// Copies the log, beside a running gateway or without one.
     Backup(backup::BackupArgs),
     /// Prints the JSON Schema of the configuration and policy files.
@@ -135,6 +139,7 @@ fn run(command: Command, environment: &Environment) -> Result<(), Failure> {
         Command::Key(command) => key::run(&command, environment),
         Command::Audit(command) => audit::run(&command, environment),
         Command::Policy(command) => policy::run(&command, environment),
+        Command::Approval(command) => approval::run(&command, environment),
         Command::Backup(arguments) => backup::run(&arguments, environment),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Openapi => openapi::run(),

@@ -8,7 +8,7 @@ mod pages;
 mod printer;
 mod render;
 mod screen;
-mod table;
+pub(super) mod table;
 mod text;
 mod zone;
 

@@ -95,7 +95,7 @@ fn clash(one: &ListenAddress, other: &ListenAddress) -> bool {
 }
 
 /// An IP address and a port, or a socket file.
-fn address(folder: &Path) -> impl Fn(&Node) -> Meant<ListenAddress> {
+pub(super) fn address(folder: &Path) -> impl Fn(&Node) -> Meant<ListenAddress> {
     move |node| {
         let fix = "write an IP address and a port, such as \"127.0.0.1:8080\" or \"[::]:8080\", or \
             a socket file, such as \"unix:/run/changegate/proxy.sock\"";

@@ -14,8 +14,10 @@ use super::key::KeyTable;
 /// The beginning of the names of variables.
 const PREFIX: &str = "CHANGEGATE_";
 
-/// Variables that are read elsewhere: the path of the file itself, and the log's filter.
-const OTHER_VARIABLES: [&str; 2] = ["CHANGEGATE_CONFIG", "CHANGEGATE_LOG"];
+/// Variables that are read elsewhere: the path of the file itself, the log's filter, and the token of
+/// who calls the admin API.
+const OTHER_VARIABLES: [&str; 3] =
+    ["CHANGEGATE_CONFIG", "CHANGEGATE_LOG", "CHANGEGATE_ADMIN_TOKEN"];
 
 /// One value as typed.
 #[derive(Clone, Debug)]

@@ -4,18 +4,18 @@ use unicode_width::UnicodeWidthStr as _;
 
 /// A table that is printed part by part; columns only grow.
 #[derive(Debug)]
-pub(super) struct Table<const N: usize> {
+pub(in crate::cli) struct Table<const N: usize> {
     headings: Option<[String; N]>,
     widths: [usize; N],
 }
 
 impl<const N: usize> Table<N> {
-    pub(super) fn new(headings: &[&str; N]) -> Self {
+    pub(in crate::cli) fn new(headings: &[&str; N]) -> Self {
         Self { headings: Some(headings.map(str::to_owned)), widths: [0; N] }
     }
 
     /// The lines of `rows`, the first time under the headings; none where there are no rows.
-    pub(super) fn rows(&mut self, rows: impl Iterator<Item = [String; N]>) -> Vec<String> {
+    pub(in crate::cli) fn rows(&mut self, rows: impl Iterator<Item = [String; N]>) -> Vec<String> {
         let mut rows: Vec<_> = rows.collect();
         if rows.is_empty() {
             return Vec::new();

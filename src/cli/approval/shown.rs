@@ -1,0 +1,159 @@
+//! Approvals as people read them. Pure: the API's values in, lines out.
+
+use serde_json::Value;
+
+use crate::base::visible::plain;
+use crate::cli::audit::table::Table;
+
+const HEADINGS: [&str; 7] =
+    ["OPENED", "APPROVAL", "STATE", "PERSON", "OPERATION", "DEPLOYMENT", "RULES"];
+
+/// How wide the names before the facts are.
+const LABEL_WIDTH: usize = 12;
+
+/// A list of approvals, part by part.
+pub(super) fn table() -> Table<7> {
+    Table::new(&HEADINGS)
+}
+
+/// An approval in a list.
+pub(super) fn row(approval: &Value) -> [String; 7] {
+    let state = text(approval, "state");
+    let is_glass = text(approval, "kind") == "break_glass";
+    [
+        text(approval, "opened_at"),
+        text(approval, "id"),
+        if is_glass { format!("{state} (break-glass)") } else { state },
+        at(approval, "/actor/person"),
+        text(approval, "operation"),
+        text(approval, "deployment_id"),
+        list(approval, "rules"),
+    ]
+}
+
+/// A whole approval: who asks for what, what it would change, and what became of it.
+pub(super) fn lines(approval: &Value) -> Vec<String> {
+    let is_glass = text(approval, "kind") == "break_glass";
+    let actor = [at(approval, "/actor/person"), at(approval, "/actor/name")].join(", ");
+    let actor = format!("{actor} ({})", at(approval, "/actor/fingerprint"));
+    let mut facts = vec![
+        ("state", text(approval, "state")),
+        ("who", actor),
+        ("asked", format!("{} {}", text(approval, "operation"), text(approval, "deployment_id"))),
+        ("change", text(approval, "change")),
+        ("opened", text(approval, "opened_at")),
+        ("rules", list(approval, "rules")),
+    ];
+    if is_glass {
+        facts.push(("break-glass", text(approval, "reason")));
+    } else {
+        facts.push(("decide by", text(approval, "expires_at")));
+        facts.push(("use by", text(approval, "run_until")));
+    }
+    let mut lines = vec![format!("approval {}", text(approval, "id"))];
+    lines.extend(facts.into_iter().map(|(label, fact)| format!("{label:LABEL_WIDTH$}{fact}")));
+    section(&mut lines, "violations", approval, "violations", |violation| {
+        format!("{} ({})", text(violation, "message"), text(violation, "enforcement"))
+    });
+    section(&mut lines, "would change", approval, "diff", |place| {
+        let [from, to] = ["from", "to"].map(|side| json(place.get(side)));
+        format!("{} {}: {from} -> {to}", text(place, "op"), text(place, "path"))
+    });
+    section(&mut lines, "became of it", approval, "steps", step);
+    lines
+}
+
+fn step(step: &Value) -> String {
+    let mut line = format!("{}  {}", text(step, "at"), text(step, "step"));
+    for (label, key) in [("by", "by"), ("with token", "token"), ("in", "change")] {
+        if step.get(key).is_some() {
+            line.push_str(&format!(" {label} {}", text(step, key)));
+        }
+    }
+    if step.get("reason").is_some() {
+        line.push_str(&format!(": {}", text(step, "reason")));
+    }
+    line
+}
+
+fn section(
+    lines: &mut Vec<String>,
+    heading: &str,
+    approval: &Value,
+    member: &str,
+    told: impl Fn(&Value) -> String,
+) {
+    let items = approval.get(member).and_then(Value::as_array);
+    let Some(items) = items.filter(|items| !items.is_empty()) else { return };
+    lines.push(String::new());
+    lines.push(heading.to_owned());
+    lines.extend(items.iter().map(|item| format!("  {}", told(item))));
+}
+
+fn text(value: &Value, member: &str) -> String {
+    shown(value.get(member))
+}
+
+fn at(value: &Value, pointer: &str) -> String {
+    shown(value.pointer(pointer))
+}
+
+fn shown(value: Option<&Value>) -> String {
+    value.and_then(Value::as_str).map_or_else(|| "-".to_owned(), plain)
+}
+
+fn json(value: Option<&Value>) -> String {
+    value.map_or_else(|| "nothing".to_owned(), |value| plain(&value.to_string()))
+}
+
+fn list(value: &Value, member: &str) -> String {
+    let items = value.get(member).and_then(Value::as_array).into_iter().flatten();
+    items.filter_map(Value::as_str).map(plain).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_approval_says_who_asks_for_what_until_when_and_what_became_of_it() {
+        let approval = json!({
+            "id": "apr_1", "kind": "request", "state": "approved", "change": "chg_1",
+            "operation": "update", "deployment_id": "dep_1", "rules": ["renames"],
+            "actor": {"fingerprint": "pat_1", "name": "mei", "team": null, "person": "mei.lin"},
+            "opened_at": "t1", "expires_at": "t2", "run_until": "t3",
+            "violations": [{"message": "renames: \u{1b}[2J", "enforcement": "approve"}],
+            "diff": [{"op": "replace", "path": "/name", "from": "a", "to": "b"}],
+            "steps": [{
+                "step": "approved", "at": "t1", "by": "jun", "token": "release",
+                "reason": "agreed", "until": "t3",
+            }],
+        });
+        assert_eq!(
+            lines(&approval),
+            [
+                "approval apr_1",
+                "state       approved",
+                "who         mei.lin, mei (pat_1)",
+                "asked       update dep_1",
+                "change      chg_1",
+                "opened      t1",
+                "rules       renames",
+                "decide by   t2",
+                "use by      t3",
+                "",
+                "violations",
+                "  renames: \\u{1b}[2J (approve)",
+                "",
+                "would change",
+                "  replace /name: \"a\" -> \"b\"",
+                "",
+                "became of it",
+                "  t1  approved by jun with token release: agreed",
+            ]
+        );
+        assert_eq!(row(&approval)[3], "mei.lin");
+    }
+}
