@@ -1,6 +1,7 @@
 //! The checked configuration: everything in it can be used as it is.
 
 mod actors;
+pub mod admin;
 pub mod check;
 mod exposure;
 pub(crate) mod files;

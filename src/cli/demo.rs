@@ -13,7 +13,7 @@ use tracing::level_filters::LevelFilter;
 use self::client::{Answer, Client};
 use self::stage::Stage;
 use super::audit::{change_lines, print_changes};
-use super::terminal::{Terminal, folded, wrapped};
+use super::terminal::{Terminal, folded, short_id, wrapped};
 use super::{Environment, Failure, print, serve};
 use crate::audit::query::{Filter, PageRequest, Reader};
 use crate::base::verbosity::Verbosity;
@@ -22,6 +22,9 @@ use crate::telemetry::{self, Form};
 
 /// The person in the story.
 const ALICE: &str = "pt-demo-alice";
+
+/// Who approves in the story, by an admin token.
+const BOB: &str = "demo-bob";
 
 /// The script in the story that does not wait.
 const SCRIPT: &str = "pt-demo-nightly-script";
@@ -60,6 +63,7 @@ async fn tell(stage: &Stage, terminal: Terminal, exit: bool) -> Result<(), Failu
     allowed(stage, &client, terminal).await?;
     refused_zone(&client, terminal).await?;
     refused_key(&client, terminal).await?;
+    approved(stage, &client, terminal).await?;
     limited(&client).await?;
     look_back(stage, terminal).await?;
     if !exit {
@@ -76,8 +80,8 @@ fn introduce(stage: &Stage) -> Result<(), Failure> {
     say(format_args!("  admin     http://{}  the record", stage.server.admin_address()))?;
     say("")?;
     say("The policy: schedules run in Asia/Shanghai or UTC, and nobody sets the metadata")?;
-    say("keys owner_override and secret_*. Each token may make 5 writes a second, 10 at")?;
-    say("once.")
+    say("keys owner_override and secret_*. More than 4 runs a day need somebody's approval.")?;
+    say("Each token may make 5 writes a second, 10 at once.")
 }
 
 async fn allowed(stage: &Stage, client: &Client, terminal: Terminal) -> Result<(), Failure> {
@@ -110,8 +114,42 @@ async fn refused_key(client: &Client, terminal: Terminal) -> Result<(), Failure>
     say("    Nothing was forwarded.")
 }
 
+async fn approved(stage: &Stage, client: &Client, terminal: Terminal) -> Result<(), Failure> {
+    heading(4, "Alice wants hourly runs, which a rule in CEL lets pass once approved")?;
+    let schedule = json!({"type": "cron", "expression": "0 * * * *", "timezone": "Asia/Shanghai"});
+    let patch = json!({"schedule": schedule});
+    let asked = update(client, ALICE, &patch, terminal).await?;
+    let id = asked.approval.ok_or_else(|| unexpected("no approval was asked for"))?;
+    let admin = stage.server.admin_address().tcp();
+    let no_port = || Failure::NotCarriedOut(anyhow!("the demo's admin API has no port"));
+    let bob = Client::new(admin.ok_or_else(no_port)?);
+    say("")?;
+    say("    Bob looks at what would change, and approves it on the admin API.")?;
+    let path = format!("/api/v1/approvals/{id}/approve");
+    let reason = json!({"reason": "the new report needs it"});
+    let decided = bob.post(&path, BOB, &reason).await.map_err(Failure::NotCarriedOut)?;
+    say(format_args!("    POST /approvals/{} -> {}", short_id(&id), decided.status))?;
+    say("")?;
+    say("    Alice sends the same call again. It passes, once.")?;
+    let passed = update(client, ALICE, &patch, terminal).await?;
+    if passed.status != 200 {
+        return Err(unexpected(format_args!("what was approved was answered {}", passed.status)));
+    }
+    let change = passed.change.ok_or_else(|| unexpected("the update was not recorded"))?;
+    let change = reader(stage).await?.change(change).await.map_err(not_read)?;
+    let approval = change.and_then(|change| change.approval);
+    let approval = approval.ok_or_else(|| unexpected("the record names no approval"))?;
+    let by = approval.decided.map(|decided| format!("{}: {}", decided.by, decided.reason));
+    let told = format!(
+        "On record: asked by {}, approved by {}",
+        approval.asked_by,
+        by.unwrap_or_default()
+    );
+    say_wrapped(&told, terminal)
+}
+
 async fn limited(client: &Client) -> Result<(), Failure> {
-    heading(4, "A script sends 15 updates at once")?;
+    heading(5, "A script sends 15 updates at once")?;
     let calls = (1..=15).map(|n| {
         let client = client.clone();
         let patch = json!({"description": format!("run {n}")});
@@ -152,7 +190,9 @@ fn go_on(stage: &Stage) -> Result<(), Failure> {
     say("")?;
     say(format_args!("    {program} audit history {DEPLOYMENT_ID} --config {config}"))?;
     say(format_args!("    {program} audit list --decision deny --config {config}"))?;
-    say(format_args!("    curl 'http://{admin}/api/v1/changes?decision=deny'"))?;
+    say(format_args!("    export CHANGEGATE_ADMIN_TOKEN={BOB}"))?;
+    say(format_args!("    {program} approval list --admin http://{admin}"))?;
+    say(format_args!("    curl -H 'Authorization: Bearer {BOB}' http://{admin}/api/v1/changes"))?;
     say("")?;
     say("Make a change of your own (any token that starts with pt- will do)")?;
     say("")?;
@@ -189,7 +229,7 @@ async fn reader(stage: &Stage) -> Result<Reader, Failure> {
 }
 
 fn heading(number: u8, title: &str) -> Result<(), Failure> {
-    say(format_args!("\n{number}/4  {title}\n"))
+    say(format_args!("\n{number}/5  {title}\n"))
 }
 
 fn say(text: impl Display) -> Result<(), Failure> {

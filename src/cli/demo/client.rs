@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use crate::base::ids::ChangeId;
 use crate::simulator::DEPLOYMENT_ID;
 
-/// Calls the gateway, each time over a connection of its own.
+/// Calls the gateway, or its admin API, each time over a connection of its own.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
     gateway: SocketAddr,
@@ -26,6 +26,8 @@ pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) decision: Option<String>,
     pub(super) change: Option<ChangeId>,
+    /// The approval that it waits for, or passed by.
+    pub(super) approval: Option<String>,
     pub(super) retry_after: Option<u64>,
     /// The error's message, where it is one.
     pub(super) message: Option<String>,
@@ -38,29 +40,40 @@ impl Client {
 
     /// `POST /deployments/{id}` of the simulator's deployment.
     pub(super) async fn update(&self, token: &str, patch: &Value) -> anyhow::Result<Answer> {
+        self.post(&format!("/api/v1/cloud/deployments/{DEPLOYMENT_ID}"), token, patch).await
+    }
+
+    /// `POST` of JSON to a path.
+    pub(super) async fn post(
+        &self,
+        path: &str,
+        token: &str,
+        body: &Value,
+    ) -> anyhow::Result<Answer> {
         let stream = TcpStream::connect(self.gateway).await.context("can't reach the gateway")?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
-        let request = Request::post(format!("/api/v1/cloud/deployments/{DEPLOYMENT_ID}"))
+        let request = Request::post(path)
             .header(header::HOST, self.gateway.to_string())
             .header(header::AUTHORIZATION, format!("Bearer {token}"))
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::USER_AGENT, "changegate-demo")
-            .body(Full::new(Bytes::from(patch.to_string())))?;
+            .body(Full::new(Bytes::from(body.to_string())))?;
         let response = sender.send_request(request).await.context("the gateway did not answer")?;
         let text = |name| {
             let value = response.headers().get(name)?;
             value.to_str().ok().map(str::to_owned)
         };
         let (decision, change) = (text("changegate-decision"), text("changegate-change"));
+        let approval = text("changegate-approval");
         let retry_after = text("retry-after").and_then(|seconds| seconds.parse().ok());
         let status = response.status().as_u16();
         let body = response.into_body().collect().await?.to_bytes();
         let body: Value = serde_json::from_slice(&body)?;
         let message = body.pointer("/error/message").and_then(Value::as_str).map(str::to_owned);
         let change = change.and_then(|id| id.parse().ok());
-        Ok(Answer { status, decision, change, retry_after, message })
+        Ok(Answer { status, decision, change, approval, retry_after, message })
     }
 }
 

@@ -7,8 +7,9 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
+use sha2::{Digest as _, Sha256};
 
-use super::{ALICE, SCRIPT};
+use super::{ALICE, BOB, SCRIPT};
 use crate::base::ids::{Hex, random};
 use crate::base::key::Key;
 use crate::cli::{Environment, Failure, load_config};
@@ -23,6 +24,13 @@ allowed = [\"Asia/Shanghai\", \"UTC\"]
 
 [metadata]
 forbidden_keys = [\"owner_override\", \"secret_*\"]
+
+[[rule]]
+name = \"many-runs\"
+when = \"object.schedule != null\"
+require = \"firesPerDay(object.schedule) <= 4\"
+message = \"more than 4 runs a day\"
+enforcement = \"approve\"
 ";
 
 /// Everything that runs, and its files.
@@ -64,13 +72,16 @@ impl Stage {
              [rate_limit]\nwrite = {{ per_second = 5, burst = 10 }}\n\n\
              [limits]\nconnections = 64\n\n\
              [audit]\ndatabase = \"sqlite://changegate.db\"\nkey_file = \"changegate.key\"\n\n\
-             [[actor]]\nfingerprint = \"{}\"\nname = \"alice\"\nteam = \"platform\"\n\n\
-             [[actor]]\nfingerprint = \"{}\"\nname = \"nightly-script\"\n",
+             [[actor]]\nfingerprint = \"{}\"\nname = \"alice\"\nteam = \"platform\"\nperson = \"alice\"\n\n\
+             [[actor]]\nfingerprint = \"{}\"\nname = \"nightly-script\"\n\n\
+             [[admin.token]]\nname = \"bob\"\nrole = \"approver\"\nperson = \"bob\"\n\
+             sha256 = \"{}\"\n",
             free_port(8080),
             free_port(8081),
             simulator.address(),
             key.fingerprint(ALICE.as_bytes()),
             key.fingerprint(SCRIPT.as_bytes()),
+            Hex(&Sha256::digest(BOB)),
         );
         write(&policy, POLICY)
             .and_then(|()| write(&config, &text))
