@@ -126,6 +126,11 @@ impl Call {
         self.connection.live.config.actors.deny_unknown && !self.caller.listed
     }
 
+    /// Whether it came with an `Idempotency-Key`.
+    pub(super) fn is_keyed(&self) -> bool {
+        self.idempotency_key.is_some()
+    }
+
     /// The id of the deployment; `None` on create.
     pub(super) fn deployment_id(&self) -> Option<&str> {
         self.deployment.as_ref().map(|deployment| deployment.id.as_str())

@@ -127,11 +127,13 @@ fn unread(call: &Call, result: &Result<WholeResponse, ForwardError>) -> Option<S
 }
 
 /// Upstream's answer. Where it leaves open whether something was made or run, SDKs must not send
-/// the call again by themselves: it would be made or run twice.
+/// the call again by themselves: it would be made or run twice. Under a key that would be for
+/// nothing, and its answer would hide this one.
 fn passed_on(answer: WholeResponse, call: &Call) -> Reply {
     let is_unclear = answer.status.is_server_error();
     let mut reply = answer.into_reply(call.ends());
-    if is_unclear && matches!(call.operation, Operation::Create | Operation::Run) {
+    let is_once = matches!(call.operation, Operation::Create | Operation::Run) || call.is_keyed();
+    if is_unclear && is_once {
         reply.headers_mut().insert(SHOULD_RETRY.0, SHOULD_RETRY.1);
     }
     reply

@@ -276,6 +276,7 @@ async fn a_call_whose_end_is_unknown_is_never_made_again() {
         fault(&world, text);
         let first = call(world.proxy(), create("n", "k")).await;
         assert!(first.status.is_server_error());
+        assert_eq!(first.header("x-should-retry"), Some("false"));
         let named = first.header("changegate-change").unwrap();
         for _ in 0..2 {
             let again = call(world.proxy(), create("n", "k")).await;
@@ -291,14 +292,21 @@ async fn a_call_whose_end_is_unknown_is_never_made_again() {
     }
     // Of an update, a later look tells more.
     let world = world().await;
+    fault(&world, "status=500:1@POST");
+    let told = |answer: &Answer| answer.header("x-should-retry").map(str::to_owned);
+    let unkeyed = world.update(&json!({"name": "n"})).await;
+    assert_eq!((unkeyed.status.as_u16(), told(&unkeyed)), (500, None));
+    fault(&world, "status=500:1@POST");
+    let keyed = call(world.proxy(), update("k0", &json!({"name": "n"}))).await;
+    assert_eq!((keyed.status.as_u16(), told(&keyed).as_deref()), (500, Some("false")));
     fault(&world, "reset-after:1@POST");
-    let first = call(world.proxy(), update("k", &json!({"name": "n"}))).await;
+    let first = call(world.proxy(), update("k", &json!({"name": "m"}))).await;
     assert_eq!(first.status, 502);
     is_conflict(
-        &call(world.proxy(), update("k", &json!({"name": "n"}))).await,
+        &call(world.proxy(), update("k", &json!({"name": "m"}))).await,
         "seems to have been",
     );
-    assert_eq!(world.writes_received(), 1);
+    assert_eq!(world.writes_received(), 3);
 }
 
 #[tokio::test]
