@@ -194,7 +194,9 @@ async fn clear(
                 Ok(ticket) => return Ok((cleared, ticket)),
                 Err(unavailable) => unavailable,
             };
-        if let Some(not_claimed) = idempotency::overtaken(call, claim).await {
+        if unavailable.is_refused
+            && let Some(not_claimed) = idempotency::overtaken(call, claim).await
+        {
             return Err(NotForwarded::not_claimed(not_claimed));
         }
         if !(contends && unavailable.is_refused) {

@@ -149,6 +149,27 @@ async fn change_of(world: &World, answer: &Answer) -> Value {
     ask(world, &format!("/api/v1/changes/{id}")).await
 }
 
+/// Who waits for an approval sends the same call again, under the same key.
+#[tokio::test]
+async fn a_call_with_a_key_passes_once_it_is_approved_and_has_its_answer_again() {
+    let world = world().await;
+    let keyed = || {
+        let path = format!("{BASE}/{DEPLOYMENT}");
+        let update = Call::post(&path).token(MEI).json(&json!({"name": "keyed"}));
+        call(world.proxy(), update.header("idempotency-key", "k"))
+    };
+    let id = waits(&keyed().await);
+    assert_eq!(waits(&keyed().await), id, "a denial is no answer to keep");
+    approve(&world, &id).await;
+    let passed = keyed().await;
+    assert_eq!((passed.status.as_u16(), passed.header("idempotent-replayed")), (200, None));
+    let again = keyed().await;
+    assert_eq!((again.status, &again.body), (passed.status, &passed.body));
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    assert_eq!(approval(&world, &id).await["state"], "used");
+    assert_eq!(world.writes_received(), 1);
+}
+
 #[tokio::test]
 async fn what_asks_for_approval_passes_once_it_is_approved_and_only_once() {
     let world = world().await;
