@@ -1,7 +1,9 @@
 //! Rules in CEL, from the policy file to the client and the record.
 
+use changegate::simulator::{Options, Simulator};
 use serde_json::json;
 
+use crate::world::program::Folder;
 use crate::world::{Call, Setup, call};
 
 const POLICY: &str = r#"
@@ -82,4 +84,66 @@ async fn each_rule_is_counted_by_what_it_came_to() {
     assert!(text.contains("changegate_rule_would_deny_total{rule=\"no-night-runs\"} 1\n"));
     assert!(text.contains("changegate_rule_would_deny_total{rule=\"whole-number\"} 2\n"));
     assert!(!text.contains("changegate_rule_would_deny_total{rule=\"named-well\"}"));
+}
+
+/// Policies that are deep or long in every way that a text can be.
+fn monsters() -> Vec<String> {
+    let rule = |require: &str| format!("[[rule]]\nname = 'a'\nrequire = '''{require}'''\n");
+    let chain = |start: &str, link: &str| {
+        rule(&format!("{start}{}", link.repeat((4_090 - start.len()) / link.len())))
+    };
+    let around = |open: &str, inner: &str, close: &str| {
+        let count = 4_000 / (open.len() + close.len());
+        rule(&format!("{}{inner}{}", open.repeat(count), close.repeat(count)))
+    };
+    let message = format!("{}message = '''{{{{ {}1 }}}}'''\n", rule("true"), "-".repeat(1_000));
+    let mut all = vec![
+        around("(", "1", ")"),
+        around("[", "", "]"),
+        around("{1:", "1", "}"),
+        around("f(", "", ")"),
+        around("[1].all(x,", "true", ")"),
+        around("a[", "0", "]"),
+        around("has(", "a.b", ")"),
+        around("cel.bind(x,1,", "x", ")"),
+        message,
+        format!("a = {}", "[".repeat(1 << 20)),
+        format!("a = {}", "{a=".repeat(1 << 18)),
+        format!("a{} = 1", ".a".repeat(1 << 20)),
+        format!("[a{}]\nb = 1", ".a".repeat(1 << 20)),
+    ];
+    let chains = [
+        ("true", "&&true"),
+        ("1", "+1"),
+        ("1", "<1"),
+        ("a", ".b"),
+        ("a", ".?b"),
+        ("a", "[0]"),
+        ("a", ".f()"),
+        ("[1]", ".map(x,x)"),
+        ("true", "?true:true"),
+        ("1", " in [1]"),
+        ("", "!"),
+        ("", "-"),
+        ("", "("),
+        ("", "["),
+        ("", "{"),
+        ("", "\""),
+        ("", "a?"),
+        ("", "a.all(x,"),
+    ];
+    all.extend(chains.map(|(start, link)| chain(start, link)));
+    all
+}
+
+#[tokio::test]
+async fn no_policy_ends_the_program_that_reads_it() {
+    let simulator = Simulator::start(Options::default()).unwrap();
+    let folder = Folder::new(simulator.address(), "");
+    for monster in monsters() {
+        folder.write("policy.toml", &monster);
+        let ended = folder.command(&["check"]).output().unwrap();
+        let start: String = monster.chars().take(60).collect();
+        assert!(matches!(ended.status.code(), Some(0 | 2)), "{:?} {start}", ended.status);
+    }
 }

@@ -4,6 +4,8 @@ use cel::common::ast::{ComprehensionExpr, Expr, ListExpr, LiteralValue};
 use cel::parser::{Macro, MacroExprHelper};
 use cel::{IdedExpr, ParseError};
 
+use super::parse::UNUSED;
+
 /// The library that the macro is called on.
 const LIBRARY: &str = "cel";
 
@@ -36,7 +38,7 @@ fn expand(
     let loop_step = helper.next_expr(Expr::Ident(name.clone()));
     Ok(Some(helper.next_expr(Expr::Comprehension(Box::new(ComprehensionExpr {
         iter_range,
-        iter_var: "#unused".to_owned(),
+        iter_var: UNUSED.to_owned(),
         iter_var2: None,
         accu_var: name,
         accu_init: value,

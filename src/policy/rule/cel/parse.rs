@@ -29,6 +29,9 @@ const LOOPS_MAX: usize = 3;
 /// kilobytes for each term of a chain.
 const STACK_BYTES: usize = 64 << 20;
 
+/// The element's name where nothing is walked over: a value is bound to a name.
+pub(super) const UNUSED: &str = "#unused";
+
 /// The functions that rules may call, those of the interpreter included.
 pub(super) static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(functions::environment()));
 
@@ -75,6 +78,10 @@ fn syntax(text: &str, error: &ParseError) -> Fault {
     let column = usize::try_from(column).unwrap_or(1).saturating_sub(1);
     let at = before.saturating_add(column).min(text.chars().count());
     let message: String = error.msg.chars().filter(|c| !c.is_control()).take(200).collect();
+    if message.contains("Recursion limit") {
+        let message = "its parts lie too deep in each other: split the rule".to_owned();
+        return Fault { at: at..at, message };
+    }
     Fault { at: at..at, message: format!("this is not CEL ({message}): fix the syntax here") }
 }
 
@@ -128,6 +135,5 @@ impl Measure {
 
 /// Whether a node walks over elements; what only binds a name does not.
 pub(super) fn is_loop(node: &IdedExpr) -> bool {
-    let Expr::Comprehension(fold) = &node.expr else { return false };
-    !matches!(&fold.iter_range.expr, Expr::List(list) if list.elements.is_empty())
+    matches!(&node.expr, Expr::Comprehension(fold) if fold.iter_var != UNUSED)
 }

@@ -122,7 +122,7 @@ impl<'c> Check<'c> {
         let (inside, access) = self.inside(operand, access);
         let index = self.visit(key);
         let (takes, element) = match inside {
-            Type::List(element) => (index.is_number(), *element),
+            Type::List(element) => (matches!(index, Type::Int), *element),
             Type::Map(known, value) => (index.may_equal(&known), *value),
             // The key is not known, so that the value may be any of them.
             Type::Object(Shape::Keyed { value, but: [] }) => {
