@@ -334,7 +334,8 @@ impl Work {
             now: self.now,
             clock: &self.clock,
         };
-        let recorded = Recorded { subject, redacted: &self.redacted, lacks_body: false };
+        let recorded =
+            Recorded { subject, redacted: &self.redacted, lacks_body: false, is_plain: true };
         let rejudged = rejudge(&policy, &recorded);
         let prediction = subject.predict();
         let mut predicted =

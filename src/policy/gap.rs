@@ -1,5 +1,7 @@
 //! Parts of a change that its record does not tell, and rules that look at them.
 
+use serde_json::Value;
+
 use crate::base::key::CONCEALED;
 
 /// The parts of a change that its record does not tell.
@@ -9,6 +11,9 @@ pub struct Missing {
     pub values: bool,
     /// A body was not kept, or can't be told.
     pub bodies: bool,
+    /// The body is not concealed as the deployment before is: where a digest stands there, nothing
+    /// tells whether the two are the same.
+    pub comparisons: bool,
 }
 
 /// Why a rule can't be judged by a record.
@@ -24,6 +29,11 @@ impl Missing {
     /// The gap that a look at a text meets: a member's name too may be a digest.
     pub(super) fn in_text(self, text: &str) -> Option<Gap> {
         (self.values && text.contains(CONCEALED)).then_some(Gap::Concealed)
+    }
+
+    /// The gap that a comparison with a value from before meets.
+    pub(super) fn in_comparison(self, before: Option<&Value>) -> Option<Gap> {
+        (self.comparisons && before.is_some_and(conceals)).then_some(Gap::Concealed)
     }
 
     /// The gap that a look at a body meets.
@@ -52,5 +62,17 @@ impl Gap {
             Self::Concealed => "concealed",
             Self::NotKept => "not_kept",
         }
+    }
+}
+
+/// Whether a value is concealed, or something in it.
+fn conceals(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains(CONCEALED),
+        Value::Array(items) => items.iter().any(conceals),
+        Value::Object(members) => {
+            members.iter().any(|(name, value)| name.contains(CONCEALED) || conceals(value))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }

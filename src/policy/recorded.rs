@@ -33,6 +33,8 @@ pub struct Recorded<'a> {
     pub redacted: &'a [String],
     /// Whether a body of it was not kept.
     pub lacks_body: bool,
+    /// Whether the body is no record's, and nothing in it concealed as it is before.
+    pub is_plain: bool,
 }
 
 /// The word of a policy on a recorded change.
@@ -81,7 +83,9 @@ pub fn rejudge(policy: &Policy, recorded: &Recorded<'_>) -> Rejudged {
             if *outcome == RuleOutcome::NotInScope {
                 continue;
             }
-            if let Some(gap) = in_cel.or_else(|| recorded.gap_of(rule, missing)) {
+            let compared = || recorded.compares(rule, &findings, missing);
+            let gap = in_cel.or_else(|| recorded.gap_of(rule, missing)).or_else(compared);
+            if let Some(gap) = gap {
                 gaps.push((at, gap));
             }
         }
@@ -113,12 +117,19 @@ impl Recorded<'_> {
             bodies |= is_whole(&place);
         }
         bodies |= count >= REDACTED_MAX || bytes >= REDACTED_BYTES_MAX;
-        Missing { values: count > 0, bodies }
+        Missing { values: count > 0, bodies, comparisons: self.is_plain && count > 0 }
     }
 
     /// Whether a concealed place is the metadata, or inside it.
     fn is_metadata(&self, place: &str) -> bool {
         keys(place).nth(1).is_some_and(|name| is_taken_for(&name, "metadata"))
+    }
+
+    /// The gap of a rule that is broken where nothing tells whether the change has to do with it.
+    fn compares(&self, rule: &Rule, findings: &Findings, missing: Missing) -> Option<Gap> {
+        let before = self.subject.before?;
+        let mut found = findings.violations.iter().filter(|found| rule.is_named(&found.rule));
+        found.find_map(|found| missing.in_comparison(find(before, &found.path)))
     }
 
     /// What a built-in rule looks at and is not told.

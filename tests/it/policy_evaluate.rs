@@ -91,6 +91,16 @@ async fn a_secret_is_concealed_in_the_answer_and_tests_no_guess() {
     }
     assert!(digests.iter().all(|digest| digest.as_str().unwrap().contains("hmac-sha256:")));
     assert!(digests[0] != digests[1] && digests[1] != digests[2], "{digests:?}");
+
+    // Nothing tells whether it is the secret that stands there, so nothing is decided by that.
+    let policy = "[[rule]]\nname = 'env'\noperations = ['update']\nrequire = \
+        \"!touches('/environment_variables')\"\n";
+    let request = json!({"deployment_id": DEPLOYMENT, "patch": secret, "policy": policy});
+    let told = evaluate(&world, &request).await.json();
+    assert_eq!(told["decision"], Value::Null, "{told}");
+    assert_eq!(told["not_judged"], json!([{"rule": "env", "why": "concealed"}]));
+    let request = json!({"deployment_id": DEPLOYMENT, "patch": {"name": "x"}, "policy": policy});
+    assert_eq!(evaluate(&world, &request).await.json()["decision"], "allow");
 }
 
 #[tokio::test]

@@ -86,7 +86,12 @@ impl ReadyChange {
             now: change.decided_at.unwrap_or(change.received_at),
             clock,
         };
-        judge(&Recorded { subject, redacted: &change.redacted, lacks_body: self.lacks_body })
+        judge(&Recorded {
+            subject,
+            redacted: &change.redacted,
+            lacks_body: self.lacks_body,
+            is_plain: false,
+        })
     }
 
     /// Judges the change by a policy.

@@ -53,7 +53,8 @@ pub struct ReplayArgs {
     fail_on_deny: bool,
     /// Of each kind of change of mind, name the newest so many.
     #[arg(long, value_name = "N", default_value_t = 10)]
-    limit: usize,
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    limit: u16,
     /// Name every change that is decided otherwise, as it is found, deployment by deployment.
     #[arg(long, conflicts_with = "limit")]
     all: bool,
@@ -122,7 +123,7 @@ async fn replay(
     let begun = clock.instant();
     let policy = judges.policy()?;
     let nothing = Policy::default();
-    let listed_max = if arguments.all { 0 } else { arguments.limit };
+    let listed_max = if arguments.all { 0 } else { usize::from(arguments.limit) };
     let mut replay = Replay::new(policy.as_deref().unwrap_or(&nothing), listed_max);
     let mut cases = match (&arguments.emit_cases, judges.path()) {
         (Some(file), Some(policy)) => Some(CaseWriter::create(file, policy)?),

@@ -196,7 +196,11 @@ impl CelRule {
             return true;
         }
         budget.look_at_body();
-        about.iter().any(|place| bindings.change().touches(place))
+        let change = bindings.change();
+        for place in about {
+            budget.look_at_comparison(change.before.pointer(place));
+        }
+        about.iter().any(|place| change.touches(place))
     }
 
     /// Whether it was broken before, too.

@@ -84,6 +84,7 @@ impl<'v> Bindings<'v> {
     /// The elements of a list that were added or removed; `None` past the bounds.
     fn elements(&self, pointer: &str, added: bool) -> Option<CowVal<'_, 'v>> {
         meter::look_at_body();
+        meter::look_at_comparison(self.change.before.pointer(pointer));
         meter::visit(self.change.comparisons(pointer)).ok()?;
         Some(CowVal::owned(list_of(self.change.elements(pointer, added))))
     }
@@ -122,6 +123,7 @@ impl VariableResolver for Scope<'_, '_> {
                 match function {
                     "touches" => {
                         meter::look_at_body();
+                        meter::look_at_comparison(all.change.before.pointer(argument));
                         CowVal::owned(CelBool::from(all.change.touches(argument)))
                     }
                     "added" => return all.elements(argument, true),

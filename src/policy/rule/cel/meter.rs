@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use cel::ExecutionError;
+use serde_json::Value;
 
 use crate::base::clock::Clock;
 use crate::policy::gap::{Gap, Missing};
@@ -95,6 +96,11 @@ impl Budget {
         self.gap = self.gap.or(self.missing.in_body());
     }
 
+    /// Notes a comparison with a value from before, outside of an expression.
+    pub(super) fn look_at_comparison(&mut self, before: Option<&Value>) {
+        self.gap = self.gap.or_else(|| self.missing.in_comparison(before));
+    }
+
     /// Does `work` whose looks at what is missing decide nothing.
     pub(super) fn aside<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
         let gap = self.gap;
@@ -173,6 +179,11 @@ pub(super) fn look_at_names<'n>(names: impl Iterator<Item = &'n str>) {
         let mut names = names.take_while(|_| missing.values);
         names.find_map(|name| missing.in_text(name))
     });
+}
+
+/// Notes a comparison with a value from before.
+pub(super) fn look_at_comparison(before: Option<&Value>) {
+    look(|missing| missing.in_comparison(before));
 }
 
 /// Notes a look at a document.
