@@ -2,6 +2,8 @@
 
 mod idempotency;
 
+mod approvals;
+
 use std::collections::BTreeMap;
 
 use serde_json::json;
