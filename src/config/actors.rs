@@ -1,6 +1,6 @@
 //! Actors, as the configuration lists them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::base::claims::Claims;
 use crate::base::ids::Fingerprint;
@@ -46,6 +46,13 @@ impl Actors {
     pub fn names(&self) -> impl Iterator<Item = &ActorName> {
         let accounts = self.subjects.values().flatten().map(|listed| &listed.name);
         self.known.values().chain(accounts)
+    }
+
+    /// The humans behind them.
+    #[must_use]
+    pub fn persons(&self) -> HashSet<&str> {
+        let accounts = self.subjects.values().flatten().map(|subject| &subject.name);
+        self.known.values().chain(accounts).filter_map(|name| name.person.as_deref()).collect()
     }
 
     /// The tokens that are listed under a name.

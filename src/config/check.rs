@@ -8,6 +8,7 @@ use super::files::{self, sqlite};
 use super::keys::KEYS;
 use super::listen;
 use super::people;
+use super::persons;
 use super::rules;
 use super::upstream;
 use super::{AuditConfig, Budget, Config, Limits, Rate, RateLimit};
@@ -90,12 +91,14 @@ impl Reader<'_> {
         let node = self.read("node.name", upstream::name);
         // Where the provider is not told, that is complained of; any other serves meanwhile.
         let provider = upstream.as_ref().map_or(Provider::ALL[0], |upstream| upstream.provider);
-        let actors = people::actors(self);
+        let mut persons = Vec::new();
+        let actors = people::actors(self, &mut persons);
         let policy = rules::read(self, provider, &actors, files);
         let rate_limit = self.rate_limit();
         let audit = self.audit();
         let limits = self.limits(upstream.as_ref().map(|upstream| upstream.provider));
-        let admin_tokens = people::admin_tokens(self);
+        let admin_tokens = people::admin_tokens(self, &mut persons);
+        persons::tell_apart(&persons, self.complaints);
         let redact = self.each("redact.pointers", pointer);
         let config = Config {
             listen: listen?,
@@ -112,6 +115,7 @@ impl Reader<'_> {
             files: files.clone(),
         };
         exposure::warn(&config, &places, self.complaints);
+        persons::warn(&config, self.complaints);
         Some(config)
     }
 

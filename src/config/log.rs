@@ -48,6 +48,6 @@ pub fn read(path: &Path, environment: &[(String, String)]) -> Result<LogConfig, 
     let Some((database, _place)) = database else { return Err(complaints.in_order()) };
     let database = reader.folder.join(database);
     // What is wrong with them concerns the gateway.
-    let actors = people::actors(&mut reader);
+    let actors = people::actors(&mut reader, &mut Vec::new());
     Ok(LogConfig { database, actors })
 }

@@ -31,8 +31,8 @@ const GUESSED: [&str; 10] = [
 /// How many equal bytes at its beginning make a digest one that was typed, not computed.
 const TYPED_BYTES: usize = 16;
 
-/// Reads `[[actor]]` and `[actors]`.
-pub(super) fn actors(reader: &mut Reader<'_>) -> Actors {
+/// Reads `[[actor]]` and `[actors]`, and adds the humans behind them.
+pub(super) fn actors(reader: &mut Reader<'_>, persons: &mut Vec<Placed<String>>) -> Actors {
     let unknown = reader.read("actors.unknown", choice(&[("allow", false), ("deny", true)]));
     let (deny_unknown, place) = unknown.unwrap_or((false, Location::File));
     let mut known = HashMap::new();
@@ -47,7 +47,9 @@ pub(super) fn actors(reader: &mut Reader<'_>) -> Actors {
         let sign = sign(reader, &table);
         let holder = reader.field(&table, "actor[].name", name(128));
         let team = reader.optional(&table, "actor[].team", name(128)).map(|(team, _)| team);
-        let person = reader.optional(&table, "actor[].person", name(128)).map(|(person, _)| person);
+        let person = reader.optional(&table, "actor[].person", name(128));
+        persons.extend(person.clone());
+        let person = person.map(|(person, _)| person);
         let (Some((sign, place)), Some((name, _))) = (sign, holder) else { continue };
         let name = ActorName { name, team, person };
         let (told, is_listed) = match sign {
@@ -102,8 +104,11 @@ fn sign(reader: &mut Reader<'_>, table: &Node) -> Option<Placed<Sign>> {
     }
 }
 
-/// Reads `[[admin.token]]`.
-pub(super) fn admin_tokens(reader: &mut Reader<'_>) -> Vec<AdminToken> {
+/// Reads `[[admin.token]]`, and adds the humans who hold them.
+pub(super) fn admin_tokens(
+    reader: &mut Reader<'_>,
+    persons: &mut Vec<Placed<String>>,
+) -> Vec<AdminToken> {
     const ROLES: [(&str, Role); 4] = [
         ("viewer", Role::Viewer),
         ("auditor", Role::Auditor),
@@ -114,6 +119,7 @@ pub(super) fn admin_tokens(reader: &mut Reader<'_>) -> Vec<AdminToken> {
     let mut tokens = Vec::new();
     for table in reader.tables("admin.token") {
         let person = reader.optional(&table, "admin.token[].person", name(128));
+        persons.extend(person.clone());
         let person = person.map(|(person, _)| person);
         let name = reader.field(&table, "admin.token[].name", name(64));
         let role = reader.field(&table, "admin.token[].role", choice(&ROLES));

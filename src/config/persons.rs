@@ -1,0 +1,87 @@
+//! The persons of a configuration and of its policy: whether approvals and break-glass can work.
+
+use std::collections::HashMap;
+
+use caseless::default_case_fold_str;
+
+use super::{Config, Role};
+use crate::policy::Enforcement;
+use crate::settings::complaint::{Complaints, Location};
+use crate::settings::reader::Placed;
+
+/// Complains of names that differ in their letters' case alone: one human would be two, and could
+/// approve their own changes.
+pub(super) fn tell_apart(persons: &[Placed<String>], complaints: &mut Complaints) {
+    let mut known: HashMap<String, &str> = HashMap::new();
+    for (person, place) in persons {
+        let first = *known.entry(default_case_fold_str(person)).or_insert(person);
+        if first != person {
+            let message = format!(
+                "`person` is {person:?} here and {first:?} elsewhere: write both alike, or give \
+                 another human another name"
+            );
+            complaints.error(place, &message);
+        }
+    }
+}
+
+/// Warns of what nobody can ask for, approve or do.
+pub(super) fn warn(config: &Config, complaints: &mut Complaints) {
+    let mut told = |message: &str| complaints.warn(&Location::File, message);
+    let asks = config.policy.rules.iter().any(|rule| rule.enforcement == Enforcement::Approve);
+    let mut approvers = config.admin_tokens.iter();
+    if asks && !approvers.any(|token| token.role >= Role::Approver && token.person.is_some()) {
+        told(
+            "a rule asks for approval, and no [[admin.token]] with the role approver or admin has a \
+             `person`: nobody can approve; add one",
+        );
+    }
+    let persons = config.actors.persons();
+    if asks && persons.is_empty() {
+        told(
+            "a rule asks for approval, and no [[actor]] has a `person`: nobody can ask for one; add \
+             it to those who may",
+        );
+    }
+    let listed = config.policy.break_glass.iter().flat_map(|terms| &terms.persons);
+    for stranger in listed.filter(|listed| !persons.contains(&listed.as_str())) {
+        told(&format!(
+            "`break_glass.persons` of the policy names {stranger:?}, and no [[actor]] has that \
+             `person`: add it, or fix the name"
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use crate::config::check::check_text;
+
+    #[test]
+    fn what_nobody_can_ask_for_approve_or_do_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let policy = "timezones = { allowed = ['UTC'], enforcement = 'approve' }\n\
+            break_glass.persons = ['wang.li']\n";
+        fs::write(folder.path().join("policy.toml"), policy).unwrap();
+        let digest = "1b988d7c6233e6a7b9beecc77f17be0de3151cb55166760ae5c8f3ad83d7e3f4";
+        let told = |more: &str| {
+            let text = format!(
+                "upstream = {{ provider = 'qoder', url = 'http://127.0.0.1:1' }}\n\
+                 policy.file = 'policy.toml'\n{more}"
+            );
+            let checked = check_text(&folder.path().join("changegate.toml"), &text, &[]);
+            let words = ["nobody can approve", "nobody can ask", "break_glass.persons"];
+            let has =
+                |word: &&str| checked.complaints.iter().any(|one| one.message.contains(*word));
+            words.iter().filter(|word| has(word)).count()
+        };
+        let actor = "[[actor]]\nfingerprint = 'pat_0123456789abcdef'\nname = 'a'\n";
+        let token =
+            format!("[[admin.token]]\nname = 'b'\nrole = 'approver'\nsha256 = '{digest}'\n");
+        assert_eq!(told(""), 3);
+        assert_eq!(told(&format!("{actor}{token}")), 3);
+        assert_eq!(told(&format!("{actor}{token}person = 'jun'\n")), 2);
+        assert_eq!(told(&format!("{token}person = 'jun'\n{actor}person = 'wang.li'\n")), 0);
+    }
+}
