@@ -9,6 +9,7 @@ mod keys;
 mod listen;
 pub mod log;
 mod people;
+mod persons;
 pub mod policy_file;
 mod refused;
 mod rules;
