@@ -61,10 +61,11 @@ pub(super) fn of_text(
         // A file that is being written is empty for a moment, and forbids nothing then.
         let message =
             "the policy has no rule: write one, or remove `policy.file` to forbid nothing";
-        let error = LoadError { line: None, message: message.to_owned() };
+        let error = LoadError { line: None, column: None, message: message.to_owned() };
         if policy.rules.is_empty() { Err(vec![error]) } else { Ok(policy) }
     });
-    let complaint = |LoadError { line, message }| about(path, line, message);
+    let complaint =
+        |LoadError { line, column, message }| Complaint { column, ..about(path, line, message) };
     loaded.map_err(|errors| errors.into_iter().map(complaint).collect())
 }
 

@@ -41,7 +41,7 @@ pub(super) fn read(
     match loaded {
         Ok(policy) => {
             for doubt in strangers(&policy, actors) {
-                let LoadError { line, message } = doubt;
+                let LoadError { line, message, .. } = doubt;
                 let doubt = Complaint { warning: true, ..about(&path, line, message) };
                 reader.complaints.add_whole(doubt);
             }
@@ -79,7 +79,7 @@ fn strangers(policy: &Policy, actors: &Actors) -> Vec<LoadError> {
                  give an actor this team"
             ),
         };
-        LoadError { line: mention.line, message }
+        LoadError { line: mention.line, column: None, message }
     };
     policy.mentions.iter().filter(is_stranger).map(doubt).collect()
 }
@@ -104,7 +104,7 @@ mod tests {
         let actors = Actors { known: [(token, name)].into(), ..Actors::default() };
         let found: Vec<(Option<usize>, String)> = strangers(&policy, &actors)
             .into_iter()
-            .map(|LoadError { line, message }| {
+            .map(|LoadError { line, message, .. }| {
                 (line, message.split('"').nth(1).unwrap().to_owned())
             })
             .collect();

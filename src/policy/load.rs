@@ -32,6 +32,8 @@ use crate::settings::value::{Meant, choice, name, text};
 pub struct LoadError {
     /// Line of the file, from 1; `None` where the file as a whole is meant.
     pub line: Option<usize>,
+    /// Column in the line, in characters from 1, where an expression is at fault.
+    pub column: Option<usize>,
     /// A sentence that says what is wrong and how to fix it.
     pub message: String,
 }
@@ -58,8 +60,8 @@ pub fn load(source: &str, provider: &'static Provider) -> Result<Policy, Vec<Loa
     let complaints = complaints.in_order();
     if !complaints.is_empty() {
         let error = |complaint| {
-            let Complaint { line, message, .. } = complaint;
-            LoadError { line, message }
+            let Complaint { line, column, message, .. } = complaint;
+            LoadError { line, column, message }
         };
         return Err(complaints.into_iter().map(error).collect());
     }

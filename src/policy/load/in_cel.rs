@@ -150,12 +150,18 @@ fn complain(
         Location::Line(line) => text.and_then(|text| start_of(file, line, text)),
         _ => None,
     };
-    let (place, column) = match start {
-        Some((first, before)) if line == 1 => (Location::Line(first), before + column),
-        Some((first, _)) => (Location::Line(first + line - 1), column),
-        None => (place, column),
+    let place = match (start, place.line(), text) {
+        (Some((first, before)), _, _) if line == 1 => Location::Column(first, before + column),
+        (Some((first, _)), _, _) => Location::Column(first + line - 1, column),
+        (None, Some(typed), Some(text)) => {
+            let before: usize =
+                text.split('\n').take(line - 1).map(|line| line.chars().count() + 1).sum();
+            within_escapes(file, typed, text, before + column - 1)
+                .map_or(Location::Line(typed), |(line, column)| Location::Column(line, column))
+        }
+        _ => place,
     };
-    let message = format!("column {column}: `{key}` of the rule `{rule}`: {message}");
+    let message = format!("`{key}` of the rule `{rule}`: {message}");
     reader.complaints.error(&place, &message);
 }
 
@@ -167,6 +173,40 @@ fn start_of(file: &str, line: usize, text: &str) -> Option<(usize, usize)> {
     let at = rest.find(text)?;
     let before = rest.get(..at)?;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count();
+    Some((line + before.matches('\n').count(), column))
+}
+
+/// The line and the column of a character of a text that stands in double quotes, some of its
+/// characters escaped; the quotes begin on `line`.
+fn within_escapes(file: &str, line: usize, text: &str, at: usize) -> Option<(usize, usize)> {
+    let skipped: usize = file.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum();
+    let rest = file.get(skipped..)?;
+    let key = rest.find('=')?;
+    let quote = key + rest.get(key..)?.find('"')?;
+    let body = rest.get(quote..)?;
+    let quotes = if body.starts_with("\"\"\"") { 3 } else { 1 };
+    let body = body.get(quotes..)?;
+    let body = body.strip_prefix('\n').filter(|_| quotes == 3).unwrap_or(body);
+    let mut letters = body.char_indices();
+    for expected in text.chars().take(at) {
+        let (_, letter) = letters.next()?;
+        let is_plain = letter != '\\';
+        if is_plain && letter != expected {
+            return None;
+        }
+        let digits = match letters.as_str().chars().next().filter(|_| !is_plain) {
+            None => continue,
+            Some('u') => 4,
+            Some('U') => 8,
+            Some('x') => 2,
+            // A line's end that is left out.
+            Some(space) if space.is_whitespace() => return None,
+            Some(_) => 0,
+        };
+        letters.nth(digits)?;
+    }
+    let before = rest.get(..rest.len() - letters.as_str().len())?;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
     Some((line + before.matches('\n').count(), column))
 }
 
@@ -201,5 +241,28 @@ fn bounded(most: usize) -> impl Fn(&Node) -> Meant<String> {
         let fits = |text: &String| text.len() <= most;
         let fix = format!("write a text in quotes of at most {most} bytes that is not empty");
         text(node).ok().filter(fits).ok_or(fix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::policy::load::load;
+    use crate::provider::Provider;
+
+    #[test]
+    fn a_fault_is_told_at_its_line_and_column_however_the_text_is_quoted() {
+        for (typed, expected) in [
+            ("'object.nam == \"a\"'", (2, 12)),
+            ("\"object.nam == 'a'\"", (2, 12)),
+            ("\"'\\\"' == object.name && object.nam == 'a'\"", (2, 35)),
+            ("\"'\\u00e9\\t' == '' || object.nam == 'a'\"", (2, 32)),
+            ("'''\ntrue &&\n  object.nam == 'a''''", (4, 3)),
+            ("\"\"\"\n'\\\"' == '' ||\n object.nam == 'a'\"\"\"", (4, 2)),
+        ] {
+            let policy = format!("[[rule]]\nrequire = {typed}\nname = 'a'\n");
+            let errors = load(&policy, Provider::ALL[0]).unwrap_err();
+            let place = (errors[0].line.unwrap(), errors[0].column.unwrap());
+            assert_eq!((place, errors.len()), (expected, 1), "{typed} {errors:?}");
+        }
     }
 }
