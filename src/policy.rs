@@ -13,6 +13,8 @@ pub mod recorded;
 pub mod replay;
 pub mod rule;
 pub mod subject;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use std::cmp::Reverse;

@@ -6,9 +6,9 @@ use std::time::Duration;
 pub(super) fn duration(length: Duration) -> String {
     let seconds = length.as_secs();
     let parts = [(seconds / 3_600, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
-    let told: String =
-        parts.iter().filter(|(n, _)| *n > 0).map(|(n, unit)| format!("{n}{unit}")).collect();
-    if told.is_empty() { format!("{}ms", length.as_millis()) } else { told }
+    let told = parts.iter().filter(|(number, _)| *number > 0);
+    let told: Vec<String> = told.map(|(number, unit)| format!("{number}{unit}")).collect();
+    if told.is_empty() { format!("{}ms", length.as_millis()) } else { told.concat() }
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ impl NameRule {
                 add(key, Some(name), "the name is not a text: write one".to_owned());
                 continue;
             };
-            if text.len() > NAME_BYTES_MAX || !self.pattern.fits(self.own(context, text)) {
+            if text.len() > NAME_BYTES_MAX || !self.pattern.fits(own(context, text)) {
                 let shown = excerpt(text, NAME_CHARS_MAX);
                 let fault =
                     format!("`{shown}` does not fit `{}`: choose another name", self.pattern);
@@ -55,21 +55,21 @@ impl NameRule {
         }
     }
 
-    /// The name as it was given: some providers add to that of a deployment that is archived.
-    fn own<'n>(&self, context: &Context<'_>, name: &'n str) -> &'n str {
-        let subject = context.subject;
-        if subject.operation != Operation::Archive || !subject.provider.archive_renames {
-            return name;
-        }
-        let is_moment = |end: &str| !end.is_empty() && end.bytes().all(|b| b.is_ascii_digit());
-        match name.rsplit_once("_archived_") {
-            Some((own, end)) if is_moment(end) => own,
-            _ => name,
-        }
-    }
-
     /// The meaning, in words.
     pub(super) fn words(&self) -> Vec<String> {
         vec![format!("A deployment's name fits `{}` as a whole.", self.pattern)]
+    }
+}
+
+/// The name as it was given: some providers add to that of a deployment that is archived.
+fn own<'n>(context: &Context<'_>, name: &'n str) -> &'n str {
+    let subject = context.subject;
+    if subject.operation != Operation::Archive || !subject.provider.archive_renames {
+        return name;
+    }
+    let is_moment = |end: &str| !end.is_empty() && end.bytes().all(|b| b.is_ascii_digit());
+    match name.rsplit_once("_archived_") {
+        Some((own, end)) if is_moment(end) => own,
+        _ => name,
     }
 }

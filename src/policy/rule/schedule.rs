@@ -118,16 +118,15 @@ impl ScheduleRule {
             let actual = schedule.get("expression").cloned();
             Finding { part: Some(part), path: expression(), fault, actual }
         };
-        if !timetables.fire() {
+        let mut found = Vec::new();
+        if self.must_fire && !timetables.fire() {
             let fault = "the schedule never fires, since no year has such a day: name one that \
                 its months have, or set `schedule` to null to run it by hand only";
-            let found = self.must_fire.then(|| finding(MUST_FIRE, fault.to_owned()));
-            return found.into_iter().collect();
+            found.push(finding(MUST_FIRE, fault.to_owned()));
         }
-        let Some(first) = timetables.after(now).next() else { return Vec::new() };
+        let Some(first) = timetables.after(now).next() else { return found };
         let (minimum_interval, per_day) = (self.minimum_interval, self.runs_per_day);
         let density = self.memo.density(&timetables, Span { first, minimum_interval, per_day });
-        let mut found = Vec::new();
         if let (Some(least), Some(close)) = (self.minimum_interval, density.too_close) {
             let TooClose { first, second, clocks_change } = close;
             let apart = second.millis().saturating_sub(first.millis()).unsigned_abs();

@@ -74,13 +74,12 @@ impl Kind {
             }
             let place = vec![Step::Member(name)];
             match (self, value) {
-                (Self::Agents | Self::Environments, _) => id(value, place, each),
                 (Self::Vaults, Value::Array(vaults)) => {
                     for (number, vault) in vaults.iter().enumerate() {
                         id(vault, below(&place, Step::Item(number)), each);
                     }
                 }
-                (Self::Vaults, _) => id(value, place, each),
+                (Self::Agents | Self::Environments | Self::Vaults, _) => id(value, place, each),
                 (Self::ResourceTypes | Self::ResourceUrls, Value::Array(resources)) => {
                     for (number, resource) in resources.iter().enumerate() {
                         self.of_resource(resource, below(&place, Step::Item(number)), each);

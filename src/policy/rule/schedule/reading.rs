@@ -39,9 +39,9 @@ impl Timetables {
         &self.texts
     }
 
-    /// Whether one of them ever fires.
+    /// Whether each of them fires at some time.
     pub(super) fn fire(&self) -> bool {
-        self.all.iter().any(Timetable::fires)
+        self.all.iter().all(Timetable::fires)
     }
 
     /// The moments at which any fires, each once, from the first one after `after` on.
@@ -91,14 +91,12 @@ pub(super) fn read(path: &str, schedule: &Value) -> Result<Timetables, Vec<Findi
         expressions.extend(texts.into_iter().take(TIMETABLES_MAX));
     }
     for (name, value) in zones(members) {
-        match value.as_str() {
-            Some(zone) => _ = named.insert(zone),
-            None => {
-                let fault = "schedule.timezone is not a text: write an IANA name, such as \
-                    `Asia/Shanghai`";
-                faults.push(unreadable(child(path, name), fault.to_owned(), Some(value)));
-            }
+        if let Some(zone) = value.as_str() {
+            named.insert(zone);
+            continue;
         }
+        let fault = "schedule.timezone is not a text: write an IANA name, such as `Asia/Shanghai`";
+        faults.push(unreadable(child(path, name), fault.to_owned(), Some(value)));
     }
     for (name, is_missing) in
         [("expression", expressions.is_empty()), ("timezone", named.is_empty())]

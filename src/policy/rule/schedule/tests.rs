@@ -1,3 +1,5 @@
+use serde_json::json;
+
 use super::*;
 
 fn at(text: &str) -> Timestamp {
@@ -130,83 +132,65 @@ fn what_is_broken_is_told_with_moments_and_a_fix() {
     assert!(judged(&lax, "0 9 31 2 *", "UTC", now).is_empty());
 }
 
+/// The parts that a schedule breaks where runs are to be fifteen minutes apart.
+fn parts(schedule: &Value) -> Vec<&'static str> {
+    let found = rule(Some(15), None).judge("/schedule", schedule, at("2026-11-29T00:00:00Z"));
+    for finding in &found {
+        assert!(finding.path.starts_with("/schedule"), "{schedule}");
+        assert!(finding.fault.len() < 400 && !finding.fault.contains('\n'), "{schedule}");
+    }
+    found.iter().filter_map(|finding| finding.part).collect()
+}
+
 #[test]
 fn a_schedule_is_judged_by_every_timetable_that_a_server_may_take() {
-    let now = at("2026-11-29T00:00:00Z");
-    let rule = rule(Some(15), None);
-    for (schedule, expected) in [
-        (serde_json::json!({"expression": "0 9 * * *", "timezone": "UTC"}), ""),
-        (serde_json::json!({"expression": "0 9 * * *", "timezone": "UTC", "cron": null}), ""),
-        (
-            serde_json::json!(
-                {"expression": "0 9 * * *", "timezone": "UTC", "cron": "0 9 * * *", "enabled": true}
-            ),
-            "",
-        ),
-        (
-            serde_json::json!(
-                {"expression": "0 9 * * *", "timezone": "UTC", "cron": "* * * * *"}
-            ),
-            "minimum_interval",
-        ),
-        (
-            serde_json::json!(
-                {"expression": "0 9 * * *", "timezone": "UTC", "Expression": "* * * * *"}
-            ),
-            "minimum_interval",
-        ),
-        (
-            serde_json::json!({"expression": ["0 9 * * *", "5 9 * * *"], "timezone": "UTC"}),
-            "minimum_interval",
-        ),
-        (serde_json::json!({"expression": ["0 9 * * *", "0 10 * * *"], "timezone": "UTC"}), ""),
-        (
-            serde_json::json!(
-                {"expression": "0 9 * * *", "timezone": "UTC", "tz": "Asia/Kathmandu"}
-            ),
-            "",
-        ),
-        (
-            serde_json::json!(
-                {"expression": "0,45 9 * * *", "timezone": "UTC", "time_zone": "Asia/Kathmandu"}
-            ),
-            "",
-        ),
-        (serde_json::json!({"expression": [], "timezone": "UTC"}), "readable"),
-        (serde_json::json!({"expression": ["0 9 * * *", 1], "timezone": "UTC"}), "readable"),
-        (serde_json::json!({"expression": vec!["0 9 * * *"; 5], "timezone": "UTC"}), "readable"),
-        (serde_json::json!({"expression": {}, "timezone": "UTC"}), "readable"),
-        (serde_json::json!({"expression": null, "timezone": "UTC"}), "readable"),
-        (serde_json::json!({"expression": "0 9 * * *"}), "readable"),
-        (serde_json::json!({"expression": "0 9 * * *", "timezone": null}), "readable"),
-        (serde_json::json!({"expression": "0 9 * * *", "timezone": "utc"}), "readable"),
-        (serde_json::json!({"timezone": "UTC"}), "readable"),
-        (serde_json::json!({}), "readable"),
-        (serde_json::json!("0 9 * * *"), "readable"),
-        (serde_json::json!([]), "readable"),
-        (serde_json::json!({"type": "once", "at": "2026-12-01T00:00:00Z"}), "readable"),
-        (
-            serde_json::json!({"type": "interval", "expression": "0 9 * * *", "timezone": "UTC"}),
-            "readable",
-        ),
-        (
-            serde_json::json!({"type": ["cron"], "expression": "0 9 * * *", "timezone": "UTC"}),
-            "readable",
-        ),
-        (
-            serde_json::json!({"expression": "0 9 * * *".repeat(1_000), "timezone": "UTC"}),
-            "readable",
-        ),
-        (serde_json::json!({"expression": "TZ=UTC * * * * *", "timezone": "UTC"}), "readable"),
+    let close = &["minimum_interval"][..];
+    for (others, expected) in [
+        (json!({}), &[][..]),
+        (json!({"cron": null, "tz": null}), &[]),
+        (json!({"cron": "0 9 * * *", "enabled": true, "type": "cron"}), &[]),
+        (json!({"cron": "* * * * *"}), close),
+        (json!({"Expression": "* * * * *"}), close),
+        (json!({"expression": ["0 9 * * *", "5 9 * * *"]}), close),
+        (json!({"expression": ["0 9 * * *", "0 10 * * *"]}), &[]),
+        (json!({"expression": ["0 9 * * *", "0 9 31 2 *"]}), &["must_fire"]),
+        (json!({"tz": "Asia/Kathmandu"}), &[]),
+        (json!({"expression": "0,50 9 * * *", "time_zone": "Asia/Kathmandu"}), close),
     ] {
-        let found = rule.judge("/schedule", &schedule, now);
-        let parts: Vec<&str> = found.iter().filter_map(|finding| finding.part).collect();
-        assert_eq!(parts.first().copied().unwrap_or_default(), expected, "{schedule}");
-        assert!(parts.len() <= 2, "{schedule} {parts:?}");
-        for finding in found {
-            assert!(finding.path.starts_with("/schedule"), "{schedule}");
-            assert!(finding.fault.len() < 400 && !finding.fault.contains('\n'), "{schedule}");
+        let mut schedule = json!({"expression": "0 9 * * *", "timezone": "UTC"});
+        for (name, value) in others.as_object().unwrap() {
+            schedule[name] = value.clone();
         }
+        assert_eq!(parts(&schedule), expected, "{schedule}");
+    }
+}
+
+#[test]
+fn a_schedule_that_can_t_be_told_is_no_schedule_that_is_kept() {
+    for schedule in [
+        json!({"expression": [], "timezone": "UTC"}),
+        json!({"expression": ["0 9 * * *", 1], "timezone": "UTC"}),
+        json!({"expression": vec!["0 9 * * *"; 5], "timezone": "UTC"}),
+        json!({"expression": ["0 8 * * *", "0 9 * * *", "0 7 * * *"], "timezone": "UTC", "tz": "GB"}),
+        json!({"expression": {}, "timezone": "UTC"}),
+        json!({"expression": null, "timezone": "UTC"}),
+        json!({"expression": "0 9 * * *"}),
+        json!({"expression": "0 9 * * *", "timezone": null}),
+        json!({"expression": "0 9 * * *", "timezone": "utc"}),
+        json!({"timezone": "UTC"}),
+        json!({}),
+        json!("0 9 * * *"),
+        json!([]),
+        json!(7),
+        json!({"type": "once", "at": "2026-12-01T00:00:00Z"}),
+        json!({"type": "interval", "expression": "0 9 * * *", "timezone": "UTC"}),
+        json!({"type": ["cron"], "expression": "0 9 * * *", "timezone": "UTC"}),
+        json!({"expression": "0 9 * * *".repeat(1_000), "timezone": "UTC"}),
+        json!({"expression": "TZ=UTC * * * * *", "timezone": "UTC"}),
+    ] {
+        let parts = parts(&schedule);
+        assert!((1..=2).contains(&parts.len()), "{schedule} {parts:?}");
+        assert!(parts.iter().all(|part| *part == "readable"), "{schedule} {parts:?}");
     }
 }
 
