@@ -23,6 +23,7 @@ use crate::base::clock::{Clock, Timestamp};
 use crate::base::ids::Fingerprint;
 use crate::config::Role;
 use crate::deployment::diff::{self, Difference};
+use crate::deployment::members::Members;
 use crate::deployment::patch::{DEPTH_MAX, Patch, PatchError, parse, parse_value};
 use crate::deployment::predict::Omitted;
 use crate::policy::gap::Gap;
@@ -338,8 +339,7 @@ impl Work {
             Recorded { subject, redacted: &self.redacted, lacks_body: false, is_plain: true };
         let rejudged = rejudge(&policy, &recorded);
         let prediction = subject.predict();
-        let mut predicted =
-            prediction.readings.first().map_or(Value::Null, |reading| reading.to_value());
+        let mut predicted = prediction.readings.first().map_or(Value::Null, Members::to_value);
         drop(prediction);
         let mut violations = rejudged.findings.violations;
         let mut standing = rejudged.findings.standing;

@@ -48,7 +48,9 @@ pub(super) fn read(
             Some(policy)
         }
         Err(complaints) => {
-            complaints.into_iter().for_each(|complaint| reader.complaints.add_whole(complaint));
+            for complaint in complaints {
+                reader.complaints.add_whole(complaint);
+            }
             None
         }
     }

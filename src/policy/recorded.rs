@@ -109,7 +109,7 @@ pub fn rejudge(policy: &Policy, recorded: &Recorded<'_>) -> Rejudged {
 impl Recorded<'_> {
     fn missing(&self) -> Missing {
         let told = self.redacted.iter().filter(|place| !place.starts_with("/after"));
-        let is_whole = |place: &&String| keys(place).count() <= 2 && self.is_metadata(place);
+        let is_whole = |place: &&String| keys(place).count() <= 2 && is_metadata(place);
         let (mut count, mut bytes, mut bodies) = (0, 0, self.lacks_body);
         for place in told {
             count += 1;
@@ -118,11 +118,6 @@ impl Recorded<'_> {
         }
         bodies |= count >= REDACTED_MAX || bytes >= REDACTED_BYTES_MAX;
         Missing { values: count > 0, bodies, comparisons: self.is_plain && count > 0 }
-    }
-
-    /// Whether a concealed place is the metadata, or inside it.
-    fn is_metadata(&self, place: &str) -> bool {
-        keys(place).nth(1).is_some_and(|name| is_taken_for(&name, "metadata"))
     }
 
     /// The gap of a rule that is broken where nothing tells whether the change has to do with it.
@@ -157,12 +152,17 @@ impl Recorded<'_> {
     /// Whether a concealed place may hold keys of the metadata that a rule looks at, or is a value
     /// that it does.
     fn conceals_keys(&self, rule: &MetadataRule) -> bool {
-        let inside = self.redacted.iter().filter(|place| self.is_metadata(place));
+        let inside = self.redacted.iter().filter(|place| is_metadata(place));
         inside.filter(|place| !place.starts_with("/after")).any(|place| {
             let below: Vec<_> = keys(place).skip(2).collect();
             place.contains(CONCEALED) || rule.reads_inside(&below)
         })
     }
+}
+
+/// Whether a concealed place is the metadata, or inside it.
+fn is_metadata(place: &str) -> bool {
+    keys(place).nth(1).is_some_and(|name| is_taken_for(&name, "metadata"))
 }
 
 /// The body of a recorded change.

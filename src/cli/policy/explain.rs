@@ -74,7 +74,7 @@ pub fn run(arguments: &ExplainArgs, environment: &Environment) -> Result<(), Fai
         let change = find(&reader, &arguments.id).await?;
         let policy = policy_for(arguments, environment, &reader, &change).await?;
         let rejudged = change.judged(&policy, &clock);
-        let rules = told(&policy, &change, rejudged.clone(), &clock);
+        let rules = told(&policy, &change, &rejudged, &clock);
         let path = arguments.policy.as_ref();
         let decision = rejudged.decision;
         let told = Told { change: &change, policy: &policy, path, decision, rules };
@@ -123,7 +123,7 @@ async fn policy_for(
 fn told<'p>(
     policy: &'p Policy,
     change: &ReadyChange,
-    rejudged: Rejudged,
+    rejudged: &Rejudged,
     clock: &Clock,
 ) -> Vec<RuleTold<'p>> {
     let of = |rule: &Rule, found: &[Violation]| -> Vec<Violation> {
@@ -193,7 +193,7 @@ fn print_folded(mut line: Vec<Span>, terminal: Option<Terminal>) -> Result<(), F
         && first.len() < whole.len()
     {
         let others = whole.len() - last.text.len();
-        last.text = first.get(others..).unwrap_or_default().to_owned();
+        first.get(others..).unwrap_or_default().clone_into(&mut last.text);
         print::spans(&line, terminal.colour)?;
         return folds.try_for_each(print::line);
     }

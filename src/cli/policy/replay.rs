@@ -30,6 +30,7 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
 /// The arguments of `policy replay`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct ReplayArgs {
     #[command(flatten)]
     file: LogFile,

@@ -12,6 +12,7 @@ use crate::audit::document::Snapshot;
 use crate::audit::idempotency::{IN_FORCE, IdempotencyKey};
 use crate::audit::record::{Event, Settlement, Unkept};
 use crate::audit::touched::Touched;
+use crate::base::clock::Timestamp;
 use crate::base::ids::ChangeId;
 
 static UPSTREAMS: LazyLock<Bulk> = LazyLock::new(|| name("upstreams (name, provider)", 2));
@@ -198,7 +199,7 @@ fn change(query: Query, change: &Change<'_>) -> Result<Query, Error> {
         .bind(unkept(&opening.unkept)?)
         .bind(intent.client.retry)
         .bind(intent.actor.person.as_deref().map(text))
-        .bind(intent.decided_at.map(|at| at.millis()))
+        .bind(intent.decided_at.map(Timestamp::millis))
         .bind(intent.approval.as_ref().map(|part| part.id().as_bytes().to_vec()));
     Ok(query)
 }

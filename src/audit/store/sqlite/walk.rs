@@ -134,9 +134,8 @@ impl Walk {
                 }
                 (Way::Deployments(..), _) => Way::NoDeployment(0),
                 (Way::NoDeployment(_), Some((_, seq))) => Way::NoDeployment(seq),
-                (Way::NoDeployment(_), None) => Way::Done,
                 (Way::Named(before, reads), _) => Way::Named(*before, reads.clone()),
-                (Way::Done, _) => Way::Done,
+                (Way::NoDeployment(_), None) | (Way::Done, _) => Way::Done,
             };
         }
         (!found.is_empty()).then(|| found.into_iter().map(|(_, change)| change).collect())

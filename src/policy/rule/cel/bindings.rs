@@ -104,13 +104,14 @@ impl VariableResolver for Scope<'_, '_> {
         let all = self.bindings;
         Some(match name {
             "object" => CowVal::Borrowed(looked_at(all.object())),
-            "oldObject" => match all.old_object() {
-                Some(old_object) => CowVal::Borrowed(looked_at(old_object)),
-                None => {
+            "oldObject" => {
+                if let Some(old_object) = all.old_object() {
+                    CowVal::Borrowed(looked_at(old_object))
+                } else {
                     meter::look_at_body();
                     CowVal::Borrowed(&NULL)
                 }
-            },
+            }
             "patch" => {
                 let sent = || JsonObject::sent(&all.subject.patch.object);
                 CowVal::Borrowed(looked_at(all.patch.get_or_init(sent)))
