@@ -55,6 +55,7 @@ async fn check_says_what_holds_and_names_every_line_that_does_not() {
     let fine = in_world(&world, &["check"]);
     assert_eq!(fine.code, 0, "{fine:?}");
     assert!(fine.out.contains("is valid"), "{fine:?}");
+    assert!(fine.out.contains("timezones (deny)\n  - A schedule's time zone is"), "{fine:?}");
     let bad = "[upstream]\nprovider = 'qoder'\nurl = 'https://x/path'\n[limits]\nspeed = 3\n";
     std::fs::write(world.folder.path().join("bad.toml"), bad).unwrap();
     let broken = in_world(&world, &["check", "--config", "bad.toml"]);
