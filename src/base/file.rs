@@ -15,8 +15,13 @@ const FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// A file's text.
 pub(crate) fn text(path: &Path) -> io::Result<String> {
+    text_within(path, FILE_BYTES_MAX)
+}
+
+/// The text of a file that may have so many bytes.
+pub(crate) fn text_within(path: &Path, bytes_max: u64) -> io::Result<String> {
     let no_text = |_bytes| io::Error::new(io::ErrorKind::InvalidData, "it is not text in UTF-8");
-    String::from_utf8(bytes(path)?).map_err(no_text)
+    String::from_utf8(bytes_within(path, bytes_max)?).map_err(no_text)
 }
 
 /// The certificates of a PEM file, at least one.
@@ -33,11 +38,15 @@ pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, pem::Er
 
 /// A file's bytes.
 pub(crate) fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    bytes_within(path, FILE_BYTES_MAX)
+}
+
+fn bytes_within(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // One more than may be, so that what is too long shows.
-    open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length > FILE_BYTES_MAX) {
-        let message = format!("it is longer than {FILE_BYTES_MAX} bytes");
+    open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > bytes_max) {
+        let message = format!("it is longer than {bytes_max} bytes");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
     }
     Ok(bytes)

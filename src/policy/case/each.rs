@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::keys::KEYS;
 use crate::base::excerpt::excerpt;
 use crate::base::pointer::{covers, keys};
+use crate::deployment::patch::DEPTH_MAX;
 use crate::provider::shape::Shape;
 use crate::settings::complaint::{Complaints, Location};
 use crate::settings::key::{ValueKind, near};
@@ -16,42 +17,48 @@ pub(super) const CASES_MAX: usize = 10_000;
 /// The most characters of a value in a variant's name.
 const SHOWN_CHARS_MAX: usize = 40;
 
+/// The most bytes of a variant's name beyond which no more is said.
+const LABEL_BYTES_MAX: usize = 300;
+
+/// The most places that differ in one table.
+const PLACES_MAX: usize = 64;
+
 /// The keys of a variant that are no pointers.
 const WORDS: [&str; 5] = ["name", "null", "remove", "pointer", "values"];
 
 /// One variant of a case.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Variant {
+pub(super) struct Variant<'n> {
     /// What it is told apart by.
     pub(super) label: String,
     /// What differs, in the order in which it is done.
-    pub(super) changes: Vec<Change>,
+    pub(super) changes: Vec<Change<'n>>,
 }
 
 /// What differs at one place.
-#[derive(Clone, Debug)]
-pub(super) struct Change {
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Change<'n> {
     /// A JSON Pointer into the case.
-    pub(super) pointer: String,
-    pub(super) value: New,
-    pub(super) place: Location,
+    pub(super) pointer: &'n str,
+    pub(super) value: New<'n>,
+    pub(super) place: &'n Location,
 }
 
 /// What stands there in the variant.
-#[derive(Clone, Debug)]
-pub(super) enum New {
-    Value(Node),
+#[derive(Clone, Copy, Debug)]
+pub(super) enum New<'n> {
+    Value(&'n Node),
     Null,
     Nothing,
 }
 
 /// The variants that an `each` tells of; complaints are about what is none.
-pub(super) fn variants(
+pub(super) fn variants<'n>(
     case: &Node,
-    each: &Node,
+    each: &'n Node,
     shape: &'static Shape,
     complaints: &mut Complaints,
-) -> Vec<Variant> {
+) -> Vec<Variant<'n>> {
     let Value::Array(tables) = &each.value else {
         complaints.error(&each.place, "`each` is no table: write [[case.each]]");
         return Vec::new();
@@ -64,6 +71,11 @@ pub(super) fn variants(
         };
         for (name, node) in fields {
             known(name, &node.place, complaints);
+        }
+        if fields.len() > PLACES_MAX {
+            let message = format!("more than {PLACES_MAX} places differ: vary fewer of them");
+            complaints.error(&table.place, &message);
+            continue;
         }
         all.extend(of_table(case, table, fields, shape, complaints));
         if all.len() > CASES_MAX {
@@ -99,6 +111,9 @@ fn known(name: &str, place: &Location, complaints: &mut Complaints) {
 /// The fix of a pointer that names no place of a case.
 fn unknown_place(pointer: &str) -> Option<String> {
     let keys: Vec<_> = keys(pointer).collect();
+    if keys.len() > DEPTH_MAX {
+        return Some(format!("documents are {DEPTH_MAX} levels deep at most"));
+    }
     let mut path = "case[]".to_owned();
     for key in &keys {
         let inner = format!("{path}.{key}");
@@ -123,13 +138,13 @@ fn unknown_place(pointer: &str) -> Option<String> {
 }
 
 /// The variants of one table: one for each way to choose from its lists of values.
-fn of_table(
+fn of_table<'n>(
     case: &Node,
     table: &Node,
-    fields: &BTreeMap<String, Node>,
+    fields: &'n BTreeMap<String, Node>,
     shape: &'static Shape,
     complaints: &mut Complaints,
-) -> Vec<Variant> {
+) -> Vec<Variant<'n>> {
     let mut all = vec![Variant::default()];
     for (word, value) in [("null", New::Null), ("remove", New::Nothing)] {
         for node in
@@ -137,8 +152,7 @@ fn of_table(
         {
             let Some(pointer) = node.text() else { continue };
             known(pointer, &node.place, complaints);
-            let place = node.place.clone();
-            let change = Change { pointer: pointer.to_owned(), value: value.clone(), place };
+            let change = Change { pointer, value, place: &node.place };
             all = with(&all, &[change], true);
         }
     }
@@ -153,12 +167,9 @@ fn of_table(
             complaints.error(&table.place, &message);
             return Vec::new();
         }
-        let change = |node: &Node| Change {
-            pointer: pointer.to_owned(),
-            value: New::Value(node.clone()),
-            place: node.place.clone(),
-        };
-        let changes: Vec<Change> = values.into_iter().map(change).collect();
+        let change =
+            |node: &'n Node| Change { pointer, value: New::Value(node), place: &node.place };
+        let changes: Vec<Change<'_>> = values.into_iter().map(change).collect();
         all = with(&all, &changes, false);
     }
     name(all, fields.get("name"), complaints)
@@ -166,7 +177,11 @@ fn of_table(
 
 /// Lays the name of a table over those that its values make: where there are several variants, both
 /// are told.
-fn name(mut all: Vec<Variant>, name: Option<&Node>, complaints: &mut Complaints) -> Vec<Variant> {
+fn name<'n>(
+    mut all: Vec<Variant<'n>>,
+    name: Option<&Node>,
+    complaints: &mut Complaints,
+) -> Vec<Variant<'n>> {
     let Some(node) = name else { return all };
     let Some(name) = node.text().filter(|name| !name.trim().is_empty()) else {
         complaints.error(&node.place, "`name` of a [[case.each]]: write a text in quotes");
@@ -212,27 +227,28 @@ fn axis<'f>(
 }
 
 /// The variants, each once with each of the changes.
-fn with(variants: &[Variant], changes: &[Change], is_word: bool) -> Vec<Variant> {
+fn with<'n>(variants: &[Variant<'n>], changes: &[Change<'n>], is_word: bool) -> Vec<Variant<'n>> {
     let mut all = Vec::with_capacity(variants.len() * changes.len());
     for variant in variants {
         for change in changes {
             let mut variant = variant.clone();
             // What is expected tells no variant from another one.
-            if is_word || !change.pointer.starts_with("/expect") {
+            let is_told = is_word || !change.pointer.starts_with("/expect");
+            if is_told && variant.label.len() < LABEL_BYTES_MAX {
                 let joint = if variant.label.is_empty() { "" } else { ", " };
                 variant.label = format!("{}{joint}{}", variant.label, label(change));
             }
-            variant.changes.push(change.clone());
+            variant.changes.push(*change);
             all.push(variant);
         }
     }
     all
 }
 
-fn label(change: &Change) -> String {
-    let place = change.pointer.strip_prefix("/patch").unwrap_or(&change.pointer);
+fn label(change: &Change<'_>) -> String {
+    let place = change.pointer.strip_prefix("/patch").unwrap_or(change.pointer);
     let place = excerpt(&keys(place).collect::<Vec<_>>().join("."), 80);
-    match &change.value {
+    match change.value {
         New::Value(node) => format!("{place} = {}", shown(node)),
         New::Null => format!("{place} = null"),
         New::Nothing => format!("no {place}"),
@@ -254,6 +270,10 @@ fn pointers<'n>(node: &'n Node, word: &str, complaints: &mut Complaints) -> Vec<
         complaints.error(&node.place, &fix);
         return Vec::new();
     };
+    if items.len() > PLACES_MAX {
+        complaints.error(&node.place, &format!("`{word}` has more than {PLACES_MAX} places"));
+        return Vec::new();
+    }
     let is_pointer = |item: &&Node| item.text().is_some_and(|text| text.starts_with('/'));
     if let Some(other) = items.iter().find(|item| !is_pointer(item)) {
         complaints.error(&other.place, &fix);
@@ -306,7 +326,7 @@ pub(super) fn inside_document(pointer: &str) -> Option<(&'static str, &str)> {
 }
 
 /// Changes a case itself at a place.
-pub(super) fn set(table: &mut Node, pointer: &str, change: &Change) {
+pub(super) fn set(table: &mut Node, pointer: &str, change: &Change<'_>) {
     let place = change.place.clone();
     let keys: Vec<_> = keys(pointer).collect();
     let Some((last, way)) = keys.split_last() else { return };
@@ -318,7 +338,7 @@ pub(super) fn set(table: &mut Node, pointer: &str, change: &Change) {
     }
     let Value::Table(fields) = &mut around.value else { return };
     match &change.value {
-        New::Value(node) => _ = fields.insert(last.to_string(), node.clone()),
+        New::Value(node) => _ = fields.insert(last.to_string(), (*node).clone()),
         New::Null | New::Nothing => _ = fields.remove(&**last),
     }
     // Of the two ways to tell a document, the one that is told last.

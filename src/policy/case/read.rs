@@ -47,6 +47,8 @@ struct CaseReader<'r, 'f> {
     files: Files<'f>,
     /// How many bytes documents may still take.
     bytes_left: usize,
+    /// Whether they took more.
+    is_full: bool,
     names: HashSet<String>,
 }
 
@@ -86,6 +88,7 @@ impl CaseFile {
             rules: policy.violation_names().collect(),
             files: Files::new(read),
             bytes_left: DOCUMENTS_BYTES_MAX,
+            is_full: false,
             names: HashSet::new(),
         };
         let cases = reader.all();
@@ -99,6 +102,9 @@ impl CaseReader<'_, '_> {
         let mut cases = Vec::new();
         for table in self.reader.tables("case") {
             cases.extend(self.case(&table));
+            if self.is_full {
+                break;
+            }
             if cases.len() > CASES_MAX {
                 let message = format!("there are more than {CASES_MAX} cases: split the file");
                 self.reader.complaints.error(&table.place, &message);
@@ -134,6 +140,9 @@ impl CaseReader<'_, '_> {
             let is_new = labels.insert(variant.label.clone()) && !variant.label.is_empty();
             let mark = if is_new { String::new() } else { format!("#{number} ") };
             let name = format!("{name} [{mark}{}]", variant.label).replace(" ]", "]");
+            if self.is_full {
+                break;
+            }
             cases.extend(self.variant(name, &bare, documents.clone(), &variant));
         }
         cases
@@ -144,17 +153,17 @@ impl CaseReader<'_, '_> {
         name: String,
         bare: &Node,
         mut documents: Documents,
-        variant: &Variant,
+        variant: &Variant<'_>,
     ) -> Option<Case> {
         let mut table = bare.clone();
         let mut place = None;
         for change in &variant.changes {
             place.get_or_insert_with(|| change.place.clone());
-            if let Some((document, pointer)) = inside_document(&change.pointer) {
+            if let Some((document, pointer)) = inside_document(change.pointer) {
                 self.alter(&mut documents, document, pointer, change);
             } else {
-                set(&mut table, &change.pointer, change);
-                self.alter_whole(&mut documents, &table, &change.pointer);
+                set(&mut table, change.pointer, change);
+                self.alter_whole(&mut documents, &table, change.pointer);
             }
         }
         if let Some(place) = place {
@@ -165,7 +174,7 @@ impl CaseReader<'_, '_> {
 
     /// Changes a document of a variant, which then is its own.
     fn alter(&mut self, documents: &mut Documents, document: &str, pointer: &str, change: &Change) {
-        let value = match &change.value {
+        let value = match change.value {
             New::Nothing => Ok(Edit::Remove),
             New::Null => Ok(Edit::Set(Value::Null)),
             New::Value(node) => json(node).map(Edit::Set),
@@ -237,7 +246,7 @@ impl CaseReader<'_, '_> {
 
     /// Counts the bytes of a document.
     fn take(&mut self, bytes: usize, place: &Location) {
-        if self.bytes_left < bytes {
+        if self.bytes_left < bytes && !std::mem::replace(&mut self.is_full, true) {
             let message = format!(
                 "the documents of this file are longer than {DOCUMENTS_BYTES_MAX} bytes together: \
                  make them shorter, or split it"

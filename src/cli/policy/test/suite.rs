@@ -8,6 +8,7 @@ use std::rc::Rc;
 use anyhow::{Context as _, anyhow};
 
 use super::TestArgs;
+use crate::base::file::text_within;
 use crate::cli::{Environment, Failure, print};
 use crate::config::policy_file::{self, PolicySource};
 use crate::policy::Policy;
@@ -18,6 +19,9 @@ use crate::settings::reader::read_text;
 
 /// The end of the names of files of cases.
 const SUFFIX: &str = ".test.toml";
+
+/// The longest file of cases, in bytes: recorded changes make long ones.
+const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// The most files of one run.
 const FILES_MAX: usize = 1_000;
@@ -124,7 +128,9 @@ impl Given<'_> {
         let mut complaints = Vec::new();
         let mut drafts = Vec::new();
         for path in paths {
-            let text = read_text(&path).map_err(|why| Failure::Usage(anyhow!(why)))?;
+            let text = text_within(&path, FILE_BYTES_MAX);
+            let unread = || format!("can't read {}", path.display());
+            let text = text.with_context(unread).map_err(Failure::Usage)?;
             let file = match CaseFile::read(&path, &text) {
                 Ok(file) => file,
                 Err(found) => {
