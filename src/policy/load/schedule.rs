@@ -104,7 +104,7 @@ mod tests {
 
     fn complaints(text: &str) -> Vec<(usize, String)> {
         let errors = load(text, Provider::ALL[0]).unwrap_err().into_iter();
-        errors.map(|LoadError { line, message }| (line.unwrap_or(0), message)).collect()
+        errors.map(|LoadError { line, message, .. }| (line.unwrap_or(0), message)).collect()
     }
 
     #[test]
