@@ -14,7 +14,8 @@ use crate::provider::{Operation, Provider};
 
 const POLICY: &str = "[schedule]\nminimum_interval = '15m'\nruns_per_day = 96\n\
     [references]\nagents = ['agent_1', 'agent_x_*']\nenvironments = ['env_1']\nvaults = ['vlt_1']\n\
-    resource_types = ['git_repository', 'file']\nresource_urls = ['https://git.example.com/team/*']\n\
+    resource_types = ['git_repository', 'file']\n\
+    resource_urls = ['https://git.example.com/team/*']\n\
     pinned_agent_version = true\n\
     [name]\npattern = '[a-z][a-z0-9-]*'\n[metadata]\nrequired = { team = '[a-z]+' }\n";
 

@@ -120,10 +120,8 @@ fn what_is_broken_is_told_with_moments_and_a_fix() {
     );
     assert_eq!(
         judged(&rule(None, Some(1)), "0 9 * * *", "Europe/Berlin", now),
-        [
-            "runs_per_day: it runs more than 1 time within the 24 hours from 2027-03-27 09:00 +01:00 \
-          on, in which the clocks change: plan fewer runs"
-        ]
+        ["runs_per_day: it runs more than 1 time within the 24 hours from 2027-03-27 09:00 \
+             +01:00 on, in which the clocks change: plan fewer runs"]
     );
     let found = judged(&rule(None, None), "0 9 31 2 *", "UTC", now);
     assert!(found[0].starts_with("must_fire: the schedule never fires"), "{found:?}");
@@ -171,7 +169,8 @@ fn a_schedule_that_can_t_be_told_is_no_schedule_that_is_kept() {
         json!({"expression": [], "timezone": "UTC"}),
         json!({"expression": ["0 9 * * *", 1], "timezone": "UTC"}),
         json!({"expression": vec!["0 9 * * *"; 5], "timezone": "UTC"}),
-        json!({"expression": ["0 8 * * *", "0 9 * * *", "0 7 * * *"], "timezone": "UTC", "tz": "GB"}),
+        json!({"expression": ["0 8 * * *", "0 9 * * *", "0 7 * * *"], "timezone": "UTC",
+            "tz": "GB"}),
         json!({"expression": {}, "timezone": "UTC"}),
         json!({"expression": null, "timezone": "UTC"}),
         json!({"expression": "0 9 * * *"}),
