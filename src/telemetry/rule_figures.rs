@@ -79,16 +79,21 @@ impl RuleFigures {
     pub(super) fn put_in_force(&self, policy: &Policy) {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let former = self.in_force.load_full();
-        let rules = policy.rules.iter().map(|rule| {
+        let mut rules: HashMap<String, RuleCounters> = HashMap::new();
+        for rule in &policy.rules {
             let name = || rule.name.to_string();
             let outcomes = RuleOutcome::NAMES.map(|outcome| {
                 self.outcomes.get_or_create_owned(&OutcomeLabels { rule: name(), outcome })
             });
-            let would_deny = (rule.enforcement <= Enforcement::Warn)
-                .then(|| self.would_deny.get_or_create_owned(&RuleLabels { rule: name() }));
-            (name(), RuleCounters { outcomes, would_deny })
-        });
-        let rules: HashMap<_, _> = rules.collect();
+            // Freezes have one name, and more than one effect at times.
+            let counters = RuleCounters { outcomes, would_deny: None };
+            let counters = rules.entry(name()).or_insert(counters);
+            if rule.enforcement <= Enforcement::Warn {
+                let would_deny =
+                    || self.would_deny.get_or_create_owned(&RuleLabels { rule: name() });
+                counters.would_deny.get_or_insert_with(would_deny);
+            }
+        }
         let after_violations = policy.violation_names().map(|rule| {
             let counter =
                 self.after_violations.get_or_create_owned(&RuleLabels { rule: rule.clone() });
@@ -132,7 +137,9 @@ impl RuleFigures {
             if let Some(counter) = counter {
                 counter.inc();
             }
-            if let (RuleOutcome::Violated(_), Some(counter)) = (outcome, &counters.would_deny) {
+            let would_deny = counters.would_deny.as_ref();
+            let would_deny = would_deny.filter(|_| rule.enforcement <= Enforcement::Warn);
+            if let (RuleOutcome::Violated(_), Some(counter)) = (outcome, would_deny) {
                 counter.inc();
             }
         }
@@ -201,5 +208,27 @@ mod tests {
         assert!(text().contains("rule_outcomes_total{rule=\"b\",outcome=\"standing\"} 2\n"));
         figures.put_in_force(&Policy::default());
         assert!(!text().contains("rule="), "{}", text());
+    }
+
+    #[test]
+    fn freezes_of_one_name_are_counted_by_the_effect_of_each() {
+        let mut registry = Registry::default();
+        let figures = RuleFigures::registered(&mut registry);
+        let freeze = |effect: &str| {
+            format!(
+                "[[schedule.freeze]]\nstarts = '0 9 * * *'\nlasts = '1h'\ntimezone = 'UTC'\n\
+                 enforcement = '{effect}'\n"
+            )
+        };
+        for effects in [["deny", "audit"], ["audit", "deny"]] {
+            let text = effects.map(freeze).concat();
+            let policy = load(&text, Provider::ALL[0]).unwrap();
+            figures.put_in_force(&policy);
+            figures.count(&policy, &[RuleOutcome::Violated(Breach::Broken); 2]);
+        }
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        assert!(text.contains("outcome=\"violated\"} 4\n"), "{text}");
+        assert!(text.contains("rule_would_deny_total{rule=\"schedule.freeze\"} 2\n"), "{text}");
     }
 }
