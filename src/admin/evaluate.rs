@@ -351,7 +351,8 @@ impl Work {
         }
         let mut before = self.before.clone();
         if let Some(before) = &mut before {
-            redactor.conceal(before, "", listed);
+            let broken = violations.iter().chain(&standing);
+            redactor.conceal_patch(before, broken, "", listed);
         }
         let empty = serde_json::Map::new();
         let asked = patch.as_object().unwrap_or(&empty);

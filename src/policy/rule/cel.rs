@@ -197,10 +197,11 @@ impl CelRule {
         }
         budget.look_at_body();
         let change = bindings.change();
-        for place in about {
+        let touched = about.iter().find(|place| change.touches(place));
+        if let Some(place) = touched {
             budget.look_at_comparison(change.before.pointer(place));
         }
-        about.iter().any(|place| change.touches(place))
+        touched.is_some()
     }
 
     /// Whether it was broken before, too.

@@ -81,10 +81,19 @@ impl<'v> Bindings<'v> {
         self.change
     }
 
+    /// Whether the change touches a place, which the meter is told of.
+    fn touches(&self, pointer: &str) -> bool {
+        let is_touched = self.change.touches(pointer);
+        if is_touched {
+            meter::look_at_comparison(self.change.before.pointer(pointer));
+        }
+        is_touched
+    }
+
     /// The elements of a list that were added or removed; `None` past the bounds.
     fn elements(&self, pointer: &str, added: bool) -> Option<CowVal<'_, 'v>> {
         meter::look_at_body();
-        meter::look_at_comparison(self.change.before.pointer(pointer));
+        self.touches(pointer);
         meter::visit(self.change.comparisons(pointer)).ok()?;
         Some(CowVal::owned(list_of(self.change.elements(pointer, added))))
     }
@@ -124,8 +133,7 @@ impl VariableResolver for Scope<'_, '_> {
                 match function {
                     "touches" => {
                         meter::look_at_body();
-                        meter::look_at_comparison(all.change.before.pointer(argument));
-                        CowVal::owned(CelBool::from(all.change.touches(argument)))
+                        CowVal::owned(CelBool::from(all.touches(argument)))
                     }
                     "added" => return all.elements(argument, true),
                     "removed" => return all.elements(argument, false),
