@@ -97,8 +97,8 @@ async fn a_start_that_finds_many_open_changes_takes_no_second() {
     let database = SqliteConnectOptions::new().filename(folder.path().join("log.db"));
     let mut connection = database.pragma("synchronous", "OFF").connect().await.unwrap();
     let columns = "upstream, policy, node, operation, deployment, actor_fingerprint, actor_name, \
-        actor_team, client_ip, user_agent, received_at, decided_at, decision, violations, standing, \
-        patch, before, body_bytes, body_digest, redacted, method, unkept";
+        actor_team, client_ip, user_agent, received_at, decided_at, decision, violations, \
+        standing, patch, before, body_bytes, body_digest, redacted, method, unkept";
     let again = format!(
         "WITH RECURSIVE more (n) AS \
          (SELECT ?1 + 1 UNION ALL SELECT n + 1 FROM more WHERE n < ?2) \

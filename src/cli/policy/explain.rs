@@ -216,7 +216,10 @@ impl RuleTold<'_> {
     }
 
     fn json(&self) -> Value {
-        let part = |part: &ExplainedPart| json!({"key": part.key, "depth": part.depth, "text": part.text, "value": part.value});
+        let part = |part: &ExplainedPart| {
+            let ExplainedPart { key, depth, text, value } = part;
+            json!({"key": key, "depth": depth, "text": text, "value": value})
+        };
         json!({
             "rule": self.rule.name,
             "enforcement": self.rule.enforcement,

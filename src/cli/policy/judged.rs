@@ -26,7 +26,7 @@ pub(super) struct ReadyChange {
 }
 
 impl ReadyChange {
-    /// Makes a change ready; gives it back where no policy was asked about it, or where its provider
+    /// Makes a change ready; gives it back where no policy was asked about it, or its provider
     /// is not known.
     pub(super) fn of(mut change: RecordedChange) -> Result<Self, Box<RecordedChange>> {
         let provider = Provider::named(&change.provider);

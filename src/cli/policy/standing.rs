@@ -1,5 +1,5 @@
-//! `changegate policy standing`: the deployments that break a rule as they are. Each is judged as if
-//! who changed it last sent it again as it is, now: what that would leave broken stands.
+//! `changegate policy standing`: the deployments that break a rule as they are. Each is judged as
+//! if who changed it last sent it again as it is, now: what that would leave broken stands.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -56,7 +56,8 @@ async fn many(database: &Path, rows: i64) {
          INSERT INTO changes (seq, id, upstream, policy, node, operation, deployment, \
          actor_fingerprint, client_ip, received_at, decided_at, decision, request_id) \
          SELECT n, unhex(printf('%032x', n)), upstream, policy, node, operation, deployment, \
-         actor_fingerprint, client_ip, received_at, decided_at, decision, 'x' FROM n, changes WHERE seq = 1; \
+         actor_fingerprint, client_ip, received_at, decided_at, decision, 'x' \
+         FROM n, changes WHERE seq = 1; \
          INSERT INTO places VALUES (70, '/metadata/a'); \
          INSERT INTO touched SELECT 70, seq, 0 FROM changes WHERE seq >= 10"
     );
