@@ -277,12 +277,15 @@ CREATE VIEW approval_states AS
         (SELECT max(number) FROM approval_steps WHERE approval = a.number);
 
 -- Kept by triggers, so that nobody looks through all of them: requests that are open, or approved
--- and not used.
+-- and not used; and until when they are that.
 CREATE TABLE live_approvals (
     actor_fingerprint BLOB    NOT NULL,
     approval          INTEGER NOT NULL REFERENCES approvals (number),
+    until_at          INTEGER NOT NULL,
     PRIMARY KEY (actor_fingerprint, approval)
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX live_approvals_until ON live_approvals (until_at);
 
 -- Kept by triggers, so that nobody looks through the whole log for them: changes without an
 -- end, and those that wait for a settlement.
@@ -577,9 +580,9 @@ BEGIN SELECT RAISE(ABORT, 'an approval is of the change that asks for it, by a p
 
 CREATE TRIGGER approvals_are_asked_for_once BEFORE INSERT ON approvals
 WHEN NEW.kind = 'request' AND EXISTS (SELECT 1 FROM live_approvals l
-    JOIN approvals a ON a.number = l.approval JOIN approval_states s ON s.approval = a.number
+    JOIN approvals a ON a.number = l.approval
     WHERE l.actor_fingerprint = NEW.actor_fingerprint AND a.asked = NEW.asked
-        AND s.until_at > NEW.opened_at)
+        AND l.until_at > NEW.opened_at)
 BEGIN SELECT RAISE(ABORT, 'what is asked for already is not asked for again'); END;
 
 CREATE TRIGGER approvals_wait_for_reviews BEFORE INSERT ON approvals
@@ -589,7 +592,7 @@ WHEN NEW.kind = 'break_glass' AND EXISTS (SELECT 1 FROM approvals a
 BEGIN SELECT RAISE(ABORT, 'the glass is broken again only once somebody has reviewed the last time'); END;
 
 CREATE TRIGGER approvals_live AFTER INSERT ON approvals WHEN NEW.kind = 'request'
-BEGIN INSERT INTO live_approvals VALUES (NEW.actor_fingerprint, NEW.number); END;
+BEGIN INSERT INTO live_approvals VALUES (NEW.actor_fingerprint, NEW.number, NEW.expires_at); END;
 
 CREATE TRIGGER approvals_are_told AFTER INSERT ON approvals
 BEGIN
@@ -629,7 +632,7 @@ CREATE TRIGGER approval_steps_are_used_by_their_changes BEFORE INSERT ON approva
 WHEN NEW.step = 'used' AND NOT EXISTS (SELECT 1 FROM changes c
     JOIN pending p ON p.seq = c.seq JOIN approvals a ON a.number = NEW.approval
     WHERE c.id = NEW.change_id AND c.approval = a.id AND c.operation = a.operation
-        AND c.actor_fingerprint = a.actor_fingerprint
+        AND c.actor_fingerprint = a.actor_fingerprint AND c.actor_person = a.person
         AND (c.decision = 'allow' OR c.decision = 'warn'))
 BEGIN SELECT RAISE(ABORT, 'an approval is used by a change of its actor that begins'); END;
 
@@ -640,11 +643,20 @@ BEGIN
         (SELECT actor_fingerprint FROM approvals WHERE number = NEW.approval);
 END;
 
+CREATE TRIGGER approval_steps_set_terms AFTER INSERT ON approval_steps
+WHEN NEW.step = 'approved' AND NEW.until_at IS NOT NULL
+BEGIN
+    UPDATE live_approvals SET until_at = NEW.until_at WHERE approval = NEW.approval
+        AND actor_fingerprint =
+            (SELECT actor_fingerprint FROM approvals WHERE number = NEW.approval);
+END;
+
 CREATE TRIGGER approval_steps_give_lives_back AFTER INSERT ON approval_steps
 WHEN NEW.step = 'returned'
 BEGIN
     INSERT INTO live_approvals
-    SELECT actor_fingerprint, number FROM approvals WHERE number = NEW.approval;
+    SELECT a.actor_fingerprint, a.number, s.until_at
+    FROM approvals a JOIN approval_states s ON s.approval = a.number WHERE a.number = NEW.approval;
 END;
 
 CREATE TRIGGER approval_steps_are_told AFTER INSERT ON approval_steps
@@ -675,9 +687,9 @@ BEGIN
     SELECT a.number, 'void', e.completed_at, 'the deployment was changed', c.id
     FROM changes c JOIN ends e ON e.seq = c.seq JOIN deployments d ON d.number = c.deployment
     JOIN approvals a ON a.deployment_id = d.id AND a.upstream = d.upstream
-    JOIN approval_states s ON s.approval = a.number AND s.until_at > e.completed_at
-    WHERE c.seq = NEW.seq AND e.outcome = 'applied'
-        AND a.number IN (SELECT approval FROM live_approvals);
+    JOIN live_approvals l ON l.approval = a.number
+        AND l.actor_fingerprint = a.actor_fingerprint AND l.until_at > e.completed_at
+    WHERE c.seq = NEW.seq AND e.outcome = 'applied';
 END;
 
 CREATE TRIGGER approvals_stay BEFORE UPDATE ON approvals
@@ -687,6 +699,9 @@ CREATE TRIGGER approval_steps_stay BEFORE UPDATE ON approval_steps
 BEGIN SELECT RAISE(ABORT, 'what became of an approval is never altered'); END;
 
 CREATE TRIGGER live_approvals_stay BEFORE UPDATE ON live_approvals
+WHEN NEW.actor_fingerprint <> OLD.actor_fingerprint OR NEW.approval <> OLD.approval
+    OR NEW.until_at IS NOT
+        (SELECT until_at FROM approval_states WHERE approval = OLD.approval AND step = 'approved')
 BEGIN SELECT RAISE(ABORT, 'only what becomes of an approval ends it'); END;
 
 CREATE TRIGGER approvals_are_kept BEFORE DELETE ON approvals

@@ -32,9 +32,10 @@ const SAME: &str = "SELECT a.id, a.base, a.asks, s.step, s.until_at FROM live_ap
     WHERE l.actor_fingerprint = ? AND a.asked = ? ORDER BY a.number DESC LIMIT 16";
 
 /// How many live requests an actor has, how many there are, and of how many the time is over.
-const LIVE: &str = "SELECT coalesce(sum(l.actor_fingerprint = ?1 AND s.until_at > ?2), 0), \
-    coalesce(sum(s.until_at > ?2), 0), coalesce(sum(s.until_at <= ?2), 0) \
-    FROM live_approvals l JOIN approval_states s ON s.approval = l.approval";
+const LIVE: &str = "SELECT (SELECT count(*) FROM live_approvals \
+    WHERE actor_fingerprint = ?1 AND until_at > ?2), \
+    (SELECT count(*) FROM live_approvals WHERE until_at > ?2), \
+    (SELECT count(*) FROM live_approvals WHERE until_at <= ?2)";
 
 /// How often a person has broken the glass since a moment, and the last time that nobody has
 /// approved of.
@@ -44,8 +45,7 @@ const BROKEN: &str = "SELECT (SELECT count(*) FROM approvals \
         WHERE a.kind = 'break_glass' AND a.person = ?1 AND s.step <> 'approved' \
         ORDER BY a.number DESC LIMIT 1)";
 
-const OVER: &str = "SELECT EXISTS (SELECT 1 FROM live_approvals l \
-    JOIN approval_states s ON s.approval = l.approval WHERE s.until_at <= ?)";
+const OVER: &str = "SELECT EXISTS (SELECT 1 FROM live_approvals WHERE until_at <= ?)";
 
 /// A step as the query tells it.
 #[derive(Deserialize)]

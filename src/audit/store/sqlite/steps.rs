@@ -17,8 +17,7 @@ const STEP: &str = "INSERT INTO approval_steps (approval, step, at, person, toke
     until_at, change_id) VALUES ((SELECT number FROM approvals WHERE id = ?), ?, ?, ?, ?, ?, ?, ?)";
 
 const EXPIRY: &str = "INSERT INTO approval_steps (approval, step, at) \
-    SELECT l.approval, 'expired', ?1 FROM live_approvals l \
-    JOIN approval_states s ON s.approval = l.approval WHERE s.until_at <= ?1";
+    SELECT approval, 'expired', ?1 FROM live_approvals WHERE until_at <= ?1";
 
 /// A step of an approval.
 pub(super) struct ApprovalStepRow<'e> {
