@@ -258,7 +258,10 @@ impl Server {
             let _running = running;
             loop {
                 tokio::select! {
-                    () = tokio::time::sleep(SUMMARY_EVERY) => summaries.summarise(),
+                    () = tokio::time::sleep(SUMMARY_EVERY) => {
+                        summaries.summarise();
+                        summaries.expire_approvals().await;
+                    }
                     () = summaries_stopped.cancelled() => break,
                 }
             }

@@ -182,6 +182,14 @@ impl Gateway {
         self.tally.summarise(&self.audit, &self.clock);
     }
 
+    /// Notes which approvals are over by now.
+    pub(crate) async fn expire_approvals(&self) {
+        if let Err(error) = self.audit.expire_approvals(self.clock.now()).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "approvals that are over can't be noted yet");
+        }
+    }
+
     /// Waits until no governed call is on its way.
     pub(crate) async fn idle(&self) {
         self.exchanges.close();

@@ -31,7 +31,9 @@ impl Denial {
     /// Puts what it waits for into its record, and adds to the message what its caller may do.
     pub(super) fn settle(&self, intent: &mut Intent, message: &mut String) -> Option<ApprovalId> {
         let mut told = self.told.clone();
-        if !intent.is_kept && intent.approval.take().is_some() {
+        let asks = matches!(intent.approval, Some(ApprovalPart::Asks(_)));
+        if asks && !intent.is_kept {
+            intent.approval = None;
             told = Some(
                 "no approval is asked for, since the log keeps no more bodies of this token for \
                  now (limits.kept_bytes_per_minute): send the call again in a minute"

@@ -35,7 +35,10 @@ impl Asked {
         let scope = DigestScope::of_call(call.deployment_id(), actor);
         let upstream = &call.connection.live.config.upstream.name;
         let is_put = call.method == http::Method::PUT;
-        let head = format!("{upstream}\0{}\0{is_put}\0{actor}\0", call.operation.name());
+        let person = call.caller.actor.person.as_deref().unwrap_or_default();
+        let operation = call.operation.name();
+        // None of these holds a control character.
+        let head = format!("{upstream}\0{operation}\0{is_put}\0{actor}\0{person}\0");
         let asking = findings.violations.iter();
         let asking = asking.filter(|violation| violation.enforcement == Enforcement::Approve);
         let asking: Vec<String> =
