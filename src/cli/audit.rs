@@ -1,6 +1,7 @@
 //! `changegate audit`: who changed which deployment, from what to what. Reads the log beside a
 //! running gateway, or without one.
 
+mod approved;
 mod arguments;
 mod csv;
 mod deployments;

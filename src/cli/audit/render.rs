@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::approved;
 use super::text::{json, plain};
 use super::zone::Zone;
 use crate::audit::query::DeploymentSummary;
@@ -144,6 +145,7 @@ fn facts(change: &Change, zone: &Zone) -> Vec<(&'static str, String)> {
         ("decision", word(&change.decision)),
         ("outcome", word(&change.outcome)),
     ];
+    facts.extend(approved::facts(change, zone));
     if let Some(settled) = &change.settled {
         facts.push(("settled", settlement(settled, zone)));
     }
