@@ -3,18 +3,20 @@
 use std::collections::HashMap;
 
 use caseless::default_case_fold_str;
+use unicode_normalization::UnicodeNormalization as _;
 
 use super::{Config, Role};
 use crate::policy::Enforcement;
 use crate::settings::complaint::{Complaints, Location};
 use crate::settings::reader::Placed;
 
-/// Complains of names that differ in their letters' case alone: one human would be two, and could
-/// approve their own changes.
+/// Complains of names that differ in their letters' case or form alone, or in white space: one
+/// human would be two, and could approve their own changes.
 pub(super) fn tell_apart(persons: &[Placed<String>], complaints: &mut Complaints) {
     let mut known: HashMap<String, &str> = HashMap::new();
     for (person, place) in persons {
-        let first = *known.entry(default_case_fold_str(person)).or_insert(person);
+        let plain: String = person.nfkc().filter(|letter| !letter.is_whitespace()).collect();
+        let first = *known.entry(default_case_fold_str(&plain)).or_insert(person);
         if first != person {
             let message = format!(
                 "`person` is {person:?} here and {first:?} elsewhere: write both alike, or give \
@@ -32,15 +34,15 @@ pub(super) fn warn(config: &Config, complaints: &mut Complaints) {
     let mut approvers = config.admin_tokens.iter();
     if asks && !approvers.any(|token| token.role >= Role::Approver && token.person.is_some()) {
         told(
-            "a rule asks for approval, and no [[admin.token]] with the role approver or admin has a \
-             `person`: nobody can approve; add one",
+            "a rule asks for approval, and no [[admin.token]] with the role approver or admin has \
+             a `person`: nobody can approve; add one",
         );
     }
     let persons = config.actors.persons();
     if asks && persons.is_empty() {
         told(
-            "a rule asks for approval, and no [[actor]] has a `person`: nobody can ask for one; add \
-             it to those who may",
+            "a rule asks for approval, and no [[actor]] has a `person`: nobody can ask for one; \
+             add it to those who may",
         );
     }
     let listed = config.policy.break_glass.iter().flat_map(|terms| &terms.persons);

@@ -14,8 +14,8 @@ use super::key::KeyTable;
 /// The beginning of the names of variables.
 const PREFIX: &str = "CHANGEGATE_";
 
-/// Variables that are read elsewhere: the path of the file itself, the log's filter, and the token of
-/// who calls the admin API.
+/// Variables that are read elsewhere: the path of the file itself, the log's filter, and the token
+/// of who calls the admin API.
 const OTHER_VARIABLES: [&str; 3] =
     ["CHANGEGATE_CONFIG", "CHANGEGATE_LOG", "CHANGEGATE_ADMIN_TOKEN"];
 
