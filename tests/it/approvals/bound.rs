@@ -1,5 +1,5 @@
-//! What an approval is bound to: the actor, the patch, the deployment, and what asks for it; and how
-//! many there may be.
+//! What an approval is bound to: the actor, the patch, the deployment, and what asks for it; and
+//! how many there may be.
 
 use changegate::simulator::Fault;
 

@@ -126,6 +126,13 @@ async fn approvals_are_listed_shown_and_decided_on_the_command_line() {
     assert!(code == 0 && told.contains("is approved"), "{told}");
     let (code, told) = approve("release");
     assert!(code == 1 && told.contains("is approved already"), "{told}");
+    let passed = call(program.proxy, rename_to("v2")).await;
+    let change = passed.header("changegate-change").unwrap();
+    let record = folder.command(&["audit", "show", change]).output().unwrap();
+    let record = String::from_utf8(record.stdout).unwrap();
+    for part in [&*id, "asked by mei", "approved", "by chen.jie (release)", "it was agreed upon"] {
+        assert!(record.contains(part), "{part}: {record}");
+    }
     assert_eq!(run("wrong", &["list"]).0, 2);
     assert_eq!(run("audit", &["show", "apr_7"]).0, 2);
     drop(program);
