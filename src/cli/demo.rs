@@ -80,8 +80,8 @@ fn introduce(stage: &Stage) -> Result<(), Failure> {
     say(format_args!("  admin     http://{}  the record", stage.server.admin_address()))?;
     say("")?;
     say("The policy: schedules run in Asia/Shanghai or UTC, and nobody sets the metadata")?;
-    say("keys owner_override and secret_*. More than 4 runs a day need somebody's approval.")?;
-    say("Each token may make 5 writes a second, 10 at once.")
+    say("keys owner_override and secret_*. More than 4 runs a day need an approval. Each")?;
+    say("token may make 5 writes a second, 10 at once.")
 }
 
 async fn allowed(stage: &Stage, client: &Client, terminal: Terminal) -> Result<(), Failure> {

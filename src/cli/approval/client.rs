@@ -193,7 +193,7 @@ impl Place {
         Self::tcp(&host, address.port(), certificate.is_some().then_some(ca_file))
     }
 
-    /// By TCP, under TLS where `tls`, with the file that is trusted beside the system's authorities.
+    /// By TCP, under TLS where `tls`, with the file of the authorities that are trusted too.
     fn tcp(host: &str, port: u16, tls: Option<Option<&PathBuf>>) -> Result<Self, Failure> {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let tls = tls.map(|ca_file| connector(bare, ca_file)).transpose();

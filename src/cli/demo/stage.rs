@@ -72,7 +72,8 @@ impl Stage {
              [rate_limit]\nwrite = {{ per_second = 5, burst = 10 }}\n\n\
              [limits]\nconnections = 64\n\n\
              [audit]\ndatabase = \"sqlite://changegate.db\"\nkey_file = \"changegate.key\"\n\n\
-             [[actor]]\nfingerprint = \"{}\"\nname = \"alice\"\nteam = \"platform\"\nperson = \"alice\"\n\n\
+             [[actor]]\nfingerprint = \"{}\"\nname = \"alice\"\nteam = \"platform\"\n\
+             person = \"alice\"\n\n\
              [[actor]]\nfingerprint = \"{}\"\nname = \"nightly-script\"\n\n\
              [[admin.token]]\nname = \"bob\"\nrole = \"approver\"\nperson = \"bob\"\n\
              sha256 = \"{}\"\n",
