@@ -4,7 +4,8 @@ use cel::common::ast::{ComprehensionExpr, Expr, ListExpr, LiteralValue};
 use cel::parser::{Macro, MacroExprHelper};
 use cel::{IdedExpr, ParseError};
 
-use super::parse::UNUSED;
+/// The element's name where nothing is walked over: a value is bound to a name.
+pub(super) const UNUSED: &str = "#unused";
 
 /// The library that the macro is called on.
 const LIBRARY: &str = "cel";

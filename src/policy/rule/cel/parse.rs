@@ -10,6 +10,7 @@ use std::thread::Builder;
 use cel::common::ast::Expr;
 use cel::{Env, IdedExpr, ParseError};
 
+use super::bind::UNUSED;
 use super::functions;
 use super::tree::{Fault, Text, children};
 
@@ -28,9 +29,6 @@ const LOOPS_MAX: usize = 3;
 /// The stack on which any text within its bound is parsed and dropped: debug builds take some ten
 /// kilobytes for each term of a chain.
 const STACK_BYTES: usize = 64 << 20;
-
-/// The element's name where nothing is walked over: a value is bound to a name.
-pub(super) const UNUSED: &str = "#unused";
 
 /// The functions that rules may call, those of the interpreter included.
 pub(super) static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(functions::environment()));
