@@ -32,8 +32,8 @@ const MANY: usize = 100;
 /// How many rules a large policy has.
 const LARGE: usize = 1_000;
 
-/// How often each is run beside a parse, and in how many rounds, of which the fastest counts: others
-/// may work on the machine.
+/// How often each is run beside a parse, and in how many rounds, of which the fastest counts:
+/// others may work on the machine.
 const RUNS: u32 = 200;
 const ROUNDS: u32 = 25;
 

@@ -1,5 +1,5 @@
-//! Small files, read whole and within a bound. What is no regular file is not read: a pipe may never
-//! open or end, and `/dev/zero` has no end.
+//! Small files, read whole and within a bound. What is no regular file is not read: a pipe may
+//! never open or end, and `/dev/zero` has no end.
 
 use std::fs::File;
 use std::io::{self, Read as _};
