@@ -193,9 +193,11 @@ fn every_file_that_is_handed_out_fits_its_schema() {
         for entry in fs::read_dir(format!("{ROOT}/{folder}")).unwrap() {
             let path = entry.unwrap().path();
             let Ok(text) = fs::read_to_string(&path) else { continue };
-            match path.to_str().unwrap() {
-                path if path.ends_with(".test.toml") => tests.push(text),
-                path if !path.ends_with(".toml") => {}
+            if path.extension().is_none_or(|extension| extension != "toml") {
+                continue;
+            }
+            match path.file_stem().unwrap().to_str().unwrap() {
+                stem if stem.ends_with(".test") => tests.push(text),
                 _ if folder.ends_with("policies") => policies.push(text),
                 _ => files.push(text),
             }
