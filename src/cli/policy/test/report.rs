@@ -6,6 +6,7 @@ use super::{Ran, Results, SuiteRun};
 use crate::policy::case::Expected;
 use crate::policy::case::coverage::{Coverage, RuleCoverage, word};
 use crate::policy::case::verdict::{Difference, Explained, Verdict};
+use crate::policy::rule::cel::ExplainedPart;
 
 /// The document.
 pub(super) fn of(results: &Results) -> Value {
@@ -76,7 +77,10 @@ fn of_difference(difference: &Difference) -> Value {
 }
 
 fn of_explained(explained: &Explained) -> Value {
-    let part = |part: &crate::policy::rule::cel::ExplainedPart| json!({"key": part.key, "depth": part.depth, "text": part.text, "value": part.value});
+    let part = |part: &ExplainedPart| {
+        let ExplainedPart { key, depth, text, value } = part;
+        json!({"key": key, "depth": depth, "text": text, "value": value})
+    };
     json!({
         "rule": explained.rule,
         "outcome": word(explained.outcome),
