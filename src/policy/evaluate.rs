@@ -6,7 +6,7 @@ pub use super::findings::Findings;
 use super::findings::{Collect, Collector, KnownFindings};
 use super::gap::{Gap, Missing};
 use super::outcome::RuleOutcome;
-use super::rule::cel::ExplainedPart;
+use super::rule::cel::{Bindings, ExplainedPart};
 use super::rule::metadata::PROTECTED_KEYS;
 use super::rule::{Context, RuleKind};
 use super::subject::Subject;
@@ -127,8 +127,10 @@ fn check(
     findings: &mut dyn Collect,
     mut note: impl FnMut(usize, RuleOutcome),
 ) {
+    // Values that one rule has looked at are there for the next one.
+    let bindings = Bindings::of(context.subject, &context.before, reading);
     for (at, rule) in policy.rules.iter().enumerate() {
-        note(at, rule.check(context, reading, findings));
+        note(at, rule.check(context, (reading, &bindings), findings));
     }
 }
 

@@ -14,7 +14,7 @@ use std::cell::RefCell;
 
 use serde_json::Value;
 
-use self::cel::{Budget, CelRule};
+use self::cel::{Bindings, Budget, CelRule};
 use self::freeze::FreezeRule;
 use self::metadata::{FoldedKeys, MetadataRule};
 use self::name::NameRule;
@@ -141,7 +141,7 @@ impl Rule {
     pub(super) fn check(
         &self,
         context: &Context<'_>,
-        reading: &Members<'_>,
+        (reading, bindings): (&Members<'_>, &Bindings<'_>),
         all: &mut dyn Collect,
     ) -> RuleOutcome {
         if !self.scope.covers(context.subject) {
@@ -155,7 +155,7 @@ impl Rule {
             RuleKind::Freeze(rule) => rule.check(context, &mut findings),
             RuleKind::References(rule) => rule.check(context, reading, &mut findings),
             RuleKind::Name(rule) => rule.check(context, reading, &mut findings),
-            RuleKind::Cel(rule) => rule.check(context, reading, &mut findings),
+            RuleKind::Cel(rule) => rule.check(context, (reading, bindings), &mut findings),
         }
         findings.outcome
     }

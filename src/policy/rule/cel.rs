@@ -31,7 +31,7 @@ mod value;
 
 use std::sync::Arc;
 
-use self::bindings::Bindings;
+pub(in crate::policy) use self::bindings::Bindings;
 pub use self::explain::ExplainedPart;
 use self::message::Template;
 pub(super) use self::meter::Budget;
@@ -111,22 +111,21 @@ impl CelRule {
     pub(super) fn check(
         &self,
         context: &Context<'_>,
-        reading: &Members<'_>,
+        (reading, bindings): (&Members<'_>, &Bindings<'_>),
         found: &mut RuleFindings<'_>,
     ) {
-        let bindings = Bindings::of(context.subject, &context.before, reading);
         let budget = &mut *context.budget.borrow_mut();
-        let (breach, fault) = match self.ask(&bindings, budget) {
+        let (breach, fault) = match self.ask(bindings, budget) {
             Outcome::Skipped => return found.skip(),
             Outcome::Holds => return,
-            Outcome::Broken => (Breach::Broken, self.message(&bindings, budget)),
+            Outcome::Broken => (Breach::Broken, self.message(bindings, budget)),
             Outcome::Failed(breach, error) => {
-                let message = self.message(&bindings, budget);
+                let message = self.message(bindings, budget);
                 (breach, format!("{message}; it counts as broken, since {error}"))
             }
         };
         let touched =
-            self.touches(&bindings, context.subject, budget) || !self.was_broken(context, budget);
+            self.touches(bindings, context.subject, budget) || !self.was_broken(context, budget);
         let path = paths::around(&self.0.about);
         let actual = match self.0.about.as_slice() {
             [place] => reading.pointer(place).cloned(),
