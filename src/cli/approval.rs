@@ -33,7 +33,7 @@ pub struct ListArgs {
     /// Standing so: open, approved, rejected, used, expired or void.
     #[arg(long, value_name = "STATE")]
     state: Option<String>,
-    /// Of this kind: request or break_glass.
+    /// Of this kind: request, or `break_glass`.
     #[arg(long, value_name = "KIND")]
     kind: Option<String>,
     /// Asked for by this person.

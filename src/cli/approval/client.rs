@@ -34,7 +34,7 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// How the admin API is reached.
 #[derive(Debug, clap::Args)]
 pub(super) struct ClientArgs {
-    /// The admin API, such as http://127.0.0.1:8081 or unix:/run/changegate.sock;
+    /// The admin API, such as `http://127.0.0.1:8081` or `unix:/run/changegate.sock`;
     /// by default that of the configuration.
     #[arg(long, value_name = "URL")]
     admin: Option<String>,
@@ -167,7 +167,7 @@ impl Place {
             return Err(fix());
         }
         let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-        Self::tcp(&host, port, is_tls.then_some(ca_file))
+        Self::tcp(&host, port, is_tls, ca_file)
     }
 
     /// The listener that the configuration names.
@@ -190,13 +190,18 @@ impl Place {
             std::net::IpAddr::V6(_) => "::1".to_owned(),
         };
         let ca_file = arguments.ca_file.as_ref().or(certificate.as_ref());
-        Self::tcp(&host, address.port(), certificate.is_some().then_some(ca_file))
+        Self::tcp(&host, address.port(), certificate.is_some(), ca_file)
     }
 
-    /// By TCP, under TLS where `tls`, with the file of the authorities that are trusted too.
-    fn tcp(host: &str, port: u16, tls: Option<Option<&PathBuf>>) -> Result<Self, Failure> {
+    /// By TCP, under TLS where `is_tls`, with the file of the authorities that are trusted too.
+    fn tcp(
+        host: &str,
+        port: u16,
+        is_tls: bool,
+        ca_file: Option<&PathBuf>,
+    ) -> Result<Self, Failure> {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let tls = tls.map(|ca_file| connector(bare, ca_file)).transpose();
+        let tls = is_tls.then(|| connector(bare, ca_file)).transpose();
         let tls = tls.map_err(Failure::Usage)?;
         let host = if bare.contains(':') { format!("[{bare}]") } else { bare.to_owned() };
         Ok(Self::Tcp { authority: format!("{host}:{port}"), tls })

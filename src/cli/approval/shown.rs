@@ -64,16 +64,12 @@ pub(super) fn lines(approval: &Value) -> Vec<String> {
 }
 
 fn step(step: &Value) -> String {
-    let mut line = format!("{}  {}", text(step, "at"), text(step, "step"));
-    for (label, key) in [("by", "by"), ("with token", "token"), ("in", "change")] {
-        if step.get(key).is_some() {
-            line.push_str(&format!(" {label} {}", text(step, key)));
-        }
-    }
-    if step.get("reason").is_some() {
-        line.push_str(&format!(": {}", text(step, "reason")));
-    }
-    line
+    let named = [("by", "by"), ("with token", "token"), ("in", "change")];
+    let told = named.iter().filter(|(_, key)| step.get(key).is_some());
+    let told: Vec<_> = told.map(|(label, key)| format!(" {label} {}", text(step, key))).collect();
+    let why = step.get("reason").map(|_| format!(": {}", text(step, "reason")));
+    let (at, what) = (text(step, "at"), text(step, "step"));
+    format!("{at}  {what}{}{}", told.concat(), why.unwrap_or_default())
 }
 
 fn section(
