@@ -1,7 +1,8 @@
 //! Approvals: who asks for what, and the decisions of others.
 
 use axum::Extension;
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
 use axum::response::Response;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -113,9 +114,10 @@ pub(super) async fn approve(
     Extension(asker): Extension<Asker>,
     id: Id,
     _nothing: Asked<asked::Nothing>,
+    decider: Decider,
     Sent(DecisionReason { reason }): Sent<DecisionReason>,
 ) -> Answer {
-    decide(&api, &asker, id, (Verdict::Approved, &reason)).await
+    decide(&api, &asker, id, decider, (Verdict::Approved, &reason)).await
 }
 
 /// Keeps the change from passing; of break-glass: says that it was not right.
@@ -132,29 +134,44 @@ pub(super) async fn reject(
     Extension(asker): Extension<Asker>,
     id: Id,
     _nothing: Asked<asked::Nothing>,
+    decider: Decider,
     Sent(DecisionReason { reason }): Sent<DecisionReason>,
 ) -> Answer {
-    decide(&api, &asker, id, (Verdict::Rejected, &reason)).await
+    decide(&api, &asker, id, decider, (Verdict::Rejected, &reason)).await
+}
+
+/// Who may decide: found out before anything that is sent is read.
+pub(super) struct Decider {
+    token: String,
+    person: String,
+}
+
+impl<S: Sync> FromRequestParts<S> for Decider {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let holder = parts.extensions.get::<Asker>().and_then(|asker| asker.holder.as_ref());
+        let holder = holder.filter(|holder| holder.role >= Role::Approver).ok_or_else(|| {
+            Problem::forbidden(
+                "deciding takes an [[admin.token]] with the role approver or admin: use one",
+            )
+        })?;
+        let person = holder.person.clone().ok_or_else(|| {
+            Problem::forbidden(
+                "deciding takes a person: have `person` added to this [[admin.token]]",
+            )
+        })?;
+        Ok(Self { token: holder.name.clone(), person })
+    }
 }
 
 async fn decide(
     api: &Api,
     asker: &Asker,
     id: Id,
+    Decider { token, person }: Decider,
     (verdict, reason): (Verdict, &str),
 ) -> Result<Response, Problem> {
-    if asker.role < Role::Approver {
-        return Err(Problem::forbidden(
-            "deciding takes an [[admin.token]] with the role approver or admin: use one",
-        ));
-    }
-    let holder = asker.holder.as_ref();
-    let Some((token, person)) = holder.and_then(|holder| Some((holder, holder.person.clone()?)))
-    else {
-        return Err(Problem::forbidden(
-            "deciding takes a person: have `person` added to this [[admin.token]]",
-        ));
-    };
     let approval = find(api, asker, id).await?;
     if approval.actor.person.as_deref() == Some(&*person) {
         return Err(Problem::forbidden(
@@ -170,7 +187,7 @@ async fn decide(
         id: approval.id,
         verdict,
         person,
-        token: token.name.clone(),
+        token: token.clone(),
         reason,
         at: now,
         until: passes.then(|| now.plus(terms.run_within)),
@@ -185,7 +202,7 @@ async fn decide(
         }
     }
     let (id, verdict) = (approval.id, verdict.name());
-    tracing::info!(approval = %id, verdict, token = token.name, "an approval is decided on");
+    tracing::info!(approval = %id, verdict, token, "an approval is decided on");
     api.budget.json(&reread(api, approval.id).await?)
 }
 

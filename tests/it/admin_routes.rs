@@ -122,8 +122,14 @@ async fn every_route_asks_for_the_token_that_its_description_names() {
                 let reads = matches!(method, "GET" | "HEAD");
                 let expected = match (least, rank) {
                     (Some(_), None) => 401,
-                    // Without a body nothing is done, whoever asks.
-                    _ if is_sent && method == "POST" => 415,
+                    (Some(least), Some(rank)) if is_sent && method == "POST" => {
+                        // Without a body nothing is done, whoever asks.
+                        let more = authorized(&credential);
+                        let told = ask(&world, method, &target, &more).await;
+                        let refused = [400, 403, 415].contains(&told.status);
+                        assert!(refused && (rank >= least || told.status == 403), "{target}");
+                        continue;
+                    }
                     _ if !reads || is_sent => 405,
                     // The log has no approval.
                     _ if path.ends_with("/approvals/{id}") => 404,
