@@ -52,7 +52,7 @@ fn config(more: &str) -> String {
     let token = |name: &str, role: &str, person: Option<&str>| {
         let person = person.map(|person| format!("person = '{person}'\n")).unwrap_or_default();
         let digest = Sha256::digest(name);
-        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = digest.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
         format!("[[admin.token]]\nname = '{name}'\nrole = '{role}'\n{person}sha256 = '{digest}'\n")
     };
     [

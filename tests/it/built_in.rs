@@ -103,7 +103,7 @@ async fn a_freeze_that_begins_while_a_call_is_under_way_is_not_held_against_it()
         while world.writes_received() == 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        clock.advance(Duration::from_secs(3_600));
+        clock.advance(Duration::from_hours(1));
     };
     let (answer, ()) = tokio::join!(world.update(&patch), begun);
     assert_eq!(answer.status, 200, "{}", answer.text());

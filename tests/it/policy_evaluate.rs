@@ -107,7 +107,7 @@ async fn a_secret_is_concealed_in_the_answer_and_tests_no_guess() {
 async fn only_auditors_ask_for_it() {
     let token = |name: &str, role: &str| {
         let digest = Sha256::digest(name);
-        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = digest.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
         format!("[[admin.token]]\nname = '{name}'\nrole = '{role}'\nsha256 = '{digest}'\n")
     };
     let tokens = [token("looks", "viewer"), token("checks", "auditor")].concat();

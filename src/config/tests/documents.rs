@@ -196,10 +196,13 @@ fn every_file_that_is_handed_out_fits_its_schema() {
             if path.extension().is_none_or(|extension| extension != "toml") {
                 continue;
             }
-            match path.file_stem().unwrap().to_str().unwrap() {
-                stem if stem.ends_with(".test") => tests.push(text),
-                _ if folder.ends_with("policies") => policies.push(text),
-                _ => files.push(text),
+            let is_of_tests = path.with_extension("").extension().is_some_and(|it| it == "test");
+            if is_of_tests {
+                tests.push(text);
+            } else if folder.ends_with("policies") {
+                policies.push(text);
+            } else {
+                files.push(text);
             }
         }
     }

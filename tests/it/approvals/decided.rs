@@ -50,8 +50,8 @@ async fn of_many_who_decide_at_once_one_does() {
     let id = waits(&rename(&world, MEI, "v2").await);
     let deciding = (0..16).map(|n| {
         let (admin, id) = (world.admin(), id.clone());
-        let what = if n % 2 == 0 { "approve" } else { "approve" };
-        tokio::spawn(async move { decide_at(admin, ["release", "root"][n % 2], &id, what).await })
+        let token = ["release", "root"][n % 2];
+        tokio::spawn(async move { decide_at(admin, token, &id, "approve").await })
     });
     let mut decided = 0;
     for answer in deciding.collect::<Vec<_>>() {
