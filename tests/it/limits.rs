@@ -201,7 +201,8 @@ fn listed(unknown: &str) -> String {
 async fn a_listed_actor_is_recorded_by_name_and_a_stranger_by_fingerprint() {
     let world = Setup::new().config(&listed("allow")).start().await;
     let alice = world.update(&json!({"name": "x"})).await;
-    let expected = json!({"fingerprint": fingerprint(TOKEN), "name": "alice", "team": "platform"});
+    let expected = json!({"fingerprint": fingerprint(TOKEN), "name": "alice", "team": "platform",
+        "person": null});
     assert_eq!(world.change_of(&alice).await["actor"], expected);
     let stranger = Call::post(&format!("{BASE}/{DEPLOYMENT}")).token("pt-stranger");
     let stranger = call(world.proxy(), stranger.json(&json!({"name": "y"}))).await;
