@@ -37,7 +37,7 @@ pub struct Policy {
     pub contact: Option<String>,
     /// How approvals are asked for and used.
     pub approvals: ApprovalTerms,
-    /// Who may pass by break-glass; `None` where nobody may.
+    /// Those who may pass by break-glass; `None` where nobody may.
     pub break_glass: Option<BreakGlassTerms>,
     /// SHA-256 of the policy file's bytes, as hex; recorded with every decision.
     pub digest: String,

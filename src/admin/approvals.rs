@@ -140,7 +140,7 @@ pub(super) async fn reject(
     decide(&api, &asker, id, decider, (Verdict::Rejected, &reason)).await
 }
 
-/// Who may decide: found out before anything that is sent is read.
+/// The holder of an admin token who may decide, made sure of before anything that is sent is read.
 pub(super) struct Decider {
     token: String,
     person: String,

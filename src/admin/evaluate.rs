@@ -111,7 +111,7 @@ pub(super) struct EvaluationAnswer {
     /// The deployment as it would be, secrets concealed.
     #[schema(value_type = Object)]
     predicted: Value,
-    /// Where it would differ from before.
+    /// The places where it would differ from before.
     diff: Vec<Difference>,
     /// Names the policy.
     policy_digest: String,

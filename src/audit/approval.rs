@@ -42,7 +42,7 @@ impl ApprovalKind {
     }
 }
 
-/// How an approval stands.
+/// The state of an approval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ApprovalState {
@@ -56,7 +56,7 @@ pub enum ApprovalState {
     Used,
     /// Its time is over.
     Expired,
-    /// What was asked for no longer is what would be done.
+    /// The change that was asked for is no longer the one that would be made.
     Void,
 }
 
@@ -160,7 +160,7 @@ pub enum NewTerms {
         asked: [u8; 32],
         /// One of the deployment that it is asked of; `None` on create.
         base: Option<[u8; 16]>,
-        /// What asks for approval.
+        /// Digests of the rules that ask for approval, each with its place.
         asks: Vec<AskDigest>,
         /// Approvals that this one makes void, and why.
         voids: Vec<(ApprovalId, String)>,
@@ -199,13 +199,13 @@ impl ApprovalPart {
 pub struct LiveApproval {
     /// Its id.
     pub id: ApprovalId,
-    /// How it stands.
+    /// The state of it.
     pub state: ApprovalState,
     /// Until when that holds.
     pub until: Timestamp,
     /// A keyed digest of the deployment that it is asked of; `None` on create.
     pub base: Option<[u8; 16]>,
-    /// What asks for approval.
+    /// Digests of the rules that ask for approval, each with its place.
     pub asks: Vec<AskDigest>,
 }
 
@@ -281,7 +281,7 @@ pub struct Approval {
     pub id: ApprovalId,
     /// The kind.
     pub kind: ApprovalKind,
-    /// How it stands.
+    /// The state of it.
     pub state: ApprovalState,
     /// The change that asked for it, or passed by break-glass.
     pub change: ChangeId,
@@ -308,15 +308,15 @@ pub struct Approval {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub reason: Option<String>,
-    /// What became of it, the newest 100 steps, oldest first.
+    /// The newest 100 steps of it, oldest first.
     pub steps: Vec<ApprovalStep>,
-    /// What is asked for; absent in lists and for viewers.
+    /// The change that is asked for; absent in lists and for viewers.
     #[serde(flatten)]
     #[schema(value_type = AskedChange)]
     pub asked: Option<AskedChange>,
 }
 
-/// What an approval is asked for.
+/// The change that an approval is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct AskedChange {
     /// Rules broken.
@@ -373,7 +373,7 @@ pub struct BreakGlass {
     pub person: String,
     /// The review of it.
     pub approval: ApprovalId,
-    /// What somebody else said of it; null as long as nobody has.
+    /// The word of somebody else on it; null as long as there is none.
     #[schema(required)]
     pub decided: Option<Decided>,
 }

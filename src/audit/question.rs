@@ -33,7 +33,7 @@ pub struct RecordedChange {
     pub actor: Actor,
     /// When it was received.
     pub received_at: Timestamp,
-    /// What its rules took for now; `None` where the policy was not asked.
+    /// The moment that its rules took for now; `None` where the policy was not asked.
     pub decided_at: Option<Timestamp>,
     /// The decision.
     pub decision: Decision,
@@ -49,7 +49,7 @@ pub struct RecordedChange {
     pub before: Option<Arc<Value>>,
     /// JSON Pointers of concealed values, below `/patch` or `/before`.
     pub redacted: Vec<String>,
-    /// What of these is not kept.
+    /// The parts of these that are not kept.
     pub unkept: Unkept,
     /// Names the policy that decided.
     pub policy_digest: Arc<str>,

@@ -23,7 +23,7 @@ use crate::telemetry::{self, Form};
 /// The person in the story.
 const ALICE: &str = "pt-demo-alice";
 
-/// Who approves in the story, by an admin token.
+/// The one who approves in the story, by an admin token.
 const BOB: &str = "demo-bob";
 
 /// The script in the story that does not wait.

@@ -29,7 +29,7 @@ const LIVE_OF_ACTOR_MAX: usize = 20;
 /// The most that all together may.
 const LIVE_MAX: usize = 1_000;
 
-/// What becomes of a change that rules hold up until it is approved.
+/// The fate of a change that rules hold up until it is approved.
 enum Answer {
     /// It passes by this approval.
     Passes(ApprovalId),
@@ -138,7 +138,7 @@ async fn answer(
     })
 }
 
-/// What is to be done, by the approvals that are asked for already.
+/// The next step, by the approvals that are asked for already.
 #[derive(Debug, PartialEq, Eq)]
 enum Choice {
     Use(ApprovalId),

@@ -50,7 +50,7 @@ struct NotForwardedRecord {
     policy: Option<Arc<Policy>>,
     /// When it was asked.
     decided_at: Option<Timestamp>,
-    /// What a denied change waits for.
+    /// The approval that a denied change waits for.
     denial: Option<Box<Denial>>,
 }
 

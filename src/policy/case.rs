@@ -41,11 +41,11 @@ pub struct Case {
     pub actor: Actor,
     /// When the call comes.
     pub at: Timestamp,
-    /// What is expected.
+    /// The expectation.
     pub expected: Expected,
 }
 
-/// What a case expects. What it leaves out, it does not look at.
+/// The expectation of a case, which looks at nothing that it leaves out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expected {
     /// The decision.

@@ -36,7 +36,7 @@ impl Reader {
         self.reads.approval(id, now).await.map_err(QueryError::Store)
     }
 
-    /// What an approval is asked for, as far as the log still has it.
+    /// The change that an approval is asked for, as far as the log still has it.
     pub async fn asked_change(&self, approval: &Approval) -> Result<AskedChange, QueryError> {
         let change = self.change(approval.change).await?;
         Ok(change.map(asked_change).unwrap_or_default())

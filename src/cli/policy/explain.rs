@@ -46,7 +46,7 @@ pub struct ExplainArgs {
     zone: ZoneArgs,
 }
 
-/// What a rule came to, and why.
+/// The outcome of a rule, and its reasons.
 struct RuleTold<'p> {
     rule: &'p Rule,
     outcome: RuleOutcome,
@@ -119,7 +119,7 @@ async fn policy_for(
     })
 }
 
-/// What each rule came to.
+/// The outcome of each rule.
 fn told<'p>(
     policy: &'p Policy,
     change: &ReadyChange,

@@ -66,7 +66,7 @@ pub struct ReplayArgs {
     zone: ZoneArgs,
 }
 
-/// What came of a replay.
+/// The result of a replay.
 #[derive(Debug)]
 struct Replayed {
     replay: Replay,

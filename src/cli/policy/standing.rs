@@ -102,7 +102,7 @@ pub fn run(arguments: &StandingArgs, environment: &Environment) -> Result<(), Fa
     })
 }
 
-/// What became of the look at a deployment.
+/// The result of the look at a deployment.
 enum Looked {
     /// The log has no document of it.
     Unseen,

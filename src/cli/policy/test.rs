@@ -77,9 +77,9 @@ struct SuiteRun {
 #[derive(Debug)]
 struct Results {
     suites: Vec<SuiteRun>,
-    /// What the cases cover of each policy, in the order of the files.
+    /// The coverage of each policy, in the order of the files.
     coverage: Vec<Coverage>,
-    /// What is not tested from both sides, a sentence each.
+    /// Rules that are not tested from both sides, a sentence each.
     gaps: Vec<String>,
     /// Whether that fails.
     is_strict: bool,

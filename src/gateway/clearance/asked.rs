@@ -19,7 +19,7 @@ pub(super) struct Asked {
     pub(super) digest: [u8; 32],
     /// One of the deployment as it is, without what the server computes; `None` on create.
     pub(super) base: Option<[u8; 16]>,
-    /// What asks for approval: the rules, each with the place at which it is broken.
+    /// Digests of the rules that ask for approval, each with the place at which it is broken.
     pub(super) asks: Vec<AskDigest>,
 }
 

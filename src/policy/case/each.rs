@@ -29,13 +29,13 @@ const WORDS: [&str; 5] = ["name", "null", "remove", "pointer", "values"];
 /// One variant of a case.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Variant<'n> {
-    /// What it is told apart by.
+    /// The text that it is told apart by.
     pub(super) label: String,
-    /// What differs, in the order in which it is done.
+    /// The differences, in the order in which they are made.
     pub(super) changes: Vec<Change<'n>>,
 }
 
-/// What differs at one place.
+/// The difference at one place.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Change<'n> {
     /// A JSON Pointer into the case.
@@ -44,7 +44,7 @@ pub(super) struct Change<'n> {
     pub(super) place: &'n Location,
 }
 
-/// What stands there in the variant.
+/// The value that stands there in the variant.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum New<'n> {
     Value(&'n Node),

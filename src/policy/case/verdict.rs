@@ -14,10 +14,10 @@ use crate::provider::Provider;
 /// The most rules of one case that are explained.
 const EXPLAINED_MAX: usize = 5;
 
-/// What came of a case.
+/// The result of a case.
 #[derive(Clone, Debug)]
 pub struct Verdict {
-    /// What the policy says of the change.
+    /// The policy's word on the change.
     pub findings: Findings,
     /// The outcome of each rule, in the policy's order.
     pub outcomes: Vec<RuleOutcome>,

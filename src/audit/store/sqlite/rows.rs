@@ -213,7 +213,7 @@ fn refused_body(row: &SqliteRow) -> Result<Option<RefusedBody>, Boxed> {
     Ok(Some(RefusedBody { bytes, digest: row.try_get("body_digest")? }))
 }
 
-/// What of a change is not kept, its end aside.
+/// The parts of a change that are not kept, its end aside.
 pub(super) fn unkept_before(row: &SqliteRow) -> Result<Unkept, Boxed> {
     let text: Option<&str> = row.try_get("unkept")?;
     Ok(text.map(serde_json::from_str).transpose()?.unwrap_or_default())

@@ -53,14 +53,14 @@ impl<'e> ApprovalStepRow<'e> {
     }
 }
 
-/// What a batch says of approvals.
+/// The part of a batch that is about approvals.
 #[derive(Default)]
 pub(super) struct Approvals<'e> {
-    /// What becomes of some before others are asked for.
+    /// Steps of some before others are asked for.
     pub(super) voids: Vec<ApprovalStepRow<'e>>,
     /// Those that are asked for, each with its change.
     pub(super) new: Vec<(&'e IntentRow, &'e NewApproval)>,
-    /// What becomes of others.
+    /// Steps of others.
     pub(super) steps: Vec<ApprovalStepRow<'e>>,
     /// When they are looked through for those whose time is over.
     pub(super) expiry: Option<Timestamp>,

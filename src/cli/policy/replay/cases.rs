@@ -109,7 +109,7 @@ impl CaseWriter {
     }
 }
 
-/// What a case says of a change beside its documents.
+/// The facts of a change in a case, beside its documents.
 fn facts(change: &ReadyChange) -> Vec<(&'static str, String)> {
     let change = &change.change;
     let deployment = change.deployment_id.as_deref().map(plain).unwrap_or_default();
@@ -129,7 +129,7 @@ fn facts(change: &ReadyChange) -> Vec<(&'static str, String)> {
     facts
 }
 
-/// What a case expects: what the policy says now.
+/// The expectation of a case: what the policy says now.
 fn expected(rejudged: &Rejudged) -> String {
     let decision = rejudged.decision.map_or("", |decision| decision.name());
     let violations = rejudged.findings.violations.iter();

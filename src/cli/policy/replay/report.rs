@@ -9,7 +9,7 @@ use crate::policy::gap::Gap;
 use crate::policy::replay::{DECISIONS, Moved, Replay};
 use crate::policy::{Decision, Policy};
 
-/// What came of it all; with the changes that are decided otherwise, unless they were told before.
+/// The result of it all; with the changes that are decided otherwise, unless they were told before.
 pub(super) fn whole(
     replayed: &Replayed,
     policy: Option<&Policy>,

@@ -157,7 +157,7 @@ fn broken(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// What is not as expected, and the violations that were found.
+/// The differences from what is expected, and the violations that were found.
 pub(super) fn differences(ran: &Ran) -> Vec<Told> {
     let told = |label: &str, text: String| Told {
         indent: INDENT,

@@ -56,8 +56,8 @@ fn of_suite(xml: &mut String, suite: &SuiteRun, id: usize, now: Timestamp) {
     end_suite(xml);
 }
 
-/// What `--strict` fails for, as cases of their own: a report must not pass where the command does
-/// not.
+/// The gaps that `--strict` fails for, as cases of their own: a report must not pass where the
+/// command does not.
 fn of_gaps(xml: &mut String, gaps: &[String], id: usize, now: Timestamp) {
     begin_suite(xml, "coverage", id, (gaps.len(), gaps.len()), Duration::ZERO, now);
     xml.push_str("    <properties/>\n");
@@ -110,7 +110,7 @@ fn of_case(
     );
 }
 
-/// What differs, in a few words, and all of it.
+/// The differences, in a few words and in full.
 fn failure_of(ran: &Ran) -> (String, String) {
     let lines: Vec<String> = differences(ran).iter().map(ToString::to_string).collect();
     let pairs = ran.verdict.differences.len() * 2;

@@ -47,7 +47,7 @@ fn of_case(ran: &Ran) -> Value {
     })
 }
 
-/// What a case leaves open is null.
+/// The expectation, with null for what a case leaves open.
 fn of_expected(expected: &Expected) -> Value {
     json!({
         "decision": expected.decision,

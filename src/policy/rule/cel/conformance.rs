@@ -33,7 +33,7 @@ struct Case(
     #[serde(default)] String,
 );
 
-/// What a case came to, where it is not what it should be.
+/// The result of a case, where it is not what it should be.
 fn wrong(case: &Case) -> Option<String> {
     let Case(name, expression, expected, variables, unchecked) = case;
     let bound = |inner: String| {

@@ -17,7 +17,7 @@ use super::bind::bind;
 use super::time;
 use super::types::Type;
 
-/// What a call is charged, beside what is charged for its arguments.
+/// The charge for a call, beside what is charged for its arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Charge {
     /// Nothing: it takes no longer, however long its arguments are.
@@ -135,7 +135,7 @@ const TABLE: [(&str, Charge, &[&str]); 70] = [
     ("get", Nothing, &["(any,string,A) A"]),
 ];
 
-/// What `math.greatest` and `math.least` take once the parser has read them.
+/// The arguments of `math.greatest` and `math.least` once the parser has read them.
 const EXTREME: [&str; 16] = [
     "(int) int",
     "(uint) uint",
@@ -208,7 +208,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     TABLE.iter().map(|(name, _, _)| *name).filter(|name| !name.contains('@'))
 }
 
-/// What a call by that name is charged; by the name within its library where it has one.
+/// The charge for a call by that name; by the name within its library where it has one.
 pub(super) fn charge_of(name: &str) -> Charge {
     let is = |known: &str| known == name || known.rsplit('.').next() == Some(name);
     TABLE.iter().find(|(known, _, _)| is(known)).map_or(Nothing, |(_, charge, _)| *charge)
@@ -262,7 +262,7 @@ pub(super) fn is_flag(name: &str) -> bool {
     operators.contains(&name)
 }
 
-/// What rules are run in.
+/// The environment that rules are run in.
 pub(super) fn environment() -> Env {
     let mut env = Env::stdlib();
     for extension in [extensions::strings, extensions::math] {
