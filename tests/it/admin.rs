@@ -1,13 +1,11 @@
 //! The admin API over a small history that came in through the proxy.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use changegate::base::clock::{Clock, ManualClock, Timestamp};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
-use crate::world::{Answer, Call, DEPLOYMENT, Setup, World, call, fingerprint};
+use crate::world::{Answer, Call, DEPLOYMENT, Setup, World, admin_token, call, fingerprint};
 
 const BASE: &str = "/api/v1/cloud/deployments";
 const BOB: &str = "pt-bob-0123456789";
@@ -177,13 +175,8 @@ async fn events_tell_of_the_start_other_writes_and_refused_writes() {
 }
 
 async fn with_tokens() -> World {
-    let mut config = String::new();
-    for role in ["viewer", "auditor", "admin"] {
-        let digest = Sha256::digest(format!("{role}-token").as_bytes());
-        let hex = changegate::base::ids::Hex(digest.as_ref()).to_string();
-        let table = format!("[[admin.token]]\nname = '{role}'\nrole = '{role}'\nsha256 = '{hex}'");
-        writeln!(config, "{table}").unwrap();
-    }
+    let token = |role: &str| admin_token(&format!("{role}-token"), role, role);
+    let config = ["viewer", "auditor", "admin"].map(token).concat();
     Setup::new().config(&config).start().await
 }
 

@@ -1,13 +1,11 @@
 //! The admin API as its description has it: every path, method and token, and nothing beside.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use crate::world::client::raw;
-use crate::world::{DEPLOYMENT, Setup, World};
+use crate::world::{DEPLOYMENT, Setup, World, admin_token, sha256};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -29,24 +27,16 @@ fn credentials() -> Vec<(String, Option<usize>)> {
             all.push((format!("Bearer {part}{near}"), None));
         }
         all.push((format!("Bearer {token}x"), None));
-        all.push((format!("Bearer {}", hex(&token)), None));
+        all.push((format!("Bearer {}", sha256(&token)), None));
         all.push((format!("Bearer {token}\r\nauthorization: Bearer {token}"), None));
     }
     all
 }
 
-fn hex(token: &str) -> String {
-    changegate::base::ids::Hex(Sha256::digest(token.as_bytes()).as_ref()).to_string()
-}
-
 /// A gateway with a token for each role, and a denied change in its log.
 async fn guarded() -> (World, String) {
-    let tables = ROLES.iter().fold(String::new(), |mut tables, role| {
-        let sha256 = hex(&format!("{role}-token"));
-        let table = format!("[[admin.token]]\nname='{role}'\nrole='{role}'\nsha256='{sha256}'\n");
-        tables.write_str(&table).unwrap();
-        tables
-    });
+    let token = |role| admin_token(&format!("{role}-token"), role, role);
+    let tables = ROLES.map(token).concat();
     let world = Setup::new().config(&tables).start().await;
     let zone = json!({"type": "cron", "expression": "0 9 * * *", "timezone": "Mars/<b>\u{1b}[2J"});
     let denied = world.update(&json!({"schedule": zone})).await;

@@ -10,9 +10,8 @@ use std::time::Duration;
 
 use changegate::base::clock::{Clock, ManualClock, Timestamp};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
-use crate::world::{Answer, Call, DEPLOYMENT, Setup, World, call, fingerprint};
+use crate::world::{Answer, Call, DEPLOYMENT, Setup, World, admin_token, call, fingerprint};
 
 const BASE: &str = "/api/v1/cloud/deployments";
 
@@ -51,9 +50,7 @@ fn config(more: &str) -> String {
     };
     let token = |name: &str, role: &str, person: Option<&str>| {
         let person = person.map(|person| format!("person = '{person}'\n")).unwrap_or_default();
-        let digest = Sha256::digest(name);
-        let digest = digest.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
-        format!("[[admin.token]]\nname = '{name}'\nrole = '{role}'\n{person}sha256 = '{digest}'\n")
+        admin_token(name, name, role) + &person
     };
     [
         "rate_limit.enabled = false\n".to_owned(),

@@ -1,9 +1,8 @@
 //! `POST /api/v1/evaluate`: the policy's word on a change that nobody makes.
 
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
-use crate::world::{Answer, Call, DEPLOYMENT, Setup, World, call, world};
+use crate::world::{Answer, Call, DEPLOYMENT, Setup, World, admin_token, call, world};
 
 const PATH: &str = "/api/v1/evaluate";
 
@@ -105,11 +104,7 @@ async fn a_secret_is_concealed_in_the_answer_and_tests_no_guess() {
 
 #[tokio::test]
 async fn only_auditors_ask_for_it() {
-    let token = |name: &str, role: &str| {
-        let digest = Sha256::digest(name);
-        let digest = digest.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
-        format!("[[admin.token]]\nname = '{name}'\nrole = '{role}'\nsha256 = '{digest}'\n")
-    };
+    let token = |name: &str, role: &str| admin_token(name, name, role);
     let tokens = [token("looks", "viewer"), token("checks", "auditor")].concat();
     let world = Setup::new().config(&tokens).start().await;
     let ask = async |name: &str| {

@@ -17,12 +17,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use changegate::base::clock::Clock;
+use changegate::base::ids::Hex;
 use changegate::base::key::Key;
 use changegate::config::check::check;
 use changegate::provider::Provider;
 use changegate::server::{Options, Server};
 use changegate::simulator::{self, Simulator};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 pub(crate) use self::client::{Answer, Call, call};
@@ -46,6 +48,17 @@ const KEY: [u8; 32] = [7; 32];
 /// The fingerprint that the gateway records for a token.
 pub(crate) fn fingerprint(token: &str) -> String {
     Key::from_bytes(KEY).fingerprint(token.as_bytes()).to_string()
+}
+
+/// The SHA-256 of an admin token, as the configuration has it.
+pub(crate) fn sha256(token: &str) -> String {
+    Hex(Sha256::digest(token).as_ref()).to_string()
+}
+
+/// An `[[admin.token]]` of that name and role.
+pub(crate) fn admin_token(token: &str, name: &str, role: &str) -> String {
+    let sha256 = sha256(token);
+    format!("[[admin.token]]\nname = '{name}'\nrole = '{role}'\nsha256 = '{sha256}'\n")
 }
 
 /// Everything one test needs.
