@@ -10,6 +10,7 @@ pub mod idempotency;
 pub mod intent;
 pub mod keys;
 mod latest;
+mod lease;
 pub mod query;
 mod question;
 mod queue;
@@ -22,6 +23,7 @@ mod shown;
 mod store;
 mod ticket;
 mod touched;
+mod turn;
 mod unrecorded;
 mod unsettled;
 mod writer;
@@ -49,8 +51,9 @@ use self::record::{Event, EventKind};
 use self::redact::{Redacted, Redaction, Redactor};
 pub use self::settle::Look;
 pub use self::shown::Shown;
-use self::store::{Boxed, Hold, HoldError, Preparation, Store, StoreError};
+use self::store::{Boxed, Hold, HoldError, Preparation, Store, StoreError, Turns};
 pub use self::ticket::{Finished, Ticket};
+pub use self::turn::{LogTurn, TakeError};
 use self::unsettled::Unsettled;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::ids::ChangeId;
@@ -86,6 +89,7 @@ struct Shared {
     key: Key,
     clock: Clock,
     queues: Queues,
+    turns: Turns,
     unsettled: Unsettled,
     latest: Arc<Latest>,
     reader: Reader,
@@ -197,7 +201,7 @@ impl Audit {
             None => settle::unsettled(&reader, clock.instant()).await.map_err(unusable)?,
             Some(_) => Unsettled::unread(clock.instant()),
         };
-        let latest = Arc::<Latest>::default();
+        let (latest, turns) = (Arc::<Latest>::default(), store.turns());
         let started = writer::start((store, fault), clock.clone(), Arc::clone(&latest));
         let (queues, writer) = started.map_err(|error| unusable(error.into()))?;
         let version = env!("CARGO_PKG_VERSION");
@@ -223,6 +227,7 @@ impl Audit {
             key,
             clock,
             queues,
+            turns,
             unsettled,
             latest,
             reader,

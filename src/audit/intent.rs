@@ -6,6 +6,7 @@ use http::Method;
 
 use super::approval::ApprovalPart;
 use super::idempotency::IdempotencyKey;
+use super::lease::Fence;
 use super::record::{Client, Outcome, Reason, RefusedBody, UpstreamAnswer};
 use super::shown::Shown;
 use crate::base::clock::Timestamp;
@@ -41,6 +42,9 @@ pub struct Intent {
     pub request_id: RequestId,
     /// The key under which no other call is forwarded, where the client sent one.
     pub idempotency_key: Option<IdempotencyKey>,
+    /// The turn within which it is opened; `None` where the log has one gateway alone, and on a
+    /// create.
+    pub fence: Option<Fence>,
     /// When its head was read.
     pub received_at: Timestamp,
     /// The moment that the policy's rules took for now; `None` where they were not asked.

@@ -33,6 +33,7 @@ pub(crate) fn intent(deployment_id: &str, at: Timestamp) -> Intent {
         client: Client { ip: "127.0.0.1".to_owned(), user_agent: None, retry: None },
         request_id: RequestId::new(at),
         idempotency_key: None,
+        fence: None,
         received_at: at,
         decided_at: Some(at),
         decision: Decision::Allow,

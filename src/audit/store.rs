@@ -10,6 +10,7 @@ mod reads;
 #[cfg(test)]
 mod samples;
 mod sqlite;
+mod turns;
 
 use std::error::Error;
 use std::io;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 pub(super) use self::reads::{Documents, Reads, Walk};
 #[cfg(test)]
 pub(super) use self::sqlite::interfere;
+pub(super) use self::turns::{NoTurn, Turns};
 
 use super::entry::{Entry, Written};
 use crate::base::clock::Timestamp;
@@ -138,6 +140,12 @@ impl Store {
     pub(super) fn reads(&self) -> Reads {
         let Self::Sqlite(writes) = self;
         Reads::Sqlite(writes.reads())
+    }
+
+    /// The line of the gateways that share this log.
+    pub(super) fn turns(&self) -> Turns {
+        let Self::Sqlite(_one_gateway) = self;
+        Turns::Alone
     }
 
     /// How many changes a crash had left open; they are `unknown` now.

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::entry::{CallFacts, CompletionRow, Entry, Former, IntentRow, Written};
 use super::intent::{Completion, Intent};
+use super::lease::Fence;
 use super::queue::Queued;
 use super::record::Outcome;
 use super::redact::Redactor;
@@ -28,6 +29,8 @@ pub struct Ticket {
     asked: CallFacts,
     change: ChangeId,
     deployment: Option<DeploymentKey>,
+    /// The turn that it was opened within.
+    fence: Option<Fence>,
     /// How long its bodies are, in bytes.
     bytes: usize,
     /// The beginning of the change.
@@ -83,7 +86,7 @@ impl Audit {
             mpsc::error::TrySendError::Closed(_) => Congestion::Closed,
         })?;
         let (change, asked) = (intent.id, CallFacts::by(&intent));
-        let deployment = intent.deployment();
+        let (deployment, fence) = (intent.deployment(), intent.fence.clone());
         let redactor = Arc::new(self.redactor_of(&intent));
         let (bytes, shared, by) = (intent.bytes, Arc::clone(&self.shared), Arc::clone(&redactor));
         let made = offload::run(bytes, move || IntentRow::of(intent, &by, &shared.latest));
@@ -94,6 +97,7 @@ impl Audit {
             asked,
             change,
             deployment,
+            fence,
             bytes,
             former,
             place: Some(place),
@@ -118,6 +122,14 @@ impl Ticket {
     #[must_use]
     pub fn change(&self) -> ChangeId {
         self.change
+    }
+
+    /// Whether the change may be sent: no other gateway can have been given the turn that it was
+    /// opened within.
+    #[must_use]
+    pub fn may_be_sent(&self) -> bool {
+        let now = self.audit.shared.clock.instant();
+        self.fence.as_ref().is_none_or(|fence| fence.lease.is_trusted(now))
     }
 
     /// Makes the completion durable, waiting at most `wait` for it.

@@ -60,6 +60,22 @@ impl Unsettled {
         }
     }
 
+    /// Takes over how many unclear changes of a deployment the log has: other gateways settle, and
+    /// leave some.
+    pub(super) fn set(&self, deployment: &DeploymentKey, changes: usize, now: Instant) {
+        let mut known = self.known();
+        match known.deployments.get_mut(deployment) {
+            Some(_) if changes == 0 => drop(known.deployments.remove(deployment)),
+            Some(unclear) if unclear.changes >= changes => unclear.changes = changes,
+            Some(unclear) => *unclear = Unclear { changes, since: now },
+            None if changes == 0 => {}
+            None => {
+                drop(known);
+                self.add(deployment, changes, now);
+            }
+        }
+    }
+
     /// When the newest unclear change of a deployment ended, at the latest. Of those from before
     /// the start no more is known than that they had ended then.
     pub(super) fn since(&self, deployment: &DeploymentKey) -> Instant {

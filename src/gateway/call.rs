@@ -198,6 +198,7 @@ impl Call {
             client: self.client.clone(),
             request_id: self.context.request_id.clone(),
             idempotency_key: None,
+            fence: None,
             received_at: self.context.received_at,
             decided_at,
             decision,

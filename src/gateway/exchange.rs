@@ -25,7 +25,7 @@ use super::snapshot;
 use super::turn::{Turn, TurnError};
 use super::{body, clearance, precondition};
 use crate::audit::record::Outcome;
-use crate::audit::{Look, Ticket, Unavailable};
+use crate::audit::{LogTurn, Look, TakeError, Ticket, Unavailable};
 
 /// Leads a call to its answer. Whatever happens, exactly one record tells of it, but for a 401
 /// of upstream, which is only counted.
@@ -140,18 +140,22 @@ async fn lead(
 async fn take_turn(call: &Call) -> Result<Turn, NotForwarded> {
     let Some(deployment) = &call.deployment else { return Ok(Turn::Create) };
     let timeout = call.connection.live.config.limits.turn_timeout;
-    let caller = call.caller.actor.fingerprint;
-    match call.connection.gateway.turns.take(deployment, caller, timeout).await {
-        Ok(turn) => Ok(Turn::Held(turn)),
-        Err(TurnError::Crowded) => {
-            Err(NotForwarded::no_turn("too many calls wait for this deployment"))
-        }
-        Err(TurnError::CrowdedByCaller) => {
-            Err(NotForwarded::no_turn("too many calls with this token wait for this deployment"))
-        }
-        Err(TurnError::Late) => {
-            Err(NotForwarded::no_turn("the calls before this one took too long"))
-        }
+    let (gateway, caller) = (&call.connection.gateway, call.caller.actor.fingerprint);
+    let began = gateway.clock.instant();
+    let turn = gateway.turns.take(deployment, caller, timeout).await.map_err(|error| {
+        NotForwarded::no_turn(match error {
+            TurnError::Crowded => "too many calls wait for this deployment",
+            TurnError::CrowdedByCaller => "too many calls with this token wait for this deployment",
+            TurnError::Late => "the calls before this one took too long",
+        })
+    })?;
+    let waited = gateway.clock.instant().saturating_duration_since(began);
+    match gateway.audit.take_turn(deployment, timeout.saturating_sub(waited)).await {
+        Ok(log) => Ok(Turn::Held(log, turn)),
+        Err(TakeError::Late) => Err(NotForwarded::no_turn(
+            "the calls before this one, by other gateways, took too long",
+        )),
+        Err(TakeError::Unavailable(unavailable)) => Err(NotForwarded::unrecorded(&unavailable)),
     }
 }
 
@@ -209,7 +213,7 @@ async fn clear(
 /// Writes the intent down. Only from here on may anything be forwarded.
 async fn open(
     call: &Call,
-    _turn: &Turn,
+    turn: &Turn,
     claim: &Claim,
     body: &CallBody,
     decided: Decided,
@@ -217,7 +221,15 @@ async fn open(
 ) -> Result<Ticket, Unavailable> {
     let mut intent = call.intent(body, decided, before);
     intent.idempotency_key = claim.key();
-    call.connection.gateway.audit.open(intent).await
+    let log = turn.in_log();
+    intent.fence = log.and_then(LogTurn::fence);
+    let opened = call.connection.gateway.audit.open(intent).await;
+    // Of what was refused nothing is there that will end.
+    let is_refused = opened.as_ref().is_err_and(|unavailable| unavailable.is_refused);
+    if let Some(log) = log.filter(|_| !is_refused) {
+        log.ends_with_change();
+    }
+    opened
 }
 
 /// The refusal of a call whose exchange itself broke.

@@ -26,7 +26,7 @@ use crate::config::Limits;
 use crate::deployment::{self, patch};
 use crate::offload;
 use crate::upstream::endpoint::DialError;
-use crate::upstream::pool::SendError;
+use crate::upstream::pool::{MayBeSent, SendError};
 use crate::upstream::request_body::RequestBody;
 
 /// The longest a governed call waits for the head of upstream's answer, and again for all of its
@@ -111,12 +111,12 @@ impl Forwarded {
 }
 
 /// Sends the judged bytes to the route that was matched, once. Nothing is sent without a ticket:
-/// the intent is durable.
-pub(super) async fn write(call: &Call, _durable: &Ticket, body: Bytes) -> Forwarded {
-    Forwarded::of(send(call, body).await)
+/// the intent is durable. Nor is anything where the turn may be another gateway's by now.
+pub(super) async fn write(call: &Call, durable: &Ticket, body: Bytes) -> Forwarded {
+    Forwarded::of(send(call, durable, body).await)
 }
 
-async fn send(call: &Call, body: Bytes) -> Result<WholeResponse, ForwardError> {
+async fn send(call: &Call, durable: &Ticket, body: Bytes) -> Result<WholeResponse, ForwardError> {
     let path = call.route_path();
     let mut headers = call.headers.clone();
     headers.insert(IDENTITY.0, IDENTITY.1);
@@ -133,7 +133,8 @@ async fn send(call: &Call, body: Bytes) -> Result<WholeResponse, ForwardError> {
         target(&path, call.query.as_deref()).map_err(|_source| ForwardError::Broken)?;
     *request.headers_mut() = headers;
     let arriving = call.connection.gateway.room.enter_beyond(call.context.holder(&call.caller));
-    exchange(&call.connection, &call.context, &call.caller, request, arriving).await
+    let may_be_sent = &|| durable.may_be_sent();
+    exchange(&call.connection, &call.context, &call.caller, request, arriving, may_be_sent).await
 }
 
 /// Sends a request and reads the answer whole, which counts as `arriving` until it is there.
@@ -143,10 +144,11 @@ pub(super) async fn exchange(
     caller: &Caller,
     mut request: Request<RequestBody>,
     mut arriving: MemoryShare,
+    may_be_sent: &MayBeSent<'_>,
 ) -> Result<WholeResponse, ForwardError> {
     let live = &connection.live;
     let patience = live.config.upstream.response_timeout.min(PATIENCE_MAX);
-    let sent = connection.pool.send(&live.dialer, &mut request, None, patience).await;
+    let sent = connection.pool.send(&live.dialer, &mut request, None, patience, may_be_sent).await;
     let answered = sent.map_err(|error| {
         tracing::warn!(
             request_id = %context.request_id,
@@ -284,6 +286,10 @@ impl ForwardError {
             Self::NotSent(SendError::NotSent(DialError::Proxy(_))) => {
                 Refusal::bad_gateway(NO_WAY_BY_PROXY)
             }
+            Self::NotSent(SendError::Withheld) => Refusal::bad_gateway(
+                "the gateway lost touch with its log before the change was sent; nothing was sent \
+                 and the change was not applied",
+            ),
             Self::NotSent(SendError::Unprocessed(_)) => {
                 Refusal::bad_gateway("upstream did not process the request; nothing was changed")
             }

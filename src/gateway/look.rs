@@ -140,6 +140,6 @@ impl FirstLook {
     /// turn since, and only a moment has passed.
     pub(super) fn still_holds(self, turn: &Turn, now: Instant) -> Option<ShownDeployment> {
         let is_fresh = now.saturating_duration_since(self.at) < FRESH_MAX;
-        self.seen.ok().flatten().filter(|_| is_fresh && turn.follows(&self.watch))
+        self.seen.ok().flatten().filter(|_| is_fresh && turn.follows(&self.watch, self.at))
     }
 }

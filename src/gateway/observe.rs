@@ -15,6 +15,7 @@ use super::{ConnectionContext, RequestContext, headers, passthrough};
 use crate::deployment::digest::etag;
 use crate::deployment::{id_of, is_whole, patch};
 use crate::offload;
+use crate::upstream::pool::ALWAYS;
 use crate::upstream::request_body::RequestBody;
 
 /// Answers as upstream does. The answer is held whole, since its etag comes before its body;
@@ -37,7 +38,8 @@ pub(super) async fn read(
     *request.uri_mut() = head.uri;
     *request.headers_mut() = head.headers;
     let timeout = config.upstream.response_timeout;
-    let sent = connection.pool.send(&connection.live.dialer, &mut request, None, timeout).await;
+    let sent =
+        connection.pool.send(&connection.live.dialer, &mut request, None, timeout, &ALWAYS).await;
     let answered = sent.map_err(|error| no_answer(connection, context, &error))?;
     connection.learn(context, caller, answered.status());
     connection.learn_taken(caller, answered.status());

@@ -14,7 +14,7 @@ use super::refusal::Refusal;
 use super::relay::Relay;
 use super::response::{Reply, ReplyBody};
 use crate::upstream::endpoint::DialError;
-use crate::upstream::pool::{SendError, UpstreamResponse};
+use crate::upstream::pool::{ALWAYS, SendError, UpstreamResponse};
 use crate::upstream::request_body::RequestBody;
 
 /// Passes a call on.
@@ -36,8 +36,10 @@ pub(super) fn pass(
     let timeout = connection.live.config.upstream.response_timeout;
     async move {
         let upload = progress.clone();
-        let sent =
-            connection.pool.send(&connection.live.dialer, &mut request, progress, timeout).await;
+        let sent = connection
+            .pool
+            .send(&connection.live.dialer, &mut request, progress, timeout, &ALWAYS)
+            .await;
         let answered = match sent {
             Ok(answered) => answered,
             Err(error) => {
@@ -107,7 +109,7 @@ pub(super) fn no_answer(
             "upstream did not take the connection in time; nothing was sent",
         ),
         SendError::NotSent(DialError::Proxy(_)) => Refusal::bad_gateway(NO_WAY_BY_PROXY),
-        SendError::NotSent(_) | SendError::Refused(_) => {
+        SendError::Withheld | SendError::NotSent(_) | SendError::Refused(_) => {
             Refusal::bad_gateway("upstream can't be reached; nothing was sent")
         }
         SendError::Unprocessed(_) => {

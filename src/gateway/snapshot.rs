@@ -11,7 +11,7 @@ use super::refusal::Refusal;
 use super::shown_deployment::ShownDeployment;
 use crate::deployment;
 use crate::upstream::endpoint::DialError;
-use crate::upstream::pool::SendError;
+use crate::upstream::pool::{ALWAYS, SendError};
 use crate::upstream::request_body::RequestBody;
 
 /// Fields that the gateway's own GETs do not repeat, beside those of a body and conditional ones.
@@ -105,7 +105,14 @@ async fn ask(
     let request = request(asker, path, own)?;
     // Counted as a stranger's until upstream has answered.
     let arriving = asker.connection.gateway.room.enter(asker.context.holder(asker.caller), false);
-    let asked = forward::exchange(asker.connection, asker.context, asker.caller, request, arriving);
+    let asked = forward::exchange(
+        asker.connection,
+        asker.context,
+        asker.caller,
+        request,
+        arriving,
+        &ALWAYS,
+    );
     asked.await.map_err(|error| match error {
         forward::ForwardError::Slow => Refusal::gateway_timeout(
             "upstream did not show the deployment in time; nothing was changed",

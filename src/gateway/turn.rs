@@ -4,11 +4,12 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use crate::audit::LogTurn;
 use crate::base::ids::Fingerprint;
 use crate::deployment::key::DeploymentKey;
 
@@ -43,8 +44,9 @@ type Waiting = oneshot::Sender<HeldTurn>;
 /// A call's right to go on to its change. An intent is opened within one alone.
 #[derive(Debug)]
 pub(super) enum Turn {
-    /// That of a deployment.
-    Held(HeldTurn),
+    /// That of a deployment: among all gateways of the log, and among the calls of this one. It is
+    /// given back in that order.
+    Held(LogTurn, HeldTurn),
     /// That of a create: there is no deployment yet that another call could change.
     Create,
 }
@@ -159,9 +161,17 @@ enum LinedUp {
 }
 
 impl Turn {
-    /// Whether nobody has had the turn since `watch` began.
-    pub(super) fn follows(&self, watch: &TurnWatch) -> bool {
-        matches!(self, Self::Held(turn) if turn.follows(watch))
+    /// The turn among the gateways of the log; `None` on a create.
+    pub(super) fn in_log(&self) -> Option<&LogTurn> {
+        match self {
+            Self::Held(log, _) => Some(log),
+            Self::Create => None,
+        }
+    }
+
+    /// Whether nobody has had the turn since `watch` began, at the moment `then`.
+    pub(super) fn follows(&self, watch: &TurnWatch, then: Instant) -> bool {
+        matches!(self, Self::Held(log, turn) if turn.follows(watch) && log.rested_since(then))
     }
 }
 

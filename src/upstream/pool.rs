@@ -43,6 +43,12 @@ enum Lease {
 /// Upstream's answer, its body to come.
 pub(crate) type UpstreamResponse = Response<AnswerBody>;
 
+/// Whether a request may still be sent, asked just before each time it is.
+pub(crate) type MayBeSent<'a> = dyn Fn() -> bool + Sync + 'a;
+
+/// A request's time to be sent is never over.
+pub(crate) const ALWAYS: fn() -> bool = || true;
+
 /// Why an attempt brought no answer.
 enum Failed {
     /// The connection gave the request back, of which not a byte was written.
@@ -55,6 +61,9 @@ enum Failed {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SendError {
+    /// It must not be sent any more, and was not.
+    #[error("the request must not be sent any more")]
+    Withheld,
     /// Surely not a byte of the request was sent.
     #[error("no connection to upstream")]
     NotSent(#[source] DialError),
@@ -85,7 +94,7 @@ pub(crate) enum SendError {
 impl SendError {
     /// Whether upstream may have done something with the request.
     pub(crate) fn was_sent(&self) -> bool {
-        !matches!(self, Self::NotSent(_) | Self::Refused(_) | Self::Unprocessed(_))
+        !matches!(self, Self::Withheld | Self::NotSent(_) | Self::Refused(_) | Self::Unprocessed(_))
     }
 
     /// The fault of the answer's head; `None` where the failure is another one.
@@ -179,6 +188,7 @@ impl Pool {
         request: &mut Request<RequestBody>,
         progress: Option<Arc<Progress>>,
         response_timeout: Duration,
+        may_be_sent: &MayBeSent<'_>,
     ) -> Result<UpstreamResponse, SendError> {
         let mut tries = 0;
         let mut repeated = false;
@@ -188,6 +198,7 @@ impl Pool {
             let patience = ResponseDeadline::new(response_timeout, progress.clone());
             let kept = if last || repeated { None } else { self.idle.pop(dialer).await };
             let sent = match kept {
+                Some(_) if !may_be_sent() => return Err(SendError::Withheld),
                 Some(line) => {
                     if is_safe(request) {
                         line.recall_next();
@@ -195,7 +206,9 @@ impl Pool {
                     self.send_alone(line, request, patience).await
                 }
                 // Boxed: connecting takes room that a call on a kept connection need not have.
-                None => Box::pin(self.send_anew(dialer, request, patience, last)).await,
+                None => {
+                    Box::pin(self.send_anew(dialer, request, patience, last, may_be_sent)).await
+                }
             };
             match sent {
                 Ok(answered) if answered.status().is_informational() => {
@@ -258,11 +271,16 @@ impl Pool {
         request: &mut Request<RequestBody>,
         mut patience: ResponseDeadline,
         last: bool,
+        may_be_sent: &MayBeSent<'_>,
     ) -> Result<UpstreamResponse, Failed> {
         let lease = if last { self.own(dialer).await } else { self.connect(dialer).await };
         // Connecting has a time of its own.
         patience.begin();
-        match lease.map_err(SendError::NotSent)? {
+        let lease = lease.map_err(SendError::NotSent)?;
+        if !may_be_sent() {
+            return Err(SendError::Withheld.into());
+        }
+        match lease {
             Lease::Http1(line) => self.send_alone(line, request, patience).await,
             Lease::Http2(place) => {
                 let sent = send_shared(dialer, place, request, patience).await;

@@ -45,7 +45,7 @@ async fn a_connection_that_is_in_use_all_the_time_is_replaced_when_it_is_old() {
     );
     for sweep in 1..=2 * AGE_SWEEPS_MAX {
         let mut request = Request::new(RequestBody::Empty);
-        let sent = pool.send(&dialer, &mut request, None, Duration::from_secs(5)).await;
+        let sent = pool.send(&dialer, &mut request, None, Duration::from_secs(5), &ALWAYS).await;
         assert_eq!(sent.unwrap().status(), 200);
         pool.sweep();
         let expected = if sweep <= AGE_SWEEPS_MAX { 1 } else { 2 };
