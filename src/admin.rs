@@ -82,6 +82,8 @@ pub struct AdminState {
     pub ended: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     /// The configuration on disk, where it was refused.
     pub refused_config: RefusedNow,
+    /// The name of the gateway.
+    pub node: Arc<dyn Fn() -> String + Send + Sync>,
 }
 
 /// Gives the configuration on disk, where it was refused.

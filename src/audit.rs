@@ -4,6 +4,7 @@
 
 pub mod approval;
 mod approve;
+mod condition;
 mod document;
 mod entry;
 pub mod idempotency;
@@ -33,18 +34,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use serde::Serialize;
 use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use utoipa::ToSchema;
 
 pub use self::approve::UndecidedError;
+pub use self::condition::{Counters, FoundAfter, Health};
 use self::entry::{Entry, Written};
 use self::intent::Intent;
 use self::keys::KeyError;
 use self::latest::Latest;
+pub use self::lease::Gateways;
 use self::query::Reader;
 use self::queue::{Queued, Queues};
 use self::record::{Event, EventKind};
@@ -141,43 +142,6 @@ pub enum StartError {
         /// The store's error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-}
-
-/// Whether the log can be written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// It can.
-    Writable,
-    /// It can't, and why.
-    Failing(String),
-}
-
-/// Changes after which a rule was found broken, though that was not predicted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct FoundAfter {
-    /// How many there were since the start.
-    pub changes: u64,
-    /// The newest of them.
-    pub last: ChangeId,
-}
-
-/// The work that the log has done and has before it, for metrics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Transactions committed.
-    pub commits: u64,
-    /// Records, completions, settlements and events written.
-    pub rows: u64,
-    /// Events that could not be kept.
-    pub events_dropped: u64,
-    /// Records that wait for the writer.
-    pub commands_waiting: usize,
-    /// Changes that are open, or whose completion waits for the writer.
-    pub changes_open: usize,
-    /// Changes that a crash had left open and that the start has ended as `unknown`.
-    pub changes_left_open: u64,
-    /// Completions that the store has refused to take and that are tried again.
-    pub endings_kept: u64,
 }
 
 impl Audit {
@@ -304,6 +268,12 @@ impl Audit {
     #[must_use]
     pub fn health(&self) -> Health {
         self.shared.queues.health(self.shared.clock.instant())
+    }
+
+    /// The gateways that share the log.
+    #[must_use]
+    pub fn gateways(&self) -> Gateways {
+        self.shared.turns.gateways(self.shared.clock.instant())
     }
 
     /// Notes that a rule was found broken after `change`, though that was not predicted.

@@ -223,6 +223,7 @@ impl Server {
         let (patient, listed) = (Arc::clone(gateway), Arc::clone(gateway));
         let reading = Arc::clone(gateway);
         let (governed, served) = (Arc::clone(gateway), Arc::clone(gateway));
+        let named = Arc::clone(gateway);
         let vital = self.vital.clone();
         let state = AdminState {
             audit: gateway.audit.clone(),
@@ -242,6 +243,7 @@ impl Server {
             }),
             ended: Arc::new(move || vital.ended().map(|ended| ended.to_string())),
             refused_config: Arc::new(move || reading.refused_config()),
+            node: Arc::new(move || named.live().config.node.to_string()),
         };
         let admin_stopped = stop.clone();
         let running = self.vital.running("the admin listener");

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::exposition::Exposition;
 use super::{Api, OPENAPI};
-use crate::audit::{FoundAfter, Health};
+use crate::audit::{FoundAfter, Gateways, Health};
 use crate::config::RefusedConfig;
 
 /// The answer to a probe.
@@ -30,6 +30,19 @@ struct Condition {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     config_refused: Option<RefusedConfig>,
+}
+
+/// The answer to the probe whether changes can be recorded.
+#[derive(Serialize, ToSchema)]
+struct Readiness {
+    #[serde(flatten)]
+    condition: Condition,
+    /// Names the policy in force.
+    policy_digest: String,
+    /// The name of this gateway.
+    node: String,
+    #[serde(flatten)]
+    gateways: Gateways,
 }
 
 /// Whether all is well.
@@ -60,22 +73,33 @@ pub(super) async fn alive(State(api): State<Api>) -> Response {
     get,
     path = "/readyz",
     responses(
-        (status = 200, description = "They can.", body = Condition),
+        (status = 200, description = "They can.", body = Readiness),
         (
             status = 503,
             description = "The store can't be written; reason says why.",
-            body = Condition,
+            body = Readiness,
         ),
     ),
 )]
 pub(super) async fn ready(State(api): State<Api>) -> Response {
-    match api.state.audit.health() {
-        Health::Writable => well(Condition {
-            after_violations: api.state.audit.after_violations(),
-            config_refused: (api.state.refused_config)(),
-            ..Condition::default()
-        }),
-        Health::Failing(reason) => failing(reason),
+    let audit = &api.state.audit;
+    let (code, condition) = match audit.health() {
+        Health::Writable => (StatusCode::OK, Condition::default()),
+        Health::Failing(reason) => (StatusCode::SERVICE_UNAVAILABLE, Condition::failing(reason)),
+    };
+    let condition = Condition {
+        after_violations: audit.after_violations(),
+        config_refused: (api.state.refused_config)(),
+        ..condition
+    };
+    let policy_digest = (api.state.policy)().digest.clone();
+    let (node, gateways) = ((api.state.node)(), audit.gateways());
+    (code, Json(Readiness { condition, policy_digest, node, gateways })).into_response()
+}
+
+impl Condition {
+    fn failing(reason: String) -> Self {
+        Self { status: Status::Failing, reason: Some(reason), ..Self::default() }
     }
 }
 
@@ -84,9 +108,7 @@ fn well(condition: Condition) -> Response {
 }
 
 fn failing(reason: String) -> Response {
-    let (status, reason) = (Status::Failing, Some(reason));
-    let condition = Condition { status, reason, ..Condition::default() };
-    (StatusCode::SERVICE_UNAVAILABLE, Json(condition)).into_response()
+    (StatusCode::SERVICE_UNAVAILABLE, Json(Condition::failing(reason))).into_response()
 }
 
 /// Metrics.

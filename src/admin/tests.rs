@@ -77,6 +77,7 @@ impl World {
             }),
             ended: Arc::new(|| None),
             refused_config: Arc::new(|| None),
+            node: Arc::new(|| "main".to_owned()),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -15,7 +15,7 @@ use crate::audit::record::{Change, Event};
 use crate::config::Role;
 
 /// Members of a [`Change`] that a viewer sees as they are.
-const CHANGE: [&str; 20] = [
+const CHANGE: [&str; 21] = [
     "id",
     "seq",
     "provider",
@@ -32,6 +32,7 @@ const CHANGE: [&str; 20] = [
     "decision",
     "outcome",
     "settled",
+    "late",
     "upstream",
     "effect",
     "policy_digest",
@@ -295,6 +296,7 @@ mod tests {
             "received_at": "t", "decided_at": "t", "completed_at": "t", "decision": "deny",
             "outcome": "denied",
             "settled": {"by": "answer", "at": "t", "applied": true},
+            "late": {"node": "n2", "outcome": "applied", "at": "t"},
             "upstream": {"status": 200, "request_id": "u", "call": "read"}, "effect": "other",
             "policy_digest": "p", "node": "n1", "unkept": {"digest": "SECRET"},
             "violations": broken.clone(), "standing": broken.clone(), "after_violations": broken,

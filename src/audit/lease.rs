@@ -6,6 +6,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::base::ids::Hex;
+
 /// The lease of one gateway, from its start on. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Lease(Arc<LeaseState>);
@@ -14,6 +19,25 @@ pub(super) struct Lease(Arc<LeaseState>);
 struct LeaseState {
     id: [u8; 16],
     trusted_until: Mutex<Instant>,
+}
+
+/// The gateways of a log, as one of them knows of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Gateways {
+    /// How many live: this one, and the others whose leases have not run out.
+    pub nodes: u64,
+    /// The lease of this one; null where the log has one gateway alone.
+    #[schema(required)]
+    pub lease: Option<LeaseStanding>,
+}
+
+/// The lease of a gateway as it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct LeaseStanding {
+    /// Its name in the log, in hex.
+    pub id: String,
+    /// For how many more seconds changes are sent under it, if it is not renewed.
+    pub seconds_left: u64,
 }
 
 /// The proof of a turn that others in the log's line wait for: the log takes no change under one
@@ -51,6 +75,13 @@ impl Lease {
     pub(super) fn extend(&self, trusted_until: Instant) {
         let mut until = self.0.trusted_until.lock().unwrap_or_else(PoisonError::into_inner);
         *until = trusted_until.max(*until);
+    }
+
+    /// The lease as it stands `now`.
+    pub(super) fn standing(&self, now: Instant) -> LeaseStanding {
+        let until = *self.0.trusted_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let seconds_left = until.saturating_duration_since(now).as_secs();
+        LeaseStanding { id: Hex(&self.0.id).to_string(), seconds_left }
     }
 
     /// Whether nobody else can have been given what is held under it.

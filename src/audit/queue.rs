@@ -11,10 +11,10 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::condition::{Counters, Health};
 use super::entry::{Entry, Written};
 use super::record::{Event, EventKind};
 use super::store::StoreError;
-use super::{Counters, Health};
 use crate::base::clock::Timestamp;
 
 /// The most commands that wait for the writer.

@@ -224,6 +224,11 @@ pub struct Change {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub settled: Option<Settlement>,
+    /// The end as the gateway that led it knows it, where another gateway had ended it before;
+    /// absent where it was in time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub late: Option<LateEnd>,
     /// The approval that it asked for, or passed by; absent where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -261,6 +266,18 @@ pub struct Change {
     pub redacted: Vec<String>,
     /// Names the policy that was in force.
     pub policy_digest: String,
+}
+
+/// An end that came after another gateway had ended the change: that one took the deployment's turn
+/// once the lease of the one that led it was over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct LateEnd {
+    /// The gateway that led the change.
+    pub node: String,
+    /// How it ended there.
+    pub outcome: Outcome,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// The parts of a change that show what is inside a deployment; absent in lists and for viewers.

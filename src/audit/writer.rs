@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use super::Health;
+use super::condition::Health;
 use super::document::{SnapshotRef, Stored};
 use super::entry::{Entry, Written};
 use super::latest::Latest;

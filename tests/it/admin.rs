@@ -248,6 +248,15 @@ async fn each_role_sees_what_it_may() {
 }
 
 #[tokio::test]
+async fn readiness_names_the_policy_the_gateway_and_those_that_share_its_log() {
+    let world = with_tokens().await;
+    let ready = call(world.admin(), Call::get("/readyz")).await.json();
+    assert_eq!((&ready["node"], &ready["nodes"]), (&"main".into(), &1.into()), "{ready}");
+    assert_eq!(ready.get("lease"), Some(&serde_json::Value::Null), "{ready}");
+    assert!(ready["policy_digest"].is_string(), "{ready}");
+}
+
+#[tokio::test]
 async fn probes_need_no_token_and_every_answer_is_hardened() {
     let world = with_tokens().await;
     for (path, kind, part) in [

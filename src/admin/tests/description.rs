@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::audit::approval::{BreakGlass, ChangeApproval, Decided, Verdict};
 use crate::audit::record::{
-    Bodies, Change, Event, EventKind, Reason, RefusedBody, Settlement, Unkept, UpstreamAnswer,
-    UpstreamCall,
+    Bodies, Change, Event, EventKind, LateEnd, Reason, RefusedBody, Settlement, Unkept,
+    UpstreamAnswer, UpstreamCall,
 };
 use crate::base::ids::ApprovalId;
 use crate::deployment::diff::{Difference, DifferenceOp, Effect};
@@ -215,6 +215,7 @@ fn change(is_whole: bool) -> Change {
     let (from, to, computed, write_only) = (value(), value(), false, is_whole);
     let diff = vec![Difference { op, path, from, to, computed, write_only }];
     let settled = Settlement { by: "answer".to_owned(), at: NOW, applied: None };
+    let late = LateEnd { node: "n2".to_owned(), outcome: Outcome::Applied, at: NOW };
     let reason = Reason { status: 400, kind: text(), message: text(), is_own: true };
     let findings = usize::from(is_whole);
     Change {
@@ -240,6 +241,7 @@ fn change(is_whole: bool) -> Change {
         after_violations: vec![violation; findings],
         outcome: Outcome::Denied,
         settled: is_whole.then_some(settled),
+        late: is_whole.then_some(late),
         reason: is_whole.then_some(reason),
         upstream: is_whole.then(|| UpstreamAnswer {
             call: UpstreamCall::Change,

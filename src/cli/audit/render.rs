@@ -149,6 +149,10 @@ fn facts(change: &Change, zone: &Zone) -> Vec<(&'static str, String)> {
     if let Some(settled) = &change.settled {
         facts.push(("settled", settlement(settled, zone)));
     }
+    if let Some(late) = &change.late {
+        let (outcome, node, at) = (word(&late.outcome), plain(&late.node), zone.whole(late.at));
+        facts.push(("too late", format!("{outcome}, as {node} knew it at {at}")));
+    }
     let answer = change.upstream.as_ref().map_or(not_answered(change.outcome), |answer| {
         let status = answer.status.map_or("no answer".to_owned(), |status| status.to_string());
         let id = answer.request_id.as_deref();

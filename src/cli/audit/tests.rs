@@ -54,6 +54,7 @@ fn applied() -> Change {
         after_violations: Vec::new(),
         outcome: Outcome::Applied,
         settled: None,
+        late: None,
         upstream: Some(UpstreamAnswer {
             call: UpstreamCall::Change,
             status: Some(200),

@@ -90,6 +90,7 @@ pub(super) fn change(row: &SqliteRow) -> Result<Change, Boxed> {
         after_violations: list(row, "after_violations")?,
         outcome: variant(row.try_get("outcome")?)?,
         settled: settlement(row)?,
+        late: None,
         upstream: upstream(row)?,
         bodies: None,
         body: refused_body(row)?,
