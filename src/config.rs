@@ -63,6 +63,12 @@ pub struct Config {
 }
 
 impl Config {
+    /// Whether the policy is that of a file; else the log may serve one.
+    #[must_use]
+    pub fn names_policy_file(&self) -> bool {
+        self.typed.contains_key("policy.file")
+    }
+
     /// The keys, as dotted paths, that mean something else than in `former`, and the rules of
     /// the policy.
     #[must_use]

@@ -15,6 +15,7 @@ mod malformed;
 mod peer;
 mod reload;
 mod sending;
+mod served_policy;
 mod socket_file;
 mod tasks;
 mod tls;
@@ -28,6 +29,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use self::served_policy::ServedPolicy;
+pub use self::served_policy::ServedPolicyError;
 use self::socket_file::SocketFile;
 pub use self::tasks::TaskEnded;
 use self::tasks::Vital;
@@ -104,6 +107,9 @@ pub enum ServeError {
     /// `[listen.tls]` or `[listen.admin_tls]` can't be used.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
+    /// The policy that the log serves can't be put in force.
+    #[error(transparent)]
+    Policy(#[from] ServedPolicyError),
     /// A worker can't be started.
     #[error("can't start a worker thread")]
     Worker(#[source] io::Error),
@@ -146,15 +152,22 @@ impl Server {
         let audit = Audit::start(settings, key.clone(), clock.clone()).await?;
         let log = audit.clone();
         let metrics = Metrics::new(clock.now());
-        let gateway = Gateway::new(live, audit, key, clock, Arc::new(metrics));
-        let started = Self::listen(Arc::new(gateway), options);
+        let gateway = Arc::new(Gateway::new(live, audit, key, clock, Arc::new(metrics)));
+        let mut served = ServedPolicy::default();
+        // No call is judged by another policy than the one that is served.
+        let looked = served.look(&gateway).await.map_err(ServeError::from);
+        let started = looked.and_then(|()| Self::listen(gateway, options, served));
         if started.is_err() {
             log.close(LOG_CLOSES_WITHIN).await;
         }
         started
     }
 
-    fn listen(gateway: Arc<Gateway>, options: Options) -> Result<Self, ServeError> {
+    fn listen(
+        gateway: Arc<Gateway>,
+        options: Options,
+        served: ServedPolicy,
+    ) -> Result<Self, ServeError> {
         let live = gateway.live();
         let listen = &live.config.listen;
         let workers = options.workers.unwrap_or_else(|| {
@@ -208,6 +221,14 @@ impl Server {
             server.workers.push(worker.start().map_err(ServeError::Worker)?);
         }
         server.start_chores(admin_listener, certificates, options.source, &stop);
+        if server.gateway.audit.reader().may_serve_policy() {
+            let running = server.vital.running("the watch over the policy that the log serves");
+            let followed = served.follow(Arc::clone(&server.gateway), stop);
+            server.chores.spawn(async move {
+                let _running = running;
+                followed.await;
+            });
+        }
         Ok(server)
     }
 

@@ -51,6 +51,12 @@ pub fn load(path: &Path, provider: &'static Provider) -> Result<Policy, Vec<Comp
     of_text(path, &text, provider)
 }
 
+/// Reads the policy that a log serves, for deployments of a provider.
+pub(crate) fn of_log(text: &str, provider: &'static Provider) -> Result<Policy, Vec<String>> {
+    let read = of_text(Path::new("the log's policy"), text, provider);
+    read.map_err(|complaints| complaints.iter().map(ToString::to_string).collect())
+}
+
 /// Reads the text of the policy at `path`.
 pub(super) fn of_text(
     path: &Path,

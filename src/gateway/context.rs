@@ -1,7 +1,7 @@
 //! The context of calls: the parts that all workers share, the memory of a connection, and the
 //! facts of one request.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -38,6 +38,8 @@ pub(crate) struct Gateway {
     pub(super) key: Key,
     pub(super) live: ArcSwap<Live>,
     policy: ArcSwap<Policy>,
+    /// The policy that the log serves. Held while what is in force is replaced.
+    served: Mutex<Option<Arc<Policy>>>,
     refused_config: ArcSwapOption<RefusedConfig>,
     pub(super) turns: Turns,
     pub(super) asking: AskingTurns,
@@ -126,6 +128,7 @@ impl Gateway {
             key,
             policy: ArcSwap::new(Arc::clone(&live.config.policy)),
             live: ArcSwap::from_pointee(live),
+            served: Mutex::default(),
             refused_config: ArcSwapOption::empty(),
             turns: Turns::default(),
             asking: AskingTurns::default(),
@@ -153,7 +156,27 @@ impl Gateway {
 
     /// Puts another configuration in force, for calls that come from now on, and its policy, for
     /// those too whose turn comes from now on.
-    pub(crate) fn replace(&self, live: Live) {
+    pub(crate) fn replace(&self, mut live: Live) {
+        let served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(served) = served.as_ref().filter(|_| !live.config.names_policy_file()) {
+            live.config.policy = Arc::clone(served);
+        }
+        self.put_in_force(live);
+    }
+
+    /// Puts the policy in force that the log serves, where the configuration names none.
+    pub(crate) fn serve(&self, policy: Arc<Policy>) {
+        let mut served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
+        let live = self.live();
+        if !live.config.names_policy_file() {
+            let (dialer, limiter) = (Arc::clone(&live.dialer), live.limiter.clone());
+            let config = Config { policy: Arc::clone(&policy), ..live.config.clone() };
+            self.put_in_force(Live { config, dialer, limiter });
+        }
+        *served = Some(policy);
+    }
+
+    fn put_in_force(&self, live: Live) {
         self.metrics.put_in_force(&live.config.policy);
         self.policy.store(Arc::clone(&live.config.policy));
         self.live.store(Arc::new(live));

@@ -28,6 +28,18 @@ impl Reader {
         self.reads.walk(filter).await.map(Walk).map_err(QueryError::Store)
     }
 
+    /// The digest of the policy that the log serves to the gateways that share it; `None` where it
+    /// serves none.
+    pub async fn served_policy(&self) -> Result<Option<String>, QueryError> {
+        self.reads.served_policy().await.map_err(QueryError::Store)
+    }
+
+    /// Whether the log may serve a policy.
+    #[must_use]
+    pub fn may_serve_policy(&self) -> bool {
+        self.reads.are_shared()
+    }
+
     /// The text of the policy of this digest, where a change was judged by it.
     pub async fn policy(&self, digest: &str) -> Result<Option<String>, QueryError> {
         self.reads.policy(digest).await.map_err(QueryError::Store)

@@ -69,6 +69,18 @@ impl Reads {
         reads.walk(filter).await.map(Walk::Sqlite)
     }
 
+    /// Whether several gateways may share the log.
+    pub(in crate::audit) fn are_shared(&self) -> bool {
+        let Self::Sqlite(_one_gateway) = self;
+        false
+    }
+
+    /// The digest of the policy that the log serves to the gateways that share it.
+    pub(in crate::audit) async fn served_policy(&self) -> Result<Option<String>, Boxed> {
+        let Self::Sqlite(_one_gateway) = self;
+        Ok(None)
+    }
+
     /// The text of the policy of this digest.
     pub(in crate::audit) async fn policy(&self, digest: &str) -> Result<Option<String>, Boxed> {
         let Self::Sqlite(reads) = self;
