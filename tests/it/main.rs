@@ -48,6 +48,7 @@ mod policy_evaluate;
 mod policy_replay;
 mod policy_test;
 mod policy_told;
+mod postgres;
 mod redirects;
 mod refusals;
 mod reload;
