@@ -24,6 +24,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use self::approvals::{ApprovalTerms, BreakGlassTerms};
+use self::load::LoadError;
 use self::rule::{Rule, RuleKind};
 use crate::base::clock::Timestamp;
 use crate::base::ids::Fingerprint;
@@ -45,6 +46,8 @@ pub struct Policy {
     pub text: String,
     /// The actors and teams that rules name.
     pub mentions: Vec<Mention>,
+    /// What is valid, and may not mean what it says.
+    pub doubts: Vec<LoadError>,
 }
 
 /// An actor or a team that the policy file names.

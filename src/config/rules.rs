@@ -40,9 +40,9 @@ pub(super) fn read(
     let loaded = of_text(&path, &text, provider);
     match loaded {
         Ok(policy) => {
-            for doubt in strangers(&policy, actors) {
-                let LoadError { line, message, .. } = doubt;
-                let doubt = Complaint { warning: true, ..about(&path, line, message) };
+            for doubt in strangers(&policy, actors).into_iter().chain(policy.doubts.clone()) {
+                let LoadError { line, column, message } = doubt;
+                let doubt = Complaint { warning: true, column, ..about(&path, line, message) };
                 reader.complaints.add_whole(doubt);
             }
             Some(policy)

@@ -58,17 +58,20 @@ pub fn load(source: &str, provider: &'static Provider) -> Result<Policy, Vec<Loa
         (rules, contact, mentions, terms)
     });
     let complaints = complaints.in_order();
-    if !complaints.is_empty() {
-        let error = |complaint| {
-            let Complaint { line, column, message, .. } = complaint;
-            LoadError { line, column, message }
-        };
-        return Err(complaints.into_iter().map(error).collect());
+    let told = |complaint| {
+        let Complaint { line, column, message, .. } = complaint;
+        LoadError { line, column, message }
+    };
+    let (doubts, errors): (Vec<_>, Vec<_>) =
+        complaints.into_iter().partition(|complaint| complaint.warning);
+    if !errors.is_empty() {
+        return Err(errors.into_iter().map(told).collect());
     }
+    let doubts = doubts.into_iter().map(told).collect();
     let digest = Hex(&Sha256::digest(source)).to_string();
     let (rules, contact, mentions, (approvals, break_glass)) = read.unwrap_or_default();
     let text = source.to_owned();
-    Ok(Policy { rules, contact, approvals, break_glass, digest, text, mentions })
+    Ok(Policy { rules, contact, approvals, break_glass, digest, text, mentions, doubts })
 }
 
 /// `[timezones]`.
@@ -141,6 +144,14 @@ fn zones_known() -> Vec<String> {
 /// The operations that a table lists.
 fn operations_of(reader: &mut Reader<'_>, table: &Node, path: &str) -> Option<Vec<Operation>> {
     let operations = reader.items(table, path, operation)?;
+    if operations.is_empty() {
+        let key = path.rsplit('.').next().unwrap_or(path);
+        let message = format!(
+            "`{key} = []` is about no operation, so that nothing is held to it: list some, or \
+             remove the key"
+        );
+        reader.complaints.warn(&table.place.clone(), &message);
+    }
     Some(operations.into_iter().map(|(operation, _)| operation).collect())
 }
 

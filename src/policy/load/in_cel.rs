@@ -64,7 +64,10 @@ pub(super) fn rules(
         let texts = source.clone();
         match CelRule::of(source) {
             Ok(rule) => {
-                Ok(Rule { name: name.into(), enforcement, scope, kind: RuleKind::Cel(rule) })
+                let doubt = rule.doubt().map(|doubt| format!("the rule `{name}`: {doubt}"));
+                let place = places.into_iter().next().map(|(_, place)| place);
+                let kind = RuleKind::Cel(rule);
+                Ok((Rule { name: name.into(), enforcement, scope, kind }, doubt.zip(place)))
             }
             Err(errors) => Err(Box::new((name, texts, places, errors))),
         }
@@ -78,7 +81,12 @@ pub(super) fn rules(
     let mut rules = Vec::new();
     for made in made {
         match made {
-            Ok(rule) => rules.push(rule),
+            Ok((rule, doubt)) => {
+                rules.push(rule);
+                if let Some((doubt, place)) = doubt {
+                    reader.complaints.warn(&place, &doubt);
+                }
+            }
             Err(refused) => {
                 let (name, texts, places, errors) = *refused;
                 for error in errors {
@@ -248,6 +256,51 @@ fn bounded(most: usize) -> impl Fn(&Node) -> Meant<String> {
 mod tests {
     use crate::policy::load::load;
     use crate::provider::Provider;
+
+    #[test]
+    fn a_rule_that_reads_a_patch_and_is_about_another_place_is_doubted() {
+        for (keys, doubted) in [
+            ("require = \"!has(patch.schedule) || object.name == 'a'\"", Some("patch.schedule")),
+            (
+                "when = 'has(patch.schedule)'\nrequire = \"object.name == 'a'\"",
+                Some("patch.schedule"),
+            ),
+            ("require = \"size(patch) < 3 || object.name == 'a'\"", Some("patch")),
+            ("require = \"!has(patch.schedule) || object.name == 'a'\"\nabout = []", None),
+            ("require = \"!has(patch.name) || object.name == 'a'\"", None),
+            ("require = \"!touches('/schedule') || object.name == 'a'\"", None),
+            ("require = \"!has(patch.schedule)\"", None),
+            ("require = \"object.name == 'a'\"", None),
+            (
+                "require = \"!has(patch.schedule) || object.name == 'a'\"\noperations = ['create']",
+                None,
+            ),
+        ] {
+            let policy = format!("[[rule]]\nname = 'a'\n{keys}\n");
+            let policy = load(&policy, Provider::ALL[0]).unwrap();
+            let doubts = policy.doubts.iter().map(|doubt| (doubt.line, doubt.message.as_str()));
+            let expected = doubted.map(|read| {
+                let message = format!(
+                    "the rule `a`: it reads `{read}`, but is about \"/name\" alone, and does not \
+                     hold up an update that leaves that as it is: write `about = []` to have it \
+                     hold for every call, or list in `about` what it is about"
+                );
+                (Some(if keys.starts_with("when") { 4 } else { 3 }), message)
+            });
+            let expected = expected.as_ref().map(|(line, message)| (*line, message.as_str()));
+            assert_eq!(doubts.collect::<Vec<_>>(), Vec::from_iter(expected), "{keys}");
+        }
+    }
+
+    #[test]
+    fn a_rule_about_no_operation_is_doubted() {
+        let freeze = "[[schedule.freeze]]\nstarts = '0 0 * * *'\nlasts = '1h'\ntimezone = 'UTC'";
+        for section in ["[[rule]]\nname = 'a'\nrequire = 'false'", freeze] {
+            let policy = load(&format!("{section}\noperations = []\n"), Provider::ALL[0]).unwrap();
+            let [doubt] = policy.doubts.as_slice() else { panic!("{section}") };
+            assert!(doubt.line == Some(1) && doubt.message.contains("no operation"), "{doubt}");
+        }
+    }
 
     #[test]
     fn a_fault_is_told_at_its_line_and_column_however_the_text_is_quoted() {

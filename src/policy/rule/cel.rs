@@ -59,6 +59,8 @@ struct Ready {
     message: Option<Template>,
     /// JSON Pointers of what the rule is about.
     about: Vec<String>,
+    /// A sentence on why it may not mean what it says.
+    doubt: Option<String>,
 }
 
 /// What came of a rule on one reading.
@@ -91,6 +93,11 @@ impl CelRule {
     /// [large stack](on_a_large_stack).
     pub(crate) fn of(source: CelSource) -> Result<Self, Vec<CelError>> {
         read::ready(source).map(|ready| Self(Arc::new(ready)))
+    }
+
+    /// The reason to doubt that it means what it says, with the fix.
+    pub(crate) fn doubt(&self) -> Option<&str> {
+        self.0.doubt.as_deref()
     }
 
     /// The meaning: what it is for, in the words of the policy file, and its expressions.

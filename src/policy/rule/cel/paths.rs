@@ -1,4 +1,5 @@
-//! Places of the deployment that an expression looks at, as far as they are written there.
+//! Places of the deployment, and of a patch, that an expression looks at, as far as they are
+//! written there.
 
 use std::collections::BTreeSet;
 
@@ -9,13 +10,16 @@ use super::tree::children;
 use crate::base::pointer::{child, covers};
 
 /// The variable that stands for the deployment to be.
-const OBJECT: &str = "object";
+pub(super) const OBJECT: &str = "object";
 
-/// The places of `object` that an expression selects, none of them inside another one: JSON
-/// Pointers. Where a key is computed, the place around it counts.
-pub(super) fn selected(expression: &IdedExpr) -> Vec<String> {
+/// The variable that stands for what was sent.
+pub(super) const PATCH: &str = "patch";
+
+/// The places of the variable `root` that an expression selects, none of them inside another one:
+/// JSON Pointers. Where a key is computed, the place around it counts.
+pub(super) fn selected(expression: &IdedExpr, root: &str) -> Vec<String> {
     let mut found = BTreeSet::new();
-    walk(expression, &mut Vec::new(), &mut found);
+    walk(expression, root, &mut Vec::new(), &mut found);
     let outermost =
         |path: &&String| !found.iter().any(|other| other != *path && covers(other, path));
     found.iter().filter(outermost).cloned().collect()
@@ -34,48 +38,58 @@ pub(super) fn around(places: &[String]) -> String {
     })
 }
 
-fn walk<'e>(node: &'e IdedExpr, bound: &mut Vec<&'e str>, found: &mut BTreeSet<String>) {
-    if let Some((path, inside)) = place(node, bound) {
+fn walk<'e>(
+    node: &'e IdedExpr,
+    root: &str,
+    bound: &mut Vec<&'e str>,
+    found: &mut BTreeSet<String>,
+) {
+    if let Some((path, inside)) = place(node, root, bound) {
         found.insert(path);
         // What computes a key may select other places.
         for node in inside {
-            walk(node, bound, found);
+            walk(node, root, bound, found);
         }
         return;
     }
-    if let Expr::Call(call) = &node.expr
+    if root == OBJECT
+        && let Expr::Call(call) = &node.expr
         && let Some(pointer) = pointer_of(call)
     {
         found.insert(pointer.to_owned());
     }
     let Expr::Comprehension(fold) = &node.expr else {
         for child in children(node) {
-            walk(child, bound, found);
+            walk(child, root, bound, found);
         }
         return;
     };
-    walk(&fold.iter_range, bound, found);
-    walk(&fold.accu_init, bound, found);
+    walk(&fold.iter_range, root, bound, found);
+    walk(&fold.accu_init, root, bound, found);
     let names = bound.len();
     bound.extend([fold.iter_var.as_str(), fold.accu_var.as_str()]);
     for inner in [&fold.loop_cond, &fold.loop_step, &fold.result] {
-        walk(inner, bound, found);
+        walk(inner, root, bound, found);
     }
     bound.truncate(names);
 }
 
 /// The place that a chain of members and elements names, and the expressions that compute its
-/// keys; `None` where the chain does not begin at the deployment.
-fn place<'e>(node: &'e IdedExpr, bound: &[&str]) -> Option<(String, Vec<&'e IdedExpr>)> {
+/// keys; `None` where the chain does not begin at the variable.
+fn place<'e>(
+    node: &'e IdedExpr,
+    root: &str,
+    bound: &[&str],
+) -> Option<(String, Vec<&'e IdedExpr>)> {
     let (operand, key): (&IdedExpr, Result<String, &IdedExpr>) = match &node.expr {
         Expr::Ident(name) => {
-            return (name == OBJECT && !bound.contains(&OBJECT)).then(|| (String::new(), vec![]));
+            return (name == root && !bound.contains(&root)).then(|| (String::new(), vec![]));
         }
         Expr::Select(select) => (&select.operand, Ok(select.field.clone())),
         Expr::Call(call) => access(call)?,
         _ => return None,
     };
-    let (path, mut computed) = place(operand, bound)?;
+    let (path, mut computed) = place(operand, root, bound)?;
     // Behind a computed key, nothing is known of what follows.
     match key {
         Ok(key) if computed.is_empty() => Some((child(&path, &key), computed)),

@@ -7,6 +7,7 @@ use super::message::{self, Part, Template, Typed};
 use super::program::Program;
 use super::tree::{Fault, cut, line_and_column};
 use super::{Ready, parse, paths};
+use crate::base::pointer::covers;
 use crate::provider::{Operation, Provider};
 
 /// The texts of a rule.
@@ -63,13 +64,46 @@ pub(super) fn ready(source: CelSource) -> Result<Ready, Vec<CelError>> {
     let parsed = compile(&mut checker, "require", require, 0, require, Asked::Flag, &mut errors);
     let message = source.message.as_deref().map(|text| template(&mut checker, text, &mut errors));
     let message = message.flatten();
-    match (parsed, when.unwrap_or(Some((None, Vec::new())))) {
-        (Some((Some(require), selected)), Some((when, _))) if errors.is_empty() => {
-            let about = source.about.clone().unwrap_or(selected);
-            Ok(Ready { source, when, require, message, about })
+    let when = when.map(|compiled| compiled.ok_or(())).transpose();
+    match (parsed, when) {
+        (Some(parsed), Ok(when)) if errors.is_empty() => {
+            let doubt = doubt(&source, &parsed, when.as_ref());
+            let Compiled { program: require, object, patch: _ } = parsed;
+            let when = when.map(|compiled| compiled.program);
+            let about = source.about.clone().unwrap_or(object);
+            Ok(Ready { source, when, require, message, about, doubt })
         }
         _ => Err(errors),
     }
+}
+
+/// An expression that is ready, and the places that it selects.
+struct Compiled {
+    program: Program,
+    /// Those of `object`.
+    object: Vec<String>,
+    /// Those of `patch`.
+    patch: Vec<String>,
+}
+
+/// The doubt about a rule that looks at what is sent to one place and is about another one: the
+/// ratchet lets pass what is sent, for the other place stays as it was.
+fn doubt(source: &CelSource, require: &Compiled, when: Option<&Compiled>) -> Option<String> {
+    let is_about_some = source.about.is_none() && !require.object.is_empty();
+    if !is_about_some || !source.operations.contains(&Operation::Update) {
+        return None;
+    }
+    let sent = require.patch.iter().chain(when.into_iter().flat_map(|when| &when.patch));
+    let is_beside = |place: &&String| !require.object.iter().any(|about| covers(about, place));
+    let beside = sent.into_iter().find(is_beside)?;
+    let read = format!("patch{}", beside.replace('/', "."));
+    let about = require.object.iter().map(|place| format!("{place:?}")).collect::<Vec<_>>();
+    Some(format!(
+        "it reads `{read}`, but is about {} alone, and does not hold up an update that leaves \
+         that as it is: write `about = []` to have it hold for every call, or list in `about` \
+         what it is about",
+        about.join(", ")
+    ))
 }
 
 /// Compiles the expression `text`, which stands in the text `whole` of a key, `before` characters
@@ -82,7 +116,7 @@ fn compile(
     text: &str,
     asked: Asked,
     errors: &mut Vec<CelError>,
-) -> Option<(Option<Program>, Vec<String>)> {
+) -> Option<Compiled> {
     let tell = |fault: Fault| {
         let (line, column) = line_and_column(whole, before + fault.at.start);
         let part: String = cut(text, &fault.at).split_whitespace().collect::<Vec<_>>().join(" ");
@@ -103,8 +137,9 @@ fn compile(
         errors.extend(faults.into_iter().map(tell));
         return None;
     }
-    let selected = paths::selected(&expression);
-    Some((Some(Program::new(expression)), selected))
+    let [object, patch] =
+        [paths::OBJECT, paths::PATCH].map(|root| paths::selected(&expression, root));
+    Some(Compiled { program: Program::new(expression), object, patch })
 }
 
 fn template(checker: &mut Checker, text: &str, errors: &mut Vec<CelError>) -> Option<Template> {
@@ -127,8 +162,8 @@ fn template(checker: &mut Checker, text: &str, errors: &mut Vec<CelError>) -> Op
                 before += 2;
                 let asked = Asked::Shown;
                 let compiled = compile(checker, "message", text, before, shown, asked, errors);
-                if let Some((Some(program), _)) = compiled {
-                    parts.push(Part::Shown(program));
+                if let Some(compiled) = compiled {
+                    parts.push(Part::Shown(compiled.program));
                 }
                 before += shown.chars().count() + 2;
             }
