@@ -2,6 +2,7 @@
 
 mod json;
 mod line;
+mod log_figures;
 mod metrics;
 mod rule_figures;
 mod sink;

@@ -3,7 +3,7 @@
 mod repeats;
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,10 +18,11 @@ use prometheus_client::registry::Registry;
 
 pub(crate) use self::repeats::RepeatAnswer;
 use self::repeats::Repeats;
+use super::log_figures::LogFigures;
 use super::rule_figures::RuleFigures;
 use super::sink;
+use crate::audit::Audit;
 use crate::audit::record::Outcome;
-use crate::audit::{Audit, Health};
 use crate::base::clock::Timestamp;
 use crate::policy::outcome::RuleOutcome;
 use crate::policy::{Decision, Policy};
@@ -61,18 +62,6 @@ pub struct Metrics {
     rules: RuleFigures,
     pub(crate) repeats: Repeats,
     log: LogFigures,
-}
-
-/// The log's own counts, copied when the metrics are read.
-#[derive(Debug, Default)]
-struct LogFigures {
-    commits: Counter,
-    rows: Counter,
-    events_dropped: Counter,
-    waiting: Gauge,
-    open: Gauge,
-    left_open: Gauge,
-    writable: Gauge,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -266,22 +255,7 @@ impl Metrics {
     /// Everything counted, in the `OpenMetrics` text format.
     #[must_use]
     pub fn encode(&self, audit: &Audit) -> String {
-        let counters = audit.counters();
-        for (counter, count) in [
-            (&self.log.commits, counters.commits),
-            (&self.log.rows, counters.rows),
-            (&self.log.events_dropped, counters.events_dropped),
-        ] {
-            counter.inner().store(count, Ordering::Relaxed);
-        }
-        for (gauge, count) in [
-            (&self.log.waiting, counters.commands_waiting as u64),
-            (&self.log.open, counters.changes_open as u64),
-            (&self.log.left_open, counters.changes_left_open),
-            (&self.log.writable, u64::from(audit.health() == Health::Writable)),
-        ] {
-            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
-        }
+        self.log.copy(audit);
         self.text()
     }
 
@@ -290,32 +264,6 @@ impl Metrics {
         // Writing to a String does not fail.
         let _ = encode(&mut text, &self.registry);
         text
-    }
-}
-
-impl LogFigures {
-    fn registered(registry: &mut Registry) -> Self {
-        let log = Self::default();
-        for (name, help, counter) in [
-            ("audit_commits", "Transactions that the log committed", &log.commits),
-            ("audit_rows", "Rows that the log committed", &log.rows),
-            ("audit_events_dropped", "Events that were not kept", &log.events_dropped),
-        ] {
-            registry.register(name, help, counter.clone());
-        }
-        for (name, help, gauge) in [
-            ("audit_waiting", "Records that wait for the next transaction", &log.waiting),
-            ("audit_open", "Changes begun and not finished", &log.open),
-            (
-                "audit_left_open",
-                "Changes that the start found open after a crash, unknown since",
-                &log.left_open,
-            ),
-            ("audit_writable", "1 where the log can be written, else 0", &log.writable),
-        ] {
-            registry.register(name, help, gauge.clone());
-        }
-        log
     }
 }
 

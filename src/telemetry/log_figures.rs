@@ -1,0 +1,78 @@
+//! The log's own counts, copied when the metrics are read.
+
+use std::sync::atomic::Ordering;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::audit::{Audit, Health};
+
+/// The counts of the log.
+#[derive(Debug, Default)]
+pub(super) struct LogFigures {
+    commits: Counter,
+    rows: Counter,
+    events_dropped: Counter,
+    waiting: Gauge,
+    open: Gauge,
+    left_open: Gauge,
+    writable: Gauge,
+    nodes: Gauge,
+    lease_seconds: Gauge,
+}
+
+impl LogFigures {
+    pub(super) fn registered(registry: &mut Registry) -> Self {
+        let log = Self::default();
+        for (name, help, counter) in [
+            ("audit_commits", "Transactions that the log committed", &log.commits),
+            ("audit_rows", "Rows that the log committed", &log.rows),
+            ("audit_events_dropped", "Events that were not kept", &log.events_dropped),
+        ] {
+            registry.register(name, help, counter.clone());
+        }
+        for (name, help, gauge) in [
+            ("audit_waiting", "Records that wait for the next transaction", &log.waiting),
+            ("audit_open", "Changes begun and not finished", &log.open),
+            (
+                "audit_left_open",
+                "Changes that the start found open after a crash, unknown since",
+                &log.left_open,
+            ),
+            ("audit_writable", "1 where the log can be written, else 0", &log.writable),
+            ("nodes", "Gateways that live and share the log, this one among them", &log.nodes),
+            (
+                "lease_seconds",
+                "For how long changes are still sent if the lease is not renewed; 0 where the log \
+                 has one gateway alone",
+                &log.lease_seconds,
+            ),
+        ] {
+            registry.register(name, help, gauge.clone());
+        }
+        log
+    }
+
+    /// Copies what the log has counted.
+    pub(super) fn copy(&self, audit: &Audit) {
+        let (counters, gateways) = (audit.counters(), audit.gateways());
+        for (counter, count) in [
+            (&self.commits, counters.commits),
+            (&self.rows, counters.rows),
+            (&self.events_dropped, counters.events_dropped),
+        ] {
+            counter.inner().store(count, Ordering::Relaxed);
+        }
+        for (gauge, count) in [
+            (&self.waiting, counters.commands_waiting as u64),
+            (&self.open, counters.changes_open as u64),
+            (&self.left_open, counters.changes_left_open),
+            (&self.writable, u64::from(audit.health() == Health::Writable)),
+            (&self.nodes, gateways.nodes),
+            (&self.lease_seconds, gateways.lease.map_or(0, |lease| lease.seconds_left)),
+        ] {
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+}
