@@ -29,7 +29,6 @@ mod unrecorded;
 mod unsettled;
 mod writer;
 
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -57,6 +56,7 @@ pub use self::ticket::{Finished, Ticket};
 pub use self::turn::{LogTurn, TakeError};
 use self::unsettled::Unsettled;
 use crate::base::clock::{Clock, Timestamp};
+use crate::base::database::Database;
 use crate::base::ids::ChangeId;
 use crate::base::ids::Fingerprint;
 use crate::base::key::{DigestScope, Key, Token};
@@ -68,8 +68,8 @@ const ANSWER_WAIT: Duration = Duration::from_secs(5);
 /// The settings that the log starts with.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The SQLite file.
-    pub database: PathBuf,
+    /// Where the log lies.
+    pub database: Database,
     /// The provider whose deployments they are.
     pub provider: &'static Provider,
     /// JSON Pointers below a deployment whose values are concealed, beside the provider's own.
@@ -153,7 +153,7 @@ impl Audit {
         let hold = take(&settings.database, now)?;
         keys::hold(&settings.database, key.id()).await?;
         let unusable = |source: Boxed| {
-            let database = settings.database.display().to_string();
+            let database = settings.database.to_string();
             StartError::Store { database, source }
         };
         let preparation = Preparation { key: Some(key.id()), at: now };
@@ -342,8 +342,8 @@ impl Audit {
 }
 
 /// Takes the hold of a log.
-fn take(database: &Path, now: Timestamp) -> Result<Hold, StartError> {
-    let name = || database.display().to_string();
+fn take(database: &Database, now: Timestamp) -> Result<Hold, StartError> {
+    let name = || database.to_string();
     Hold::take(database, now).map_err(|error| match error {
         HoldError::Held(holder) => StartError::Held { database: name(), holder },
         HoldError::Io(error) => StartError::Store { database: name(), source: error.into() },

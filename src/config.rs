@@ -28,6 +28,7 @@ use ipnet::IpNet;
 pub use self::actors::{ActorName, Actors, SubjectName};
 pub(crate) use self::keys::KEYS;
 pub use self::refused::RefusedConfig;
+use crate::base::database::Database;
 use crate::base::key::Token;
 use crate::base::peer::PeerAddress;
 use crate::policy::Policy;
@@ -244,8 +245,8 @@ pub enum Rate {
 /// `[audit]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditConfig {
-    /// The SQLite file.
-    pub database: PathBuf,
+    /// Where the log lies.
+    pub database: Database,
     /// The file with the installation's secret.
     pub key_file: PathBuf,
     /// Whether writes to other resources are recorded (`other_writes = "metadata"`).

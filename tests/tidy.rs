@@ -94,8 +94,10 @@ fn pure_rooms_know_no_runtime_and_no_store() {
 
 #[test]
 fn only_a_kind_of_store_speaks_sql() {
-    let others =
-        files("src", "rs").into_iter().filter(|(name, _)| !within(name, "src/audit/store/sqlite"));
+    let kinds = ["src/audit/store/sqlite", "src/audit/store/postgres"];
+    let others = files("src", "rs")
+        .into_iter()
+        .filter(|(name, _)| !kinds.iter().any(|kind| within(name, kind)));
     check(&others.flat_map(|(name, text)| naming(&name, &text, &["sqlx"])).collect::<Vec<_>>());
 }
 
@@ -210,9 +212,13 @@ fn every_folder_of_cases_is_used() {
 
 #[test]
 fn migrations_are_numbered_from_one_without_gaps() {
-    for ((name, _), number) in files("migrations/sqlite", "sql").iter().zip(1..) {
-        let expected = format!("migrations/sqlite/{number:04}_");
-        assert!(name.starts_with(&expected), "{name} should start with {expected}");
+    for kind in ["migrations/sqlite/", "migrations/postgres/"] {
+        let all = files(kind, "sql");
+        let all = all.iter().filter(|(name, _)| !name.contains("/functions/"));
+        for ((name, _), number) in all.zip(1..) {
+            let expected = format!("{kind}{number:04}_");
+            assert!(name.starts_with(&expected), "{name} should start with {expected}");
+        }
     }
 }
 

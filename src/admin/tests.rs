@@ -48,7 +48,7 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::Manual(ManualClock::at(NOW));
         let settings = Settings {
-            database: folder.path().join("log.db"),
+            database: folder.path().join("log.db").into(),
             provider: Provider::named("qoder-cn").unwrap(),
             redact: Vec::new(),
             policy_digest: String::new(),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::store::{Beside, FindError, LogFacts, Preparation, Store, find};
 use super::{StartError, take};
 use crate::base::clock::Clock;
+use crate::base::database::Database;
 use crate::base::key::{self, Key, KeyId, Staged};
 
 /// The fix for a user who has lost the key.
@@ -21,13 +22,13 @@ pub enum KeyError {
     /// The log was written under a key that is not there.
     #[error(
         "the key file {} is missing, under which {} was written{}: restore it from a backup, or {}",
-        key_file.display(), database.display(), named(*expected), rotate!()
+        key_file.display(), database, named(*expected), rotate!()
     )]
     Missing {
         /// Where it should be.
         key_file: PathBuf,
         /// The log.
-        database: PathBuf,
+        database: Database,
         /// The key's id, where that is on record.
         expected: Option<KeyId>,
     },
@@ -35,11 +36,11 @@ pub enum KeyError {
     #[error(
         "{} was written under another key ({expected}) than this one ({found}): restore that key \
          file from a backup, or {}",
-        database.display(), rotate!()
+        database, rotate!()
     )]
     Another {
         /// The log.
-        database: PathBuf,
+        database: Database,
         /// The key that is on record.
         expected: KeyId,
         /// The key that is there.
@@ -49,11 +50,11 @@ pub enum KeyError {
     #[error(
         "the key of {} is being changed to {expected}: run `changegate key rotate --config FILE` \
          once more to complete that",
-        database.display()
+        database
     )]
     Halfway {
         /// The log.
-        database: PathBuf,
+        database: Database,
         /// The key that is on record.
         expected: KeyId,
     },
@@ -61,28 +62,28 @@ pub enum KeyError {
     #[error(
         "{} is not an audit log, but the database of another program or no SQLite file: name \
          another file in audit.database",
-        database.display()
+        database
     )]
     Foreign {
         /// The database.
-        database: PathBuf,
+        database: Database,
     },
     /// The log can't be read.
-    #[error("can't read the audit database {}", database.display())]
+    #[error("can't read the audit database {}", database)]
     Store {
         /// The database.
-        database: PathBuf,
+        database: Database,
         /// The store's error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// There is no log yet.
     #[error(
         "there is no audit database at {}: the first start makes it, and a key with it",
-        database.display()
+        database
     )]
     NoLog {
         /// The database.
-        database: PathBuf,
+        database: Database,
     },
     /// The key file can't be used.
     #[error(transparent)]
@@ -110,7 +111,7 @@ pub struct Rotation {
 }
 
 /// Reads the key that goes with the log, or makes one where nothing is recorded yet.
-pub async fn load_or_create(database: &Path, key_file: &Path) -> Result<LogKey, KeyError> {
+pub async fn load_or_create(database: &Database, key_file: &Path) -> Result<LogKey, KeyError> {
     let found = look(database, Beside::Anyone).await;
     if !key_file.exists() {
         // On a full disk a log may be unreadable beside others; no key is made for it then.
@@ -131,7 +132,7 @@ pub async fn load_or_create(database: &Path, key_file: &Path) -> Result<LogKey, 
 }
 
 /// Says what is missing where a log is there and its key file is not.
-pub async fn check(database: &Path, key_file: &Path) -> Result<(), KeyError> {
+pub async fn check(database: &Database, key_file: &Path) -> Result<(), KeyError> {
     let found = look(database, Beside::Anyone).await?;
     match Key::load(key_file) {
         Ok(key) => fit(database, Some(key_file), found, key.id()),
@@ -142,7 +143,7 @@ pub async fn check(database: &Path, key_file: &Path) -> Result<(), KeyError> {
 }
 
 /// Holds that the log goes with `key`. The caller has its lock.
-pub(super) async fn hold(database: &Path, key: KeyId) -> Result<(), KeyError> {
+pub(super) async fn hold(database: &Database, key: KeyId) -> Result<(), KeyError> {
     fit(database, None, look(database, Beside::Readers).await?, key)
 }
 
@@ -150,12 +151,12 @@ pub(super) async fn hold(database: &Path, key: KeyId) -> Result<(), KeyError> {
 /// on it is in force. Whenever this is broken off, the key file is that of the log, or the next
 /// call completes the change.
 pub async fn rotate(
-    database: &Path,
+    database: &Database,
     key_file: &Path,
     clock: &Clock,
 ) -> Result<Rotation, RotateError> {
-    if !database.exists() {
-        return Err(KeyError::NoLog { database: database.to_owned() }.into());
+    if database.is_missing() {
+        return Err(KeyError::NoLog { database: database.clone() }.into());
     }
     let now = clock.now();
     let hold = take(database, now)?;
@@ -167,7 +168,7 @@ pub async fn rotate(
     let (staged, _hold) = match begun {
         Some(begun) if present != found.key => (begun, hold),
         _ => {
-            let staged = Staged::make(key_file, database)?;
+            let staged = Staged::make(key_file, database.file())?;
             let preparation = Preparation { key: former, at: now };
             let opened = Store::open(hold, preparation).await;
             let (mut store, fault) = opened.map_err(|error| unreadable(database, error))?;
@@ -203,7 +204,7 @@ impl From<key::KeyError> for RotateError {
 }
 
 fn fit(
-    database: &Path,
+    database: &Database,
     key_file: Option<&Path>,
     found: LogFacts,
     key: KeyId,
@@ -211,7 +212,7 @@ fn fit(
     let Some(expected) = found.key.filter(|expected| *expected != key && found.has_rows) else {
         return Ok(());
     };
-    let database = database.to_owned();
+    let database = database.clone();
     let begun = key_file.and_then(Staged::find).is_some_and(|begun| begun.id() == expected);
     Err(if begun {
         KeyError::Halfway { database, expected }
@@ -220,23 +221,23 @@ fn fit(
     })
 }
 
-fn missing(database: &Path, key_file: &Path, found: LogFacts) -> KeyError {
-    let (key_file, database) = (key_file.to_owned(), database.to_owned());
+fn missing(database: &Database, key_file: &Path, found: LogFacts) -> KeyError {
+    let (key_file, database) = (key_file.to_owned(), database.clone());
     match found.key.filter(|id| Staged::find(&key_file).is_some_and(|begun| begun.id() == *id)) {
         Some(expected) => KeyError::Halfway { database, expected },
         None => KeyError::Missing { key_file, database, expected: found.key },
     }
 }
 
-async fn look(database: &Path, beside: Beside) -> Result<LogFacts, KeyError> {
+async fn look(database: &Database, beside: Beside) -> Result<LogFacts, KeyError> {
     find(database, beside).await.map_err(|error| match error {
-        FindError::Foreign => KeyError::Foreign { database: database.to_owned() },
+        FindError::Foreign => KeyError::Foreign { database: database.clone() },
         FindError::Store(source) => unreadable(database, source),
     })
 }
 
-fn unreadable(database: &Path, source: super::store::Boxed) -> KeyError {
-    KeyError::Store { database: database.to_owned(), source }
+fn unreadable(database: &Database, source: super::store::Boxed) -> KeyError {
+    KeyError::Store { database: database.clone(), source }
 }
 
 fn named(key: Option<KeyId>) -> String {

@@ -24,6 +24,7 @@ use super::question::{FoundChanges, FoundEvents, Unclear};
 use super::record::{Change, Event};
 use super::store::{Beside, Boxed, FindError, Reads, find};
 use crate::base::clock::Timestamp;
+use crate::base::database::Database;
 use crate::base::ids::{ChangeId, Fingerprint, Hex, unhex};
 use crate::deployment::key::DeploymentKey;
 
@@ -183,13 +184,13 @@ impl<T> Page<T> {
 
 impl Reader {
     /// Opens an existing log for reading only.
-    pub async fn open(database: &Path) -> Result<Self, QueryError> {
-        if !database.exists() {
-            return Err(QueryError::Missing { database: database.display().to_string() });
+    pub async fn open(database: &Database) -> Result<Self, QueryError> {
+        if database.is_missing() {
+            return Err(QueryError::Missing { database: database.to_string() });
         }
         // What else is wrong with it, the first question tells.
         if let Err(FindError::Foreign) = find(database, Beside::Anyone).await {
-            return Err(QueryError::Foreign { database: database.display().to_string() });
+            return Err(QueryError::Foreign { database: database.to_string() });
         }
         let reads = Reads::open(database).await.map_err(QueryError::Store)?;
         Ok(Self { reads })

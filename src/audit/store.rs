@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 mod contract;
+mod postgres;
 mod reads;
 #[cfg(test)]
 mod samples;
@@ -14,7 +15,6 @@ mod turns;
 
 use std::error::Error;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 pub(super) use self::reads::{Documents, Reads, Walk};
@@ -24,6 +24,7 @@ pub(super) use self::turns::{NoTurn, Turns};
 
 use super::entry::{Entry, Written};
 use crate::base::clock::Timestamp;
+use crate::base::database::{Database, PostgresUrl};
 use crate::base::key::KeyId;
 
 /// Any error on the way of a question.
@@ -79,8 +80,11 @@ pub(super) enum Beside {
 }
 
 /// Looks into the log at `database`, and alters nothing of it.
-pub(super) async fn find(database: &Path, beside: Beside) -> Result<LogFacts, FindError> {
-    sqlite::find(database, beside).await
+pub(super) async fn find(database: &Database, beside: Beside) -> Result<LogFacts, FindError> {
+    match database {
+        Database::Sqlite(path) => sqlite::find(path, beside).await,
+        Database::Postgres(url) => postgres::find(url).await,
+    }
 }
 
 /// The right to write a log, by its kind.
@@ -88,6 +92,8 @@ pub(super) async fn find(database: &Path, beside: Beside) -> Result<LogFacts, Fi
 pub(super) enum Hold {
     /// A lock on the file.
     Sqlite(sqlite::Lock),
+    /// Nothing but the place: several gateways write the log, and its functions see to it.
+    Postgres(Box<PostgresUrl>),
 }
 
 /// Why the hold of a log was not taken.
@@ -101,8 +107,11 @@ pub(super) enum HoldError {
 
 impl Hold {
     /// Takes the hold of the log at `database`, or tells who has it.
-    pub(super) fn take(database: &Path, now: Timestamp) -> Result<Self, HoldError> {
-        sqlite::Lock::take(database, now).map(Self::Sqlite)
+    pub(super) fn take(database: &Database, now: Timestamp) -> Result<Self, HoldError> {
+        match database {
+            Database::Sqlite(path) => sqlite::Lock::take(path, now).map(Self::Sqlite),
+            Database::Postgres(url) => Ok(Self::Postgres(url.clone())),
+        }
     }
 }
 
@@ -131,9 +140,16 @@ impl Store {
         hold: Hold,
         preparation: Preparation,
     ) -> Result<(Self, Option<StoreError>), Boxed> {
-        let Hold::Sqlite(lock) = hold;
-        let (writes, fault) = sqlite::Writes::open(lock, preparation).await?;
-        Ok((Self::Sqlite(Box::new(writes)), fault))
+        match hold {
+            Hold::Sqlite(lock) => {
+                let (writes, fault) = sqlite::Writes::open(lock, preparation).await?;
+                Ok((Self::Sqlite(Box::new(writes)), fault))
+            }
+            Hold::Postgres(url) => {
+                let (_connection, _lags) = postgres::connect(&url).await?;
+                Err("PostgreSQL can't be written yet".into())
+            }
+        }
     }
 
     /// The asking side of this log.

@@ -233,14 +233,17 @@ impl Staged {
         Some(Self { path: path.to_owned(), beside, key })
     }
 
-    /// Makes one, for whoever owns the file `like`: root may do this for a service.
-    pub fn make(path: &Path, like: &Path) -> Result<Self, KeyError> {
+    /// Makes one, for whoever owns the file `like`, or, where there is none, the folder that it
+    /// comes to lie in: root may do this for a service.
+    pub fn make(path: &Path, like: Option<&Path>) -> Result<Self, KeyError> {
         let beside = extended(path, "new");
         let made = match fs::remove_file(&beside) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _gone => write(&beside, random()),
         };
         let synced = made.and_then(|file| {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            let like = like.or(folder).unwrap_or(Path::new("."));
             let owner = fs::metadata(like)?;
             // Only root may give a file away, and nobody else has to.
             let _kept = fchown(&file, Some(owner.uid()), Some(owner.gid()));

@@ -10,6 +10,7 @@ use anyhow::{Context as _, anyhow};
 use super::log::LogFile;
 use super::{Environment, Failure, print, runtime};
 use crate::audit::query::Reader;
+use crate::base::database::Database;
 
 /// The arguments of `backup`.
 #[derive(Debug, clap::Args)]
@@ -26,11 +27,11 @@ pub fn run(arguments: &BackupArgs, environment: &Environment) -> Result<(), Fail
     let runtime = runtime()?;
     let copied = runtime.block_on(copy(&log.database, &arguments.file));
     copied.context("no backup is made").map_err(Failure::NotCarriedOut)?;
-    let (file, database) = (arguments.file.display(), log.database.display());
+    let (file, database) = (arguments.file.display(), &log.database);
     print::line(format_args!("{file} holds a copy of {database}."))
 }
 
-async fn copy(database: &Path, target: &Path) -> anyhow::Result<()> {
+async fn copy(database: &Database, target: &Path) -> anyhow::Result<()> {
     let reader = Reader::open(database).await?;
     let shown = target.display();
     // SQLite takes an empty file as well as none; this one is its owner's from the beginning.

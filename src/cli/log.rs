@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::anyhow;
 
 use super::{ConfigFile, Environment, Failure, print};
+use crate::base::database::Database;
 use crate::config::Actors;
 use crate::config::log::{self, LogConfig};
 
@@ -15,7 +16,7 @@ pub(super) struct LogFile {
     #[command(flatten)]
     config: ConfigFile,
     /// The log itself, such as a backup; no configuration is read then.
-    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    #[arg(long, value_name = "FILE|URL", conflicts_with = "config")]
     database: Option<PathBuf>,
 }
 
@@ -28,9 +29,8 @@ impl LogFile {
     /// The log and whom its configuration knows; of that only `audit.database` must hold.
     pub(super) fn find(&self, environment: &Environment) -> Result<LogConfig, Failure> {
         if let Some(given) = &self.database {
-            // As the configuration writes it.
-            let path = given.to_str().and_then(|text| text.strip_prefix("sqlite://"));
-            let database = path.map_or_else(|| given.clone(), PathBuf::from);
+            let database = Database::parse_or_path(given);
+            let database = database.map_err(|fix| Failure::Usage(anyhow!("--database: {fix}")))?;
             return Ok(LogConfig { database, actors: Actors::default() });
         }
         let path = self.config.path(environment);

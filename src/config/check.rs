@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::exposure::{self, Places};
-use super::files::{self, sqlite};
+use super::files;
 use super::keys::KEYS;
 use super::listen;
 use super::people;
@@ -143,17 +143,17 @@ impl Reader<'_> {
     }
 
     fn audit(&mut self) -> Option<AuditConfig> {
-        let database = self.read("audit.database", sqlite);
+        let database = self.read("audit.database", files::database);
         let key_file = self.path("audit.key_file");
         let other_writes =
             self.value("audit.other_writes", choice(&[("metadata", true), ("off", false)]));
         let finish_timeout = self.value("audit.finish_timeout", duration);
-        let database = database.map(|(path, place)| (self.folder.join(path), place));
-        for (name, kept, found) in [
-            ("database", &database, database.as_ref().map(|(path, _)| files::can_keep(path))),
-            ("key_file", &key_file, key_file.as_ref().map(|(path, _)| files::key(path))),
-        ] {
-            if let (Some((_, place)), Some(Err(message))) = (kept, found) {
+        let database = database.map(|(found, place)| (found.within(&self.folder), place));
+        let kept = database.as_ref().and_then(|(found, place)| Some((found.file()?, place)));
+        let kept = kept.map(|(file, place)| ("database", place, files::can_keep(file)));
+        let key = key_file.as_ref().map(|(file, place)| ("key_file", place, files::key(file)));
+        for (name, place, found) in kept.into_iter().chain(key) {
+            if let Err(message) = found {
                 self.complaints.error(place, &format!("`audit.{name}`: {message}"));
             }
         }

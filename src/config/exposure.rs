@@ -74,8 +74,9 @@ pub(super) fn warn(config: &Config, places: &Places, complaints: &mut Complaints
 
 fn files(config: &Config, places: &Places, complaints: &mut Complaints) {
     let (database, key_file) = (&config.audit.database, &config.audit.key_file);
-    if database.is_file() && mode(database).is_some_and(|mode| mode & OTHERS != 0) {
-        let shown = database.display();
+    let file = database.file().filter(|file| file.is_file());
+    if let Some(file) = file.filter(|file| mode(file).is_some_and(|mode| mode & OTHERS != 0)) {
+        let shown = file.display();
         let message = format!(
             "`audit.database`: {shown} can be read or written by others: chmod 600 it, and its \
              -wal and -shm files"

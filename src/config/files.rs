@@ -1,6 +1,6 @@
 //! The files that a configuration names: whether they can be read, and hold what they should.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
@@ -9,6 +9,7 @@ use rustls::sign::CertifiedKey;
 
 use crate::base::certificate::{Lapse, Validity};
 use crate::base::clock::Timestamp;
+use crate::base::database::Database;
 use crate::base::file;
 use crate::base::key::{Key, KeyError};
 use crate::settings::raw::Node;
@@ -65,19 +66,9 @@ pub(crate) fn lapsed(path: &Path, now: Timestamp) -> Option<String> {
     Some(format!("{} {subject}{lapse}: {fix}", path.display()))
 }
 
-/// The path in `sqlite://PATH`.
-pub(super) fn sqlite(node: &Node) -> Meant<PathBuf> {
-    let url = node.text().unwrap_or_default();
-    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        let fix = "PostgreSQL is not supported by this version yet: use sqlite://changegate.db";
-        return Err(fix.to_owned());
-    }
-    let path = url.strip_prefix("sqlite://").filter(|path| {
-        !path.is_empty() && !path.ends_with('/') && !path.contains(['?', '#', '\0'])
-    });
-    let fix = "write sqlite:// and a file's path, such as \"sqlite://changegate.db\" or \
-        \"sqlite:///var/lib/changegate/changegate.db\"";
-    path.map(PathBuf::from).ok_or_else(|| fix.to_owned())
+/// The place of a log.
+pub(super) fn database(node: &Node) -> Meant<Database> {
+    Database::parse(node.text().unwrap_or_default())
 }
 
 /// Holds that the key file can be used, or made.

@@ -1,11 +1,12 @@
 //! The part of a configuration that questions to its log need. Nothing else of it is looked at: the
 //! record must be readable while the policy is broken, and by those who may not read the key.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::files::sqlite;
+use super::files;
 use super::keys::KEYS;
 use super::{Actors, people};
+use crate::base::database::Database;
 use crate::settings::complaint::{Complaint, Complaints, Location};
 use crate::settings::raw::Typed;
 use crate::settings::reader::{Reader, read_text};
@@ -17,7 +18,7 @@ const VARIABLE: &str = "CHANGEGATE_AUDIT__DATABASE";
 #[derive(Clone, Debug)]
 pub struct LogConfig {
     /// `audit.database`.
-    pub database: PathBuf,
+    pub database: Database,
     /// The holders of tokens, as far as they can be read.
     pub actors: Actors,
 }
@@ -44,9 +45,9 @@ pub fn read(path: &Path, environment: &[(String, String)]) -> Result<LogConfig, 
     let folder = path.parent().map(Path::to_owned).unwrap_or_default();
     let mut complaints = Complaints::about(path.to_owned());
     let mut reader = Reader { typed, folder, complaints: &mut complaints };
-    let database = reader.read("audit.database", sqlite);
+    let database = reader.read("audit.database", files::database);
     let Some((database, _place)) = database else { return Err(complaints.in_order()) };
-    let database = reader.folder.join(database);
+    let database = database.within(&reader.folder);
     // What is wrong with them concerns the gateway.
     let actors = people::actors(&mut reader, &mut Vec::new());
     Ok(LogConfig { database, actors })

@@ -139,7 +139,7 @@ fn what_is_not_written_is_as_documented() {
     assert_eq!(
         config.audit,
         AuditConfig {
-            database: folder.path().join("changegate.db"),
+            database: folder.path().join("changegate.db").into(),
             key_file: folder.path().join("changegate.key"),
             other_writes: true,
             finish_timeout: seconds(5),
@@ -286,7 +286,7 @@ fn meanings_are_read_as_typed() {
     assert_eq!(delete.method, http::Method::DELETE);
     assert_eq!(delete.segments, [Some("deployments".to_owned()), None]);
     assert_eq!(post.segments.len(), 4);
-    assert_eq!(config.audit.database, PathBuf::from("/tmp/abs.db"));
+    assert_eq!(config.audit.database, PathBuf::from("/tmp/abs.db").into());
     assert_eq!(config.limits.body_bytes, 32 << 20);
     let fingerprint = "pat_0011223344556677".parse().unwrap();
     let (team, person) = (Some("ops".to_owned()), None);
@@ -350,7 +350,7 @@ fn of_very_many_complaints_the_first_are_told() {
 fn no_complaint_repeats_what_may_be_a_secret() {
     let folder = folder();
     let text = "[upstream]\nprovider = 'qoder'\nurl = 'https://me:hunter2@host'\n\
-        [audit]\ndatabase = 'postgres://me:hunter2@host/db'\n\
+        [audit]\ndatabase = 'postgres://me:hunter2@host/db?sslmode=prefer'\n\
         [[actor]]\nfingerprint = 'pt-hunter2'\nname = 'a'\n\
         [[admin.token]]\nname = 'a'\nrole = 'admin'\nsha256 = 'hunter2'\n";
     let checked = check_text(folder.path(), text, &[("CHANGEGATE_UPSTREAM__URL", "hunter2://")]);

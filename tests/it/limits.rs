@@ -167,7 +167,7 @@ async fn refusals_are_counted_in_the_metrics_and_in_one_summary() {
     let database = world.database();
     let World { server, folder, .. } = world;
     server.shutdown().await;
-    let reader = Reader::open(&database).await.unwrap();
+    let reader = Reader::open(&database.clone().into()).await.unwrap();
     let page = PageRequest { limit: 100, cursor: None };
     let page =
         serde_json::to_value(reader.events(&EventFilter::default(), page).await.unwrap()).unwrap();

@@ -30,9 +30,9 @@ impl Place {
         [Self::Sqlite(tempfile::tempdir().unwrap())]
     }
 
-    fn database(&self) -> std::path::PathBuf {
+    fn database(&self) -> Database {
         let Self::Sqlite(folder) = self;
-        folder.path().join("log.db")
+        folder.path().join("log.db").into()
     }
 
     fn held(&self) -> Hold {

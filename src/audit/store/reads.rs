@@ -11,6 +11,7 @@ use crate::audit::question::{
 };
 use crate::audit::record::Change;
 use crate::base::clock::Timestamp;
+use crate::base::database::Database;
 use crate::base::ids::{ApprovalId, ChangeId, Fingerprint};
 use crate::deployment::key::DeploymentKey;
 
@@ -46,8 +47,11 @@ impl Walk {
 
 impl Reads {
     /// Reads the log at `database`, and finds out first that it can.
-    pub(in crate::audit) async fn open(database: &Path) -> Result<Self, Boxed> {
-        sqlite::Reads::open(database).await.map(Self::Sqlite)
+    pub(in crate::audit) async fn open(database: &Database) -> Result<Self, Boxed> {
+        match database {
+            Database::Sqlite(path) => sqlite::Reads::open(path).await.map(Self::Sqlite),
+            Database::Postgres(_) => Err("PostgreSQL can't be read yet".into()),
+        }
     }
 
     /// Changes that a filter finds before the place `before`, the newest first, with their bodies

@@ -157,16 +157,16 @@ async fn filters_find_what_they_name_and_nothing_else() {
 #[tokio::test]
 async fn a_reader_reads_beside_the_writer_and_without_one() {
     let world = World::new();
-    let missing = Reader::open(&world.database()).await;
+    let missing = Reader::open(&world.database().into()).await;
     assert!(matches!(missing, Err(QueryError::Missing { .. })));
     let audit = world.start().await;
-    let beside = Reader::open(&world.database()).await.unwrap();
+    let beside = Reader::open(&world.database().into()).await.unwrap();
     assert_eq!(changes(&beside, &Filter::default()).await.len(), 0);
     audit.record(intent("dep_1"), ended(Outcome::Failed)).await.unwrap();
     assert_eq!(changes(&beside, &Filter::default()).await.len(), 1);
     audit.close(LONG).await;
     drop((audit, beside));
-    let alone = Reader::open(&world.database()).await.unwrap();
+    let alone = Reader::open(&world.database().into()).await.unwrap();
     assert_eq!(changes(&alone, &Filter::default()).await.len(), 1);
 }
 

@@ -10,6 +10,7 @@ use anyhow::{Context as _, anyhow};
 use sha2::{Digest as _, Sha256};
 
 use super::{ALICE, BOB, SCRIPT};
+use crate::base::database::Database;
 use crate::base::ids::{Hex, random};
 use crate::base::key::Key;
 use crate::cli::{Environment, Failure, load_config};
@@ -39,7 +40,7 @@ pub(super) struct Stage {
     pub(super) server: Server,
     pub(super) config: PathBuf,
     pub(super) policy: PathBuf,
-    pub(super) database: PathBuf,
+    pub(super) database: Database,
     folder: PathBuf,
 }
 
