@@ -12,6 +12,7 @@ pub mod intent;
 pub mod keys;
 mod latest;
 mod lease;
+pub mod migrate;
 pub mod query;
 mod question;
 mod queue;

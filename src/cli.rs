@@ -7,6 +7,7 @@ pub mod check;
 pub mod demo;
 pub mod key;
 mod log;
+pub mod migrate;
 pub mod openapi;
 pub mod policy;
 pub mod print;
@@ -63,6 +64,8 @@ enum Command {
     Approval(approval::ApprovalCommand),
     /// Copies the log, beside a running gateway or without one.
     Backup(backup::BackupArgs),
+    /// Makes the tables of a log in PostgreSQL, or brings them up to date, as their owner.
+    Migrate(migrate::MigrateArgs),
     /// Prints the JSON Schema of the configuration and policy files.
     Schema(schema::SchemaArgs),
     /// Prints the description of the admin API (OpenAPI 3.1).
@@ -141,6 +144,7 @@ fn run(command: Command, environment: &Environment) -> Result<(), Failure> {
         Command::Policy(command) => policy::run(&command, environment),
         Command::Approval(command) => approval::run(&command, environment),
         Command::Backup(arguments) => backup::run(&arguments, environment),
+        Command::Migrate(arguments) => migrate::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Openapi => openapi::run(),
     }

@@ -17,6 +17,7 @@ use std::error::Error;
 use std::io;
 use std::sync::Arc;
 
+pub use self::postgres::Migrated;
 pub(super) use self::reads::{Documents, Reads, Walk};
 #[cfg(test)]
 pub(super) use self::sqlite::interfere;
@@ -85,6 +86,11 @@ pub(super) async fn find(database: &Database, beside: Beside) -> Result<LogFacts
         Database::Sqlite(path) => sqlite::find(path, beside).await,
         Database::Postgres(url) => postgres::find(url).await,
     }
+}
+
+/// Makes the roles and tables of a log in PostgreSQL, or brings them up to date.
+pub(super) async fn migrate(url: &PostgresUrl) -> Result<Migrated, Boxed> {
+    Ok(postgres::migrate(url).await?)
 }
 
 /// The right to write a log, by its kind.

@@ -9,6 +9,9 @@
 mod error;
 mod found;
 mod link;
+mod migrate;
 
 pub(super) use self::found::find;
 pub(in crate::audit) use self::link::connect;
+pub use self::migrate::Migrated;
+pub(super) use self::migrate::migrate;

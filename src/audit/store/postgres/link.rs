@@ -29,6 +29,7 @@ const CHECK: &str = "SELECT current_setting('server_version_num')::int AS versio
         JOIN pg_namespace n ON n.oid = c.relnamespace \
         WHERE n.nspname = 'changegate' AND c.relkind IN ('r', 'p')) AS hides, \
     (SELECT max(version) FROM changegate.migrations) AS tables, \
+    (SELECT serves_from FROM changegate.migrations ORDER BY version DESC LIMIT 1) AS serves_from, \
     current_setting('synchronous_standby_names') = '' \
         AND EXISTS (SELECT FROM pg_stat_replication) AS lags";
 
@@ -122,7 +123,8 @@ async fn check(connection: &mut PgConnection) -> Result<bool, Error> {
     if found < known || !row.try_get::<bool, _>("granted")? {
         return Err(unfit(UnfitServer::OldTables { found, needed: known }));
     }
-    if found > known {
+    // Those of the version before go on while newer ones are rolled out.
+    if row.try_get::<Option<i32>, _>("serves_from")?.is_some_and(|oldest| oldest > known) {
         return Err(unfit(UnfitServer::NewTables { found, known }));
     }
     row.try_get("lags")
