@@ -4,6 +4,7 @@
 //! A log has one writer at a time: who has the [`Hold`] of it opens the [`Store`], which keeps the
 //! hold for as long as it is open. [`Reads`] answer questions, beside the writer or without one.
 
+mod batch;
 #[cfg(test)]
 mod contract;
 mod postgres;

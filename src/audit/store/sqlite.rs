@@ -2,7 +2,6 @@
 
 mod approvals;
 mod asking;
-mod batch;
 mod bulk;
 mod copy;
 mod documents;
@@ -32,7 +31,6 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _, SqliteConnection};
 
-use self::batch::{Batch, KnownNumbers};
 pub(super) use self::documents::Documents;
 use self::error::{
     ambiguous, damaged, may_pass, moved, of_statement, spares_connection, touches_file, unavailable,
@@ -43,6 +41,7 @@ use self::lock::{FileId, file_id};
 pub(super) use self::select::Reads;
 use self::space::{WAL_BYTES_KEPT, WAL_PAGES_MAX};
 pub(super) use self::walk::Walk;
+use super::batch::{Batch, KnownNumbers};
 use super::{Boxed, Preparation, StoreError};
 use crate::audit::entry::{Entry, Written};
 

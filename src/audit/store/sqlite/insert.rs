@@ -5,12 +5,13 @@ use std::sync::LazyLock;
 use serde::Serialize;
 use sqlx::{Error, SqliteConnection};
 
-use super::batch::{Batch, Change, End};
 use super::bulk::{Bulk, Insert, Query};
 use super::rows::word_of;
+use super::steps;
 use crate::audit::document::Snapshot;
 use crate::audit::idempotency::{IN_FORCE, IdempotencyKey};
 use crate::audit::record::{Event, Settlement, Unkept};
+use crate::audit::store::batch::{Batch, Change, End};
 use crate::audit::touched::Touched;
 use crate::base::clock::Timestamp;
 use crate::base::ids::ChangeId;
@@ -145,7 +146,7 @@ pub(super) async fn batch(
     CHANGES.write(connection, &batch.changes, change).await?;
     let keys = &batch.idempotency_keys;
     IDEMPOTENCY_KEYS.write(connection, keys, |query, key| Ok(idempotency_key(query, *key))).await?;
-    batch.approvals.write(connection).await?;
+    steps::write(connection, &batch.approvals).await?;
     ENDS.write(connection, &batch.ends, end).await?;
     TOUCHED.write(connection, &batch.touched, |query, row| Ok(touched(query, *row))).await?;
     for (id, made) in &batch.made {

@@ -2,10 +2,10 @@
 
 use sqlx::{Error, SqliteConnection};
 
-use crate::audit::approval::{ApprovalPart, Decision, NewApproval, NewTerms};
+use crate::audit::approval::{NewApproval, NewTerms};
 use crate::audit::entry::IntentRow;
+use crate::audit::store::batch::{ApprovalStepRow, Approvals};
 use crate::base::clock::Timestamp;
-use crate::base::ids::{ApprovalId, ChangeId};
 
 const APPROVAL: &str = "INSERT INTO approvals (id, kind, change_id, upstream, operation, \
     deployment_id, actor_fingerprint, actor_name, actor_team, person, opened_at, rules, \
@@ -19,90 +19,24 @@ const STEP: &str = "INSERT INTO approval_steps (approval, step, at, person, toke
 const EXPIRY: &str = "INSERT INTO approval_steps (approval, step, at) \
     SELECT approval, 'expired', ?1 FROM live_approvals WHERE until_at <= ?1";
 
-/// A step of an approval.
-pub(super) struct ApprovalStepRow<'e> {
-    id: ApprovalId,
-    step: &'static str,
-    at: Timestamp,
-    /// The person who decides, and the name of the admin token.
-    by: Option<(&'e str, &'e str)>,
-    reason: Option<&'e str>,
-    until: Option<Timestamp>,
-    change: Option<ChangeId>,
-}
-
-impl<'e> ApprovalStepRow<'e> {
-    /// Somebody has decided.
-    pub(super) fn decided(decision: &'e Decision) -> Self {
-        let Decision { id, verdict, person, token, reason, at, until } = decision;
-        let (by, reason) = (Some((person.as_str(), token.as_str())), Some(reason.as_str()));
-        let step = verdict.name();
-        Self { id: *id, step, at: *at, by, reason, until: *until, change: None }
+/// Writes it all, after the changes of the batch.
+pub(super) async fn write(
+    connection: &mut SqliteConnection,
+    approvals: &Approvals<'_>,
+) -> Result<(), Error> {
+    for step in &approvals.voids {
+        add(connection, step).await?;
     }
-
-    /// Another change has made it void.
-    fn void(id: ApprovalId, at: Timestamp, why: &'e str, change: ChangeId) -> Self {
-        let (reason, change) = (Some(why), Some(change));
-        Self { id, step: "void", at, by: None, reason, until: None, change }
+    for (opening, new) in &approvals.new {
+        open(connection, opening, new).await?;
     }
-
-    /// A change uses it.
-    fn used(id: ApprovalId, at: Timestamp, change: ChangeId) -> Self {
-        let change = Some(change);
-        Self { id, step: "used", at, by: None, reason: None, until: None, change }
+    for step in &approvals.steps {
+        add(connection, step).await?;
     }
-}
-
-/// The part of a batch that is about approvals.
-#[derive(Default)]
-pub(super) struct Approvals<'e> {
-    /// Steps of some before others are asked for.
-    pub(super) voids: Vec<ApprovalStepRow<'e>>,
-    /// Those that are asked for, each with its change.
-    pub(super) new: Vec<(&'e IntentRow, &'e NewApproval)>,
-    /// Steps of others.
-    pub(super) steps: Vec<ApprovalStepRow<'e>>,
-    /// When they are looked through for those whose time is over.
-    pub(super) expiry: Option<Timestamp>,
-}
-
-impl<'e> Approvals<'e> {
-    /// Adds the part that an approval has in a change.
-    pub(super) fn ask(&mut self, opening: &'e IntentRow, part: &'e ApprovalPart) {
-        let change = opening.intent.id;
-        match part {
-            ApprovalPart::Waits(_) => {}
-            ApprovalPart::Asks(new) | ApprovalPart::BreaksGlass(new) => {
-                if let NewTerms::Request { voids, .. } = &new.terms {
-                    let void = |(id, why): &'e (ApprovalId, String)| {
-                        ApprovalStepRow::void(*id, new.opened_at, why, change)
-                    };
-                    self.voids.extend(voids.iter().map(void));
-                }
-                self.new.push((opening, new));
-            }
-            ApprovalPart::Uses { id, at } => {
-                self.steps.push(ApprovalStepRow::used(*id, *at, change));
-            }
-        }
+    if let Some(at) = approvals.expiry {
+        sqlx::query(EXPIRY).bind(at.millis()).execute(connection).await?;
     }
-
-    /// Writes it all, after the changes of the batch.
-    pub(super) async fn write(&self, connection: &mut SqliteConnection) -> Result<(), Error> {
-        for step in &self.voids {
-            add(connection, step).await?;
-        }
-        for (opening, new) in &self.new {
-            open(connection, opening, new).await?;
-        }
-        for step in &self.steps {
-            add(connection, step).await?;
-        }
-        if let Some(at) = self.expiry {
-            sqlx::query(EXPIRY).bind(at.millis()).execute(connection).await?;
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 async fn open(

@@ -1,8 +1,10 @@
 //! Entries arranged by the tables that their rows go to.
 
+mod approvals;
+
 use std::collections::{HashMap, HashSet};
 
-use super::steps::{ApprovalStepRow, Approvals};
+pub(super) use self::approvals::{ApprovalStepRow, Approvals};
 use crate::audit::document::{Snapshot, SnapshotRef, Stored};
 use crate::audit::entry::{CompletionRow, Entry, IntentRow, Written};
 use crate::audit::idempotency::IdempotencyKey;
