@@ -100,7 +100,7 @@ pub(super) enum Hold {
     /// A lock on the file.
     Sqlite(sqlite::Lock),
     /// Nothing but the place: several gateways write the log, and its functions see to it.
-    Postgres(Box<PostgresUrl>),
+    Postgres(postgres::Writer),
 }
 
 /// Why the hold of a log was not taken.
@@ -113,11 +113,19 @@ pub(super) enum HoldError {
 }
 
 impl Hold {
+    /// The hold of the gateway of that name.
+    pub(super) fn named(self, node: &Arc<str>) -> Self {
+        match self {
+            Self::Postgres(writer) => Self::Postgres(writer.named(node)),
+            lock @ Self::Sqlite(_) => lock,
+        }
+    }
+
     /// Takes the hold of the log at `database`, or tells who has it.
     pub(super) fn take(database: &Database, now: Timestamp) -> Result<Self, HoldError> {
         match database {
             Database::Sqlite(path) => sqlite::Lock::take(path, now).map(Self::Sqlite),
-            Database::Postgres(url) => Ok(Self::Postgres(url.clone())),
+            Database::Postgres(url) => Ok(Self::Postgres(postgres::Writer::of(url))),
         }
     }
 }
@@ -136,6 +144,8 @@ pub(super) struct Preparation {
 pub(super) enum Store {
     /// One file, with one writer.
     Sqlite(Box<sqlite::Writes>),
+    /// A database of a server, with several writers.
+    Postgres(Box<postgres::Writes>),
 }
 
 impl Store {
@@ -152,17 +162,25 @@ impl Store {
                 let (writes, fault) = sqlite::Writes::open(lock, preparation).await?;
                 Ok((Self::Sqlite(Box::new(writes)), fault))
             }
-            Hold::Postgres(url) => {
-                let (_connection, _lags) = postgres::connect(&url).await?;
-                Err("PostgreSQL can't be written yet".into())
+            Hold::Postgres(writer) => {
+                let writes = postgres::Writes::open(writer, preparation).await?;
+                Ok((Self::Postgres(Box::new(writes)), None))
             }
         }
     }
 
     /// The asking side of this log.
     pub(super) fn reads(&self) -> Reads {
-        let Self::Sqlite(writes) = self;
-        Reads::Sqlite(writes.reads())
+        match self {
+            Self::Sqlite(writes) => Reads::Sqlite(writes.reads()),
+            // Until there is a reader of PostgreSQL.
+            Self::Postgres(_) => Reads::Sqlite(sqlite::Reads::of(std::path::Path::new(""))),
+        }
+    }
+
+    /// Whether its connections are of the network, which the thread that drives them must serve.
+    pub(super) fn is_remote(&self) -> bool {
+        matches!(self, Self::Postgres(_))
     }
 
     /// The line of the gateways that share this log.
@@ -173,8 +191,11 @@ impl Store {
 
     /// How many changes a crash had left open; they are `unknown` now.
     pub(super) fn swept(&self) -> u64 {
-        let Self::Sqlite(writes) = self;
-        writes.swept()
+        match self {
+            Self::Sqlite(writes) => writes.swept(),
+            // What others have left open ends once their leases are over.
+            Self::Postgres(_) => 0,
+        }
     }
 
     /// Writes `entries` durably, all together. Where the log's rules refuse one of them, the others
@@ -183,27 +204,36 @@ impl Store {
         &mut self,
         entries: &[&Entry],
     ) -> Result<Vec<Result<Written, StoreError>>, StoreError> {
-        let Self::Sqlite(writes) = self;
-        writes.write(entries).await
+        match self {
+            Self::Sqlite(writes) => writes.write(entries).await,
+            Self::Postgres(writes) => writes.write(entries).await,
+        }
     }
 
     /// Gives back the room that a large batch has taken, if there is too much of it.
     pub(super) async fn trim(&mut self) -> Result<(), StoreError> {
-        let Self::Sqlite(writes) = self;
-        writes.trim().await
+        match self {
+            Self::Sqlite(writes) => writes.trim().await,
+            Self::Postgres(_) => Ok(()),
+        }
     }
 
     /// Uses a time without work. Where nothing was written since the last one, the log is looked
     /// for where others find it, which costs no sync.
     pub(super) async fn rest(&mut self, was_written: bool) -> Result<(), StoreError> {
-        let Self::Sqlite(writes) = self;
-        if was_written { writes.checkpoint().await } else { writes.look() }
+        match self {
+            Self::Sqlite(writes) if was_written => writes.checkpoint().await,
+            Self::Sqlite(writes) => writes.look(),
+            Self::Postgres(writes) => writes.rest().await,
+        }
     }
 
     /// Finds out whether a batch of records can be written.
     pub(super) async fn probe(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        let Self::Sqlite(writes) = self;
-        writes.probe(now).await
+        match self {
+            Self::Sqlite(writes) => writes.probe(now).await,
+            Self::Postgres(writes) => writes.probe().await,
+        }
     }
 
     /// Records that another key is in force from now on, and tells from which change on.
@@ -213,13 +243,17 @@ impl Store {
         key: KeyId,
         now: Timestamp,
     ) -> Result<i64, StoreError> {
-        let Self::Sqlite(writes) = self;
-        writes.change_key(former, key, now).await
+        match self {
+            Self::Sqlite(writes) => writes.change_key(former, key, now).await,
+            Self::Postgres(writes) => writes.change_key(former, key, now).await,
+        }
     }
 
     /// Closes the log, with nothing left to be made up for, and gives the hold back.
     pub(super) async fn close(self) -> Result<Hold, StoreError> {
-        let Self::Sqlite(writes) = self;
-        writes.close().await.map(Hold::Sqlite)
+        match self {
+            Self::Sqlite(writes) => writes.close().await.map(Hold::Sqlite),
+            Self::Postgres(writes) => Ok(Hold::Postgres(writes.close().await)),
+        }
     }
 }

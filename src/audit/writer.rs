@@ -100,7 +100,12 @@ pub(super) fn start(
     if let Some(fault) = fault {
         writer.fail(fault);
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_time();
+    if writer.store.is_remote() {
+        runtime.enable_io();
+    }
+    let runtime = runtime.build()?;
     let (running, ended) = oneshot::channel::<Infallible>();
     let task = runtime.spawn(async move {
         // Dropped when the writer has come to its end, or was ended.

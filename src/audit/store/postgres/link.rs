@@ -16,7 +16,7 @@ pub(super) const TABLES_VERSION: i32 = 1;
 const SERVER_VERSION_MIN: i32 = 150_000;
 
 /// How long a connection may take to be there, with its checks.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long the client waits beyond the server's own limit on a statement.
 const GRACE: Duration = Duration::from_secs(1);

@@ -1,0 +1,423 @@
+//! A batch as the one value that the function takes: a list of rows for each table.
+
+use serde::{Serialize, Serializer};
+
+use crate::audit::approval::{NewApproval, NewTerms};
+use crate::audit::document::Snapshot;
+use crate::audit::entry::IntentRow;
+use crate::audit::idempotency::IdempotencyKey;
+use crate::audit::record::{Event, Settlement, Unkept};
+use crate::audit::store::batch::{ApprovalStepRow, Batch, Change, End};
+use crate::audit::touched::Touched;
+use crate::base::clock::Timestamp;
+use crate::base::ids::{ChangeId, Hex};
+use crate::deployment::key::DeploymentKey;
+use crate::policy::Actor;
+
+/// The error of a value that is no JSON.
+type Fault = serde_json::Error;
+
+/// Bytes as PostgreSQL reads them: hex digits, marked.
+pub(super) struct Bytes<'b>(pub(super) &'b [u8]);
+
+impl Serialize for Bytes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("\\x{}", Hex(self.0)))
+    }
+}
+
+/// The lists of a batch; one that is empty is left out.
+#[derive(Serialize)]
+pub(super) struct Entries<'e> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    upstreams: Vec<UpstreamRow<'e>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    policies: Vec<PolicyRow<'e>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    places: Vec<&'e str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    deployments: Vec<DeploymentRow<'e>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    snapshots: Vec<SnapshotRow<'e>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    changes: Vec<ChangeRow<'e>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    keys: Vec<KeyRow<'e>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    voids: Vec<StepRow<'e>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    approvals: Vec<ApprovalRow<'e>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    steps: Vec<StepRow<'e>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expiry: Option<i64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ends: Vec<EndRow<'e>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    touched: Vec<TouchedRow<'e>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    made: Vec<MadeRow<'e>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    settlements: Vec<SettlementRow<'e>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    events: Vec<EventRow<'e>>,
+}
+
+#[derive(Serialize)]
+struct UpstreamRow<'e> {
+    name: &'e str,
+    provider: &'static str,
+}
+
+#[derive(Serialize)]
+struct PolicyRow<'e> {
+    digest: &'e str,
+    text: &'e str,
+}
+
+#[derive(Serialize)]
+struct DeploymentRow<'e> {
+    upstream: &'e str,
+    id: &'e str,
+}
+
+#[derive(Serialize)]
+struct SnapshotRow<'e> {
+    number: i64,
+    digest: Bytes<'e>,
+    base: Option<i64>,
+    depth: u8,
+    body: Bytes<'e>,
+}
+
+#[derive(Serialize)]
+struct ChangeRow<'e> {
+    id: Bytes<'e>,
+    upstream: &'e str,
+    provider: &'static str,
+    policy: &'e str,
+    operation: &'static str,
+    method: &'e str,
+    deployment: Option<&'e str>,
+    #[serde(flatten)]
+    actor: ActorColumns<'e>,
+    client_ip: &'e str,
+    user_agent: Option<&'e str>,
+    client_retry: Option<u32>,
+    request_id: &'e str,
+    received_at: i64,
+    decided_at: Option<i64>,
+    decision: &'static str,
+    violations: Option<String>,
+    standing: Option<String>,
+    patch: Option<Bytes<'e>>,
+    before: Option<i64>,
+    body_bytes: Option<i64>,
+    body_digest: Option<&'e str>,
+    redacted: Option<String>,
+    unkept: Option<String>,
+    approval: Option<String>,
+}
+
+/// Who acted, in the columns of several tables.
+#[derive(Serialize)]
+struct ActorColumns<'e> {
+    actor_fingerprint: Bytes<'e>,
+    actor_name: Option<&'e str>,
+    actor_team: Option<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actor_person: Option<&'e str>,
+}
+
+#[derive(Serialize)]
+struct KeyRow<'e> {
+    id: Bytes<'e>,
+    digest: Bytes<'e>,
+    request: Bytes<'e>,
+}
+
+#[derive(Serialize)]
+struct StepRow<'e> {
+    id: Bytes<'e>,
+    step: &'static str,
+    at: i64,
+    person: Option<&'e str>,
+    token: Option<&'e str>,
+    reason: Option<&'e str>,
+    until_at: Option<i64>,
+    change_id: Option<Bytes<'e>>,
+}
+
+#[derive(Serialize)]
+struct ApprovalRow<'e> {
+    id: Bytes<'e>,
+    kind: &'static str,
+    change_id: Bytes<'e>,
+    upstream: &'e str,
+    operation: &'static str,
+    deployment_id: Option<&'e str>,
+    #[serde(flatten)]
+    actor: ActorColumns<'e>,
+    person: &'e str,
+    opened_at: i64,
+    rules: String,
+    expires_at: Option<i64>,
+    asked: Option<Bytes<'e>>,
+    base: Option<Bytes<'e>>,
+    asks: Option<String>,
+    reason: Option<&'e str>,
+}
+
+#[derive(Serialize)]
+struct EndRow<'e> {
+    id: Bytes<'e>,
+    outcome: &'static str,
+    completed_at: i64,
+    upstream_call: Option<serde_json::Value>,
+    upstream_status: Option<u16>,
+    upstream_request_id: Option<&'e str>,
+    after: Option<i64>,
+    effect: Option<serde_json::Value>,
+    reason: Option<String>,
+    redacted: Option<String>,
+    unkept: Option<String>,
+    after_violations: Option<String>,
+}
+
+#[derive(Serialize)]
+struct TouchedRow<'e> {
+    id: Bytes<'e>,
+    path: &'e str,
+    kind: i64,
+}
+
+#[derive(Serialize)]
+struct MadeRow<'e> {
+    id: Bytes<'e>,
+    upstream: &'e str,
+    made: &'e str,
+}
+
+#[derive(Serialize)]
+struct SettlementRow<'e> {
+    seq: i64,
+    settled_by: &'e str,
+    at: i64,
+    applied: Option<bool>,
+}
+
+#[derive(Serialize)]
+struct EventRow<'e> {
+    at: i64,
+    kind: serde_json::Value,
+    #[serde(flatten)]
+    actor: Option<ActorColumns<'e>>,
+    client_ip: Option<&'e str>,
+    request_id: Option<&'e str>,
+    detail: String,
+}
+
+impl<'e> Entries<'e> {
+    /// The rows of a batch.
+    pub(super) fn of(batch: &'e Batch<'e>) -> Result<Self, Fault> {
+        let upstreams = batch.upstreams.iter();
+        let policies = batch.policies.iter();
+        let deployments = batch.deployments.iter();
+        Ok(Self {
+            upstreams: upstreams.map(|(name, provider)| UpstreamRow { name, provider }).collect(),
+            policies: policies
+                .map(|policy| PolicyRow { digest: &policy.digest, text: &policy.text })
+                .collect(),
+            places: batch.places.clone(),
+            deployments: deployments.map(|(upstream, id)| DeploymentRow { upstream, id }).collect(),
+            snapshots: snapshots(batch),
+            changes: batch.changes.iter().map(change).collect::<Result<_, _>>()?,
+            keys: batch.idempotency_keys.iter().map(key).collect(),
+            voids: batch.approvals.voids.iter().map(step).collect(),
+            approvals: approvals(batch)?,
+            steps: batch.approvals.steps.iter().map(step).collect(),
+            expiry: batch.approvals.expiry.map(Timestamp::millis),
+            ends: batch.ends.iter().map(end).collect::<Result<_, _>>()?,
+            touched: batch.touched.iter().map(touched).collect(),
+            made: made(batch),
+            settlements: batch.settlements.iter().map(settlement).collect(),
+            events: batch.events.iter().map(|event| happening(event)).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+fn snapshots<'e>(batch: &'e Batch<'e>) -> Vec<SnapshotRow<'e>> {
+    let row = |(number, snapshot): &(i64, &'e Snapshot)| SnapshotRow {
+        number: *number,
+        digest: Bytes(&snapshot.digest),
+        base: snapshot.base.map(|base| base.number),
+        depth: snapshot.depth(),
+        body: Bytes(&snapshot.body),
+    };
+    batch.snapshots.iter().map(row).collect()
+}
+
+fn change<'e>(change: &'e Change<'e>) -> Result<ChangeRow<'e>, Fault> {
+    let opening = change.opening;
+    let intent = &opening.intent;
+    let body = intent.refused_body.as_ref();
+    Ok(ChangeRow {
+        id: Bytes(intent.id.as_bytes()),
+        upstream: &intent.upstream,
+        provider: intent.provider.name,
+        policy: &intent.policy.digest,
+        operation: intent.operation.name(),
+        method: intent.method.as_str(),
+        deployment: change.deployment_id,
+        actor: actor(&intent.actor),
+        client_ip: &intent.client.ip,
+        user_agent: intent.client.user_agent.as_deref(),
+        client_retry: intent.client.retry,
+        request_id: &opening.request_id,
+        received_at: intent.received_at.millis(),
+        decided_at: intent.decided_at.map(Timestamp::millis),
+        decision: intent.decision.name(),
+        violations: list(&intent.violations)?,
+        standing: list(&intent.standing)?,
+        patch: opening.patch.as_deref().map(|patch| Bytes(patch)),
+        before: change.before,
+        body_bytes: body.map(|body| i64::try_from(body.bytes).unwrap_or(i64::MAX)),
+        body_digest: body.and_then(|body| body.digest.as_deref()),
+        redacted: list(&opening.redacted)?,
+        unkept: unkept(&opening.unkept)?,
+        approval: intent.approval.as_ref().map(|part| hex(part.id().as_bytes())),
+    })
+}
+
+fn actor(actor: &Actor) -> ActorColumns<'_> {
+    ActorColumns {
+        actor_fingerprint: Bytes(actor.fingerprint.as_bytes()),
+        actor_name: actor.name.as_deref(),
+        actor_team: actor.team.as_deref(),
+        actor_person: actor.person.as_deref(),
+    }
+}
+
+fn key((id, key): &(ChangeId, IdempotencyKey)) -> KeyRow<'_> {
+    KeyRow { id: Bytes(id.as_bytes()), digest: Bytes(&key.digest), request: Bytes(&key.request) }
+}
+
+fn step<'e>(step: &'e ApprovalStepRow<'e>) -> StepRow<'e> {
+    StepRow {
+        id: Bytes(step.id.as_bytes()),
+        step: step.step,
+        at: step.at.millis(),
+        person: step.by.map(|(person, _token)| person),
+        token: step.by.map(|(_person, token)| token),
+        reason: step.reason,
+        until_at: step.until.map(Timestamp::millis),
+        change_id: step.change.as_ref().map(|change| Bytes(change.as_bytes())),
+    }
+}
+
+fn approvals<'e>(batch: &'e Batch<'e>) -> Result<Vec<ApprovalRow<'e>>, Fault> {
+    let row = |(opening, new): &(&'e IntentRow, &'e NewApproval)| {
+        let intent = &opening.intent;
+        let mut row = ApprovalRow {
+            id: Bytes(new.id.as_bytes()),
+            kind: "break_glass",
+            change_id: Bytes(intent.id.as_bytes()),
+            upstream: &intent.upstream,
+            operation: intent.operation.name(),
+            deployment_id: intent.deployment_id.as_deref(),
+            actor: ActorColumns { actor_person: None, ..actor(&intent.actor) },
+            person: &new.person,
+            opened_at: new.opened_at.millis(),
+            rules: serde_json::to_string(&new.rules)?,
+            expires_at: None,
+            asked: None,
+            base: None,
+            asks: None,
+            reason: None,
+        };
+        match &new.terms {
+            NewTerms::Request { expires_at, asked, base, asks, voids: _ } => {
+                row.kind = "request";
+                row.expires_at = Some(expires_at.millis());
+                row.asked = Some(Bytes(asked));
+                row.base = base.as_ref().map(|base| Bytes(base));
+                row.asks = Some(hex(&asks.concat()));
+            }
+            NewTerms::BreakGlass { reason } => row.reason = Some(reason),
+        }
+        Ok(row)
+    };
+    batch.approvals.new.iter().map(row).collect()
+}
+
+fn end<'e>(end: &'e End<'e>) -> Result<EndRow<'e>, Fault> {
+    let completion = &end.ending.completion;
+    let upstream = completion.upstream.as_ref();
+    Ok(EndRow {
+        id: Bytes(end.ending.id.as_bytes()),
+        outcome: completion.outcome.name(),
+        completed_at: completion.completed_at.millis(),
+        upstream_call: upstream.map(|answer| word(&answer.call)).transpose()?,
+        upstream_status: upstream.and_then(|answer| answer.status),
+        upstream_request_id: upstream.and_then(|answer| answer.request_id.as_deref()),
+        after: end.after,
+        effect: completion.effect.as_ref().map(word).transpose()?,
+        reason: completion.reason.as_ref().map(serde_json::to_string).transpose()?,
+        redacted: list(&end.ending.redacted)?,
+        unkept: unkept(&end.ending.unkept)?,
+        after_violations: list(&completion.after_violations)?,
+    })
+}
+
+fn touched<'e>((id, touched): &'e (ChangeId, &'e Touched)) -> TouchedRow<'e> {
+    let kind = touched.touch.kind(touched.is_whole);
+    TouchedRow { id: Bytes(id.as_bytes()), path: &touched.path, kind }
+}
+
+fn made<'e>(batch: &'e Batch<'e>) -> Vec<MadeRow<'e>> {
+    let row = |(id, made): &'e (ChangeId, &'e DeploymentKey)| MadeRow {
+        id: Bytes(id.as_bytes()),
+        upstream: &made.upstream,
+        made: &made.id,
+    };
+    batch.made.iter().map(row).collect()
+}
+
+fn settlement<'e>((seq, settlement): &(i64, &'e Settlement)) -> SettlementRow<'e> {
+    SettlementRow {
+        seq: *seq,
+        settled_by: &settlement.by,
+        at: settlement.at.millis(),
+        applied: settlement.applied,
+    }
+}
+
+fn happening(event: &Event) -> Result<EventRow<'_>, Fault> {
+    Ok(EventRow {
+        at: event.at.millis(),
+        kind: word(&event.kind)?,
+        actor: event.actor.as_ref().map(actor),
+        client_ip: event.client_ip.as_deref(),
+        request_id: event.request_id.as_deref(),
+        detail: event.detail.to_string(),
+    })
+}
+
+/// Bytes that nothing else holds.
+fn hex(bytes: &[u8]) -> String {
+    format!("\\x{}", Hex(bytes))
+}
+
+fn word<T: Serialize>(variant: &T) -> Result<serde_json::Value, Fault> {
+    serde_json::to_value(variant)
+}
+
+/// Bodies that are not kept, as JSON; nothing where all are.
+fn unkept(unkept: &Unkept) -> Result<Option<String>, Fault> {
+    (!unkept.is_empty()).then(|| serde_json::to_string(unkept)).transpose()
+}
+
+/// A list as JSON; an empty one is nothing.
+fn list<T: Serialize>(items: &[T]) -> Result<Option<String>, Fault> {
+    (!items.is_empty()).then(|| serde_json::to_string(items)).transpose()
+}
