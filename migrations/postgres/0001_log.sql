@@ -100,15 +100,15 @@ CREATE TABLE changegate.changes (
     received_at       bigint  NOT NULL,
     decided_at        bigint,           -- what its rules took for now
     decision          text    NOT NULL CHECK (decision IN ('allow', 'warn', 'deny', 'refuse')),
-    violations        text    CHECK (violations::json IS NOT NULL),
-    standing          text    CHECK (standing::json IS NOT NULL),
+    violations        text    CHECK (violations IS NULL OR violations::json IS NOT NULL),
+    standing          text    CHECK (standing IS NULL OR standing::json IS NOT NULL),
     patch             bytea,            -- the text, one zstd frame
     before            bigint,           -- of snapshots
     body_bytes        bigint  CHECK (body_bytes >= 0),
     body_digest       text,
-    redacted          text    CHECK (redacted::json IS NOT NULL),
+    redacted          text    CHECK (redacted IS NULL OR redacted::json IS NOT NULL),
     -- Bodies of which only size and digest are kept, and the number of findings not listed.
-    unkept            text    CHECK (unkept::json IS NOT NULL),
+    unkept            text    CHECK (unkept IS NULL OR unkept::json IS NOT NULL),
     -- The approval that was asked for, or used, or the review of a change that none was needed for.
     approval          bytea   CHECK (length(approval) = 16),
 
@@ -149,11 +149,11 @@ CREATE TABLE changegate.ends (
     after               bigint,              -- of snapshots
     effect              text    CHECK (effect IN ('exact', 'partial', 'none', 'other')),
     -- Why it was not applied: status, type and message of the answer.
-    reason              text    CHECK (reason::json IS NOT NULL),
-    redacted            text    CHECK (redacted::json IS NOT NULL),
-    unkept              text    CHECK (unkept::json IS NOT NULL),
+    reason              text    CHECK (reason IS NULL OR reason::json IS NOT NULL),
+    redacted            text    CHECK (redacted IS NULL OR redacted::json IS NOT NULL),
+    unkept              text    CHECK (unkept IS NULL OR unkept::json IS NOT NULL),
     -- Rules found broken after the change that were not broken before, nor predicted to be.
-    after_violations    text    CHECK (after_violations::json IS NOT NULL),
+    after_violations    text    CHECK (after_violations IS NULL OR after_violations::json IS NOT NULL),
 
     CHECK (NOT swept OR outcome = 'unknown'),
     CHECK (effect IS NULL OR outcome = 'applied'),
@@ -177,10 +177,10 @@ CREATE TABLE changegate.late (
     upstream_request_id text,
     after               bigint,              -- of snapshots
     effect              text    CHECK (effect IN ('exact', 'partial', 'none', 'other')),
-    reason              text    CHECK (reason::json IS NOT NULL),
-    redacted            text    CHECK (redacted::json IS NOT NULL),
-    unkept              text    CHECK (unkept::json IS NOT NULL),
-    after_violations    text    CHECK (after_violations::json IS NOT NULL)
+    reason              text    CHECK (reason IS NULL OR reason::json IS NOT NULL),
+    redacted            text    CHECK (redacted IS NULL OR redacted::json IS NOT NULL),
+    unkept              text    CHECK (unkept IS NULL OR unkept::json IS NOT NULL),
+    after_violations    text    CHECK (after_violations IS NULL OR after_violations::json IS NOT NULL)
 );
 
 -- The places in deployments that ever changed, or were asked to.

@@ -12,6 +12,9 @@ mod reads;
 #[cfg(test)]
 mod samples;
 mod sqlite;
+#[cfg(test)]
+#[path = "../../tests/servers/postgres.rs"]
+mod test_server;
 mod turns;
 
 use std::error::Error;

@@ -60,6 +60,11 @@ impl TestDatabase {
     pub(crate) fn sql(&self, text: &str) -> String {
         self.server.sql(&self.name, text)
     }
+
+    /// The same, or what the server says.
+    pub(crate) fn try_sql(&self, text: &str) -> Result<String, String> {
+        self.server.try_sql(&self.name, text)
+    }
 }
 
 impl Drop for TestDatabase {

@@ -18,13 +18,13 @@ use std::sync::Arc;
 pub(super) use self::found::find;
 pub use self::migrate::Migrated;
 pub(super) use self::migrate::migrate;
-pub(super) use self::writes::Writes;
+pub(in crate::audit) use self::writes::Writes;
 use crate::base::database::PostgresUrl;
 use crate::base::ids::{Hex, random};
 
 /// One of those that write a log: a process, by a name that no other one has.
 #[derive(Debug)]
-pub(super) struct Writer {
+pub(in crate::audit) struct Writer {
     url: Box<PostgresUrl>,
     /// A UUID in hex digits.
     process: String,
@@ -48,3 +48,6 @@ impl Writer {
 fn uuid() -> String {
     Hex(&random::<16>()).to_string()
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,7 +42,7 @@ type Answers = Vec<Result<Written, StoreError>>;
 
 /// The one connection that writes.
 #[derive(Debug)]
-pub(in crate::audit::store) struct Writes {
+pub(in crate::audit) struct Writes {
     writer: Writer,
     /// `None` before the first batch, and after a fault.
     connection: Option<PgConnection>,
@@ -259,6 +259,12 @@ impl Writes {
             _told => of_batch(error),
         })?;
         row.try_get("first").map_err(unavailable)
+    }
+
+    /// The name of this process.
+    #[cfg(test)]
+    pub(super) fn process(&self) -> &str {
+        &self.writer.process
     }
 
     /// Closes the connection.
