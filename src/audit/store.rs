@@ -188,8 +188,9 @@ impl Store {
 
     /// The line of the gateways that share this log.
     pub(super) fn turns(&self) -> Turns {
-        let Self::Sqlite(_one_gateway) = self;
-        Turns::Alone
+        match self {
+            Self::Sqlite(_) | Self::Postgres(_) => Turns::Alone,
+        }
     }
 
     /// How many changes a crash had left open; they are `unknown` now.
