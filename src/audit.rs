@@ -75,6 +75,8 @@ pub struct Settings {
     pub provider: &'static Provider,
     /// JSON Pointers below a deployment whose values are concealed, beside the provider's own.
     pub redact: Vec<String>,
+    /// The name of this gateway.
+    pub node: Arc<str>,
     /// The digest of the policy that is in force at the start.
     pub policy_digest: String,
 }
@@ -151,12 +153,14 @@ impl Audit {
     /// written, such as on a full disk, it starts all the same, and the rest is made up for.
     pub async fn start(settings: Settings, key: Key, clock: Clock) -> Result<Self, StartError> {
         let now = clock.now();
-        let hold = take(&settings.database, now)?;
+        let hold = take(&settings.database, now)?.named(&settings.node);
         keys::hold(&settings.database, key.id()).await?;
         let unusable = |source: Boxed| {
             let database = settings.database.to_string();
             StartError::Store { database, source }
         };
+        let turns = Turns::start(&hold, &settings.policy_digest, &clock);
+        let turns = turns.await.map_err(unusable)?;
         let preparation = Preparation { key: Some(key.id()), at: now };
         let opened = Store::open(hold, preparation).await;
         let (store, fault) = opened.map_err(unusable)?;
@@ -166,7 +170,7 @@ impl Audit {
             None => settle::unsettled(&reader, clock.instant()).await.map_err(unusable)?,
             Some(_) => Unsettled::unread(clock.instant()),
         };
-        let (latest, turns) = (Arc::<Latest>::default(), store.turns());
+        let latest = Arc::<Latest>::default();
         let started = writer::start((store, fault), clock.clone(), Arc::clone(&latest));
         let (queues, writer) = started.map_err(|error| unusable(error.into()))?;
         let version = env!("CARGO_PKG_VERSION");
@@ -277,6 +281,11 @@ impl Audit {
         self.shared.turns.gateways(self.shared.clock.instant())
     }
 
+    /// Tells the other gateways of the log which policy is in force here.
+    pub fn tell_policy(&self, digest: &str) {
+        self.shared.turns.tell_policy(digest);
+    }
+
     /// Notes that a rule was found broken after `change`, though that was not predicted.
     pub fn found_after(&self, change: ChangeId) {
         let mut found = self.shared.found_after.lock().unwrap_or_else(PoisonError::into_inner);
@@ -326,6 +335,7 @@ impl Audit {
             let lost = self.counters().changes_open;
             tracing::error!(lost, "the log was closed before every completion was durable");
         }
+        self.shared.turns.close().await;
     }
 
     /// Hands `entry` to the writer and waits until it is durable.

@@ -143,6 +143,7 @@ impl Server {
         let key = audit::keys::load_or_create(database, key_file).await?.key;
         let settings = audit::Settings {
             database: config.audit.database.clone(),
+            node: Arc::clone(&config.node),
             provider: config.upstream.provider,
             redact: config.redact.clone(),
             policy_digest: config.policy.digest.clone(),

@@ -49,6 +49,7 @@ impl World {
         let clock = Clock::Manual(ManualClock::at(NOW));
         let settings = Settings {
             database: folder.path().join("log.db").into(),
+            node: "main".into(),
             provider: Provider::named("qoder-cn").unwrap(),
             redact: Vec::new(),
             policy_digest: String::new(),

@@ -12,6 +12,7 @@ use super::approval::{ApprovalPart, Decision as ApprovalDecision};
 use super::document::{SnapshotRef, Stored, seal, unpack};
 use super::intent::{Completion, Intent};
 use super::latest::Latest;
+use super::lease::Fence;
 use super::question::{Text, parse};
 use super::record::{Event, Outcome, Settlement, Unkept, signed};
 use super::redact::{Redacted, Redactor};
@@ -106,6 +107,8 @@ pub(super) struct CompletionRow {
     pub(super) unkept: Unkept,
     /// Where the deployment changed, computed fields aside, or was asked to.
     pub(super) touched: Vec<Touched>,
+    /// The turn that ends with it, among the gateways of the log.
+    pub(super) fence: Option<Fence>,
     pub(super) redacted: Vec<String>,
 }
 
@@ -334,8 +337,8 @@ impl CompletionRow {
         let redacted = redacted.into_paths();
         let made = completion.deployment_id.clone();
         let made = made.map(|id| DeploymentKey::new(&asked.upstream, id));
-        let (deployment, after) = (None, filed);
-        Self { id, deployment, completion, made, after, unkept, touched, redacted }
+        let (deployment, after, fence) = (None, filed, None);
+        Self { id, deployment, completion, made, after, unkept, touched, fence, redacted }
     }
 
     /// An end of which nothing but its outcome is known.
@@ -352,8 +355,8 @@ impl CompletionRow {
         };
         let (unkept, redacted) = (Unkept::default(), Vec::new());
         let touched = Vec::new();
-        let (deployment, made, after) = (None, None, None);
-        Self { id, deployment, completion, made, after, unkept, touched, redacted }
+        let (deployment, made, after, fence) = (None, None, None, None);
+        Self { id, deployment, completion, made, after, unkept, touched, fence, redacted }
     }
 
     /// This end reduced to what every table takes; `None` where it is that already.
@@ -362,7 +365,8 @@ impl CompletionRow {
             || self.completion.upstream.is_some()
             || self.completion.deployment_id.is_some();
         let Completion { outcome, completed_at, .. } = self.completion;
-        said_more.then(|| Self::bare(self.id, outcome, completed_at))
+        let fence = self.fence.clone();
+        said_more.then(|| Self { fence, ..Self::bare(self.id, outcome, completed_at) })
     }
 }
 

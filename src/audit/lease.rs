@@ -44,6 +44,8 @@ pub struct LeaseStanding {
 /// that is not, or no longer, the newest of its deployment.
 #[derive(Clone, Debug)]
 pub struct Fence {
+    /// The turn's name in the log.
+    pub(super) turn: [u8; 16],
     pub(super) token: i64,
     pub(super) lease: Lease,
 }
@@ -118,7 +120,7 @@ mod tests {
     #[test]
     fn a_look_holds_where_the_turn_has_rested_for_longer_than_it_is_old() {
         let at = Clock::System.instant();
-        let fence = Fence { token: 1, lease: Lease::new([1; 16], at) };
+        let fence = Fence { turn: [2; 16], token: 1, lease: Lease::new([1; 16], at) };
         let taken = |rested| Taken { fence: fence.clone(), at: at + SECOND, rested, unclear: 0 };
         assert!(taken(None).rested_since(at));
         assert!(taken(Some(SECOND)).rested_since(at));

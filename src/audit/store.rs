@@ -186,13 +186,6 @@ impl Store {
         matches!(self, Self::Postgres(_))
     }
 
-    /// The line of the gateways that share this log.
-    pub(super) fn turns(&self) -> Turns {
-        match self {
-            Self::Sqlite(_) | Self::Postgres(_) => Turns::Alone,
-        }
-    }
-
     /// How many changes a crash had left open; they are `unknown` now.
     pub(super) fn swept(&self) -> u64 {
         match self {

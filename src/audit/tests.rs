@@ -48,6 +48,7 @@ impl World {
     async fn try_start(&self) -> Result<Audit, StartError> {
         let settings = Settings {
             database: self.database().into(),
+            node: "main".into(),
             provider: Provider::named("qoder-cn").unwrap(),
             redact: vec!["/metadata/customer".to_owned()],
             policy_digest: String::new(),

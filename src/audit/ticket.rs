@@ -159,6 +159,7 @@ impl Ticket {
             let id = self.redactor.scrub(&deployment.id);
             DeploymentKey::new(&deployment.upstream, id)
         });
+        ending.fence = self.fence.clone();
         if let (Outcome::Unknown, Some(deployment)) = (ending.completion.outcome, &self.deployment)
         {
             let shared = &self.audit.shared;

@@ -14,7 +14,6 @@ use crate::deployment::key::DeploymentKey;
 #[derive(Debug)]
 pub struct LogTurn {
     turns: Turns,
-    deployment: DeploymentKey,
     /// `None` where the log has one gateway alone.
     taken: Option<Taken>,
     ends_with_change: AtomicBool,
@@ -46,7 +45,7 @@ impl Audit {
             shared.unsettled.set(deployment, taken.unclear, shared.clock.instant());
         }
         let turns = shared.turns.clone();
-        Ok(LogTurn { turns, deployment: stored, taken, ends_with_change: AtomicBool::new(false) })
+        Ok(LogTurn { turns, taken, ends_with_change: AtomicBool::new(false) })
     }
 }
 
@@ -73,7 +72,7 @@ impl LogTurn {
 impl Drop for LogTurn {
     fn drop(&mut self) {
         if let (Some(taken), false) = (&self.taken, self.ends_with_change.load(Ordering::Relaxed)) {
-            self.turns.give(&self.deployment, &taken.fence);
+            self.turns.give(&taken.fence);
         }
     }
 }

@@ -178,6 +178,7 @@ impl Gateway {
 
     fn put_in_force(&self, live: Live) {
         self.metrics.put_in_force(&live.config.policy);
+        self.audit.tell_policy(&live.config.policy.digest);
         self.policy.store(Arc::clone(&live.config.policy));
         self.live.store(Arc::new(live));
     }

@@ -12,4 +12,5 @@ fn each_test_has_a_database_of_its_own_that_flushes() {
     assert_eq!(other.sql("SELECT to_regclass('changes') IS NULL, 2"), "t|2");
     assert_eq!(one.sql("SHOW fsync"), "on");
     assert_ne!(one.url(), other.url());
+    assert!(one.try_sql("SELECT absent").unwrap_err().contains("does not exist"));
 }

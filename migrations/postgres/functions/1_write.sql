@@ -34,6 +34,16 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $f$
         ELSE waiting[array_position(waiting, heir) + 1 :] END
 $f$;
 
+-- Gives on a turn that is locked, to the first who waits.
+CREATE OR REPLACE FUNCTION changegate.give_on(given changegate.turns) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $f$
+DECLARE heir uuid := changegate.heir(given.waiting);
+BEGIN
+    UPDATE changegate.turns t SET holder = heir, token = given.token + 1, is_known = false,
+        given_at = clock_timestamp(), waiting = changegate.behind(given.waiting, heir)
+        WHERE t.turn = given.turn;
+END $f$;
+
 -- Writes a batch, once: a process numbers its batches, and one that was written already is left out.
 -- Tells the number of the last batch that was written before. `entries` holds a list for each table,
 -- each of which may be missing.
@@ -105,9 +115,7 @@ BEGIN
         PERFORM FROM changegate.turns t WHERE t.turn IN (
             SELECT turn FROM jsonb_to_recordset(entries -> 'turns') AS a (turn uuid)
             UNION ALL
-            SELECT p.turn FROM jsonb_to_recordset(entries -> 'ends') AS a (id bytea)
-            JOIN changegate.changes c ON c.id = a.id
-            JOIN changegate.pending p ON p.seq = c.seq)
+            SELECT turn FROM jsonb_to_recordset(entries -> 'ends') AS a (turn uuid))
         ORDER BY t.turn FOR NO KEY UPDATE;
     END IF;
     IF entries ? 'turns' THEN
@@ -284,15 +292,11 @@ BEGIN
             JOIN changegate.changes c ON c.id = a.id
             WHERE c.seq = ANY (ended) ON CONFLICT DO NOTHING;
     END IF;
-    -- They are locked since before.
-    UPDATE changegate.turns t SET holder = h.heir,
-            token = t.token + CASE WHEN h.heir IS NULL THEN 0 ELSE 1 END,
-            waiting = changegate.behind(t.waiting, h.heir)
-        FROM (SELECT o.turn, changegate.heir(o.waiting) AS heir
-            FROM changegate.turns o JOIN changegate.changes c
-                ON c.turn = o.turn AND c.token = o.token
-            WHERE c.seq = ANY (ended) AND o.holder IS NOT NULL) h
-        WHERE t.turn = h.turn;
+    -- They are locked since before. Even of a change that was never opened.
+    PERFORM changegate.give_on(t) FROM changegate.turns t JOIN (
+        SELECT DISTINCT turn, token FROM jsonb_to_recordset(entries -> 'ends')
+            AS a (turn uuid, token bigint)) a ON t.turn = a.turn AND t.token = a.token
+        WHERE t.holder IS NOT NULL;
     RETURN late_ends;
 END $f$;
 

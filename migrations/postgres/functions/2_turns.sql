@@ -21,41 +21,45 @@ BEGIN
         FROM changegate.leases l WHERE l.until_at > clock_timestamp();
 END $f$;
 
--- Takes turns, or lines up for them. Each answer is a token, or the place in line, and whether there
--- may be changes of that deployment that are not settled. What one whose lease is over has left open
--- ends as unknown.
+-- Whether who has a turn still does: the lease is not over, and whom it was given on to has asked for
+-- it again within a second.
+CREATE OR REPLACE FUNCTION changegate.is_held(t changegate.turns) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $f$
+    SELECT t.holder IS NOT NULL
+        AND (t.is_known OR t.given_at > clock_timestamp() - interval '1 second')
+        AND EXISTS (SELECT FROM changegate.leases l
+            WHERE l.lease = t.holder AND l.until_at > clock_timestamp())
+$f$;
+
+-- Takes turns, or lines up for them. Each answer is a token, for how many milliseconds no other lease
+-- has had the turn, and how many changes of the deployment are unclear; or the place in line. What
+-- one whose lease is over has left open ends as unknown.
 CREATE OR REPLACE FUNCTION changegate.take_v1(me uuid, my_lease uuid, wanted uuid[])
-RETURNS TABLE (turn uuid, token bigint, place integer, unclear boolean)
+RETURNS TABLE (turn uuid, token bigint, place integer, rested bigint, unclear bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $f$
 DECLARE
     t changegate.turns;
     heir uuid;
-    is_held boolean;
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
     IF NOT EXISTS (SELECT FROM changegate.leases l
         WHERE l.lease = my_lease AND l.until_at > clock_timestamp())
     THEN RAISE EXCEPTION USING ERRCODE = 'CG003', MESSAGE = 'the lease is over'; END IF;
     FOR turn IN SELECT DISTINCT w FROM unnest(wanted) w ORDER BY w LOOP
-        token := NULL; place := NULL; unclear := false;
+        token := NULL; place := NULL; rested := NULL; unclear := 0;
         -- Who only waits on locks nothing.
         SELECT * INTO t FROM changegate.turns x WHERE x.turn = take_v1.turn;
         IF NOT FOUND THEN
             INSERT INTO changegate.turns (turn) VALUES (take_v1.turn) ON CONFLICT DO NOTHING;
-        ELSIF t.holder <> my_lease AND my_lease = ANY (t.waiting) AND EXISTS (
-            SELECT FROM changegate.leases l
-            WHERE l.lease = t.holder AND l.until_at > clock_timestamp())
-        THEN
+        ELSIF t.holder <> my_lease AND my_lease = ANY (t.waiting) AND changegate.is_held(t) THEN
             place := array_position(t.waiting, my_lease);
             RETURN NEXT;
             CONTINUE;
         END IF;
         SELECT * INTO t FROM changegate.turns x WHERE x.turn = take_v1.turn FOR NO KEY UPDATE;
         IF t.holder IS DISTINCT FROM my_lease THEN
-            is_held := t.holder IS NOT NULL AND EXISTS (SELECT FROM changegate.leases l
-                WHERE l.lease = t.holder AND l.until_at > clock_timestamp());
             IF NOT my_lease = ANY (t.waiting) THEN t.waiting := t.waiting || my_lease; END IF;
-            IF is_held THEN
+            IF changegate.is_held(t) THEN
                 UPDATE changegate.turns x SET waiting = t.waiting WHERE x.turn = take_v1.turn;
                 place := array_position(t.waiting, my_lease);
                 RETURN NEXT;
@@ -67,17 +71,23 @@ BEGIN
                         WHERE l.process = p.process AND l.until_at > clock_timestamp()));
             -- The first who waits and lives, who may be another one still.
             heir := changegate.heir(t.waiting);
-            t.waiting := changegate.behind(t.waiting, heir);
-            UPDATE changegate.turns x SET holder = heir, token = x.token + 1, waiting = t.waiting
-                WHERE x.turn = take_v1.turn RETURNING x.token INTO t.token;
             IF heir <> my_lease THEN
-                place := array_position(t.waiting, my_lease);
+                PERFORM changegate.give_on(t);
+                place := array_position(changegate.behind(t.waiting, heir), my_lease);
                 RETURN NEXT;
                 CONTINUE;
             END IF;
+            t.waiting := changegate.behind(t.waiting, heir);
         END IF;
-        token := t.token;
-        unclear := EXISTS (SELECT FROM changegate.unsettled u WHERE u.turn = take_v1.turn);
+        IF t.last <> my_lease THEN
+            -- Who has not given it on may have been at work until now.
+            t.others_until := CASE WHEN t.is_known THEN clock_timestamp() ELSE t.given_at END;
+        END IF;
+        UPDATE changegate.turns x SET holder = my_lease, token = x.token + 1, is_known = true,
+            waiting = t.waiting, last = my_lease, others_until = t.others_until
+            WHERE x.turn = take_v1.turn RETURNING x.token INTO take_v1.token;
+        rested := (extract(epoch FROM clock_timestamp() - t.others_until) * 1000)::bigint;
+        SELECT count(*) INTO unclear FROM changegate.unsettled u WHERE u.turn = take_v1.turn;
         RETURN NEXT;
     END LOOP;
 END $f$;
@@ -89,16 +99,12 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $f$
 DECLARE
     g record;
     t changegate.turns;
-    heir uuid;
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
     FOR g IN SELECT a.turn, a.token FROM unnest(given, tokens) AS a (turn, token) ORDER BY 1 LOOP
         SELECT * INTO t FROM changegate.turns x WHERE x.turn = g.turn FOR NO KEY UPDATE;
-        IF t.holder = my_lease AND (g.token IS NULL OR g.token = t.token) THEN
-            heir := changegate.heir(t.waiting);
-            UPDATE changegate.turns x SET holder = heir,
-                token = x.token + CASE WHEN heir IS NULL THEN 0 ELSE 1 END,
-                waiting = changegate.behind(t.waiting, heir) WHERE x.turn = g.turn;
+        IF t.holder = my_lease AND (g.token = t.token OR g.token IS NULL AND NOT t.is_known) THEN
+            PERFORM changegate.give_on(t);
         ELSIF g.token IS NULL AND my_lease = ANY (t.waiting) THEN
             UPDATE changegate.turns x SET waiting = array_remove(t.waiting, my_lease)
                 WHERE x.turn = g.turn;
@@ -110,7 +116,8 @@ END $f$;
 CREATE OR REPLACE FUNCTION changegate.end_lease_v1(my_lease uuid) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $f$
 BEGIN
-    PERFORM changegate.give_v1(my_lease, array_agg(t.turn), array_agg(NULL::bigint))
+    PERFORM changegate.give_v1(my_lease, array_agg(t.turn),
+            array_agg(CASE WHEN t.holder = my_lease THEN t.token END))
         FROM changegate.turns t WHERE t.holder = my_lease OR my_lease = ANY (t.waiting);
     UPDATE changegate.leases l SET until_at = clock_timestamp() WHERE l.lease = my_lease;
 END $f$;

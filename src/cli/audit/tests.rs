@@ -275,6 +275,7 @@ fn exit_codes_tell_bad_usage_from_the_unknown_and_from_a_missing_log() {
     let config = file.to_str().unwrap();
     assert_eq!(code(&["list"], config), 3);
     let settings = crate::audit::Settings {
+        node: "main".into(),
         database: crate::cli::load_config(&file, &Environment::new([]).unwrap())
             .unwrap()
             .audit

@@ -1,30 +1,23 @@
 //! A batch as the one value that the function takes: a list of rows for each table.
 
-use serde::{Serialize, Serializer};
+mod changes;
 
+use serde::Serialize;
+
+use self::changes::{
+    ActorColumns, ChangeRow, EndRow, Fault, TurnRow, actor, change, end, turn, word,
+};
+use super::literal::{Bytes, hex};
 use crate::audit::approval::{NewApproval, NewTerms};
 use crate::audit::document::Snapshot;
 use crate::audit::entry::IntentRow;
 use crate::audit::idempotency::IdempotencyKey;
-use crate::audit::record::{Event, Settlement, Unkept};
-use crate::audit::store::batch::{ApprovalStepRow, Batch, Change, End};
+use crate::audit::record::{Event, Settlement};
+use crate::audit::store::batch::{ApprovalStepRow, Batch};
 use crate::audit::touched::Touched;
 use crate::base::clock::Timestamp;
-use crate::base::ids::{ChangeId, Hex};
+use crate::base::ids::ChangeId;
 use crate::deployment::key::DeploymentKey;
-use crate::policy::Actor;
-
-/// The error of a value that is no JSON.
-type Fault = serde_json::Error;
-
-/// Bytes as PostgreSQL reads them: hex digits, marked.
-pub(super) struct Bytes<'b>(pub(super) &'b [u8]);
-
-impl Serialize for Bytes<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("\\x{}", Hex(self.0)))
-    }
-}
 
 /// The lists of a batch; one that is empty is left out.
 #[derive(Serialize)]
@@ -39,6 +32,8 @@ pub(super) struct Entries<'e> {
     deployments: Vec<DeploymentRow<'e>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     snapshots: Vec<SnapshotRow<'e>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    turns: Vec<TurnRow>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     changes: Vec<ChangeRow<'e>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -91,45 +86,6 @@ struct SnapshotRow<'e> {
 }
 
 #[derive(Serialize)]
-struct ChangeRow<'e> {
-    id: Bytes<'e>,
-    upstream: &'e str,
-    provider: &'static str,
-    policy: &'e str,
-    operation: &'static str,
-    method: &'e str,
-    deployment: Option<&'e str>,
-    #[serde(flatten)]
-    actor: ActorColumns<'e>,
-    client_ip: &'e str,
-    user_agent: Option<&'e str>,
-    client_retry: Option<u32>,
-    request_id: &'e str,
-    received_at: i64,
-    decided_at: Option<i64>,
-    decision: &'static str,
-    violations: Option<String>,
-    standing: Option<String>,
-    patch: Option<Bytes<'e>>,
-    before: Option<i64>,
-    body_bytes: Option<i64>,
-    body_digest: Option<&'e str>,
-    redacted: Option<String>,
-    unkept: Option<String>,
-    approval: Option<String>,
-}
-
-/// Who acted, in the columns of several tables.
-#[derive(Serialize)]
-struct ActorColumns<'e> {
-    actor_fingerprint: Bytes<'e>,
-    actor_name: Option<&'e str>,
-    actor_team: Option<&'e str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    actor_person: Option<&'e str>,
-}
-
-#[derive(Serialize)]
 struct KeyRow<'e> {
     id: Bytes<'e>,
     digest: Bytes<'e>,
@@ -166,22 +122,6 @@ struct ApprovalRow<'e> {
     base: Option<Bytes<'e>>,
     asks: Option<String>,
     reason: Option<&'e str>,
-}
-
-#[derive(Serialize)]
-struct EndRow<'e> {
-    id: Bytes<'e>,
-    outcome: &'static str,
-    completed_at: i64,
-    upstream_call: Option<serde_json::Value>,
-    upstream_status: Option<u16>,
-    upstream_request_id: Option<&'e str>,
-    after: Option<i64>,
-    effect: Option<serde_json::Value>,
-    reason: Option<String>,
-    redacted: Option<String>,
-    unkept: Option<String>,
-    after_violations: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -231,6 +171,7 @@ impl<'e> Entries<'e> {
             places: batch.places.clone(),
             deployments: deployments.map(|(upstream, id)| DeploymentRow { upstream, id }).collect(),
             snapshots: snapshots(batch),
+            turns: batch.changes.iter().filter_map(turn).collect(),
             changes: batch.changes.iter().map(change).collect::<Result<_, _>>()?,
             keys: batch.idempotency_keys.iter().map(key).collect(),
             voids: batch.approvals.voids.iter().map(step).collect(),
@@ -255,47 +196,6 @@ fn snapshots<'e>(batch: &'e Batch<'e>) -> Vec<SnapshotRow<'e>> {
         body: Bytes(&snapshot.body),
     };
     batch.snapshots.iter().map(row).collect()
-}
-
-fn change<'e>(change: &'e Change<'e>) -> Result<ChangeRow<'e>, Fault> {
-    let opening = change.opening;
-    let intent = &opening.intent;
-    let body = intent.refused_body.as_ref();
-    Ok(ChangeRow {
-        id: Bytes(intent.id.as_bytes()),
-        upstream: &intent.upstream,
-        provider: intent.provider.name,
-        policy: &intent.policy.digest,
-        operation: intent.operation.name(),
-        method: intent.method.as_str(),
-        deployment: change.deployment_id,
-        actor: actor(&intent.actor),
-        client_ip: &intent.client.ip,
-        user_agent: intent.client.user_agent.as_deref(),
-        client_retry: intent.client.retry,
-        request_id: &opening.request_id,
-        received_at: intent.received_at.millis(),
-        decided_at: intent.decided_at.map(Timestamp::millis),
-        decision: intent.decision.name(),
-        violations: list(&intent.violations)?,
-        standing: list(&intent.standing)?,
-        patch: opening.patch.as_deref().map(|patch| Bytes(patch)),
-        before: change.before,
-        body_bytes: body.map(|body| i64::try_from(body.bytes).unwrap_or(i64::MAX)),
-        body_digest: body.and_then(|body| body.digest.as_deref()),
-        redacted: list(&opening.redacted)?,
-        unkept: unkept(&opening.unkept)?,
-        approval: intent.approval.as_ref().map(|part| hex(part.id().as_bytes())),
-    })
-}
-
-fn actor(actor: &Actor) -> ActorColumns<'_> {
-    ActorColumns {
-        actor_fingerprint: Bytes(actor.fingerprint.as_bytes()),
-        actor_name: actor.name.as_deref(),
-        actor_team: actor.team.as_deref(),
-        actor_person: actor.person.as_deref(),
-    }
 }
 
 fn key((id, key): &(ChangeId, IdempotencyKey)) -> KeyRow<'_> {
@@ -325,7 +225,7 @@ fn approvals<'e>(batch: &'e Batch<'e>) -> Result<Vec<ApprovalRow<'e>>, Fault> {
             upstream: &intent.upstream,
             operation: intent.operation.name(),
             deployment_id: intent.deployment_id.as_deref(),
-            actor: ActorColumns { actor_person: None, ..actor(&intent.actor) },
+            actor: actor(&intent.actor),
             person: &new.person,
             opened_at: new.opened_at.millis(),
             rules: serde_json::to_string(&new.rules)?,
@@ -348,25 +248,6 @@ fn approvals<'e>(batch: &'e Batch<'e>) -> Result<Vec<ApprovalRow<'e>>, Fault> {
         Ok(row)
     };
     batch.approvals.new.iter().map(row).collect()
-}
-
-fn end<'e>(end: &'e End<'e>) -> Result<EndRow<'e>, Fault> {
-    let completion = &end.ending.completion;
-    let upstream = completion.upstream.as_ref();
-    Ok(EndRow {
-        id: Bytes(end.ending.id.as_bytes()),
-        outcome: completion.outcome.name(),
-        completed_at: completion.completed_at.millis(),
-        upstream_call: upstream.map(|answer| word(&answer.call)).transpose()?,
-        upstream_status: upstream.and_then(|answer| answer.status),
-        upstream_request_id: upstream.and_then(|answer| answer.request_id.as_deref()),
-        after: end.after,
-        effect: completion.effect.as_ref().map(word).transpose()?,
-        reason: completion.reason.as_ref().map(serde_json::to_string).transpose()?,
-        redacted: list(&end.ending.redacted)?,
-        unkept: unkept(&end.ending.unkept)?,
-        after_violations: list(&completion.after_violations)?,
-    })
 }
 
 fn touched<'e>((id, touched): &'e (ChangeId, &'e Touched)) -> TouchedRow<'e> {
@@ -401,23 +282,4 @@ fn happening(event: &Event) -> Result<EventRow<'_>, Fault> {
         request_id: event.request_id.as_deref(),
         detail: event.detail.to_string(),
     })
-}
-
-/// Bytes that nothing else holds.
-fn hex(bytes: &[u8]) -> String {
-    format!("\\x{}", Hex(bytes))
-}
-
-fn word<T: Serialize>(variant: &T) -> Result<serde_json::Value, Fault> {
-    serde_json::to_value(variant)
-}
-
-/// Bodies that are not kept, as JSON; nothing where all are.
-fn unkept(unkept: &Unkept) -> Result<Option<String>, Fault> {
-    (!unkept.is_empty()).then(|| serde_json::to_string(unkept)).transpose()
-}
-
-/// A list as JSON; an empty one is nothing.
-fn list<T: Serialize>(items: &[T]) -> Result<Option<String>, Fault> {
-    (!items.is_empty()).then(|| serde_json::to_string(items)).transpose()
 }

@@ -51,6 +51,8 @@ pub(super) enum UnfitServer {
     NewTables { found: i32, known: i32 },
     #[error("the server did not answer in time")]
     Silent,
+    #[error("the server does not answer: {0}")]
+    Unanswered(String),
 }
 
 /// The five letters by which the server says what is wrong; `None` where it is not the server that

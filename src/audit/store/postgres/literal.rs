@@ -1,6 +1,6 @@
 //! Values as literals of SQL, which nothing in them can end.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::base::ids::Hex;
 
@@ -36,6 +36,22 @@ pub(super) fn text(text: Option<&str>) -> String {
     // A text is always JSON.
     let literal = text.and_then(|text| json(&[text]).ok());
     literal.map_or_else(|| "NULL".to_owned(), |literal| format!("({literal}::json ->> 0)"))
+}
+
+/// Bytes as PostgreSQL reads them: hex digits, marked.
+pub(in crate::audit::store::postgres) struct Bytes<'b>(
+    pub(in crate::audit::store::postgres) &'b [u8],
+);
+
+impl Serialize for Bytes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("\\x{}", Hex(self.0)))
+    }
+}
+
+/// Bytes that nothing else holds.
+pub(in crate::audit::store::postgres) fn hex(bytes: &[u8]) -> String {
+    format!("\\x{}", Hex(bytes))
 }
 
 /// JSON without an escaped NUL. A backslash before the escape's own may be an escaped one.

@@ -1,5 +1,7 @@
 //! The writing side, on a throw-away server.
 
+mod turns;
+
 use serde_json::json;
 
 use super::*;
@@ -8,7 +10,7 @@ use crate::audit::record::Outcome;
 use crate::audit::store::samples::{NOW, PREPARATION, event, opening, whole};
 use crate::audit::store::test_server::TestDatabase;
 use crate::audit::store::{Preparation, StoreError};
-use crate::base::database::Database;
+use crate::base::database::{Database, PostgresUrl};
 use crate::base::key::KeyId;
 
 /// A log of a gateway's role, made by its owner.
@@ -27,7 +29,19 @@ impl Log {
     }
 
     fn writer(&self) -> Writer {
-        Writer::of(&self.url).named(&"main".into())
+        self.writer_of("main")
+    }
+
+    fn writer_of(&self, node: &str) -> Writer {
+        Writer::of(&self.url).named(&node.into())
+    }
+
+    /// Ends the sessions of all gateways, as a server that shuts down does.
+    fn end_sessions(&self) {
+        self.database.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE usename = 'changegate' AND datname = current_database()",
+        );
     }
 
     async fn opened(&self) -> Writes {
@@ -78,9 +92,7 @@ async fn a_batch_whose_answer_is_lost_is_written_once() {
     writes.write(&[&event()]).await.unwrap();
     // The server ends the session, and it takes that long until it answers again.
     for _ in 0..3 {
-        log.database.sql(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'changegate'",
-        );
+        log.end_sessions();
         let answers = writes.write(&[&event()]).await.unwrap();
         assert!(answers[0].is_ok(), "{answers:?}");
     }

@@ -7,11 +7,11 @@ use sqlx::postgres::PgRow;
 use sqlx::{Connection as _, Error, PgConnection, Row as _};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Writer;
 use super::entries::Entries;
 use super::error::{ambiguous, code, is_lost, is_overtaken, of_batch, unavailable};
 use super::link::{connect, run};
 use super::literal::{bytes, json, text};
+use super::writer::Writer;
 use crate::audit::document::SnapshotRef;
 use crate::audit::entry::{Entry, Written};
 use crate::audit::store::batch::{Batch, KnownNumbers};
