@@ -41,7 +41,7 @@ pub use self::connection::Patience;
 use self::openapi::FromRoutes;
 use self::share::Askers;
 use crate::audit::Audit;
-use crate::audit::approval::Approval;
+use crate::audit::approval::{Approval, ApprovalKind, Verdict};
 use crate::audit::query::DeploymentSummary;
 use crate::audit::record::Event;
 use crate::base::clock::Clock;
@@ -72,6 +72,8 @@ pub struct AdminState {
     pub provider: ProviderNow,
     /// The metrics, as `OpenMetrics` text.
     pub metrics_text: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Is told of each decision on an approval.
+    pub decided: DecidedTold,
     /// For times that are given relative to now.
     pub clock: Clock,
     /// TLS with the certificate that holds now; `None` where the listener speaks plain HTTP.
@@ -88,6 +90,9 @@ pub struct AdminState {
 
 /// Gives the configuration on disk, where it was refused.
 pub type RefusedNow = Arc<dyn Fn() -> Option<RefusedConfig> + Send + Sync>;
+
+/// Is told of each decision on an approval.
+pub type DecidedTold = Arc<dyn Fn(ApprovalKind, Verdict) + Send + Sync>;
 
 /// Gives the acceptor that holds now: a reload may change its certificate.
 pub type Acceptor = Arc<dyn Fn() -> TlsAcceptor + Send + Sync>;

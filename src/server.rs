@@ -244,8 +244,7 @@ impl Server {
         let (tokens, counted) = (Arc::clone(gateway), Arc::clone(gateway));
         let (patient, listed) = (Arc::clone(gateway), Arc::clone(gateway));
         let reading = Arc::clone(gateway);
-        let (governed, served) = (Arc::clone(gateway), Arc::clone(gateway));
-        let named = Arc::clone(gateway);
+        let [governed, served, told, named] = std::array::from_fn(|_| Arc::clone(gateway));
         let vital = self.vital.clone();
         let state = AdminState {
             audit: gateway.audit.clone(),
@@ -254,6 +253,7 @@ impl Server {
             policy: Arc::new(move || governed.policy()),
             provider: Arc::new(move || served.live().config.upstream.provider),
             metrics_text: Arc::new(move || counted.metrics.encode(&counted.audit)),
+            decided: Arc::new(move |kind, verdict| told.metrics.approvals.decided(kind, verdict)),
             clock: gateway.clock.clone(),
             tls: certificates
                 .admin()
@@ -281,11 +281,9 @@ impl Server {
         self.chores.spawn(async move {
             let _running = running;
             loop {
+                summaries.look_at_approvals().await;
                 tokio::select! {
-                    () = tokio::time::sleep(SUMMARY_EVERY) => {
-                        summaries.summarise();
-                        summaries.expire_approvals().await;
-                    }
+                    () = tokio::time::sleep(SUMMARY_EVERY) => summaries.summarise(),
                     () = summaries_stopped.cancelled() => break,
                 }
             }

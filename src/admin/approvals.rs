@@ -201,6 +201,7 @@ async fn decide(
             return Err(Problem::conflict("it stands otherwise by now: look, and try again"));
         }
     }
+    (api.state.decided)(approval.kind, verdict);
     let (id, verdict) = (approval.id, verdict.name());
     tracing::info!(approval = %id, verdict, token, "an approval is decided on");
     api.budget.json(&reread(api, approval.id).await?)

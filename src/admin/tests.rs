@@ -70,6 +70,7 @@ impl World {
             policy: Arc::new(Arc::default),
             provider: Arc::new(|| Provider::ALL[0]),
             metrics_text: Arc::new(|| "# EOF\n".to_owned()),
+            decided: Arc::new(|_kind, _verdict| {}),
             clock,
             tls: None,
             patience: Arc::new(|| Patience {

@@ -77,6 +77,14 @@ pub(super) async fn seek(
     Err(NotForwarded::denied(Denial::new(decided, (told, glass), turn), before.cloned()))
 }
 
+/// Counts what became of an approval by a change that passes, once its intent is durable.
+pub(super) fn tell(call: &Call, cleared: &Decided) {
+    let figures = &call.connection.gateway.metrics.approvals;
+    if let Some(counter) = cleared.approval.as_ref().and_then(|part| figures.of_part(part)) {
+        counter.inc();
+    }
+}
+
 /// Whether somebody's approval would let the change pass: what another rule denies, nobody can
 /// approve.
 fn is_approvable(findings: &Findings) -> bool {

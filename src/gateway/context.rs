@@ -19,6 +19,8 @@ use super::memory::{Holder, MemoryBudget};
 use super::tally::{HeldUp, Tally};
 use super::turn::Turns;
 use crate::audit::Audit;
+use crate::audit::approval::ApprovalKind;
+use crate::audit::query::QueryError;
 use crate::base::clock::{Clock, Moment, Timestamp};
 use crate::base::ids::RequestId;
 use crate::base::key::Key;
@@ -206,9 +208,18 @@ impl Gateway {
         self.tally.summarise(&self.audit, &self.clock);
     }
 
-    /// Notes which approvals are over by now.
-    pub(crate) async fn expire_approvals(&self) {
-        if let Err(error) = self.audit.expire_approvals(self.clock.now()).await {
+    /// Notes which approvals are over by now, and how many wait for a decision.
+    pub(crate) async fn look_at_approvals(&self) {
+        let now = self.clock.now();
+        let looked = async {
+            self.audit.expire_approvals(now).await?;
+            for kind in ApprovalKind::ALL {
+                let count = self.audit.reader().open_approvals(kind, now).await?;
+                self.metrics.approvals.note_open(kind, count);
+            }
+            Ok::<_, QueryError>(())
+        };
+        if let Err(error) = looked.await {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "approvals that are over can't be noted yet");
         }

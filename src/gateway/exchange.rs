@@ -195,7 +195,10 @@ async fn clear(
         let contends = is_first && cleared.approval.is_some();
         let unavailable =
             match open(call, turn, claim, body, cleared.clone(), before.cloned()).await {
-                Ok(ticket) => return Ok((cleared, ticket)),
+                Ok(ticket) => {
+                    clearance::tell(call, &cleared);
+                    return Ok((cleared, ticket));
+                }
                 Err(unavailable) => unavailable,
             };
         if unavailable.is_refused

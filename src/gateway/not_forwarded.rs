@@ -230,6 +230,8 @@ impl NotForwarded {
                 {
                     approval = denial.settle(&mut intent, &mut refusal.message);
                 }
+                let figures = &call.connection.gateway.metrics.approvals;
+                let asked = intent.approval.as_ref().and_then(|part| figures.of_part(part));
                 let end = Completion {
                     completed_at: call.completed_at(),
                     outcome,
@@ -245,6 +247,7 @@ impl NotForwarded {
                     return stop.answer.into_reply(call, None);
                 }
                 super::report(call, decision, outcome, &violations);
+                asked.inspect(|counter| _ = counter.inc());
                 Some(decision)
             }
         };

@@ -1,5 +1,6 @@
 //! Everything that is counted.
 
+mod approvals;
 mod repeats;
 
 use std::collections::HashSet;
@@ -16,6 +17,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use self::approvals::ApprovalFigures;
 pub(crate) use self::repeats::RepeatAnswer;
 use self::repeats::Repeats;
 use super::log_figures::LogFigures;
@@ -61,6 +63,7 @@ pub struct Metrics {
     last_reload_successful: Gauge,
     rules: RuleFigures,
     pub(crate) repeats: Repeats,
+    pub(crate) approvals: ApprovalFigures,
     log: LogFigures,
 }
 
@@ -160,6 +163,7 @@ impl Metrics {
         );
         let rules = RuleFigures::registered(registry);
         let repeats = Repeats::registered(registry);
+        let approvals = ApprovalFigures::registered(registry);
         let log = LogFigures::registered(registry);
         let resolved = CLASSES.map(|class| {
             KINDS.map(|kind| {
@@ -181,6 +185,7 @@ impl Metrics {
             last_reload_successful,
             rules,
             repeats,
+            approvals,
             log,
         }
     }

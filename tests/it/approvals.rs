@@ -1,6 +1,7 @@
 //! Approvals: a rule holds a change up until somebody else approves it, and then it passes once.
 
 mod bound;
+mod counted;
 mod decided;
 mod glass;
 mod killed;

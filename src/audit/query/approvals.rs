@@ -3,7 +3,9 @@
 use serde_json::Value;
 
 use super::{LIMIT_MAX, Page, PageRequest, QueryError, Reader};
-use crate::audit::approval::{Approval, ApprovalFilter, AskedChange, BrokenGlass, LiveApprovals};
+use crate::audit::approval::{
+    Approval, ApprovalFilter, ApprovalKind, ApprovalState, AskedChange, BrokenGlass, LiveApprovals,
+};
 use crate::audit::record::{Bodies, Change};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{ApprovalId, Fingerprint};
@@ -25,6 +27,18 @@ impl Reader {
         let most = i64::from(limit) + 1;
         let found = self.reads.approvals(filter, now, page.before(), most).await;
         Ok(Page::cut(found.map_err(QueryError::Store)?, limit, None))
+    }
+
+    /// How many of a kind wait `now` for a decision; never more than [`LIMIT_MAX`] are told.
+    pub async fn open_approvals(
+        &self,
+        kind: ApprovalKind,
+        now: Timestamp,
+    ) -> Result<usize, QueryError> {
+        let (state, kind) = (Some(ApprovalState::Open), Some(kind));
+        let filter = ApprovalFilter { state, kind, ..ApprovalFilter::default() };
+        let page = PageRequest { limit: LIMIT_MAX, cursor: None };
+        Ok(self.approvals(&filter, now, page).await?.data.len())
     }
 
     /// One approval, as it stands `now`, without what is asked for.
