@@ -17,8 +17,8 @@ use crate::base::ids::{ApprovalId, ChangeId, Fingerprint};
 
 /// Every column of an approval, with its steps as JSON. A time is not looked for where an index
 /// finds it.
-const APPROVAL: &str = "SELECT a.number, a.id, a.kind, a.change_id, a.upstream, a.operation, \
-    a.deployment_id, a.actor_fingerprint, a.actor_name, a.actor_team, a.person AS actor_person, \
+pub(super) const APPROVAL: &str = "SELECT a.number, a.id, a.kind, a.change_id, a.upstream, \
+    a.operation, a.deployment_id, a.actor_fingerprint, a.actor_name, a.actor_team, a.person AS actor_person, \
     a.opened_at, a.rules, a.expires_at, a.reason, s.step, s.until_at, \
     (SELECT json_group_array(json_object('step', t.step, 'at', t.at, 'by', t.person, \
         'token', t.token, 'reason', t.reason, 'until', t.until_at, 'change', hex(t.change_id))) \
@@ -145,21 +145,22 @@ impl Reads {
     }
 }
 
-/// Adds the condition that an approval stands so.
-fn push_state(query: &mut QueryBuilder<Sqlite>, state: ApprovalState, now: Timestamp) {
+/// Adds the condition that an approval stands so. Of what is alive, nothing else is looked at.
+pub(super) fn push_state(query: &mut QueryBuilder<Sqlite>, state: ApprovalState, now: Timestamp) {
     const IS_LIVE: &str = "a.number IN (SELECT approval FROM live_approvals)";
+    // A review has no end, and there are few of them.
+    const MAY_BE_LIVE: &str = " AND a.number IN (SELECT approval FROM live_approvals \
+        UNION ALL SELECT number FROM approvals WHERE kind = 'break_glass')";
     match state {
         ApprovalState::Open => {
-            // A review has no end.
-            query.push(" AND s.step = 'open' AND (s.until_at IS NULL OR s.until_at > ");
+            query.push(MAY_BE_LIVE).push(" AND s.step = 'open'");
+            query.push(" AND (s.until_at IS NULL OR s.until_at > ");
             query.push_bind(now.millis()).push(")");
         }
         ApprovalState::Approved => {
-            query.push(" AND (s.step = 'approved' OR s.step = 'returned') ");
-            query
-                .push("AND (s.until_at IS NULL OR s.until_at > ")
-                .push_bind(now.millis())
-                .push(")");
+            query.push(MAY_BE_LIVE).push(" AND (s.step = 'approved' OR s.step = 'returned')");
+            query.push(" AND (s.until_at IS NULL OR s.until_at > ");
+            query.push_bind(now.millis()).push(")");
         }
         ApprovalState::Expired => {
             query.push(" AND (s.step = 'expired' OR (s.until_at <= ").push_bind(now.millis());

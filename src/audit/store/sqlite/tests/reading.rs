@@ -1,7 +1,10 @@
 use super::*;
+use crate::audit::approval::ApprovalState;
+use crate::audit::store::sqlite::approvals::{APPROVAL, push_state};
 use crate::audit::store::sqlite::filter::{Sought, push_filter};
 use crate::audit::store::sqlite::rows::CHANGE;
 use crate::audit::store::sqlite::searched::SEARCHED_MAX;
+use crate::base::clock::Timestamp;
 use crate::deployment::key::DeploymentKey;
 use sqlx::QueryBuilder;
 
@@ -110,4 +113,22 @@ async fn a_search_looks_each_place_up() {
     let plan: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
     let looks_up = |step: &&String| step.contains("(place=? AND kind=? AND seq=?)");
     assert!(plan.iter().any(|step| looks_up(&step)), "{plan:#?}");
+}
+
+/// What waits is found however many there were.
+#[tokio::test]
+async fn approvals_that_are_alive_are_found_without_looking_through_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("log.db");
+    let _store = filled(&database).await;
+    for state in [ApprovalState::Open, ApprovalState::Approved] {
+        let mut query = QueryBuilder::new("EXPLAIN QUERY PLAN ");
+        query.push(APPROVAL).push(" WHERE a.number < 9");
+        push_state(&mut query, state, Timestamp::from_millis(1));
+        query.push(" ORDER BY a.number DESC LIMIT 9");
+        let mut connection = options(&database).connect().await.unwrap();
+        let plan = query.build().fetch_all(&mut connection).await.unwrap();
+        let plan: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
+        assert!(plan[0].starts_with("SEARCH a") && plan[0].ends_with("(rowid=?)"), "{plan:#?}");
+    }
 }
