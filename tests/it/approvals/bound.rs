@@ -152,3 +152,24 @@ async fn secrets_of_a_patch_are_concealed_and_still_tell_patches_apart() {
     approve(&world, &id).await;
     assert_eq!(update(&world, MEI, patch("first-secret-value")).await.status, 200);
 }
+
+#[tokio::test]
+async fn none_is_asked_for_where_the_bodies_are_not_kept_and_one_that_is_given_passes_all_the_same()
+{
+    let more = "limits.kept_bytes_per_minute = '2 KiB'\n";
+    let world = Setup::new().config(&config(more)).policy(POLICY).start().await;
+    let id = waits(&rename(&world, MEI, "v2").await);
+    approve(&world, &id).await;
+    let long = json!({"name": "v3", "description": "d".repeat(3_000)}).to_string();
+    let denied = update(&world, MEI, long).await;
+    assert_eq!(denied.status, 403);
+    assert_eq!(denied.header("changegate-approval"), None);
+    let message = denied.text();
+    assert!(message.contains("limits.kept_bytes_per_minute"), "{message}");
+    let change = change_of(&world, &denied).await;
+    assert_eq!((&change["approval"], &change["patch"]), (&Value::Null, &Value::Null));
+    let all = ask(&world, "/api/v1/approvals").await;
+    assert_eq!(all["data"].as_array().unwrap().len(), 1);
+    assert_eq!(rename(&world, MEI, "v2").await.status, 200);
+    assert_eq!(state(&world, &id).await, "used");
+}
