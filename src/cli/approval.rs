@@ -112,7 +112,8 @@ async fn list(arguments: &ListArgs, environment: &Environment) -> Result<(), Fai
     });
     let given: String = given.collect();
     let mut left = if arguments.all { u32::MAX } else { arguments.limit };
-    let mut table = shown::table();
+    let terminal = Terminal::found(environment);
+    let mut list = shown::List::for_reader(terminal.map(|terminal| terminal.width));
     let mut cursor = String::new();
     loop {
         let path = format!("/api/v1/approvals?limit={}{given}{cursor}", left.min(PAGE));
@@ -122,7 +123,7 @@ async fn list(arguments: &ListArgs, environment: &Environment) -> Result<(), Fai
         if arguments.json {
             data.iter().try_for_each(print::line)?;
         } else {
-            table.rows(data.iter().map(shown::row)).into_iter().try_for_each(print::line)?;
+            list.lines(&data).into_iter().try_for_each(print::line)?;
         }
         let next = page.get("next_cursor").and_then(Value::as_str);
         let Some(next) = next.filter(|_next| left > 0) else { return Ok(()) };
@@ -151,7 +152,7 @@ async fn decide(
     print::line(format_args!("{} is {state}", arguments.id))?;
     match decided.get("run_until").and_then(Value::as_str).filter(|_| state == "approved") {
         Some(until) => print::line(format_args!(
-            "The same call passes once until {until}: whoever asked has to send it again."
+            "The same call passes once until {until}:\nwhoever asked has to send it again."
         )),
         None => Ok(()),
     }

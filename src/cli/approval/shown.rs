@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::base::visible::plain;
 use crate::cli::audit::table::Table;
+use crate::cli::terminal::{cut, folded, short_id};
 
 const HEADINGS: [&str; 7] =
     ["OPENED", "APPROVAL", "STATE", "PERSON", "OPERATION", "DEPLOYMENT", "RULES"];
@@ -11,19 +12,71 @@ const HEADINGS: [&str; 7] =
 /// How wide the names before the facts are.
 const LABEL_WIDTH: usize = 12;
 
+const NARROW_HEADINGS: [&str; 5] = ["OPENED", "STATE", "PERSON", "OPERATION", "DEPLOYMENT"];
+
+/// The most columns of a person in a list on a terminal.
+const PERSON_WIDTH_MAX: usize = 20;
+
 /// A list of approvals, part by part.
-pub(super) fn table() -> Table<7> {
-    Table::new(&HEADINGS)
+pub(super) enum List {
+    /// One line each, as another program takes it.
+    Whole(Table<7>),
+    /// Two lines each, in so many columns.
+    Narrow(Table<5>, usize),
 }
 
-/// An approval in a list.
-pub(super) fn row(approval: &Value) -> [String; 7] {
+impl List {
+    /// The list for a terminal of so many columns; `None` where it is read on none.
+    pub(super) fn for_reader(width: Option<usize>) -> Self {
+        match width {
+            Some(width) => Self::Narrow(Table::new(&NARROW_HEADINGS), width),
+            None => Self::Whole(Table::new(&HEADINGS)),
+        }
+    }
+
+    /// The lines of more approvals, the first time under headings.
+    pub(super) fn lines(&mut self, approvals: &[Value]) -> Vec<String> {
+        let (table, width) = match self {
+            Self::Whole(table) => return table.rows(approvals.iter().map(row)),
+            Self::Narrow(table, width) => (table, *width),
+        };
+        let mut lines = table.rows(approvals.iter().map(narrow_row)).into_iter();
+        let headings = lines.len().saturating_sub(approvals.len());
+        let mut paired: Vec<String> = lines.by_ref().take(headings).collect();
+        for (line, approval) in lines.zip(approvals) {
+            paired.push(line);
+            let glass = if is_glass(approval) { "break-glass: " } else { "" };
+            let second = format!("  {}  {glass}{}", text(approval, "id"), list(approval, "rules"));
+            paired.extend(folded(&second, width));
+        }
+        paired
+    }
+}
+
+fn is_glass(approval: &Value) -> bool {
+    text(approval, "kind") == "break_glass"
+}
+
+/// The first line of an approval in a list on a terminal. Its time, to the second, is in UTC.
+fn narrow_row(approval: &Value) -> [String; 5] {
+    let opened = text(approval, "opened_at");
+    let second = opened.split('.').next().unwrap_or_default();
+    [
+        if second.len() < opened.len() { format!("{second}Z") } else { opened },
+        text(approval, "state"),
+        cut(&at(approval, "/actor/person"), PERSON_WIDTH_MAX),
+        text(approval, "operation"),
+        short_id(&text(approval, "deployment_id")),
+    ]
+}
+
+/// An approval in a list that another program takes.
+fn row(approval: &Value) -> [String; 7] {
     let state = text(approval, "state");
-    let is_glass = text(approval, "kind") == "break_glass";
     [
         text(approval, "opened_at"),
         text(approval, "id"),
-        if is_glass { format!("{state} (break-glass)") } else { state },
+        if is_glass(approval) { format!("{state} (break-glass)") } else { state },
         at(approval, "/actor/person"),
         text(approval, "operation"),
         text(approval, "deployment_id"),
@@ -33,7 +86,6 @@ pub(super) fn row(approval: &Value) -> [String; 7] {
 
 /// A whole approval: who asks for what, what it would change, and what became of it.
 pub(super) fn lines(approval: &Value) -> Vec<String> {
-    let is_glass = text(approval, "kind") == "break_glass";
     let actor = [at(approval, "/actor/person"), at(approval, "/actor/name")].join(", ");
     let actor = format!("{actor} ({})", at(approval, "/actor/fingerprint"));
     let mut facts = vec![
@@ -44,7 +96,7 @@ pub(super) fn lines(approval: &Value) -> Vec<String> {
         ("opened", text(approval, "opened_at")),
         ("rules", list(approval, "rules")),
     ];
-    if is_glass {
+    if is_glass(approval) {
         facts.push(("break-glass", text(approval, "reason")));
     } else {
         facts.push(("decide by", text(approval, "expires_at")));
@@ -151,5 +203,32 @@ mod tests {
             ]
         );
         assert_eq!(row(&approval)[3], "mei.lin");
+    }
+
+    #[test]
+    fn a_list_fits_eighty_columns_on_a_terminal_and_is_whole_elsewhere() {
+        let approval = |kind: &str, rules: &[&str]| {
+            json!({
+                "id": "apr_01a2276ed92a91ac73f51c91ce6d3c44", "kind": kind, "state": "approved",
+                "operation": "unpause", "deployment_id": "dep_019ec55a2b687b3f94eee77dd77e4b2a",
+                "actor": {"person": "a-person-of-a-long-name"}, "rules": rules,
+                "opened_at": "2026-11-29T13:11:45.706Z",
+            })
+        };
+        let rule = "x".repeat(60);
+        let all = [approval("break_glass", &["renames"]), approval("request", &[&rule, &rule])];
+        let lines = List::for_reader(Some(80)).lines(&all);
+        assert_eq!(
+            &lines[..3],
+            [
+                "OPENED                STATE     PERSON                OPERATION  DEPLOYMENT",
+                "2026-11-29T13:11:45Z  approved  a-person-of-a-long-…  unpause    dep_019e…4b2a",
+                "  apr_01a2276ed92a91ac73f51c91ce6d3c44  break-glass: renames",
+            ]
+        );
+        assert!(lines.iter().all(|line| line.chars().count() <= 80), "{lines:#?}");
+        let mut whole = List::for_reader(None);
+        assert_eq!(whole.lines(&all).len(), 3);
+        assert_eq!(whole.lines(&all).len(), 2, "headings come once");
     }
 }
