@@ -8,8 +8,10 @@ mod ignorable;
 pub mod key;
 pub mod members;
 pub(crate) mod name;
+pub mod origin;
 pub mod patch;
 pub mod predict;
+pub mod prose;
 pub(crate) mod timetable;
 
 use serde_json::{Map, Value};

@@ -1,6 +1,7 @@
 //! Questions to the log: filters, cursors, pages.
 
 mod approvals;
+mod blame;
 mod bodies;
 mod walk;
 
@@ -13,6 +14,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::Ref;
 use utoipa::openapi::schema::{Array, ArrayBuilder};
 
+pub use self::blame::{Blame, Origin, Setter};
 pub use self::bodies::Texts;
 pub use self::walk::Walk;
 use super::idempotency::EarlierCall;

@@ -280,6 +280,25 @@ pub struct LateEnd {
     pub at: Timestamp,
 }
 
+impl Change {
+    /// Whether it may have changed the deployment though no snapshot after it says so.
+    #[must_use]
+    pub fn may_be_applied(&self) -> bool {
+        let is_unclear = matches!(self.outcome, Outcome::Pending | Outcome::Unknown);
+        let was_not = self.settled.as_ref().is_some_and(|settled| settled.applied == Some(false));
+        self.outcome == Outcome::Applied || is_unclear && !was_not
+    }
+
+    /// The deployment as this change left it: after it, or before it where nothing was applied.
+    /// `None` where that is not known.
+    #[must_use]
+    pub fn left(&self) -> Option<&Value> {
+        let bodies = self.bodies.as_ref()?;
+        let unchanged = || bodies.before.as_ref().filter(|_| !self.may_be_applied());
+        bodies.after.as_ref().or_else(unchanged)
+    }
+}
+
 /// The parts of a change that show what is inside a deployment; absent in lists and for viewers.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Bodies {

@@ -3,8 +3,14 @@
 
 mod approved;
 mod arguments;
+mod at;
+mod blame;
+mod compared;
 mod csv;
 mod deployments;
+mod differences;
+mod history;
+mod layout;
 mod pages;
 mod printer;
 mod render;
@@ -18,12 +24,15 @@ use std::fmt::Display;
 use anyhow::{Context as _, anyhow};
 use serde::Serialize;
 
-pub use self::arguments::{DeploymentsArgs, HistoryArgs, ListArgs, ShowArgs};
+pub use self::arguments::{
+    AtArgs, BlameArgs, DeploymentsArgs, DiffArgs, HistoryArgs, ListArgs, ShowArgs,
+};
 pub(in crate::cli) use self::arguments::{FilterArgs, SpanArgs, ZoneArgs};
+use self::layout::Layout;
 use self::printer::ListPrinter;
 pub(in crate::cli) use self::zone::Zone;
 use super::log::LogFile;
-use super::terminal::{Terminal, folded};
+use super::terminal::Terminal;
 use super::{Environment, Failure, print, runtime};
 use crate::admin::filter::{self, BadFilter};
 use crate::audit::query::{Filter, QueryError, Reader};
@@ -43,13 +52,20 @@ pub enum AuditCommand {
     Show(ShowArgs),
     /// Tells what became of one deployment, newest first.
     History(HistoryArgs),
+    /// Shows one deployment as it was at a moment.
+    At(AtArgs),
+    /// Tells for each field of a deployment who set it last, when, and by which policy.
+    Blame(BlameArgs),
+    /// Tells where two states of deployments differ, long texts word by word.
+    Diff(DiffArgs),
     /// Lists the deployments that the log knows, the newest changed first.
     Deployments(DeploymentsArgs),
 }
 
 /// A whole change as people read it, times in UTC.
 pub(super) fn change_lines(change: &Change) -> Vec<String> {
-    render::change(change, &Zone::utc())
+    let lines = render::change(change, &Zone::utc(), &Layout::WHOLE);
+    lines.iter().map(|line| line.iter().map(|span| span.text.as_str()).collect()).collect()
 }
 
 /// Prints changes as a table that people read, no wider than the terminal, times in UTC.
@@ -72,7 +88,10 @@ pub fn run(command: &AuditCommand, environment: &Environment) -> Result<(), Fail
             }
             AuditCommand::List(arguments) => list(arguments, environment, now).await,
             AuditCommand::Show(arguments) => show(arguments, environment, now).await,
-            AuditCommand::History(arguments) => history(arguments, environment, now).await,
+            AuditCommand::History(arguments) => history::run(arguments, environment, now).await,
+            AuditCommand::At(arguments) => at::run(arguments, environment, now).await,
+            AuditCommand::Blame(arguments) => blame::run(arguments, environment, now).await,
+            AuditCommand::Diff(arguments) => compared::run(arguments, environment, now).await,
             AuditCommand::Deployments(arguments) => {
                 deployments::run(arguments, environment, now).await
             }
@@ -90,13 +109,14 @@ async fn list(
     let (reader, filter) = sought(which, &part.span, &log, now).await?;
     let form = &arguments.part.shown;
     let zone = Zone::found(environment, now, form.zone.utc);
+    let layout = Layout::of(Terminal::found(environment));
     let mut printer = ListPrinter::of_changes(form, environment, now)?;
     let mut wanted = form.wanted();
     let mut shown = 0;
     while let Some(page) = wanted.next_changes(&reader, &filter, arguments.full).await? {
         if arguments.full && !form.is_for_programs() {
             for change in &page {
-                print_folded(render::change(change, &zone), environment)?;
+                printer::print_spans(&render::change(change, &zone, &layout), layout.colour)?;
                 print::line("")?;
             }
         } else {
@@ -173,43 +193,9 @@ async fn show(
         print_json(&[change])
     } else {
         let zone = Zone::found(environment, now, arguments.zone.utc);
-        print_folded(render::change(&change, &zone), environment)
+        let layout = Layout::of(Terminal::found(environment));
+        printer::print_spans(&render::change(&change, &zone, &layout), layout.colour)
     }
-}
-
-async fn history(
-    arguments: &HistoryArgs,
-    environment: &Environment,
-    now: Timestamp,
-) -> Result<(), Failure> {
-    let id = &arguments.deployment_id;
-    let (since, until) =
-        filter::span(|name| arguments.part.given(name), now).map_err(bad_option)?;
-    let filter = Filter { deployment_id: Some(id.clone()), since, until, ..Filter::default() };
-    let reader = open(&arguments.file, environment).await?;
-    let form = &arguments.part.shown;
-    let zone = Zone::found(environment, now, form.zone.utc);
-    let mut printer = ListPrinter::of_changes(form, environment, now)?;
-    let mut wanted = form.wanted();
-    let mut shown = 0;
-    let bodies = arguments.full || !form.is_for_programs();
-    while let Some(page) = wanted.next_changes(&reader, &filter, bodies).await? {
-        if form.is_for_programs() {
-            printer.changes(&reader, &page).await?;
-        } else {
-            for change in &page {
-                print_folded(render::step(change, &zone), environment)?;
-            }
-        }
-        shown += page.len();
-    }
-    say_more(shown, wanted.more_changes(&reader, &filter).await?);
-    if shown == 0 && since.is_none() && until.is_none() {
-        let id = text::plain(id);
-        return Err(Failure::NotHeld(anyhow!("no change of {id} is recorded: look for its id")));
-    }
-    let nothing = "No change of this deployment is recorded in this time.";
-    say_nothing_found(shown == 0, form.is_for_programs(), nothing)
 }
 
 async fn open(file: &LogFile, environment: &Environment) -> Result<Reader, Failure> {
@@ -237,14 +223,6 @@ fn bad_option(bad: BadFilter) -> Failure {
 
 fn print_lines(lines: impl IntoIterator<Item = impl Display>) -> Result<(), Failure> {
     lines.into_iter().try_for_each(print::line)
-}
-
-/// Prints lines, on a terminal folded to its width.
-fn print_folded(lines: Vec<String>, environment: &Environment) -> Result<(), Failure> {
-    match Terminal::found(environment) {
-        Some(terminal) => print_lines(lines.iter().flat_map(|line| folded(line, terminal.width))),
-        None => print_lines(lines),
-    }
 }
 
 fn print_json(items: &[impl Serialize]) -> Result<(), Failure> {

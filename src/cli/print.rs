@@ -36,6 +36,34 @@ pub enum Shade {
     Stopped,
     /// As what is not known: yellow.
     Unclear,
+    /// As the name of what follows: bold.
+    Heading,
+    /// As what matters less: dim.
+    Faint,
+    /// As a line that is gone: red.
+    Gone,
+    /// As what is gone of it: red, reversed.
+    GonePart,
+    /// As a line that is new: green.
+    New,
+    /// As what is new of it: green, reversed.
+    NewPart,
+}
+
+impl Shade {
+    /// How it begins where colours show: Select Graphic Rendition (ECMA-48, 8.3.117).
+    const fn begin(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::Stopped | Self::Gone => "\u{1b}[31m",
+            Self::Unclear => "\u{1b}[33m",
+            Self::Heading => "\u{1b}[1m",
+            Self::Faint => "\u{1b}[2m",
+            Self::GonePart => "\u{1b}[7;31m",
+            Self::New => "\u{1b}[32m",
+            Self::NewPart => "\u{1b}[7;32m",
+        }
+    }
 }
 
 impl Span {
@@ -51,12 +79,7 @@ impl Span {
 pub fn spans(parts: &[Span], colour: bool) -> Result<(), Failure> {
     let mut text = String::new();
     for Span { text: part, shade } in parts {
-        // Select Graphic Rendition (ECMA-48, 8.3.117).
-        let begin = match shade {
-            Shade::Stopped if colour => "\u{1b}[31m",
-            Shade::Unclear if colour => "\u{1b}[33m",
-            Shade::Plain | Shade::Stopped | Shade::Unclear => "",
-        };
+        let begin = if colour && !part.is_empty() { shade.begin() } else { "" };
         text.push_str(begin);
         text.push_str(&visible::lines(part));
         text.push_str(if begin.is_empty() { "" } else { "\u{1b}[0m" });

@@ -331,7 +331,7 @@ async fn long_values_are_folded_on_a_terminal_alone() {
     let answer = world.update(&json!({"description": "long ".repeat(1_000)})).await;
     let id = answer.header("changegate-change").unwrap();
     for question in [["audit", "show", id], ["audit", "history", DEPLOYMENT]] {
-        let shown = on_terminal(&world, 80, &[], &question);
+        let shown = on_terminal(&world, 80, &[("NO_COLOR", "1")], &question);
         assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
         assert!(shown.contains("… (--json shows it whole)"), "{shown}");
         assert!(shown.len() < 3_000, "{shown}");

@@ -149,6 +149,59 @@ pub struct HistoryArgs {
     pub(super) full: bool,
 }
 
+/// The arguments of `audit at`.
+#[derive(Debug, clap::Args)]
+pub struct AtArgs {
+    /// The deployment.
+    pub(super) deployment_id: String,
+    /// The moment: a time (RFC 3339), a date, how long ago, such as 24h or 7d, or now.
+    pub(super) time: String,
+    #[command(flatten)]
+    pub(super) file: LogFile,
+    /// Print it as one JSON object.
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) zone: ZoneArgs,
+}
+
+/// The arguments of `audit blame`.
+#[derive(Debug, clap::Args)]
+pub struct BlameArgs {
+    /// The deployment.
+    pub(super) deployment_id: String,
+    /// Tell of the deployment as it was at this moment: a time (RFC 3339), a date, or how long ago,
+    /// such as 24h or 7d.
+    #[arg(long, value_name = "WHEN")]
+    pub(super) at: Option<String>,
+    #[command(flatten)]
+    pub(super) file: LogFile,
+    /// Print each value as one JSON object a line, those that the server keeps too.
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) zone: ZoneArgs,
+}
+
+/// The arguments of `audit diff`.
+#[derive(Debug, clap::Args)]
+pub struct DiffArgs {
+    /// The former state: `chg_…`, as that change left it; `DEPLOYMENT@WHEN`, as it was seen then;
+    /// or `DEPLOYMENT`, as it was seen last.
+    #[arg(value_name = "FROM")]
+    pub(super) former: String,
+    /// The latter state; without it, FROM is a change, and what it changed is told.
+    #[arg(value_name = "TO")]
+    pub(super) latter: Option<String>,
+    #[command(flatten)]
+    pub(super) file: LogFile,
+    /// Print both states and their difference as one JSON object.
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) zone: ZoneArgs,
+}
+
 /// The arguments of `audit deployments`.
 #[derive(Debug, clap::Args)]
 pub struct DeploymentsArgs {

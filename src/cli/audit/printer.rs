@@ -130,6 +130,7 @@ async fn learn(names: &mut NamesKnown, reader: &Reader, changes: &[Change]) -> R
     Ok(())
 }
 
-fn print_spans(lines: &[Vec<Span>], colour: bool) -> Result<(), Failure> {
+/// Prints lines of parts.
+pub(super) fn print_spans(lines: &[Vec<Span>], colour: bool) -> Result<(), Failure> {
     lines.iter().try_for_each(|line| print::spans(line, colour))
 }

@@ -4,6 +4,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::approved;
+use super::differences::{self, path};
+use super::layout::{Layout, Spans};
 use super::text::{json, plain};
 use super::zone::Zone;
 use crate::audit::query::DeploymentSummary;
@@ -88,25 +90,25 @@ pub(super) fn deployment_row(found: &DeploymentSummary) -> [String; 5] {
 }
 
 /// A whole change: first who, from where, when and what came of it, then where it differs.
-pub(super) fn change(change: &Change, zone: &Zone) -> Vec<String> {
-    let mut lines = vec![format!("change {}", change.id)];
-    lines.extend(
-        facts(change, zone).into_iter().map(|(label, fact)| format!("{label:LABEL_WIDTH$}{fact}")),
-    );
-    rules(&mut lines, "violations", &change.violations);
-    rules(&mut lines, "standing, broken before already", &change.standing);
-    rules(&mut lines, "broken after, though that was not predicted", &change.after_violations);
+pub(super) fn change(change: &Change, zone: &Zone, layout: &Layout) -> Vec<Spans> {
+    let mut page = Page { layout, lines: layout.text(&format!("change {}", change.id)) };
+    for (label, fact) in facts(change, zone) {
+        page.lines.extend(layout.text(&format!("{label:LABEL_WIDTH$}{fact}")));
+    }
+    page.rules("violations", &change.violations);
+    page.rules("standing, broken before already", &change.standing);
+    page.rules("broken after, though that was not predicted", &change.after_violations);
     if let Some(bodies) = &change.bodies {
-        contents(&mut lines, change, bodies);
+        page.contents(change, bodies);
     }
     if !change.redacted.is_empty() {
-        section(&mut lines, "concealed", change.redacted.iter().map(|path| plain(path)));
+        page.section("concealed", change.redacted.iter().map(|path| plain(path)));
     }
-    lines
+    page.lines
 }
 
 /// One step of a deployment's history: a line, and below it where it differs.
-pub(super) fn step(change: &Change, zone: &Zone) -> Vec<String> {
+pub(super) fn step(change: &Change, zone: &Zone, layout: &Layout) -> Vec<Spans> {
     let head = format!(
         "{}  {}  {}  by {}  {}  {}",
         zone.second(change.received_at),
@@ -118,8 +120,15 @@ pub(super) fn step(change: &Change, zone: &Zone) -> Vec<String> {
     );
     let broken = change.violations.iter().map(|broken| format!("  ! {}", violation(broken)));
     let diff = change.bodies.iter().flat_map(|bodies| &bodies.diff);
-    let moved = diff.filter(|place| !place.computed).map(|place| format!("  {}", moved(place)));
-    std::iter::once(head).chain(broken).chain(moved).collect()
+    let moved = diff.filter(|place| !place.computed);
+    let shade = match decision_shade(change) {
+        Shade::Plain => Shade::Heading,
+        shade => shade,
+    };
+    let mut lines = layout.shaded(&head, shade);
+    lines.extend(broken.flat_map(|line| layout.text(&line)));
+    lines.extend(moved.flat_map(|place| differences::lines(place, layout, 2)));
+    lines
 }
 
 /// The operation, and the method where that is not the usual one.
@@ -209,44 +218,51 @@ fn not_answered(outcome: Outcome) -> String {
     told.to_owned()
 }
 
-/// Adds the difference where there is an after, else what was asked for.
-fn contents(lines: &mut Vec<String>, change: &Change, bodies: &Bodies) {
-    if bodies.after.is_none() {
-        if let Some(patch) = &bodies.patch {
-            section(lines, "asked for", asked_for(change, patch, bodies.before.as_ref()));
+/// The lines of a change, part by part.
+struct Page<'l> {
+    layout: &'l Layout,
+    lines: Vec<Spans>,
+}
+
+impl Page<'_> {
+    /// Adds the difference where there is an after, else what was asked for.
+    fn contents(&mut self, change: &Change, bodies: &Bodies) {
+        if bodies.after.is_none() {
+            if let Some(patch) = &bodies.patch {
+                match asked_for(change, patch, bodies.before.as_ref()) {
+                    Asked::Places(places) => self.places("asked for", places.iter()),
+                    Asked::Body(lines) => self.section("asked for", lines),
+                }
+            }
+            return;
         }
-        return;
+        self.places("changed", bodies.diff.iter().filter(|place| !place.computed));
+        if bodies.diff.iter().any(|place| place.computed) {
+            self.places("changed by the server", bodies.diff.iter().filter(|place| place.computed));
+        }
     }
-    let (computed, asked): (Vec<_>, Vec<_>) = bodies.diff.iter().partition(|at| at.computed);
-    if asked.is_empty() {
-        section(lines, "changed", ["nothing".to_owned()]);
-    } else {
-        section(lines, "changed", asked.into_iter().map(moved));
-    }
-    if !computed.is_empty() {
-        section(lines, "changed by the server", computed.into_iter().map(moved));
-    }
-}
 
-fn rules(lines: &mut Vec<String>, title: &str, broken: &[Violation]) {
-    if !broken.is_empty() {
-        section(lines, title, broken.iter().map(violation));
+    fn rules(&mut self, title: &str, broken: &[Violation]) {
+        if !broken.is_empty() {
+            self.section(title, broken.iter().map(violation));
+        }
     }
-}
 
-fn section(lines: &mut Vec<String>, title: &str, content: impl IntoIterator<Item = String>) {
-    lines.push(String::new());
-    lines.push(format!("{title}:"));
-    lines.extend(content.into_iter().map(|line| format!("  {line}")));
-}
-
-/// `path: old → new`.
-fn moved(place: &Difference) -> String {
-    let shown = |value: &Option<Value>| value.as_ref().map_or("(none)".to_owned(), json);
-    if place.write_only {
-        return format!("{}: sent (write-only), {}", path(&place.path), shown(&place.to));
+    fn places<'d>(&mut self, title: &str, places: impl Iterator<Item = &'d Difference>) {
+        let mut places = places.peekable();
+        if places.peek().is_none() {
+            return self.section(title, ["nothing".to_owned()]);
+        }
+        self.section(title, []);
+        self.lines.extend(places.flat_map(|place| differences::lines(place, self.layout, 2)));
     }
-    format!("{}: {} → {}", path(&place.path), shown(&place.from), shown(&place.to))
+
+    fn section(&mut self, title: &str, content: impl IntoIterator<Item = String>) {
+        self.lines.push(Vec::new());
+        self.lines.extend(self.layout.shaded(&format!("{title}:"), Shade::Heading));
+        let content = content.into_iter().map(|line| format!("  {line}"));
+        self.lines.extend(content.flat_map(|line| self.layout.text(&line)));
+    }
 }
 
 /// `rule (enforcement) at path: message (found …)`. A message that begins with its rule's name, as
@@ -260,29 +276,27 @@ fn violation(broken: &Violation) -> String {
     format!("{rule} ({}) at {}: {message}{actual}", word(&broken.enforcement), path(&broken.path))
 }
 
-/// A JSON Pointer; that of the whole document is empty, which nobody sees.
-fn path(pointer: &str) -> String {
-    if pointer.is_empty() { "(whole)".to_owned() } else { plain(pointer) }
+/// What a change asked for.
+enum Asked {
+    /// Where the deployment would have become another one, each place with what it had.
+    Places(Vec<Difference>),
+    /// The body, as far as it says anything, where that can't be told.
+    Body(Vec<String>),
 }
 
-/// The places that were asked for: where a deployment would have become another one, each
-/// place with what it had.
-fn asked_for(change: &Change, patch: &Value, before: Option<&Value>) -> Vec<String> {
-    let Value::Object(object) = patch else { return vec![json(patch)] };
-    let told: Vec<String> = match (before, Provider::named(&change.provider)) {
-        (Some(before), Some(provider)) => {
-            let patch = Patch { object: object.clone() };
-            // The documented reading is the same one for each method.
-            let (operation, omitted) = (change.operation, Omitted::Preserved);
-            let places = asked_values(provider, operation, omitted, Some(before), &patch);
-            places.iter().filter(|place| !place.computed).map(moved).collect()
-        }
-        _listed => object
-            .iter()
-            .map(|(name, value)| format!("/{}: {}", plain(name), json(value)))
-            .collect(),
-    };
-    if told.is_empty() { vec!["nothing".to_owned()] } else { told }
+fn asked_for(change: &Change, patch: &Value, before: Option<&Value>) -> Asked {
+    let Value::Object(object) = patch else { return Asked::Body(vec![json(patch)]) };
+    if let (Some(before), Some(provider)) = (before, Provider::named(&change.provider)) {
+        let patch = Patch { object: object.clone() };
+        // The documented reading is the same one for each method.
+        let (operation, omitted) = (change.operation, Omitted::Preserved);
+        let mut places = asked_values(provider, operation, omitted, Some(before), &patch);
+        places.retain(|place| !place.computed);
+        return Asked::Places(places);
+    }
+    let told = object.iter().map(|(name, value)| format!("/{}: {}", plain(name), json(value)));
+    let told: Vec<String> = told.collect();
+    Asked::Body(if told.is_empty() { vec!["nothing".to_owned()] } else { told })
 }
 
 fn settlement(settled: &Settlement, zone: &Zone) -> String {
@@ -315,7 +329,8 @@ fn span(change: &Change, zone: &Zone) -> String {
     }
 }
 
-fn short_actor(actor: &Actor) -> String {
+/// The name of an actor, or the token's fingerprint where it has none.
+pub(super) fn short_actor(actor: &Actor) -> String {
     actor.name.as_deref().map_or_else(|| actor.fingerprint.to_string(), plain)
 }
 

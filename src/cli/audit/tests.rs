@@ -130,10 +130,14 @@ fn settled() -> Change {
     }
 }
 
+fn texts(lines: &[Vec<print::Span>]) -> Vec<String> {
+    lines.iter().map(|line| line.iter().map(|span| span.text.as_str()).collect()).collect()
+}
+
 #[test]
 fn an_applied_change_is_shown_with_its_difference_computed_fields_apart() {
     assert_eq!(
-        render::change(&applied(), &Zone::utc()).join("\n"),
+        change_lines(&applied()).join("\n"),
         r#"change chg_07070707070707070707070707070707
 who         pat_0101010101010101, 夜间, platform
 from        10.0.0.9, curl\u{1b}[2J
@@ -163,7 +167,7 @@ concealed:
 #[test]
 fn a_denied_change_is_shown_with_its_rules_and_what_was_asked_for() {
     assert_eq!(
-        render::change(&denied(), &Zone::utc()).join("\n"),
+        change_lines(&denied()).join("\n"),
         r#"change chg_07070707070707070707070707070707
 who         pat_0202020202020202
 from        ::1
@@ -192,7 +196,7 @@ asked for:
 fn a_refused_body_and_a_settlement_are_told() {
     let body = RefusedBody { bytes: 12, digest: None };
     let change = Change { body: Some(body), completed_at: None, ..settled() };
-    let text = render::change(&change, &Zone::utc()).join("\n");
+    let text = change_lines(&change).join("\n");
     for line in [
         "outcome     unknown\nsettled     it was applied, by answer at 2026-06-14T08:58:11.123Z\n",
         "upstream    no answer\n",
@@ -225,7 +229,7 @@ fn a_list_is_aligned() {
 #[test]
 fn a_step_of_history_leaves_computed_fields_out() {
     assert_eq!(
-        render::step(&applied(), &Zone::utc()),
+        texts(&render::step(&applied(), &Zone::utc(), &Layout::WHOLE)),
         [
             "2026-06-14T08:58:11Z  chg_07070707070707070707070707070707  update  by 夜间  allow  \
              applied",

@@ -1,0 +1,83 @@
+//! `changegate audit at`: a deployment as it was at a moment.
+
+use anyhow::anyhow;
+use serde_json::Value;
+
+use super::arguments::AtArgs;
+use super::layout::Layout;
+use super::printer::print_spans;
+use super::text::plain;
+use super::{Environment, Failure, Zone, open, print_json, unanswered};
+use crate::admin::filter;
+use crate::audit::query::{DeploymentAt, Reader};
+use crate::base::clock::Timestamp;
+use crate::cli::print::{self, Shade, Span};
+use crate::cli::terminal::Terminal;
+
+/// Prints it.
+pub(super) async fn run(
+    arguments: &AtArgs,
+    environment: &Environment,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let time = moment(&arguments.time, now)?;
+    let reader = open(&arguments.file, environment).await?;
+    let found = seen(&reader, &arguments.deployment_id, time).await?;
+    if arguments.json {
+        return print_json(&[found]);
+    }
+    let zone = Zone::found(environment, now, arguments.zone.utc);
+    let layout = Layout::of(Terminal::found(environment));
+    let head = [
+        format!("deployment  {}", plain(&found.deployment_id)),
+        format!("as of       {}", zone.whole(time)),
+        format!("seen        {}, by {}", zone.whole(found.seen_at), found.change),
+        String::new(),
+    ];
+    for line in head {
+        print_spans(&layout.shaded(&line, Shade::Plain), layout.colour)?;
+    }
+    pretty(&found.deployment, layout)
+}
+
+/// A document as JSON, member by member.
+fn pretty(document: &Value, layout: Layout) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(document).map_err(anyhow::Error::from);
+    for line in text.map_err(Failure::NotCarriedOut)?.lines() {
+        // Names of members stand out.
+        let name = line.find("\": ").filter(|_| line.trim_start().starts_with('"'));
+        let (name, value) =
+            line.split_at_checked(name.map_or(0, |at| at + 1)).unwrap_or(("", line));
+        let spans =
+            [Span { text: name.to_owned(), shade: Shade::Heading }, Span::plain(value.to_owned())];
+        print::spans(&spans, layout.colour)?;
+    }
+    Ok(())
+}
+
+/// The moment that is asked for.
+pub(super) fn moment(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
+    if text == "now" {
+        return Ok(now);
+    }
+    let time = filter::moment("time", text, now);
+    time.map_err(|bad| Failure::Usage(anyhow!("{}: {}, or now", plain(text), bad.fix)))
+}
+
+/// A deployment as the log saw it at or before `time`.
+pub(super) async fn seen(
+    reader: &Reader,
+    deployment_id: &str,
+    time: Timestamp,
+) -> Result<DeploymentAt, Failure> {
+    let found = reader.deployment_at(deployment_id, time).await.map_err(unanswered)?;
+    found.ok_or_else(|| unseen(deployment_id, time))
+}
+
+/// The answer where the log has not seen the deployment.
+pub(super) fn unseen(deployment_id: &str, time: Timestamp) -> Failure {
+    let id = plain(deployment_id);
+    Failure::NotHeld(anyhow!(
+        "the log has not seen {id} until {time}: `audit history {id}` tells since when it does"
+    ))
+}
