@@ -20,6 +20,7 @@ pub mod record;
 pub mod redact;
 #[cfg(test)]
 pub(crate) mod samples;
+mod served;
 mod settle;
 mod shown;
 mod store;
@@ -50,6 +51,7 @@ use self::query::Reader;
 use self::queue::{Queued, Queues};
 use self::record::{Event, EventKind};
 use self::redact::{Redacted, Redaction, Redactor};
+pub use self::served::push_policy;
 pub use self::settle::Look;
 pub use self::shown::Shown;
 use self::store::{Boxed, Hold, HoldError, Preparation, Store, StoreError, Turns};

@@ -354,6 +354,9 @@ pub enum EventKind {
     Dropped,
     /// Configuration or policy was read again: `policy_digest`, or `error`.
     Reload,
+    /// The log serves another policy to the gateways that share it: `policy_digest,
+    /// former_policy_digest, by` (who was logged in there).
+    PolicyPush,
     /// An unclear change was settled: `change, applied, by`.
     Settlement,
     /// The gateway started: `version, unknown` (intents a crash left open; null where the log could

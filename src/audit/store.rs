@@ -31,6 +31,7 @@ use super::entry::{Entry, Written};
 use crate::base::clock::Timestamp;
 use crate::base::database::{Database, PostgresUrl};
 use crate::base::key::KeyId;
+use crate::policy::Policy;
 
 /// Any error on the way of a question.
 pub(super) type Boxed = Box<dyn Error + Send + Sync>;
@@ -90,6 +91,12 @@ pub(super) async fn find(database: &Database, beside: Beside) -> Result<LogFacts
         Database::Sqlite(path) => sqlite::find(path, beside).await,
         Database::Postgres(url) => postgres::find(url).await,
     }
+}
+
+/// Has the log at `url` serve a policy to the gateways that share it, and tells whether it is another
+/// one than before.
+pub(super) async fn push_policy(url: &PostgresUrl, policy: &Policy) -> Result<bool, Boxed> {
+    postgres::push_policy(url, policy).await
 }
 
 /// Makes the roles and tables of a log in PostgreSQL, or brings them up to date.

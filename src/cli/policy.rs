@@ -2,6 +2,7 @@
 
 pub mod explain;
 mod judged;
+pub mod push;
 pub mod replay;
 mod source;
 pub mod standing;
@@ -18,6 +19,8 @@ pub enum PolicyCommand {
     Explain(explain::ExplainArgs),
     /// Tells which deployments, as the log last saw them, break which rules now.
     Standing(standing::StandingArgs),
+    /// Puts a policy into a log in PostgreSQL, for all gateways on it without a file of their own.
+    Push(push::PushArgs),
     /// Judges recorded changes by another policy: what would be decided otherwise.
     Replay(Box<replay::ReplayArgs>),
 }
@@ -28,6 +31,7 @@ pub fn run(command: &PolicyCommand, environment: &Environment) -> Result<(), Fai
         PolicyCommand::Test(arguments) => test::run(arguments, environment),
         PolicyCommand::Explain(arguments) => explain::run(arguments, environment),
         PolicyCommand::Standing(arguments) => standing::run(arguments, environment),
+        PolicyCommand::Push(arguments) => push::run(arguments, environment),
         PolicyCommand::Replay(arguments) => replay::run(arguments, environment),
     }
 }

@@ -179,8 +179,8 @@ impl Gateway {
     }
 
     fn put_in_force(&self, live: Live) {
-        self.metrics.put_in_force(&live.config.policy);
         self.audit.tell_policy(&live.config.policy.digest);
+        self.metrics.put_in_force(&live.config.policy);
         self.policy.store(Arc::clone(&live.config.policy));
         self.live.store(Arc::new(live));
     }
