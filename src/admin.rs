@@ -12,6 +12,7 @@ mod asked;
 mod body;
 mod connection;
 mod evaluate;
+mod export;
 mod exposition;
 pub mod filter;
 mod openapi;
@@ -47,6 +48,7 @@ use crate::audit::record::Event;
 use crate::base::clock::Clock;
 use crate::base::ids::Fingerprint;
 use crate::config::{AdminToken, RefusedConfig};
+use crate::export::Format;
 use crate::net::listener::Listener;
 use crate::policy::Policy;
 use crate::provider::Provider;
@@ -117,6 +119,8 @@ struct Api {
     budget: AnswerBudget,
     /// Held by who reads bodies: one change may take hundreds of megabytes until it is written.
     bodies: Arc<Semaphore>,
+    /// Held by each export.
+    exports: Arc<Semaphore>,
 }
 
 /// One path and who answers it.
@@ -128,7 +132,7 @@ struct Route {
 }
 
 /// Every path there is; the API's description names the same ones.
-const ROUTES: [Route; 15] = [
+const ROUTES: [Route; 16] = [
     Route { path: "/healthz", open: true, answered: || get(probes::alive) },
     Route { path: "/readyz", open: true, answered: || get(probes::ready) },
     Route { path: "/metrics", open: true, answered: || get(probes::metrics) },
@@ -139,6 +143,7 @@ const ROUTES: [Route; 15] = [
     Route { path: "/api/v1/deployments/{id}/history", open: false, answered: || get(api::history) },
     Route { path: "/api/v1/deployments/{id}/at", open: false, answered: || get(api::at) },
     Route { path: "/api/v1/events", open: false, answered: || get(api::events) },
+    Route { path: "/api/v1/export", open: false, answered: || get(export::export) },
     Route {
         path: "/api/v1/evaluate",
         open: false,
@@ -179,13 +184,14 @@ const ROUTES: [Route; 15] = [
         api::history,
         api::at,
         api::events,
+        export::export,
         evaluate::evaluate,
         approvals::list,
         approvals::show,
         approvals::approve,
         approvals::reject,
     ),
-    components(schemas(answer::Envelope, DeploymentSummary, Event, Approval)),
+    components(schemas(answer::Envelope, DeploymentSummary, Event, Approval, Format)),
     modifiers(&FromRoutes),
 )]
 struct Description;
@@ -205,7 +211,8 @@ fn router(api: Api) -> Router {
 impl Api {
     fn new(state: AdminState) -> Self {
         let bodies = Arc::new(Semaphore::new(1));
-        Self { state, askers: Askers::default(), budget: AnswerBudget::default(), bodies }
+        let exports = Arc::new(Semaphore::new(export::EXPORTS_MAX));
+        Self { state, askers: Askers::default(), budget: AnswerBudget::default(), bodies, exports }
     }
 }
 

@@ -11,6 +11,7 @@ pub mod migrate;
 pub mod openapi;
 pub mod policy;
 pub mod print;
+mod progress;
 pub mod schema;
 pub mod serve;
 pub mod simulate;

@@ -18,6 +18,7 @@ pub mod deployment;
 pub mod policy;
 
 pub mod audit;
+pub mod export;
 
 mod upstream;
 

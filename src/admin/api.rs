@@ -196,7 +196,7 @@ pub(super) async fn events(
 }
 
 impl Api {
-    fn reader(&self) -> &Reader {
+    pub(super) fn reader(&self) -> &Reader {
         self.state.audit.reader()
     }
 
@@ -216,7 +216,7 @@ impl Api {
     }
 
     /// The actor who is asked for, with the tokens of a name.
-    async fn with_tokens(
+    pub(super) async fn with_tokens(
         &self,
         actor: Option<ActorFilter>,
     ) -> Result<Option<ActorFilter>, QueryError> {

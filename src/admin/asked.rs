@@ -18,6 +18,7 @@ use crate::audit::approval::{ApprovalKind, ApprovalState};
 use crate::audit::query::{Cursor, EventFilter, Filter, LIMIT_MAX, PageRequest};
 use crate::audit::record::Outcome;
 use crate::deployment::diff::Effect;
+use crate::export::Format;
 use crate::policy::Decision;
 use crate::provider::Operation;
 
@@ -51,6 +52,9 @@ pub(super) enum At {}
 /// The query of a list of events.
 pub(super) enum Events {}
 
+/// The query of an export.
+pub(super) enum Export {}
+
 /// The query of a list of approvals.
 pub(super) enum Approvals {}
 
@@ -76,6 +80,11 @@ impl Kind for At {
 
 impl Kind for Events {
     const KEYS: &'static [&'static [Key]] = &[ABOUT, WHO, REQUEST, SPAN, EVENT_SEARCH, PAGE];
+}
+
+impl Kind for Export {
+    const KEYS: &'static [&'static [Key]] =
+        &[FORMAT, WHICH, WHO, NARROWING, REQUEST, SPAN, SEARCH, BEHIND];
 }
 
 impl Kind for Approvals {
@@ -168,6 +177,18 @@ const PAGE: &[Key] = &[
     key("limit", limit, "How many items; a page with bodies has at most 100."),
     key("cursor", text, "Where the page begins: the next_cursor of the former page."),
 ];
+
+const FORMAT: &[Key] = &[Key {
+    is_required: true,
+    ..key("format", word::<Format>, "The format: JSON lines, CSV, or OCSF 1.8.0 as JSON lines.")
+}];
+
+const BEHIND: &[Key] = &[key(
+    "cursor",
+    text,
+    "Where the export goes on: the seq of the last change that came whole (in OCSF \
+     metadata.sequence), or the next_cursor of a list.",
+)];
 
 const TIME: &[Key] = &[Key {
     is_required: true,
@@ -269,6 +290,11 @@ impl<K> Asked<K> {
     /// Whether all there is is asked for, from its begin.
     pub(super) fn is_bare(&self) -> bool {
         self.0.iter().all(|(key, _)| key == "limit")
+    }
+
+    /// The keys and their texts.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(key, text)| (key.as_str(), text.as_str()))
     }
 
     /// The text of a key, where it has one.

@@ -57,7 +57,8 @@ const PARTS: [(&str, &[&str]); 4] = [
 const EVENT: [&str; 5] = ["at", "kind", "actor", "client_ip", "request_id"];
 
 /// Members of an event's detail that a viewer sees as they are.
-const DETAIL: [&str; 26] = [
+const DETAIL: [&str; 27] = [
+    "format",
     "approval",
     "step",
     "token",

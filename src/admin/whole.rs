@@ -10,6 +10,7 @@ use super::answer::Problem;
 use super::body::{AnswerBudget, AnswerWriter};
 use crate::audit::query::{BodyTexts, Cursor, Page, Texts};
 use crate::audit::record::Change;
+use crate::export;
 
 /// The bytes of bodies that are written where the question came from; more are written on a thread
 /// of their own, since probes are answered here.
@@ -87,18 +88,10 @@ fn whole(
     change: &Change,
     bodies: &BodyTexts,
 ) -> Result<AnswerWriter, Problem> {
-    let bare = serde_json::to_vec(change).map_err(|error| Problem::store_fails(&error))?;
-    write(&mut writer, bare.strip_suffix(b"}").unwrap_or(&bare))?;
-    for (name, text) in
-        [("patch", &bodies.patch), ("before", &bodies.before), ("after", &bodies.after)]
-    {
-        write(&mut writer, format!(",\"{name}\":").as_bytes())?;
-        write(&mut writer, text.as_ref().map_or(b"null", |text| text.as_slice()))?;
-    }
-    write(&mut writer, b",\"diff\":")?;
-    let diff = bodies.diff(change).map_err(|error| Problem::store_fails(&error))?;
-    serde_json::to_writer(&mut writer, &diff).map_err(|_error| Problem::no_room())?;
-    write(&mut writer, b"}")?;
+    export::whole(change, bodies, &mut writer).map_err(|error| match error.get_ref() {
+        Some(inner) if inner.is::<serde_json::Error>() => Problem::store_fails(&error),
+        _ => Problem::no_room(),
+    })?;
     Ok(writer)
 }
 

@@ -376,6 +376,8 @@ pub enum EventKind {
     /// `approved`, `rejected`, `used`, `returned`, `void`, `expired`), `change, deployment_id,
     /// rules, by, token, reason`, as far as each is.
     Approval,
+    /// Changes were exported by the admin API: `format, by, filter`.
+    Export,
     /// A change passed by break-glass (`step` is `opened`), or somebody has reviewed that
     /// (`approved`, `rejected`): as of an approval.
     BreakGlass,

@@ -9,6 +9,7 @@ mod compared;
 mod csv;
 mod deployments;
 mod differences;
+mod export;
 mod history;
 mod layout;
 mod pages;
@@ -28,6 +29,7 @@ pub use self::arguments::{
     AtArgs, BlameArgs, DeploymentsArgs, DiffArgs, HistoryArgs, ListArgs, ShowArgs,
 };
 pub(in crate::cli) use self::arguments::{FilterArgs, SpanArgs, ZoneArgs};
+pub use self::export::ExportArgs;
 use self::layout::Layout;
 use self::printer::ListPrinter;
 pub(in crate::cli) use self::zone::Zone;
@@ -58,6 +60,8 @@ pub enum AuditCommand {
     Blame(BlameArgs),
     /// Tells where two states of deployments differ, long texts word by word.
     Diff(DiffArgs),
+    /// Writes changes with their bodies as files for other programs, newest first.
+    Export(Box<ExportArgs>),
     /// Lists the deployments that the log knows, the newest changed first.
     Deployments(DeploymentsArgs),
 }
@@ -92,6 +96,7 @@ pub fn run(command: &AuditCommand, environment: &Environment) -> Result<(), Fail
             AuditCommand::At(arguments) => at::run(arguments, environment, now).await,
             AuditCommand::Blame(arguments) => blame::run(arguments, environment, now).await,
             AuditCommand::Diff(arguments) => compared::run(arguments, environment, now).await,
+            AuditCommand::Export(arguments) => export::run(arguments, environment, now).await,
             AuditCommand::Deployments(arguments) => {
                 deployments::run(arguments, environment, now).await
             }

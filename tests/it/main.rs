@@ -29,6 +29,7 @@ mod demo;
 mod diagnostics;
 mod disk_faults;
 mod disk_space;
+mod export;
 mod floods;
 mod forward_proxy;
 mod governed;

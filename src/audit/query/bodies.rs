@@ -32,6 +32,11 @@ impl BodyTexts {
         Ok(self.values(change)?.diff)
     }
 
+    /// The patch, the deployment before and the one after, as values.
+    pub fn documents(&self) -> Result<[Option<Value>; 3], serde_json::Error> {
+        Ok([value(self.patch.as_ref())?, value(self.before.as_ref())?, value(self.after.as_ref())?])
+    }
+
     /// The bodies of `change` as values.
     pub(in crate::audit) fn values(&self, change: &Change) -> Result<Bodies, serde_json::Error> {
         let (before, after) = (value(self.before.as_ref())?, value(self.after.as_ref())?);

@@ -3,6 +3,7 @@
 use super::{Failure, print, render};
 use crate::audit::query::DeploymentSummary;
 use crate::audit::record::{Change, Event};
+use crate::export;
 
 pub(super) const CHANGE: [&str; 15] = [
     "received_at",
@@ -72,36 +73,5 @@ pub(super) fn event(event: &Event) -> Result<(), Failure> {
 }
 
 fn record(cells: &[String]) -> Result<(), Failure> {
-    let cells: Vec<String> = cells.iter().map(|cell| quoted(cell)).collect();
-    print::record(&cells.join(","))
-}
-
-/// A cell as it stands in a record. What a spreadsheet would take for a formula begins with an
-/// apostrophe.
-fn quoted(cell: &str) -> String {
-    let is_formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let cell = if is_formula { format!("'{cell}") } else { cell.to_owned() };
-    if cell.contains([',', '"', '\n', '\r']) {
-        return format!("\"{}\"", cell.replace('"', "\"\""));
-    }
-    cell
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cells_are_quoted_and_never_formulas() {
-        for (cell, expected) in [
-            ("夜间", "夜间"),
-            ("a,b", "\"a,b\""),
-            ("say \"x\"\n", "\"say \"\"x\"\"\n\""),
-            ("=1+2", "'=1+2"),
-            ("@a,b", "\"'@a,b\""),
-            ("\tx", "'\tx"),
-        ] {
-            assert_eq!(quoted(cell), expected);
-        }
-    }
+    print::record(export::csv::record(cells).trim_end_matches("\r\n"))
 }

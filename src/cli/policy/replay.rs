@@ -4,9 +4,8 @@ mod cases;
 mod human;
 mod report;
 
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::anyhow;
 use clap::Args;
@@ -20,13 +19,11 @@ use crate::audit::query::{Filter, Reader};
 use crate::base::clock::Clock;
 use crate::cli::audit::{FilterArgs, SpanArgs, ZoneArgs, sought, unanswered};
 use crate::cli::log::LogFile;
+use crate::cli::progress::Progress;
 use crate::cli::{Environment, Failure, print, runtime};
 use crate::policy::recorded::Rejudged;
 use crate::policy::replay::{Moved, Replay, decisive};
 use crate::policy::{Decision, Policy};
-
-/// How long a replay is silent, and how long between two words on how far it is.
-const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
 /// The arguments of `policy replay`.
 #[derive(Debug, Args)]
@@ -131,7 +128,8 @@ async fn replay(
         _ => None,
     };
     let mut walk = reader.walk(filter).await.map_err(unanswered)?;
-    let mut progress = Progress::new(begun, walk.until());
+    let mut progress = Progress::new(begun);
+    let all = human::counted(u64::try_from(walk.until()).unwrap_or_default());
     let mut unreadable = 0;
     loop {
         let part = walk.next().await.map_err(unanswered)?;
@@ -158,7 +156,10 @@ async fn replay(
                 printer.moved(&moved)?;
             }
         }
-        progress.tell(replay.count + replay.not_asked + unreadable, &clock);
+        progress.tell(&clock, || {
+            let count = human::counted(replay.count + replay.not_asked + unreadable);
+            format!("{count} changes replayed; the log has {all}")
+        });
     }
     if let Some(cases) = cases {
         cases.finish()?;
@@ -227,29 +228,6 @@ impl Judges<'_> {
         match self {
             Self::File(file) => file.of(change.provider).map(Some),
             Self::Recorded(policies) => policies.get(change).await.map_err(unanswered),
-        }
-    }
-}
-
-/// Says on a terminal how far a long replay is.
-struct Progress {
-    next: Option<Instant>,
-    until: i64,
-}
-
-impl Progress {
-    fn new(begun: Instant, until: i64) -> Self {
-        let is_watched = std::io::stderr().is_terminal();
-        Self { next: is_watched.then_some(begun + PROGRESS_EVERY), until }
-    }
-
-    fn tell(&mut self, count: u64, clock: &Clock) {
-        let now = clock.instant();
-        if self.next.is_some_and(|next| now >= next) {
-            self.next = Some(now + PROGRESS_EVERY);
-            let all = u64::try_from(self.until).unwrap_or_default();
-            let (count, all) = (human::counted(count), human::counted(all));
-            print::error_line(&format!("{count} changes replayed; the log has {all}"));
         }
     }
 }
