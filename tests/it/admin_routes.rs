@@ -79,7 +79,11 @@ fn hardened(told: &Told, what: &str) {
     }
     assert!(!told.head.contains("access-control-"), "{what}: {}", told.head);
     let kind = told.head.lines().find_map(|line| line.strip_prefix("content-type: "));
-    let plain = ["application/json", "text/plain; version=0.0.4; charset=utf-8"];
+    let plain = [
+        "application/json",
+        "text/csv; charset=utf-8; header=present",
+        "text/plain; version=0.0.4; charset=utf-8",
+    ];
     assert!(kind.is_some_and(|kind| plain.contains(&kind)), "{what}: {}", told.head);
     assert!(!told.body.contains('\u{1b}'), "{what}: {}", told.body);
 }
