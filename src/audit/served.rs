@@ -13,8 +13,8 @@ pub struct PushError {
     source: Box<dyn std::error::Error + Send + Sync>,
 }
 
-/// Has the log at `url` serve a policy from now on, and tells whether it is another one than before.
-/// Who has pushed it, the log itself knows.
+/// Has the log at `url` serve a policy from now on, and tells whether it is another one than
+/// before. Who has pushed it, the log itself knows.
 pub async fn push_policy(url: &PostgresUrl, policy: &Policy) -> Result<bool, PushError> {
     let pushed = store::push_policy(url, policy).await;
     pushed.map_err(|source| PushError { database: url.to_string(), source })

@@ -93,8 +93,8 @@ pub(super) async fn find(database: &Database, beside: Beside) -> Result<LogFacts
     }
 }
 
-/// Has the log at `url` serve a policy to the gateways that share it, and tells whether it is another
-/// one than before.
+/// Has the log at `url` serve a policy to the gateways that share it, and tells whether it is
+/// another one than before.
 pub(super) async fn push_policy(url: &PostgresUrl, policy: &Policy) -> Result<bool, Boxed> {
     postgres::push_policy(url, policy).await
 }

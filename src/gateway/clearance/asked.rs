@@ -37,8 +37,9 @@ impl Asked {
         let is_put = call.method == http::Method::PUT;
         let person = call.caller.actor.person.as_deref().unwrap_or_default();
         let operation = call.operation.name();
+        let query = call.query.as_deref().unwrap_or_default();
         // None of these holds a control character.
-        let head = format!("{upstream}\0{operation}\0{is_put}\0{actor}\0{person}\0");
+        let head = format!("{upstream}\0{operation}\0{is_put}\0{actor}\0{person}\0{query}\0");
         let asking = findings.violations.iter();
         let asking = asking.filter(|violation| violation.enforcement == Enforcement::Approve);
         let asking: Vec<String> =

@@ -27,6 +27,9 @@ async fn the_same_patch_asked_again_waits_for_the_same_approval_and_another_for_
     let put = Call::new("PUT", &format!("{BASE}/{DEPLOYMENT}")).token(MEI);
     let put = call(world.proxy(), put.json(&json!({"name": "v2"}))).await;
     assert_ne!(waits(&put), id, "PUT may mean something else");
+    let asking = Call::post(&format!("{BASE}/{DEPLOYMENT}?beta=true")).token(MEI);
+    let asking = call(world.proxy(), asking.json(&json!({"name": "v2"}))).await;
+    assert_ne!(waits(&asking), id, "so may a query");
     assert_eq!(world.writes_received(), 0);
     assert_eq!(update(&world, MEI, spaced).await.status, 200);
     assert_eq!(state(&world, &id).await, "used");

@@ -13,7 +13,8 @@ use crate::policy::Policy;
 /// How long a policy may take to be put there.
 const PUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Has the log at `url` serve a policy from now on, and tells whether it is another one than before.
+/// Has the log at `url` serve a policy from now on, and tells whether it is another one than
+/// before.
 pub(in crate::audit::store) async fn push_policy(
     url: &PostgresUrl,
     policy: &Policy,
