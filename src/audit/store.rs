@@ -13,6 +13,7 @@ mod reads;
 mod samples;
 mod sqlite;
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a server of tests starts in real time")]
 #[path = "../../tests/servers/postgres.rs"]
 mod test_server;
 mod turns;

@@ -159,7 +159,7 @@ impl Ticket {
             let id = self.redactor.scrub(&deployment.id);
             DeploymentKey::new(&deployment.upstream, id)
         });
-        ending.fence = self.fence.clone();
+        ending.fence.clone_from(&self.fence);
         if let (Outcome::Unknown, Some(deployment)) = (ending.completion.outcome, &self.deployment)
         {
             let shared = &self.audit.shared;

@@ -1,5 +1,6 @@
 //! Where a log lies: in a file of SQLite's, or in a database of a PostgreSQL server.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -294,7 +295,7 @@ fn split_port(address: &str) -> Option<(&str, u16)> {
 
 fn decoded(text: &str) -> Result<String, String> {
     let decoded = percent_decode_str(text).decode_utf8().ok().filter(|text| !text.contains('\0'));
-    decoded.map(|text| text.into_owned()).ok_or_else(|| FORM.to_owned())
+    decoded.map(Cow::into_owned).ok_or_else(|| FORM.to_owned())
 }
 
 /// The name of a user or a database.

@@ -10,7 +10,7 @@ use crate::base::database::Database;
 /// The arguments of `migrate`.
 #[derive(Debug, clap::Args)]
 pub struct MigrateArgs {
-    /// The database, as its owner logs in: postgres://OWNER@HOST/DATABASE.
+    /// The URL of the database, as its owner logs in: `postgres://OWNER@HOST/DATABASE`.
     #[arg(long, value_name = "URL")]
     database: String,
     /// Print {"version":…,"migrations":[…],"roles":[…]}.

@@ -25,9 +25,9 @@ use crate::net::thread::spawn;
 /// How long a lease lasts, by the server's clock.
 const LEASE: Duration = Duration::from_secs(10);
 
-/// How long before its end it is trusted no more: what is sent by then is with upstream before
+/// How long it is trusted, from before it was asked for: what is sent by then is with upstream before
 /// somebody else has the turn.
-const MARGIN: Duration = Duration::from_secs(3);
+const TRUSTED: Duration = Duration::from_secs(7);
 
 /// How often the lease is renewed.
 const BEAT: Duration = Duration::from_secs(2);
@@ -222,7 +222,7 @@ impl Keeper {
             Hex(&lease.id()),
             LEASE.as_millis()
         );
-        let (asked, trusted_until) = (Instant::now(), self.clock.instant() + LEASE - MARGIN);
+        let (asked, trusted_until) = (Instant::now(), self.clock.instant() + TRUSTED);
         let rows = self.call(&call).await?;
         let row = rows.first().ok_or(Error::RowNotFound)?;
         let is_alive: bool = row.try_get("alive")?;

@@ -53,11 +53,14 @@ pub(super) struct ChangeRow<'e> {
 /// Who acted, in the columns of several tables.
 #[derive(Serialize)]
 pub(super) struct ActorColumns<'e> {
-    actor_fingerprint: Bytes<'e>,
-    actor_name: Option<&'e str>,
-    actor_team: Option<&'e str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    actor_person: Option<&'e str>,
+    #[serde(rename = "actor_fingerprint")]
+    fingerprint: Bytes<'e>,
+    #[serde(rename = "actor_name")]
+    name: Option<&'e str>,
+    #[serde(rename = "actor_team")]
+    team: Option<&'e str>,
+    #[serde(rename = "actor_person")]
+    person: Option<&'e str>,
 }
 
 #[derive(Serialize)]
@@ -121,10 +124,10 @@ pub(super) fn change<'e>(change: &'e Change<'e>) -> Result<ChangeRow<'e>, Fault>
 
 pub(super) fn actor(actor: &Actor) -> ActorColumns<'_> {
     ActorColumns {
-        actor_fingerprint: Bytes(actor.fingerprint.as_bytes()),
-        actor_name: actor.name.as_deref(),
-        actor_team: actor.team.as_deref(),
-        actor_person: actor.person.as_deref(),
+        fingerprint: Bytes(actor.fingerprint.as_bytes()),
+        name: actor.name.as_deref(),
+        team: actor.team.as_deref(),
+        person: actor.person.as_deref(),
     }
 }
 
