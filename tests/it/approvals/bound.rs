@@ -159,7 +159,7 @@ async fn secrets_of_a_patch_are_concealed_and_still_tell_patches_apart() {
 #[tokio::test]
 async fn none_is_asked_for_where_the_bodies_are_not_kept_and_one_that_is_given_passes_all_the_same()
 {
-    let more = "limits.kept_bytes_per_minute = '2 KiB'\n";
+    let more = "[limits]\nkept_bytes_per_minute = '2 KiB'\n";
     let world = Setup::new().config(&config(more)).policy(POLICY).start().await;
     let id = waits(&rename(&world, MEI, "v2").await);
     approve(&world, &id).await;
