@@ -4,11 +4,16 @@
 //! A log has one writer at a time: who has the [`Hold`] of it opens the [`Store`], which keeps the
 //! hold for as long as it is open. [`Reads`] answer questions, beside the writer or without one.
 
+mod approval_rows;
 mod batch;
 #[cfg(test)]
 mod contract;
+mod folded;
+mod page;
+mod places;
 mod postgres;
 mod reads;
+mod rows;
 #[cfg(test)]
 mod samples;
 mod sqlite;
@@ -16,7 +21,9 @@ mod sqlite;
 #[expect(clippy::disallowed_methods, reason = "a server of tests starts in real time")]
 #[path = "../../tests/servers/postgres.rs"]
 mod test_server;
+mod texts;
 mod turns;
+mod way;
 
 use std::error::Error;
 use std::io;

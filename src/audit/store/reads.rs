@@ -261,6 +261,6 @@ impl Documents {
     /// The bytes of all that was read so far.
     pub(in crate::audit) fn read_bytes(&self) -> usize {
         let Self::Sqlite(documents) = self;
-        documents.read_bytes
+        documents.read_bytes()
     }
 }

@@ -1,19 +1,16 @@
 //! Questions about approvals.
 
-use serde::Deserialize;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row as _, Sqlite};
+use sqlx::{QueryBuilder, Sqlite};
 
 use super::asking::Asking;
 use super::filter::push_match;
-use super::rows;
 use super::select::Reads;
-use crate::audit::approval::{
-    Approval, ApprovalFilter, ApprovalState, ApprovalStep, BrokenGlass, LiveApproval, LiveApprovals,
-};
+use crate::audit::approval::{Approval, ApprovalFilter, ApprovalState, BrokenGlass, LiveApprovals};
 use crate::audit::store::Boxed;
+use crate::audit::store::approval_rows::{approval, live};
+use crate::audit::store::rows::word_of;
 use crate::base::clock::Timestamp;
-use crate::base::ids::{ApprovalId, ChangeId, Fingerprint};
+use crate::base::ids::{ApprovalId, Fingerprint};
 
 /// Every column of an approval, with its steps as JSON. A time is not looked for where an index
 /// finds it.
@@ -47,23 +44,6 @@ const BROKEN: &str = "SELECT (SELECT count(*) FROM approvals \
 
 const OVER: &str = "SELECT EXISTS (SELECT 1 FROM live_approvals WHERE until_at <= ?)";
 
-/// A step as the query tells it.
-#[derive(Deserialize)]
-struct StepRow {
-    step: String,
-    at: i64,
-    by: Option<String>,
-    token: Option<String>,
-    reason: Option<String>,
-    until: Option<i64>,
-    change: Option<String>,
-}
-
-/// An approval that is not as the schema promises.
-#[derive(Debug, thiserror::Error)]
-#[error("an approval holds something that this version does not know")]
-struct BadApproval;
-
 impl Reads {
     /// Up to `limit` approvals before the place `before`, the newest first, as they stand `now`.
     pub(in crate::audit) async fn approvals(
@@ -76,7 +56,7 @@ impl Reads {
         let ApprovalFilter { state, kind, person, deployment_id } = filter;
         let mut query = QueryBuilder::<Sqlite>::new(APPROVAL);
         query.push(" WHERE a.number < ").push_bind(before);
-        push_match(&mut query, " AND a.kind = ", kind.as_ref().map(rows::word_of));
+        push_match(&mut query, " AND a.kind = ", kind.as_ref().map(word_of));
         push_match(&mut query, " AND a.person = ", person.clone());
         push_match(&mut query, " AND a.deployment_id = ", deployment_id.clone());
         if let Some(state) = state {
@@ -85,8 +65,7 @@ impl Reads {
         query.push(" ORDER BY a.number DESC LIMIT ").push_bind(limit);
         let mut asking = Asking::on(&self.scans).await?;
         let found = query.build().fetch_all(&mut *asking).await?;
-        let read = |row| Ok((row_number(row)?, approval(row, now)?));
-        found.iter().map(read).collect()
+        found.iter().map(|row| approval(row, now)).collect()
     }
 
     /// One approval, as it stands `now`.
@@ -99,7 +78,7 @@ impl Reads {
         query.push(" WHERE a.id = ").push_bind(id.as_bytes().to_vec());
         let mut asking = Asking::on(&self.pool).await?;
         let found = query.build().fetch_optional(&mut *asking).await?;
-        found.as_ref().map(|row| approval(row, now)).transpose()
+        found.as_ref().map(|row| Ok(approval(row, now)?.1)).transpose()
     }
 
     /// The requests that are alive `now` beside one that an actor makes.
@@ -170,63 +149,4 @@ pub(super) fn push_state(query: &mut QueryBuilder<Sqlite>, state: ApprovalState,
             query.push(" AND s.step = ").push_bind(state.name());
         }
     }
-}
-
-fn row_number(row: &SqliteRow) -> Result<i64, Boxed> {
-    Ok(row.try_get("number")?)
-}
-
-fn time(row: &SqliteRow, column: &str) -> Result<Option<Timestamp>, Boxed> {
-    Ok(row.try_get::<Option<i64>, _>(column)?.map(Timestamp::from_millis))
-}
-
-fn state(row: &SqliteRow, now: Timestamp) -> Result<ApprovalState, Boxed> {
-    let until = time(row, "until_at")?;
-    Ok(ApprovalState::after(row.try_get("step")?, until, now).ok_or(BadApproval)?)
-}
-
-fn live(row: &SqliteRow, now: Timestamp) -> Result<LiveApproval, Boxed> {
-    let base: Option<&[u8]> = row.try_get("base")?;
-    let (asks, rest) = row.try_get::<&[u8], _>("asks")?.as_chunks();
-    if !rest.is_empty() {
-        return Err(BadApproval.into());
-    }
-    Ok(LiveApproval {
-        id: ApprovalId::from_bytes(row.try_get("id")?)?,
-        state: state(row, now)?,
-        until: time(row, "until_at")?.ok_or(BadApproval)?,
-        base: base.map(TryInto::try_into).transpose()?,
-        asks: asks.to_vec(),
-    })
-}
-
-fn approval(row: &SqliteRow, now: Timestamp) -> Result<Approval, Boxed> {
-    let steps: Vec<StepRow> = serde_json::from_str(row.try_get("steps")?)?;
-    let steps = steps.into_iter().map(step).collect::<Result<Vec<_>, Boxed>>()?;
-    let approved = steps.iter().rev().find_map(|step| step.until);
-    Ok(Approval {
-        id: ApprovalId::from_bytes(row.try_get("id")?)?,
-        kind: rows::variant(row.try_get("kind")?)?,
-        state: state(row, now)?,
-        change: ChangeId::from_bytes(row.try_get("change_id")?)?,
-        upstream_name: row.try_get("upstream")?,
-        operation: rows::operation(row)?,
-        deployment_id: row.try_get("deployment_id")?,
-        actor: rows::actor(row)?.ok_or(BadApproval)?,
-        rules: serde_json::from_str(row.try_get("rules")?)?,
-        opened_at: time(row, "opened_at")?.ok_or(BadApproval)?,
-        expires_at: time(row, "expires_at")?,
-        run_until: approved,
-        reason: row.try_get("reason")?,
-        steps,
-        asked: None,
-    })
-}
-
-fn step(row: StepRow) -> Result<ApprovalStep, Boxed> {
-    let StepRow { step, at, by, token, reason, until, change } = row;
-    let change = change.filter(|hex| !hex.is_empty());
-    let change = change.map(|hex| format!("chg_{}", hex.to_lowercase()).parse()).transpose()?;
-    let (at, until) = (Timestamp::from_millis(at), until.map(Timestamp::from_millis));
-    Ok(ApprovalStep { step, at, by, token, reason, until, change })
 }

@@ -5,12 +5,12 @@ use sqlx::{QueryBuilder, Sqlite};
 
 use super::asking::Asking;
 use super::filter::{deployments, push_actor, push_match};
-use super::folded::Folded;
-use super::rows;
-use super::searched::SEARCHED_MAX;
+use super::search::push_may;
 use super::select::Reads;
 use crate::audit::question::{EventFilter, FoundEvents};
-use crate::audit::store::Boxed;
+use crate::audit::store::folded::Folded;
+use crate::audit::store::page::SEARCHED_MAX;
+use crate::audit::store::{Boxed, rows};
 use crate::base::clock::Timestamp;
 
 impl Reads {
@@ -37,9 +37,9 @@ impl Reads {
         }
         if let Some(text) = &text {
             query.push(" AND (");
-            text.push_may(&mut query, "v.kind");
+            push_may(&mut query, text, "v.kind");
             query.push(" OR ");
-            text.push_may(&mut query, "v.detail");
+            push_may(&mut query, text, "v.detail");
             query.push(")");
         }
         query.push(" ORDER BY v.seq DESC");
@@ -47,10 +47,7 @@ impl Reads {
         let mut rows = query.build().fetch(&mut *asking);
         while let Some(row) = rows.try_next().await? {
             let (seq, event) = rows::event(&row)?;
-            let kind = rows::word_of(&event.kind);
-            // JSON may spell a letter as an escape; what it means is what is looked in.
-            let holds = |text: &Folded| text.is_in(&kind) || text.is_in(&event.detail.to_string());
-            if !text.as_ref().is_none_or(holds) {
+            if !text.as_ref().is_none_or(|text| text.fits_event(&event)) {
                 continue;
             }
             if found.events.len() == usize::from(limit) {

@@ -2,18 +2,17 @@
 
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use super::places::{place_of, places};
-use super::rows::{CHANGE, word_of};
+use super::columns::CHANGE;
 use super::search::Search;
 use crate::audit::question::{ActorFilter, Filter};
 use crate::audit::record::Outcome;
+use crate::audit::store::page::SAME_ID_MAX;
+use crate::audit::store::places::{place_of, places};
+use crate::audit::store::rows::word_of;
 use crate::audit::touched::Touch;
 use crate::base::clock::Timestamp;
 use crate::policy::Decision;
 use crate::provider::Operation;
-
-/// The most deployments that are asked for of one id: as many as upstreams have had one.
-const SAME_ID_MAX: i64 = 64;
 
 /// A filter, with the numbers of the deployments that it asks for.
 #[derive(Clone, Debug, Default)]

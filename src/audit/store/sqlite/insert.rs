@@ -6,12 +6,12 @@ use serde::Serialize;
 use sqlx::{Error, SqliteConnection};
 
 use super::bulk::{Bulk, Insert, Query};
-use super::rows::word_of;
 use super::steps;
 use crate::audit::document::Snapshot;
 use crate::audit::idempotency::{IN_FORCE, IdempotencyKey};
 use crate::audit::record::{Event, Settlement, Unkept};
 use crate::audit::store::batch::{Batch, Change, End};
+use crate::audit::store::rows::word_of;
 use crate::audit::touched::Touched;
 use crate::base::clock::Timestamp;
 use crate::base::ids::ChangeId;

@@ -4,9 +4,10 @@
 use super::asking::Asking;
 use super::documents::Documents;
 use super::filter::deployments;
-use super::searched::SEARCHED_MAX;
-use super::select::{Reads, damaged, name_in};
+use super::select::Reads;
 use crate::audit::store::Boxed;
+use crate::audit::store::page::{SEARCHED_MAX, TOKENS_MAX};
+use crate::audit::store::texts::name_in;
 use crate::base::ids::Fingerprint;
 
 /// The newest snapshot of a deployment.
@@ -14,9 +15,6 @@ const NEWEST: &str = "SELECT coalesce(e.after, c.before) FROM changes c \
     LEFT JOIN ends e ON e.seq = c.seq \
     WHERE c.deployment = ? AND (e.after IS NOT NULL OR c.before IS NOT NULL) \
     ORDER BY c.seq DESC LIMIT 1";
-
-/// The most tokens that one name is looked up by.
-const TOKENS_MAX: i64 = 64;
 
 const TOKENS: &str = "SELECT DISTINCT actor_fingerprint FROM (\
     SELECT actor_fingerprint FROM changes WHERE actor_name = ? ORDER BY seq DESC LIMIT ?) LIMIT ?";
@@ -63,8 +61,7 @@ impl Reads {
         let mut documents = Documents::by(asking);
         let mut names = Vec::with_capacity(ids.len());
         for (id, newest) in ids.iter().zip(snapshots) {
-            let name = documents.text(newest).await.and_then(|text| name_in(text.as_deref()));
-            names.push(name.or_else(|error| damaged(error, id))?);
+            names.push(name_in(documents.text(newest).await, id)?);
         }
         Ok(names)
     }

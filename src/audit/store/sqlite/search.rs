@@ -4,10 +4,10 @@ use futures_util::TryStreamExt as _;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
-use super::folded::Folded;
-use super::rows::CHANGE;
+use super::columns::CHANGE;
 use crate::audit::record::Change;
 use crate::audit::store::Boxed;
+use crate::audit::store::folded::Folded;
 use crate::audit::touched::Touch;
 
 /// The most places that a text is looked for in, the newest of those whose paths hold it.
@@ -33,7 +33,7 @@ impl Search {
         let mut places = Vec::new();
         if !in_ids {
             let mut query = QueryBuilder::new("SELECT number, path FROM places WHERE ");
-            text.push_may(&mut query, "path");
+            push_may(&mut query, &text, "path");
             query.push(" ORDER BY number DESC");
             let mut found = query.build_query_as::<(i64, String)>().fetch(connection);
             while let Some((number, path)) = found.try_next().await? {
@@ -69,12 +69,12 @@ impl Search {
         ];
         query.push(" AND (");
         for column in ids.into_iter().chain((!self.in_ids).then_some("c.user_agent")) {
-            self.text.push_may(query, column);
+            push_may(query, &self.text, column);
             query.push(" OR ");
         }
         if !self.in_ids {
             query.push("EXISTS (SELECT 1 FROM json_each(c.violations) v WHERE ");
-            self.text.push_may(query, "json_extract(v.value, '$.message')");
+            push_may(query, &self.text, "json_extract(v.value, '$.message')");
             query.push(") OR ");
         }
         self.push_touched(query);
@@ -86,21 +86,7 @@ impl Search {
         if row.try_get("by_place")? {
             return Ok(true);
         }
-        let upstreams = change.upstream.as_ref().and_then(|answer| answer.request_id.as_deref());
-        let (id, actor) = (change.id.to_string(), change.actor.fingerprint.to_string());
-        let ids = [
-            Some(id.as_str()),
-            change.deployment_id.as_deref(),
-            Some(&change.request_id),
-            upstreams,
-            Some(&actor),
-            change.actor.name.as_deref(),
-            change.actor.team.as_deref(),
-        ];
-        let messages = change.violations.iter().map(|broken| broken.message.as_str());
-        let inside = change.client.user_agent.as_deref().into_iter().chain(messages);
-        let mut texts = ids.into_iter().flatten().chain(inside.filter(|_| !self.in_ids));
-        Ok(texts.any(|text| self.text.is_in(text)))
+        Ok(self.text.fits(change, self.in_ids))
     }
 
     /// With every column of the index named, each place that fits is one look.
@@ -112,4 +98,10 @@ impl Search {
         query.push("AND t.place IN (SELECT value FROM json_each(").push_bind(self.places.clone());
         query.push(")))");
     }
+}
+
+/// Adds the condition that `column` may hold a text: it does, or it has more than ASCII.
+pub(super) fn push_may(query: &mut QueryBuilder<Sqlite>, text: &Folded, column: &str) {
+    query.push("(").push(column).push(" LIKE ").push_bind(text.like());
+    query.push(" ESCAPE '\\' OR ").push(column).push(" GLOB '*[^ -~]*')");
 }

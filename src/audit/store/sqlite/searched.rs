@@ -4,14 +4,9 @@
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::filter::{Sought, push_filter};
-use super::places::{place_of, places};
 use crate::audit::question::Filter;
-
-/// The most changes that are looked at for one page, where no index tells which of them fit.
-pub(super) const SEARCHED_MAX: i64 = 20_000;
-
-/// The most changes that an index names at once.
-const NAMED_MAX: i64 = 1_000;
+use crate::audit::store::page::{NAMED_MAX, SEARCHED_MAX};
+use crate::audit::store::places::{place_of, places};
 
 /// Where the search for a page ends: the lowest place, unless all is searched.
 pub(super) async fn bottom(

@@ -5,18 +5,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteRow};
 use sqlx::{ConnectOptions as _, QueryBuilder, Row as _, SqlitePool};
 
+use super::BUSY_TIMEOUT;
 use super::asking::Asking;
+use super::columns::CHANGE;
 use super::documents::Documents;
 use super::filter::deployments;
-use super::{BUSY_TIMEOUT, rows};
 use crate::audit::idempotency::EarlierCall;
-use crate::audit::question::{DeploymentAt, DeploymentSummary, Unclear, parse};
+use crate::audit::question::{DeploymentAt, DeploymentSummary, Unclear};
 use crate::audit::record::Change;
-use crate::audit::store::Boxed;
+use crate::audit::store::page::UNCLEAR_MAX;
+use crate::audit::store::texts::{name_in, show};
+use crate::audit::store::{Boxed, rows};
 use crate::base::clock::Timestamp;
 use crate::base::ids::ChangeId;
 use crate::deployment::key::DeploymentKey;
@@ -29,9 +31,6 @@ const SCANS_MAX: u32 = 2;
 
 /// How long a question waits for its turn.
 const TURN_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The most unclear changes of one deployment that are settled at once.
-const UNCLEAR_MAX: i64 = 100;
 
 /// The newest that is known of each deployment, as far as to the place `?3`.
 const DEPLOYMENTS: &str = "SELECT d.id AS deployment_id, l.seq, c.id, c.received_at, \
@@ -152,7 +151,8 @@ impl Reads {
     /// One change with its bodies.
     pub(in crate::audit) async fn change(&self, id: ChangeId) -> Result<Option<Change>, Boxed> {
         let Some(mut change) = self.bare_change(id).await? else { return Ok(None) };
-        with_bodies(&mut change, &mut self.documents().await?).await?;
+        let texts = self.documents().await?.bodies(change.seq).await?;
+        show(&mut change, &texts)?;
         Ok(Some(change))
     }
 
@@ -161,7 +161,7 @@ impl Reads {
         &self,
         id: ChangeId,
     ) -> Result<Option<Change>, Boxed> {
-        let mut query = QueryBuilder::new(rows::CHANGE);
+        let mut query = QueryBuilder::new(CHANGE);
         query.push(" WHERE c.id = ").push_bind(id.as_bytes().to_vec()).push(" LIMIT 1");
         let mut asking = Asking::on(&self.pool).await?;
         let row = query.build().fetch_optional(&mut *asking).await?;
@@ -191,8 +191,7 @@ impl Reads {
         for row in &found {
             let id: String = row.try_get("deployment_id")?;
             let newest = if names { row.try_get("snapshot")? } else { None };
-            let name = documents.text(newest).await.and_then(|text| name_in(text.as_deref()));
-            let name = name.or_else(|error| damaged(error, &id))?;
+            let name = name_in(documents.text(newest).await, &id)?;
             let summary = DeploymentSummary {
                 name,
                 id,
@@ -244,7 +243,7 @@ impl Reads {
         let mut query = QueryBuilder::new(
             "SELECT (SELECT request FROM idempotency_keys WHERE seq = c.seq) AS request, ",
         );
-        query.push(rows::CHANGE.strip_prefix("SELECT ").unwrap_or(rows::CHANGE));
+        query.push(CHANGE.strip_prefix("SELECT ").unwrap_or(CHANGE));
         query.push(" WHERE c.seq = (SELECT seq FROM idempotency_keys WHERE digest = ");
         query.push_bind(digest.to_vec()).push(" AND until_at > ").push_bind(now.millis());
         query.push(") LIMIT 1");
@@ -306,35 +305,4 @@ fn pool(database: &Path, immutable: bool, connections_max: u32) -> SqlitePool {
         .max_connections(connections_max)
         .acquire_timeout(TURN_TIMEOUT)
         .connect_lazy_with(options)
-}
-
-/// The name in a deployment's text. The rest of it may be megabytes, and is passed over.
-pub(super) fn name_in(text: Option<&Vec<u8>>) -> Result<Option<String>, Boxed> {
-    let Some(text) = text else { return Ok(None) };
-    let newest: Newest = parse(text)?;
-    Ok(newest.name.as_ref().and_then(Value::as_str).map(str::to_owned))
-}
-
-#[derive(serde::Deserialize)]
-struct Newest {
-    name: Option<Value>,
-}
-
-/// A document that can't be told is told of in the gateway's own log; where the store itself does
-/// not answer, nothing is told.
-pub(super) fn damaged(error: Boxed, deployment: &str) -> Result<Option<String>, Boxed> {
-    if error.is::<sqlx::Error>() {
-        return Err(error);
-    }
-    tracing::error!(deployment, error, "a deployment's newest snapshot can't be read");
-    Ok(None)
-}
-
-pub(super) async fn with_bodies(
-    change: &mut Change,
-    documents: &mut Documents,
-) -> Result<(), Boxed> {
-    let texts = documents.bodies(change.seq).await?;
-    change.bodies = Some(texts.values(change)?);
-    Ok(())
 }

@@ -12,19 +12,10 @@ use sqlx::{QueryBuilder, Row as _, Sqlite};
 use super::asking::Asking;
 use super::documents::Documents;
 use super::filter::{Sought, push_filter};
-use super::rows;
 use super::select::Reads;
-use crate::audit::document::unpack;
 use crate::audit::question::{Filter, RecordedChange, parse};
 use crate::audit::store::Boxed;
-use crate::base::clock::Timestamp;
-
-/// The most changes that are read at once, and the bytes of text after which no more are.
-const PART_MAX: i64 = 256;
-const PART_BYTES_MAX: usize = 8 << 20;
-
-/// The most changes of one page of those that only an index finds.
-const NAMED_MAX: u16 = 64;
+use crate::audit::store::way::{PAGE_MAX, PART_BYTES_MAX, PART_MAX, Way, packed_bytes, recorded};
 
 /// What is read of each change, its document before as it lies there.
 const RECORDED: &str = "SELECT c.seq, c.id, c.operation, c.method, c.actor_fingerprint, \
@@ -39,6 +30,7 @@ const RECORDED: &str = "SELECT c.seq, c.id, c.operation, c.method, c.actor_finge
 /// A walk, and where it is.
 pub(in crate::audit) struct Walk {
     documents: Documents,
+    reads: Reads,
     sought: Sought,
     way: Way,
     /// The newest change there was when it began.
@@ -48,16 +40,6 @@ pub(in crate::audit) struct Walk {
     last: Option<(i64, Arc<Value>)>,
 }
 
-/// The order of a walk.
-enum Way {
-    /// Every change behind this one, by deployment and place; what made no deployment last.
-    Deployments(i64, i64),
-    NoDeployment(i64),
-    /// The changes before this place that an index finds, page by page.
-    Named(i64, Reads),
-    Done,
-}
-
 impl Reads {
     /// A walk through the changes that a filter finds.
     pub(in crate::audit) async fn walk(&self, filter: &Filter) -> Result<Walk, Boxed> {
@@ -65,13 +47,9 @@ impl Reads {
         let sought = Sought::by(&mut asking, filter).await?;
         let until = "SELECT coalesce(max(seq), 0) FROM changes";
         let until: i64 = sqlx::query_scalar(until).fetch_one(&mut *asking).await?;
-        let named = filter.q.is_some()
-            || filter.rule.is_some()
-            || filter.path.is_some()
-            || filter.asked_path.is_some();
-        let way = if named { Way::Named(until + 1, self.clone()) } else { Way::Deployments(0, 0) };
         let (documents, digests) = (Documents::by(asking), HashMap::new());
-        Ok(Walk { documents, sought, way, until, digests, last: None })
+        let (way, reads) = (Way::to(filter, until), self.clone());
+        Ok(Walk { documents, reads, sought, way, until, digests, last: None })
     }
 }
 
@@ -85,60 +63,40 @@ impl Walk {
     pub(in crate::audit) async fn next(&mut self) -> Result<Vec<RecordedChange>, Boxed> {
         loop {
             let mut query = QueryBuilder::new(RECORDED);
-            let mut named = 0;
-            match &mut self.way {
+            let way = self.way;
+            match way {
                 Way::Done => return Ok(Vec::new()),
                 Way::Deployments(deployment, seq) => {
-                    query.push(" WHERE (c.deployment, c.seq) > (").push_bind(*deployment);
-                    query.push(", ").push_bind(*seq).push(")");
+                    query.push(" WHERE (c.deployment, c.seq) > (").push_bind(deployment);
+                    query.push(", ").push_bind(seq).push(")");
                 }
                 Way::NoDeployment(seq) => {
-                    query.push(" WHERE c.deployment IS NULL AND c.seq > ").push_bind(*seq);
+                    query.push(" WHERE c.deployment IS NULL AND c.seq > ").push_bind(seq);
                 }
-                Way::Named(before, reads) => {
-                    let found = reads.changes(&self.sought.filter, *before, NAMED_MAX, false);
+                Way::Named(before) => {
+                    let found = self.reads.changes(&self.sought.filter, before, PAGE_MAX, false);
                     let found = found.await?;
                     let places: Vec<i64> = found.changes.iter().map(|change| change.seq).collect();
-                    named = places.len();
                     query.push(" WHERE c.seq IN (SELECT value FROM json_each(");
                     query.push_bind(serde_json::to_string(&places)?).push("))");
-                    self.way = found.next.map_or(Way::Done, |next| Way::Named(next, reads.clone()));
+                    self.way = found.next.map_or(Way::Done, Way::Named);
                 }
             }
-            let is_named = named > 0;
-            if matches!(self.way, Way::Deployments(..) | Way::NoDeployment(_)) && !is_named {
+            let is_named = matches!(way, Way::Named(_));
+            if !is_named {
                 query.push(" AND c.seq <= ").push_bind(self.until);
                 push_filter(&mut query, &self.sought);
             }
-            query.push(" ORDER BY c.deployment, c.seq");
-            let part = if is_named { i64::from(NAMED_MAX) } else { PART_MAX };
-            query.push(" LIMIT ").push_bind(part);
+            query.push(" ORDER BY c.deployment, c.seq LIMIT ").push_bind(PART_MAX);
             let found = self.read(query, is_named).await?;
-            if let Some(part) = self.taken(found, is_named) {
-                return Ok(part);
+            if !is_named {
+                let last = found.last().map(|(deployment, change)| (*deployment, change.seq));
+                self.way = way.behind(last);
+            }
+            if !found.is_empty() {
+                return Ok(found.into_iter().map(|(_, change)| change).collect());
             }
         }
-    }
-
-    /// Goes on behind what was found; `None` where the way goes on with nothing found.
-    fn taken(
-        &mut self,
-        found: Vec<(Option<i64>, RecordedChange)>,
-        is_named: bool,
-    ) -> Option<Vec<RecordedChange>> {
-        let last = found.last().map(|(deployment, change)| (*deployment, change.seq));
-        if !is_named {
-            self.way = match (&self.way, last) {
-                (Way::Deployments(..), Some((Some(deployment), seq))) => {
-                    Way::Deployments(deployment, seq)
-                }
-                (Way::Deployments(..), _) => Way::NoDeployment(0),
-                (Way::NoDeployment(_), Some((_, seq))) => Way::NoDeployment(seq),
-                (Way::Named(before, reads), _) => Way::Named(*before, reads.clone()),
-                (Way::NoDeployment(_), None) | (Way::Done, _) => Way::Done,
-            };
-        }
-        (!found.is_empty()).then(|| found.into_iter().map(|(_, change)| change).collect())
     }
 
     /// The changes that a query finds, in its order, as many as are held at once. Of those that an
@@ -170,28 +128,8 @@ impl Walk {
     }
 
     async fn change(&mut self, row: &SqliteRow) -> Result<RecordedChange, Boxed> {
-        let patch: Option<&[u8]> = row.try_get("patch")?;
-        let patch = patch.map(|body| unpack(body, None)).transpose()?;
-        Ok(RecordedChange {
-            seq: row.try_get("seq")?,
-            id: rows::change_id(row)?,
-            provider: row.try_get("provider")?,
-            operation: rows::operation(row)?,
-            method: row.try_get("method")?,
-            deployment_id: row.try_get("deployment_id")?,
-            actor: rows::actor(row)?.ok_or(rows::BadColumn("actor_fingerprint"))?,
-            received_at: Timestamp::from_millis(row.try_get("received_at")?),
-            decided_at: rows::time(row, "decided_at")?,
-            decision: rows::variant(row.try_get("decision")?)?,
-            is_excepted: row.try_get("excepted")?,
-            violations: rows::list(row, "violations")?,
-            standing: rows::list(row, "standing")?,
-            patch: patch.map(|text| parse(&text)).transpose()?,
-            before: self.before(row).await?,
-            redacted: rows::list(row, "redacted")?,
-            unkept: rows::unkept_before(row)?,
-            policy_digest: self.digest(row.try_get("policy")?).await?,
-        })
+        let before = self.before(row).await?;
+        recorded(row, before, self.digest(row.try_get("policy")?).await?)
     }
 
     async fn before(&mut self, row: &SqliteRow) -> Result<Option<Arc<Value>>, Boxed> {
@@ -219,11 +157,4 @@ impl Walk {
         self.digests.insert(number, Arc::clone(&digest));
         Ok(digest)
     }
-}
-
-fn packed_bytes(row: &SqliteRow) -> Result<usize, Boxed> {
-    let packed =
-        |column| row.try_get::<Option<&[u8]>, _>(column).map(|it| it.map_or(0, <[u8]>::len));
-    // A text packs to a fifth or so.
-    Ok(rows::list_bytes_before(row)? + 8 * (packed("patch")? + packed("body")?))
 }

@@ -1,9 +1,9 @@
 use super::*;
 use crate::audit::approval::ApprovalState;
+use crate::audit::store::page::SEARCHED_MAX;
 use crate::audit::store::sqlite::approvals::{APPROVAL, push_state};
+use crate::audit::store::sqlite::columns::CHANGE;
 use crate::audit::store::sqlite::filter::{Sought, push_filter};
-use crate::audit::store::sqlite::rows::CHANGE;
-use crate::audit::store::sqlite::searched::SEARCHED_MAX;
 use crate::base::clock::Timestamp;
 use crate::deployment::key::DeploymentKey;
 use sqlx::QueryBuilder;

@@ -1,0 +1,48 @@
+//! The columns of a change, and how SQLite's rows tell what they hold.
+
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use crate::audit::store::Boxed;
+use crate::audit::store::rows::Row;
+
+/// Every column of a change, whose bodies are read apart.
+pub(super) const CHANGE: &str = "SELECT c.seq, c.id, c.operation, \
+    c.actor_fingerprint, c.actor_name, c.actor_team, c.actor_person, c.client_ip, c.user_agent, \
+    c.client_retry, c.request_id, \
+    c.received_at, c.decided_at, c.decision, \
+    c.violations, c.standing, c.before, c.body_bytes, c.body_digest, c.redacted, c.method, \
+    c.unkept, e.unkept AS after_unkept, e.after_violations, \
+    u.provider, u.name AS upstream_name, p.digest AS policy_digest, n.name AS node, \
+    d.id AS deployment_id, e.reason, \
+    coalesce(e.outcome, 'pending') AS outcome, e.completed_at, e.upstream_call, e.upstream_status, \
+    e.upstream_request_id, e.after, e.effect, e.redacted AS after_redacted, \
+    s.settled_by, s.at AS settled_at, s.applied, \
+    a.id AS approval_id, a.change_id AS approval_change, \
+    a.person AS asked_by, a.opened_at AS asked_at, a.reason AS glass_reason, \
+    v.step AS verdict, v.person AS verdict_by, v.token AS verdict_token, \
+    v.reason AS verdict_reason, v.at AS verdict_at \
+    FROM changes c JOIN upstreams u ON u.number = c.upstream \
+    JOIN policies p ON p.number = c.policy JOIN nodes n ON n.number = c.node \
+    LEFT JOIN deployments d ON d.number = c.deployment \
+    LEFT JOIN ends e ON e.seq = c.seq LEFT JOIN settlements s ON s.seq = c.seq \
+    LEFT JOIN approvals a ON a.id = c.approval LEFT JOIN approval_steps v ON v.number = \
+    (SELECT max(number) FROM approval_steps WHERE approval = a.number AND person IS NOT NULL)";
+
+impl Row for SqliteRow {
+    fn integer(&self, column: &'static str) -> Result<Option<i64>, Boxed> {
+        Ok(self.try_get(column)?)
+    }
+
+    fn flag(&self, column: &'static str) -> Result<Option<bool>, Boxed> {
+        Ok(self.try_get(column)?)
+    }
+
+    fn text(&self, column: &'static str) -> Result<Option<&str>, Boxed> {
+        Ok(self.try_get(column)?)
+    }
+
+    fn bytes(&self, column: &'static str) -> Result<Option<&[u8]>, Boxed> {
+        Ok(self.try_get(column)?)
+    }
+}
