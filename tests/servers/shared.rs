@@ -1,4 +1,4 @@
-//! A server that all test processes of this source tree share. Who starts it first starts it for all;
+//! A server that all test processes of this source tree share. Who comes first starts it for all;
 //! it ends by itself a few seconds after the last of them has, however that one ended.
 //!
 //! Two files say so, which the kernel unlocks when a process is gone: each user holds `users`, and
