@@ -4,6 +4,7 @@
 
 pub mod approval;
 mod approve;
+mod call_facts;
 mod condition;
 mod document;
 mod entry;

@@ -145,7 +145,8 @@ const ROOMS: [(&str, &str); 20] = [
     ("simulator", "base deployment provider"),
     (
         "cli",
-        "admin audit base config deployment export policy provider server settings simulator telemetry",
+        "admin audit base config deployment export policy provider server settings simulator \
+         telemetry",
     ),
     ("cases", ""),
     ("fuzzing", "admin audit base config deployment gateway policy provider"),

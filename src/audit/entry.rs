@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::approval::{ApprovalPart, Decision as ApprovalDecision};
+use super::call_facts::CallFacts;
 use super::document::{SnapshotRef, Stored, seal, unpack};
 use super::intent::{Completion, Intent};
 use super::latest::Latest;
@@ -25,42 +26,14 @@ use crate::base::key::DigestScope;
 use crate::deployment::Object;
 use crate::deployment::diff::{self, ChangedPlace, Effect};
 use crate::deployment::key::DeploymentKey;
-use crate::deployment::patch::Patch;
-use crate::deployment::predict::Omitted;
 use crate::policy::approvals::REASON_BYTES_MAX;
 use crate::policy::{Decision, Violation};
-use crate::provider::{Operation, Provider};
+use crate::provider::Operation;
 
 /// The most of a `User-Agent` and of upstream's request id that is kept, in bytes. Both are cut
 /// only when no credential is in them any longer.
 const USER_AGENT_BYTES_MAX: usize = 256;
 const REQUEST_ID_BYTES_MAX: usize = 128;
-
-/// The call that a change is, as far as its completion depends on it.
-#[derive(Clone, Debug)]
-pub(super) struct CallFacts {
-    pub(super) upstream: Arc<str>,
-    pub(super) provider: &'static Provider,
-    pub(super) operation: Operation,
-    pub(super) omitted: Omitted,
-    /// Whether its bodies are kept.
-    pub(super) is_kept: bool,
-}
-
-impl CallFacts {
-    pub(super) fn by(intent: &Intent) -> Self {
-        let Intent { provider, operation, is_kept, .. } = *intent;
-        let (upstream, omitted) = (Arc::clone(&intent.upstream), Omitted::by(&intent.method));
-        Self { upstream, provider, operation, omitted, is_kept }
-    }
-
-    /// Where `patch` asks the deployment `before` to change.
-    fn asked(&self, before: Option<&Value>, patch: Value) -> Vec<ChangedPlace> {
-        let Value::Object(object) = patch else { return Vec::new() };
-        let patch = Patch { object };
-        diff::asked(self.provider, self.operation, self.omitted, before, &patch)
-    }
-}
 
 /// One thing to write.
 #[derive(Debug)]

@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::entry::{CallFacts, CompletionRow, Entry, Former, IntentRow, Written};
+use super::call_facts::CallFacts;
+use super::entry::{CompletionRow, Entry, Former, IntentRow, Written};
 use super::intent::{Completion, Intent};
 use super::lease::Fence;
 use super::queue::Queued;

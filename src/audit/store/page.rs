@@ -60,8 +60,8 @@ impl PageBuilder {
         true
     }
 
-    /// The place of the change at `number`, whose bodies are shown next, where so many bytes of text
-    /// were shown so far; `None` where the page ends.
+    /// The place of the change at `number`, whose bodies are shown next, where so many bytes of
+    /// text were shown so far; `None` where the page ends.
     pub(super) fn next_shown(&mut self, number: usize, read_bytes: usize) -> Option<i64> {
         if read_bytes > PAGE_BYTES_MAX && number < self.changes.len() {
             self.changes.truncate(number);

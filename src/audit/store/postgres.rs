@@ -1,9 +1,10 @@
 //! The log in a PostgreSQL database, which several gateways write.
 //!
 //! Every call of a function is one message with one statement, or several that are one transaction
-//! together (the simple protocol), its values in literals: one round trip, and nothing of it lies in
-//! the session. So it may go through a pooler that gives each transaction another connection to the
-//! server. A prepared statement may not, unless it is inside a transaction that was begun before.
+//! together (the simple protocol), its values in literals: one round trip, and nothing of it lies
+//! in the session. So it may go through a pooler that gives each transaction another connection to
+//! the server. A prepared statement may not, unless it is inside a transaction that was begun
+//! before.
 
 mod desk;
 mod entries;

@@ -27,8 +27,8 @@ pub(in crate::audit) enum NoTurn {
 }
 
 impl Turns {
-    /// Starts taking turns of the log of that hold, before it is opened: who has a lease keeps others
-    /// from putting another key in force.
+    /// Starts taking turns of the log of that hold, before it is opened: who has a lease keeps
+    /// others from putting another key in force.
     pub(in crate::audit) async fn start(
         hold: &Hold,
         policy_digest: &str,

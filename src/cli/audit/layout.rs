@@ -138,8 +138,8 @@ impl Layout {
     }
 }
 
-/// Side by side, with a sign between: `<` for what is gone, `>` for what is new, `|` for what became
-/// another.
+/// Side by side, with a sign between: `<` for what is gone, `>` for what is new, `|` for what
+/// became another.
 fn sides(rows: &[Row], width: usize) -> Vec<Spans> {
     let each = width.saturating_sub(3) / 2;
     let mut lines = Vec::new();

@@ -18,7 +18,7 @@ pub struct PushArgs {
     file: PathBuf,
     #[command(flatten)]
     log: LogFile,
-    /// Print {"policy_digest":…,"is_new":…}.
+    /// Print the digest, and whether it is a new one, as JSON.
     #[arg(long)]
     json: bool,
 }

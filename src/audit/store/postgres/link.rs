@@ -130,8 +130,8 @@ async fn check(connection: &mut PgConnection) -> Result<bool, Error> {
     row.try_get("lags")
 }
 
-/// Runs statements as one transaction, durable once this answers, with a limit on each of them. They
-/// must be of this program's own making: a value in them is a literal of [`super::literal`].
+/// Runs statements as one transaction, durable once this answers, with a limit on each of them.
+/// They must be of this program's own making: a value in them is a literal of [`super::literal`].
 pub(super) async fn run(
     connection: &mut PgConnection,
     statements: &str,

@@ -9,8 +9,8 @@ use crate::base::ids::Hex;
 const NUL: &str = "\\u0000";
 const REPLACED: &str = "\\ufffd";
 
-/// A value as a literal of JSON. It stands between dollar signs, and none is in it: within JSON they
-/// stand in strings alone, where each may be escaped.
+/// A value as a literal of JSON. It stands between dollar signs, and none is in it: within JSON
+/// they stand in strings alone, where each may be escaped.
 pub(super) fn json<T: Serialize>(value: &T) -> Result<String, serde_json::Error> {
     let text = serde_json::to_string(value)?;
     let text = if text.contains(NUL) { without_nul(&text) } else { text };

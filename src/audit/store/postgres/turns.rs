@@ -25,8 +25,8 @@ use crate::net::thread::spawn;
 /// How long a lease lasts, by the server's clock.
 const LEASE: Duration = Duration::from_secs(10);
 
-/// How long it is trusted, from before it was asked for: what is sent by then is with upstream before
-/// somebody else has the turn.
+/// How long it is trusted, from before it was asked for: what is sent by then is with upstream
+/// before somebody else has the turn.
 const TRUSTED: Duration = Duration::from_secs(7);
 
 /// How often the lease is renewed.

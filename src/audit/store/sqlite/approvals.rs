@@ -15,8 +15,8 @@ use crate::base::ids::{ApprovalId, Fingerprint};
 /// Every column of an approval, with its steps as JSON. A time is not looked for where an index
 /// finds it.
 pub(super) const APPROVAL: &str = "SELECT a.number, a.id, a.kind, a.change_id, a.upstream, \
-    a.operation, a.deployment_id, a.actor_fingerprint, a.actor_name, a.actor_team, a.person AS actor_person, \
-    a.opened_at, a.rules, a.expires_at, a.reason, s.step, s.until_at, \
+    a.operation, a.deployment_id, a.actor_fingerprint, a.actor_name, a.actor_team, \
+    a.person AS actor_person, a.opened_at, a.rules, a.expires_at, a.reason, s.step, s.until_at, \
     (SELECT json_group_array(json_object('step', t.step, 'at', t.at, 'by', t.person, \
         'token', t.token, 'reason', t.reason, 'until', t.until_at, 'change', hex(t.change_id))) \
         FROM (SELECT * FROM (SELECT * FROM approval_steps WHERE approval = a.number \
