@@ -9,6 +9,7 @@ pub mod key;
 mod log;
 pub mod migrate;
 pub mod openapi;
+mod place;
 pub mod policy;
 pub mod print;
 mod progress;

@@ -12,6 +12,7 @@ pub mod origin;
 pub mod patch;
 pub mod predict;
 pub mod prose;
+pub mod revert;
 pub(crate) mod timetable;
 
 use serde_json::{Map, Value};

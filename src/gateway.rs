@@ -35,6 +35,7 @@ mod precondition;
 mod refusal;
 mod relay;
 mod response;
+mod reverts;
 mod route;
 mod shown_deployment;
 mod snapshot;

@@ -111,6 +111,8 @@ CREATE TABLE changegate.changes (
     unkept            text    CHECK (unkept IS NULL OR unkept::json IS NOT NULL),
     -- The approval that was asked for, or used, or the review of a change that none was needed for.
     approval          bytea   CHECK (length(approval) = 16),
+    -- The change of the same deployment that it says to take back.
+    reverts           bytea   CHECK (length(reverts) = 16),
 
     CHECK ((turn IS NULL) = (token IS NULL)),
     CHECK (operation = 'create' OR deployment IS NOT NULL),

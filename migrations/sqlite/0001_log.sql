@@ -97,6 +97,8 @@ CREATE TABLE changes (
     unkept            TEXT    CHECK (unkept IS NULL OR json_valid(unkept)),
     -- The approval that was asked for, or used, or the review of a change that none was needed for.
     approval          BLOB    CHECK (length(approval) = 16),
+    -- The change of the same deployment that it says to take back.
+    reverts           BLOB    CHECK (length(reverts) = 16),
 
     CHECK (operation = 'create' OR deployment IS NOT NULL),
     CHECK (operation <> 'create' OR before IS NULL),
@@ -379,7 +381,7 @@ END;
 CREATE TRIGGER changes_stay BEFORE UPDATE OF seq, id, upstream, policy, node, operation, actor_fingerprint,
     actor_name, actor_team, actor_person, client_ip, user_agent, client_retry, request_id, received_at, decided_at,
     decision, violations, standing, patch, before, body_bytes, body_digest, redacted, method, unkept,
-    approval ON changes
+    approval, reverts ON changes
 BEGIN SELECT RAISE(ABORT, 'a change is never altered'); END;
 
 CREATE TRIGGER changes_learn_what_they_made BEFORE UPDATE OF deployment ON changes

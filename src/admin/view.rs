@@ -15,7 +15,8 @@ use crate::audit::record::{Change, Event};
 use crate::config::Role;
 
 /// Members of a [`Change`] that a viewer sees as they are.
-const CHANGE: [&str; 21] = [
+const CHANGE: [&str; 22] = [
+    "reverts",
     "id",
     "seq",
     "provider",

@@ -75,6 +75,8 @@ pub struct Intent {
     pub is_kept: bool,
     /// The approval that it asks for, or passes by.
     pub approval: Option<ApprovalPart>,
+    /// The recorded change of the same deployment that it says to take back.
+    pub reverts: Option<ChangeId>,
 }
 
 impl Intent {

@@ -237,6 +237,11 @@ pub struct Change {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub break_glass: Option<BreakGlass>,
+    /// The change of the same deployment that it takes back, by its client's word; absent where it
+    /// names none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub reverts: Option<ChangeId>,
     /// Why it was not applied, in the words of the answer; absent where no answer says.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

@@ -49,6 +49,7 @@ pub(crate) fn intent(deployment_id: &str, at: Timestamp) -> Intent {
         bytes: 0,
         is_kept: true,
         approval: None,
+        reverts: None,
         token: Token::new("pt-0123456789"),
     }
 }

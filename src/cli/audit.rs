@@ -15,6 +15,7 @@ mod layout;
 mod pages;
 mod printer;
 mod render;
+mod revert;
 mod screen;
 pub(super) mod table;
 mod text;
@@ -32,6 +33,7 @@ pub(in crate::cli) use self::arguments::{FilterArgs, SpanArgs, ZoneArgs};
 pub use self::export::ExportArgs;
 use self::layout::Layout;
 use self::printer::ListPrinter;
+pub use self::revert::RevertArgs;
 pub(in crate::cli) use self::zone::Zone;
 use super::log::LogFile;
 use super::terminal::Terminal;
@@ -60,6 +62,8 @@ pub enum AuditCommand {
     Blame(BlameArgs),
     /// Tells where two states of deployments differ, long texts word by word.
     Diff(DiffArgs),
+    /// Takes a change back, by a call through the gateway with your own token.
+    Revert(RevertArgs),
     /// Writes changes with their bodies as files for other programs, newest first.
     Export(Box<ExportArgs>),
     /// Lists the deployments that the log knows, the newest changed first.
@@ -96,6 +100,7 @@ pub fn run(command: &AuditCommand, environment: &Environment) -> Result<(), Fail
             AuditCommand::At(arguments) => at::run(arguments, environment, now).await,
             AuditCommand::Blame(arguments) => blame::run(arguments, environment, now).await,
             AuditCommand::Diff(arguments) => compared::run(arguments, environment, now).await,
+            AuditCommand::Revert(arguments) => revert::run(arguments, environment).await,
             AuditCommand::Export(arguments) => export::run(arguments, environment, now).await,
             AuditCommand::Deployments(arguments) => {
                 deployments::run(arguments, environment, now).await

@@ -22,6 +22,22 @@ pub struct AdminConfig {
 /// Reads the configuration at `path` as far as the admin listener is concerned, or says why that is
 /// not known.
 pub fn read(path: &Path, environment: &[(String, String)]) -> Result<AdminConfig, Vec<Complaint>> {
+    read_listener(path, environment, ("listen.admin", "listen.admin_tls.cert"))
+}
+
+/// The same of the proxy's listener.
+pub fn read_proxy(
+    path: &Path,
+    environment: &[(String, String)],
+) -> Result<AdminConfig, Vec<Complaint>> {
+    read_listener(path, environment, ("listen.proxy", "listen.tls.cert"))
+}
+
+fn read_listener(
+    path: &Path,
+    environment: &[(String, String)],
+    (listener, cert): (&'static str, &'static str),
+) -> Result<AdminConfig, Vec<Complaint>> {
     let mut complaints = Complaints::about(path.to_owned());
     let text = read_text(path).unwrap_or_else(|why| {
         complaints.error(&Location::File, &why);
@@ -32,8 +48,8 @@ pub fn read(path: &Path, environment: &[(String, String)]) -> Result<AdminConfig
     let mut unheard = Complaints::about(path.to_owned());
     let found = typed.and_then(|typed| {
         let mut reader = Reader { typed, folder, complaints: &mut unheard };
-        let (address, _) = reader.read("listen.admin", address(&reader.folder.clone()))?;
-        let certificate = reader.path("listen.admin_tls.cert").map(|(path, _)| path);
+        let (address, _) = reader.read(listener, address(&reader.folder.clone()))?;
+        let certificate = reader.path(cert).map(|(path, _)| path);
         Some(AdminConfig { address, certificate })
     });
     found.ok_or_else(|| {

@@ -85,6 +85,15 @@ impl Received {
     pub(super) fn unread(refusal: Refusal, bytes: u64) -> Self {
         Self::Unfit(Unfit { refusal, body: RefusedBody { bytes, digest: None } })
     }
+
+    /// The bytes of it, as far as they are known.
+    pub(super) fn bytes(&self) -> u64 {
+        match self {
+            Self::Whole(bytes) => bytes.len() as u64,
+            Self::Unfit(unfit) => unfit.body.bytes,
+            Self::Unread => 0,
+        }
+    }
 }
 
 /// Reads a governed call's body. The error is a call that has not begun, and leaves no record.

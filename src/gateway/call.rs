@@ -46,6 +46,8 @@ pub(super) struct Call {
     pub(super) idempotency_key: Option<String>,
     /// `changegate-break-glass`.
     pub(super) break_glass: Option<GlassHeader>,
+    /// `changegate-reverts`.
+    pub(super) reverts: Option<ChangeId>,
 }
 
 /// A call's body, as far as it was read.
@@ -214,6 +216,7 @@ impl Call {
             bytes,
             is_kept,
             approval,
+            reverts: self.reverts,
         }
     }
 

@@ -23,13 +23,13 @@ use super::response::{Reply, holding};
 use super::shown_deployment::ShownDeployment;
 use super::snapshot;
 use super::turn::{Turn, TurnError};
-use super::{body, clearance, precondition};
+use super::{body, clearance, precondition, reverts};
 use crate::audit::record::Outcome;
 use crate::audit::{LogTurn, Look, TakeError, Ticket, Unavailable};
 
 /// Leads a call to its answer. Whatever happens, exactly one record tells of it, but for a 401
 /// of upstream, which is only counted.
-pub(super) async fn run(mut call: Call, received: Received, mut held: MemoryShare) -> Reply {
+pub(super) async fn run(mut call: Call, mut received: Received, mut held: MemoryShare) -> Reply {
     let first_look = match introduce(&call).await {
         Ok(first_look) => first_look,
         Err(not_known) => return holding(not_known.reply(&call, received), held),
@@ -37,6 +37,10 @@ pub(super) async fn run(mut call: Call, received: Received, mut held: MemoryShar
     held.vouch();
     if let Err(refusal) = call.learn_whose_it_is() {
         return holding(refusal.into_reply(&call.context.request_id, None), held);
+    }
+    if let Err(refusal) = reverts::find(&call).await {
+        call.reverts = None;
+        received = Received::unread(refusal, received.bytes());
     }
     let reply = answer(&call, received, first_look, &mut held).await;
     holding(reply, held)

@@ -15,7 +15,7 @@ use super::identify::{self, Caller};
 use super::look::introduce;
 use super::refusal::Refusal;
 use super::response::Reply;
-use super::{ConnectionContext, RequestContext, exchange, idempotency};
+use super::{ConnectionContext, RequestContext, exchange, idempotency, reverts};
 use crate::base::ids::ChangeId;
 use crate::deployment::key::DeploymentKey;
 use crate::provider::Operation;
@@ -34,6 +34,7 @@ pub(super) async fn govern(
     let awaits_go_ahead = head.headers.contains_key(header::EXPECT);
     let version = head.version;
     let idempotency_key = idempotency::sent(&head.headers);
+    let link = reverts::sent(&head.headers);
     let gateway = &connection.gateway;
     let holder = context.holder(&caller);
     // The fingerprint of a listed token is nothing that anybody could make up.
@@ -53,11 +54,11 @@ pub(super) async fn govern(
         }
         held.vouch();
     }
-    let received = match idempotency_key {
+    let received = match idempotency_key.and_then(|key| Ok((key, link?))) {
         _ if is_denied => Received::Unread,
         Err(refusal) => Received::unread(refusal, incoming.size_hint().lower()),
-        Ok(key) => {
-            call.idempotency_key = key;
+        Ok((key, link)) => {
+            (call.idempotency_key, call.reverts) = (key, link);
             let head = ReceivedHead { headers: &call.headers, version, awaits_go_ahead };
             receive(head, &mut incoming, &mut held, &config.limits).await?
         }
@@ -101,5 +102,6 @@ fn call(
         if_match,
         idempotency_key: None,
         break_glass,
+        reverts: None,
     }
 }

@@ -272,6 +272,7 @@ fn remove_ours(headers: &mut HeaderMap) {
         "changegate-decision",
         "changegate-approval",
         "changegate-break-glass",
+        "changegate-reverts",
     ] {
         headers.remove(name);
     }

@@ -19,6 +19,7 @@ mod bypass;
 mod certificates;
 mod cli;
 mod cli_audit;
+mod cli_revert;
 mod cli_timelines;
 mod cli_times;
 mod conformance;

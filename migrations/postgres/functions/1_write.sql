@@ -134,7 +134,7 @@ BEGIN
         INSERT INTO changegate.changes (id, upstream, policy, node, process, turn, token, operation,
             method, deployment, actor_fingerprint, actor_name, actor_team, actor_person, client_ip,
             user_agent, client_retry, request_id, received_at, decided_at, decision, violations,
-            standing, patch, before, body_bytes, body_digest, redacted, unkept, approval)
+            standing, patch, before, body_bytes, body_digest, redacted, unkept, approval, reverts)
         SELECT a.id,
             (SELECT number FROM changegate.upstreams u
                 WHERE u.name = a.upstream AND u.provider = a.provider),
@@ -145,18 +145,19 @@ BEGIN
             a.actor_fingerprint, a.actor_name, a.actor_team, a.actor_person, a.client_ip,
             a.user_agent, a.client_retry, a.request_id, a.received_at, a.decided_at, a.decision,
             a.violations, a.standing, a.patch, a.before, a.body_bytes, a.body_digest, a.redacted,
-            a.unkept, a.approval
+            a.unkept, a.approval, a.reverts
         FROM ROWS FROM (jsonb_to_recordset(entries -> 'changes') AS (id bytea, upstream text,
             provider text, policy text, turn uuid, token bigint, operation text, method text,
             deployment text, actor_fingerprint bytea, actor_name text, actor_team text,
             actor_person text, client_ip text, user_agent text, client_retry bigint,
             request_id text, received_at bigint, decided_at bigint, decision text, violations text,
             standing text, patch bytea, before bigint, body_bytes bigint, body_digest text,
-            redacted text, unkept text, approval bytea)) WITH ORDINALITY AS a (id, upstream,
+            redacted text, unkept text, approval bytea, reverts bytea)) WITH ORDINALITY
+            AS a (id, upstream,
             provider, policy, turn, token, operation, method, deployment, actor_fingerprint,
             actor_name, actor_team, actor_person, client_ip, user_agent, client_retry, request_id,
             received_at, decided_at, decision, violations, standing, patch, before, body_bytes,
-            body_digest, redacted, unkept, approval, place)
+            body_digest, redacted, unkept, approval, reverts, place)
         ORDER BY a.place;
     END IF;
     IF entries ? 'keys' THEN

@@ -220,6 +220,7 @@ fn change(is_whole: bool) -> Change {
     let findings = usize::from(is_whole);
     Change {
         approval: is_whole.then(approval),
+        reverts: is_whole.then(|| ChangeId::new(NOW)),
         break_glass: is_whole.then(break_glass),
         id: ChangeId::new(NOW),
         seq: 7,

@@ -68,7 +68,9 @@ pub(super) fn change(row: &impl Row) -> Result<Change, Boxed> {
     redacted.extend(list::<String>(row, "after_redacted")?);
     let effect: Option<&str> = maybe(row, "effect")?;
     let (approval, break_glass) = approval(row)?;
+    let reverts = maybe::<&[u8]>(row, "reverts")?.map(ChangeId::from_bytes);
     Ok(Change {
+        reverts: reverts.transpose()?,
         approval,
         break_glass,
         id: change_id(row)?,

@@ -8,6 +8,7 @@ use crate::audit::record::Change;
 /// The facts about a change's approval, or about how it passed by break-glass, with their labels.
 pub(super) fn facts(change: &Change, zone: &Zone) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
+    facts.extend(change.reverts.map(|reverts| ("reverts", reverts.to_string())));
     if let Some(approval) = &change.approval {
         let (by, at) = (plain(&approval.asked_by), zone.second(approval.asked_at));
         let place = if approval.change == change.id {

@@ -267,7 +267,7 @@ impl Page<'_> {
 
 /// `rule (enforcement) at path: message (found …)`. A message that begins with its rule's name, as
 /// clients read it, does not say it twice here.
-fn violation(broken: &Violation) -> String {
+pub(super) fn violation(broken: &Violation) -> String {
     let named = broken.message.strip_prefix(broken.rule.as_str());
     let message = named.and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&broken.message);
     let (rule, message) = (plain(&broken.rule), plain(message));

@@ -29,6 +29,7 @@ fn applied() -> Change {
         node: "main".to_owned(),
         reason: None,
         approval: None,
+        reverts: None,
         break_glass: None,
         operation: Operation::Update,
         method: Some("POST".to_owned()),

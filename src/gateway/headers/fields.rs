@@ -258,6 +258,7 @@ static KNOWN: LazyLock<[Vec<(&str, Meaning)>; PLACES]> = LazyLock::new(|| {
         marked("changegate-decision", Marks::OURS),
         marked("changegate-approval", Marks::OURS),
         marked("changegate-break-glass", Marks::OURS),
+        marked("changegate-reverts", Marks::OURS),
         marked("location", Marks::LEADS),
         marked("link", Marks::LEADS),
         marked("refresh", Marks::LEADS),

@@ -12,7 +12,7 @@ pub(super) const CHANGE: &str = "SELECT c.seq, c.id, c.operation, \
     c.client_retry, c.request_id, \
     c.received_at, c.decided_at, c.decision, \
     c.violations, c.standing, c.before, c.body_bytes, c.body_digest, c.redacted, c.method, \
-    c.unkept, e.unkept AS after_unkept, e.after_violations, \
+    c.unkept, c.reverts, e.unkept AS after_unkept, e.after_violations, \
     u.provider, u.name AS upstream_name, p.digest AS policy_digest, n.name AS node, \
     d.id AS deployment_id, e.reason, \
     coalesce(e.outcome, 'pending') AS outcome, e.completed_at, e.upstream_call, e.upstream_status, \

@@ -47,7 +47,7 @@ static CHANGES: LazyLock<Bulk> = LazyLock::new(|| {
         into: "changes (id, upstream, policy, node, operation, deployment, actor_fingerprint, \
             actor_name, actor_team, client_ip, user_agent, request_id, received_at, decision, \
             violations, standing, patch, before, body_bytes, body_digest, redacted, method, \
-            unkept, client_retry, actor_person, decided_at, approval)",
+            unkept, client_retry, actor_person, decided_at, approval, reverts)",
         values: "column1, \
             (SELECT number FROM upstreams WHERE name = column2 AND provider = column3), \
             (SELECT number FROM policies WHERE digest = column4), \
@@ -55,8 +55,9 @@ static CHANGES: LazyLock<Bulk> = LazyLock::new(|| {
             (SELECT number FROM deployments WHERE id = column7 AND upstream = column8), \
             column9, column10, column11, column12, column13, column14, column15, column16, \
             column17, column18, column19, column20, column21, column22, column23, column24, \
-            column25, column26, column27, column28, column29",
-        width: 29,
+            column25, column26, column27, column28, column29, \
+            column30",
+        width: 30,
         join: None,
         conflict: "",
     })
@@ -201,7 +202,8 @@ fn change(query: Query, change: &Change<'_>) -> Result<Query, Error> {
         .bind(intent.client.retry)
         .bind(intent.actor.person.as_deref().map(text))
         .bind(intent.decided_at.map(Timestamp::millis))
-        .bind(intent.approval.as_ref().map(|part| part.id().as_bytes().to_vec()));
+        .bind(intent.approval.as_ref().map(|part| part.id().as_bytes().to_vec()))
+        .bind(intent.reverts.map(|id| id.as_bytes().to_vec()));
     Ok(query)
 }
 

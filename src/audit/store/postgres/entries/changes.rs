@@ -46,6 +46,7 @@ pub(super) struct ChangeRow<'e> {
     redacted: Option<String>,
     unkept: Option<String>,
     approval: Option<String>,
+    reverts: Option<String>,
     turn: Option<String>,
     token: Option<i64>,
 }
@@ -117,6 +118,7 @@ pub(super) fn change<'e>(change: &'e Change<'e>) -> Result<ChangeRow<'e>, Fault>
         redacted: list(&opening.redacted)?,
         unkept: unkept(&opening.unkept)?,
         approval: intent.approval.as_ref().map(|part| hex(part.id().as_bytes())),
+        reverts: intent.reverts.map(|id| hex(id.as_bytes())),
         turn: intent.fence.as_ref().map(|fence| Hex(&fence.turn).to_string()),
         token: intent.fence.as_ref().map(|fence| fence.token),
     })
