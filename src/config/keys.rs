@@ -225,7 +225,12 @@ const ALL: [KeySpec; 45] = [
     KeySpec::new(
         "audit.database",
         ValueKind::Text,
-        "The log, an SQLite file. One gateway writes it. Its folder must exist and be writable.",
+        "The log: an SQLite file, which one gateway writes and whose folder must exist and be \
+         writable; or a database of PostgreSQL (15 or later), which several gateways write, by its \
+         URL: `\"postgres://changegate@db.example.com/changegate\"`. Off this machine its certificate \
+         is verified (`sslmode=verify-full`; `sslrootcert=FILE` names an authority of your own). A \
+         password may also come by the variable `PGPASSWORD`. `changegate migrate` makes its \
+         tables.",
     )
     .default("'sqlite://changegate.db'")
     .hidden()
