@@ -191,8 +191,7 @@ impl Store {
     pub(super) fn reads(&self) -> Reads {
         match self {
             Self::Sqlite(writes) => Reads::Sqlite(writes.reads()),
-            // Until there is a reader of PostgreSQL.
-            Self::Postgres(_) => Reads::Sqlite(sqlite::Reads::of(std::path::Path::new(""))),
+            Self::Postgres(writes) => Reads::Postgres(writes.reads()),
         }
     }
 

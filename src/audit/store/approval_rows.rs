@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::rows::{Row, actor, cell, maybe, operation, variant};
+use super::rows::{Bytes, Row, actor, cell, maybe, operation, variant};
 use crate::audit::approval::{Approval, ApprovalState, ApprovalStep, LiveApproval};
 use crate::audit::store::Boxed;
 use crate::base::clock::Timestamp;
@@ -32,16 +32,17 @@ fn state(row: &impl Row, now: Timestamp) -> Result<ApprovalState, Boxed> {
 
 /// A live request, as it stands `now`.
 pub(super) fn live(row: &impl Row, now: Timestamp) -> Result<LiveApproval, Boxed> {
-    let base: Option<&[u8]> = maybe(row, "base")?;
-    let (asks, rest) = cell::<&[u8]>(row, "asks")?.as_chunks();
+    let base: Option<Bytes<'_>> = maybe(row, "base")?;
+    let asks: Bytes<'_> = cell(row, "asks")?;
+    let (asks, rest) = asks.as_chunks();
     if !rest.is_empty() {
         return Err(BadApproval.into());
     }
     Ok(LiveApproval {
-        id: ApprovalId::from_bytes(cell(row, "id")?)?,
+        id: ApprovalId::from_bytes(&cell::<Bytes<'_>>(row, "id")?)?,
         state: state(row, now)?,
         until: cell(row, "until_at")?,
-        base: base.map(TryInto::try_into).transpose()?,
+        base: base.as_deref().map(TryInto::try_into).transpose()?,
         asks: asks.to_vec(),
     })
 }
@@ -52,10 +53,10 @@ pub(super) fn approval(row: &impl Row, now: Timestamp) -> Result<(i64, Approval)
     let steps = steps.into_iter().map(step).collect::<Result<Vec<_>, Boxed>>()?;
     let approved = steps.iter().rev().find_map(|step| step.until);
     let approval = Approval {
-        id: ApprovalId::from_bytes(cell(row, "id")?)?,
+        id: ApprovalId::from_bytes(&cell::<Bytes<'_>>(row, "id")?)?,
         kind: variant(cell(row, "kind")?)?,
         state: state(row, now)?,
-        change: ChangeId::from_bytes(cell(row, "change_id")?)?,
+        change: ChangeId::from_bytes(&cell::<Bytes<'_>>(row, "change_id")?)?,
         upstream_name: cell(row, "upstream")?,
         operation: operation(row)?,
         deployment_id: maybe(row, "deployment_id")?,

@@ -10,6 +10,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::samples::{KEY, NOW, PREPARATION, event, opening, whole};
+use super::test_server::TestDatabase;
 use super::*;
 use crate::audit::document::{Document, SnapshotRef};
 use crate::audit::entry::CompletionRow;
@@ -23,16 +24,33 @@ use crate::deployment::key::DeploymentKey;
 enum Place {
     /// In a file in this folder.
     Sqlite(TempDir),
+    /// On a server, if there is one.
+    Postgres(TestDatabase),
 }
 
 impl Place {
-    fn of_each_kind() -> [Self; 1] {
-        [Self::Sqlite(tempfile::tempdir().unwrap())]
+    async fn of_each_kind() -> Vec<Self> {
+        let mut places = vec![Self::file()];
+        if let Some(database) = TestDatabase::new() {
+            let Ok(Database::Postgres(owner)) = Database::parse(&database.url()) else { panic!() };
+            migrate(&owner).await.unwrap();
+            places.push(Self::Postgres(database));
+        }
+        places
+    }
+
+    fn file() -> Self {
+        Self::Sqlite(tempfile::tempdir().unwrap())
     }
 
     fn database(&self) -> Database {
-        let Self::Sqlite(folder) = self;
-        folder.path().join("log.db").into()
+        match self {
+            Self::Sqlite(folder) => folder.path().join("log.db").into(),
+            Self::Postgres(database) => {
+                let url = database.url().replacen("postgres@", "changegate@", 1);
+                Database::parse(&url).unwrap()
+            }
+        }
     }
 
     fn held(&self) -> Hold {
@@ -68,7 +86,7 @@ fn dep(id: &str) -> DeploymentKey {
 
 #[tokio::test]
 async fn a_log_has_one_hold_which_is_given_back() {
-    for place in Place::of_each_kind() {
+    for place in [Place::file()] {
         let store = place.opened().await;
         let again = Hold::take(&place.database(), NOW);
         assert!(matches!(again, Err(HoldError::Held(holder)) if holder.contains("process")));
@@ -81,7 +99,7 @@ async fn a_log_has_one_hold_which_is_given_back() {
 
 #[tokio::test]
 async fn what_is_in_a_log_is_found_out_before_it_is_opened() {
-    for place in Place::of_each_kind() {
+    for place in Place::of_each_kind().await {
         let found = find(&place.database(), Beside::Anyone).await.unwrap();
         assert!(!found.has_rows && found.key.is_none());
         let mut store = place.opened().await;
@@ -98,7 +116,7 @@ async fn what_is_in_a_log_is_found_out_before_it_is_opened() {
 
 #[tokio::test]
 async fn what_was_left_open_is_unknown_after_the_next_opening() {
-    for place in Place::of_each_kind() {
+    for place in [Place::file()] {
         let mut store = place.opened().await;
         let open = opening(&json!({"name": "n"}));
         let id = open.intent.id;
@@ -117,7 +135,7 @@ async fn what_was_left_open_is_unknown_after_the_next_opening() {
 
 #[tokio::test]
 async fn an_unclear_change_is_listed_until_it_is_settled_and_the_first_word_counts() {
-    for place in Place::of_each_kind() {
+    for place in Place::of_each_kind().await {
         let mut store = place.opened().await;
         written(&mut store, &[whole(Outcome::Unknown, &[]), whole(Outcome::Unknown, &[])]).await;
         let reads = store.reads();
@@ -138,7 +156,7 @@ async fn an_unclear_change_is_listed_until_it_is_settled_and_the_first_word_coun
 
 #[tokio::test]
 async fn lists_stay_as_they_are_while_the_log_grows() {
-    for place in Place::of_each_kind() {
+    for place in Place::of_each_kind().await {
         let mut store = place.opened().await;
         let of = |id: &str| {
             let mut entry = whole(Outcome::Failed, &[]);
@@ -171,7 +189,7 @@ async fn lists_stay_as_they_are_while_the_log_grows() {
 
 #[tokio::test]
 async fn a_deployments_history_is_whole_whatever_its_upstream_was_called() {
-    for place in Place::of_each_kind() {
+    for place in Place::of_each_kind().await {
         let mut store = place.opened().await;
         let of = |upstream: &str, name: &str, at: i64| {
             let mut entry = whole(Outcome::Failed, &[]);
@@ -208,7 +226,7 @@ async fn a_deployments_history_is_whole_whatever_its_upstream_was_called() {
 /// A deployment that moves on, one place at a time, and now and then a whole new one.
 #[tokio::test]
 async fn documents_are_read_back_through_those_they_are_built_on() {
-    for place in Place::of_each_kind() {
+    for place in Place::of_each_kind().await {
         let mut store = place.opened().await;
         let prompts: Vec<_> = (0..50).map(|n| format!("prompt number {n} of them")).collect();
         let document = |n: usize| json!({"name": format!("n{n}"), "initial_events": prompts});
@@ -239,7 +257,7 @@ async fn documents_are_read_back_through_those_they_are_built_on() {
 
 #[tokio::test]
 async fn a_page_ends_where_its_bodies_are_large() {
-    for place in Place::of_each_kind() {
+    for place in Place::of_each_kind().await {
         let mut store = place.opened().await;
         let large = Document::of(&json!({"name": "n".repeat(6 << 20)}));
         let mut filed = large.file(None).unwrap();
@@ -266,7 +284,7 @@ async fn a_page_ends_where_its_bodies_are_large() {
 
 #[tokio::test]
 async fn the_path_filter_finds_a_place_and_what_is_below_it() {
-    for place in Place::of_each_kind() {
+    for place in Place::of_each_kind().await {
         let mut store = place.opened().await;
         let entries = [
             whole(Outcome::Failed, &["/name", "/schedule/expression"]),
@@ -284,7 +302,7 @@ async fn the_path_filter_finds_a_place_and_what_is_below_it() {
 
 #[tokio::test]
 async fn a_change_of_a_whole_is_one_of_every_place_below_it() {
-    for place in Place::of_each_kind() {
+    for place in Place::of_each_kind().await {
         let mut store = place.opened().await;
         let mut entry = whole(Outcome::Failed, &[]);
         let Entry::Whole(_, ending) = &mut entry else { panic!() };
@@ -307,7 +325,7 @@ async fn a_change_of_a_whole_is_one_of_every_place_below_it() {
 #[tokio::test]
 async fn a_place_that_was_asked_for_is_told_from_one_that_changed() {
     let place_of = |path: &str| ChangedPlace { path: path.to_owned(), is_whole: false };
-    for place in Place::of_each_kind() {
+    for place in Place::of_each_kind().await {
         let mut store = place.opened().await;
         let mut denied = whole(Outcome::Failed, &[]);
         let mut partial = whole(Outcome::Failed, &[]);
@@ -350,7 +368,7 @@ async fn a_place_that_was_asked_for_is_told_from_one_that_changed() {
 
 #[tokio::test]
 async fn ending_a_change_twice_keeps_the_first_end() {
-    for place in Place::of_each_kind() {
+    for place in Place::of_each_kind().await {
         let mut store = place.opened().await;
         let opened = opening(&json!({}));
         let id = opened.intent.id;
@@ -366,7 +384,7 @@ async fn ending_a_change_twice_keeps_the_first_end() {
 
 #[tokio::test]
 async fn the_rows_beside_a_refused_one_are_written() {
-    for place in Place::of_each_kind() {
+    for place in Place::of_each_kind().await {
         let mut store = place.opened().await;
         let answers =
             store.write(&[&whole(Outcome::Failed, &[]), &whole(Outcome::Failed, &[])]).await;

@@ -6,23 +6,39 @@
 //! the server. A prepared statement may not, unless it is inside a transaction that was begun
 //! before.
 
+mod approvals;
+mod asking;
+mod columns;
 mod desk;
+mod documents;
 mod entries;
 mod error;
+mod events;
+mod filter;
 mod found;
+mod horizon;
 mod link;
 mod literal;
 mod migrate;
+mod names;
+mod pages;
 mod policy;
+mod search;
+mod searched;
+mod select;
 mod turns;
+mod walk;
 mod writer;
 mod writes;
 
+pub(super) use self::documents::Documents;
 pub(super) use self::found::find;
 pub use self::migrate::Migrated;
 pub(super) use self::migrate::migrate;
 pub(super) use self::policy::push_policy;
+pub(super) use self::select::Reads;
 pub(in crate::audit) use self::turns::Turns;
+pub(super) use self::walk::Walk;
 pub(in crate::audit) use self::writer::Writer;
 pub(in crate::audit) use self::writes::Writes;
 

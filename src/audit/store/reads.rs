@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Boxed, sqlite};
+use super::{Boxed, postgres, sqlite};
 use crate::audit::approval::{Approval, ApprovalFilter, BrokenGlass, LiveApprovals};
 use crate::audit::idempotency::EarlierCall;
 use crate::audit::question::{
@@ -19,29 +19,36 @@ use crate::deployment::key::DeploymentKey;
 #[derive(Clone, Debug)]
 pub(in crate::audit) enum Reads {
     Sqlite(sqlite::Reads),
+    Postgres(postgres::Reads),
 }
 
 /// The documents of a log, read for one question.
 pub(in crate::audit) enum Documents {
     Sqlite(sqlite::Documents),
+    Postgres(postgres::Documents),
 }
 
 /// A walk through recorded changes.
 pub(in crate::audit) enum Walk {
     Sqlite(sqlite::Walk),
+    Postgres(postgres::Walk),
 }
 
 impl Walk {
     /// The place of the newest change that there was when it began.
     pub(in crate::audit) fn until(&self) -> i64 {
-        let Self::Sqlite(walk) = self;
-        walk.until()
+        match self {
+            Self::Sqlite(walk) => walk.until(),
+            Self::Postgres(walk) => walk.until(),
+        }
     }
 
     /// The next changes; none at the end.
     pub(in crate::audit) async fn next(&mut self) -> Result<Vec<RecordedChange>, Boxed> {
-        let Self::Sqlite(walk) = self;
-        walk.next().await
+        match self {
+            Self::Sqlite(walk) => walk.next().await,
+            Self::Postgres(walk) => walk.next().await,
+        }
     }
 }
 
@@ -50,7 +57,7 @@ impl Reads {
     pub(in crate::audit) async fn open(database: &Database) -> Result<Self, Boxed> {
         match database {
             Database::Sqlite(path) => sqlite::Reads::open(path).await.map(Self::Sqlite),
-            Database::Postgres(_) => Err("PostgreSQL can't be read yet".into()),
+            Database::Postgres(url) => postgres::Reads::open(url).await.map(Self::Postgres),
         }
     }
 
@@ -63,38 +70,47 @@ impl Reads {
         limit: u16,
         bodies: bool,
     ) -> Result<FoundChanges, Boxed> {
-        let Self::Sqlite(reads) = self;
-        reads.changes(filter, before, limit, bodies).await
+        match self {
+            Self::Sqlite(reads) => reads.changes(filter, before, limit, bodies).await,
+            Self::Postgres(reads) => reads.changes(filter, before, limit, bodies).await,
+        }
     }
 
     /// A walk through the changes that a filter finds, deployment by deployment.
     pub(in crate::audit) async fn walk(&self, filter: &Filter) -> Result<Walk, Boxed> {
-        let Self::Sqlite(reads) = self;
-        reads.walk(filter).await.map(Walk::Sqlite)
+        match self {
+            Self::Sqlite(reads) => reads.walk(filter).await.map(Walk::Sqlite),
+            Self::Postgres(reads) => reads.walk(filter).await.map(Walk::Postgres),
+        }
     }
 
     /// Whether several gateways may share the log.
     pub(in crate::audit) fn are_shared(&self) -> bool {
-        let Self::Sqlite(_one_gateway) = self;
-        false
+        matches!(self, Self::Postgres(_))
     }
 
     /// The digest of the policy that the log serves to the gateways that share it.
     pub(in crate::audit) async fn served_policy(&self) -> Result<Option<String>, Boxed> {
-        let Self::Sqlite(_one_gateway) = self;
-        Ok(None)
+        match self {
+            Self::Sqlite(_one_gateway) => Ok(None),
+            Self::Postgres(reads) => reads.served_policy().await,
+        }
     }
 
     /// The text of the policy of this digest.
     pub(in crate::audit) async fn policy(&self, digest: &str) -> Result<Option<String>, Boxed> {
-        let Self::Sqlite(reads) = self;
-        reads.policy(digest).await
+        match self {
+            Self::Sqlite(reads) => reads.policy(digest).await,
+            Self::Postgres(reads) => reads.policy(digest).await,
+        }
     }
 
     /// One change with its bodies.
     pub(in crate::audit) async fn change(&self, id: ChangeId) -> Result<Option<Change>, Boxed> {
-        let Self::Sqlite(reads) = self;
-        reads.change(id).await
+        match self {
+            Self::Sqlite(reads) => reads.change(id).await,
+            Self::Postgres(reads) => reads.change(id).await,
+        }
     }
 
     /// One change without its bodies.
@@ -102,14 +118,18 @@ impl Reads {
         &self,
         id: ChangeId,
     ) -> Result<Option<Change>, Boxed> {
-        let Self::Sqlite(reads) = self;
-        reads.bare_change(id).await
+        match self {
+            Self::Sqlite(reads) => reads.bare_change(id).await,
+            Self::Postgres(reads) => reads.bare_change(id).await,
+        }
     }
 
     /// The documents of the log, for one question.
     pub(in crate::audit) async fn documents(&self) -> Result<Documents, Boxed> {
-        let Self::Sqlite(reads) = self;
-        reads.documents().await.map(Documents::Sqlite)
+        match self {
+            Self::Sqlite(reads) => reads.documents().await.map(Documents::Sqlite),
+            Self::Postgres(reads) => reads.documents().await.map(Documents::Postgres),
+        }
     }
 
     /// Deployments whose newest change is before the place `before`, with that place. What lies
@@ -121,8 +141,10 @@ impl Reads {
         limit: i64,
         names: bool,
     ) -> Result<Vec<(i64, DeploymentSummary)>, Boxed> {
-        let Self::Sqlite(reads) = self;
-        reads.deployments(before, until, limit, names).await
+        match self {
+            Self::Sqlite(reads) => reads.deployments(before, until, limit, names).await,
+            Self::Postgres(reads) => reads.deployments(before, until, limit, names).await,
+        }
     }
 
     /// The names of these deployments in their newest snapshots.
@@ -130,8 +152,10 @@ impl Reads {
         &self,
         ids: &[String],
     ) -> Result<Vec<Option<String>>, Boxed> {
-        let Self::Sqlite(reads) = self;
-        reads.deployment_names(ids).await
+        match self {
+            Self::Sqlite(reads) => reads.deployment_names(ids).await,
+            Self::Postgres(reads) => reads.deployment_names(ids).await,
+        }
     }
 
     /// The newest snapshot of a deployment that was seen at or before `time`.
@@ -140,26 +164,36 @@ impl Reads {
         deployment_id: &str,
         time: Timestamp,
     ) -> Result<Option<DeploymentAt>, Boxed> {
-        let Self::Sqlite(reads) = self;
-        reads.deployment_at(deployment_id, time).await
+        match self {
+            Self::Sqlite(reads) => reads.deployment_at(deployment_id, time).await,
+            Self::Postgres(reads) => reads.deployment_at(deployment_id, time).await,
+        }
     }
 
     /// Copies the log into `target`, as it is at one moment.
     pub(in crate::audit) async fn copy_to(&self, target: &Path) -> Result<(), Boxed> {
-        let Self::Sqlite(reads) = self;
-        reads.copy_to(target).await
+        match self {
+            Self::Sqlite(reads) => reads.copy_to(target).await,
+            Self::Postgres(_) => {
+                Err("a log in PostgreSQL is backed up by its own tools: use pg_dump".into())
+            }
+        }
     }
 
     /// The tokens that had a name in the newest of its changes.
     pub(in crate::audit) async fn tokens_of(&self, name: &str) -> Result<Vec<Fingerprint>, Boxed> {
-        let Self::Sqlite(reads) = self;
-        reads.tokens_of(name).await
+        match self {
+            Self::Sqlite(reads) => reads.tokens_of(name).await,
+            Self::Postgres(reads) => reads.tokens_of(name).await,
+        }
     }
 
     /// The texts of policies, the newest first.
     pub(in crate::audit) async fn policies(&self, limit: i64) -> Result<Vec<String>, Boxed> {
-        let Self::Sqlite(reads) = self;
-        reads.policies(limit).await
+        match self {
+            Self::Sqlite(reads) => reads.policies(limit).await,
+            Self::Postgres(reads) => reads.policies(limit).await,
+        }
     }
 
     /// Events that a filter finds before the place `before`, the newest first.
@@ -169,8 +203,10 @@ impl Reads {
         before: i64,
         limit: u16,
     ) -> Result<FoundEvents, Boxed> {
-        let Self::Sqlite(reads) = self;
-        reads.events(filter, before, limit).await
+        match self {
+            Self::Sqlite(reads) => reads.events(filter, before, limit).await,
+            Self::Postgres(reads) => reads.events(filter, before, limit).await,
+        }
     }
 
     /// The call that was forwarded under the idempotency key of this digest, in force `now`.
@@ -179,8 +215,10 @@ impl Reads {
         digest: [u8; 16],
         now: Timestamp,
     ) -> Result<Option<EarlierCall>, Boxed> {
-        let Self::Sqlite(reads) = self;
-        reads.earlier_call(digest, now).await
+        match self {
+            Self::Sqlite(reads) => reads.earlier_call(digest, now).await,
+            Self::Postgres(reads) => reads.earlier_call(digest, now).await,
+        }
     }
 
     /// Approvals before the place `before`, the newest first, as they stand `now`.
@@ -191,8 +229,10 @@ impl Reads {
         before: i64,
         limit: i64,
     ) -> Result<Vec<(i64, Approval)>, Boxed> {
-        let Self::Sqlite(reads) = self;
-        reads.approvals(filter, now, before, limit).await
+        match self {
+            Self::Sqlite(reads) => reads.approvals(filter, now, before, limit).await,
+            Self::Postgres(reads) => reads.approvals(filter, now, before, limit).await,
+        }
     }
 
     /// One approval, as it stands `now`, without what is asked for.
@@ -201,8 +241,10 @@ impl Reads {
         id: ApprovalId,
         now: Timestamp,
     ) -> Result<Option<Approval>, Boxed> {
-        let Self::Sqlite(reads) = self;
-        reads.approval(id, now).await
+        match self {
+            Self::Sqlite(reads) => reads.approval(id, now).await,
+            Self::Postgres(reads) => reads.approval(id, now).await,
+        }
     }
 
     /// The requests that are alive `now` beside one that an actor makes.
@@ -212,8 +254,10 @@ impl Reads {
         asked: [u8; 32],
         now: Timestamp,
     ) -> Result<LiveApprovals, Boxed> {
-        let Self::Sqlite(reads) = self;
-        reads.live_approvals(actor, asked, now).await
+        match self {
+            Self::Sqlite(reads) => reads.live_approvals(actor, asked, now).await,
+            Self::Postgres(reads) => reads.live_approvals(actor, asked, now).await,
+        }
     }
 
     /// How often a person has broken the glass after `since`, and the time to be reviewed.
@@ -222,14 +266,18 @@ impl Reads {
         person: &str,
         since: Timestamp,
     ) -> Result<BrokenGlass, Boxed> {
-        let Self::Sqlite(reads) = self;
-        reads.broken_glass(person, since).await
+        match self {
+            Self::Sqlite(reads) => reads.broken_glass(person, since).await,
+            Self::Postgres(reads) => reads.broken_glass(person, since).await,
+        }
     }
 
     /// Whether the time of any live request is over, which is not noted yet.
     pub(in crate::audit) async fn any_over(&self, now: Timestamp) -> Result<bool, Boxed> {
-        let Self::Sqlite(reads) = self;
-        reads.any_over(now).await
+        match self {
+            Self::Sqlite(reads) => reads.any_over(now).await,
+            Self::Postgres(reads) => reads.any_over(now).await,
+        }
     }
 
     /// The unclear changes of a deployment, the oldest first.
@@ -237,8 +285,10 @@ impl Reads {
         &self,
         deployment: &DeploymentKey,
     ) -> Result<Vec<Unclear>, Boxed> {
-        let Self::Sqlite(reads) = self;
-        reads.unclear(deployment).await
+        match self {
+            Self::Sqlite(reads) => reads.unclear(deployment).await,
+            Self::Postgres(reads) => reads.unclear(deployment).await,
+        }
     }
 
     /// Deployments with unclear changes, at most `limit` of them, and how many each has.
@@ -246,21 +296,27 @@ impl Reads {
         &self,
         limit: i64,
     ) -> Result<Vec<(DeploymentKey, i64)>, Boxed> {
-        let Self::Sqlite(reads) = self;
-        reads.unsettled(limit).await
+        match self {
+            Self::Sqlite(reads) => reads.unsettled(limit).await,
+            Self::Postgres(reads) => reads.unsettled(limit).await,
+        }
     }
 }
 
 impl Documents {
     /// The bodies of the change at the place `seq`.
     pub(in crate::audit) async fn bodies(&mut self, seq: i64) -> Result<BodyTexts, Boxed> {
-        let Self::Sqlite(documents) = self;
-        documents.bodies(seq).await
+        match self {
+            Self::Sqlite(documents) => documents.bodies(seq).await,
+            Self::Postgres(documents) => documents.bodies(seq).await,
+        }
     }
 
     /// The bytes of all that was read so far.
     pub(in crate::audit) fn read_bytes(&self) -> usize {
-        let Self::Sqlite(documents) = self;
-        documents.read_bytes()
+        match self {
+            Self::Sqlite(documents) => documents.read_bytes(),
+            Self::Postgres(documents) => documents.read_bytes(),
+        }
     }
 }

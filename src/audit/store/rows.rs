@@ -1,5 +1,7 @@
 //! Rows as records, whatever kind of store they are from.
 
+use std::borrow::Cow;
+
 use serde::de::IntoDeserializer as _;
 use serde::de::value::{Error as WordError, StrDeserializer};
 use serde::{Deserialize, Serialize};
@@ -7,7 +9,7 @@ use serde_json::Value;
 
 use crate::audit::approval::{BreakGlass, ChangeApproval, Decided};
 use crate::audit::record::{
-    Change, Client, Event, Reason, RefusedBody, Settlement, Unkept, UpstreamAnswer,
+    Change, Client, Event, LateEnd, Reason, RefusedBody, Settlement, Unkept, UpstreamAnswer,
 };
 use crate::audit::store::Boxed;
 use crate::base::clock::Timestamp;
@@ -35,12 +37,15 @@ pub(super) fn variant<T: for<'a> Deserialize<'a>>(word: &str) -> Result<T, WordE
     T::deserialize(word)
 }
 
+/// Bytes of a row.
+pub(super) type Bytes<'r> = Cow<'r, [u8]>;
+
 /// A row, by the names of its columns.
 pub(super) trait Row {
     fn integer(&self, column: &'static str) -> Result<Option<i64>, Boxed>;
     fn flag(&self, column: &'static str) -> Result<Option<bool>, Boxed>;
     fn text(&self, column: &'static str) -> Result<Option<&str>, Boxed>;
-    fn bytes(&self, column: &'static str) -> Result<Option<&[u8]>, Boxed>;
+    fn bytes(&self, column: &'static str) -> Result<Option<Bytes<'_>>, Boxed>;
 }
 
 /// A value that a column holds.
@@ -94,7 +99,7 @@ pub(super) fn change(row: &impl Row) -> Result<Change, Boxed> {
         after_violations: list(row, "after_violations")?,
         outcome: variant(cell(row, "outcome")?)?,
         settled: settlement(row)?,
-        late: None,
+        late: late(row)?,
         upstream: upstream(row)?,
         bodies: None,
         body: refused_body(row)?,
@@ -123,7 +128,7 @@ pub(super) fn event(row: &impl Row) -> Result<(i64, Event), Boxed> {
 }
 
 pub(super) fn change_id(row: &impl Row) -> Result<ChangeId, Boxed> {
-    Ok(ChangeId::from_bytes(cell(row, "id")?)?)
+    Ok(ChangeId::from_bytes(&cell::<Bytes<'_>>(row, "id")?)?)
 }
 
 pub(super) fn operation(row: &impl Row) -> Result<Operation, Boxed> {
@@ -155,11 +160,11 @@ fn bytes_of(row: &impl Row, columns: &[&'static str]) -> Result<usize, Boxed> {
 }
 
 pub(super) fn actor(row: &impl Row) -> Result<Option<Actor>, Boxed> {
-    let Some(fingerprint) = maybe::<&[u8]>(row, "actor_fingerprint")? else {
+    let Some(fingerprint) = maybe::<Bytes<'_>>(row, "actor_fingerprint")? else {
         return Ok(None);
     };
     Ok(Some(Actor {
-        fingerprint: Fingerprint::from_bytes(fingerprint.try_into()?),
+        fingerprint: Fingerprint::from_bytes((&*fingerprint).try_into()?),
         name: maybe(row, "actor_name")?,
         team: maybe(row, "actor_team")?,
         person: maybe(row, "actor_person")?,
@@ -168,15 +173,15 @@ pub(super) fn actor(row: &impl Row) -> Result<Option<Actor>, Boxed> {
 
 /// The approval that a change asked for or passed by, or how it passed by break-glass.
 fn approval(row: &impl Row) -> Result<(Option<ChangeApproval>, Option<BreakGlass>), Boxed> {
-    let Some(id) = maybe::<&[u8]>(row, "approval_id")? else { return Ok((None, None)) };
-    let (id, decided) = (ApprovalId::from_bytes(id)?, decided(row)?);
+    let Some(id) = maybe::<Bytes<'_>>(row, "approval_id")? else { return Ok((None, None)) };
+    let (id, decided) = (ApprovalId::from_bytes(&id)?, decided(row)?);
     let asked_by = cell(row, "asked_by")?;
     let reason: Option<String> = maybe(row, "glass_reason")?;
     if let Some(reason) = reason {
         let glass = BreakGlass { reason, person: asked_by, approval: id, decided };
         return Ok((None, Some(glass)));
     }
-    let change = ChangeId::from_bytes(cell(row, "approval_change")?)?;
+    let change = ChangeId::from_bytes(&cell::<Bytes<'_>>(row, "approval_change")?)?;
     let asked_at = cell(row, "asked_at")?;
     Ok((Some(ChangeApproval { id, change, asked_by, asked_at, decided }), None))
 }
@@ -197,6 +202,12 @@ fn settlement(row: &impl Row) -> Result<Option<Settlement>, Boxed> {
         return Ok(None);
     };
     Ok(Some(Settlement { by, at, applied: maybe(row, "applied")? }))
+}
+
+fn late(row: &impl Row) -> Result<Option<LateEnd>, Boxed> {
+    let Some(outcome) = maybe::<&str>(row, "late_outcome")? else { return Ok(None) };
+    let (outcome, node) = (variant(outcome)?, cell(row, "late_node")?);
+    Ok(Some(LateEnd { node, outcome, at: cell(row, "late_at")? }))
 }
 
 fn upstream(row: &impl Row) -> Result<Option<UpstreamAnswer>, Boxed> {
@@ -275,7 +286,7 @@ impl<'r> Cell<'r> for String {
     }
 }
 
-impl<'r> Cell<'r> for &'r [u8] {
+impl<'r> Cell<'r> for Bytes<'r> {
     fn read(row: &'r impl Row, column: &'static str) -> Result<Option<Self>, Boxed> {
         row.bytes(column)
     }

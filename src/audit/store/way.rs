@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::rows::{
-    BadColumn, Row, actor, cell, change_id, list, list_bytes_before, maybe, operation,
+    BadColumn, Bytes, Row, actor, cell, change_id, list, list_bytes_before, maybe, operation,
     unkept_before, variant,
 };
 use crate::audit::document::unpack;
@@ -61,7 +61,8 @@ pub(super) fn recorded(
     before: Option<Arc<Value>>,
     policy_digest: Arc<str>,
 ) -> Result<RecordedChange, Boxed> {
-    let patch = maybe(row, "patch")?.map(|body| unpack(body, None)).transpose()?;
+    let patch = maybe::<Bytes<'_>>(row, "patch")?;
+    let patch = patch.map(|body| unpack(&body, None)).transpose()?;
     Ok(RecordedChange {
         seq: cell(row, "seq")?,
         id: change_id(row)?,
@@ -87,7 +88,7 @@ pub(super) fn recorded(
 /// The bytes of text that a row unpacks to, nearly.
 pub(super) fn packed_bytes(row: &impl Row) -> Result<usize, Boxed> {
     let packed = |column| -> Result<usize, Boxed> {
-        Ok(maybe::<&[u8]>(row, column)?.map_or(0, <[u8]>::len))
+        Ok(maybe::<Bytes<'_>>(row, column)?.map_or(0, |body| body.len()))
     };
     // A text packs to a fifth or so.
     Ok(list_bytes_before(row)? + 8 * (packed("patch")? + packed("body")?))

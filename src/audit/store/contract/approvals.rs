@@ -69,7 +69,7 @@ async fn state(store: &Store, id: ApprovalId) -> ApprovalState {
 
 #[tokio::test]
 async fn an_approval_is_used_once_and_given_back_by_what_surely_failed_alone() {
-    for place in Place::of_each_kind() {
+    for place in Place::of_each_kind().await {
         let mut store = place.opened().await;
         let (ask, id) = denied(1, Vec::new());
         written(&mut store, &[ask]).await;
@@ -100,7 +100,7 @@ async fn an_approval_is_used_once_and_given_back_by_what_surely_failed_alone() {
 
 #[tokio::test]
 async fn what_is_on_its_way_at_a_crash_has_used_its_approval() {
-    for place in Place::of_each_kind() {
+    for place in Place::of_each_kind().await {
         let mut store = place.opened().await;
         let (ask, id) = denied(1, Vec::new());
         let (using, _) = using(id, LATER);
@@ -115,7 +115,7 @@ async fn what_is_on_its_way_at_a_crash_has_used_its_approval() {
 
 #[tokio::test]
 async fn the_same_is_asked_for_once_until_it_is_over_or_void() {
-    for place in Place::of_each_kind() {
+    for place in Place::of_each_kind().await {
         let mut store = place.opened().await;
         let ((ask, id), (again, _)) = (denied(1, Vec::new()), denied(1, Vec::new()));
         assert_eq!(taken(&mut store, &[&ask, &again]).await, [true, false]);
@@ -143,7 +143,7 @@ async fn the_same_is_asked_for_once_until_it_is_over_or_void() {
 
 #[tokio::test]
 async fn the_glass_is_broken_again_only_after_a_review_by_somebody_else() {
-    for place in Place::of_each_kind() {
+    for place in Place::of_each_kind().await {
         let mut store = place.opened().await;
         let broken = || {
             let new = new(NewTerms::BreakGlass { reason: "an outage".to_owned() });

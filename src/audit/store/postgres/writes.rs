@@ -11,6 +11,7 @@ use super::entries::Entries;
 use super::error::{ambiguous, code, is_lost, is_overtaken, of_batch, unavailable};
 use super::link::{connect, run};
 use super::literal::{bytes, json, text};
+use super::select::Reads;
 use super::writer::Writer;
 use crate::audit::document::SnapshotRef;
 use crate::audit::entry::{Entry, Written};
@@ -81,6 +82,11 @@ impl Writes {
         // The one that writes is made where it is used: another thread drives it.
         connection.close().await?;
         Ok(writes)
+    }
+
+    /// The asking side of the log.
+    pub(in crate::audit::store) fn reads(&self) -> Reads {
+        Reads::of(&self.writer.url)
     }
 
     /// Writes `entries` in one transaction. Where the log's rules refuse one of them, the others

@@ -4,7 +4,7 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use crate::audit::store::Boxed;
-use crate::audit::store::rows::Row;
+use crate::audit::store::rows::{Bytes, Row};
 
 /// Every column of a change, whose bodies are read apart.
 pub(super) const CHANGE: &str = "SELECT c.seq, c.id, c.operation, \
@@ -18,6 +18,7 @@ pub(super) const CHANGE: &str = "SELECT c.seq, c.id, c.operation, \
     coalesce(e.outcome, 'pending') AS outcome, e.completed_at, e.upstream_call, e.upstream_status, \
     e.upstream_request_id, e.after, e.effect, e.redacted AS after_redacted, \
     s.settled_by, s.at AS settled_at, s.applied, \
+    NULL AS late_outcome, NULL AS late_at, NULL AS late_node, \
     a.id AS approval_id, a.change_id AS approval_change, \
     a.person AS asked_by, a.opened_at AS asked_at, a.reason AS glass_reason, \
     v.step AS verdict, v.person AS verdict_by, v.token AS verdict_token, \
@@ -42,7 +43,7 @@ impl Row for SqliteRow {
         Ok(self.try_get(column)?)
     }
 
-    fn bytes(&self, column: &'static str) -> Result<Option<&[u8]>, Boxed> {
-        Ok(self.try_get(column)?)
+    fn bytes(&self, column: &'static str) -> Result<Option<Bytes<'_>>, Boxed> {
+        Ok(self.try_get::<Option<&[u8]>, _>(column)?.map(Bytes::Borrowed))
     }
 }
