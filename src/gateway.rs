@@ -69,8 +69,8 @@ use crate::audit::record::{EventKind, Outcome};
 use crate::base::peer::PeerAddress;
 use crate::policy::{Decision, Violation};
 use crate::telemetry::CallClass;
-pub(crate) use crate::upstream::endpoint::TrustError;
 pub(crate) use crate::upstream::pool::{Pool, SWEEP_EVERY};
+pub(crate) use crate::upstream::trust::TrustError;
 
 /// The start of the names in [`RATE_LIMITS`].
 const RATE_LIMIT: &str = "x-ratelimit-";

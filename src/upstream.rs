@@ -10,4 +10,5 @@ pub(crate) mod pool;
 mod recall;
 pub(crate) mod request_body;
 pub(crate) mod response_body;
+pub(crate) mod trust;
 mod tunnel;

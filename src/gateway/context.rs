@@ -28,8 +28,9 @@ use crate::config::{AdminToken, Config, RefusedConfig};
 use crate::deployment::key::DeploymentKey;
 use crate::policy::Policy;
 use crate::telemetry::Metrics;
-use crate::upstream::endpoint::{Dialer, HeadLimits, TrustError};
+use crate::upstream::endpoint::{Dialer, HeadLimits};
 use crate::upstream::pool::Pool;
+use crate::upstream::trust::TrustError;
 
 /// The parts that all workers share.
 #[derive(Debug)]

@@ -3,18 +3,16 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::HeaderValue;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 
+use super::trust::{TrustError, Trusted};
 use super::tunnel::{Proxy, ProxyError};
-use crate::base::file;
 use crate::config::{Limits, Origin, Upstream};
 use crate::net::stream::{ALPN_H2, ALPN_HTTP_1_1};
 
@@ -71,19 +69,6 @@ pub(crate) enum DialError {
     Handshake(#[source] hyper::Error),
     #[error("upstream.proxy brought no connection to upstream")]
     Proxy(#[source] ProxyError),
-}
-
-/// The trust or the name of an upstream can't be used.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum TrustError {
-    #[error("the certificate authorities in upstream.ca_file can't be used")]
-    File(#[source] rustls::pki_types::pem::Error),
-    #[error("a certificate in upstream.ca_file can't be used")]
-    Certificate(#[source] rustls::Error),
-    #[error("upstream.url's host is not a name that a certificate can carry")]
-    Name(#[source] rustls::pki_types::InvalidDnsNameError),
-    #[error("upstream.url's host can't stand in a Host header")]
-    Host(#[source] http::header::InvalidHeaderValue),
 }
 
 impl From<&Limits> for HeadLimits {
@@ -202,54 +187,6 @@ impl Dialer {
 impl Favour {
     fn rank(&self, address: SocketAddr) -> u8 {
         if self.first == Some(address) { 0 } else { 1 + u8::from(self.last == Some(address)) }
-    }
-}
-
-/// The certificate authorities that are trusted: the system's, and those of `ca_file` beside them.
-struct Trusted {
-    ca_file: Option<PathBuf>,
-    /// Read once they are needed.
-    roots: Option<Arc<RootCertStore>>,
-}
-
-impl Trusted {
-    fn new(ca_file: Option<PathBuf>) -> Self {
-        Self { ca_file, roots: None }
-    }
-
-    fn roots(&mut self) -> Result<Arc<RootCertStore>, TrustError> {
-        if let Some(roots) = &self.roots {
-            return Ok(Arc::clone(roots));
-        }
-        let mut roots = RootCertStore::empty();
-        let system = rustls_native_certs::load_native_certs();
-        for error in system.errors {
-            tracing::warn!(%error, "a system certificate authority can't be read");
-        }
-        roots.add_parsable_certificates(system.certs);
-        if let Some(file) = &self.ca_file {
-            for certificate in file::certificates(file).map_err(TrustError::File)? {
-                roots.add(certificate).map_err(TrustError::Certificate)?;
-            }
-        }
-        Ok(Arc::clone(self.roots.insert(Arc::new(roots))))
-    }
-
-    /// The client's side of TLS with the server at `origin`, which may choose among `protocols`.
-    fn connector(
-        &mut self,
-        origin: &Origin,
-        protocols: &[&[u8]],
-    ) -> Result<(TlsConnector, ServerName<'static>), TrustError> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(TrustError::Certificate)?
-            .with_root_certificates(self.roots()?)
-            .with_no_client_auth();
-        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-        let name = ServerName::try_from(origin.host.clone()).map_err(TrustError::Name)?;
-        Ok((TlsConnector::from(Arc::new(config)), name))
     }
 }
 
