@@ -13,6 +13,7 @@ mod persons;
 pub mod policy_file;
 mod refused;
 mod rules;
+mod shared_limits;
 #[cfg(test)]
 mod tests;
 mod upstream;
@@ -28,6 +29,8 @@ use ipnet::IpNet;
 pub use self::actors::{ActorName, Actors, SubjectName};
 pub(crate) use self::keys::KEYS;
 pub use self::refused::RefusedConfig;
+pub(crate) use self::shared_limits::told as told_shared_limits;
+pub use self::shared_limits::{BackendAddress, LimitBackend, SharedLimits, WhileAway};
 use crate::base::database::Database;
 use crate::base::key::Token;
 use crate::base::peer::PeerAddress;
@@ -47,6 +50,8 @@ pub struct Config {
     pub policy: Arc<Policy>,
     /// `[rate_limit]`; `None` where it is switched off.
     pub rate_limit: Option<RateLimit>,
+    /// Where gateways share their limits.
+    pub shared_limits: SharedLimits,
     /// `[audit]`.
     pub audit: AuditConfig,
     /// `[limits]`.

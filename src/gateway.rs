@@ -49,7 +49,7 @@ use http::{HeaderName, Request};
 use hyper::body::Incoming;
 use serde_json::json;
 
-use self::admit::{Admitted, admit};
+use self::admit::{Admission, Admitted, admit};
 use self::call::Call;
 use self::context::RequestContext;
 pub(crate) use self::context::{ConnectionContext, Gateway, Live};
@@ -109,6 +109,11 @@ pub(crate) fn answer(
     let marks = fields.marks;
     headers::origin_form(&mut head.uri);
     async move {
+        let admitted = match admitted {
+            None => None,
+            Some(Admission::Known(known)) => Some(known),
+            Some(asking) => Some(Box::pin(asking.known(&connection, &context, &head)).await),
+        };
         // Only what passes is kept in the connection's own memory; the rest takes more of it.
         let (class, rate_limit, outcome) = match admitted {
             Some(Ok(Admitted { route: Route::Passthrough, caller, rate_limit })) => {

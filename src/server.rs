@@ -252,7 +252,7 @@ impl Server {
             tokens_of: Arc::new(move |name| listed.live().config.actors.tokens_of(name)),
             policy: Arc::new(move || governed.policy()),
             provider: Arc::new(move || served.live().config.upstream.provider),
-            metrics_text: Arc::new(move || counted.metrics.encode(&counted.audit)),
+            metrics_text: Arc::new(move || counted.metrics_text()),
             decided: Arc::new(move |kind, verdict| told.metrics.approvals.decided(kind, verdict)),
             clock: gateway.clock.clone(),
             tls: certificates

@@ -12,7 +12,7 @@ use crate::audit::keys;
 use crate::base::clock::Clock;
 use crate::base::visible::chain;
 use crate::config::check::check;
-use crate::config::{Config, Rate};
+use crate::config::{Config, Rate, told_shared_limits};
 use crate::settings::complaint::Complaint;
 
 /// The arguments of `check`.
@@ -92,13 +92,14 @@ fn summary(path: &Path, config: &Config) -> String {
         format!("{} and {}", told("reads", limit.read.rate), told("writes", limit.write.rate))
     });
     format!(
-        "{} is valid: {} at {}, {}, {}, {}, {limits}",
+        "{} is valid: {} at {}, {}, {}, {}, {limits}{}",
         path.display(),
         upstream.provider.name,
         upstream.origin,
         counted(rules, "policy rule"),
         counted(config.actors.count(), "actor"),
         counted(config.admin_tokens.len(), "admin token"),
+        told_shared_limits(config.rate_limit, &config.shared_limits),
     )
 }
 

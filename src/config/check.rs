@@ -10,6 +10,7 @@ use super::listen;
 use super::people;
 use super::persons;
 use super::rules;
+use super::shared_limits;
 use super::upstream;
 use super::{AuditConfig, Budget, Config, Limits, Rate, RateLimit};
 use crate::base::verbosity::Verbosity;
@@ -95,6 +96,7 @@ impl Reader<'_> {
         let actors = people::actors(self, &mut persons);
         let policy = rules::read(self, provider, &actors, files);
         let rate_limit = self.rate_limit();
+        let shared_limits = shared_limits::read(self, files);
         let audit = self.audit();
         let limits = self.limits(upstream.as_ref().map(|upstream| upstream.provider));
         let admin_tokens = people::admin_tokens(self, &mut persons);
@@ -106,6 +108,7 @@ impl Reader<'_> {
             node: node?.0,
             policy: policy?.into(),
             rate_limit,
+            shared_limits,
             audit: audit?,
             limits,
             actors,

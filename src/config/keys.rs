@@ -43,7 +43,7 @@ pub(crate) static KEYS: KeyTable = KeyTable {
 };
 
 /// The keys up to those of people, in the reference file's order.
-const ALL: [KeySpec; 45] = [
+const ALL: [KeySpec; 48] = [
     KeySpec::new(
         "listen.proxy",
         ValueKind::Text,
@@ -186,6 +186,28 @@ const ALL: [KeySpec; 45] = [
     .example("\"policy.toml\""),
     KeySpec::new("rate_limit.enabled", ValueKind::Flag, "Whether there is a limit at all.")
         .default("true"),
+    KeySpec::new(
+        "rate_limit.backend",
+        ValueKind::Text,
+        "A Redis (7 and later) or Valkey in which several gateways share the budgets: \
+         `redis://user:password@host:port/database`, `rediss://…` with TLS, or \
+         `redis+unix:///path?db=0&user=…&pass=…`. Without one, each gateway limits by itself.",
+    )
+    .example("\"rediss://redis.example.com:6379/0\"")
+    .hidden(),
+    KeySpec::new(
+        "rate_limit.ca_file",
+        ValueKind::Text,
+        "PEM file of certificate authorities trusted beside the system's for the backend.",
+    )
+    .example("\"tls/ca.pem\""),
+    KeySpec::new(
+        "rate_limit.away",
+        ValueKind::Choice(&["share", "deny"]),
+        "While the backend does not answer: `\"share\"`, each gateway limits by itself to its \
+         share of the budgets, or `\"deny\"`, what would be limited is answered with 503.",
+    )
+    .default("'share'"),
     KeySpec::new(
         "rate_limit.read.per_second",
         ValueKind::Count(1, u32::MAX),

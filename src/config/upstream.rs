@@ -104,25 +104,43 @@ fn forward_proxy(node: &Node) -> Meant<ForwardProxy> {
     let fix = "write scheme, host and port, and user and password where it asks for them, such as \
         \"http://proxy.example.com:3128\" or \"http://user:password@proxy.example.com:3128\"";
     let (origin, user) = location(&text(node)?, fix)?;
-    let credentials = user.map(|user| {
-        let (user, password) = user.split_once(':').unwrap_or((&user, ""));
-        let decoded = [user, password].map(|text| percent_decode_str(text).decode_utf8());
-        let [Ok(user), Ok(password)] = decoded else { return None };
-        let fits =
-            !user.contains(':') && !(user.chars().chain(password.chars())).any(char::is_control);
-        fits.then(|| Token::new(&format!("{user}:{password}")))
-    });
-    if matches!(credentials, Some(None)) {
-        return Err(format!(
-            "user and password are UTF-8 in percent-encoding, without control characters, and no \
-             colon is in the user; {fix}"
-        ));
+    let credentials = user.map(|user| user_and_password(&user, fix)).transpose()?;
+    let credentials = credentials.map(|(user, password)| Token::new(&format!("{user}:{password}")));
+    Ok(ForwardProxy { origin, credentials })
+}
+
+/// The user and the password in what stands before a URL's `@`.
+pub(super) fn user_and_password(text: &str, fix: &str) -> Meant<(String, String)> {
+    let (user, password) = text.split_once(':').unwrap_or((text, ""));
+    let decoded = [user, password].map(|text| percent_decode_str(text).decode_utf8());
+    if let [Ok(user), Ok(password)] = decoded
+        && !user.contains(':')
+        && !user.chars().chain(password.chars()).any(char::is_control)
+    {
+        return Ok((user.into_owned(), password.into_owned()));
     }
-    Ok(ForwardProxy { origin, credentials: credentials.flatten() })
+    Err(format!(
+        "user and password are UTF-8 in percent-encoding, without control characters, and no \
+         colon is in the user; {fix}"
+    ))
 }
 
 /// The origin that a URL without a path names, and what stands before its `@`.
 fn location(text: &str, fix: &str) -> Meant<(Origin, Option<String>)> {
+    let (origin, user, path) = place(text, [("http", 80), ("https", 443)], fix)?;
+    if path.is_empty() || path == "/" {
+        return Ok((origin, user));
+    }
+    Err(format!("what clients ask for passes unchanged, so no path here; {fix}"))
+}
+
+/// The host and the port that a URL names, what stands before its `@`, and what comes after. The
+/// schemes are that in clear and that with TLS, each with the port that is its own.
+pub(super) fn place(
+    text: &str,
+    [clear, secure]: [(&str, u16); 2],
+    fix: &str,
+) -> Meant<(Origin, Option<String>, String)> {
     if !text.is_ascii() {
         return Err(in_ascii(text, fix));
     }
@@ -134,22 +152,22 @@ fn location(text: &str, fix: &str) -> Meant<(Origin, Option<String>)> {
         ));
     }
     let uri: Uri = text.parse().map_err(|_source| fix.to_owned())?;
-    let tls = match uri.scheme_str().map(str::to_ascii_lowercase).as_deref() {
-        Some("https") => true,
-        Some("http") => false,
-        _ => return Err(format!("the scheme must be http or https; {fix}")),
+    let scheme = uri.scheme_str().map(str::to_ascii_lowercase).unwrap_or_default();
+    let (tls, own_port) = match scheme.as_str() {
+        scheme if scheme == secure.0 => (true, secure.1),
+        scheme if scheme == clear.0 => (false, clear.1),
+        _ => return Err(format!("the scheme must be {} or {}; {fix}", clear.0, secure.0)),
     };
-    if uri.path() != "/" || uri.query().is_some() || text.contains('#') {
-        return Err(format!("what clients ask for passes unchanged, so no path here; {fix}"));
-    }
+    let fragment = text.find('#').and_then(|at| text.get(at..)).unwrap_or_default();
+    let after = uri.path_and_query().map(ToString::to_string).unwrap_or_default() + fragment;
     let authority = uri.authority().ok_or(fix)?;
-    let (user, place) = match authority.as_str().rsplit_once('@') {
-        Some((user, place)) => (Some(user.to_owned()), place),
+    let (user, named) = match authority.as_str().rsplit_once('@') {
+        Some((user, named)) => (Some(user.to_owned()), named),
         None => (None, authority.as_str()),
     };
     let host = authority.host();
-    let port = match place.strip_prefix(host) {
-        Some("") => Some(if tls { 443 } else { 80 }),
+    let port = match named.strip_prefix(host) {
+        Some("") => Some(own_port),
         Some(port) => port.strip_prefix(':').and_then(|port| port.parse().ok()),
         None => None,
     };
@@ -159,7 +177,7 @@ fn location(text: &str, fix: &str) -> Meant<(Origin, Option<String>)> {
     let host = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
     ServerName::try_from(host.as_str())
         .map_err(|_source| format!("this is neither a host name nor an address; {fix}"))?;
-    Ok((Origin { tls, host, port }, user))
+    Ok((Origin { tls, host, port }, user, after))
 }
 
 /// The words for a URL with letters outside ASCII: how its host is written there, where it is one.
@@ -250,7 +268,7 @@ fn overlap(one: &AllowedWrite, other: &AllowedWrite) -> bool {
         && one.segments.iter().zip(&other.segments).all(meet)
 }
 
-fn is_loopback(host: &str) -> bool {
+pub(super) fn is_loopback(host: &str) -> bool {
     host == "localhost"
         || host.ends_with(".localhost")
         || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())

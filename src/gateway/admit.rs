@@ -9,7 +9,7 @@ use hyper::body::{Body as _, Incoming};
 use super::call::Requester;
 use super::headers::{Fields, Marks};
 use super::identify::{self, Caller, RefusalSource, not_listed_message};
-use super::limit::{RateLimitStatus, RequestKind};
+use super::limit::{DrawError, RateLimitStatus, RequestKind};
 use super::other_write::text_shown;
 use super::refusal::Refusal;
 use super::route::{self, Route, Target};
@@ -24,6 +24,22 @@ pub(super) struct Admitted {
     pub(super) caller: Arc<Caller>,
     /// `None` where nothing is limited.
     pub(super) rate_limit: Option<RateLimitStatus>,
+}
+
+/// The outcome of the first steps.
+#[derive(Debug)]
+pub(super) enum Admission {
+    Known(Result<Admitted, NotAdmitted>),
+    /// The budget that gateways share is to be asked first.
+    Asking(Box<Asking>),
+}
+
+/// A call whose budget is not drawn yet.
+#[derive(Debug)]
+pub(super) struct Asking {
+    caller: Arc<Caller>,
+    /// What follows where it is within the budget.
+    route: Result<Route, NotAdmitted>,
 }
 
 /// A call that ends here.
@@ -86,57 +102,115 @@ pub(super) fn admit(
     head: &Parts,
     fields: &Fields<'_>,
     body: &Incoming,
-) -> Result<Admitted, NotAdmitted> {
-    let config = &connection.live.config;
-    // On HTTP/1.1, the parser has counted them.
-    if head.headers.len() > config.limits.header_count {
-        return Err(Refusal::too_many_fields(config.limits.header_count).into());
-    }
-    headers::accept_form(head, fields).map_err(|refusal| refusal.closing(head.version))?;
-    let (key, last) = (&connection.gateway.key, &connection.last_caller);
-    let is_confirmed = |token| connection.gateway.known.is_confirmed(token, context.instant);
-    let caller = identify::identify(fields.credential, config, key, last, is_confirmed);
-    let caller = caller.inspect_err(|refusal| {
-        connection
-            .gateway
-            .refuse(refusal.status, RefusalSource::Address(context.address.network()));
-    })?;
+) -> Admission {
+    let caller = match identified(connection, context, head, fields) {
+        Ok(caller) => caller,
+        Err(refusal) => return Admission::Known(Err(refusal.into())),
+    };
     let target = Target {
         method: &head.method,
         path: head.uri.path(),
         query: head.uri.query(),
         has_body: !body.is_end_stream(),
     };
-    let rate_limit = limit(connection, context, &caller, target)?;
-    match classify(connection, context, &caller, (head, target), fields) {
+    let classify = || classify(connection, context, &caller, (head, target), fields);
+    let Some(drawn) = draw(connection, context, &caller, target) else {
+        let route = classify();
+        return Admission::Asking(Box::new(Asking { caller, route }));
+    };
+    let limited = drawn.map_err(|error| refuse(connection, context, &caller, target, error));
+    let limited = limited.and_then(|drawn| within(connection, context, &caller, target, drawn));
+    Admission::Known(match limited {
+        Err(not_admitted) => Err(not_admitted),
+        Ok(rate_limit) => with_limit(classify(), caller, rate_limit),
+    })
+}
+
+impl Admission {
+    /// Asks the budget that gateways share, where that is to be.
+    pub(super) async fn known(
+        self,
+        connection: &ConnectionContext,
+        context: &RequestContext,
+        head: &Parts,
+    ) -> Result<Admitted, NotAdmitted> {
+        let Asking { caller, route } = match self {
+            Self::Known(known) => return known,
+            Self::Asking(asking) => *asking,
+        };
+        let (method, path, query) = (&head.method, head.uri.path(), head.uri.query());
+        let target = Target { method, path, query, has_body: false };
+        let rate_limit = match &connection.live.limiter {
+            None => None,
+            Some(limiter) => {
+                let (token, kind) = (caller.actor.fingerprint, RequestKind::of(method));
+                let drawn = limiter.draw(token, kind, context.moment()).await;
+                let drawn =
+                    drawn.map_err(|error| refuse(connection, context, &caller, target, error))?;
+                within(connection, context, &caller, target, Some(drawn))?
+            }
+        };
+        with_limit(route, caller, rate_limit)
+    }
+}
+
+/// A call that is within its budget, and what follows of its route.
+fn with_limit(
+    route: Result<Route, NotAdmitted>,
+    caller: Arc<Caller>,
+    rate_limit: Option<RateLimitStatus>,
+) -> Result<Admitted, NotAdmitted> {
+    match route {
         Ok(route) => Ok(Admitted { route, caller, rate_limit }),
         Err(not_admitted) => Err(NotAdmitted { rate_limit, ..not_admitted }),
     }
 }
 
-/// Draws on the caller's budget.
-fn limit(
+/// Finds out whose call it is, if its form is right.
+fn identified(
+    connection: &ConnectionContext,
+    context: &RequestContext,
+    head: &Parts,
+    fields: &Fields<'_>,
+) -> Result<Arc<Caller>, Refusal> {
+    let config = &connection.live.config;
+    // On HTTP/1.1, the parser has counted them.
+    if head.headers.len() > config.limits.header_count {
+        return Err(Refusal::too_many_fields(config.limits.header_count));
+    }
+    headers::accept_form(head, fields).map_err(|refusal| refusal.closing(head.version))?;
+    let (key, last) = (&connection.gateway.key, &connection.last_caller);
+    let is_confirmed = |token| connection.gateway.known.is_confirmed(token, context.instant);
+    let caller = identify::identify(fields.credential, config, key, last, is_confirmed);
+    caller.inspect_err(|refusal| {
+        connection
+            .gateway
+            .refuse(refusal.status, RefusalSource::Address(context.address.network()));
+    })
+}
+
+/// Draws on the caller's budget, if there is one; `None` where it has to be asked.
+fn draw(
     connection: &ConnectionContext,
     context: &RequestContext,
     caller: &Caller,
     target: Target<'_>,
-) -> Result<Option<RateLimitStatus>, NotAdmitted> {
-    let Some(limiter) = &connection.live.limiter else { return Ok(None) };
+) -> Option<Result<Option<RateLimitStatus>, DrawError>> {
+    let Some(limiter) = &connection.live.limiter else { return Some(Ok(None)) };
     let (token, kind) = (caller.actor.fingerprint, RequestKind::of(target.method));
-    let refuse = |message, retry_after, rate_limit| {
-        let subject = connection.subject(context, caller);
-        let held_up = match subject {
-            RefusalSource::Actor(_) => held_up(connection, target),
-            RefusalSource::Address(_) => None,
-        };
-        connection.gateway.hold_up(StatusCode::TOO_MANY_REQUESTS, subject, held_up);
-        let refusal = Refusal::rate_limited(message, retry_after);
-        NotAdmitted { refusal, rate_limit: Some(rate_limit), event: None }
-    };
-    let rate_limit = limiter.draw(token, kind, context.moment()).map_err(|exhausted| {
-        let message = exhausted.message(kind);
-        refuse(message, exhausted.retry_after, exhausted.rate_limit)
-    })?;
+    let drawn = limiter.draw_at_once(token, kind, context.moment())?;
+    Some(drawn.map(Some))
+}
+
+/// Holds, where there are limits, that credentials from the call's address are not slowed down.
+fn within(
+    connection: &ConnectionContext,
+    context: &RequestContext,
+    caller: &Caller,
+    target: Target<'_>,
+    rate_limit: Option<RateLimitStatus>,
+) -> Result<Option<RateLimitStatus>, NotAdmitted> {
+    let Some(drawn) = rate_limit else { return Ok(None) };
     // An operator vouches for a listed token: others' mistakes don't hold it up.
     if !caller.listed {
         let refused = &connection.gateway.refused;
@@ -145,10 +219,42 @@ fn limit(
             let message = format!(
                 "upstream refused too many credentials from this address: try again in {seconds} s"
             );
-            refuse(message, seconds, rate_limit)
+            limited(connection, context, caller, target, (message, seconds, drawn))
         })?;
     }
-    Ok(Some(rate_limit))
+    Ok(rate_limit)
+}
+
+/// The refusal of a call that was not drawn.
+fn refuse(
+    connection: &ConnectionContext,
+    context: &RequestContext,
+    caller: &Caller,
+    target: Target<'_>,
+    error: DrawError,
+) -> NotAdmitted {
+    let DrawError::Exhausted(exhausted) = error else { return Refusal::limits_away().into() };
+    let message = exhausted.message(RequestKind::of(target.method));
+    let told = (message, exhausted.retry_after, exhausted.rate_limit);
+    limited(connection, context, caller, target, told)
+}
+
+/// The refusal of a call that has to wait so many seconds, which is counted.
+fn limited(
+    connection: &ConnectionContext,
+    context: &RequestContext,
+    caller: &Caller,
+    target: Target<'_>,
+    (message, retry_after, rate_limit): (String, u64, RateLimitStatus),
+) -> NotAdmitted {
+    let subject = connection.subject(context, caller);
+    let held_up = match subject {
+        RefusalSource::Actor(_) => held_up(connection, target),
+        RefusalSource::Address(_) => None,
+    };
+    connection.gateway.hold_up(StatusCode::TOO_MANY_REQUESTS, subject, held_up);
+    let refusal = Refusal::rate_limited(message, retry_after);
+    NotAdmitted { refusal, rate_limit: Some(rate_limit), event: None }
 }
 
 /// The change that a call would have been.

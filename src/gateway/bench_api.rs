@@ -3,7 +3,7 @@
 
 use http::Method;
 
-use super::limit::{Limiter, RequestKind};
+use super::limit::{LocalLimiter, RequestKind};
 use super::route::{Target, classify};
 use crate::base::clock::{Clock, Moment};
 use crate::base::ids::Fingerprint;
@@ -12,13 +12,13 @@ use crate::provider::Provider;
 
 /// The budgets of all tokens.
 #[derive(Debug)]
-pub struct Budgets(Limiter);
+pub struct Budgets(LocalLimiter);
 
 impl Budgets {
     /// Full ones.
     #[must_use]
     pub fn new(limits: RateLimit, clock: &Clock) -> Self {
-        Self(Limiter::new(limits, clock))
+        Self(LocalLimiter::new(limits, 1, clock))
     }
 
     /// Draws a call; whether it may pass.

@@ -10,7 +10,7 @@ use super::break_glass::GlassHeader;
 use super::context::{ConnectionContext, RequestContext};
 use super::headers::ProxyEnds;
 use super::identify::{Caller, RefusalSource};
-use super::limit::RequestKind;
+use super::limit::{DrawError, RequestKind};
 use super::refusal::Refusal;
 use super::shown_deployment::ShownDeployment;
 use super::tally::HeldUp;
@@ -106,7 +106,7 @@ impl Call {
 
     /// Has the service account make the call that its token names, once upstream has confirmed
     /// that, and draws on the account's budget: so far the call has drawn on the token's own.
-    pub(super) fn learn_whose_it_is(&mut self) -> Result<(), Refusal> {
+    pub(super) async fn learn_whose_it_is(&mut self) -> Result<(), Refusal> {
         let gateway = &self.connection.gateway;
         let Some(claimed) = gateway.confirmed(&self.caller, &self.connection.live.config) else {
             return Ok(());
@@ -114,8 +114,9 @@ impl Call {
         self.caller = Arc::new(claimed);
         let Some(limiter) = &self.connection.live.limiter else { return Ok(()) };
         let (account, kind) = (self.caller.actor.fingerprint, RequestKind::Write);
-        let drawn = limiter.draw(account, kind, self.context.moment());
-        drawn.map(drop).map_err(|exhausted| {
+        let drawn = limiter.draw(account, kind, self.context.moment()).await;
+        drawn.map(drop).map_err(|error| {
+            let DrawError::Exhausted(exhausted) = error else { return Refusal::limits_away() };
             let held_up = HeldUp::new(self.operation, self.deployment_id());
             let subject = RefusalSource::Actor(account);
             gateway.hold_up(StatusCode::TOO_MANY_REQUESTS, subject, held_up);

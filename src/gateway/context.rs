@@ -14,7 +14,7 @@ use super::idempotency::FirstAnswers;
 use super::identify::{Address, Caller, LastCaller, RefusalSource};
 use super::known::KnownCallers;
 use super::last_shown::LastShown;
-use super::limit::{KeptBytes, Limiter, RateLimitFields, RefusedCredentials};
+use super::limit::{KeptBytes, Limiter, LiveNodes, RateLimitFields, RefusedCredentials};
 use super::memory::{Holder, MemoryBudget};
 use super::tally::{HeldUp, Tally};
 use super::turn::Turns;
@@ -62,6 +62,8 @@ pub(crate) struct Live {
     pub(crate) config: Config,
     pub(super) dialer: Arc<Dialer>,
     pub(super) limiter: Option<Arc<Limiter>>,
+    /// How many gateways have the budgets between them.
+    nodes: LiveNodes,
 }
 
 /// The context of a connection's calls: the shared parts as they were when the call came, and its
@@ -107,12 +109,24 @@ impl Live {
             Some(former) => Arc::clone(&former.dialer),
             None => Arc::new(Dialer::new(&config.upstream, HeadLimits::from(&config.limits))?),
         };
-        let same_limits = former.filter(|former| former.config.rate_limit == config.rate_limit);
+        let nodes = former.map(|former| former.nodes.clone()).unwrap_or_default();
+        let shared = &config.shared_limits;
+        let same_limits = former.filter(|former| {
+            former.config.rate_limit == config.rate_limit
+                && former.config.shared_limits == *shared
+                && shared.ca_file.is_none()
+        });
         let limiter = match same_limits {
             Some(former) => former.limiter.clone(),
-            None => config.rate_limit.map(|limits| Arc::new(Limiter::new(limits, clock))),
+            None => {
+                let former = former.and_then(|former| former.limiter.as_deref());
+                let limiter = config
+                    .rate_limit
+                    .map(|limits| Limiter::new(limits, shared, &nodes, clock, former));
+                limiter.transpose()?.map(Arc::new)
+            }
         };
-        Ok(Self { config, dialer, limiter })
+        Ok(Self { config, dialer, limiter, nodes })
     }
 }
 
@@ -125,6 +139,7 @@ impl Gateway {
         metrics: Arc<Metrics>,
     ) -> Self {
         metrics.put_in_force(&live.config.policy);
+        live.nodes.count_by(&audit);
         Self {
             audit,
             metrics,
@@ -145,6 +160,13 @@ impl Gateway {
             exchanges: TaskTracker::new(),
             clock,
         }
+    }
+
+    /// The metrics as they stand.
+    pub(crate) fn metrics_text(&self) -> String {
+        let live = self.live();
+        let limits_are_away = live.limiter.as_ref().is_some_and(|limiter| limiter.is_away());
+        self.metrics.encode(&self.audit, limits_are_away)
     }
 
     /// The configuration in force.
@@ -174,7 +196,7 @@ impl Gateway {
         if !live.config.names_policy_file() {
             let (dialer, limiter) = (Arc::clone(&live.dialer), live.limiter.clone());
             let config = Config { policy: Arc::clone(&policy), ..live.config.clone() };
-            self.put_in_force(Live { config, dialer, limiter });
+            self.put_in_force(Live { config, dialer, limiter, nodes: live.nodes.clone() });
         }
         *served = Some(policy);
     }

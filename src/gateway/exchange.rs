@@ -35,7 +35,7 @@ pub(super) async fn run(mut call: Call, mut received: Received, mut held: Memory
         Err(not_known) => return holding(not_known.reply(&call, received), held),
     };
     held.vouch();
-    if let Err(refusal) = call.learn_whose_it_is() {
+    if let Err(refusal) = call.learn_whose_it_is().await {
         return holding(refusal.into_reply(&call.context.request_id, None), held);
     }
     if let Err(refusal) = reverts::find(&call).await {

@@ -131,6 +131,13 @@ impl Refusal {
         Self { retry_after: Some(retry_after.max(1)), ..refusal }
     }
 
+    /// The limits are shared, can't be asked, and nothing passes without them.
+    pub(super) fn limits_away() -> Self {
+        let message = "the limits that gateways share can't be asked: try again in 1 s; an \
+            operator can bring rate_limit.backend back, or set rate_limit.away = \"share\"";
+        Self::unavailable(message, Some(1))
+    }
+
     pub(super) fn unavailable(message: impl Into<String>, retry_after: Option<u64>) -> Self {
         let refusal = Self::new(StatusCode::SERVICE_UNAVAILABLE, "api_error", message);
         Self { retry_after, ..refusal }

@@ -100,7 +100,7 @@ async fn ask(
     // It counts as one of the caller's reads, but a governed call is never held up by it.
     if let Some(limiter) = &asker.connection.live.limiter {
         let now = asker.connection.gateway.clock.moment();
-        let _ = limiter.draw(asker.caller.actor.fingerprint, RequestKind::Read, now);
+        limiter.charge(asker.caller.actor.fingerprint, RequestKind::Read, now);
     }
     let request = request(asker, path, own)?;
     // Counted as a stranger's until upstream has answered.

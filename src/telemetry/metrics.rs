@@ -61,6 +61,7 @@ pub struct Metrics {
     connections_refused: Counter,
     reloads: Family<ReloadLabels, Counter>,
     last_reload_successful: Gauge,
+    rate_limit_away: Gauge,
     rules: RuleFigures,
     pub(crate) repeats: Repeats,
     pub(crate) approvals: ApprovalFigures,
@@ -161,6 +162,12 @@ impl Metrics {
             "Log lines that could not be written, or for which there was no room",
             sink::dropped(),
         );
+        let rate_limit_away = Gauge::default();
+        registry.register(
+            "rate_limit_away",
+            "1 where rate_limit.backend does not answer, so that limits are not shared, else 0",
+            rate_limit_away.clone(),
+        );
         let rules = RuleFigures::registered(registry);
         let repeats = Repeats::registered(registry);
         let approvals = ApprovalFigures::registered(registry);
@@ -183,6 +190,7 @@ impl Metrics {
             connections_refused,
             reloads,
             last_reload_successful,
+            rate_limit_away,
             rules,
             repeats,
             approvals,
@@ -257,9 +265,11 @@ impl Metrics {
         self.last_reload_successful.set(i64::from(succeeded));
     }
 
-    /// Everything counted, in the `OpenMetrics` text format.
+    /// Everything counted, in the `OpenMetrics` text format, while the limits that gateways share
+    /// are there or not.
     #[must_use]
-    pub fn encode(&self, audit: &Audit) -> String {
+    pub fn encode(&self, audit: &Audit, limits_are_away: bool) -> String {
+        self.rate_limit_away.set(i64::from(limits_are_away));
         self.log.copy(audit);
         self.text()
     }

@@ -19,8 +19,9 @@ use governor::nanos::Nanos;
 use governor::state::StateStore;
 use governor::{Quota, RateLimiter};
 
+use super::Share;
 use crate::base::clock::Clock;
-use crate::config::{Budget, Rate};
+use crate::config::Rate;
 
 const SHARDS: usize = 64;
 
@@ -54,13 +55,16 @@ pub(super) struct Buckets<K: Copy + Eq + Hash + fmt::Debug, S: Clone + Default +
 }
 
 impl<K: Copy + Eq + Hash + fmt::Debug, S: Clone + Default + BuildHasher> Buckets<K, S> {
-    pub(super) fn new(budget: Budget, clock: &Clock) -> Self {
+    pub(super) fn new(share: Share, clock: &Clock) -> Self {
+        let budget = share.budget;
         let number = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
         let rate = match budget.rate {
             Rate::PerSecond(count) => Quota::per_second(number(count)),
             Rate::PerMinute(count) => Quota::per_minute(number(count)),
         };
-        let quota = rate.allow_burst(number(budget.burst));
+        let interval = rate.replenish_interval().saturating_mul(share.nodes);
+        let quota = Quota::with_period(interval).unwrap_or(rate);
+        let quota = quota.allow_burst(number(share.burst()));
         NOW.set(0);
         let limiter = RateLimiter::new(quota, BoundedStore::new(quota), CallClock);
         Self { limiter, started: clock.instant() }
@@ -182,11 +186,12 @@ mod tests {
 
     use super::*;
     use crate::base::clock::{ManualClock, Timestamp};
+    use crate::config::Budget;
 
     fn buckets(per_second: u32, burst: u32) -> (ManualClock, Clock, Buckets<u64, RandomState>) {
         let manual = ManualClock::at(Timestamp::from_millis(0));
         let clock = Clock::Manual(manual.clone());
-        let buckets = Buckets::new(Budget::per_second(per_second, burst), &clock);
+        let buckets = Buckets::new(Share::whole(Budget::per_second(per_second, burst)), &clock);
         (manual, clock, buckets)
     }
 
