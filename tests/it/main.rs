@@ -59,6 +59,7 @@ mod retries;
 mod rules;
 mod service_accounts;
 mod settlement;
+mod shared_limits;
 mod simulation;
 mod store_faults;
 mod strangers;
