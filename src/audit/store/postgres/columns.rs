@@ -10,7 +10,7 @@ use crate::audit::store::rows::{Bytes, Row};
 pub(super) const CHANGE: &str = "SELECT c.seq, c.id, c.operation, \
     c.actor_fingerprint, c.actor_name, c.actor_team, c.actor_person, c.client_ip, c.user_agent, \
     c.client_retry, c.request_id, c.received_at, c.decided_at, c.decision, c.violations, \
-    c.standing, c.body_bytes, c.body_digest, c.redacted, c.method, c.unkept, \
+    c.standing, c.body_bytes, c.body_digest, c.redacted, c.method, c.unkept, c.reverts, \
     e.unkept AS after_unkept, e.after_violations, u.provider, u.name AS upstream_name, \
     p.digest AS policy_digest, n.name AS node, d.id AS deployment_id, e.reason, \
     coalesce(e.outcome, 'pending') AS outcome, e.completed_at, e.upstream_call, \
