@@ -16,7 +16,7 @@ use crate::deployment::key::DeploymentKey;
 /// time that it has waited, within bounds. Who is further behind looks less often.
 const LOOK_PART: u32 = 50;
 const LOOK_LEAST: Duration = Duration::from_millis(2);
-const LOOK_MOST: Duration = Duration::from_millis(8);
+const LOOK_MOST: Duration = Duration::from_millis(5);
 const LOOK_BEHIND_MOST: Duration = Duration::from_millis(50);
 
 /// The name of a deployment's turn: a digest, so that no id is in the table of turns.
