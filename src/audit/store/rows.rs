@@ -73,8 +73,7 @@ pub(super) fn change(row: &impl Row) -> Result<Change, Boxed> {
     redacted.extend(list::<String>(row, "after_redacted")?);
     let effect: Option<&str> = maybe(row, "effect")?;
     let (approval, break_glass) = approval(row)?;
-    let reverts = maybe::<Bytes<'_>>(row, "reverts")?;
-    let reverts = reverts.map(|id| ChangeId::from_bytes(&id));
+    let reverts = maybe::<Bytes<'_>>(row, "reverts")?.map(|id| ChangeId::from_bytes(&id));
     Ok(Change {
         reverts: reverts.transpose()?,
         approval,
