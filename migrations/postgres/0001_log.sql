@@ -634,11 +634,6 @@ BEGIN
     THEN
         PERFORM changegate.refuse('an approval is of the change that asks for it, by a person');
     END IF;
-    IF NEW.kind = 'request' AND EXISTS (SELECT FROM changegate.live_approvals l
-        JOIN changegate.approvals a ON a.number = l.approval
-        WHERE l.actor_fingerprint = NEW.actor_fingerprint AND a.asked = NEW.asked
-            AND l.until_at > NEW.opened_at)
-    THEN PERFORM changegate.refuse('what is asked for already is not asked for again'); END IF;
     IF NEW.kind = 'break_glass' AND EXISTS (SELECT FROM changegate.approvals a
         JOIN changegate.approval_states s ON s.approval = a.number
         WHERE a.kind = 'break_glass' AND a.person = NEW.person AND s.step <> 'approved')
@@ -655,6 +650,12 @@ FOR EACH ROW EXECUTE FUNCTION changegate.approvals_begin();
 CREATE FUNCTION changegate.approvals_are_told() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.kind = 'request' THEN
+        -- Here, where those of the same statement are seen.
+        IF EXISTS (SELECT FROM changegate.live_approvals l
+            JOIN changegate.approvals a ON a.number = l.approval
+            WHERE l.actor_fingerprint = NEW.actor_fingerprint AND a.asked = NEW.asked
+                AND l.until_at > NEW.opened_at)
+        THEN PERFORM changegate.refuse('what is asked for already is not asked for again'); END IF;
         INSERT INTO changegate.live_approvals
             VALUES (NEW.actor_fingerprint, NEW.number, NEW.expires_at);
     END IF;

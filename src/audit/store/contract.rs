@@ -54,7 +54,8 @@ impl Place {
     }
 
     fn held(&self) -> Hold {
-        Hold::take(&self.database(), NOW).unwrap_or_else(|error| panic!("{error:?}"))
+        let hold = Hold::take(&self.database(), NOW).unwrap_or_else(|error| panic!("{error:?}"));
+        hold.named(&"main".into())
     }
 
     async fn opened(&self) -> Store {
