@@ -415,8 +415,9 @@ BEGIN
         SELECT seq, process, turn, token FROM added;
     IF EXISTS (SELECT FROM added WHERE violations IS NOT NULL) THEN
         INSERT INTO changegate.broken (rule, seq)
-            SELECT DISTINCT found ->> 'rule', seq
-            FROM added, json_array_elements(violations::json) found
+            -- An escaped NUL is JSON, and can't be taken out of it.
+            SELECT DISTINCT violation ->> 'rule', seq
+            FROM added, json_array_elements(replace(violations, '\u0000', '\ufffd')::json) violation
             WHERE violations IS NOT NULL;
     END IF;
     RETURN NULL;
