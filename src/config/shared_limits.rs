@@ -103,7 +103,7 @@ pub(super) fn read(reader: &mut Reader<'_>, files: &mut Vec<PathBuf>) -> SharedL
         && !origin.tls
         && !is_loopback(&origin.host)
     {
-        let message = "`rate_limit.backend` is plain redis to another host, so that its password \
+        let message = "`rate_limit.backend` is plain redis to another host, so that a password \
             travels in clear: use rediss";
         reader.complaints.warn(place, message);
     }

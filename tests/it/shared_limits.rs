@@ -246,7 +246,7 @@ async fn a_script_that_was_flushed_is_loaded_again() {
 async fn a_clock_that_was_set_back_locks_nobody_out_and_gives_nothing() {
     let Some(redis) = TestRedis::start() else { return };
     let upstream = upstream().await;
-    let world = gateway(&upstream, &config(&redis.url(), (2, 2), "")).await;
+    let world = gateway(&upstream, &config(&redis.url(), (1, 2), "")).await;
     assert_eq!(remaining(&read(&world).await), (200, 1));
     assert_eq!(remaining(&read(&world).await), (200, 0));
     let key = redis.ask("SCAN 0").into_iter().find(|line| line.contains("}:r")).unwrap();
@@ -259,44 +259,82 @@ async fn a_clock_that_was_set_back_locks_nobody_out_and_gives_nothing() {
     eventually("a drop", async || (read(&world).await.status == 200).then_some(())).await;
 }
 
-#[tokio::test]
-async fn a_backend_that_talks_nonsense_is_away() {
-    let folder = tempfile::tempdir().unwrap();
-    let socket = folder.path().join("s");
-    let listener = UnixListener::bind(&socket).unwrap();
-    let nonsense: [&[u8]; 6] = [
-        b"HTTP/1.1 400 Bad Request\r\n\r\n",
-        b"*3\r\n:1\r\n:4294967295\r\n:0\r\n",
-        b"$-1\r\n",
-        b"*3\r\n$1\r\nx\r\n*0\r\n:-1\r\n",
-        b"\x00\xff\xfe\r\n",
-        b"-NOAUTH Authentication required.\r\n",
-    ];
+/// Says the same to whatever it is asked.
+fn parrot(socket: &std::path::Path, says: &'static [u8]) {
+    let listener = UnixListener::bind(socket).unwrap();
     tokio::spawn(async move {
-        for n in 0.. {
-            let Ok((mut stream, _)) = listener.accept().await else { return };
+        while let Ok((mut stream, _)) = listener.accept().await {
             tokio::spawn(async move {
                 let mut buffer = [0; 4_096];
                 while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {
-                    if stream.write_all(nonsense[n % nonsense.len()]).await.is_err() {
+                    if stream.write_all(says).await.is_err() {
                         return;
                     }
                 }
             });
         }
     });
-    let upstream = upstream().await;
-    let url = format!("redis+unix://{}", socket.display());
-    let world = gateway(&upstream, &config(&url, (1, 3), "")).await;
-    for left in [2, 1, 0] {
-        assert_eq!(remaining(&read(&world).await), (200, left));
-    }
-    assert_eq!(remaining(&read(&world).await), (429, 0));
-    assert!(is_away(&world).await);
 }
 
 #[tokio::test]
-async fn a_backend_is_asked_under_tls_with_a_password() {
+async fn a_backend_that_talks_nonsense_is_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let upstream = upstream().await;
+    let nonsense: [&[u8]; 7] = [
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"*3\r\n:1\r\n:4294967295\r\n:0\r\n",
+        b"*3\r\n:2\r\n:1\r\n:0\r\n",
+        b"$-1\r\n",
+        b"*3\r\n$1\r\nx\r\n*0\r\n:-1\r\n",
+        b"\x00\xff\xfe\r\n",
+        b"-MOVED 1 127.0.0.1:1\r\n",
+    ];
+    for (n, says) in nonsense.into_iter().enumerate() {
+        let socket = folder.path().join(n.to_string());
+        parrot(&socket, says);
+        let url = format!("redis+unix://{}", socket.display());
+        let world = gateway(&upstream, &config(&url, (1, 3), "")).await;
+        for left in [2, 1, 0] {
+            assert_eq!(remaining(&read(&world).await), (200, left), "{n}");
+        }
+        assert_eq!(remaining(&read(&world).await), (429, 0), "{n}");
+        assert!(is_away(&world).await, "{n}");
+    }
+}
+
+#[tokio::test]
+async fn another_backend_comes_into_force_without_a_restart() {
+    let (Some(one), Some(other)) = (TestRedis::start(), TestRedis::start()) else { return };
+    let upstream = upstream().await;
+    let address = upstream.url.strip_prefix("http://").unwrap().parse().unwrap();
+    let limits = |redis: &TestRedis| {
+        format!(
+            "rate_limit.backend = '{}'\nrate_limit.away = 'deny'\n\
+             rate_limit.read = {{ per_minute = 1, burst = 2 }}\n",
+            redis.url()
+        )
+    };
+    let folder = Folder::new(address, "");
+    let path = folder.path().join("changegate.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let with = |limits: &str| text.replace("rate_limit.enabled = false\n", limits);
+    folder.write("changegate.toml", &with(&limits(&one)));
+    let program = folder.serve().await;
+    let read = async || call(program.proxy, Call::get("/api/v1/cloud/deployments")).await;
+    assert_eq!([remaining(&read().await), remaining(&read().await)], [(200, 1), (200, 0)]);
+    folder.write("changegate.toml", &with(&limits(&other)));
+    // Nobody is refused since it is not connected to yet.
+    let found = eventually("the other backend", async || {
+        let answer = read().await;
+        (answer.status != 429).then(|| remaining(&answer))
+    });
+    assert_eq!(found.await, (200, 1));
+    assert!(!other.ask("SCAN 0").is_empty());
+    assert!(!program.has_said("is away"), "{}", program.said());
+}
+
+#[tokio::test]
+async fn a_backend_is_asked_under_tls_by_a_user_who_may_do_nothing_else() {
     let own = Certificate::of("localhost");
     let arguments = [
         "--port",
@@ -311,8 +349,17 @@ async fn a_backend_is_asked_under_tls_with_a_password() {
         "chain",
         "--tls-auth-clients",
         "no",
-        "--requirepass",
-        "s3cr3t+pass",
+        "--user",
+        "changegate",
+        "on",
+        ">s3cr3t+pass",
+        "~changegate:*",
+        "+get",
+        "+set",
+        "+time",
+        "+evalsha",
+        "+script|load",
+        "+select",
     ];
     let redis = TestRedis::with(&arguments, |folder| {
         std::fs::write(folder.path().join("chain"), &own.chain).unwrap();
@@ -323,7 +370,7 @@ async fn a_backend_is_asked_under_tls_with_a_password() {
         return crate::world::say("left out: this Redis speaks no TLS");
     }
     let upstream = upstream().await;
-    let url = format!("rediss://:s3cr3t%2Bpass@localhost:{}/3", redis.port());
+    let url = format!("rediss://changegate:s3cr3t%2Bpass@localhost:{}/3", redis.port());
     let setup = Setup::new().upstream(&upstream.url).file("ca.pem", &own.chain);
     let world = setup.config(&config(&url, (1, 3), "ca_file = 'ca.pem'")).start().await;
     assert_eq!(remaining(&read(&world).await), (200, 2));
