@@ -29,6 +29,8 @@ pub(crate) struct Setup {
     pub(crate) core: Option<usize>,
     /// Every token's budgets, where there are any: calls per second, and at once.
     pub(crate) budget: Option<[u32; 2]>,
+    /// The Redis that limits are shared in, if any.
+    pub(crate) limits_at: Option<SocketAddr>,
     /// `audit.other_writes`.
     pub(crate) other_writes: &'static str,
     /// Certificate and key.
@@ -74,6 +76,7 @@ impl Setup {
             upstream,
             core: None,
             budget: Some([UNREACHED; 2]),
+            limits_at: None,
             other_writes: "off",
             tls: None,
             database: None,
@@ -107,6 +110,9 @@ impl Setup {
     fn config(&self, proxy: SocketAddr, admin: SocketAddr, database: &Path) -> String {
         let [per_second, burst] = self.budget.unwrap_or([UNREACHED; 2]);
         let budget = format!("{{ per_second = {per_second}, burst = {burst} }}");
+        let backend = self
+            .limits_at
+            .map_or_else(String::new, |address| format!("backend = 'redis://{address}'\n"));
         let key = database.with_file_name("key");
         let tls = self.tls.as_ref().map_or_else(String::new, |(cert, key)| {
             format!("tls.cert = '{}'\ntls.key = '{}'\n", cert.display(), key.display())
@@ -115,7 +121,7 @@ impl Setup {
             "[listen]\nproxy = '{proxy}'\nadmin = '{admin}'\n{tls}\n\
              [upstream]\nprovider = 'qoder-cn'\nurl = 'http://{}'\n\n\
              [policy]\nfile = 'policy.toml'\n\n\
-             [rate_limit]\nenabled = {}\nread = {budget}\nwrite = {budget}\n\n\
+             [rate_limit]\nenabled = {}\n{backend}read = {budget}\nwrite = {budget}\n\n\
              [audit]\ndatabase = 'sqlite://{}'\nkey_file = '{}'\nother_writes = '{}'\n\n\
              [limits]\nconnections = 15000\nidle_timeout = '10m'\n",
             self.upstream,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::child::{Child, command};
 use super::gateway::Setup;
-use super::machine::{PROXY_CORE, free_address};
+use super::machine::{OTHER_CORE, PROXY_CORE, free_address};
 use super::measure::serve;
 use super::tool::tool;
 
@@ -23,6 +23,8 @@ pub(crate) enum Kind {
     Changegate,
     /// With other writes recorded.
     Recording,
+    /// With limits shared in a Redis.
+    Sharing,
 }
 
 /// The protocol that clients speak to a proxy.
@@ -53,6 +55,8 @@ pub(crate) struct Rival {
     pub(crate) kind: Kind,
     pub(crate) address: SocketAddr,
     pub(crate) child: Child,
+    /// What it needs beside it.
+    _beside: Option<Child>,
 }
 
 impl Kind {
@@ -64,6 +68,7 @@ impl Kind {
             Self::Hyper => "bare hyper",
             Self::Changegate => "changegate",
             Self::Recording => "changegate, other writes recorded",
+            Self::Sharing => "changegate, limits shared in Redis",
         }
     }
 }
@@ -78,11 +83,18 @@ impl<'a> Stage<'a> {
     pub(crate) fn start(&self, kind: Kind, front: Front) -> anyhow::Result<Option<Rival>> {
         let folder = self.folder.join(format!("{kind:?}-{front:?}"));
         std::fs::create_dir_all(&folder)?;
+        let mut beside = None;
         let (address, mut child) = match kind {
             Kind::Splice => self.own("splice", &folder)?,
             Kind::Hyper => self.own("hyper-proxy", &folder)?,
-            Kind::Changegate => self.gateway("off", front, &folder)?,
-            Kind::Recording => self.gateway("metadata", front, &folder)?,
+            Kind::Changegate => self.gateway("off", None, front, &folder)?,
+            Kind::Recording => self.gateway("metadata", None, front, &folder)?,
+            Kind::Sharing => {
+                let Some(program) = tool("redis-server") else { return Ok(None) };
+                let (redis, child) = redis(&program, &folder)?;
+                beside = Some(child);
+                self.gateway("off", Some(redis), front, &folder)?
+            }
             Kind::Nginx => {
                 let Some(program) = tool("nginx") else { return Ok(None) };
                 self.nginx(&program, front, &folder)?
@@ -93,7 +105,7 @@ impl<'a> Stage<'a> {
             }
         };
         child.ready(address, READY_WITHIN)?;
-        Ok(Some(Rival { kind, address, child }))
+        Ok(Some(Rival { kind, address, child, _beside: beside }))
     }
 
     /// A proxy of this program's own.
@@ -112,12 +124,14 @@ impl<'a> Stage<'a> {
     fn gateway(
         &self,
         other_writes: &'static str,
+        limits_at: Option<SocketAddr>,
         front: Front,
         folder: &Path,
     ) -> anyhow::Result<(SocketAddr, Child)> {
         let setup = Setup {
             core: Some(self.core),
             other_writes,
+            limits_at,
             tls: self.pair.clone().filter(|_pair| front == Front::Tls),
             under: self.under.clone(),
             ..Setup::new(self.program, self.upstream)
@@ -202,4 +216,15 @@ impl<'a> Stage<'a> {
             }
         }
     }
+}
+
+/// A Redis without data, on the core of the rest.
+fn redis(program: &Path, folder: &Path) -> anyhow::Result<(SocketAddr, Child)> {
+    let address = free_address()?;
+    let mut command = command(Some(OTHER_CORE), program);
+    command.args(["--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--dir"]).arg(folder);
+    command.args(["--port", &address.port().to_string()]);
+    let mut child = Child::start(command, "redis-server", folder)?;
+    child.ready(address, READY_WITHIN)?;
+    Ok((address, child))
 }

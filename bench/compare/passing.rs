@@ -7,8 +7,15 @@ use crate::machine::OTHER_CORE;
 use crate::rivals::{Front, Kind, Rival};
 use crate::table::Table;
 
-const ALL: [Kind; 6] =
-    [Kind::Splice, Kind::Nginx, Kind::Haproxy, Kind::Hyper, Kind::Changegate, Kind::Recording];
+const ALL: [Kind; 7] = [
+    Kind::Splice,
+    Kind::Nginx,
+    Kind::Haproxy,
+    Kind::Hyper,
+    Kind::Changegate,
+    Kind::Recording,
+    Kind::Sharing,
+];
 
 /// Requests a second at which latency is compared.
 const RATE: u32 = 4000;
@@ -49,13 +56,15 @@ pub(super) fn cpu(run: &mut Run<'_>) -> anyhow::Result<()> {
     let recording = of(&post, Kind::Recording).zip(of(&post, own));
     let more = recording.map(|(with, without)| with.median - without.median);
     goals.at_most("CPU per POST for its record", 15.0, more, "µs more");
+    let sharing = ratio(&get, Kind::Sharing, own);
+    goals.at_most("CPU per GET with limits shared", 1.10, sharing, "x with its own");
     Ok(())
 }
 
 /// Latency at a fixed rate.
 pub(super) fn latency(run: &mut Run<'_>) -> anyhow::Result<()> {
-    let kinds = [Kind::Splice, Kind::Nginx, Kind::Haproxy, Kind::Hyper, Kind::Changegate];
-    let rivals = run.start(&kinds, Front::Http1)?;
+    let kinds = ALL.into_iter().filter(|kind| *kind != Kind::Recording);
+    let rivals = run.start(&kinds.collect::<Vec<_>>(), Front::Http1)?;
     let mut medians: Vec<(Kind, f64)> = Vec::new();
     let seconds = run.arguments.seconds;
     let p99 = run.in_turn("latency", &rivals, |rival| {
@@ -83,6 +92,8 @@ pub(super) fn latency(run: &mut Run<'_>) -> anyhow::Result<()> {
     table.print(run.arguments.common.markdown);
     let measured = ratio(&p99, Kind::Changegate, Kind::Haproxy);
     run.goals.at_most("p99 at 4,000 GETs per second", 1.25, measured, "x HAProxy");
+    let sharing = ratio(&p99, Kind::Sharing, Kind::Changegate);
+    run.goals.at_most("the same with limits shared", 1.25, sharing, "x with its own");
     Ok(())
 }
 
