@@ -1,5 +1,6 @@
 //! `rate_limit.backend`: a Redis or Valkey in which gateways share their limits.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -142,7 +143,7 @@ fn backend(node: &Node) -> Meant<LimitBackend> {
 /// The server at a socket file; `?db=…&user=…&pass=…` may follow.
 fn by_socket_file(rest: &str) -> Meant<LimitBackend> {
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let decoded = |text: &str| percent_decode_str(text).decode_utf8().map(|text| text.into_owned());
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8().map(Cow::into_owned);
     let path = decoded(path).ok().filter(|path| path.starts_with('/') && !path.contains('\0'));
     let at = BackendAddress::Unix(path.ok_or(FIX)?.into());
     let mut backend = LimitBackend { at, database: 0, user: None, password: None };

@@ -118,7 +118,7 @@ pub(super) fn admit(
         let route = classify();
         return Admission::Asking(Box::new(Asking { caller, route }));
     };
-    let limited = drawn.map_err(|error| refuse(connection, context, &caller, target, error));
+    let limited = drawn.map_err(|error| refuse(connection, context, &caller, target, &error));
     let limited = limited.and_then(|drawn| within(connection, context, &caller, target, drawn));
     Admission::Known(match limited {
         Err(not_admitted) => Err(not_admitted),
@@ -146,7 +146,7 @@ impl Admission {
                 let (token, kind) = (caller.actor.fingerprint, RequestKind::of(method));
                 let drawn = limiter.draw(token, kind, context.moment()).await;
                 let drawn =
-                    drawn.map_err(|error| refuse(connection, context, &caller, target, error))?;
+                    drawn.map_err(|error| refuse(connection, context, &caller, target, &error))?;
                 within(connection, context, &caller, target, Some(drawn))?
             }
         };
@@ -231,7 +231,7 @@ fn refuse(
     context: &RequestContext,
     caller: &Caller,
     target: Target<'_>,
-    error: DrawError,
+    error: &DrawError,
 ) -> NotAdmitted {
     let DrawError::Exhausted(exhausted) = error else { return Refusal::limits_away().into() };
     let message = exhausted.message(RequestKind::of(target.method));

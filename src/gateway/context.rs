@@ -116,15 +116,12 @@ impl Live {
                 && former.config.shared_limits == *shared
                 && shared.ca_file.is_none()
         });
-        let limiter = match same_limits {
-            Some(former) => former.limiter.clone(),
-            None => {
-                let former = former.and_then(|former| former.limiter.as_deref());
-                let limiter = config
-                    .rate_limit
-                    .map(|limits| Limiter::new(limits, shared, &nodes, clock, former));
-                limiter.transpose()?.map(Arc::new)
-            }
+        let limiter = if let Some(former) = same_limits {
+            former.limiter.clone()
+        } else {
+            let former = former.and_then(|former| former.limiter.as_deref());
+            let anew = |limits| Limiter::new(limits, shared, &nodes, clock, former);
+            config.rate_limit.map(anew).transpose()?.map(Arc::new)
         };
         Ok(Self { config, dialer, limiter, nodes })
     }

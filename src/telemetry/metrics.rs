@@ -162,22 +162,15 @@ impl Metrics {
             "Log lines that could not be written, or for which there was no room",
             sink::dropped(),
         );
-        let rate_limit_away = Gauge::default();
-        registry.register(
-            "rate_limit_away",
-            "1 where rate_limit.backend does not answer, so that limits are not shared, else 0",
-            rate_limit_away.clone(),
-        );
+        let rate_limit_away = rate_limit_away(registry);
         let rules = RuleFigures::registered(registry);
         let repeats = Repeats::registered(registry);
         let approvals = ApprovalFigures::registered(registry);
         let log = LogFigures::registered(registry);
         let resolved = CLASSES.map(|class| {
-            KINDS.map(|kind| {
-                STATUSES.map(|status| {
-                    requests.get_or_create_owned(&RequestLabels { class, kind, status })
-                })
-            })
+            let owned =
+                |kind, status| requests.get_or_create_owned(&RequestLabels { class, kind, status });
+            KINDS.map(|kind| STATUSES.map(|status| owned(kind, status)))
         });
         Self {
             registry: all,
@@ -280,6 +273,14 @@ impl Metrics {
         let _ = encode(&mut text, &self.registry);
         text
     }
+}
+
+/// The gauge of the limits that gateways share.
+fn rate_limit_away(registry: &mut Registry) -> Gauge {
+    let gauge = Gauge::default();
+    let help = "1 where rate_limit.backend does not answer, so that limits are not shared, else 0";
+    registry.register("rate_limit_away", help, gauge.clone());
+    gauge
 }
 
 /// When the gateway started, under the name that every program has for it, and which version it is.
