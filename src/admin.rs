@@ -132,7 +132,7 @@ struct Route {
 }
 
 /// Every path there is; the API's description names the same ones.
-const ROUTES: [Route; 16] = [
+const ROUTES: [Route; 17] = [
     Route { path: "/healthz", open: true, answered: || get(probes::alive) },
     Route { path: "/readyz", open: true, answered: || get(probes::ready) },
     Route { path: "/metrics", open: true, answered: || get(probes::metrics) },
@@ -143,6 +143,7 @@ const ROUTES: [Route; 16] = [
     Route { path: "/api/v1/deployments/{id}/history", open: false, answered: || get(api::history) },
     Route { path: "/api/v1/deployments/{id}/at", open: false, answered: || get(api::at) },
     Route { path: "/api/v1/events", open: false, answered: || get(api::events) },
+    Route { path: "/api/v1/drift", open: false, answered: || get(api::drift) },
     Route { path: "/api/v1/export", open: false, answered: || get(export::export) },
     Route {
         path: "/api/v1/evaluate",
@@ -184,6 +185,7 @@ const ROUTES: [Route; 16] = [
         api::history,
         api::at,
         api::events,
+        api::drift,
         export::export,
         evaluate::evaluate,
         approvals::list,

@@ -54,7 +54,7 @@ use self::record::{Event, EventKind};
 use self::redact::{Redacted, Redaction, Redactor};
 pub use self::served::push_policy;
 pub use self::settle::Look;
-pub use self::shown::Shown;
+pub use self::shown::{Shown, WeakShown};
 use self::store::{Boxed, Hold, HoldError, Preparation, Store, StoreError, Turns};
 pub use self::ticket::{Finished, Ticket};
 pub use self::turn::{LogTurn, TakeError};

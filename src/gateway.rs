@@ -14,6 +14,7 @@ mod context;
 mod cors;
 mod decide;
 mod denial;
+mod drift;
 mod exchange;
 mod finish;
 mod forward;

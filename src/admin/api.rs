@@ -195,6 +195,24 @@ pub(super) async fn events(
     api.budget.json(&view::page(page, asker.role))
 }
 
+/// Changes made around the gateway, newest first: events of the kind `drift`.
+#[utoipa::path(
+    get,
+    path = "/api/v1/drift",
+    params(Asked<asked::Drifts>),
+    responses((status = 200, description = "A page.", body = Page<Event>)),
+)]
+pub(super) async fn drift(
+    State(api): State<Api>,
+    Extension(asker): Extension<Asker>,
+    asked: Asked<asked::Drifts>,
+) -> Answer {
+    let (filter, part) = (asked.event_filter(&api, &asker)?, asked.page()?);
+    let question = api.reader().drifts(&filter, part);
+    let page = in_time(&asker.share.scanning, question).await?;
+    api.budget.json(&view::page(page, asker.role))
+}
+
 impl Api {
     pub(super) fn reader(&self) -> &Reader {
         self.state.audit.reader()

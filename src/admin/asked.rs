@@ -52,6 +52,9 @@ pub(super) enum At {}
 /// The query of a list of events.
 pub(super) enum Events {}
 
+/// The query of a list of changes made around the gateway.
+pub(super) enum Drifts {}
+
 /// The query of an export.
 pub(super) enum Export {}
 
@@ -82,6 +85,10 @@ impl Kind for Events {
     const KEYS: &'static [&'static [Key]] = &[ABOUT, WHO, REQUEST, SPAN, EVENT_SEARCH, PAGE];
 }
 
+impl Kind for Drifts {
+    const KEYS: &'static [&'static [Key]] = &[DRIFTED, SPAN, PAGE];
+}
+
 impl Kind for Export {
     const KEYS: &'static [&'static [Key]] =
         &[FORMAT, WHICH, WHO, NARROWING, REQUEST, SPAN, SEARCH, BEHIND];
@@ -109,6 +116,8 @@ const ABOUT: &[Key] = &[key(
     "About this deployment: with its id in the path, or naming it, a change of it, or one that was \
      held up.",
 )];
+
+const DRIFTED: &[Key] = &[key("deployment_id", text, "Of this deployment.")];
 
 const WHO: &[Key] = &[
     key(

@@ -58,7 +58,11 @@ const PARTS: [(&str, &[&str]); 4] = [
 const EVENT: [&str; 5] = ["at", "kind", "actor", "client_ip", "request_id"];
 
 /// Members of an event's detail that a viewer sees as they are.
-const DETAIL: [&str; 27] = [
+const DETAIL: [&str; 31] = [
+    "after",
+    "after_at",
+    "before_at",
+    "places",
     "format",
     "approval",
     "step",

@@ -3,6 +3,7 @@
 mod approvals;
 mod blame;
 mod bodies;
+mod drift;
 mod walk;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use utoipa::openapi::schema::{Array, ArrayBuilder};
 
 pub use self::blame::{Blame, Origin, Setter};
 pub use self::bodies::Texts;
+pub use self::drift::{Drift, DriftPlace};
 pub use self::walk::Walk;
 use super::idempotency::EarlierCall;
 pub(crate) use super::question::Text;

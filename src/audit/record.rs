@@ -381,6 +381,9 @@ pub enum EventKind {
     /// `approved`, `rejected`, `used`, `returned`, `void`, `expired`), `change, deployment_id,
     /// rules, by, token, reason`, as far as each is.
     Approval,
+    /// A deployment was not as the last change left it, so that it was changed around the gateway:
+    /// `deployment_id, change` (that found it)`, after, after_at, before_at, places, diff`.
+    Drift,
     /// Changes were exported by the admin API: `format, by, filter`.
     Export,
     /// A change passed by break-glass (`step` is `opened`), or somebody has reviewed that

@@ -1,6 +1,6 @@
 //! A deployment as upstream showed it, and the one form that it has in the log.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use serde_json::Value;
 
@@ -17,6 +17,10 @@ struct Inner {
     value: Arc<Value>,
     concealed: OnceLock<Arc<Concealed>>,
 }
+
+/// A deployment that is known again, and not kept for that.
+#[derive(Clone, Debug)]
+pub struct WeakShown(Weak<Inner>);
 
 /// A deployment without its secrets.
 #[derive(Debug)]
@@ -40,6 +44,18 @@ impl Shown {
     #[must_use]
     pub fn value(&self) -> &Value {
         &self.0.value
+    }
+
+    /// This deployment, to be known again.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakShown {
+        WeakShown(Arc::downgrade(&self.0))
+    }
+
+    /// Whether it is that very one, shown once.
+    #[must_use]
+    pub fn is(&self, other: &WeakShown) -> bool {
+        std::ptr::eq(Arc::as_ptr(&self.0), other.0.as_ptr())
     }
 
     /// The deployment without what `redactor` conceals. Texts are not searched where a `former`

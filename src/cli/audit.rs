@@ -9,6 +9,7 @@ mod compared;
 mod csv;
 mod deployments;
 mod differences;
+mod drift;
 mod export;
 mod history;
 mod layout;
@@ -27,7 +28,7 @@ use anyhow::{Context as _, anyhow};
 use serde::Serialize;
 
 pub use self::arguments::{
-    AtArgs, BlameArgs, DeploymentsArgs, DiffArgs, HistoryArgs, ListArgs, ShowArgs,
+    AtArgs, BlameArgs, DeploymentsArgs, DiffArgs, DriftArgs, HistoryArgs, ListArgs, ShowArgs,
 };
 pub(in crate::cli) use self::arguments::{FilterArgs, SpanArgs, ZoneArgs};
 pub use self::export::ExportArgs;
@@ -62,6 +63,8 @@ pub enum AuditCommand {
     Blame(BlameArgs),
     /// Tells where two states of deployments differ, long texts word by word.
     Diff(DiffArgs),
+    /// Lists what was changed around the gateway, newest first.
+    Drift(DriftArgs),
     /// Takes a change back, by a call through the gateway with your own token.
     Revert(RevertArgs),
     /// Writes changes with their bodies as files for other programs, newest first.
@@ -100,6 +103,7 @@ pub fn run(command: &AuditCommand, environment: &Environment) -> Result<(), Fail
             AuditCommand::At(arguments) => at::run(arguments, environment, now).await,
             AuditCommand::Blame(arguments) => blame::run(arguments, environment, now).await,
             AuditCommand::Diff(arguments) => compared::run(arguments, environment, now).await,
+            AuditCommand::Drift(arguments) => drift::run(arguments, environment, now).await,
             AuditCommand::Revert(arguments) => revert::run(arguments, environment).await,
             AuditCommand::Export(arguments) => export::run(arguments, environment, now).await,
             AuditCommand::Deployments(arguments) => {

@@ -9,6 +9,7 @@ use http::StatusCode;
 use tokio_util::task::TaskTracker;
 
 use super::asking::AskingTurns;
+use super::drift::DriftWatch;
 use super::headers::{Called, ProxyEnds};
 use super::idempotency::FirstAnswers;
 use super::identify::{Address, Caller, LastCaller, RefusalSource};
@@ -50,6 +51,7 @@ pub(crate) struct Gateway {
     pub(super) refused: RefusedCredentials,
     pub(super) known: KnownCallers,
     pub(super) last_shown: LastShown,
+    pub(super) drift: DriftWatch,
     pub(super) first_answers: FirstAnswers,
     pub(super) kept: KeptBytes,
     pub(super) tally: Tally,
@@ -151,6 +153,7 @@ impl Gateway {
             refused: RefusedCredentials::new(&clock),
             known: KnownCallers::default(),
             last_shown: LastShown::default(),
+            drift: DriftWatch::default(),
             first_answers: FirstAnswers::default(),
             kept: KeptBytes::default(),
             tally: Tally::new(&clock),

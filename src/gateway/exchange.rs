@@ -12,6 +12,7 @@
 use super::body::Received;
 use super::call::{Call, CallBody, Decided, Judged};
 use super::decide::{compare, evaluate};
+use super::drift::{self, Suspicion};
 use super::finish::{complete, reply, see_after, tell};
 use super::forward::{self, WholeResponse};
 use super::idempotency::{self, Claim};
@@ -83,10 +84,16 @@ async fn answer(
     };
     let now = call.connection.gateway.clock.instant();
     let seen_first = first_look.and_then(|look| look.still_holds(&turn, now));
-    match lead(call, &body, judged, claim, (&turn, seen_first), held).await {
+    let mut suspicion = None;
+    let led = lead(call, &body, judged, claim, (&turn, seen_first), (held, &mut suspicion)).await;
+    let reply = match led {
         Ok(reply) => reply,
         Err(stop) => stop.record(call, &body).await,
+    };
+    if let Some(suspicion) = suspicion {
+        drift::look_into(call, suspicion).await;
     }
+    reply
 }
 
 /// The body of a caller who is known.
@@ -109,9 +116,10 @@ async fn lead(
     judged: &Judged,
     claim: Claim,
     (turn, seen_first): (&Turn, Option<ShownDeployment>),
-    held: &mut MemoryShare,
+    (held, suspicion): (&mut MemoryShare, &mut Option<Suspicion>),
 ) -> Result<Reply, NotForwarded> {
     let before = see_before(call, seen_first, held).await?;
+    *suspicion = drift::suspect(call, before.as_ref());
     if !precondition::holds(call, before.as_ref()).await {
         return Err(NotForwarded::precondition(before));
     }
@@ -122,6 +130,9 @@ async fn lead(
     let forwarded = forward::write(call, &ticket, judged.bytes.clone()).await;
     let after = see_after(call, &forwarded, held).await;
     let compared = compare(call, judged, before, &decided, &forwarded, after.clone()).await;
+    if matches!(forwarded.outcome, Outcome::Applied | Outcome::Unknown) {
+        drift::learn(call, after.as_ref(), compared.tag.as_deref());
+    }
     let completion = complete(call, &forwarded, &compared, after.as_ref());
     let finish_timeout = call.connection.live.config.audit.finish_timeout;
     let finished = ticket.finish(completion, finish_timeout).await;

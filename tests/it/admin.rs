@@ -284,7 +284,7 @@ async fn probes_need_no_token_and_every_answer_is_hardened() {
     }
     let described = call(world.admin(), Call::get("/openapi.json")).await.json();
     let paths: Vec<_> = described["paths"].as_object().unwrap().keys().cloned().collect();
-    assert_eq!(paths.len(), 16, "{paths:?}");
+    assert_eq!(paths.len(), 17, "{paths:?}");
 }
 
 #[tokio::test]

@@ -30,6 +30,7 @@ mod demo;
 mod diagnostics;
 mod disk_faults;
 mod disk_space;
+mod drift;
 mod export;
 mod floods;
 mod forward_proxy;

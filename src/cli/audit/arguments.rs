@@ -202,6 +202,18 @@ pub struct DiffArgs {
     pub(super) zone: ZoneArgs,
 }
 
+/// The arguments of `audit drift`.
+#[derive(Debug, clap::Args)]
+pub struct DriftArgs {
+    /// Only of this deployment.
+    #[arg(long, value_name = "ID")]
+    pub(super) deployment_id: Option<String>,
+    #[command(flatten)]
+    pub(super) file: LogFile,
+    #[command(flatten)]
+    pub(super) part: PartArgs,
+}
+
 /// The arguments of `audit deployments`.
 #[derive(Debug, clap::Args)]
 pub struct DeploymentsArgs {

@@ -46,6 +46,17 @@ impl Wanted {
         self.taken(page).map(Some)
     }
 
+    /// The next page of changes made around the gateway.
+    pub(super) async fn next_drifts(
+        &mut self,
+        reader: &Reader,
+        filter: &EventFilter,
+    ) -> Result<Option<Vec<Event>>, Failure> {
+        let Some(request) = self.request(LIMIT_MAX) else { return Ok(None) };
+        let page = reader.drifts(filter, request).await.map_err(unanswered)?;
+        self.taken(page).map(Some)
+    }
+
     /// The next page of deployments.
     pub(super) async fn next_deployments(
         &mut self,

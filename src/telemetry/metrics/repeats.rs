@@ -1,4 +1,4 @@
-//! Calls whose `Idempotency-Key` was used before.
+//! What is rare: calls whose `Idempotency-Key` was used before, and changes made around the gateway.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -23,9 +23,9 @@ struct RepeatLabels {
     answer: &'static str,
 }
 
-/// Such calls, by their answers.
+/// Such calls, by their answers, and changes made around the gateway.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Repeats(Family<RepeatLabels, Counter>);
+pub(crate) struct Repeats(Family<RepeatLabels, Counter>, Counter);
 
 impl RepeatAnswer {
     const ALL: [Self; 4] = [Self::Replayed, Self::Running, Self::Ended, Self::Other];
@@ -50,7 +50,14 @@ impl Repeats {
         }
         let help = "Governed calls whose Idempotency-Key was used before";
         registry.register("repeats", help, repeats.0.clone());
+        let help = "Changes made around the gateway that a governed call has found";
+        registry.register("drifts", help, repeats.1.clone());
         repeats
+    }
+
+    /// Counts a change made around the gateway.
+    pub(crate) fn drifted(&self) {
+        self.1.inc();
     }
 
     /// Counts one.

@@ -1,0 +1,140 @@
+//! What was changed around the gateway: the before of a change that is not what the change before
+//! it had left.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Cursor, EventFilter, Filter, Page, PageRequest, QueryError, Reader};
+use crate::audit::record::{Change, Event, EventKind};
+use crate::base::clock::Timestamp;
+use crate::base::ids::ChangeId;
+use crate::base::pointer::covers;
+use crate::deployment::Object;
+use crate::deployment::diff::{Difference, DifferenceOp, diff};
+use crate::provider::{Operation, Provider};
+
+/// The kind of event that tells of one.
+const KIND: &str = "drift";
+
+/// The most changes that are looked at for one that tells how it left the deployment.
+const LOOKED_AT_MAX: u16 = 4;
+
+/// The most places that are told.
+const PLACES_MAX: usize = 50;
+
+/// The most bytes of a value that is told, as JSON, and of all of them.
+const VALUE_BYTES_MAX: usize = 1 << 10;
+const VALUES_BYTES_MAX: usize = 16 << 10;
+
+/// A change made around the gateway, in the window between two recorded ones.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Drift {
+    /// The deployment.
+    pub deployment_id: String,
+    /// The change that found it.
+    pub change: ChangeId,
+    /// The last change before it.
+    pub after: ChangeId,
+    /// When that one had ended.
+    pub after_at: Timestamp,
+    /// When the change that found it was received.
+    pub before_at: Timestamp,
+    /// How many places differ.
+    pub places: usize,
+    /// The first of them, concealed values concealed.
+    pub diff: Vec<DriftPlace>,
+}
+
+/// A place that was changed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DriftPlace {
+    op: DifferenceOp,
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<Value>,
+    /// Whether its values are too long to be told.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    is_long: bool,
+}
+
+impl Reader {
+    /// Events that tell of changes made around the gateway, newest first. A page may have fewer
+    /// than were asked for, and its cursor leads on.
+    pub async fn drifts(
+        &self,
+        filter: &EventFilter,
+        page: PageRequest,
+    ) -> Result<Page<Event>, QueryError> {
+        let filter = EventFilter { q: Some(KIND.to_owned()), ..filter.clone() };
+        let mut found = self.events(&filter, page).await?;
+        found.data.retain(|event| event.kind == EventKind::Drift);
+        Ok(found)
+    }
+
+    /// What was changed around the gateway before a recorded change. `None` where nothing was, and
+    /// where that can't be told. Without `knows_secrets` places of concealed values are left out:
+    /// another key may have concealed them.
+    pub async fn drift_before(
+        &self,
+        change: ChangeId,
+        knows_secrets: bool,
+    ) -> Result<Option<Drift>, QueryError> {
+        let Some(found_by) = self.change(change).await? else { return Ok(None) };
+        let Some(deployment_id) = found_by.deployment_id.clone() else { return Ok(None) };
+        let filter = Filter { deployment_id: Some(deployment_id), ..Filter::default() };
+        let cursor = Some(Cursor { seq: found_by.seq, until: None });
+        let page = PageRequest { limit: LOOKED_AT_MAX, cursor };
+        let earlier = self.changes(&filter, page, true).await?.data.into_iter();
+        let mut earlier = earlier.filter(|it| it.upstream_name == found_by.upstream_name);
+        // One that was seen to leave nothing, and may have done something, tells nothing.
+        let former = earlier.find(|it| it.left().is_some() || it.may_be_applied());
+        Ok(former.and_then(|former| between(&former, &found_by, knows_secrets)))
+    }
+}
+
+fn between(former: &Change, found_by: &Change, knows_secrets: bool) -> Option<Drift> {
+    let left = former.left()?;
+    let before = found_by.bodies.as_ref()?.before.as_ref()?;
+    let provider = Provider::named(&found_by.provider)?;
+    let (operation, nothing) = (Operation::Update, Object::new());
+    let mut all = diff(provider, operation, &nothing, Some(left), Some(before));
+    let concealed = [("/after", former), ("/before", former), ("/before", found_by)];
+    let concealed = concealed.into_iter().flat_map(|(side, change)| {
+        change.redacted.iter().filter_map(move |path| path.strip_prefix(side))
+    });
+    let concealed: Vec<&str> = if knows_secrets { Vec::new() } else { concealed.collect() };
+    let meets = |place: &str, other: &str| covers(place, other) || covers(other, place);
+    all.retain(|place| !place.computed && !concealed.iter().any(|path| meets(&place.path, path)));
+    if all.is_empty() {
+        return None;
+    }
+    let places = all.len();
+    let mut left = VALUES_BYTES_MAX;
+    Some(Drift {
+        deployment_id: found_by.deployment_id.clone()?,
+        change: found_by.id,
+        after: former.id,
+        after_at: former.completed_at.unwrap_or(former.received_at),
+        before_at: found_by.received_at,
+        places,
+        diff: all.into_iter().take(PLACES_MAX).map(|at| DriftPlace::of(at, &mut left)).collect(),
+    })
+}
+
+impl DriftPlace {
+    /// A place, with its values where these are short and so many bytes are `left`.
+    fn of(place: Difference, left: &mut usize) -> Self {
+        let Difference { op, path, from, to, .. } = place;
+        let bytes =
+            |value: &Option<Value>| value.as_ref().map_or(0, |value| value.to_string().len());
+        let (one, other) = (bytes(&from), bytes(&to));
+        let is_long = one.max(other) > VALUE_BYTES_MAX || one + other > *left;
+        if is_long {
+            return Self { op, path, from: None, to: None, is_long };
+        }
+        *left -= one + other;
+        Self { op, path, from, to, is_long }
+    }
+}
