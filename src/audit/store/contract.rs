@@ -1,6 +1,7 @@
 //! The contract of a store: what any kind of it must hold, whatever it is made of.
 
 mod idempotency;
+mod questions;
 
 mod approvals;
 

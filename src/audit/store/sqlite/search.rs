@@ -100,8 +100,10 @@ impl Search {
     }
 }
 
-/// Adds the condition that `column` may hold a text: it does, or it has more than ASCII.
+/// Adds the condition that `column` may hold a text: it does, or it has more than ASCII, or a NUL,
+/// behind which LIKE does not look.
 pub(super) fn push_may(query: &mut QueryBuilder<Sqlite>, text: &Folded, column: &str) {
     query.push("(").push(column).push(" LIKE ").push_bind(text.like());
-    query.push(" ESCAPE '\\' OR ").push(column).push(" GLOB '*[^ -~]*')");
+    query.push(" ESCAPE '\\' OR ").push(column).push(" GLOB '*[^ -~]*' OR instr(");
+    query.push(column).push(", char(0)) > 0)");
 }
