@@ -34,6 +34,7 @@ mod drift;
 mod export;
 mod floods;
 mod forward_proxy;
+mod gateways;
 mod governed;
 mod graceful;
 mod http1;

@@ -1,7 +1,7 @@
 //! A log in PostgreSQL.
 
 #[path = "../servers/postgres.rs"]
-mod server;
+pub(crate) mod server;
 
 use self::server::TestDatabase;
 

@@ -1,0 +1,196 @@
+//! Several gateways on one log in PostgreSQL: killed, stopped and cut off, while callers call all of
+//! them. Whatever happens, every call that reached upstream has exactly one record, and what a change
+//! found is what the one before it left.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use changegate::base::clock::Clock;
+use rustix::process::Signal;
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use crate::postgres::server::TestDatabase;
+use crate::world::command::run;
+use crate::world::dice::{Dice, given, seed};
+use crate::world::load::Load;
+use crate::world::program::{Folder, Program};
+use crate::world::{Call, call, eventually, say, write_key};
+
+const NODES: usize = 3;
+
+/// `CHANGEGATE_ROUNDS` makes it more.
+const ROUNDS: u64 = 4;
+
+/// Longer than a lease.
+const LEASE_RUNS_OUT: Duration = Duration::from_millis(11_500);
+
+/// How long what a dead gateway left open may stay so.
+const SWEPT_WITHIN: Duration = Duration::from_secs(25);
+
+/// Gateways on one log, and one upstream.
+struct Team {
+    load: Load,
+    database: TestDatabase,
+    folders: Vec<Folder>,
+    programs: Vec<Program>,
+    calling: Vec<JoinSet<()>>,
+}
+
+impl Team {
+    /// `None` without a PostgreSQL.
+    async fn start(deployments: usize) -> Option<Self> {
+        let database = TestDatabase::new()?;
+        let load = Load::new(deployments);
+        let upstream = load.simulator.address();
+        let made = run(Path::new("/"), &["migrate", "--database", &database.url()]);
+        assert_eq!(made.code, 0, "{made:?}");
+        let url = database.url().replace("//postgres@", "//changegate@");
+        let folders: Vec<Folder> = (0..NODES)
+            .map(|n| {
+                let more = format!("node.name = 'node-{n}'\n[limits]\nturn_timeout = 5\n");
+                let folder = Folder::new(upstream, &more);
+                let path = folder.path().join("changegate.toml");
+                let text = std::fs::read_to_string(&path).unwrap();
+                folder.write("changegate.toml", &text.replace("sqlite://log.db", &url));
+                write_key(&folder.path().join("key"));
+                folder
+            })
+            .collect();
+        let mut programs = Vec::new();
+        for folder in &folders {
+            programs.push(folder.serve().await);
+        }
+        let calling = programs.iter().map(|program| load.begin(program.proxy)).collect();
+        Some(Self { load, database, folders, programs, calling })
+    }
+
+    /// Kills a gateway as a power cut would, and starts it again.
+    async fn kill(&mut self, node: usize) {
+        let program = self.programs.remove(node);
+        program.kill();
+        let program = self.folders[node].serve().await;
+        self.calling[node] = self.load.begin(program.proxy);
+        self.programs.insert(node, program);
+    }
+
+    /// Stops a gateway for a while, of which it knows nothing.
+    async fn pause(&mut self, node: usize, pause: Duration) {
+        self.programs[node].signal(Signal::STOP);
+        tokio::time::sleep(pause).await;
+        self.programs[node].signal(Signal::CONT);
+    }
+
+    /// Ends all connections to the log, as a server does that is started anew.
+    fn cut(&self) {
+        self.database.sql(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        );
+    }
+
+    /// Ends every gateway once the calls that it has taken are over, and starts it again.
+    async fn start_again(&mut self) {
+        for program in &mut self.programs {
+            program.signal(Signal::TERM);
+        }
+        for program in &mut self.programs {
+            let ended = program.end().await;
+            assert!(ended.success(), "{ended}: {}", program.said());
+        }
+        self.programs.clear();
+        for folder in &self.folders {
+            self.programs.push(folder.serve().await);
+        }
+    }
+
+    /// Has the callers end, waits until nothing is open, and holds the log against upstream.
+    async fn check(&mut self) {
+        for calling in &mut self.calling {
+            calling.shutdown().await;
+        }
+        self.start_again().await;
+        let began = Clock::System.instant();
+        loop {
+            let pending = self.programs[0].ask("/api/v1/changes?outcome=pending&limit=1").await;
+            if pending["data"].as_array().is_some_and(Vec::is_empty) {
+                break;
+            }
+            assert!(began.elapsed() < SWEPT_WITHIN, "{pending}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let changes = self.load.check(&self.folders[0]);
+        pairs_chain(&changes);
+        for program in &self.programs {
+            let one = self.load.one(program.proxy).await;
+            assert_eq!(one.status, 200, "{}", one.text());
+        }
+        let seen = async |program: &Program| {
+            let page = call(program.admin, Call::get("/api/v1/changes?limit=1000")).await.json();
+            page["data"].as_array().unwrap().iter().map(|row| row["id"].clone()).collect::<Vec<_>>()
+        };
+        let first = seen(&self.programs[0]).await;
+        for program in &self.programs {
+            let same =
+                eventually("the same page", async || (seen(program).await == first).then_some(()));
+            same.await;
+        }
+        let told: BTreeMap<String, usize> =
+            changes.iter().fold(BTreeMap::new(), |mut told, row| {
+                *told.entry(row["outcome"].to_string()).or_default() += 1;
+                told
+            });
+        say(&format!("{told:?}"));
+    }
+}
+
+/// Holds that what a change found is what the one before it left, where both are known.
+fn pairs_chain(changes: &[Value]) {
+    let mut last = BTreeMap::<&str, &Value>::new();
+    let mut pairs = 0;
+    // Newest first.
+    for change in changes.iter().rev() {
+        let deployment = change["deployment_id"].as_str().unwrap();
+        let former = last.insert(deployment, change);
+        let is_applied = |change: &Value| change["outcome"] == "applied";
+        let Some(former) = former.filter(|former| is_applied(former) && is_applied(change)) else {
+            continue;
+        };
+        let (left, found) = (&former["after"]["name"], &change["before"]["name"]);
+        if left.is_string() && found.is_string() {
+            assert_eq!(left, found, "{former:#}\n{change:#}");
+            pairs += 1;
+        }
+    }
+    assert!(pairs > 10, "{pairs} pairs");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gateways_on_one_log_lose_and_double_nothing() {
+    let mut dice = Dice::of(seed(), "gateways");
+    let deployments = [12, 1];
+    for deployments in deployments {
+        let Some(mut team) = Team::start(deployments).await else { return };
+        for _ in 0..given("CHANGEGATE_ROUNDS").unwrap_or(ROUNDS) {
+            tokio::time::sleep(dice.millis(300, 800)).await;
+            let node = usize::try_from(dice.roll(3)).unwrap();
+            match dice.roll(4) {
+                0 | 1 => team.kill(node).await,
+                2 => team.pause(node, dice.millis(100, 900)).await,
+                _ => team.cut(),
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        team.check().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_slept_past_its_lease_sends_nothing_more_under_it() {
+    let Some(mut team) = Team::start(2).await else { return };
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    team.pause(0, LEASE_RUNS_OUT).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    team.check().await;
+}
