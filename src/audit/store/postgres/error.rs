@@ -1,10 +1,8 @@
 //! PostgreSQL's errors as those of any store.
 
-use std::sync::Arc;
-
 use sqlx::Error;
 
-use crate::audit::store::StoreError;
+use crate::audit::store::{Boxed, StoreError};
 
 /// The word of the log's rules that a record is refused.
 const REFUSED: &str = "CG001";
@@ -89,16 +87,31 @@ pub(super) fn of_batch(error: Error) -> StoreError {
         }
         None => matches!(error, Error::Encode(_)),
     };
-    if is_refused { StoreError::Refused(Arc::new(error)) } else { unavailable(error) }
+    if is_refused { StoreError::Refused(told(error).into()) } else { unavailable(error) }
 }
 
 pub(super) fn unavailable(error: Error) -> StoreError {
-    StoreError::Unavailable(Arc::new(error))
+    StoreError::Unavailable(told(error).into())
 }
 
 pub(super) fn ambiguous(error: Error) -> StoreError {
-    StoreError::Ambiguous(Arc::new(error))
+    StoreError::Ambiguous(told(error).into())
 }
+
+/// An error for those who read it: of the server's no more than its words, for it repeats rows
+/// beside them.
+pub(super) fn told(error: Error) -> Boxed {
+    match error {
+        Error::Configuration(fault) => fault,
+        Error::Database(error) => ServerFault(error.message().to_owned()).into(),
+        other => other.into(),
+    }
+}
+
+/// The words of the server.
+#[derive(Debug, thiserror::Error)]
+#[error("the server says: {0}")]
+struct ServerFault(String);
 
 /// A fault of the server as an error of the driver.
 pub(super) fn unfit(fault: UnfitServer) -> Error {

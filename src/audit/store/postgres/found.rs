@@ -2,6 +2,7 @@
 
 use sqlx::{Connection as _, Error, PgConnection, Row as _};
 
+use super::error::told;
 use super::link::connect;
 use crate::audit::store::{FindError, LogFacts};
 use crate::base::database::PostgresUrl;
@@ -19,7 +20,7 @@ pub(in crate::audit::store) async fn find(url: &PostgresUrl) -> Result<LogFacts,
         connection.close().await?;
         Ok::<_, Error>(found)
     };
-    found.await.map_err(|error| FindError::Store(error.into()))
+    found.await.map_err(|error| FindError::Store(told(error)))
 }
 
 async fn look(connection: &mut PgConnection) -> Result<LogFacts, Error> {

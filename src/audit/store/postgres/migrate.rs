@@ -2,8 +2,9 @@
 
 use sqlx::{AssertSqlSafe, Connection as _, Error, PgConnection, Row as _};
 
-use super::error::code;
+use super::error::{code, told};
 use super::link::{TABLES_VERSION, check_server, reach};
+use crate::audit::store::Boxed;
 use crate::base::database::PostgresUrl;
 
 /// Each migration: its name, its text, and the oldest version of the tables such that programs that
@@ -64,8 +65,19 @@ pub(in crate::audit::store) enum MigrateError {
     Role(&'static str),
     #[error("the tables are of version {0}, which this program does not know: run a newer one")]
     Newer(i32),
+    #[error("this login is not the owner of the database: name the owner in the URL")]
+    NotOwner,
     #[error(transparent)]
-    Store(#[from] Error),
+    Store(Boxed),
+}
+
+impl From<Error> for MigrateError {
+    fn from(error: Error) -> Self {
+        match code(&error).as_deref() {
+            Some("42501") => Self::NotOwner,
+            _other => Self::Store(told(error)),
+        }
+    }
 }
 
 /// Makes the roles, the tables and the functions, or brings them up to date: all of it or nothing.

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::desk::{Desk, Given, TurnName, name_of};
-use super::error::{LEASE_OVER, UnfitServer, code, is_lost, is_overtaken, unfit};
+use super::error::{LEASE_OVER, UnfitServer, code, is_lost, is_overtaken, told, unfit};
 use super::link::connect;
 use super::literal::text;
 use super::writer::Writer;
@@ -98,7 +98,8 @@ impl Turns {
             runtime.block_on(keeper.run(begun));
             drop(ends);
         })?;
-        begins.await.map_err(|_ended| "the thread that takes turns has ended")??;
+        let begun = begins.await.map_err(|_ended| "the thread that takes turns has ended")?;
+        begun.map_err(told)?;
         Ok(Self { desk, ended: Mutex::new(Some(ended)) })
     }
 

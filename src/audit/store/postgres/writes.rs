@@ -8,7 +8,7 @@ use sqlx::{Connection as _, Error, PgConnection, Row as _};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::entries::Entries;
-use super::error::{ambiguous, code, is_lost, is_overtaken, of_batch, unavailable};
+use super::error::{ambiguous, code, is_lost, is_overtaken, of_batch, told, unavailable};
 use super::link::{connect, run};
 use super::literal::{bytes, json, text};
 use super::select::Reads;
@@ -78,7 +78,7 @@ impl Writes {
             answered: None,
             is_told_of_standbys: false,
         };
-        let connection = writes.reach().await?;
+        let connection = writes.reach().await.map_err(told)?;
         // The one that writes is made where it is used: another thread drives it.
         connection.close().await?;
         Ok(writes)
