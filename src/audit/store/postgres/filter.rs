@@ -168,7 +168,10 @@ pub(super) fn push_times(
 fn push_outcome(query: &mut String, wanted: Option<Outcome>) {
     match wanted {
         None => {}
-        Some(Outcome::Pending) => query.push_str(" AND c.seq IN (SELECT seq FROM pending)"),
+        // Few at a time, which the server does not know.
+        Some(Outcome::Pending) => {
+            query.push_str(" AND c.seq = ANY (ARRAY(SELECT seq FROM pending))");
+        }
         Some(outcome) => push_text(query, "e.outcome", Some(outcome.name())),
     }
 }

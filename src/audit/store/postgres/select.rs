@@ -205,7 +205,7 @@ fn newest_of_deployments(before: i64, end: i64, limit: i64) -> String {
              ORDER BY k.seq DESC LIMIT 1) AS snapshot \
          FROM (SELECT * FROM (SELECT o.number, \
              (SELECT max(m.seq) FROM changes m WHERE m.deployment = o.number AND m.seq < {end}) \
-             AS seq FROM deployments o) every WHERE seq < {before} \
+             AS seq FROM deployments o OFFSET 0) every WHERE seq < {before} \
              ORDER BY seq DESC LIMIT {limit}) l \
          JOIN deployments d ON d.number = l.number JOIN changes c ON c.seq = l.seq \
          ORDER BY l.seq DESC"
