@@ -24,6 +24,7 @@ mod idempotency;
 mod identify;
 mod known;
 mod last_shown;
+mod left;
 mod limit;
 mod look;
 mod mark;

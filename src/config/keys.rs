@@ -249,9 +249,9 @@ const ALL: [KeySpec; 48] = [
         ValueKind::Text,
         "The log: an SQLite file, which one gateway writes and whose folder must exist and be \
          writable; or a database of PostgreSQL (15 or later), which several gateways write, by its \
-         URL: `\"postgres://changegate@db.example.com/changegate\"`. Off this machine its certificate \
-         is verified (`sslmode=verify-full`; `sslrootcert=FILE` names an authority of your own). A \
-         password may also come by the variable `PGPASSWORD`. `changegate migrate` makes its \
+         URL: `\"postgres://changegate@db.example.com/changegate\"`. Off this machine its \
+         certificate is verified (`sslmode=verify-full`; `sslrootcert=FILE` names an authority of \
+         your own). A password may also come by the variable `PGPASSWORD`. `changegate migrate` makes its \
          tables.",
     )
     .default("'sqlite://changegate.db'")

@@ -293,9 +293,9 @@ mod tests {
                 json!({"metadata": {"a": "1", "b": "2", "c": null}}),
             ),
             (
-                json!({"schedule": {"expression": "1", "upcoming_runs_at": [1], "timezone": "UTC"}}),
-                json!({"schedule": {"expression": "2", "upcoming_runs_at": [2], "timezone": "UTC"}}),
-                json!({"schedule": {"expression": "1", "timezone": "UTC"}}),
+                json!({"schedule": {"expression": "1", "upcoming_runs_at": [1], "timezone": "X"}}),
+                json!({"schedule": {"expression": "2", "upcoming_runs_at": [2], "timezone": "X"}}),
+                json!({"schedule": {"expression": "1", "timezone": "X"}}),
             ),
             (
                 json!({"schedule": {"expression": "1", "timezone": "UTC"}}),

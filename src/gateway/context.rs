@@ -9,12 +9,12 @@ use http::StatusCode;
 use tokio_util::task::TaskTracker;
 
 use super::asking::AskingTurns;
-use super::drift::DriftWatch;
 use super::headers::{Called, ProxyEnds};
 use super::idempotency::FirstAnswers;
 use super::identify::{Address, Caller, LastCaller, RefusalSource};
 use super::known::KnownCallers;
 use super::last_shown::LastShown;
+use super::left::DriftWatch;
 use super::limit::{KeptBytes, Limiter, LiveNodes, RateLimitFields, RefusedCredentials};
 use super::memory::{Holder, MemoryBudget};
 use super::tally::{HeldUp, Tally};

@@ -1,16 +1,14 @@
 //! Changes made around the gateway: a deployment that is not as the last change left it. Nothing of
 //! this is in the way of a call: one that finds such a deployment is answered first.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use serde_json::json;
-use tokio::sync::Semaphore;
 
 use super::call::Call;
 use super::context::Gateway;
+use super::left::Left;
 use super::shown_deployment::ShownDeployment;
-use crate::audit::WeakShown;
 use crate::audit::query::Drift;
 use crate::audit::record::{Event, EventKind};
 use crate::base::ids::{ChangeId, unhex};
@@ -19,30 +17,9 @@ use crate::deployment::key::DeploymentKey;
 use crate::offload;
 use crate::provider::Provider;
 
-/// The most deployments that are remembered. Of a forgotten one the log is asked.
-const DEPLOYMENTS_MAX: usize = 32_768;
-
-/// The most looks on their way beside calls; beyond, a call waits for its own.
-const LOOKS_MAX: usize = 64;
-
 /// The most memory that a deployment may take in a look beside calls: one that takes more is looked
 /// at while its call still holds it.
 const LOOK_BYTES_MAX: usize = 1 << 20;
-
-/// How the last change left each deployment.
-#[derive(Debug)]
-pub(super) struct DriftWatch {
-    left: Mutex<HashMap<DeploymentKey, Left>>,
-    looks: Arc<Semaphore>,
-}
-
-/// A deployment as a change left it.
-#[derive(Debug)]
-struct Left {
-    shown: WeakShown,
-    /// The digest of its entity tag, where it is known.
-    digest: Option<[u8; 16]>,
-}
 
 /// A deployment that may have been changed around the gateway.
 #[derive(Debug)]
@@ -50,32 +27,6 @@ pub(super) struct Suspicion {
     before: ShownDeployment,
     /// The digest of what the last change left, where that is known.
     left: Option<[u8; 16]>,
-}
-
-impl Default for DriftWatch {
-    fn default() -> Self {
-        Self { left: Mutex::default(), looks: Arc::new(Semaphore::new(LOOKS_MAX)) }
-    }
-}
-
-impl DriftWatch {
-    /// Remembers the deployment as a call leaves it; forgets it where that is not known.
-    fn learn(&self, deployment: &DeploymentKey, left: Option<Left>) {
-        let mut all = self.left();
-        let Some(left) = left else { return drop(all.remove(deployment)) };
-        if let Some(former) = all.get_mut(deployment) {
-            *former = left;
-            return;
-        }
-        if all.len() >= DEPLOYMENTS_MAX {
-            all.clear();
-        }
-        all.insert(deployment.clone(), left);
-    }
-
-    fn left(&self) -> MutexGuard<'_, HashMap<DeploymentKey, Left>> {
-        self.left.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Compares the deployment before a call with what the last change left, as far as that costs

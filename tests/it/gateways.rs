@@ -1,6 +1,6 @@
-//! Several gateways on one log in PostgreSQL: killed, stopped and cut off, while callers call all of
-//! them. Whatever happens, every call that reached upstream has exactly one record, and what a change
-//! found is what the one before it left.
+//! Several gateways on one log in PostgreSQL: killed, stopped and cut off, while callers call all
+//! of them. Whatever happens, every call that reached upstream has exactly one record, and what a
+//! change found is what the one before it left.
 
 use std::collections::BTreeMap;
 use std::path::Path;

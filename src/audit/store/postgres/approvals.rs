@@ -56,8 +56,8 @@ impl Reads {
     }
 
     /// The requests that are alive `now` beside one that an actor makes: those that ask the same,
-    /// the newest first; how many the actor has, and how many there are; and whether the time of any
-    /// is over.
+    /// the newest first; how many the actor has, and how many there are; and whether the time of
+    /// any is over.
     pub(in crate::audit::store) async fn live_approvals(
         &self,
         actor: Fingerprint,
