@@ -13,7 +13,7 @@ use super::link::{connect, run};
 use super::literal::{bytes, json, text};
 use super::select::Reads;
 use super::writer::Writer;
-use crate::audit::document::SnapshotRef;
+use crate::audit::document::{Snapshot, SnapshotRef};
 use crate::audit::entry::{Entry, Written};
 use crate::audit::store::batch::{Batch, KnownNumbers};
 use crate::audit::store::{Boxed, Preparation, StoreError};
@@ -37,6 +37,10 @@ const LOOK_AFTER: Duration = Duration::from_secs(2);
 
 /// How many entries a call takes, so that what one of them brings has numbers in one block.
 const ENTRIES_MAX: usize = 480;
+
+/// How long the bodies of a call's entries may be together. The server takes less than 256 MiB of
+/// JSON as one value, in which they are hex digits.
+const BYTES_MAX: usize = 64 << 20;
 
 /// The results of a batch's entries, one each.
 type Answers = Vec<Result<Written, StoreError>>;
@@ -96,7 +100,7 @@ impl Writes {
         entries: &[&Entry],
     ) -> Result<Answers, StoreError> {
         let mut answers = Vec::with_capacity(entries.len());
-        for entries in entries.chunks(ENTRIES_MAX) {
+        for entries in parts(entries, ENTRIES_MAX, BYTES_MAX) {
             match self.transact(entries).await {
                 Ok(written) => answers.extend(written.into_iter().map(Ok)),
                 Err(StoreError::Refused(_)) => answers.extend(self.transact_each(entries).await?),
@@ -164,7 +168,8 @@ impl Writes {
 
     /// Sees to it that there are numbers for all documents that `entries` bring.
     async fn reserve(&mut self, entries: &[&Entry]) -> Result<(), StoreError> {
-        let needed = entries.iter().map(|entry| new_documents(entry)).sum::<i64>();
+        let needed = entries.iter().map(|entry| documents(entry).flatten().count()).sum::<usize>();
+        let needed = i64::try_from(needed).unwrap_or(i64::MAX);
         if self.numbers.1 - self.numbers.0 >= needed {
             return Ok(());
         }
@@ -283,9 +288,8 @@ impl Writes {
     }
 }
 
-/// How many documents an entry brings that are not in the log.
-fn new_documents(entry: &Entry) -> i64 {
-    let is_new = |filed: Option<&SnapshotRef>| matches!(filed, Some(SnapshotRef::New(_)));
+/// The documents that an entry brings and that are not in the log.
+fn documents(entry: &Entry) -> impl Iterator<Item = Option<&Snapshot>> {
     let (before, after) = match entry {
         Entry::Intent(opening) => (opening.before.as_ref(), None),
         Entry::Whole(opening, ending) => (opening.before.as_ref(), ending.after.as_ref()),
@@ -294,5 +298,63 @@ fn new_documents(entry: &Entry) -> i64 {
             (None, None)
         }
     };
-    i64::from(is_new(before)) + i64::from(is_new(after))
+    [before, after].into_iter().map(|filed| match filed {
+        Some(SnapshotRef::New(snapshot)) => Some(snapshot),
+        Some(SnapshotRef::Already(_)) | None => None,
+    })
+}
+
+/// How long the bodies of an entry are.
+fn bytes_of(entry: &Entry) -> usize {
+    let patch = match entry {
+        Entry::Intent(opening) | Entry::Whole(opening, _) => opening.patch.as_ref(),
+        _no_patch => None,
+    };
+    let documents = documents(entry).flatten().map(|snapshot| snapshot.body.len());
+    patch.map_or(0, |patch| patch.len()) + documents.sum::<usize>()
+}
+
+/// Entries in parts of at most so many, and of bodies that are no longer together, but for one that
+/// is longer alone.
+fn parts<'a, 'e>(
+    mut entries: &'a [&'e Entry],
+    entries_max: usize,
+    bytes_max: usize,
+) -> impl Iterator<Item = &'a [&'e Entry]> {
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = |entry: &&&Entry| {
+            bytes += bytes_of(entry);
+            bytes <= bytes_max
+        };
+        let fitting = entries.iter().take(entries_max).take_while(fits).count();
+        let (part, rest) = entries.split_at_checked(fitting.max(1))?;
+        entries = rest;
+        Some(part)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::audit::store::samples::{event, opening};
+
+    #[test]
+    fn entries_come_in_parts_that_the_server_takes() {
+        let mut all: Vec<Entry> = (0..5).map(|_| event()).collect();
+        let long = Entry::Intent(Box::new(opening(&json!({"name": "a long one"}))));
+        let bytes = bytes_of(&long);
+        assert!(bytes > 10);
+        all.insert(1, long);
+        let all: Vec<&Entry> = all.iter().collect();
+        let sizes = |entries_max, bytes_max| {
+            parts(&all, entries_max, bytes_max).map(<[_]>::len).collect::<Vec<_>>()
+        };
+        assert_eq!(sizes(9, bytes), [6]);
+        assert_eq!(sizes(4, bytes), [4, 2]);
+        assert_eq!(sizes(9, bytes - 1), [1, 1, 4]);
+        assert_eq!(parts(&[], 9, 9).count(), 0);
+    }
 }
