@@ -3,7 +3,15 @@
 #[path = "../servers/postgres.rs"]
 pub(crate) mod server;
 
+use std::path::Path;
+
+use serde_json::{Value, json};
+
 use self::server::TestDatabase;
+use crate::world::command::{Ran, run};
+use crate::world::load::Load;
+use crate::world::program::{Folder, Program};
+use crate::world::{Call, call, write_key};
 
 #[test]
 fn each_test_has_a_database_of_its_own_that_flushes() {
@@ -13,4 +21,92 @@ fn each_test_has_a_database_of_its_own_that_flushes() {
     assert_eq!(one.sql("SHOW fsync"), "on");
     assert_ne!(one.url(), other.url());
     assert!(one.try_sql("SELECT absent").unwrap_err().contains("does not exist"));
+}
+
+/// A gateway on a log of its own in PostgreSQL, with a deployment.
+struct One {
+    load: Load,
+    folder: Folder,
+    program: Program,
+    _database: TestDatabase,
+}
+
+impl One {
+    /// `None` without a PostgreSQL.
+    async fn start() -> Option<Self> {
+        let database = TestDatabase::new()?;
+        let load = Load::new(1);
+        let made = run(Path::new("/"), &["migrate", "--database", &database.url()]);
+        assert_eq!(made.code, 0, "{made:?}");
+        let url = database.url().replace("//postgres@", "//changegate@");
+        let folder = Folder::new(load.simulator.address(), "");
+        let path = folder.path().join("changegate.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        folder.write("changegate.toml", &text.replace("sqlite://log.db", &url));
+        write_key(&folder.path().join("key"));
+        let program = folder.serve().await;
+        Some(Self { load, folder, program, _database: database })
+    }
+
+    /// Changes of every end, and the id of the deployment.
+    async fn change(&self) -> String {
+        for _ in 0..3 {
+            assert_eq!(self.load.one(self.program.proxy).await.status, 200);
+        }
+        let listed = self.program.ask("/api/v1/deployments").await;
+        let id = listed["data"][0]["id"].as_str().unwrap().to_owned();
+        let path = format!("/api/v1/cloud/deployments/{id}");
+        let zone = json!({"type": "cron", "expression": "0 9 * * *", "timezone": "Europe/Paris"});
+        for (body, status) in [(json!({"schedule": zone}), 403), (json!({"name": 7}), 400)] {
+            let answer = call(self.program.proxy, Call::post(&path).json(&body)).await;
+            assert_eq!(answer.status, status, "{}", answer.text());
+        }
+        id
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        run(self.folder.path(), arguments)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_reader_reads_a_log_in_postgresql() {
+    let Some(one) = One::start().await else { return };
+    let id = one.change().await;
+    let found = one.program.ask("/api/v1/changes?decision=deny").await;
+    assert_eq!(found["data"][0]["violations"][0]["rule"], "timezones", "{found}");
+    let denied = found["data"][0]["id"].as_str().unwrap().to_owned();
+    for (question, count) in [
+        ("changes", 5),
+        ("changes?q=EUROPE", 1),
+        ("changes?path=/name", 3),
+        ("changes?rule=timezones", 1),
+        ("changes?outcome=applied&limit=2", 2),
+    ] {
+        let found = one.program.ask(&format!("/api/v1/{question}")).await;
+        assert_eq!(found["data"].as_array().map(Vec::len), Some(count), "{question}: {found}");
+    }
+    for command in [
+        vec!["audit", "list"],
+        vec!["audit", "list", "--events"],
+        vec!["audit", "list", "--json", "--all"],
+        vec!["audit", "show", &denied],
+        vec!["audit", "history", &id],
+        vec!["audit", "at", &id, "2100-01-01"],
+        vec!["audit", "blame", &id],
+        vec!["audit", "export", "--format", "jsonl"],
+        vec!["audit", "deployments"],
+        vec!["policy", "replay", "--json"],
+    ] {
+        let ran = one.run(&command);
+        assert_eq!(ran.code, 0, "{command:?}: {ran:?}");
+        assert!(!ran.out.is_empty(), "{command:?}: {ran:?}");
+    }
+    let replay: Value =
+        serde_json::from_str(&one.run(&["policy", "replay", "--json"]).out).unwrap();
+    assert_eq!(replay["changes"], 5, "{replay}");
+    let backup = one.run(&["backup", "copy.db"]);
+    assert_ne!(backup.code, 0);
+    assert!(backup.err.contains("pg_dump"), "{backup:?}");
+    assert!(!one.folder.path().join("copy.db").exists());
 }
