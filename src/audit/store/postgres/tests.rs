@@ -1,5 +1,6 @@
 //! The writing side, on a throw-away server.
 
+mod reading;
 mod turns;
 
 use serde_json::json;

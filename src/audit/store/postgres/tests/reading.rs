@@ -1,0 +1,61 @@
+//! The asking side.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::*;
+use crate::audit::question::{EventFilter, Filter};
+use crate::audit::store::postgres::link::connect;
+
+async fn seqs(reads: &Reads, before: i64) -> Vec<i64> {
+    let found = reads.changes(&Filter::default(), before, 9, false).await.unwrap();
+    found.changes.iter().map(|change| change.seq).collect()
+}
+
+#[tokio::test]
+async fn questions_are_answered_though_the_server_ended_the_sessions() {
+    let Some(log) = Log::new().await else { return };
+    let mut writes = log.opened().await;
+    let reads = writes.reads();
+    for n in 1..4 {
+        writes.write(&[&whole(Outcome::Failed, &[])]).await.unwrap()[0].as_ref().unwrap();
+        assert_eq!(seqs(&reads, i64::MAX).await.len(), n);
+        log.end_sessions();
+    }
+}
+
+/// Who gives a question up gives the connection up, and others ask over a new one.
+#[tokio::test]
+async fn a_question_that_is_given_up_leaves_its_place_to_the_next() {
+    let Some(log) = Log::new().await else { return };
+    let reads = log.opened().await.reads();
+    let mut asking = reads.operators.ask().await.unwrap();
+    let slow = timeout(Duration::from_millis(50), asking.rows("SELECT pg_sleep(5)"));
+    assert!(slow.await.is_err());
+    drop(asking);
+    assert!(seqs(&reads, i64::MAX).await.is_empty());
+}
+
+/// A number that is given to a transaction which has not ended may come later than a higher one: no
+/// page shows the higher one before.
+#[tokio::test]
+async fn a_page_waits_for_those_who_write_and_then_stays() {
+    let Some(log) = Log::new().await else { return };
+    let mut writes = log.opened().await;
+    let reads = writes.reads();
+    writes.write(&[&whole(Outcome::Failed, &[])]).await.unwrap();
+    assert_eq!(seqs(&reads, i64::MAX).await, [1]);
+    let (mut other, _lags) = connect(&log.url).await.unwrap();
+    let writing = "BEGIN; SELECT pg_advisory_xact_lock_shared(1128743252, 1)";
+    sqlx::raw_sql(writing).execute(&mut other).await.unwrap();
+    let early = timeout(Duration::from_millis(200), seqs(&reads, i64::MAX));
+    assert!(early.await.is_err(), "another may be writing a lower number");
+    // What lies below is decided.
+    assert_eq!(seqs(&reads, 2).await, [1]);
+    sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
+    writes.write(&[&whole(Outcome::Failed, &[]), &event()]).await.unwrap();
+    assert_eq!(seqs(&reads, i64::MAX).await, [2, 1]);
+    let events = reads.events(&EventFilter::default(), i64::MAX, 9).await.unwrap();
+    assert_eq!(events.events.len(), 1);
+}
