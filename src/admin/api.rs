@@ -252,7 +252,7 @@ impl Api {
 
 impl Asker {
     /// The turns of questions that look through the log, or of others.
-    fn turns(&self, scans: bool) -> &Semaphore {
+    pub(super) fn turns(&self, scans: bool) -> &Semaphore {
         if scans { &self.share.scanning } else { &self.share.reading }
     }
 }

@@ -125,6 +125,7 @@ impl Export {
             self.format.begin(&mut piece)?;
             self.is_begun = true;
         }
+        let _looking = self.asker.turns(self.walk.scans()).acquire().await?;
         let _own = self.asker.share.bodies.acquire().await?;
         let _turn = self.api.bodies.acquire().await?;
         let reader = self.api.reader();

@@ -1,7 +1,7 @@
 //! The only way to standard output and standard error, on which nothing steers a terminal.
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -90,6 +90,17 @@ pub fn spans(parts: &[Span], colour: bool) -> Result<(), Failure> {
 /// Prints one record of CSV, which ends as RFC 4180 says.
 pub(super) fn record(text: &str) -> Result<(), Failure> {
     outcome(write!(io::stdout().lock(), "{}\r\n", visible::lines(text)))
+}
+
+/// Prints a part of a file, whole: where a terminal shows it, what steers that is escaped, as
+/// [`line`] does.
+pub(super) fn part_of_file(text: &[u8]) -> Result<(), Failure> {
+    let out = io::stdout();
+    if !out.is_terminal() {
+        return outcome(out.lock().write_all(text));
+    }
+    let text = String::from_utf8_lossy(text).replace("\r\n", "\n");
+    outcome(out.lock().write_all(visible::lines(&text).as_bytes()))
 }
 
 /// Prints one line for whoever sits at the terminal.

@@ -23,6 +23,12 @@ impl ExportWalk {
         Self { filter, cursor, waiting: VecDeque::new(), is_over: false }
     }
 
+    /// Whether changes may have to be looked through one by one.
+    #[must_use]
+    pub fn scans(&self) -> bool {
+        self.filter.scans()
+    }
+
     /// Sees to it that changes wait to be taken. Returns `false` where there are no more.
     pub async fn fill(&mut self, reader: &Reader) -> Result<bool, QueryError> {
         // A page may be empty where enough was looked through.

@@ -13,6 +13,7 @@ fn json_lines(text: &str) -> Vec<Value> {
 /// A world with changes of several kinds, and how many these are.
 async fn filled(world: &World) -> usize {
     world.update(&json!({"name": "=cmd()|x", "metadata": {"team": "a,\"b\"\n-c"}})).await;
+    world.update(&json!({"description": "👨\u{200d}👩\u{200d}👧 夜\u{202e}间"})).await;
     world.update(&json!({"metadata": {"owner_override": "me"}})).await;
     world.update(&json!({"initial_events": 7})).await;
     let path = format!("/api/v1/cloud/deployments/{DEPLOYMENT}");

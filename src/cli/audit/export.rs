@@ -126,25 +126,15 @@ struct Stream {
     last: Option<i64>,
 }
 
-impl Stream {
-    fn print(&self, written: &[u8]) -> Result<(), Failure> {
-        let text = String::from_utf8_lossy(written);
-        match self.format {
-            Format::Csv => print::record(text.strip_suffix("\r\n").unwrap_or(&text)),
-            Format::Jsonl | Format::Ocsf => print::line(text.strip_suffix('\n').unwrap_or(&text)),
-        }
-    }
-}
-
 impl Sink for Stream {
     fn begin(&mut self) -> Result<(), Failure> {
         let mut head = Vec::new();
         self.format.begin(&mut head).map_err(not_written)?;
-        if head.is_empty() { Ok(()) } else { self.print(&head) }
+        print::part_of_file(&head)
     }
 
     fn take(&mut self, seq: i64, written: &[u8]) -> Result<(), Failure> {
-        self.print(written)?;
+        print::part_of_file(written)?;
         self.last = Some(seq);
         Ok(())
     }
