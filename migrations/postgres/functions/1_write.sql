@@ -76,8 +76,11 @@ BEGIN
         PERFORM pg_advisory_xact_lock(1128743252, 2);
     END IF;
 
-    -- Names come in their order, so that two gateways that bring the same ones wait for each other
-    -- in one direction.
+    -- Two gateways may bring the same names: rare, so the second one waits for the first, and they
+    -- are numbered in the order in which they come.
+    IF entries ?| ARRAY['upstreams', 'policies', 'places', 'deployments'] THEN
+        PERFORM pg_advisory_xact_lock(1128743252, 5);
+    END IF;
     IF entries ? 'upstreams' THEN
         INSERT INTO changegate.upstreams (name, provider)
             SELECT name, provider FROM jsonb_to_recordset(entries -> 'upstreams')
@@ -96,11 +99,11 @@ BEGIN
     END IF;
     IF entries ? 'deployments' THEN
         INSERT INTO changegate.deployments (upstream, id)
-            SELECT upstream, id FROM jsonb_to_recordset(entries -> 'deployments')
-                AS a (upstream text, id text)
+            SELECT upstream, id FROM ROWS FROM (jsonb_to_recordset(entries -> 'deployments')
+                AS (upstream text, id text)) WITH ORDINALITY AS a (upstream, id, place)
             WHERE NOT EXISTS (SELECT FROM changegate.deployments d
                 WHERE d.id = a.id AND d.upstream = a.upstream)
-            ORDER BY 2, 1 ON CONFLICT DO NOTHING;
+            ORDER BY place ON CONFLICT DO NOTHING;
     END IF;
     IF entries ? 'snapshots' THEN
         INSERT INTO changegate.snapshots (number, digest, base, depth, body)
