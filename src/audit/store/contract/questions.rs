@@ -49,7 +49,7 @@ fn change(n: usize) -> Entry {
     intent.actor.name = (n % 3 > 0).then(|| word.to_owned());
     intent.actor.team = (n % 5 > 0).then(|| format!("team {}", n % 2));
     intent.client.user_agent = (n % 4 > 0).then(|| format!("agent/{word}"));
-    intent.client.retry = (n % 7 == 0).then_some(3);
+    intent.client.retry = n.is_multiple_of(7).then_some(3);
     if outcome == Outcome::Denied || n % 8 == 1 {
         let is_denied = outcome == Outcome::Denied;
         intent.decision = if is_denied { Decision::Deny } else { Decision::Warn };
@@ -89,7 +89,7 @@ fn happening(n: usize, changed: &str) -> Entry {
             (EventKind::Summary, json!({"refusals": [{"who": word, "held_up": held_up}]}))
         }
     };
-    let request_id = (n % 3 == 0).then(|| format!("req_{}", n / 3));
+    let request_id = n.is_multiple_of(3).then(|| format!("req_{}", n / 3));
     let (actor, client_ip) = (None, None);
     Entry::Happening(Box::new(Event { at: at(n), kind, actor, client_ip, request_id, detail }))
 }

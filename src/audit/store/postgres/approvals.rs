@@ -1,5 +1,6 @@
 //! Questions about approvals.
 
+use super::columns::add;
 use super::filter::push_text;
 use super::literal::{bytes, text};
 use super::select::Reads;
@@ -39,7 +40,7 @@ impl Reads {
         if let Some(state) = state {
             push_state(&mut query, *state, now);
         }
-        query.push_str(&format!(" ORDER BY a.number DESC LIMIT {limit}"));
+        add(&mut query, &format!(" ORDER BY a.number DESC LIMIT {limit}"));
         let found = self.operators.ask().await?.rows(&query).await?;
         found.iter().map(|row| approval(row, now)).collect()
     }
@@ -126,19 +127,22 @@ pub(super) fn push_state(query: &mut String, state: ApprovalState, now: Timestam
     const MAY_BE_LIVE: &str = "a.number IN (SELECT approval FROM live_approvals \
         UNION ALL SELECT number FROM approvals WHERE kind = 'break_glass')";
     let now = now.millis();
-    query.push_str(&match state {
-        ApprovalState::Open => format!(
-            " AND {MAY_BE_LIVE} AND s.step = 'open' AND (s.until_at IS NULL OR s.until_at > {now})"
-        ),
-        ApprovalState::Approved => format!(
-            " AND {MAY_BE_LIVE} AND s.step IN ('approved', 'returned') \
+    add(
+        query,
+        &match state {
+            ApprovalState::Open => format!(
+                " AND {MAY_BE_LIVE} AND s.step = 'open' AND (s.until_at IS NULL OR s.until_at > {now})"
+            ),
+            ApprovalState::Approved => format!(
+                " AND {MAY_BE_LIVE} AND s.step IN ('approved', 'returned') \
              AND (s.until_at IS NULL OR s.until_at > {now})"
-        ),
-        ApprovalState::Expired => {
-            format!(" AND (s.step = 'expired' OR (s.until_at <= {now} AND {IS_LIVE}))")
-        }
-        ApprovalState::Rejected | ApprovalState::Used | ApprovalState::Void => {
-            format!(" AND s.step = '{}'", state.name())
-        }
-    });
+            ),
+            ApprovalState::Expired => {
+                format!(" AND (s.step = 'expired' OR (s.until_at <= {now} AND {IS_LIVE}))")
+            }
+            ApprovalState::Rejected | ApprovalState::Used | ApprovalState::Void => {
+                format!(" AND s.step = '{}'", state.name())
+            }
+        },
+    );
 }

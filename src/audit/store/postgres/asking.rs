@@ -53,7 +53,11 @@ impl Asking {
     /// The rows that a statement finds. A connection that has ended since the last question is made
     /// anew: to ask twice does no harm.
     pub(super) async fn rows(&mut self, statement: &str) -> Result<Vec<PgRow>, Error> {
-        let statement = format!("{SETTINGS} {statement}");
+        // What goes on at a connection takes much room, most of all while it is made.
+        Box::pin(self.answered(format!("{SETTINGS} {statement}"))).await
+    }
+
+    async fn answered(&mut self, statement: String) -> Result<Vec<PgRow>, Error> {
         if let Some(connection) = self.kept.take() {
             match self.run(connection, &statement).await {
                 Err(error) if has_ended(&error) => {}

@@ -35,6 +35,11 @@ pub(super) fn list(numbers: &[i64]) -> String {
     format!("({})", numbers.join(", "))
 }
 
+/// Adds a part to a query.
+pub(super) fn add(query: &mut String, part: &str) {
+    query.push_str(part);
+}
+
 impl Row for PgRow {
     fn integer(&self, column: &'static str) -> Result<Option<i64>, Boxed> {
         Ok(self.try_get(column)?)

@@ -1,7 +1,7 @@
 //! Pages of events: what a filter asks for, newest first, within a bound on what is searched.
 
 use super::asking::Asking;
-use super::columns::list;
+use super::columns::{add, list};
 use super::filter::{deployments, push_actor, push_text, push_times};
 use super::literal;
 use super::search::{may, may_in_json};
@@ -87,7 +87,7 @@ async fn conditions(
     }
     if let Some(text) = text {
         let (kind, detail) = (may(text, "v.kind"), may_in_json(text, "v.detail"));
-        query.push_str(&format!(" AND ({kind} OR {detail})"));
+        add(&mut query, &format!(" AND ({kind} OR {detail})"));
     }
     Ok(query)
 }
@@ -108,11 +108,14 @@ fn push_deployment(query: &mut String, id: &str, numbers: &[i64]) {
             list(numbers)
         )
     };
-    query.push_str(&format!(
-        " AND CASE WHEN strpos(v.detail, '\\u0000') > 0 THEN false ELSE \
+    add(
+        query,
+        &format!(
+            " AND CASE WHEN strpos(v.detail, '\\u0000') > 0 THEN false ELSE \
          coalesce(strpos((v.detail::json ->> 'path') || '/', {path}) > 0, false) \
          OR coalesce(v.detail::json ->> 'deployment_id' = {id}, false) \
          OR jsonb_path_exists(v.detail::jsonb, '$.refusals[*].held_up[*].deployment_id ? \
          (@ == $id)', jsonb_build_object('id', {id})) OR {of_change} END"
-    ));
+        ),
+    );
 }

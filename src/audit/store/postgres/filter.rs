@@ -1,7 +1,7 @@
 //! Which changes a question is about, in SQL.
 
 use super::asking::Asking;
-use super::columns::{CHANGE, list};
+use super::columns::{CHANGE, add, list};
 use super::literal::{bytes, text};
 use super::search::Search;
 use crate::audit::question::{ActorFilter, Filter};
@@ -60,7 +60,7 @@ impl Sought {
             None => {}
             Some([]) => query.push_str(" AND false"),
             Some([number]) => push_match(&mut query, "c.deployment", Some(number)),
-            Some(numbers) => query.push_str(&format!(" AND c.deployment IN {}", list(numbers))),
+            Some(numbers) => add(&mut query, &format!(" AND c.deployment IN {}", list(numbers))),
         }
         push_filter(&mut query, &self.filter);
         if let Some(search) = &self.search {
@@ -104,17 +104,21 @@ fn push_indexed(query: &mut String, filter: &Filter) {
         query.push_str(" AND EXISTS (SELECT FROM touched t WHERE t.seq = c.seq AND (false");
         for (path, kind) in places(path, Touch::ASKED) {
             let path = text(Some(path));
-            query.push_str(&format!(
-                " OR (t.kind = {kind} AND t.place = (SELECT number FROM places WHERE path = {path}))"
-            ));
+            add(
+                query,
+                &format!(
+                    " OR (t.kind = {kind} AND t.place = (SELECT number FROM places WHERE path = {path}))"
+                ),
+            );
         }
         query.push_str("))");
     }
     if let (Some(rule), Some(_)) = (&filter.rule, place_of(filter)) {
         let rule = text(Some(rule));
-        query.push_str(&format!(
-            " AND EXISTS (SELECT FROM broken b WHERE b.seq = c.seq AND b.rule = {rule})"
-        ));
+        add(
+            query,
+            &format!(" AND EXISTS (SELECT FROM broken b WHERE b.seq = c.seq AND b.rule = {rule})"),
+        );
     }
 }
 
@@ -124,17 +128,17 @@ pub(super) fn push_actor(query: &mut String, table: &str, wanted: Option<&ActorF
         None => {}
         Some(ActorFilter::Fingerprint(token)) => {
             let token = bytes(token.as_bytes());
-            query.push_str(&format!(" AND {table}.actor_fingerprint = {token}"));
+            add(query, &format!(" AND {table}.actor_fingerprint = {token}"));
         }
         Some(ActorFilter::Name(name)) => {
             push_text(query, &format!("{table}.actor_name"), Some(name));
         }
         Some(ActorFilter::Holder { name, tokens }) => {
             let name = text(Some(name));
-            query.push_str(&format!(" AND ({table}.actor_name = {name}"));
+            add(query, &format!(" AND ({table}.actor_name = {name}"));
             for token in tokens {
                 let token = bytes(token.as_bytes());
-                query.push_str(&format!(" OR {table}.actor_fingerprint = {token}"));
+                add(query, &format!(" OR {table}.actor_fingerprint = {token}"));
             }
             query.push(')');
         }
@@ -147,7 +151,7 @@ pub(super) fn push_text(query: &mut String, column: &str, wanted: Option<&str>) 
 
 fn push_match(query: &mut String, column: &str, wanted: Option<impl std::fmt::Display>) {
     if let Some(wanted) = wanted {
-        query.push_str(&format!(" AND {column} = {wanted}"));
+        add(query, &format!(" AND {column} = {wanted}"));
     }
 }
 
@@ -158,10 +162,10 @@ pub(super) fn push_times(
     (since, until): (Option<Timestamp>, Option<Timestamp>),
 ) {
     if let Some(since) = since {
-        query.push_str(&format!(" AND {column} >= {}", since.millis()));
+        add(query, &format!(" AND {column} >= {}", since.millis()));
     }
     if let Some(until) = until {
-        query.push_str(&format!(" AND {column} < {}", until.millis()));
+        add(query, &format!(" AND {column} < {}", until.millis()));
     }
 }
 
