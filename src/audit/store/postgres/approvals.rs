@@ -99,7 +99,8 @@ impl Reads {
         let (person, since) = (text(Some(person)), since.millis());
         let query = format!(
             "SELECT (SELECT count(*) FROM approvals \
-                 WHERE kind = 'break_glass' AND person = {person} AND opened_at > {since}) AS count, \
+                 WHERE kind = 'break_glass' AND person = {person} AND opened_at > {since}) \
+                 AS count, \
              (SELECT a.id FROM approvals a JOIN approval_states s ON s.approval = a.number \
                  WHERE a.kind = 'break_glass' AND a.person = {person} AND s.step <> 'approved' \
                  ORDER BY a.number DESC LIMIT 1) AS unreviewed"
@@ -131,7 +132,8 @@ pub(super) fn push_state(query: &mut String, state: ApprovalState, now: Timestam
         query,
         &match state {
             ApprovalState::Open => format!(
-                " AND {MAY_BE_LIVE} AND s.step = 'open' AND (s.until_at IS NULL OR s.until_at > {now})"
+                " AND {MAY_BE_LIVE} AND s.step = 'open' \
+                 AND (s.until_at IS NULL OR s.until_at > {now})"
             ),
             ApprovalState::Approved => format!(
                 " AND {MAY_BE_LIVE} AND s.step IN ('approved', 'returned') \

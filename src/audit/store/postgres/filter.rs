@@ -107,7 +107,8 @@ fn push_indexed(query: &mut String, filter: &Filter) {
             add(
                 query,
                 &format!(
-                    " OR (t.kind = {kind} AND t.place = (SELECT number FROM places WHERE path = {path}))"
+                    " OR (t.kind = {kind} AND t.place = \
+                     (SELECT number FROM places WHERE path = {path}))"
                 ),
             );
         }

@@ -27,7 +27,7 @@ impl Horizon {
         Ok(changes)
     }
 
-    /// The place of a change before which a question may look, which asks for those before
+    /// The place of a change before which a question may look that asks for those before
     /// `before`.
     pub(super) async fn before(&self, asking: &mut Asking, before: i64) -> Result<i64, Boxed> {
         if before > self.changes.load(Ordering::Acquire).saturating_add(1) {
