@@ -251,8 +251,8 @@ const ALL: [KeySpec; 48] = [
          writable; or a database of PostgreSQL (15 or later), which several gateways write, by its \
          URL: `\"postgres://changegate@db.example.com/changegate\"`. Off this machine its \
          certificate is verified (`sslmode=verify-full`; `sslrootcert=FILE` names an authority of \
-         your own). A password may also come by the variable `PGPASSWORD`. `changegate migrate` makes its \
-         tables.",
+         your own). A password may also come by the variable `PGPASSWORD`. `changegate migrate` \
+         makes its tables.",
     )
     .default("'sqlite://changegate.db'")
     .hidden()

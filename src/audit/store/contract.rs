@@ -386,7 +386,7 @@ async fn ending_a_change_twice_keeps_the_first_end() {
 
 #[tokio::test]
 async fn a_change_names_the_one_that_it_takes_back() {
-    for place in Place::of_each_kind() {
+    for place in Place::of_each_kind().await {
         let mut store = place.opened().await;
         let (former, mut latter) = (opening(&json!({})), opening(&json!({})));
         let (reverted, id) = (former.intent.id, latter.intent.id);
