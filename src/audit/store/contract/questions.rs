@@ -46,9 +46,9 @@ fn change(n: usize) -> Entry {
     intent.operation = [Operation::Update, Operation::Pause, Operation::Run][n % 3];
     intent.received_at = at(n);
     intent.actor.fingerprint = Fingerprint::from_bytes([u8::try_from(n % 4).unwrap(); 8]);
-    intent.actor.name = (n % 3 > 0).then(|| word.to_owned());
-    intent.actor.team = (n % 5 > 0).then(|| format!("team {}", n % 2));
-    intent.client.user_agent = (n % 4 > 0).then(|| format!("agent/{word}"));
+    intent.actor.name = (!n.is_multiple_of(3)).then(|| word.to_owned());
+    intent.actor.team = (!n.is_multiple_of(5)).then(|| format!("team {}", n % 2));
+    intent.client.user_agent = (!n.is_multiple_of(4)).then(|| format!("agent/{word}"));
     intent.client.retry = n.is_multiple_of(7).then_some(3);
     if outcome == Outcome::Denied || n % 8 == 1 {
         let is_denied = outcome == Outcome::Denied;

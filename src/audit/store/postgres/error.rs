@@ -1,5 +1,7 @@
 //! PostgreSQL's errors as those of any store.
 
+use std::io;
+
 use sqlx::Error;
 
 use crate::audit::store::{Boxed, StoreError};
@@ -112,6 +114,12 @@ pub(super) fn told(error: Error) -> Boxed {
 #[derive(Debug, thiserror::Error)]
 #[error("the server says: {0}")]
 struct ServerFault(String);
+
+/// A server that did not answer in time: what was asked may have been done, and the connection is at
+/// that still.
+pub(super) fn silent() -> Error {
+    Error::Io(io::Error::new(io::ErrorKind::TimedOut, UnfitServer::Silent))
+}
 
 /// A fault of the server as an error of the driver.
 pub(super) fn unfit(fault: UnfitServer) -> Error {

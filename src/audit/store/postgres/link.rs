@@ -69,7 +69,7 @@ pub(super) fn options(url: &PostgresUrl) -> PgConnectOptions {
 /// Connects to a server, whatever it holds.
 pub(super) async fn reach(url: &PostgresUrl) -> Result<PgConnection, Error> {
     let reached = timeout(CONNECT_TIMEOUT, options(url).connect()).await;
-    reached.map_err(|_elapsed| unfit(UnfitServer::Silent))?
+    reached.map_err(|_elapsed| silent())?
 }
 
 /// Connects to a server, and finds out first that it holds a log of this version and keeps what it
@@ -80,7 +80,7 @@ pub(in crate::audit) async fn connect(url: &PostgresUrl) -> Result<(PgConnection
         let lags = check(&mut connection).await?;
         Ok((connection, lags))
     });
-    connected.await.map_err(|_elapsed| unfit(UnfitServer::Silent))?
+    connected.await.map_err(|_elapsed| silent())?
 }
 
 /// Holds that a server is fit for a log, apart from its tables.
@@ -144,5 +144,5 @@ pub(super) async fn run(
          SET LOCAL synchronous_commit = on; {statements}"
     );
     let ran = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection);
-    timeout(limit + GRACE, ran).await.map_err(|_elapsed| unfit(UnfitServer::Silent))?
+    timeout(limit + GRACE, ran).await.map_err(|_elapsed| silent())?
 }

@@ -334,7 +334,7 @@ impl Keeper {
         };
         let ran = sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).fetch_all(&mut connection);
         let ran = timeout(CALL_MAX, ran).await;
-        let ran = ran.unwrap_or_else(|_elapsed| Err(unfit(UnfitServer::Silent)));
+        let ran = ran.unwrap_or_else(|_elapsed| Err(silent()));
         // Of one that did not answer in time nobody knows what it is at.
         let is_kept =
             ran.as_ref().err().is_none_or(|error| code(error).is_some() && !is_lost(error));
