@@ -6,7 +6,7 @@ use sqlx::postgres::{PgConnectOptions, PgRow, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Error, PgConnection, Row as _};
 use tokio::time::timeout;
 
-use super::error::{UnfitServer, code, unfit};
+use super::error::{UnfitServer, code, silent, unfit};
 use crate::base::database::{PostgresHost, PostgresUrl, Protection};
 
 /// The version of the tables that this program knows: the number of the last migration.

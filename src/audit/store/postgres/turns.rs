@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::desk::{Desk, Given, TurnName, name_of};
-use super::error::{LEASE_OVER, UnfitServer, code, is_lost, is_overtaken, told, unfit};
+use super::error::{LEASE_OVER, UnfitServer, code, is_lost, is_overtaken, silent, told};
 use super::link::connect;
 use super::literal::text;
 use super::writer::Writer;
