@@ -1,10 +1,9 @@
 //! The contract of a store: what any kind of it must hold, whatever it is made of.
 
+mod approvals;
 mod idempotency;
 mod questions;
 mod reverts;
-
-mod approvals;
 
 use std::collections::BTreeMap;
 

@@ -115,8 +115,8 @@ pub(super) fn told(error: Error) -> Boxed {
 #[error("the server says: {0}")]
 struct ServerFault(String);
 
-/// A server that did not answer in time: what was asked may have been done, and the connection is at
-/// that still.
+/// A server that did not answer in time: what was asked may have been done, and the connection is
+/// at that still.
 pub(super) fn silent() -> Error {
     Error::Io(io::Error::new(io::ErrorKind::TimedOut, UnfitServer::Silent))
 }
