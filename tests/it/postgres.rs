@@ -11,7 +11,7 @@ use self::server::TestDatabase;
 use crate::world::command::{Ran, run};
 use crate::world::load::Load;
 use crate::world::program::{Folder, Program};
-use crate::world::{Call, call, write_key};
+use crate::world::{Call, call, eventually, write_key};
 
 #[test]
 fn each_test_has_a_database_of_its_own_that_flushes() {
@@ -109,4 +109,48 @@ async fn every_reader_reads_a_log_in_postgresql() {
     assert_ne!(backup.code, 0);
     assert!(backup.err.contains("pg_dump"), "{backup:?}");
     assert!(!one.folder.path().join("copy.db").exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_serves_a_policy_to_its_gateways_and_a_file_wins() {
+    let Some(one) = One::start().await else { return };
+    let path = format!("/api/v1/cloud/deployments/{}", one.change().await);
+    let digest = async |program: &Program| program.ask("/readyz").await["policy_digest"].clone();
+    let own = digest(&one.program).await;
+
+    let other = Folder::new(one.load.simulator.address(), "");
+    let text = std::fs::read_to_string(one.folder.path().join("changegate.toml")).unwrap();
+    let without = text.replace("policy.file = 'policy.toml'\n", "node.name = 'other'\n");
+    other.write("changegate.toml", &without);
+    std::fs::copy(one.folder.path().join("key"), other.path().join("key")).unwrap();
+    let program = other.serve().await;
+    let update = async |zone: &str| {
+        let schedule = json!({"type": "cron", "expression": "0 9 * * *", "timezone": zone});
+        call(program.proxy, Call::post(&path).json(&json!({"schedule": schedule}))).await.status
+    };
+    assert_eq!(update("Europe/Paris").await, 200, "nothing is forbidden yet");
+
+    other.write("pushed.toml", "[timezones]\nallowed = ['Asia/Shanghai']\n");
+    let push = ["policy", "push", "pushed.toml", "--config", "changegate.toml", "--json"];
+    let pushed = run(other.path(), &push);
+    assert_eq!(pushed.code, 0, "{pushed:?}");
+    let told: Value = serde_json::from_str(&pushed.out).unwrap();
+    assert_eq!(told["is_new"], true);
+    eventually("the pushed policy in force", async || {
+        (digest(&program).await == told["policy_digest"]).then_some(())
+    })
+    .await;
+    assert_eq!(update("Europe/Berlin").await, 403);
+    assert_eq!(digest(&one.program).await, own, "policy.file wins");
+    let event = &one.program.events("policy_push", 1).await[0]["detail"];
+    assert_eq!(event["policy_digest"], told["policy_digest"]);
+    assert_eq!(event["by"], "changegate");
+
+    let again = run(other.path(), &push);
+    assert!(again.out.contains("\"is_new\":false"), "{again:?}");
+    other.write("pushed.toml", "[timezones]\nallowed = ['Asia/Shanghai'\n");
+    assert_eq!(run(other.path(), &push).code, 2);
+    other.write("changegate.toml", "audit.database = 'sqlite://log.db'\n");
+    let sqlite = run(other.path(), &push);
+    assert!(sqlite.code == 2 && sqlite.err.contains("one gateway"), "{sqlite:?}");
 }
