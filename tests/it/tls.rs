@@ -164,7 +164,9 @@ async fn calls_that_take_long_leave_room_for_others_on_a_shared_connection() {
     let patch = json!({"description": "x"});
     let update = tokio::time::timeout(Duration::from_secs(5), world.update(&patch)).await;
     assert_eq!(update.expect("an answer in time").status, 200);
-    assert_eq!(seen.connections.load(Ordering::Relaxed), 2);
+    // At most 64 calls are on one; and until upstream has told how many it takes, no more than 8.
+    let connections = seen.connections.load(Ordering::Relaxed);
+    assert!((2..=90_usize.div_ceil(8)).contains(&connections), "{connections} connections");
 }
 
 #[tokio::test]
