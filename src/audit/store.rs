@@ -9,6 +9,7 @@ mod batch;
 #[cfg(test)]
 mod contract;
 mod folded;
+mod indexed;
 mod page;
 mod places;
 mod postgres;

@@ -5,9 +5,10 @@ use super::asking::Asking;
 use super::columns::list;
 use super::documents::Documents;
 use super::filter::Sought;
-use super::searched::{IndexedChanges, bottom};
+use super::searched::{bottom, next_of};
 use super::select::Reads;
 use crate::audit::question::{Filter, FoundChanges};
+use crate::audit::store::indexed::IndexedChanges;
 use crate::audit::store::page::PageBuilder;
 use crate::audit::store::{Boxed, rows};
 
@@ -30,7 +31,7 @@ impl Reads {
         let mut page = PageBuilder::new(limit);
         if let Some(mut named) = IndexedChanges::by(filter, before, limit) {
             loop {
-                let places = named.next(&mut asking).await?;
+                let places = next_of(&mut named, &mut asking).await?;
                 if !places.is_empty() {
                     let condition = format!("c.seq IN {}", list(&places));
                     fill(&mut page, &mut asking, &condition, (&sought, before)).await?;

@@ -7,9 +7,10 @@ use sqlx::{QueryBuilder, Sqlite};
 use super::asking::Asking;
 use super::documents::Documents;
 use super::filter::{Sought, push_filter};
-use super::searched::{IndexedChanges, bottom};
+use super::searched::{bottom, next_of};
 use super::select::Reads;
 use crate::audit::question::{Filter, FoundChanges};
+use crate::audit::store::indexed::IndexedChanges;
 use crate::audit::store::page::PageBuilder;
 use crate::audit::store::{Boxed, rows};
 
@@ -29,7 +30,7 @@ impl Reads {
         let mut page = PageBuilder::new(limit);
         if let Some(mut named) = IndexedChanges::by(filter, before, limit) {
             loop {
-                let places = named.next(&mut asking).await?;
+                let places = next_of(&mut named, &mut asking).await?;
                 let mut query = sought.select();
                 query.push(" WHERE c.seq IN (SELECT value FROM json_each(");
                 query.push_bind(serde_json::to_string(&places)?).push("))");
