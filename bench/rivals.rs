@@ -55,7 +55,7 @@ pub(crate) struct Rival {
     pub(crate) kind: Kind,
     pub(crate) address: SocketAddr,
     pub(crate) child: Child,
-    /// What it needs beside it.
+    /// The server that it needs beside it.
     _beside: Option<Child>,
 }
 

@@ -62,11 +62,11 @@ pub struct Setter {
     pub change: ChangeId,
     /// When it was received.
     pub at: Timestamp,
-    /// Who made it.
+    /// The actor that made it.
     pub actor: Actor,
-    /// What was asked for.
+    /// The operation that was asked for.
     pub operation: Operation,
-    /// What the gateway decided.
+    /// The gateway's decision.
     pub decision: Decision,
     /// The policy that let it pass.
     pub policy_digest: String,

@@ -1,5 +1,5 @@
-//! What was changed around the gateway: the before of a change that is not what the change before
-//! it had left.
+//! Changes made around the gateway: the before of a change is not as the change before it had
+//! left the deployment.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -73,7 +73,7 @@ impl Reader {
         Ok(found)
     }
 
-    /// What was changed around the gateway before a recorded change. `None` where nothing was, and
+    /// The change made around the gateway before a recorded one. `None` where there was none, and
     /// where that can't be told. Without `knows_secrets` places of concealed values are left out:
     /// another key may have concealed them.
     pub async fn drift_before(

@@ -25,7 +25,7 @@ pub(super) type TurnName = [u8; 16];
 /// A turn that is given on, by its token, or a place in line that is left (`None`).
 pub(super) type Given = (TurnName, Option<i64>);
 
-/// What calls ask for and give on. It is as large as the number of calls under way.
+/// The turns that calls ask for and give on. It is as large as the number of calls under way.
 #[derive(Debug)]
 pub(super) struct Desk {
     state: Mutex<State>,
@@ -153,7 +153,7 @@ impl Desk {
         self.bell.notify_one();
     }
 
-    /// What is to be done now.
+    /// The work that is to be done now.
     pub(super) fn round(&self) -> Round {
         let (mut state, now) = (self.state(), Instant::now());
         let mut round = Round { given: std::mem::take(&mut state.given), ..Round::default() };

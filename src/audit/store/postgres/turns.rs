@@ -58,7 +58,7 @@ struct Keeper {
     connection: Option<PgConnection>,
     next_beat: Instant,
     pause: Duration,
-    /// What this gateway last told of itself, so that each is told once.
+    /// The facts that this gateway last told of itself, so that each is told once.
     told: Told,
 }
 

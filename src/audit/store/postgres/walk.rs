@@ -16,7 +16,7 @@ use crate::audit::store::Boxed;
 use crate::audit::store::rows::{BadColumn, Bytes, cell, maybe};
 use crate::audit::store::way::{PAGE_MAX, PART_BYTES_MAX, PART_MAX, Way, recorded};
 
-/// What is read of each change, its document before as it lies there.
+/// The columns that are read of each change, its document before as it lies there.
 const RECORDED: &str = "SELECT c.seq, c.id, c.operation, c.method, c.actor_fingerprint, \
     c.actor_name, c.actor_team, c.actor_person, c.received_at, c.decided_at, c.decision, \
     c.violations, c.standing, c.patch, c.redacted, c.unkept, c.before, c.deployment, c.policy, \

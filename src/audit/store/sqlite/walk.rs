@@ -17,7 +17,7 @@ use crate::audit::question::{Filter, RecordedChange, parse};
 use crate::audit::store::Boxed;
 use crate::audit::store::way::{PAGE_MAX, PART_BYTES_MAX, PART_MAX, Way, packed_bytes, recorded};
 
-/// What is read of each change, its document before as it lies there.
+/// The columns that are read of each change, its document before as it lies there.
 const RECORDED: &str = "SELECT c.seq, c.id, c.operation, c.method, c.actor_fingerprint, \
     c.actor_name, c.actor_team, c.actor_person, c.received_at, c.decided_at, c.decision, \
     c.violations, c.standing, c.patch, c.redacted, c.unkept, c.before, c.deployment, c.policy, \

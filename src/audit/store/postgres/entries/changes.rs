@@ -51,7 +51,7 @@ pub(super) struct ChangeRow<'e> {
     token: Option<i64>,
 }
 
-/// Who acted, in the columns of several tables.
+/// An actor, in the columns of several tables.
 #[derive(Serialize)]
 pub(super) struct ActorColumns<'e> {
     #[serde(rename = "actor_fingerprint")]

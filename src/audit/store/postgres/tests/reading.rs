@@ -25,7 +25,7 @@ async fn questions_are_answered_though_the_server_ended_the_sessions() {
     }
 }
 
-/// Who gives a question up gives the connection up, and others ask over a new one.
+/// A question that is given up takes its connection with it, and others are asked over a new one.
 #[tokio::test]
 async fn a_question_that_is_given_up_leaves_its_place_to_the_next() {
     let Some(log) = Log::new().await else { return };
