@@ -29,8 +29,15 @@ const LEASE_RUNS_OUT: Duration = Duration::from_millis(11_500);
 /// How long what a dead gateway left open may stay so.
 const SWEPT_WITHIN: Duration = Duration::from_secs(25);
 
+/// How many pairs of changes one after the other make a test worth its name.
+const PAIRS: u64 = 20;
+
+/// How long so many may take on a machine that has much else to do.
+const CALM_WITHIN: Duration = Duration::from_mins(2);
+
 /// Gateways on one log, and one upstream.
 struct Team {
+    deployments: usize,
     load: Load,
     database: TestDatabase,
     folders: Vec<Folder>,
@@ -63,7 +70,7 @@ impl Team {
             programs.push(folder.serve().await);
         }
         let calling = programs.iter().map(|program| load.begin(program.proxy)).collect();
-        Some(Self { load, database, folders, programs, calling })
+        Some(Self { deployments, load, database, folders, programs, calling })
     }
 
     /// Kills a gateway as a power cut would, and starts it again.
@@ -102,6 +109,17 @@ impl Team {
         self.programs.clear();
         for folder in &self.folders {
             self.programs.push(folder.serve().await);
+        }
+    }
+
+    /// Lets the callers be until enough changes came one after the other to a deployment: so many
+    /// that this holds however they fall.
+    async fn calm(&self) {
+        let enough = self.load.applied() + PAIRS + u64::try_from(self.deployments).unwrap();
+        let began = Clock::System.instant();
+        while self.load.applied() < enough {
+            assert!(began.elapsed() < CALM_WITHIN, "{} of {enough}", self.load.applied());
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
@@ -148,7 +166,7 @@ impl Team {
 /// Holds that what a change found is what the one before it left, where both are known.
 fn pairs_chain(changes: &[Value]) {
     let mut last = BTreeMap::<&str, &Value>::new();
-    let mut pairs = 0;
+    let mut pairs = 0_u64;
     // Newest first.
     for change in changes.iter().rev() {
         let deployment = change["deployment_id"].as_str().unwrap();
@@ -163,7 +181,7 @@ fn pairs_chain(changes: &[Value]) {
             pairs += 1;
         }
     }
-    assert!(pairs > 10, "{pairs} pairs");
+    assert!(pairs >= PAIRS / 2, "{pairs} pairs");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -181,7 +199,7 @@ async fn gateways_on_one_log_lose_and_double_nothing() {
                 _ => team.cut(),
             }
         }
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        team.calm().await;
         team.check().await;
     }
 }
@@ -191,6 +209,6 @@ async fn a_gateway_that_slept_past_its_lease_sends_nothing_more_under_it() {
     let Some(mut team) = Team::start(2).await else { return };
     tokio::time::sleep(Duration::from_millis(500)).await;
     team.pause(0, LEASE_RUNS_OUT).await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    team.calm().await;
     team.check().await;
 }

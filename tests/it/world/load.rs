@@ -64,6 +64,11 @@ impl Load {
         call(proxy, Call::get(&format!("{API}/{}", self.ids[0]))).await
     }
 
+    /// How many updates upstream has applied so far.
+    pub(crate) fn applied(&self) -> u64 {
+        self.ids.iter().map(|id| self.simulator.state().writes(id).applied).sum()
+    }
+
     /// Holds what upstream received and applied against what is on record.
     pub(crate) fn check(&self, folder: &Folder) -> Vec<Value> {
         let changes = folder.changes(true);
