@@ -21,6 +21,7 @@ mod probes;
 mod sent;
 mod serve;
 mod share;
+mod stats;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -132,7 +133,7 @@ struct Route {
 }
 
 /// Every path there is; the API's description names the same ones.
-const ROUTES: [Route; 17] = [
+const ROUTES: [Route; 18] = [
     Route { path: "/healthz", open: true, answered: || get(probes::alive) },
     Route { path: "/readyz", open: true, answered: || get(probes::ready) },
     Route { path: "/metrics", open: true, answered: || get(probes::metrics) },
@@ -144,6 +145,7 @@ const ROUTES: [Route; 17] = [
     Route { path: "/api/v1/deployments/{id}/at", open: false, answered: || get(api::at) },
     Route { path: "/api/v1/events", open: false, answered: || get(api::events) },
     Route { path: "/api/v1/drift", open: false, answered: || get(api::drift) },
+    Route { path: "/api/v1/stats", open: false, answered: || get(stats::stats) },
     Route { path: "/api/v1/export", open: false, answered: || get(export::export) },
     Route {
         path: "/api/v1/evaluate",
@@ -186,6 +188,7 @@ const ROUTES: [Route; 17] = [
         api::at,
         api::events,
         api::drift,
+        stats::stats,
         export::export,
         evaluate::evaluate,
         approvals::list,

@@ -361,6 +361,23 @@ CREATE TABLE changegate.unsettled (
 
 CREATE INDEX unsettled_turn ON changegate.unsettled (turn);
 
+-- How many changes there were, by what is asked about them, a day or an hour (UTC): those up to the
+-- place in `counted`, which all have ended. It is made from them, a while later, so that a year of
+-- them is counted without reading each; it stays when they are pruned.
+CREATE TABLE changegate.counts (
+    about   text   NOT NULL CHECK (about <> ''),
+    step    bigint NOT NULL CHECK (step = 3600000 OR step = 86400000),
+    at      bigint NOT NULL CHECK (at % step = 0),
+    value   text   NOT NULL,
+    changes bigint NOT NULL CHECK (changes > 0),
+    PRIMARY KEY (about, step, at, value)
+);
+
+CREATE TABLE changegate.counted (
+    one integer PRIMARY KEY CHECK (one = 1),
+    seq bigint  NOT NULL CHECK (seq > 0)
+);
+
 -- Holds its one row only inside the transaction that prunes: without it nothing is deleted.
 CREATE TABLE changegate.pruning (
     one      integer PRIMARY KEY CHECK (one = 1),

@@ -301,6 +301,23 @@ CREATE TABLE unsettled (
     PRIMARY KEY (deployment, seq)
 ) STRICT, WITHOUT ROWID;
 
+-- How many changes there were, by what is asked about them, a day or an hour (UTC): those up to the
+-- place in `counted`, which all have ended. It is made from them, a while later, so that a year of
+-- them is counted without reading each; it stays when they are pruned.
+CREATE TABLE counts (
+    about   TEXT    NOT NULL CHECK (about <> ''),
+    step    INTEGER NOT NULL CHECK (step = 3600000 OR step = 86400000),
+    at      INTEGER NOT NULL CHECK (at % step = 0),
+    value   TEXT    NOT NULL,
+    changes INTEGER NOT NULL CHECK (changes > 0),
+    PRIMARY KEY (about, step, at, value)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE counted (
+    one INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
+    seq INTEGER NOT NULL CHECK (seq > 0)
+) STRICT;
+
 -- Holds its one row only inside the transaction that prunes: without it nothing is deleted.
 CREATE TABLE pruning (
     one      INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),

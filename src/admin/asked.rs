@@ -15,7 +15,9 @@ use super::answer::Problem;
 use super::filter::{self, SEARCH_CHARS_MAX};
 use super::view;
 use crate::audit::approval::{ApprovalKind, ApprovalState};
-use crate::audit::query::{Cursor, EventFilter, Filter, LIMIT_MAX, PageRequest};
+use crate::audit::query::{
+    CountedBy, Cursor, EventFilter, Filter, LIMIT_MAX, PageRequest, Step, VALUES_MAX,
+};
 use crate::audit::record::Outcome;
 use crate::deployment::diff::Effect;
 use crate::export::Format;
@@ -27,6 +29,9 @@ const QUERY_BYTES_MAX: usize = 8 * 1024;
 
 /// How many items a page has where its asker does not say.
 const LIMIT_DEFAULT: u16 = 50;
+
+/// How many values of counts are named where the asker does not say.
+pub(super) const VALUES_DEFAULT: u16 = 20;
 
 /// A kind of query: that of one path.
 pub(super) trait Kind {
@@ -54,6 +59,9 @@ pub(super) enum Events {}
 
 /// The query of a list of changes made around the gateway.
 pub(super) enum Drifts {}
+
+/// The query of counts.
+pub(super) enum Stats {}
 
 /// The query of an export.
 pub(super) enum Export {}
@@ -87,6 +95,10 @@ impl Kind for Events {
 
 impl Kind for Drifts {
     const KEYS: &'static [&'static [Key]] = &[DRIFTED, SPAN, PAGE];
+}
+
+impl Kind for Stats {
+    const KEYS: &'static [&'static [Key]] = &[COUNTED, SPAN];
 }
 
 impl Kind for Export {
@@ -187,6 +199,17 @@ const PAGE: &[Key] = &[
     key("cursor", text, "Where the page begins: the next_cursor of the former page."),
 ];
 
+const COUNTED: &[Key] = &[
+    key("by", word::<CountedBy>, "By this property; decision, where none is named."),
+    key(
+        "step",
+        word::<Step>,
+        "For each hour or each day, which it is where none is named; hours by decision, outcome \
+         and operation alone. At most 1,000 of them.",
+    ),
+    key("limit", values, "How many values are named, those with the most changes."),
+];
+
 const FORMAT: &[Key] = &[Key {
     is_required: true,
     ..key("format", word::<Format>, "The format: JSON lines, CSV, or OCSF 1.8.0 as JSON lines.")
@@ -231,6 +254,11 @@ fn search() -> RefOr<Schema> {
 fn limit() -> RefOr<Schema> {
     let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
     number.maximum(Some(LIMIT_MAX)).default(Some(LIMIT_DEFAULT.into())).into()
+}
+
+fn values() -> RefOr<Schema> {
+    let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
+    number.maximum(Some(VALUES_MAX)).default(Some(VALUES_DEFAULT.into())).into()
 }
 
 /// The words of `T`, as records use them.

@@ -145,7 +145,7 @@ fn operation(text: &str) -> Result<Operation, BadFilter> {
 }
 
 /// A word that records use, too.
-fn word<'a, T: Deserialize<'a>>(
+pub(super) fn word<'a, T: Deserialize<'a>>(
     param: &'static str,
     fix: &'static str,
     text: &'a str,

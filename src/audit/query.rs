@@ -19,6 +19,9 @@ pub use self::blame::{Blame, Origin, Setter};
 pub use self::bodies::Texts;
 pub use self::drift::{Drift, DriftPlace};
 pub use self::walk::Walk;
+pub use super::count::{
+    BadCounting, Count, CountedBy, Counting, Counts, Step, StepCounts, VALUES_MAX,
+};
 use super::idempotency::EarlierCall;
 pub(crate) use super::question::Text;
 pub use super::question::{
@@ -305,6 +308,12 @@ impl Reader {
         time: Timestamp,
     ) -> Result<Option<DeploymentAt>, QueryError> {
         self.reads.deployment_at(deployment_id, time).await.map_err(QueryError::Store)
+    }
+
+    /// Changes counted over time.
+    pub async fn counts(&self, counting: &Counting) -> Result<Counts, QueryError> {
+        let rows = self.reads.counts(counting).await.map_err(QueryError::Store)?;
+        Ok(counting.counts(rows))
     }
 
     /// Events, newest first. Where 20,000 were looked through, a page has fewer than were asked

@@ -8,6 +8,7 @@ mod approval_rows;
 mod batch;
 #[cfg(test)]
 mod contract;
+mod counted;
 mod folded;
 mod indexed;
 mod page;
@@ -227,6 +228,23 @@ impl Store {
         match self {
             Self::Sqlite(writes) => writes.trim().await,
             Self::Postgres(_) => Ok(()),
+        }
+    }
+
+    /// Counts some of the changes that are not counted yet, for questions about long times. Tells
+    /// whether there are more.
+    pub(super) async fn count(&mut self) -> Result<bool, StoreError> {
+        match self {
+            Self::Sqlite(writes) => writes.count().await,
+            Self::Postgres(writes) => writes.count().await,
+        }
+    }
+
+    /// Whether so many changes are not counted yet that no time without work is waited for.
+    pub(super) fn is_behind(&self) -> bool {
+        match self {
+            Self::Sqlite(writes) => writes.is_behind(),
+            Self::Postgres(writes) => writes.is_behind(),
         }
     }
 

@@ -63,7 +63,7 @@ struct Writer {
     fault: Option<StoreError>,
     /// Since when it has been found in order again.
     steady_since: Option<Instant>,
-    /// Whether anything was committed since the last checkpoint.
+    /// Whether anything was committed since the last checkpoint, or is not counted yet.
     is_dirty: bool,
     /// How many rows the last transaction had, events aside.
     last_rows: usize,
@@ -91,7 +91,7 @@ pub(super) fn start(
         kept: Vec::new(),
         fault: None,
         steady_since: None,
-        is_dirty: false,
+        is_dirty: true,
         last_rows: 0,
         closed: false,
         drained: false,
@@ -212,7 +212,7 @@ impl Writer {
                     queued.tell(answer);
                 }
                 self.is_dirty = true;
-                if let Err(fault) = self.store.trim().await {
+                if let Err(fault) = self.tidy().await {
                     self.fail(fault);
                 }
             }
@@ -225,6 +225,15 @@ impl Writer {
             }
         }
         self.tally.kept.store(u64::try_from(self.kept.len()).unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// After a batch, the work that is not put off to a time without any.
+    async fn tidy(&mut self) -> Result<(), StoreError> {
+        self.store.trim().await?;
+        if self.store.is_behind() {
+            self.store.count().await?;
+        }
+        Ok(())
     }
 
     /// After the tables have refused an entry on its own: of an end, at least the outcome is
@@ -264,13 +273,21 @@ impl Writer {
     /// Uses a time without work: finds out whether the store is back, or tidies up.
     async fn rest(&mut self) {
         if self.is_healthy() {
-            let was_dirty = std::mem::take(&mut self.is_dirty);
-            if let Err(fault) = self.store.rest(was_dirty).await {
+            if let Err(fault) = self.use_rest().await {
                 self.fail(fault);
             }
             return;
         }
         self.probe().await;
+    }
+
+    /// Counts changes, a part in each rest, and moves what was written to its place.
+    async fn use_rest(&mut self) -> Result<(), StoreError> {
+        let was_dirty = std::mem::take(&mut self.is_dirty);
+        if was_dirty {
+            self.is_dirty = self.store.count().await?;
+        }
+        self.store.rest(was_dirty).await
     }
 
     /// Finds out whether the store is back.

@@ -63,6 +63,7 @@ mod service_accounts;
 mod settlement;
 mod shared_limits;
 mod simulation;
+mod stats;
 mod store_faults;
 mod strangers;
 mod timeouts;

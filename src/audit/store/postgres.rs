@@ -9,6 +9,7 @@
 mod approvals;
 mod asking;
 mod columns;
+mod counts;
 mod desk;
 mod documents;
 mod entries;

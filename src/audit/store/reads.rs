@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{Boxed, postgres, sqlite};
 use crate::audit::approval::{Approval, ApprovalFilter, BrokenGlass, LiveApprovals};
+use crate::audit::count::{CountRow, Counting};
 use crate::audit::idempotency::EarlierCall;
 use crate::audit::question::{
     BodyTexts, DeploymentAt, DeploymentSummary, EventFilter, Filter, FoundChanges, FoundEvents,
@@ -193,6 +194,17 @@ impl Reads {
         match self {
             Self::Sqlite(reads) => reads.policies(limit).await,
             Self::Postgres(reads) => reads.policies(limit).await,
+        }
+    }
+
+    /// Changes counted over time, the oldest hour or day first.
+    pub(in crate::audit) async fn counts(
+        &self,
+        counting: &Counting,
+    ) -> Result<Vec<CountRow>, Boxed> {
+        match self {
+            Self::Sqlite(reads) => reads.counts(counting).await,
+            Self::Postgres(reads) => reads.counts(counting).await,
         }
     }
 

@@ -5,6 +5,7 @@ mod asking;
 mod bulk;
 mod columns;
 mod copy;
+mod counts;
 mod documents;
 mod error;
 mod events;
@@ -64,6 +65,8 @@ pub(in crate::audit) struct Writes {
     preparation: Option<Preparation>,
     /// How many changes a crash had left open.
     swept: u64,
+    /// How many entries were written since all changes were counted; one at the start.
+    uncounted: usize,
     /// How long the write-ahead log was when it was last tried to cut it.
     trimmed_at: u64,
 }
@@ -89,6 +92,7 @@ impl Writes {
             names: KnownNumbers::default(),
             preparation: Some(preparation),
             swept: 0,
+            uncounted: 1,
             trimmed_at: 0,
         };
         match store.ready().await {
@@ -164,6 +168,7 @@ impl Writes {
             return Err(fault);
         }
         transaction.commit().await.map_err(ambiguous)?;
+        self.uncounted += entries.len();
         self.next = next;
         self.names.learn(&batch);
         Ok(answers)
@@ -191,6 +196,7 @@ impl Writes {
             answers.push(done.map(|()| written));
         }
         transaction.commit().await.map_err(ambiguous)?;
+        self.uncounted += entries.len();
         self.next = next;
         Ok(answers)
     }

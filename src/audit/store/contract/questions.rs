@@ -29,7 +29,7 @@ fn at(n: usize) -> Timestamp {
 }
 
 /// The change number `n`, which differs from the others in everything that is asked for.
-fn change(n: usize) -> Entry {
+pub(super) fn change(n: usize) -> Entry {
     let outcome = OUTCOMES[n % OUTCOMES.len()];
     let mut entry = whole(outcome, &[PATHS[n % PATHS.len()]]);
     let Entry::Whole(opening, ending) = &mut entry else { panic!() };

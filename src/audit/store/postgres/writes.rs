@@ -59,6 +59,8 @@ pub(in crate::audit) struct Writes {
     numbers: (i64, i64),
     names: KnownNumbers,
     preparation: Option<Preparation>,
+    /// How many entries were written since all changes were counted; one at the start.
+    pub(super) uncounted: usize,
     /// When the server last answered.
     answered: Option<Instant>,
     /// Whether it was told that no standby is waited for.
@@ -79,6 +81,7 @@ impl Writes {
             numbers: (0, 0),
             names: KnownNumbers::default(),
             preparation: Some(preparation),
+            uncounted: 1,
             answered: None,
             is_told_of_standbys: false,
         };
@@ -142,6 +145,7 @@ impl Writes {
         );
         let row = self.ask(&call).await?;
         self.numbers.0 = next;
+        self.uncounted += entries.len();
         self.heed(&row);
         self.names.learn(&batch);
         Ok(answers)
@@ -181,7 +185,7 @@ impl Writes {
 
     /// Runs a statement of one row, again and again for a while where the server is away. It must
     /// be one that does no harm when it runs twice.
-    async fn ask(&mut self, statement: &str) -> Result<PgRow, StoreError> {
+    pub(super) async fn ask(&mut self, statement: &str) -> Result<PgRow, StoreError> {
         let until = Instant::now() + PATIENCE;
         let (mut pause, longest) = PAUSES;
         // What was once sent and not answered may have been done.
