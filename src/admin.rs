@@ -15,6 +15,7 @@ mod evaluate;
 mod export;
 mod exposition;
 pub mod filter;
+mod looked;
 mod openapi;
 mod places;
 mod probes;
@@ -40,6 +41,7 @@ use utoipa::OpenApi;
 
 use self::body::AnswerBudget;
 pub use self::connection::Patience;
+use self::looked::Looks;
 use self::openapi::FromRoutes;
 use self::share::Askers;
 use crate::audit::Audit;
@@ -122,6 +124,7 @@ struct Api {
     bodies: Arc<Semaphore>,
     /// Held by each export.
     exports: Arc<Semaphore>,
+    looks: Looks,
 }
 
 /// One path and who answers it.
@@ -217,7 +220,8 @@ impl Api {
     fn new(state: AdminState) -> Self {
         let bodies = Arc::new(Semaphore::new(1));
         let exports = Arc::new(Semaphore::new(export::EXPORTS_MAX));
-        Self { state, askers: Askers::default(), budget: AnswerBudget::default(), bodies, exports }
+        let (askers, budget, looks) = Default::default();
+        Self { state, askers, budget, bodies, exports, looks }
     }
 }
 

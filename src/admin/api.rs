@@ -73,6 +73,7 @@ pub(super) async fn change(
     if asker.role < Role::Auditor {
         return api.budget.json(&view::seen(change, asker.role));
     }
+    api.note_look(&asker, std::iter::once(change.id));
     within(QUESTION_MAX, async {
         let source = api.bodies(&asker).await?;
         whole::change(change, source, &api.budget).await
@@ -130,6 +131,7 @@ pub(super) async fn history(
     if !bodies {
         return api.budget.json(&view::page(page, asker.role));
     }
+    api.note_look(&asker, page.data.iter().map(|change| change.id));
     within(QUESTION_MAX, async {
         let source = api.bodies(&asker).await?;
         whole::page(page, source, &api.budget).await
@@ -173,6 +175,7 @@ pub(super) async fn at(
                  ask for a later time",
             )
         })?;
+        api.note_look(&asker, std::iter::once(found.change));
         api.budget.json(&found)
     })
     .await

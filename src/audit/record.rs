@@ -384,6 +384,8 @@ pub enum EventKind {
     /// A deployment was not as the last change left it, so that it was changed around the gateway:
     /// `deployment_id, change` (that found it)`, after, after_at, before_at, places, diff`.
     Drift,
+    /// Somebody has read the bodies of changes by the admin API: `by, person, changes`.
+    Look,
     /// Changes were exported by the admin API: `format, by, filter`.
     Export,
     /// A change passed by break-glass (`step` is `opened`), or somebody has reviewed that

@@ -47,6 +47,7 @@ mod leftovers;
 mod lifecycle;
 mod limits;
 mod log_lines;
+mod looks;
 mod meaning;
 mod passthrough;
 mod policy_evaluate;
