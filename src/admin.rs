@@ -4,29 +4,31 @@
 //! everybody asks for an admin token, an unknown path too, so that a route that is forgotten below
 //! is closed rather than open.
 
-mod access;
-mod answer;
-mod api;
-mod approvals;
-mod asked;
-mod body;
+pub(crate) mod access;
+pub(crate) mod answer;
+pub(crate) mod api;
+pub(crate) mod approvals;
+pub(crate) mod asked;
+pub(crate) mod body;
 mod connection;
-mod evaluate;
+pub(crate) mod evaluate;
 mod export;
 mod exposition;
 pub mod filter;
+pub(crate) mod local;
 mod looked;
 mod openapi;
 mod places;
 mod probes;
-mod sent;
+pub(crate) mod sent;
 mod serve;
-mod share;
+pub(crate) mod session;
+pub(crate) mod share;
 mod stats;
 #[cfg(test)]
 mod tests;
-mod view;
-mod whole;
+pub(crate) mod view;
+pub(crate) mod whole;
 
 use std::io;
 use std::sync::{Arc, LazyLock};
@@ -116,10 +118,10 @@ pub type PatienceNow = Arc<dyn Fn() -> Patience + Send + Sync>;
 
 /// The state and the bounds of the answers, shared by all clones.
 #[derive(Clone)]
-struct Api {
-    state: AdminState,
+pub(crate) struct Api {
+    pub(crate) state: AdminState,
     askers: Askers,
-    budget: AnswerBudget,
+    pub(crate) budget: AnswerBudget,
     /// Held by who reads bodies: one change may take hundreds of megabytes until it is written.
     bodies: Arc<Semaphore>,
     /// Held by each export.
@@ -204,8 +206,11 @@ const ROUTES: [Route; 18] = [
 )]
 struct Description;
 
-/// The whole API.
-fn router(api: Api) -> Router {
+/// More paths, which another room answers on the same listener.
+pub(crate) type More = fn(Api) -> Router;
+
+/// The whole API, and `more`.
+fn router(api: Api, more: More) -> Router {
     let routes = ROUTES
         .iter()
         .fold(Router::new(), |router, route| router.route(route.path, (route.answered)()));
@@ -213,7 +218,8 @@ fn router(api: Api) -> Router {
         .fallback(answer::no_such_path)
         .method_not_allowed_fallback(answer::only_reads)
         .layer(from_fn_with_state(api.clone(), access::guard))
-        .with_state(api)
+        .with_state(api.clone())
+        .merge(more(api))
 }
 
 impl Api {
@@ -225,17 +231,23 @@ impl Api {
     }
 }
 
-/// Answers on `listener` until `shutdown` is cancelled, and then, for a bounded time, what was
-/// begun.
+/// Answers on `listener`, with `more`, until `shutdown` is cancelled, and then, for a bounded time,
+/// what was begun.
 pub(crate) async fn serve(
     listener: Listener,
     state: AdminState,
+    more: More,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    serve_by(listener, Api::new(state), shutdown).await
+    serve_by(listener, Api::new(state), more, shutdown).await
 }
 
-async fn serve_by(listener: Listener, api: Api, shutdown: CancellationToken) -> io::Result<()> {
+async fn serve_by(
+    listener: Listener,
+    api: Api,
+    more: More,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
     let (tls, patience) = (api.state.tls.clone(), Arc::clone(&api.state.patience));
-    serve::serve(listener, router(api), serve::Terms { tls, patience }, shutdown).await
+    serve::serve(listener, router(api, more), serve::Terms { tls, patience }, shutdown).await
 }

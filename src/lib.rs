@@ -23,6 +23,7 @@ pub mod export;
 mod upstream;
 
 pub mod admin;
+mod console;
 mod gateway;
 #[doc(hidden)]
 pub use self::gateway::bench_api;

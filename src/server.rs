@@ -38,6 +38,7 @@ use crate::admin::{self, AdminState};
 use crate::audit::{self, Audit, StartError};
 use crate::base::clock::Clock;
 use crate::config::{Config, ListenAddress};
+use crate::console;
 use crate::gateway::{Gateway, Live, TrustError};
 use crate::net::listener::{Bound, Listener};
 use crate::telemetry::Metrics;
@@ -271,7 +272,7 @@ impl Server {
         let running = self.vital.running("the admin listener");
         self.chores.spawn(async move {
             let _running = running;
-            if let Err(error) = admin::serve(admin, state, admin_stopped).await {
+            if let Err(error) = admin::serve(admin, state, console::router, admin_stopped).await {
                 tracing::error!(error = &error as &dyn std::error::Error, "the admin API ended");
             }
         });

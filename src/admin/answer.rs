@@ -20,8 +20,8 @@ const CONTENT_SECURITY_POLICY: &str =
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Why a question is not answered, and what would be right.
-#[derive(Debug)]
-pub(super) struct Problem {
+#[derive(Clone, Debug)]
+pub(crate) struct Problem {
     status: StatusCode,
     kind: &'static str,
     message: String,
@@ -35,7 +35,7 @@ pub(super) struct Problem {
 /// A problem as its asker reads it.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Error)]
-pub(super) struct Envelope {
+pub(crate) struct Envelope {
     #[serde(rename = "type")]
     #[schema(inline)]
     kind: EnvelopeKind,
@@ -74,57 +74,72 @@ impl Problem {
         Self { status, kind, message, param: None, retry_after: None, allowed }
     }
 
-    pub(super) fn invalid(param: &str, message: impl Into<String>) -> Self {
+    /// The status of its answer.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The fault, and its fix.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    pub(crate) fn invalid(param: &str, message: impl Into<String>) -> Self {
         let param = param.chars().take(PARAM_CHARS_MAX).collect();
         let problem = Self::new(StatusCode::BAD_REQUEST, "invalid_request_error", message);
         Self { param: Some(param), ..problem }
     }
 
-    pub(super) fn query_too_long(bytes_max: usize) -> Self {
+    pub(crate) fn query_too_long(bytes_max: usize) -> Self {
         let message = format!("the query is longer than {bytes_max} bytes: ask for less at once");
         Self::new(StatusCode::BAD_REQUEST, "invalid_request_error", message)
     }
 
-    pub(super) fn no_token() -> Self {
+    pub(crate) fn no_token() -> Self {
         let message = "send an admin token: authorization: Bearer <token>, \
             whose SHA-256 stands in an [[admin.token]] of the configuration";
         Self::new(StatusCode::UNAUTHORIZED, "authentication_error", message)
     }
 
-    pub(super) fn forbidden(message: &str) -> Self {
+    pub(crate) fn forbidden(message: &str) -> Self {
         Self::new(StatusCode::FORBIDDEN, "permission_error", message)
     }
 
-    pub(super) fn conflict(message: impl Into<String>) -> Self {
+    pub(crate) fn conflict(message: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, "conflict_error", message)
     }
 
-    pub(super) fn too_slow() -> Self {
+    pub(crate) fn too_slow() -> Self {
         let message = "the body did not come in time: send the call again";
         Self::new(StatusCode::REQUEST_TIMEOUT, "invalid_request_error", message)
     }
 
-    pub(super) fn too_large(bytes_max: usize) -> Self {
+    pub(crate) fn too_large(bytes_max: usize) -> Self {
         let message = format!("the body is longer than {bytes_max} bytes, or it broke off");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error", message)
     }
 
-    pub(super) fn no_json() -> Self {
+    pub(crate) fn no_json() -> Self {
         let message = "send a body in JSON, with content-type: application/json";
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_request_error", message)
     }
 
-    pub(super) fn unavailable(error: &(dyn std::error::Error + 'static)) -> Self {
+    pub(crate) fn no_form() -> Self {
+        let message = "send the fields of a form: application/x-www-form-urlencoded";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_request_error", message)
+    }
+
+    pub(crate) fn unavailable(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error, "a call is not recorded");
         Self::later("the audit store can't take this, so nothing was done: try again later")
     }
 
-    pub(super) fn broke_off(error: &(dyn std::error::Error + 'static)) -> Self {
+    pub(crate) fn broke_off(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error, "an evaluation broke off");
         Self::later("the evaluation broke off: see the gateway's log lines, and report it")
     }
 
-    pub(super) fn takes_too_long(longest: Duration) -> Self {
+    pub(crate) fn takes_too_long(longest: Duration) -> Self {
         let message = format!(
             "the answer takes longer than {} s: narrow the question, by since or deployment_id, \
              or ask on the command line, which waits (changegate audit)",
@@ -133,18 +148,18 @@ impl Problem {
         Self::later(message)
     }
 
-    pub(super) fn too_many_questions() -> Self {
+    pub(crate) fn too_many_questions() -> Self {
         Self::later("too many questions are on their way: ask again when they are answered")
     }
 
-    pub(super) fn no_room() -> Self {
+    pub(crate) fn no_room() -> Self {
         Self::later(
             "the answers that are on their way leave no room for this one: ask again later, \
              or for less at once",
         )
     }
 
-    pub(super) fn store_fails(error: &(dyn std::error::Error + 'static)) -> Self {
+    pub(crate) fn store_fails(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error, "a question failed");
         Self::later("the audit store does not answer: try again later, and see /readyz")
     }
@@ -154,7 +169,7 @@ impl Problem {
         Self { retry_after: Some(RETRY_AFTER), ..problem }
     }
 
-    pub(super) fn not_found(message: impl Into<String>) -> Self {
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found_error", message)
     }
 }
@@ -182,6 +197,7 @@ impl From<QueryError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let problem = self.clone();
         let error = Told { kind: self.kind, message: self.message, param: self.param };
         let body = Envelope { kind: EnvelopeKind::Error, error };
         let mut answer = (self.status, Json(body)).into_response();
@@ -195,35 +211,42 @@ impl IntoResponse for Problem {
         if self.status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(header::ALLOW, HeaderValue::from_static(self.allowed));
         }
+        // The console shows it as a page.
+        answer.extensions_mut().insert(problem);
         answer
     }
 }
 
 /// The answer to a path that no route has.
-pub(super) async fn no_such_path() -> Problem {
+pub(crate) async fn no_such_path() -> Problem {
     Problem::not_found("there is nothing at this path: /openapi.json names every one")
 }
 
 /// The answer to another method than GET and HEAD.
-pub(super) async fn only_reads() -> Problem {
+pub(crate) async fn only_reads() -> Problem {
     let message = "this path is only read: use GET";
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "invalid_request_error", message)
 }
 
 /// The answer to another method than POST.
-pub(super) async fn only_posts() -> Problem {
+pub(crate) async fn only_posts() -> Problem {
     let message = "this path is not read: use POST";
     let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "invalid_request_error", message);
     Problem { allowed: "POST", ..problem }
 }
 
 /// Tells a browser, in every answer: keep nothing, guess nothing, run nothing, frame nothing.
-pub(super) fn harden(answer: &mut Response) {
+pub(crate) fn harden(answer: &mut Response) {
+    harden_as(answer, CONTENT_SECURITY_POLICY);
+}
+
+/// The same, where a page may do what `security_policy` says.
+pub(crate) fn harden_as(answer: &mut Response, security_policy: &'static str) {
     let headers = answer.headers_mut();
     for (name, value) in [
         (header::CACHE_CONTROL, "no-store"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        (header::CONTENT_SECURITY_POLICY, security_policy),
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::REFERRER_POLICY, "no-referrer"),
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),

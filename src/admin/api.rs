@@ -15,7 +15,7 @@ use super::access::Asker;
 use super::answer::Problem;
 use super::asked::{self, Asked};
 use super::filter;
-use super::view;
+use super::view::{self, Seen};
 use super::whole::{self, Source};
 use crate::audit::query::{
     ActorFilter, BODIES_LIMIT_MAX, DeploymentAt, DeploymentSummary, EventFilter, Filter, LIMIT_MAX,
@@ -25,11 +25,11 @@ use crate::audit::record::{Change, Event};
 use crate::base::ids::ChangeId;
 use crate::config::Role;
 
-pub(super) type Answer = Result<Response, Problem>;
-pub(super) type Id = Result<Path<String>, PathRejection>;
+pub(crate) type Answer = Result<Response, Problem>;
+pub(crate) type Id = Result<Path<String>, PathRejection>;
 
 /// How long an answer may take. The command line waits longer.
-pub(super) const QUESTION_MAX: Duration = Duration::from_secs(10);
+pub(crate) const QUESTION_MAX: Duration = Duration::from_secs(10);
 
 /// Changes without bodies, newest first.
 #[utoipa::path(
@@ -38,14 +38,13 @@ pub(super) const QUESTION_MAX: Duration = Duration::from_secs(10);
     params(Asked<asked::Changes>),
     responses((status = 200, description = "A page.", body = Page<Change>)),
 )]
-pub(super) async fn changes(
+pub(crate) async fn changes(
     State(api): State<Api>,
     Extension(asker): Extension<Asker>,
     asked: Asked<asked::Changes>,
 ) -> Answer {
     let (filter, part) = (asked.filter(&api, &asker)?, asked.page()?);
-    let page = in_time(asker.turns(filter.scans()), api.changes(filter, part)).await?;
-    api.budget.json(&view::page(page, asker.role))
+    api.budget.json(&api.seen_changes(&asker, filter, part).await?)
 }
 
 /// One whole change.
@@ -60,16 +59,13 @@ pub(super) async fn changes(
         (status = 200, description = "The change; without bodies for a viewer.", body = Change),
     ),
 )]
-pub(super) async fn change(
+pub(crate) async fn change(
     State(api): State<Api>,
     Extension(asker): Extension<Asker>,
     id: Id,
     _nothing: Asked<asked::Nothing>,
 ) -> Answer {
-    let unknown = || Problem::not_found("no change has this id: /api/v1/changes lists them");
-    let id: ChangeId = named(id)?.parse().map_err(|_no_id| unknown())?;
-    let found = in_time(&asker.share.reading, api.reader().bare_change(id)).await?;
-    let change = found.ok_or_else(unknown)?;
+    let change = api.bare_change(&asker, id).await?;
     if asker.role < Role::Auditor {
         return api.budget.json(&view::seen(change, asker.role));
     }
@@ -89,7 +85,7 @@ pub(super) async fn change(
     params(Asked<asked::Deployments>),
     responses((status = 200, description = "A page.", body = Page<DeploymentSummary>)),
 )]
-pub(super) async fn deployments(
+pub(crate) async fn deployments(
     State(api): State<Api>,
     Extension(asker): Extension<Asker>,
     asked: Asked<asked::Deployments>,
@@ -110,7 +106,7 @@ pub(super) async fn deployments(
     ),
     responses((status = 200, description = "A page.", body = Page<Change>)),
 )]
-pub(super) async fn history(
+pub(crate) async fn history(
     State(api): State<Api>,
     Extension(asker): Extension<Asker>,
     id: Id,
@@ -151,7 +147,7 @@ pub(super) async fn history(
     ),
     responses((status = 200, description = "The deployment.", body = DeploymentAt)),
 )]
-pub(super) async fn at(
+pub(crate) async fn at(
     State(api): State<Api>,
     Extension(asker): Extension<Asker>,
     id: Id,
@@ -188,7 +184,7 @@ pub(super) async fn at(
     params(Asked<asked::Events>),
     responses((status = 200, description = "A page.", body = Page<Event>)),
 )]
-pub(super) async fn events(
+pub(crate) async fn events(
     State(api): State<Api>,
     Extension(asker): Extension<Asker>,
     asked: Asked<asked::Events>,
@@ -205,7 +201,7 @@ pub(super) async fn events(
     params(Asked<asked::Drifts>),
     responses((status = 200, description = "A page.", body = Page<Event>)),
 )]
-pub(super) async fn drift(
+pub(crate) async fn drift(
     State(api): State<Api>,
     Extension(asker): Extension<Asker>,
     asked: Asked<asked::Drifts>,
@@ -217,8 +213,27 @@ pub(super) async fn drift(
 }
 
 impl Api {
-    pub(super) fn reader(&self) -> &Reader {
+    pub(crate) fn reader(&self) -> &Reader {
         self.state.audit.reader()
+    }
+
+    /// Changes without bodies, as far as the asker sees them.
+    pub(crate) async fn seen_changes(
+        &self,
+        asker: &Asker,
+        filter: Filter,
+        part: PageRequest,
+    ) -> Result<Page<Seen<Change>>, Problem> {
+        let page = in_time(asker.turns(filter.scans()), self.changes(filter, part)).await?;
+        Ok(view::page(page, asker.role))
+    }
+
+    /// The change that a path names, without its bodies.
+    pub(crate) async fn bare_change(&self, asker: &Asker, id: Id) -> Result<Change, Problem> {
+        let unknown = || Problem::not_found("no change has this id: /api/v1/changes lists them");
+        let id: ChangeId = named(id)?.parse().map_err(|_no_id| unknown())?;
+        let found = in_time(&asker.share.reading, self.reader().bare_change(id)).await?;
+        found.ok_or_else(unknown)
     }
 
     /// Changes without bodies.
@@ -237,7 +252,7 @@ impl Api {
     }
 
     /// The actor who is asked for, with the tokens of a name.
-    pub(super) async fn with_tokens(
+    pub(crate) async fn with_tokens(
         &self,
         actor: Option<ActorFilter>,
     ) -> Result<Option<ActorFilter>, QueryError> {
@@ -245,7 +260,7 @@ impl Api {
     }
 
     /// The bodies of the log, once it is this asker's turn to read them.
-    async fn bodies(&self, asker: &Asker) -> Result<Source, Problem> {
+    pub(crate) async fn bodies(&self, asker: &Asker) -> Result<Source, Problem> {
         let _own = asker.share.bodies.acquire().await.map_err(|_closed| Problem::no_room())?;
         let turn = Arc::clone(&self.bodies).acquire_owned().await;
         let turn = Arc::new(turn.map_err(|_closed| Problem::no_room())?);
@@ -255,13 +270,13 @@ impl Api {
 
 impl Asker {
     /// The turns of questions that look through the log, or of others.
-    pub(super) fn turns(&self, scans: bool) -> &Semaphore {
+    pub(crate) fn turns(&self, scans: bool) -> &Semaphore {
         if scans { &self.share.scanning } else { &self.share.reading }
     }
 }
 
 /// The answer to a question, asked once it is its turn.
-pub(super) async fn in_time<T>(
+pub(crate) async fn in_time<T>(
     turns: &Semaphore,
     question: impl Future<Output = Result<T, QueryError>>,
 ) -> Result<T, Problem> {
@@ -272,7 +287,7 @@ pub(super) async fn in_time<T>(
     .await
 }
 
-pub(super) async fn within<T>(
+pub(crate) async fn within<T>(
     longest: Duration,
     question: impl Future<Output = Result<T, Problem>>,
 ) -> Result<T, Problem> {
@@ -281,7 +296,7 @@ pub(super) async fn within<T>(
 }
 
 /// The id that stands in the path.
-pub(super) fn named(id: Id) -> Result<String, Problem> {
+pub(crate) fn named(id: Id) -> Result<String, Problem> {
     let Path(id) = id.map_err(|_bad| Problem::not_found("the path holds no text in UTF-8"))?;
     Ok(id)
 }

@@ -34,40 +34,40 @@ const LIMIT_DEFAULT: u16 = 50;
 pub(super) const VALUES_DEFAULT: u16 = 20;
 
 /// A kind of query: that of one path.
-pub(super) trait Kind {
+pub(crate) trait Kind {
     /// The keys that such a query may have, in the order of the description.
     const KEYS: &'static [&'static [Key]];
 }
 
 /// The query of a list of changes.
-pub(super) enum Changes {}
+pub(crate) enum Changes {}
 
 /// The query of a path that takes none.
-pub(super) enum Nothing {}
+pub(crate) enum Nothing {}
 
 /// The query of a list of deployments.
-pub(super) enum Deployments {}
+pub(crate) enum Deployments {}
 
 /// The query of a deployment's history.
-pub(super) enum History {}
+pub(crate) enum History {}
 
 /// The query of a deployment at a moment.
-pub(super) enum At {}
+pub(crate) enum At {}
 
 /// The query of a list of events.
-pub(super) enum Events {}
+pub(crate) enum Events {}
 
 /// The query of a list of changes made around the gateway.
-pub(super) enum Drifts {}
+pub(crate) enum Drifts {}
 
 /// The query of counts.
 pub(super) enum Stats {}
 
 /// The query of an export.
-pub(super) enum Export {}
+pub(crate) enum Export {}
 
 /// The query of a list of approvals.
-pub(super) enum Approvals {}
+pub(crate) enum Approvals {}
 
 impl Kind for Changes {
     const KEYS: &'static [&'static [Key]] = &[WHICH, WHO, NARROWING, REQUEST, SPAN, SEARCH, PAGE];
@@ -111,7 +111,7 @@ impl Kind for Approvals {
 }
 
 /// A key that a query may have.
-pub(super) struct Key {
+pub(crate) struct Key {
     name: &'static str,
     /// The meaning of the key, for the API's description.
     about: &'static str,
@@ -238,11 +238,15 @@ const APPROVALS: &[Key] = &[
     key("deployment_id", text, "Of this deployment."),
 ];
 
-const fn key(name: &'static str, texts: fn() -> RefOr<Schema>, about: &'static str) -> Key {
+pub(crate) const fn key(
+    name: &'static str,
+    texts: fn() -> RefOr<Schema>,
+    about: &'static str,
+) -> Key {
     Key { name, about, texts, is_required: false }
 }
 
-fn text() -> RefOr<Schema> {
+pub(crate) fn text() -> RefOr<Schema> {
     ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).into()
 }
 
@@ -276,7 +280,7 @@ impl Key {
 }
 
 /// A query of a kind: its keys are all among that kind's, each there once.
-pub(super) struct Asked<K>(Vec<(String, String)>, PhantomData<K>);
+pub(crate) struct Asked<K>(Vec<(String, String)>, PhantomData<K>);
 
 impl<K: Kind> IntoParams for Asked<K> {
     fn into_params(_place: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
@@ -311,12 +315,12 @@ impl<K: Kind, S: Sync> FromRequestParts<S> for Asked<K> {
 
 impl<K> Asked<K> {
     /// The filter of changes that is asked for, as far as the asker may ask.
-    pub(super) fn filter(&self, api: &Api, asker: &Asker) -> Result<Filter, Problem> {
+    pub(crate) fn filter(&self, api: &Api, asker: &Asker) -> Result<Filter, Problem> {
         view::allowed(self.read(api)?, asker.role, |key| self.text(key))
     }
 
     /// The filter of events that is asked for, as far as the asker may ask.
-    pub(super) fn event_filter(&self, api: &Api, asker: &Asker) -> Result<EventFilter, Problem> {
+    pub(crate) fn event_filter(&self, api: &Api, asker: &Asker) -> Result<EventFilter, Problem> {
         view::allowed_of_events(filter::of_events(self.read(api)?), asker.role)
     }
 
@@ -325,22 +329,22 @@ impl<K> Asked<K> {
     }
 
     /// Whether all there is is asked for, from its begin.
-    pub(super) fn is_bare(&self) -> bool {
+    pub(crate) fn is_bare(&self) -> bool {
         self.0.iter().all(|(key, _)| key == "limit")
     }
 
     /// The keys and their texts.
-    pub(super) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(key, text)| (key.as_str(), text.as_str()))
     }
 
     /// The text of a key, where it has one.
-    pub(super) fn text(&self, key: &str) -> Option<&str> {
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
         self.0.iter().find(|(name, _)| name == key).map(|(_, text)| text.as_str())
     }
 
     /// The page that is asked for.
-    pub(super) fn page(&self) -> Result<PageRequest, Problem> {
+    pub(crate) fn page(&self) -> Result<PageRequest, Problem> {
         let read = |text: &str| {
             // `parse` alone would take a plus sign too.
             let limit = text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));

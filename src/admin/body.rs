@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::io;
+use std::io::{self, Write as _};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -27,14 +27,14 @@ const PIECE_BYTES: usize = 64 << 10;
 
 /// The memory that all answers may hold together, shared by all clones.
 #[derive(Clone, Debug)]
-pub(super) struct AnswerBudget {
+pub(crate) struct AnswerBudget {
     held: Arc<Semaphore>,
     beyond: Arc<Semaphore>,
 }
 
 /// An answer that is being written.
 #[derive(Debug)]
-pub(super) struct AnswerWriter {
+pub(crate) struct AnswerWriter {
     budget: AnswerBudget,
     /// Whether this is the one answer that may go beyond the budget.
     beyond: Option<OwnedSemaphorePermit>,
@@ -52,9 +52,9 @@ struct AnswerBody {
 }
 
 /// A body that holds something until it is sent.
-pub(super) struct Counted<T> {
-    pub(super) body: AxumBody,
-    pub(super) _until_sent: T,
+pub(crate) struct Counted<T> {
+    pub(crate) body: AxumBody,
+    pub(crate) _until_sent: T,
 }
 
 #[derive(Debug)]
@@ -75,7 +75,7 @@ impl Default for AnswerBudget {
 }
 
 impl AnswerBudget {
-    pub(super) fn writer(&self) -> AnswerWriter {
+    pub(crate) fn writer(&self) -> AnswerWriter {
         AnswerWriter {
             budget: self.clone(),
             beyond: None,
@@ -86,22 +86,32 @@ impl AnswerBudget {
     }
 
     /// `value` as an answer in JSON.
-    pub(super) fn json(&self, value: &impl Serialize) -> Result<Response, Problem> {
+    pub(crate) fn json(&self, value: &impl Serialize) -> Result<Response, Problem> {
         let mut writer = self.writer();
         serde_json::to_writer(&mut writer, value).map_err(|_error| Problem::no_room())?;
         writer.finish()
     }
 
+    /// `text` as a page.
+    pub(crate) fn page(&self, text: &str) -> Result<Response, Problem> {
+        let mut writer = self.writer();
+        writer.write_all(text.as_bytes()).map_err(|_error| Problem::no_room())?;
+        let mut answer = writer.finish()?;
+        let html = HeaderValue::from_static("text/html; charset=utf-8");
+        answer.headers_mut().insert(header::CONTENT_TYPE, html);
+        Ok(answer)
+    }
+
     /// Returns how much memory the answers hold now, in KiB.
     #[cfg(test)]
-    pub(super) fn held_kib(&self) -> usize {
+    pub(crate) fn held_kib(&self) -> usize {
         HELD_KIB_MAX - self.held.available_permits()
     }
 }
 
 impl AnswerWriter {
     /// The answer, in JSON.
-    pub(super) fn finish(mut self) -> Result<Response, Problem> {
+    pub(crate) fn finish(mut self) -> Result<Response, Problem> {
         self.close_piece().map_err(|_error| Problem::no_room())?;
         let body = AnswerBody { pieces: self.pieces, left: self.bytes, _beyond: self.beyond };
         let mut answer = Response::new(AxumBody::new(body));
@@ -186,8 +196,6 @@ impl<T: Unpin> Body for Counted<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
-
     use http_body_util::BodyExt as _;
 
     use super::*;

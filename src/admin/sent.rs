@@ -16,13 +16,13 @@ use super::answer::Problem;
 const BODY_WAIT: Duration = Duration::from_secs(10);
 
 /// A body that is sent.
-pub(super) trait Body: DeserializeOwned {
+pub(crate) trait Body: DeserializeOwned {
     /// The most bytes that it may have.
     const BYTES_MAX: usize;
 }
 
 /// A call with its body.
-pub(super) struct Sent<T>(pub(super) T);
+pub(crate) struct Sent<T>(pub(crate) T);
 
 impl<T: Body, S: Sync> FromRequest<S> for Sent<T> {
     type Rejection = Problem;
@@ -36,7 +36,7 @@ impl<T: Body, S: Sync> FromRequest<S> for Sent<T> {
 }
 
 /// The bytes of a body in JSON, at most so many.
-pub(super) async fn bytes(request: Request, bytes_max: usize) -> Result<Bytes, Problem> {
+pub(crate) async fn bytes(request: Request, bytes_max: usize) -> Result<Bytes, Problem> {
     of_this_site(request.uri(), request.headers())?;
     is_json(request.headers())?;
     let reading = timeout(BODY_WAIT, to_bytes(request.into_body(), bytes_max)).await;
@@ -46,7 +46,7 @@ pub(super) async fn bytes(request: Request, bytes_max: usize) -> Result<Bytes, P
 
 /// Refuses what a page of another site can make a browser send. The token alone would do as long as
 /// no browser adds it by itself.
-fn of_this_site(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+pub(crate) fn of_this_site(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     let foreign = || {
         Err(Problem::forbidden(
             "a page of another site asks for this: only pages of this address, and programs, may",

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The most questions on their way, their answers included.
-pub(super) const QUESTIONS_MAX: usize = 64;
+pub(crate) const QUESTIONS_MAX: usize = 64;
 
 /// The most of one asker.
 const QUESTIONS_EACH_MAX: usize = 32;
@@ -16,30 +16,30 @@ const READING_EACH_MAX: usize = 3;
 
 /// All askers. Clones share them.
 #[derive(Clone, Debug)]
-pub(super) struct Askers {
+pub(crate) struct Askers {
     all: Arc<Semaphore>,
     shares: Arc<Mutex<HashMap<Identity, Arc<Share>>>>,
 }
 
 /// The digest of an asker's token; `None` where none is asked for.
-pub(super) type Identity = Option<[u8; 32]>;
+pub(crate) type Identity = Option<[u8; 32]>;
 
 /// The questions of one asker that are being answered. A question waits here first, and only then
 /// for what all askers share, so that no asker fills that queue.
 #[derive(Debug)]
-pub(super) struct Share {
+pub(crate) struct Share {
     questions: Arc<Semaphore>,
     /// Questions that an index answers.
-    pub(super) reading: Semaphore,
+    pub(crate) reading: Semaphore,
     /// Questions that may look through the whole log.
-    pub(super) scanning: Semaphore,
+    pub(crate) scanning: Semaphore,
     /// Questions for bodies.
-    pub(super) bodies: Semaphore,
+    pub(crate) bodies: Semaphore,
 }
 
 /// A question that is being answered, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Question {
+pub(crate) struct Question {
     _all: OwnedSemaphorePermit,
     _own: OwnedSemaphorePermit,
 }
@@ -52,7 +52,7 @@ impl Default for Askers {
 
 impl Askers {
     /// The share of an asker.
-    pub(super) fn share(&self, asker: Identity) -> Arc<Share> {
+    pub(crate) fn share(&self, asker: Identity) -> Arc<Share> {
         let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(share) = shares.get(&asker) {
             return Arc::clone(share);
@@ -63,7 +63,7 @@ impl Askers {
     }
 
     /// A question of an asker; `None` where too many are on their way.
-    pub(super) fn question(&self, share: &Share) -> Option<Question> {
+    pub(crate) fn question(&self, share: &Share) -> Option<Question> {
         let own = Arc::clone(&share.questions).try_acquire_owned().ok()?;
         let all = Arc::clone(&self.all).try_acquire_owned().ok()?;
         Some(Question { _all: all, _own: own })

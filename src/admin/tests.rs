@@ -36,6 +36,11 @@ struct World {
     served: JoinHandle<io::Result<()>>,
 }
 
+/// No paths beside the API's.
+fn no_more(_api: Api) -> Router {
+    Router::new()
+}
+
 /// An answer, read whole.
 struct Answer {
     status: u16,
@@ -86,7 +91,7 @@ impl World {
         let stop = CancellationToken::new();
         let api = Api::new(state);
         let budget = api.budget.clone();
-        let served = tokio::spawn(serve_by(Listener::Tcp(listener), api, stop.clone()));
+        let served = tokio::spawn(serve_by(Listener::Tcp(listener), api, no_more, stop.clone()));
         Self { _folder: folder, audit, budget, address, stop, served }
     }
 

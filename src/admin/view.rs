@@ -134,7 +134,7 @@ const MESSAGES: [(&str, &str); 4] = [
 ];
 
 /// A record that a role sees a part of.
-pub(super) trait Viewed: Serialize {
+pub(crate) trait Viewed: Serialize {
     /// The part that a viewer sees of the record's members.
     fn viewed(members: Map<String, Value>) -> Map<String, Value>;
 }
@@ -142,7 +142,7 @@ pub(super) trait Viewed: Serialize {
 /// A record as a role sees it.
 #[derive(Serialize)]
 #[serde(untagged)]
-pub(super) enum Seen<T> {
+pub(crate) enum Seen<T> {
     /// All of it.
     Whole(T),
     /// The part for a viewer.
@@ -150,7 +150,7 @@ pub(super) enum Seen<T> {
 }
 
 /// `record` as `role` sees it.
-pub(super) fn seen<T: Viewed>(record: T, role: Role) -> Seen<T> {
+pub(crate) fn seen<T: Viewed>(record: T, role: Role) -> Seen<T> {
     if role >= Role::Auditor {
         return Seen::Whole(record);
     }
@@ -163,7 +163,7 @@ pub(super) fn seen<T: Viewed>(record: T, role: Role) -> Seen<T> {
 }
 
 /// A page of records as `role` sees them.
-pub(super) fn page<T: Viewed>(page: Page<T>, role: Role) -> Page<Seen<T>> {
+pub(crate) fn page<T: Viewed>(page: Page<T>, role: Role) -> Page<Seen<T>> {
     let Page { data, next_cursor, has_more } = page;
     let data = data.into_iter().map(|record| seen(record, role)).collect();
     Page { data, next_cursor, has_more }
@@ -171,7 +171,7 @@ pub(super) fn page<T: Viewed>(page: Page<T>, role: Role) -> Page<Seen<T>> {
 
 /// Holds that `role` may ask so, where `given` gives each filter's text by its name; a viewer's
 /// search is kept to what a viewer sees.
-pub(super) fn allowed<'a>(
+pub(crate) fn allowed<'a>(
     filter: Filter,
     role: Role,
     given: impl Fn(&str) -> Option<&'a str>,
@@ -189,7 +189,7 @@ pub(super) fn allowed<'a>(
 }
 
 /// The same of events: no text is looked for in details of which a viewer sees a part.
-pub(super) fn allowed_of_events(filter: EventFilter, role: Role) -> Result<EventFilter, Problem> {
+pub(crate) fn allowed_of_events(filter: EventFilter, role: Role) -> Result<EventFilter, Problem> {
     if role < Role::Auditor && filter.q.is_some() {
         return Err(Problem::forbidden(
             "a viewer's token does not search the details of events: leave q out, or use an \

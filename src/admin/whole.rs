@@ -20,14 +20,14 @@ const HERE_BYTES_MAX: usize = 64 << 10;
 const PAGE_BYTES_MAX: usize = 32 << 20;
 
 /// The bodies of one question.
-pub(super) struct Source {
-    pub(super) texts: Texts,
+pub(crate) struct Source {
+    pub(crate) texts: Texts,
     /// The turn of who reads bodies, held for as long as something is made of them.
-    pub(super) turn: Arc<OwnedSemaphorePermit>,
+    pub(crate) turn: Arc<OwnedSemaphorePermit>,
 }
 
 /// One change with its bodies, as JSON.
-pub(super) async fn change(
+pub(crate) async fn change(
     change: Change,
     mut source: Source,
     budget: &AnswerBudget,
@@ -36,7 +36,7 @@ pub(super) async fn change(
 }
 
 /// A page of changes with their bodies, as JSON. Where those are large, it has fewer.
-pub(super) async fn page(
+pub(crate) async fn page(
     page: Page<Change>,
     mut source: Source,
     budget: &AnswerBudget,

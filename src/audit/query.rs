@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::Ref;
 use utoipa::openapi::schema::{Array, ArrayBuilder};
 
+pub(crate) use self::approvals::asked_diff;
 pub use self::blame::{Blame, Origin, Setter};
 pub use self::bodies::Texts;
 pub use self::drift::{Drift, DriftPlace};

@@ -47,7 +47,7 @@ pub(crate) fn lines(text: &str) -> Cow<'_, str> {
 }
 
 /// Control characters, line and paragraph separators, and what turns or hides text (UAX #9).
-fn steers(c: char) -> bool {
+pub(crate) fn steers(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{feff}' | '\u{200b}'..='\u{200f}')
         || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}')

@@ -152,7 +152,7 @@ async fn no_other_spelling_of_a_route_is_one() {
     let (world, id) = guarded().await;
     let described: Value =
         serde_json::from_str(&ask(&world, "GET", "/openapi.json", "").await.body).unwrap();
-    let mut others = vec!["/".to_owned(), "//".to_owned(), "/api".to_owned(), "/api/v1".to_owned()];
+    let mut others = ["//", "/api", "/api/v1"].map(str::to_owned).to_vec();
     others.extend(
         ["/api/v1/", "/api/v2/changes", "/console", "/debug", "/*", "/%"].map(str::to_owned),
     );

@@ -23,6 +23,7 @@ mod cli_revert;
 mod cli_timelines;
 mod cli_times;
 mod conformance;
+mod console;
 mod cors;
 mod cost;
 mod crash;

@@ -91,7 +91,7 @@ fn asked_change(change: Change) -> AskedChange {
 
 /// Where the deployment would differ, by the documented reading of what is asked. Secrets are
 /// concealed on both sides, so that those that stay are equal.
-fn asked_diff(change: &Change, bodies: &Bodies) -> Vec<Difference> {
+pub(crate) fn asked_diff(change: &Change, bodies: &Bodies) -> Vec<Difference> {
     let object = bodies.patch.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
     let Some(provider) = Provider::named(&change.provider) else { return Vec::new() };
     let is_put = change.method.as_deref() == Some("PUT");

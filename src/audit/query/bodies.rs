@@ -38,7 +38,7 @@ impl BodyTexts {
     }
 
     /// The bodies of `change` as values.
-    pub(in crate::audit) fn values(&self, change: &Change) -> Result<Bodies, serde_json::Error> {
+    pub(crate) fn values(&self, change: &Change) -> Result<Bodies, serde_json::Error> {
         let (before, after) = (value(self.before.as_ref())?, value(self.after.as_ref())?);
         let patch = value(self.patch.as_ref())?;
         let diff = difference(change, patch.as_ref(), before.as_ref(), after.as_ref());

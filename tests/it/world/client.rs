@@ -140,12 +140,21 @@ pub(crate) async fn http2(
     sender
 }
 
+/// Makes one call by another host name than the address.
+pub(crate) async fn call_as(address: SocketAddr, host: &str, call: Call) -> Answer {
+    read(open_as(address, host, call).await).await
+}
+
 /// Makes one call and leaves the answer's body to be read.
 pub(crate) async fn open(address: SocketAddr, call: Call) -> http::Response<Incoming> {
+    open_as(address, &address.to_string(), call).await
+}
+
+async fn open_as(address: SocketAddr, host: &str, call: Call) -> http::Response<Incoming> {
     let stream = TcpStream::connect(address).await.unwrap();
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
-    let request = call.http1(&address.to_string());
+    let request = call.http1(host);
     let waited = tokio::time::timeout(Duration::from_mins(1), sender.send_request(request)).await;
     waited.expect("an answer within a minute").unwrap()
 }

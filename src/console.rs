@@ -1,0 +1,44 @@
+//! The console: pages for people, on the admin listener. They ask what the API asks, by the same
+//! code and under the same bounds, and show of it what the API shows that role.
+//!
+//! Everything works without a script. Texts that came from outside pass [`text`], which leaves
+//! nothing in them that is not seen; and every page is small, however large what it tells of is.
+
+mod assets;
+mod change;
+mod changes;
+mod door;
+mod fields;
+mod filters;
+mod form;
+mod frame;
+mod login;
+mod overview;
+mod prose;
+mod sentence;
+mod text;
+mod words;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+
+use crate::admin::Api;
+use crate::admin::answer;
+
+/// The console's paths.
+pub(crate) fn router(api: Api) -> Router {
+    let router = Router::new()
+        .route("/", get(overview::show))
+        .route("/changes", get(changes::list))
+        .route("/changes/{id}", get(change::show))
+        .route("/login", get(login::form).post(login::enter))
+        .route("/logout", post(login::leave).fallback(answer::only_posts));
+    let router = assets::ALL.iter().fold(router, |router, asset| {
+        router.route(&asset.path, get(move || async move { asset.answer() }))
+    });
+    router
+        .method_not_allowed_fallback(answer::only_reads)
+        .layer(from_fn_with_state(api.clone(), door::guard))
+        .with_state(api)
+}

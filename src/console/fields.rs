@@ -1,0 +1,106 @@
+//! Places where two deployments differ, as a table: what stood there, and what stands there now.
+
+use maud::{Markup, html};
+use serde_json::Value;
+
+use super::prose::{compared, is_long};
+use super::text::{grouped, pointer, runs, split};
+use crate::deployment::diff::Difference;
+
+/// The most places that are shown.
+const PLACES_MAX: usize = 200;
+
+/// The most bytes of values that one page shows.
+pub(super) const BYTES_MAX: usize = 60 << 10;
+
+/// The most characters of a value beside another one.
+const VALUE_CHARS_MAX: usize = 1_000;
+
+/// How differences are shown, and how much more of them may be.
+pub(super) struct Shown {
+    pub(super) side_by_side: bool,
+    pub(super) bytes: usize,
+}
+
+/// The places as a table.
+pub(super) fn table(caption: &str, places: &[&Difference], shown: &mut Shown) -> Markup {
+    let mut rows = Vec::new();
+    for place in places.iter().take(PLACES_MAX) {
+        if shown.bytes == 0 {
+            break;
+        }
+        rows.push(row(place, shown));
+    }
+    let left_out = places.len() - rows.len();
+    html! {
+        table.places {
+            caption.unseen { (caption) }
+            thead { tr {
+                th scope="col" { "Field" } th scope="col" { "Before" } th scope="col" { "After" }
+            } }
+            tbody { @for row in rows { (row) } }
+        }
+        @if left_out > 0 { p.more { (grouped(left_out)) " more places: see the raw JSON" } }
+    }
+}
+
+fn row(place: &Difference, shown: &mut Shown) -> Markup {
+    let (from, to) = (place.from.as_ref(), place.to.as_ref());
+    let long = |value: Option<&Value>| value.and_then(Value::as_str).is_some_and(is_long);
+    if long(from) || long(to) {
+        let text = |value: Option<&Value>| match value {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+        };
+        let (from, to) = (text(from), text(to));
+        return html! {
+            tr.long {
+                th scope="row" { (pointer(&place.path)) }
+                td colspan="2" { (compared(&from, &to, shown.side_by_side, &mut shown.bytes)) }
+            }
+        };
+    }
+    html! {
+        tr {
+            th scope="row" { (pointer(&place.path)) }
+            td.gone {
+                @if let Some(from) = from { del { (value(from, shown)) } } @else { (none()) }
+            }
+            td.new {
+                @if let Some(to) = to { ins { (value(to, shown)) } } @else { (none()) }
+                @if place.write_only {
+                    div.note { "sent; upstream never shows it, so that it may be the same" }
+                }
+            }
+        }
+    }
+}
+
+fn none() -> Markup {
+    html! { span.none { "none" } }
+}
+
+/// A value as JSON, cut to its place.
+pub(super) fn value(value: &Value, shown: &mut Shown) -> Markup {
+    if let Some(text) = value.as_str().filter(|text| text.starts_with("hmac-sha256:")) {
+        let (head, _) = split(text, 20);
+        return html! {
+            span.concealed title="a secret: the log holds a keyed digest of it" {
+                (runs(head)) "…"
+            }
+        };
+    }
+    let text = match value {
+        Value::Object(_) | Value::Array(_) => serde_json::to_string_pretty(value),
+        other => serde_json::to_string(other),
+    };
+    let text = text.unwrap_or_default();
+    let (head, rest) = split(&text, VALUE_CHARS_MAX.min(shown.bytes.max(20)));
+    shown.bytes = shown.bytes.saturating_sub(head.len() + 40);
+    html! {
+        code.value dir="auto" {
+            (runs(head)) @if rest > 0 { span.more { "… " (grouped(rest)) " more" } }
+        }
+    }
+}

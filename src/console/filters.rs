@@ -1,0 +1,164 @@
+//! The filters of a list of changes: those of the API, by the same names, in the URL.
+
+use maud::{Markup, html};
+
+use super::form::with_query;
+use super::text::{LINE_CHARS_MAX, cut};
+use crate::admin::asked::Asked;
+
+/// A filter in the form.
+struct Field {
+    name: &'static str,
+    label: &'static str,
+    hint: &'static str,
+    /// The words that it takes; none where it takes any text.
+    words: &'static [&'static str],
+    /// Whether it stands in the first row.
+    is_first: bool,
+}
+
+const FIELDS: [Field; 14] = [
+    first("q", "Search", "ids, names, messages, paths", &[]),
+    first("since", "Since", "7d, 2026-11-01, or RFC 3339", &[]),
+    first("until", "Until", "24h, 2026-12-01, or RFC 3339", &[]),
+    first("decision", "Decision", "", &["allow", "warn", "deny", "refuse"]),
+    first(
+        "outcome",
+        "Outcome",
+        "",
+        &["applied", "denied", "refused", "rejected", "failed", "unknown", "pending"],
+    ),
+    first(
+        "operation",
+        "Operation",
+        "",
+        &["create", "update", "archive", "pause", "unpause", "run"],
+    ),
+    more("actor", "Actor", "name or pat_…", &[]),
+    more("team", "Team", "whole name", &[]),
+    more("deployment_id", "Deployment", "whole id", &[]),
+    more("rule", "Rule broken", "whole name", &[]),
+    more("path", "Changed place", "/schedule/timezone", &[]),
+    more("asked_path", "Asked place", "/metadata", &[]),
+    more("effect", "Effect", "", &["exact", "partial", "none", "other"]),
+    more("request_id", "Request", "whole id", &[]),
+];
+
+/// Spans that are asked for by a click.
+const SPANS: [(&str, &str); 4] =
+    [("1h", "hour"), ("24h", "24 hours"), ("7d", "7 days"), ("30d", "30 days")];
+
+const fn first(
+    name: &'static str,
+    label: &'static str,
+    hint: &'static str,
+    words: &'static [&'static str],
+) -> Field {
+    Field { name, label, hint, words, is_first: true }
+}
+
+const fn more(
+    name: &'static str,
+    label: &'static str,
+    hint: &'static str,
+    words: &'static [&'static str],
+) -> Field {
+    Field { is_first: false, ..first(name, label, hint, words) }
+}
+
+/// Whether a key of the query is one of these filters.
+fn is_filter(key: &str) -> bool {
+    FIELDS.iter().any(|field| field.name == key)
+}
+
+/// The pairs of the query that say what is asked for, and how it is shown.
+pub(super) fn kept<K>(asked: &Asked<K>) -> impl Iterator<Item = (&str, &str)> {
+    asked.pairs().filter(|(key, _)| *key != "cursor")
+}
+
+/// The pairs of the query that say what is asked for.
+pub(super) fn filters<K>(asked: &Asked<K>) -> impl Iterator<Item = (&str, &str)> {
+    asked.pairs().filter(|(key, _)| is_filter(key))
+}
+
+/// The form of the filters, and those that are in force, each with a link that takes it away.
+pub(super) fn form<K>(path: &str, asked: &Asked<K>) -> Markup {
+    let is_more = FIELDS.iter().any(|field| !field.is_first && asked.text(field.name).is_some());
+    let others = kept(asked).filter(|(key, _)| !is_filter(key));
+    html! {
+        search {
+            form.filters method="get" action=(path) {
+                @for (key, text) in others { input type="hidden" name=(key) value=(text); }
+                div.fields {
+                    @for field in FIELDS.iter().filter(|field| field.is_first) {
+                        (input(field, asked.text(field.name)))
+                    }
+                    button type="submit" { "Show" }
+                }
+                details open[is_more] {
+                    summary { "More filters" }
+                    div.fields {
+                        @for field in FIELDS.iter().filter(|field| !field.is_first) {
+                            (input(field, asked.text(field.name)))
+                        }
+                    }
+                }
+            }
+        }
+        (in_force(path, asked))
+    }
+}
+
+fn input(field: &Field, text: Option<&str>) -> Markup {
+    let id = format!("f-{}", field.name);
+    let wide = if field.name == "q" { "field wide" } else { "field" };
+    html! {
+        div class=(wide) {
+            label for=(id) { (field.label) }
+            @if field.words.is_empty() {
+                input id=(id) type=(if field.name == "q" { "search" } else { "text" })
+                    name=(field.name) value=(text.unwrap_or_default()) placeholder=(field.hint)
+                    autocomplete="off" spellcheck="false" maxlength="400";
+            } @else {
+                select id=(id) name=(field.name) {
+                    option value="" { "any" }
+                    @for word in field.words {
+                        option value=(word) selected[text == Some(word)] { (word) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn in_force<K>(path: &str, asked: &Asked<K>) -> Markup {
+    let without = |name: &str| with_query(path, kept(asked).filter(|(key, _)| *key != name));
+    let spanned = |since| {
+        let others = kept(asked).filter(|(key, _)| !matches!(*key, "since" | "until"));
+        with_query(path, others.chain(std::iter::once(("since", since))))
+    };
+    let is_any = filters(asked).next().is_some();
+    html! {
+        div.in-force {
+            span.spans {
+                "Last "
+                @for (since, told) in SPANS {
+                    @let is_in_force = asked.text("since") == Some(since);
+                    a href=(spanned(since)) aria-current=[is_in_force.then_some("true")] { (told) }
+                    " "
+                }
+            }
+            @if is_any {
+                ul aria-label="Filters in force" {
+                    @for (key, text) in filters(asked) {
+                        li { a.taken href=(without(key)) {
+                            span.key { (key) } " " (cut(text, LINE_CHARS_MAX))
+                            span.away aria-label="take this filter away" { "×" }
+                        } }
+                    }
+                    li { a href=(path) { "all changes" } }
+                }
+            }
+        }
+    }
+}
