@@ -69,9 +69,8 @@ pub(crate) async fn change(
     if asker.role < Role::Auditor {
         return api.budget.json(&view::seen(change, asker.role));
     }
-    api.note_look(&asker, std::iter::once(change.id));
     within(QUESTION_MAX, async {
-        let source = api.bodies(&asker).await?;
+        let source = api.bodies(&asker, &[change.id]).await?;
         whole::change(change, source, &api.budget).await
     })
     .await?
@@ -127,9 +126,9 @@ pub(crate) async fn history(
     if !bodies {
         return api.budget.json(&view::page(page, asker.role));
     }
-    api.note_look(&asker, page.data.iter().map(|change| change.id));
+    let ids: Vec<ChangeId> = page.data.iter().map(|change| change.id).collect();
     within(QUESTION_MAX, async {
-        let source = api.bodies(&asker).await?;
+        let source = api.bodies(&asker, &ids).await?;
         whole::page(page, source, &api.budget).await
     })
     .await?
@@ -171,7 +170,7 @@ pub(crate) async fn at(
                  ask for a later time",
             )
         })?;
-        api.note_look(&asker, std::iter::once(found.change));
+        api.note_look(&asker, &[found.change]);
         api.budget.json(&found)
     })
     .await
@@ -259,8 +258,13 @@ impl Api {
         filter::with_tokens(actor, self.reader(), |name| (self.state.tokens_of)(name)).await
     }
 
-    /// The bodies of the log, once it is this asker's turn to read them.
-    pub(crate) async fn bodies(&self, asker: &Asker) -> Result<Source, Problem> {
+    /// The bodies of these changes, once it is this asker's turn to read them. The log is told.
+    pub(crate) async fn bodies(
+        &self,
+        asker: &Asker,
+        changes: &[ChangeId],
+    ) -> Result<Source, Problem> {
+        self.note_look(asker, changes);
         let _own = asker.share.bodies.acquire().await.map_err(|_closed| Problem::no_room())?;
         let turn = Arc::clone(&self.bodies).acquire_owned().await;
         let turn = Arc::new(turn.map_err(|_closed| Problem::no_room())?);

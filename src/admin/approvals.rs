@@ -94,7 +94,7 @@ pub(super) async fn show(
     within(QUESTION_MAX, async {
         let _own = asker.share.bodies.acquire().await.map_err(|_closed| Problem::no_room())?;
         let _turn = api.bodies.acquire().await.map_err(|_closed| Problem::no_room())?;
-        api.note_look(&asker, std::iter::once(approval.change));
+        api.note_look(&asker, &[approval.change]);
         approval.asked = Some(api.state.audit.reader().asked_change(&approval).await?);
         api.budget.json(&approval)
     })

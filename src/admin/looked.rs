@@ -56,14 +56,14 @@ impl Looks {
 
 impl Api {
     /// Tells the log, before anything is sent, that somebody reads the bodies of these changes.
-    pub(super) fn note_look(&self, asker: &Asker, changes: impl Iterator<Item = ChangeId>) {
+    pub(super) fn note_look(&self, asker: &Asker, changes: &[ChangeId]) {
         let holder = asker.holder.as_ref();
         let (by, person) = (
             holder.map(|holder| &*holder.name),
             holder.and_then(|holder| holder.person.as_deref()),
         );
         let now = self.state.clock.now();
-        let untold = self.looks.untold(person.or(by), changes, now);
+        let untold = self.looks.untold(person.or(by), changes.iter().copied(), now);
         if untold.is_empty() {
             return;
         }

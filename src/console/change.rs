@@ -75,7 +75,7 @@ async fn contents(
         return Ok((change, Contents::Hidden));
     }
     within(QUESTION_MAX, async {
-        let mut source = api.bodies(asker).await?;
+        let mut source = api.bodies(asker, &[change.id]).await?;
         let texts = source.texts.of(&change).await?;
         let turn = Arc::clone(&source.turn);
         let comparing = spawn_blocking(move || {
