@@ -13,6 +13,7 @@ mod place;
 pub mod policy;
 pub mod print;
 mod progress;
+mod proxy;
 pub mod schema;
 pub mod serve;
 pub mod simulate;

@@ -18,7 +18,7 @@ use utoipa::openapi::schema::{Array, ArrayBuilder};
 pub(crate) use self::approvals::asked_diff;
 pub use self::blame::{Blame, Origin, Setter};
 pub use self::bodies::Texts;
-pub use self::drift::{Drift, DriftPlace};
+pub use self::drift::{Drift, DriftNow, DriftPlace, LastLeft};
 pub use self::walk::Walk;
 pub use super::count::{
     BadCounting, Count, CountedBy, Counting, Counts, Step, StepCounts, VALUES_MAX,

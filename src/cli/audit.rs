@@ -18,6 +18,7 @@ mod printer;
 mod render;
 mod revert;
 mod screen;
+mod sweep;
 pub(super) mod table;
 mod text;
 mod zone;
@@ -103,6 +104,9 @@ pub fn run(command: &AuditCommand, environment: &Environment) -> Result<(), Fail
             AuditCommand::At(arguments) => at::run(arguments, environment, now).await,
             AuditCommand::Blame(arguments) => blame::run(arguments, environment, now).await,
             AuditCommand::Diff(arguments) => compared::run(arguments, environment, now).await,
+            AuditCommand::Drift(arguments) if arguments.sweep => {
+                Box::pin(sweep::run(arguments, environment)).await
+            }
             AuditCommand::Drift(arguments) => drift::run(arguments, environment, now).await,
             AuditCommand::Revert(arguments) => revert::run(arguments, environment).await,
             AuditCommand::Export(arguments) => export::run(arguments, environment, now).await,

@@ -68,6 +68,7 @@ mod simulation;
 mod stats;
 mod store_faults;
 mod strangers;
+mod sweep;
 mod timeouts;
 mod tls;
 mod unix_socket;

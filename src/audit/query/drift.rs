@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Cursor, EventFilter, Filter, Page, PageRequest, QueryError, Reader};
-use crate::audit::record::{Change, Event, EventKind};
+use crate::audit::record::{Change, Event, EventKind, Outcome};
 use crate::base::clock::Timestamp;
 use crate::base::ids::ChangeId;
 use crate::base::pointer::covers;
@@ -43,6 +43,34 @@ pub struct Drift {
     pub places: usize,
     /// The first of them, concealed values concealed.
     pub diff: Vec<DriftPlace>,
+}
+
+/// A deployment that is not as the last recorded change left it, seen outside of any change.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DriftNow {
+    /// The deployment.
+    pub deployment_id: String,
+    /// The last change before it.
+    pub after: ChangeId,
+    /// When that one had ended.
+    pub after_at: Timestamp,
+    /// When it was seen.
+    pub seen_at: Timestamp,
+    /// How many places differ.
+    pub places: usize,
+    /// The first of them, concealed values concealed.
+    pub diff: Vec<DriftPlace>,
+}
+
+/// The last word of the log on how a deployment was left.
+#[derive(Clone, Debug)]
+pub enum LastLeft {
+    /// As this change left it.
+    By(Box<Change>),
+    /// A change of it is on its way.
+    Changing,
+    /// Nothing tells: the newest changes were of unknown outcome, or their bodies are not kept.
+    Unknown,
 }
 
 /// A place that was changed.
@@ -94,33 +122,78 @@ impl Reader {
     }
 }
 
-fn between(former: &Change, found_by: &Change, knows_secrets: bool) -> Option<Drift> {
-    let left = former.left()?;
-    let before = found_by.bodies.as_ref()?.before.as_ref()?;
-    let provider = Provider::named(&found_by.provider)?;
-    let (operation, nothing) = (Operation::Update, Object::new());
-    let mut all = diff(provider, operation, &nothing, Some(left), Some(before));
-    let concealed = [("/after", former), ("/before", former), ("/before", found_by)];
-    let concealed = concealed.into_iter().flat_map(|(side, change)| {
-        change.redacted.iter().filter_map(move |path| path.strip_prefix(side))
-    });
-    let concealed: Vec<&str> = if knows_secrets { Vec::new() } else { concealed.collect() };
-    let meets = |place: &str, other: &str| covers(place, other) || covers(other, place);
-    all.retain(|place| !place.computed && !concealed.iter().any(|path| meets(&place.path, path)));
-    if all.is_empty() {
-        return None;
+impl Reader {
+    /// How the last recorded change left a deployment.
+    pub async fn last_left(&self, deployment_id: &str) -> Result<LastLeft, QueryError> {
+        let filter = Filter { deployment_id: Some(deployment_id.to_owned()), ..Filter::default() };
+        let page = PageRequest { limit: LOOKED_AT_MAX, cursor: None };
+        let newest = self.changes(&filter, page, true).await?.data;
+        if newest.iter().any(|change| change.outcome == Outcome::Pending) {
+            return Ok(LastLeft::Changing);
+        }
+        let mut newest = newest.into_iter();
+        let last = newest.find(|change| change.left().is_some() || change.may_be_applied());
+        let known = last.filter(|change| change.left().is_some());
+        Ok(known.map_or(LastLeft::Unknown, |change| LastLeft::By(Box::new(change))))
     }
-    let places = all.len();
-    let mut left = VALUES_BYTES_MAX;
+}
+
+impl DriftNow {
+    /// The difference between what `former` left and the deployment as it is shown; `None` where
+    /// there is none. Places of concealed values are left out: what is shown has them in clear.
+    #[must_use]
+    pub fn since(former: &Change, shown: &Value, seen_at: Timestamp) -> Option<Self> {
+        let concealed = concealed_in(former, &["/after", "/before"]).collect::<Vec<_>>();
+        let differing = differing(former, shown, &concealed)?;
+        Some(Self {
+            deployment_id: former.deployment_id.clone()?,
+            after: former.id,
+            after_at: former.completed_at.unwrap_or(former.received_at),
+            seen_at,
+            places: differing.len(),
+            diff: told(differing),
+        })
+    }
+}
+
+fn between(former: &Change, found_by: &Change, knows_secrets: bool) -> Option<Drift> {
+    let before = found_by.bodies.as_ref()?.before.as_ref()?;
+    let concealed = concealed_in(former, &["/after", "/before"]);
+    let concealed = concealed.chain(concealed_in(found_by, &["/before"]));
+    let concealed: Vec<&str> = if knows_secrets { Vec::new() } else { concealed.collect() };
+    let differing = differing(former, before, &concealed)?;
     Some(Drift {
         deployment_id: found_by.deployment_id.clone()?,
         change: found_by.id,
         after: former.id,
         after_at: former.completed_at.unwrap_or(former.received_at),
         before_at: found_by.received_at,
-        places,
-        diff: all.into_iter().take(PLACES_MAX).map(|at| DriftPlace::of(at, &mut left)).collect(),
+        places: differing.len(),
+        diff: told(differing),
     })
+}
+
+/// Where values of a deployment are concealed on these sides of a change.
+fn concealed_in<'a>(change: &'a Change, sides: &'a [&str]) -> impl Iterator<Item = &'a str> {
+    let paths = change.redacted.iter();
+    paths.flat_map(|path| sides.iter().filter_map(|side| path.strip_prefix(side)))
+}
+
+/// Where a deployment is not as `former` left it, computed fields and concealed places aside;
+/// `None` where it is.
+fn differing(former: &Change, now: &Value, concealed: &[&str]) -> Option<Vec<Difference>> {
+    let provider = Provider::named(&former.provider)?;
+    let mut all =
+        diff(provider, Operation::Update, &Object::new(), Some(former.left()?), Some(now));
+    let meets = |place: &str, other: &str| covers(place, other) || covers(other, place);
+    all.retain(|place| !place.computed && !concealed.iter().any(|path| meets(&place.path, path)));
+    (!all.is_empty()).then_some(all)
+}
+
+/// The first of the places, with values that are not too long.
+fn told(differing: Vec<Difference>) -> Vec<DriftPlace> {
+    let mut left = VALUES_BYTES_MAX;
+    differing.into_iter().take(PLACES_MAX).map(|at| DriftPlace::of(at, &mut left)).collect()
 }
 
 impl DriftPlace {

@@ -1,6 +1,7 @@
 //! The arguments of the questions to the log.
 
 use super::super::log::LogFile;
+use super::super::proxy::ViaArgs;
 use super::pages::Wanted;
 
 /// The arguments of `audit list`.
@@ -212,6 +213,19 @@ pub struct DriftArgs {
     pub(super) file: LogFile,
     #[command(flatten)]
     pub(super) part: PartArgs,
+    /// Ask upstream, through the gateway, for every deployment that the log knows, and tell which
+    /// are not as their last change left them.
+    #[arg(long, requires = "token_env", conflicts_with_all = ["since", "until", "limit", "all"])]
+    pub(super) sweep: bool,
+    /// The environment variable that holds your token for the API behind the gateway.
+    #[arg(long, value_name = "NAME", requires = "sweep")]
+    pub(super) token_env: Option<String>,
+    /// How many deployments are asked for in a second, 1 to 100.
+    #[arg(long, value_name = "N", default_value_t = 5, requires = "sweep",
+        value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub(super) per_second: u16,
+    #[command(flatten)]
+    pub(super) via: ViaArgs,
 }
 
 /// The arguments of `audit deployments`.

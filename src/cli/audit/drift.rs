@@ -9,7 +9,6 @@ use super::text::{json, plain};
 use super::{Environment, Failure, Zone, bad_option, open, say_more, say_nothing_found};
 use crate::admin::filter;
 use crate::audit::query::EventFilter;
-use crate::audit::record::Event;
 use crate::base::clock::Timestamp;
 use crate::cli::print::{Shade, Span};
 use crate::cli::terminal::Terminal;
@@ -38,7 +37,7 @@ pub(super) async fn run(
             continue;
         }
         for event in &page {
-            print_spans(&lines(event, &zone, &layout), layout.colour)?;
+            print_spans(&lines(&event.detail, &zone, &layout), layout.colour)?;
         }
     }
     say_more(shown, wanted.goes_on());
@@ -46,19 +45,21 @@ pub(super) async fn run(
     say_nothing_found(shown == 0, form.is_for_programs(), nothing)
 }
 
-/// One such change: when, of which deployment, between which changes, and what.
-fn lines(event: &Event, zone: &Zone, layout: &Layout) -> Vec<Spans> {
-    let detail = &event.detail;
+/// One such change: of which deployment, between which changes, and what.
+pub(super) fn lines(detail: &Value, zone: &Zone, layout: &Layout) -> Vec<Spans> {
     let text = |name: &str| detail.get(name).and_then(Value::as_str).map_or("-".into(), plain);
     let time = |name: &str| {
         let at = detail.get(name).and_then(Value::as_str);
         let at = at.and_then(|text| Timestamp::parse(text).ok());
         at.map_or("-".to_owned(), |at| zone.second(at))
     };
-    let (after_at, before_at) = (time("after_at"), time("before_at"));
     let mut lines = layout.shaded(&text("deployment_id"), Shade::Unclear);
-    lines.extend(layout.text(&format!("  after   {}  {after_at}", text("after"))));
-    lines.extend(layout.text(&format!("  before  {}  {before_at}", text("change"))));
+    lines.extend(layout.text(&format!("  after   {}  {}", text("after"), time("after_at"))));
+    let found = match detail.get("change") {
+        Some(_) => format!("  before  {}  {}", text("change"), time("before_at")),
+        None => format!("  seen    {}", time("seen_at")),
+    };
+    lines.extend(layout.text(&found));
     let places = detail.get("diff").and_then(Value::as_array).map(Vec::as_slice);
     let places = places.unwrap_or_default();
     for place in places {

@@ -6,7 +6,6 @@ mod sent;
 use anyhow::{Context as _, anyhow};
 use serde_json::{Value, json};
 
-use self::sent::{ProxyClient, Shown};
 use super::layout::Layout;
 use super::printer::print_spans;
 use super::text::{json as shown_json, plain};
@@ -15,6 +14,7 @@ use crate::audit::record::{Change, Outcome};
 use crate::base::ids::ChangeId;
 use crate::cli::log::LogFile;
 use crate::cli::print::Shade;
+use crate::cli::proxy::{ProxyClient, Shown, ViaArgs};
 use crate::cli::terminal::Terminal;
 use crate::deployment::Object;
 use crate::deployment::revert::{Former, Irrevocable, Reverting, revert};
@@ -36,12 +36,8 @@ pub struct RevertArgs {
     /// The environment variable that holds your token for the API behind the gateway.
     #[arg(long, value_name = "NAME")]
     token_env: String,
-    /// The gateway, such as `http://127.0.0.1:8080`; by default where the configuration listens.
-    #[arg(long, value_name = "URL")]
-    via: Option<String>,
-    /// PEM file of certificate authorities trusted beside the system's.
-    #[arg(long, value_name = "FILE")]
-    ca_file: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    via: ViaArgs,
     /// Print what is sent and what came of it as one JSON object.
     #[arg(long)]
     json: bool,
@@ -68,8 +64,9 @@ pub(super) async fn run(arguments: &RevertArgs, environment: &Environment) -> Re
         Failure::NotHeld(anyhow!("the log has no change {id}: `audit list` shows which it has"))
     })?;
     let (provider, deployment_id) = revertible(&change)?;
-    let client = ProxyClient::of(arguments, environment, provider)?;
-    let now = client.read(&deployment_id).await?;
+    let (via, token_env) = (&arguments.via, &arguments.token_env);
+    let client = ProxyClient::of(via, token_env, &arguments.file, environment)?;
+    let now = client.read(provider, &deployment_id).await?;
     let reverting = planned(&change, provider, &now.document)?;
     let work = Work { change, provider, deployment_id, now, reverting };
     if !work.reverting.later.is_empty() && !arguments.merge {
@@ -218,7 +215,7 @@ impl Work {
         arguments: &RevertArgs,
         environment: &Environment,
     ) -> Result<(), Failure> {
-        let sent = client.write(self).await?;
+        let sent = sent::send(client, self).await?;
         if arguments.json {
             let mut told = self.told();
             if let Value::Object(told) = &mut told {
