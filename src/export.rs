@@ -1,8 +1,11 @@
-//! Changes as files for other programs: JSON lines, CSV, OCSF. Pure, but for the walk through the
-//! log, and one record at a time, so that an export of any length takes the same memory.
+//! Changes as files for other programs: JSON lines, CSV, OCSF, Parquet. Pure, but for the walk
+//! through the log, and one record or group of them at a time, so that an export of any length takes
+//! the same memory.
 
+mod columns;
 pub mod csv;
 mod ocsf;
+mod parquet;
 mod walk;
 
 use std::io::{self, Write};
@@ -10,6 +13,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use self::parquet::ParquetFile;
 pub use self::walk::ExportWalk;
 use crate::audit::query::BodyTexts;
 use crate::audit::record::Change;
@@ -24,11 +28,24 @@ pub enum Format {
     Csv,
     /// One event of the Open Cybersecurity Schema Framework, 1.8.0, a line.
     Ocsf,
+    /// Apache Parquet, compressed with zstd: the columns of CSV with their kinds.
+    Parquet,
+}
+
+/// Writes the changes of one file.
+pub struct Encoder(Encoding);
+
+/// The format of a file, with what waits to be written of it.
+enum Encoding {
+    Jsonl,
+    Csv,
+    Ocsf,
+    Parquet(Box<ParquetFile>),
 }
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 3] = [Self::Jsonl, Self::Csv, Self::Ocsf];
+    pub const ALL: [Self; 4] = [Self::Jsonl, Self::Csv, Self::Ocsf, Self::Parquet];
 
     /// The name that options and queries use.
     #[must_use]
@@ -37,6 +54,7 @@ impl Format {
             Self::Jsonl => "jsonl",
             Self::Csv => "csv",
             Self::Ocsf => "ocsf",
+            Self::Parquet => "parquet",
         }
     }
 
@@ -53,6 +71,7 @@ impl Format {
             Self::Jsonl => "jsonl",
             Self::Csv => "csv",
             Self::Ocsf => "ocsf.jsonl",
+            Self::Parquet => "parquet",
         }
     }
 
@@ -62,35 +81,58 @@ impl Format {
         match self {
             Self::Jsonl | Self::Ocsf => "application/x-ndjson",
             Self::Csv => "text/csv; charset=utf-8; header=present",
+            Self::Parquet => "application/vnd.apache.parquet",
         }
     }
+}
 
-    /// Writes what a file begins with.
-    pub fn begin(self, out: &mut impl Write) -> io::Result<()> {
-        match self {
-            Self::Jsonl | Self::Ocsf => Ok(()),
-            Self::Csv => csv::head(out),
-        }
+impl Encoder {
+    /// The encoder of a file.
+    pub fn new(format: Format) -> io::Result<Self> {
+        Ok(Self(match format {
+            Format::Jsonl => Encoding::Jsonl,
+            Format::Csv => Encoding::Csv,
+            Format::Ocsf => Encoding::Ocsf,
+            Format::Parquet => Encoding::Parquet(Box::new(ParquetFile::new()?)),
+        }))
     }
 
-    /// Writes one change with its bodies, as the log holds them.
+    /// Appends what a file begins with, where it is not the rest of another one.
+    pub fn begin(&self, out: &mut Vec<u8>) -> io::Result<()> {
+        if let Encoding::Csv = self.0 { csv::head(out) } else { Ok(()) }
+    }
+
+    /// Appends one change with its bodies, as the log holds them; of Parquet many are appended
+    /// together, later.
     pub fn write(
-        self,
+        &mut self,
         change: &Change,
         bodies: &BodyTexts,
-        out: &mut impl Write,
+        out: &mut Vec<u8>,
     ) -> io::Result<()> {
-        match self {
-            Self::Jsonl => {
+        match &mut self.0 {
+            Encoding::Jsonl => {
                 whole(change, bodies, out)?;
                 out.write_all(b"\n")
             }
-            Self::Csv => csv::change(change, bodies, out),
-            Self::Ocsf => {
+            Encoding::Csv => csv::change(change, bodies, out),
+            Encoding::Ocsf => {
                 serde_json::to_writer(&mut *out, &ocsf::event(change, bodies)?)?;
                 out.write_all(b"\n")
             }
+            Encoding::Parquet(file) => file.change(change, bodies, out),
         }
+    }
+
+    /// Whether one change may bring the work of many with it.
+    #[must_use]
+    pub fn may_take_long(&self) -> bool {
+        matches!(self.0, Encoding::Parquet(_))
+    }
+
+    /// Appends what a file ends with.
+    pub fn finish(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
+        if let Encoding::Parquet(file) = &mut self.0 { file.finish(out) } else { Ok(()) }
     }
 }
 

@@ -212,7 +212,11 @@ const COUNTED: &[Key] = &[
 
 const FORMAT: &[Key] = &[Key {
     is_required: true,
-    ..key("format", word::<Format>, "The format: JSON lines, CSV, or OCSF 1.8.0 as JSON lines.")
+    ..key(
+        "format",
+        word::<Format>,
+        "The format: JSON lines, CSV, Parquet, or OCSF 1.8.0 as JSON lines.",
+    )
 }];
 
 const BEHIND: &[Key] = &[key(

@@ -21,7 +21,7 @@ use super::asked::{self, Asked};
 use crate::audit::query::{Cursor, Filter};
 use crate::audit::record::{Event, EventKind};
 use crate::config::Role;
-use crate::export::{ExportWalk, Format};
+use crate::export::{Encoder, ExportWalk, Format};
 
 /// The most exports on their way.
 pub(super) const EXPORTS_MAX: usize = 4;
@@ -40,9 +40,9 @@ const FILTER_BYTES_MAX: usize = 1_024;
 struct Export {
     api: Api,
     asker: Asker,
-    format: Format,
+    /// `None` while it is at work, and after it has failed.
+    encoder: Option<Encoder>,
     walk: ExportWalk,
-    /// `None` until the begin of the file is written.
     is_begun: bool,
     is_over: bool,
     _turn: OwnedSemaphorePermit,
@@ -79,15 +79,16 @@ pub(super) async fn export(
     }
     let filter = asked.filter(&api, &asker)?;
     let before = asked.text("cursor").map(place).transpose()?;
-    let unknown = || Problem::invalid("format", "format: write jsonl, csv or ocsf");
+    let unknown = || Problem::invalid("format", "format: write jsonl, csv, parquet or ocsf");
     let format = asked.text("format").and_then(Format::named).ok_or_else(unknown)?;
     let turn = Arc::clone(&api.exports).try_acquire_owned();
     let turn = turn.map_err(|_taken| Problem::no_room())?;
     let filter = Filter { actor: api.with_tokens(filter.actor).await?, ..filter };
     note(&api, &asker, format, &asked);
     let walk = ExportWalk::new(filter, before);
+    let encoder = Some(Encoder::new(format).map_err(|error| Problem::broke_off(&error))?);
     let (is_begun, is_over) = (false, false);
-    let export = Export { api, asker, format, walk, is_begun, is_over, _turn: turn };
+    let export = Export { api, asker, encoder, walk, is_begun, is_over, _turn: turn };
     let pieces = unfold(export, |mut export| async {
         if export.is_over {
             return None;
@@ -121,8 +122,10 @@ impl Export {
     /// The next piece. Nothing of the log is held until it is sent.
     async fn piece(&mut self) -> Result<Bytes, BrokenOff> {
         let mut piece = Vec::new();
+        let broken = || io::Error::other("the export has broken off");
+        let mut encoder = self.encoder.take().ok_or_else(broken)?;
         if !self.is_begun {
-            self.format.begin(&mut piece)?;
+            encoder.begin(&mut piece)?;
             self.is_begun = true;
         }
         let _looking = self.asker.turns(self.walk.scans()).acquire().await?;
@@ -131,20 +134,23 @@ impl Export {
         let reader = self.api.reader();
         if !self.walk.fill(reader).await? {
             self.is_over = true;
+            encoder.finish(&mut piece)?;
             return Ok(piece.into());
         }
         let mut texts = reader.texts().await?;
         while piece.len() < PIECE_BYTES
             && let Some(change) = self.walk.take()
         {
-            let (bodies, format) = (texts.of(&change).await?, self.format);
-            let write = move || -> io::Result<Vec<u8>> {
-                format.write(&change, &bodies, &mut piece)?;
-                Ok(piece)
+            let bodies = texts.of(&change).await?;
+            let is_long = encoder.may_take_long() || texts.read_bytes() > HERE_BYTES_MAX;
+            let write = move || -> io::Result<(Vec<u8>, Encoder)> {
+                encoder.write(&change, &bodies, &mut piece)?;
+                Ok((piece, encoder))
             };
-            let is_long = texts.read_bytes() > HERE_BYTES_MAX;
-            piece = if is_long { tokio::task::spawn_blocking(write).await?? } else { write()? };
+            (piece, encoder) =
+                if is_long { tokio::task::spawn_blocking(write).await?? } else { write()? };
         }
+        self.encoder = Some(encoder);
         Ok(piece.into())
     }
 }

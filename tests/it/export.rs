@@ -1,6 +1,8 @@
 //! Exports: the same changes by the command line and the API, in each format; what broke off goes
 //! on.
 
+use parquet::file::reader::{FileReader as _, SerializedFileReader};
+use parquet::record::{Field, Row};
 use serde_json::{Value, json};
 
 use crate::world::command::in_world;
@@ -60,6 +62,52 @@ async fn the_command_line_and_the_api_export_the_same() {
     let noted = world.events("export", 4).await;
     let filter = format!("decision=deny, deployment_id={DEPLOYMENT}");
     assert_eq!(noted[0]["detail"]["filter"], json!(filter));
+}
+
+/// The rows of a Parquet file, as JSON.
+fn rows(bytes: Vec<u8>) -> Vec<Value> {
+    let reader = SerializedFileReader::new(bytes::Bytes::from(bytes)).unwrap();
+    let value = |field: &Field| match field {
+        Field::Null => Value::Null,
+        Field::Bool(flag) => json!(flag),
+        Field::Long(number) | Field::TimestampMillis(number) => json!(number),
+        Field::Str(text) => json!(text),
+        Field::Bytes(text) => json!(text.as_utf8().unwrap()),
+        other => panic!("{other}"),
+    };
+    let row =
+        |row: Row| row.get_column_iter().map(|(name, at)| (name.clone(), value(at))).collect();
+    reader.get_row_iter(None).unwrap().map(|read| row(read.unwrap())).collect()
+}
+
+#[tokio::test]
+async fn parquet_has_the_columns_of_csv_with_their_kinds() {
+    let world = world().await;
+    let count = filled(&world).await;
+    let command = ["audit", "export", "--format", "parquet", "--out", "out", "--part-rows", "6"];
+    let ran = in_world(&world, &command);
+    assert!(ran.err.contains(&format!("{count} changes exported into 2 files")), "{ran:?}");
+    let part = |n| std::fs::read(world.folder.path().join(format!("out/changes-00000{n}.parquet")));
+    let parts = [1, 2].map(|n| rows(part(n).unwrap()));
+    assert_eq!(parts[0].len(), 6);
+    let whole: Vec<Value> = parts.into_iter().flatten().collect();
+    assert_eq!(whole.len(), count);
+    let jsonl = in_world(&world, &["audit", "export", "--format", "jsonl"]).out;
+    for (row, change) in whole.iter().zip(json_lines(&jsonl)) {
+        assert_eq!((&row["seq"], &row["change"]), (&change["seq"], &change["id"]));
+        assert_eq!(row["outcome"], change["outcome"]);
+        assert_eq!(row["upstream_status"], change["upstream"]["status"], "{row}");
+        for body in ["patch", "before", "after"] {
+            let text = row[body].as_str().map_or("null", |text| text);
+            assert_eq!(serde_json::from_str::<Value>(text).unwrap(), change[body], "{body}");
+        }
+    }
+    let asked = Call::get("/api/v1/export?format=parquet");
+    let answer = call(world.admin(), asked).await;
+    assert_eq!(answer.header("content-type"), Some("application/vnd.apache.parquet"));
+    assert_eq!(rows(answer.body.to_vec()), whole);
+    let none = call(world.admin(), Call::get("/api/v1/export?format=parquet&team=x")).await;
+    assert_eq!(rows(none.body.to_vec()), Vec::<Value>::new(), "a file without rows is one");
 }
 
 #[tokio::test]

@@ -10,18 +10,19 @@ use anyhow::{Context as _, anyhow};
 use self::parts::Parts;
 use super::arguments::{FilterArgs, SpanArgs};
 use super::{Environment, Failure, print, sought, unanswered};
-use crate::audit::query::{Filter, Reader};
+use crate::audit::query::{BodyTexts, Filter, Reader};
+use crate::audit::record::Change;
 use crate::base::clock::{Clock, Timestamp};
 use crate::cli::log::LogFile;
 use crate::cli::progress::Progress;
-use crate::export::{ExportWalk, Format};
+use crate::export::{Encoder, ExportWalk, Format};
 
 /// The arguments of `audit export`.
 #[derive(Debug, clap::Args)]
 pub struct ExportArgs {
     #[command(flatten)]
     file: LogFile,
-    /// The format: jsonl (whole changes), csv, or ocsf (OCSF 1.8.0), each one change a line.
+    /// The format: jsonl (whole changes), csv, ocsf (OCSF 1.8.0), each one change a line, or parquet.
     #[arg(long, value_name = "FORMAT", value_parser = format)]
     format: Format,
     #[command(flatten)]
@@ -47,7 +48,7 @@ const NOT_RECORDED: &str = "this export leaves no record in the log, which is on
     where each is to be recorded, export by GET /api/v1/export";
 
 fn format(text: &str) -> Result<Format, String> {
-    Format::named(text).ok_or_else(|| "write jsonl, csv or ocsf".to_owned())
+    Format::named(text).ok_or_else(|| "write jsonl, csv, parquet or ocsf".to_owned())
 }
 
 /// Exports.
@@ -59,9 +60,12 @@ pub(super) async fn run(
     let log = arguments.file.find(environment)?;
     let (reader, filter) = sought(&arguments.which, &arguments.span, &log, now).await?;
     let Some(folder) = &arguments.out else {
-        let mut sink = Stream { format: arguments.format, last: None };
-        let walked = walk(&reader, (&filter, arguments.cursor), arguments.format, &mut sink).await;
-        if let (Err(Failure::NotCarriedOut(_)), Some(seq)) = (&walked, sink.last) {
+        let encoder = Encoder::new(arguments.format).map_err(not_written)?;
+        let mut sink = Stream { encoder, written: Vec::new(), last: None };
+        let walked = walk(&reader, (&filter, arguments.cursor), &mut sink).await;
+        let is_table = arguments.format == Format::Parquet;
+        let walked = walked.and_then(|count| sink.finish().map(|()| count));
+        if let (Err(Failure::NotCarriedOut(_)), Some(seq), false) = (&walked, sink.last, is_table) {
             print::error_line(&format!("broken off: go on with --cursor {seq}"));
         }
         let count = walked?;
@@ -79,7 +83,7 @@ pub(super) async fn run(
         return Ok(());
     }
     let (filter, before) = (parts.filter().clone(), parts.before());
-    walk(&reader, (&filter, before), arguments.format, &mut parts).await?;
+    walk(&reader, (&filter, before), &mut parts).await?;
     let told = parts.finish()?;
     print::error_line(&format!("{told}; {NOT_RECORDED}"));
     Ok(())
@@ -111,31 +115,47 @@ impl ExportArgs {
     }
 }
 
-/// Takes changes one after the other, each in its written form.
+/// Takes changes one after the other.
 trait Sink {
     /// Takes what a file begins with.
     fn begin(&mut self) -> Result<(), Failure>;
 
-    /// Takes the written form of the change at the place `seq`.
-    fn take(&mut self, seq: i64, written: &[u8]) -> Result<(), Failure>;
+    /// Takes a change with its bodies.
+    fn take(&mut self, change: &Change, bodies: &BodyTexts) -> Result<(), Failure>;
 }
 
 /// Standard output.
 struct Stream {
-    format: Format,
+    encoder: Encoder,
+    /// What is written next.
+    written: Vec<u8>,
     last: Option<i64>,
+}
+
+impl Stream {
+    /// Writes what the file ends with.
+    fn finish(&mut self) -> Result<(), Failure> {
+        self.encoder.finish(&mut self.written).map_err(not_written)?;
+        self.write()
+    }
+
+    fn write(&mut self) -> Result<(), Failure> {
+        print::part_of_file(&self.written)?;
+        self.written.clear();
+        Ok(())
+    }
 }
 
 impl Sink for Stream {
     fn begin(&mut self) -> Result<(), Failure> {
-        let mut head = Vec::new();
-        self.format.begin(&mut head).map_err(not_written)?;
-        print::part_of_file(&head)
+        self.encoder.begin(&mut self.written).map_err(not_written)?;
+        self.write()
     }
 
-    fn take(&mut self, seq: i64, written: &[u8]) -> Result<(), Failure> {
-        print::part_of_file(written)?;
-        self.last = Some(seq);
+    fn take(&mut self, change: &Change, bodies: &BodyTexts) -> Result<(), Failure> {
+        self.encoder.write(change, bodies, &mut self.written).map_err(not_written)?;
+        self.write()?;
+        self.last = Some(change.seq);
         Ok(())
     }
 }
@@ -144,13 +164,12 @@ impl Sink for Stream {
 async fn walk(
     reader: &Reader,
     (filter, before): (&Filter, Option<i64>),
-    format: Format,
     sink: &mut impl Sink,
 ) -> Result<u64, Failure> {
     let clock = Clock::System;
     let mut progress = Progress::new(clock.instant());
     let mut walk = ExportWalk::new(filter.clone(), before);
-    let (mut count, mut written) = (0, Vec::new());
+    let mut count = 0;
     if before.is_none() {
         sink.begin()?;
     }
@@ -158,9 +177,7 @@ async fn walk(
         let mut texts = reader.texts().await.map_err(unanswered)?;
         while let Some(change) = walk.take() {
             let bodies = texts.of(&change).await.map_err(unanswered)?;
-            written.clear();
-            format.write(&change, &bodies, &mut written).map_err(not_written)?;
-            sink.take(change.seq, &written)?;
+            sink.take(&change, &bodies)?;
             count += 1;
             progress.tell(&clock, || {
                 format!("{count} changes exported, as far back as {}", change.received_at)

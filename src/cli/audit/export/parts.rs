@@ -9,10 +9,11 @@ use anyhow::anyhow;
 use serde::{Deserialize, Serialize};
 
 use super::{Failure, Sink, failed, not_written};
-use crate::audit::query::Filter;
+use crate::audit::query::{BodyTexts, Filter};
+use crate::audit::record::Change;
 use crate::base::clock::Timestamp;
 use crate::base::file;
-use crate::export::Format;
+use crate::export::{Encoder, Format};
 
 /// The file that says how far an export is.
 const STATE: &str = "export.json";
@@ -47,6 +48,9 @@ pub(super) struct Parts {
 /// A file that is being written: nobody takes it for a whole one, by its name.
 struct Part {
     file: BufWriter<File>,
+    encoder: Encoder,
+    /// What is written next.
+    written: Vec<u8>,
     path: PathBuf,
     rows: u64,
     last: i64,
@@ -109,16 +113,21 @@ impl Parts {
         if self.open.is_none() {
             let unfinished = unfinished(&path);
             let file = private(&unfinished).map_err(|error| failed(error, &unfinished))?;
-            let mut file = BufWriter::new(file);
-            self.format.begin(&mut file).map_err(not_written)?;
-            self.open = Some(Part { file, path, rows: 0, last: 0 });
+            let file = BufWriter::new(file);
+            let encoder = Encoder::new(self.format).map_err(not_written)?;
+            let mut written = Vec::new();
+            encoder.begin(&mut written).map_err(not_written)?;
+            self.open = Some(Part { file, encoder, written, path, rows: 0, last: 0 });
         }
         self.open.as_mut().ok_or_else(|| not_written(io::ErrorKind::NotFound.into()))
     }
 
     /// Makes the file that is being written a whole one, and says so.
     fn close(&mut self) -> Result<(), Failure> {
-        let Some(Part { file, path, rows, last }) = self.open.take() else { return Ok(()) };
+        let Some(mut part) = self.open.take() else { return Ok(()) };
+        part.encoder.finish(&mut part.written).map_err(not_written)?;
+        part.write()?;
+        let Part { file, path, rows, last, .. } = part;
         let kept = file.into_inner().map_err(io::IntoInnerError::into_error);
         let kept = kept.and_then(|file| file.sync_all());
         let kept = kept.and_then(|()| fs::rename(unfinished(&path), &path));
@@ -147,13 +156,22 @@ impl Sink for Parts {
         Ok(())
     }
 
-    fn take(&mut self, seq: i64, written: &[u8]) -> Result<(), Failure> {
+    fn take(&mut self, change: &Change, bodies: &BodyTexts) -> Result<(), Failure> {
         let rows_max = self.rows_max;
         let part = self.part()?;
-        part.file.write_all(written).map_err(|error| failed(error, &part.path))?;
+        part.encoder.write(change, bodies, &mut part.written).map_err(not_written)?;
+        part.write()?;
         part.rows += 1;
-        part.last = seq;
+        part.last = change.seq;
         if part.rows >= rows_max { self.close() } else { Ok(()) }
+    }
+}
+
+impl Part {
+    fn write(&mut self) -> Result<(), Failure> {
+        let done = self.file.write_all(&self.written).map_err(|error| failed(error, &self.path));
+        self.written.clear();
+        done
     }
 }
 
