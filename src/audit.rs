@@ -9,6 +9,8 @@ mod condition;
 pub mod count;
 mod document;
 mod entry;
+#[cfg_attr(not(test), expect(dead_code, reason = "the store comes to use it"))]
+pub(crate) mod evidence;
 pub mod idempotency;
 pub mod intent;
 pub mod keys;
