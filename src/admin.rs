@@ -12,6 +12,7 @@ pub(crate) mod asked;
 pub(crate) mod body;
 mod connection;
 pub(crate) mod evaluate;
+mod evidence;
 mod export;
 mod exposition;
 pub mod filter;
@@ -137,8 +138,15 @@ struct Route {
     answered: fn() -> MethodRouter<Api>,
 }
 
+impl Route {
+    /// The path as the API's description has it.
+    fn described(&self) -> String {
+        self.path.replace("{*", "{")
+    }
+}
+
 /// Every path there is; the API's description names the same ones.
-const ROUTES: [Route; 18] = [
+const ROUTES: [Route; 22] = [
     Route { path: "/healthz", open: true, answered: || get(probes::alive) },
     Route { path: "/readyz", open: true, answered: || get(probes::ready) },
     Route { path: "/metrics", open: true, answered: || get(probes::metrics) },
@@ -151,6 +159,10 @@ const ROUTES: [Route; 18] = [
     Route { path: "/api/v1/events", open: false, answered: || get(api::events) },
     Route { path: "/api/v1/drift", open: false, answered: || get(api::drift) },
     Route { path: "/api/v1/stats", open: false, answered: || get(stats::stats) },
+    Route { path: "/api/v1/log/checkpoint", open: false, answered: || get(evidence::checkpoint) },
+    Route { path: "/api/v1/log/key", open: false, answered: || get(evidence::key) },
+    Route { path: "/api/v1/log/tile/{*path}", open: false, answered: || get(evidence::tile) },
+    Route { path: "/api/v1/log/proof/{id}", open: false, answered: || get(evidence::proof) },
     Route { path: "/api/v1/export", open: false, answered: || get(export::export) },
     Route {
         path: "/api/v1/evaluate",
@@ -194,6 +206,10 @@ const ROUTES: [Route; 18] = [
         api::events,
         api::drift,
         stats::stats,
+        evidence::checkpoint,
+        evidence::key,
+        evidence::tile,
+        evidence::proof,
         export::export,
         evaluate::evaluate,
         approvals::list,

@@ -3,6 +3,7 @@
 mod actors;
 pub mod admin;
 pub mod check;
+mod evidence;
 mod exposure;
 pub(crate) mod files;
 mod keys;
@@ -27,6 +28,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use self::actors::{ActorName, Actors, SubjectName};
+pub use self::evidence::EvidenceConfig;
 pub(crate) use self::keys::KEYS;
 pub use self::refused::RefusedConfig;
 pub(crate) use self::shared_limits::told as told_shared_limits;
@@ -54,6 +56,8 @@ pub struct Config {
     pub shared_limits: SharedLimits,
     /// `[audit]`.
     pub audit: AuditConfig,
+    /// `[evidence]`.
+    pub evidence: EvidenceConfig,
     /// `[limits]`.
     pub limits: Limits,
     /// `[[actor]]` and `[actors]`.

@@ -9,6 +9,7 @@ mod accept;
 mod capacity;
 mod connection;
 mod control_frames;
+mod evidence;
 mod framed;
 mod guard;
 mod malformed;
@@ -29,13 +30,14 @@ use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use self::evidence::Sealing;
 use self::served_policy::ServedPolicy;
 pub use self::served_policy::ServedPolicyError;
 use self::socket_file::SocketFile;
 pub use self::tasks::TaskEnded;
 use self::tasks::Vital;
 use crate::admin::{self, AdminState};
-use crate::audit::{self, Audit, StartError};
+use crate::audit::{self, Audit, EvidenceSettings, StartError};
 use crate::base::clock::Clock;
 use crate::config::{Config, ListenAddress};
 use crate::console;
@@ -79,6 +81,7 @@ pub struct Server {
     gateway: Arc<Gateway>,
     stopping: DropGuard,
     vital: Vital,
+    sealing: Sealing,
     workers: Vec<std::thread::JoinHandle<()>>,
     chores: JoinSet<()>,
 }
@@ -142,6 +145,7 @@ impl Server {
         let clock = options.clock.clone();
         let (database, key_file) = (&config.audit.database, &config.audit.key_file);
         let key = audit::keys::load_or_create(database, key_file).await?.key;
+        let evidence = evidence::settings(&config.evidence)?;
         let settings = audit::Settings {
             database: config.audit.database.clone(),
             node: Arc::clone(&config.node),
@@ -158,7 +162,7 @@ impl Server {
         let mut served = ServedPolicy::default();
         // No call is judged by another policy than the one that is served.
         let looked = served.look(&gateway).await.map_err(ServeError::from);
-        let started = looked.and_then(|()| Self::listen(gateway, options, served));
+        let started = looked.and_then(|()| Self::listen(gateway, options, served, evidence));
         if started.is_err() {
             log.close(LOG_CLOSES_WITHIN).await;
         }
@@ -169,6 +173,7 @@ impl Server {
         gateway: Arc<Gateway>,
         options: Options,
         served: ServedPolicy,
+        evidence: EvidenceSettings,
     ) -> Result<Self, ServeError> {
         let live = gateway.live();
         let listen = &live.config.listen;
@@ -193,11 +198,20 @@ impl Server {
         let stop = CancellationToken::new();
         let stopping = stop.clone().drop_guard();
         let vital = Vital::new(stop.clone());
-        let (workers, chores) = (Vec::new(), JoinSet::new());
+        let sealing = Sealing::start(&gateway.audit, evidence, &vital);
         let (files, listeners) = ([proxy.file, admin.file], proxy.listeners);
         let (proxy, admin) = (proxy.address, admin.address);
-        let mut server =
-            Self { proxy, admin, _files: files, gateway, stopping, vital, workers, chores };
+        let mut server = Self {
+            proxy,
+            admin,
+            _files: files,
+            gateway,
+            stopping,
+            vital,
+            sealing,
+            workers: Vec::new(),
+            chores: JoinSet::new(),
+        };
         let (capacity, most_by_files) = (capacity::Capacity::default(), capacity::most_by_files());
         if most_by_files < live.config.limits.connections {
             tracing::warn!(
@@ -346,6 +360,7 @@ impl Server {
             tracing::error!("a worker did not end in time");
         }
         self.gateway.summarise();
+        self.sealing.end().await;
         self.gateway.audit.close(LOG_CLOSES_WITHIN).await;
         while self.chores.join_next().await.is_some() {}
     }

@@ -289,6 +289,56 @@ CREATE TABLE live_approvals (
 
 CREATE INDEX live_approvals_until ON live_approvals (until_at);
 
+-- Every record once it is finished, numbered from 0 without gaps in the order in which they were: the
+-- leaves of a Merkle tree, and the order in which the log is read on. `kind` tells the table and `ref`
+-- the row: 1 a change (its seq, once it has ended), 2 a settlement (likewise), 4 an event, 5 a policy,
+-- 6 a key, 7 an approval, 8 a step of one, 9 a key of the log.
+CREATE TABLE leaves (
+    position INTEGER PRIMARY KEY CHECK (position >= 0),
+    kind     INTEGER NOT NULL CHECK (kind BETWEEN 1 AND 9),
+    ref      INTEGER NOT NULL,
+    -- Of the entry, which is made of the record and the salt; NULL until it is in the tree.
+    hash     BLOB    CHECK (length(hash) = 32),
+    -- A secret of the record's own: without it, nothing tells what was committed to.
+    salt     BLOB    CHECK (length(salt) = 32),
+    -- The entry itself, of a record that is not whole any more.
+    entry    BLOB,
+
+    CHECK (hash IS NOT NULL OR (salt IS NULL AND entry IS NULL)),
+    UNIQUE (kind, ref)
+) STRICT;
+
+-- The roots over each 256 leaves (level 1), over each 256 of those (level 2), and so on.
+CREATE TABLE subtrees (
+    level  INTEGER NOT NULL CHECK (level > 0),
+    number INTEGER NOT NULL CHECK (number >= 0),
+    hash   BLOB    NOT NULL CHECK (length(hash) = 32),
+    PRIMARY KEY (level, number)
+) STRICT, WITHOUT ROWID;
+
+-- How many leaves are in the tree: the first ones.
+CREATE TABLE tree (
+    one  INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
+    size INTEGER NOT NULL CHECK (size >= 0)
+) STRICT;
+
+INSERT INTO tree VALUES (1, 0);
+
+-- The keys by which trees are signed, as verifiers take them.
+CREATE TABLE log_keys (
+    number INTEGER PRIMARY KEY,
+    vkey   TEXT    NOT NULL UNIQUE CHECK (vkey <> ''),
+    at     INTEGER NOT NULL
+) STRICT;
+
+-- The newest tree that was signed: its checkpoint, word by word.
+CREATE TABLE checkpoint (
+    one  INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
+    size INTEGER NOT NULL CHECK (size >= 0),
+    at   INTEGER NOT NULL,
+    note TEXT    NOT NULL
+) STRICT;
+
 -- Kept by triggers, so that nobody looks through the whole log for them: changes without an
 -- end, and those that wait for a settlement.
 CREATE TABLE pending (
@@ -392,6 +442,105 @@ BEGIN
     DELETE FROM unsettled
     WHERE deployment = (SELECT deployment FROM changes WHERE seq = NEW.seq) AND seq = NEW.seq;
 END;
+
+-- Every record is a leaf, whoever writes it.
+
+CREATE TRIGGER ends_are_leaves AFTER INSERT ON ends
+BEGIN
+    INSERT INTO leaves (position, kind, ref)
+    SELECT coalesce(max(position), -1) + 1, 1, NEW.seq FROM leaves;
+END;
+
+CREATE TRIGGER settlements_are_leaves AFTER INSERT ON settlements
+BEGIN
+    INSERT INTO leaves (position, kind, ref)
+    SELECT coalesce(max(position), -1) + 1, 2, NEW.seq FROM leaves;
+END;
+
+CREATE TRIGGER events_are_leaves AFTER INSERT ON events
+BEGIN
+    INSERT INTO leaves (position, kind, ref)
+    SELECT coalesce(max(position), -1) + 1, 4, NEW.seq FROM leaves;
+END;
+
+CREATE TRIGGER policies_are_leaves AFTER INSERT ON policies
+BEGIN
+    INSERT INTO leaves (position, kind, ref)
+    SELECT coalesce(max(position), -1) + 1, 5, NEW.number FROM leaves;
+END;
+
+CREATE TRIGGER keys_are_leaves AFTER INSERT ON keys
+BEGIN
+    INSERT INTO leaves (position, kind, ref)
+    SELECT coalesce(max(position), -1) + 1, 6, NEW.number FROM leaves;
+END;
+
+CREATE TRIGGER approvals_are_leaves AFTER INSERT ON approvals
+BEGIN
+    INSERT INTO leaves (position, kind, ref)
+    SELECT coalesce(max(position), -1) + 1, 7, NEW.number FROM leaves;
+END;
+
+CREATE TRIGGER approval_steps_are_leaves AFTER INSERT ON approval_steps
+BEGIN
+    INSERT INTO leaves (position, kind, ref)
+    SELECT coalesce(max(position), -1) + 1, 8, NEW.number FROM leaves;
+END;
+
+CREATE TRIGGER log_keys_are_leaves AFTER INSERT ON log_keys
+BEGIN
+    INSERT INTO leaves (position, kind, ref)
+    SELECT coalesce(max(position), -1) + 1, 9, NEW.number FROM leaves;
+END;
+
+CREATE TRIGGER leaves_follow_each_other BEFORE INSERT ON leaves
+WHEN NEW.position IS NOT (SELECT coalesce(max(position), -1) + 1 FROM leaves)
+    OR EXISTS (SELECT 1 FROM leaves WHERE kind = NEW.kind AND ref = NEW.ref)
+BEGIN SELECT RAISE(ABORT, 'a leaf is the next one, and the only one of its record'); END;
+
+-- A leaf comes into the tree once. Pruning may take a record away, and leave what is said of it.
+CREATE TRIGGER leaves_stay BEFORE UPDATE ON leaves
+WHEN NEW.position <> OLD.position OR NEW.kind <> OLD.kind OR NEW.ref <> OLD.ref
+    OR (OLD.hash IS NOT NULL AND (NEW.hash IS NOT OLD.hash OR NOT EXISTS (SELECT 1 FROM pruning)))
+BEGIN SELECT RAISE(ABORT, 'a leaf is never altered'); END;
+
+CREATE TRIGGER leaves_are_kept BEFORE DELETE ON leaves
+BEGIN SELECT RAISE(ABORT, 'a leaf is never deleted'); END;
+
+CREATE TRIGGER subtrees_stay BEFORE UPDATE ON subtrees
+BEGIN SELECT RAISE(ABORT, 'the root of a full subtree is never altered'); END;
+
+CREATE TRIGGER subtrees_are_kept BEFORE DELETE ON subtrees
+BEGIN SELECT RAISE(ABORT, 'the root of a full subtree is never deleted'); END;
+
+CREATE TRIGGER subtrees_are_not_replaced BEFORE INSERT ON subtrees
+WHEN EXISTS (SELECT 1 FROM subtrees WHERE level = NEW.level AND number = NEW.number)
+BEGIN SELECT RAISE(ABORT, 'the root of a full subtree is never replaced'); END;
+
+CREATE TRIGGER tree_grows BEFORE UPDATE ON tree WHEN NEW.size < OLD.size
+BEGIN SELECT RAISE(ABORT, 'the tree only grows'); END;
+
+CREATE TRIGGER tree_is_kept BEFORE DELETE ON tree
+BEGIN SELECT RAISE(ABORT, 'the tree only grows'); END;
+
+CREATE TRIGGER tree_is_not_replaced BEFORE INSERT ON tree
+BEGIN SELECT RAISE(ABORT, 'the tree only grows'); END;
+
+CREATE TRIGGER log_keys_stay BEFORE UPDATE ON log_keys
+BEGIN SELECT RAISE(ABORT, 'a key of the log is never altered'); END;
+
+CREATE TRIGGER log_keys_are_kept BEFORE DELETE ON log_keys
+BEGIN SELECT RAISE(ABORT, 'a key of the log is never deleted'); END;
+
+CREATE TRIGGER log_keys_are_not_replaced BEFORE INSERT ON log_keys
+WHEN EXISTS (SELECT 1 FROM log_keys WHERE vkey = NEW.vkey OR number = NEW.number)
+BEGIN SELECT RAISE(IGNORE); END;
+
+CREATE TRIGGER checkpoint_grows BEFORE UPDATE ON checkpoint WHEN NEW.size < OLD.size
+BEGIN SELECT RAISE(ABORT, 'a checkpoint is of the newest tree'); END;
+
+CREATE TRIGGER checkpoint_is_kept BEFORE DELETE ON checkpoint
+BEGIN SELECT RAISE(ABORT, 'a checkpoint is of the newest tree'); END;
 
 -- No row is altered.
 

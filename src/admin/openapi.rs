@@ -50,7 +50,7 @@ impl Modify for FromRoutes {
             components.responses.insert(status.to_owned(), answer(status, about).into());
         }
         for route in &ROUTES {
-            let item = api.paths.paths.get_mut(route.path);
+            let item = api.paths.paths.get_mut(&route.described());
             let operations = item.into_iter().flat_map(|item| [&mut item.get, &mut item.post]);
             operations.flatten().for_each(|operation| add(operation, route));
         }
@@ -69,7 +69,7 @@ fn add(operation: &mut Operation, route: &Route) {
         let may_be = match status {
             "431" => true,
             "408" | "409" | "413" | "415" => is_sent,
-            "404" => route.path.contains("{id}"),
+            "404" => route.path.contains('{') || route.path == "/api/v1/log/checkpoint",
             _ => !route.open,
         };
         if may_be {

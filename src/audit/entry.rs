@@ -17,6 +17,7 @@ use super::lease::Fence;
 use super::question::{Text, parse};
 use super::record::{Event, Outcome, Settlement, Unkept, signed};
 use super::redact::{Redacted, Redactor};
+use super::sealed::{Sealed, SignedTree};
 use super::shown::Concealed;
 use super::touched::{Touched, touched};
 use crate::base::canonical::canonical;
@@ -52,6 +53,12 @@ pub(super) enum Entry {
     Decision(Box<ApprovalDecision>),
     /// The end of all approvals whose time is over.
     Expiry(Timestamp),
+    /// Leaves that come into the tree. Where it has others by now, it is refused.
+    Sealing(Box<Sealed>),
+    /// A tree whose checkpoint was signed.
+    Checkpoint(Box<SignedTree>),
+    /// The keys by which trees are signed from now on.
+    LogKeys(Vec<String>, Timestamp),
 }
 
 /// An [`Intent`] whose bodies are as they are stored.
@@ -157,7 +164,7 @@ impl Entry {
         match self {
             Self::Intent(opening) | Self::Whole(opening, _) => Some(opening.intent.id),
             Self::Completion(ending) => Some(ending.id),
-            Self::Settling(..) | Self::Happening(_) | Self::Decision(_) | Self::Expiry(_) => None,
+            _beside => None,
         }
     }
 
@@ -166,10 +173,9 @@ impl Entry {
     pub(super) fn contends(&self) -> bool {
         match self {
             Self::Intent(opening) | Self::Whole(opening, _) => opening.intent.approval.is_some(),
-            Self::Decision(_) => true,
-            Self::Completion(_) | Self::Settling(..) | Self::Happening(_) | Self::Expiry(_) => {
-                false
-            }
+            // Of these, another gateway may be faster.
+            Self::Decision(_) | Self::Sealing(_) | Self::Checkpoint(_) => true,
+            _alone => false,
         }
     }
 }

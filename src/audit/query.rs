@@ -191,6 +191,11 @@ impl<T> Page<T> {
 }
 
 impl Reader {
+    /// The store's own asking side.
+    pub(super) fn reads(&self) -> &Reads {
+        &self.reads
+    }
+
     /// Opens an existing log for reading only.
     pub async fn open(database: &Database) -> Result<Self, QueryError> {
         if database.is_missing() {

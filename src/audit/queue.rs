@@ -101,7 +101,10 @@ impl Queued {
 
     /// Whether it is about a change: somebody waits for it.
     pub(super) fn is_of_a_change(&self) -> bool {
-        !matches!(self.entry, Entry::Happening(_))
+        !matches!(
+            self.entry,
+            Entry::Happening(_) | Entry::Sealing(_) | Entry::Checkpoint(_) | Entry::LogKeys(..)
+        )
     }
 
     /// Tells who waits, if anyone still does.

@@ -11,6 +11,7 @@ mod contract;
 mod counted;
 mod folded;
 mod indexed;
+mod leaves;
 mod page;
 mod places;
 mod postgres;
@@ -31,6 +32,7 @@ use std::error::Error;
 use std::io;
 use std::sync::Arc;
 
+pub(super) use self::leaves::{FoundRecord, Gap, LeafRow, Unfit, Unsealed};
 pub use self::postgres::Migrated;
 pub(super) use self::reads::{Documents, Reads, Walk};
 #[cfg(test)]

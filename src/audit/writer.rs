@@ -251,7 +251,7 @@ impl Writer {
                     self.latest.forget(&deployment);
                 }
             }
-            Entry::Settling(..) | Entry::Decision(_) | Entry::Expiry(_) => {}
+            _told_alone => {}
         }
     }
 
@@ -260,13 +260,7 @@ impl Writer {
         match &queued.entry {
             Entry::Completion(_) => self.kept.push(queued),
             Entry::Happening(event) => self.tally.drop_event(event),
-            Entry::Intent(_)
-            | Entry::Whole(..)
-            | Entry::Settling(..)
-            | Entry::Decision(_)
-            | Entry::Expiry(_) => {
-                queued.tell(Err(fault.clone()));
-            }
+            _awaited => queued.tell(Err(fault.clone())),
         }
     }
 
@@ -340,7 +334,7 @@ impl Writer {
 fn tell_of_refusal(entry: &Entry, fault: &StoreError) {
     let (change, error) = (entry.id(), chain(fault));
     if entry.contends() {
-        tracing::debug!(?change, error, "an approval was used or decided by others");
+        tracing::debug!(?change, error, "others were faster");
     } else {
         tracing::error!(?change, error, "a record is refused");
     }
@@ -365,6 +359,6 @@ fn remember(latest: &Latest, entry: &Entry, written: Written) {
         Entry::Completion(ending) => {
             learn(ending.deployment.as_ref(), ending.after.as_ref(), written.after);
         }
-        Entry::Settling(..) | Entry::Happening(_) | Entry::Decision(_) | Entry::Expiry(_) => {}
+        _beside => {}
     }
 }

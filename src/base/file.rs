@@ -41,7 +41,8 @@ pub(crate) fn bytes(path: &Path) -> io::Result<Vec<u8>> {
     bytes_within(path, FILE_BYTES_MAX)
 }
 
-fn bytes_within(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+/// A file's bytes, where it has no more than so many.
+pub(crate) fn bytes_within(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // One more than may be, so that what is too long shows.
     open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;

@@ -21,6 +21,7 @@ mod screen;
 mod sweep;
 pub(super) mod table;
 mod text;
+mod verify;
 mod zone;
 
 use std::fmt::Display;
@@ -36,6 +37,7 @@ pub use self::export::ExportArgs;
 use self::layout::Layout;
 use self::printer::ListPrinter;
 pub use self::revert::RevertArgs;
+pub use self::verify::{ProveArgs, VerifyArgs};
 pub(in crate::cli) use self::zone::Zone;
 use super::log::LogFile;
 use super::terminal::Terminal;
@@ -70,6 +72,10 @@ pub enum AuditCommand {
     Revert(RevertArgs),
     /// Writes changes with their bodies as files for other programs, newest first.
     Export(Box<ExportArgs>),
+    /// Finds what was altered or is missing: holds every record against the tree that was signed.
+    Verify(VerifyArgs),
+    /// Writes the proof of one change, which is checked without the log: `audit verify --bundle`.
+    Prove(ProveArgs),
     /// Lists the deployments that the log knows, the newest changed first.
     Deployments(DeploymentsArgs),
 }
@@ -110,6 +116,8 @@ pub fn run(command: &AuditCommand, environment: &Environment) -> Result<(), Fail
             AuditCommand::Drift(arguments) => drift::run(arguments, environment, now).await,
             AuditCommand::Revert(arguments) => revert::run(arguments, environment).await,
             AuditCommand::Export(arguments) => export::run(arguments, environment, now).await,
+            AuditCommand::Verify(arguments) => verify::run(arguments, environment, now).await,
+            AuditCommand::Prove(arguments) => verify::prove(arguments, environment).await,
             AuditCommand::Deployments(arguments) => {
                 deployments::run(arguments, environment, now).await
             }

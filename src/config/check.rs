@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::evidence;
 use super::exposure::{self, Places};
 use super::files;
 use super::keys::KEYS;
@@ -98,6 +99,8 @@ impl Reader<'_> {
         let rate_limit = self.rate_limit();
         let shared_limits = shared_limits::read(self, files);
         let audit = self.audit();
+        let audit_key = audit.as_ref().map(|audit| audit.key_file.clone()).unwrap_or_default();
+        let evidence = evidence::read(self, &audit_key);
         let limits = self.limits(upstream.as_ref().map(|upstream| upstream.provider));
         let admin_tokens = people::admin_tokens(self, &mut persons);
         persons::tell_apart(&persons, self.complaints);
@@ -110,6 +113,7 @@ impl Reader<'_> {
             rate_limit,
             shared_limits,
             audit: audit?,
+            evidence,
             limits,
             actors,
             admin_tokens,

@@ -1,5 +1,6 @@
 //! Every key of the configuration file.
 
+mod evidence;
 mod people;
 
 use crate::settings::key::{KeySpec, KeyTable, ValueKind};
@@ -15,7 +16,7 @@ const LABEL: &str = "^[a-z0-9-]{1,63}$";
 
 /// The keys of the configuration file, and the sections that are not known yet.
 pub(crate) static KEYS: KeyTable = KeyTable {
-    parts: &[&ALL, &people::PEOPLE, &REDACT],
+    parts: &[&ALL, &people::PEOPLE, &REDACT, &evidence::EVIDENCE],
     sections: &[
         ("listen", "Where the gateway listens."),
         (
@@ -37,6 +38,7 @@ pub(crate) static KEYS: KeyTable = KeyTable {
         ("actors", "Tokens that are known, and others."),
         ("admin", "The admin API."),
         ("redact", "What is concealed in records."),
+        ("evidence", "The tree over the log, by which `audit verify` finds what was altered."),
     ],
     may_lack_sections: false,
     planned: &[("retention", "[retention] is not supported by this version yet: remove it")],

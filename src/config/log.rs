@@ -1,8 +1,9 @@
 //! The part of a configuration that questions to its log need. Nothing else of it is looked at: the
 //! record must be readable while the policy is broken, and by those who may not read the key.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::evidence;
 use super::files;
 use super::keys::KEYS;
 use super::{Actors, people};
@@ -21,6 +22,8 @@ pub struct LogConfig {
     pub database: Database,
     /// The holders of tokens, as far as they can be read.
     pub actors: Actors,
+    /// The file beside the key of the evidence that remembers the newest checkpoint.
+    pub newest_checkpoint: Option<PathBuf>,
 }
 
 /// Reads the configuration at `path` as far as its log is concerned, or says why that is not known.
@@ -50,5 +53,6 @@ pub fn read(path: &Path, environment: &[(String, String)]) -> Result<LogConfig, 
     let database = database.within(&reader.folder);
     // What is wrong with them concerns the gateway.
     let actors = people::actors(&mut reader, &mut Vec::new());
-    Ok(LogConfig { database, actors })
+    let newest_checkpoint = evidence::newest_file(&mut reader);
+    Ok(LogConfig { database, actors, newest_checkpoint })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::world::client::raw;
-use crate::world::{DEPLOYMENT, Setup, World, admin_token, sha256};
+use crate::world::{DEPLOYMENT, Setup, World, admin_token, eventually, sha256};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -36,11 +36,16 @@ fn credentials() -> Vec<(String, Option<usize>)> {
 /// A gateway with a token for each role, and a denied change in its log.
 async fn guarded() -> (World, String) {
     let token = |role| admin_token(&format!("{role}-token"), role, role);
-    let tables = ROLES.map(token).concat();
+    let tables = ROLES.map(token).concat() + "[evidence]\ninterval = '1s'\n";
     let world = Setup::new().config(&tables).start().await;
     let zone = json!({"type": "cron", "expression": "0 9 * * *", "timezone": "Mars/<b>\u{1b}[2J"});
     let denied = world.update(&json!({"schedule": zone})).await;
     let id = denied.header("changegate-change").unwrap().to_owned();
+    let (proof, viewer) = (format!("/api/v1/log/proof/{id}"), authorized("Bearer viewer-token"));
+    eventually("a proof", async || {
+        (ask(&world, "GET", &proof, &viewer).await.status == 200).then_some(())
+    })
+    .await;
     (world, id)
 }
 
@@ -83,6 +88,8 @@ fn hardened(told: &Told, what: &str) {
         "application/json",
         "text/csv; charset=utf-8; header=present",
         "text/plain; version=0.0.4; charset=utf-8",
+        "text/plain; charset=utf-8",
+        "application/octet-stream",
     ];
     assert!(kind.is_some_and(|kind| plain.contains(&kind)), "{what}: {}", told.head);
     assert!(!told.body.contains('\u{1b}'), "{what}: {}", told.body);
@@ -114,7 +121,8 @@ async fn every_route_asks_for_the_token_that_its_description_names() {
             () if path.ends_with("/export") => "?format=csv",
             () => "",
         };
-        let target = format!("{}{time}", path.replace("{id}", thing));
+        let target =
+            format!("{}{time}", path.replace("{id}", thing).replace("{path}", "0/000.p/1"));
         for (credential, rank) in credentials() {
             for method in methods {
                 let reads = matches!(method, "GET" | "HEAD");

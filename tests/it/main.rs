@@ -32,6 +32,7 @@ mod diagnostics;
 mod disk_faults;
 mod disk_space;
 mod drift;
+mod evidence;
 mod export;
 mod floods;
 mod forward_proxy;

@@ -9,7 +9,9 @@ use crate::audit::document::{Snapshot, SnapshotRef, Stored};
 use crate::audit::entry::{CompletionRow, Entry, IntentRow, Written};
 use crate::audit::idempotency::IdempotencyKey;
 use crate::audit::record::{Event, Settlement};
+use crate::audit::sealed::{Sealed, SignedTree};
 use crate::audit::touched::Touched;
+use crate::base::clock::Timestamp;
 use crate::base::ids::ChangeId;
 use crate::deployment::key::DeploymentKey;
 use crate::policy::Policy;
@@ -37,6 +39,9 @@ pub(super) struct Batch<'e> {
     pub(super) made: Vec<(ChangeId, &'e DeploymentKey)>,
     pub(super) settlements: Vec<(i64, &'e Settlement)>,
     pub(super) events: Vec<&'e Event>,
+    pub(super) sealings: Vec<&'e Sealed>,
+    pub(super) checkpoints: Vec<&'e SignedTree>,
+    pub(super) log_keys: Vec<(&'e str, Timestamp)>,
 }
 
 pub(super) struct Change<'e> {
@@ -96,6 +101,11 @@ impl<'e> Batch<'e> {
                 self.approvals.steps.push(ApprovalStepRow::decided(decision));
             }
             Entry::Expiry(at) => self.approvals.expiry = Some(*at),
+            Entry::Sealing(sealed) => self.sealings.push(sealed),
+            Entry::Checkpoint(signed) => self.checkpoints.push(signed),
+            Entry::LogKeys(keys, at) => {
+                self.log_keys.extend(keys.iter().map(|key| (key.as_str(), *at)));
+            }
         }
         written
     }

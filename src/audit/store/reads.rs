@@ -1,5 +1,7 @@
 //! The asking side of a log, by its kind.
 
+mod leaves;
+
 use std::path::Path;
 
 use super::{Boxed, postgres, sqlite};

@@ -13,14 +13,17 @@ mod filter;
 mod found;
 mod insert;
 mod keys;
+mod leaves;
 mod lock;
 mod names;
 mod pages;
+mod seal;
 mod search;
 mod searched;
 mod select;
 mod space;
 mod steps;
+mod verify;
 mod walk;
 
 use std::path::{Path, PathBuf};

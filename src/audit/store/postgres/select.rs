@@ -29,6 +29,8 @@ pub(in crate::audit) struct Reads {
     pub(super) operators: Line,
     /// For governed calls, which ask while others wait for their turn.
     pub(super) calls: Line,
+    /// For the tree over the log.
+    pub(super) evidence: Line,
     pub(super) horizon: Horizon,
 }
 
@@ -36,8 +38,8 @@ impl Reads {
     /// Reads the log at `url`, from the first question on.
     pub(in crate::audit::store) fn of(url: &PostgresUrl) -> Self {
         let url = Arc::new(url.clone());
-        let (operators, calls) = (Line::to(&url), Line::to(&url));
-        Self { operators, calls, horizon: Horizon::default() }
+        let [operators, calls, evidence] = [(); 3].map(|()| Line::to(&url));
+        Self { operators, calls, evidence, horizon: Horizon::default() }
     }
 
     /// Reads the log at `url`, and finds out first that it can.

@@ -298,9 +298,7 @@ fn documents(entry: &Entry) -> impl Iterator<Item = Option<&Snapshot>> {
         Entry::Intent(opening) => (opening.before.as_ref(), None),
         Entry::Whole(opening, ending) => (opening.before.as_ref(), ending.after.as_ref()),
         Entry::Completion(ending) => (None, ending.after.as_ref()),
-        Entry::Settling(..) | Entry::Happening(_) | Entry::Decision(_) | Entry::Expiry(_) => {
-            (None, None)
-        }
+        _without => (None, None),
     };
     [before, after].into_iter().map(|filed| match filed {
         Some(SnapshotRef::New(snapshot)) => Some(snapshot),

@@ -89,6 +89,8 @@ pub(in crate::audit) struct Reads {
     pub(super) scans: SqlitePool,
     /// For governed calls, which ask while others wait for their turn.
     calls: SqlitePool,
+    /// For the tree over the log.
+    pub(super) evidence: SqlitePool,
     /// The descriptor that the writer's lock lies on, where this process writes the log.
     _descriptor: Option<Arc<File>>,
 }
@@ -125,6 +127,7 @@ impl Reads {
             pool: pool(CONNECTIONS_MAX),
             scans: pool(SCANS_MAX),
             calls: pool(1),
+            evidence: pool(1),
             _descriptor: None,
         }
     }

@@ -1,0 +1,260 @@
+//! Proof of one change, whole: the record, what its leaf commits to, and the path from the leaf to
+//! a tree that was signed. It is checked without the log.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+
+use super::evidence::checkpoint::Checkpoint;
+use super::evidence::leaf::{Salt, commitment};
+use super::evidence::note::{Algorithm, Note, VerifierKey};
+use super::evidence::proof::{LeafProof, Plan, root_by};
+use super::evidence::tile::{Tile, TileKind};
+use super::evidence::tree::{Hash, leaf_hash};
+use super::query::{QueryError, Reader};
+use super::sealer::known;
+use super::store::{Boxed, FoundRecord, LeafRow, Reads};
+use super::verify::{Finding, FindingKind};
+use crate::base::canonical::canonical;
+use crate::base::ids::{ChangeId, Hex, unhex};
+
+/// The most bytes of a bundle that is read.
+pub const BUNDLE_BYTES_MAX: u64 = 256 << 20;
+
+/// The version of bundles.
+const VERSION: &str = "changegate-proof/v1";
+
+/// A change with everything that proves it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Bundle {
+    /// The form of the bundle.
+    pub version: String,
+    /// The gateway's decision.
+    pub decision: Value,
+    /// The entry of its leaf.
+    pub entry: Value,
+    /// Everything that is recorded of it but for the bodies.
+    pub record: Value,
+    /// The bodies that are kept: `patch`, `before`, `after`.
+    pub bodies: Map<String, Value>,
+    /// The text of the policy that decided.
+    pub policy: Option<String>,
+    /// The record's secret, in hex: with it, the commitments of the entry are opened.
+    pub salt: String,
+    /// The proof of the leaf (C2SP tlog-proof).
+    pub proof: String,
+}
+
+/// Why a change is not proven.
+#[derive(Debug, thiserror::Error)]
+pub enum ProveError {
+    /// The log has no such change.
+    #[error("the log has no change {0}: `audit list` shows which it has")]
+    Unknown(ChangeId),
+    /// It is under no checkpoint.
+    #[error(
+        "change {0} is not under a checkpoint yet: it is once it has ended, and evidence.interval \
+         has passed"
+    )]
+    TooNew(ChangeId),
+    /// Its record, or the tree, was altered.
+    #[error(
+        "change {0} is not what was recorded: `changegate audit verify` tells what was altered"
+    )]
+    Altered(ChangeId),
+    /// The log can't be read.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+}
+
+impl From<Boxed> for ProveError {
+    fn from(error: Boxed) -> Self {
+        QueryError::Store(error).into()
+    }
+}
+
+impl Reader {
+    /// The newest checkpoint.
+    pub async fn checkpoint(&self) -> Result<Option<String>, QueryError> {
+        self.reads().checkpoint().await.map_err(QueryError::Store)
+    }
+
+    /// The keys by which trees are signed, as verifiers take them.
+    pub async fn log_keys(&self) -> Result<Vec<String>, QueryError> {
+        self.reads().log_keys().await.map_err(QueryError::Store)
+    }
+
+    /// The bytes of a tile, by its path below `tile/`; `None` where the tree has no such one, or
+    /// where an entry in it is not there any more.
+    pub async fn tile(&self, path: &str) -> Result<Option<Vec<u8>>, QueryError> {
+        let Some(tile) = Tile::parse(path) else { return Ok(None) };
+        self.tile_of(tile).await.map_err(QueryError::Store)
+    }
+
+    async fn tile_of(&self, tile: Tile) -> Result<Option<Vec<u8>>, Boxed> {
+        let reads = self.reads();
+        if !tile.is_in(reads.tree_size().await?) {
+            return Ok(None);
+        }
+        match tile.kind {
+            TileKind::Hashes(level) => {
+                let hashes = reads.hashes(level, tile.range()).await?;
+                Ok((hashes.len() == usize::from(tile.width)).then(|| hashes.concat()))
+            }
+            TileKind::Entries => {
+                let leaves = reads.leaves(tile.range()).await?;
+                let mut bytes = Vec::new();
+                for leaf in &leaves {
+                    let Some(entry) = entry_of(leaf) else { return Ok(None) };
+                    bytes.extend(u16::try_from(entry.len())?.to_be_bytes());
+                    bytes.extend(entry);
+                }
+                Ok((leaves.len() == usize::from(tile.width)).then_some(bytes))
+            }
+        }
+    }
+
+    /// The proof that a change is in the tree that was signed last (C2SP tlog-proof).
+    pub async fn leaf_proof(&self, id: ChangeId) -> Result<String, ProveError> {
+        let (_leaf, proof) = self.proven(id).await?;
+        Ok(proof.to_string())
+    }
+
+    async fn proven(&self, id: ChangeId) -> Result<(LeafRow, LeafProof), ProveError> {
+        let reads = self.reads();
+        let Some(index) = reads.position_of(id).await? else {
+            let found = self.bare_change(id).await?;
+            return Err(found.map_or(ProveError::Unknown(id), |_open| ProveError::TooNew(id)));
+        };
+        let note = reads.checkpoint().await?.ok_or(ProveError::TooNew(id))?;
+        let altered = || ProveError::Altered(id);
+        let parsed = Note::parse(&note).ok_or_else(altered)?;
+        let checkpoint = Checkpoint::parse(&parsed.text).ok_or_else(altered)?;
+        let plan = Plan::of_inclusion(index, checkpoint.size).ok_or(ProveError::TooNew(id))?;
+        let hashes = path(reads, &plan).await?.ok_or_else(altered)?;
+        let leaf = reads.leaves(index..index + 1).await?.pop().ok_or_else(altered)?;
+        let hash = leaf.hash.ok_or_else(altered)?;
+        if root_by(hash, index, checkpoint.size, &hashes) != Some(checkpoint.root) {
+            return Err(altered());
+        }
+        Ok((leaf, LeafProof { index, hashes, checkpoint: note }))
+    }
+
+    /// A change with everything that proves it.
+    pub async fn prove(&self, id: ChangeId) -> Result<Bundle, ProveError> {
+        let (leaf, proof) = self.proven(id).await?;
+        let altered = || ProveError::Altered(id);
+        let (FoundRecord::Whole(facts), Some(salt)) = (&leaf.found, &leaf.salt) else {
+            return Err(altered());
+        };
+        if leaf.hash != Some(facts.hash(salt)) {
+            return Err(altered());
+        }
+        let change = self.change(id).await?.ok_or_else(altered)?;
+        let mut bodies = Map::new();
+        if let Some(shown) = change.bodies {
+            let all = [("patch", shown.patch), ("before", shown.before), ("after", shown.after)];
+            bodies.extend(all.into_iter().filter_map(|(name, body)| Some((name.into(), body?))));
+        }
+        let entry = serde_json::from_slice(&facts.entry(salt));
+        Ok(Bundle {
+            version: VERSION.to_owned(),
+            decision: facts.clear.get("decision").cloned().unwrap_or_default(),
+            entry: entry.map_err(|_not_json| altered())?,
+            record: facts.record.clone(),
+            bodies,
+            policy: self.policy(&change.policy_digest).await?,
+            salt: Hex(salt).to_string(),
+            proof: proof.to_string(),
+        })
+    }
+}
+
+/// The entry of a leaf; `None` where nothing tells it any more, or it is not the one that was
+/// hashed.
+fn entry_of(leaf: &LeafRow) -> Option<Vec<u8>> {
+    let entry = match (&leaf.entry, &leaf.found, &leaf.salt) {
+        (Some(entry), _, _) => entry.clone(),
+        (None, FoundRecord::Whole(facts), Some(salt)) => facts.entry(salt),
+        _gone => return None,
+    };
+    (leaf.hash == Some(leaf_hash(&entry))).then_some(entry)
+}
+
+async fn path(reads: &Reads, plan: &Plan) -> Result<Option<Vec<Hash>>, Boxed> {
+    Ok(plan.made(&known(reads, plan).await?))
+}
+
+/// What does not hold of a bundle, by these keys of verifiers; `None` where it is no bundle.
+#[must_use]
+pub fn check(text: &[u8], keys: &[String]) -> Option<Vec<Finding>> {
+    let bundle: Bundle = serde_json::from_slice(text).ok()?;
+    let proof = LeafProof::parse(&bundle.proof)?;
+    let note = Note::parse(&proof.checkpoint)?;
+    let checkpoint = Checkpoint::parse(&note.text)?;
+    let salt: Salt = unhex(&bundle.salt)?;
+    if bundle.version != VERSION {
+        return None;
+    }
+    let mut findings = Vec::new();
+    let mut add = |kind, about: &str| {
+        findings.push(Finding { kind, leaf: Some(proof.index), about: about.to_owned() });
+    };
+    let keys: Vec<VerifierKey> = keys.iter().filter_map(|key| VerifierKey::parse(key)).collect();
+    match note.signed_by(&keys) {
+        Err(bad) => add(FindingKind::Unsigned, &format!("the checkpoint was altered: {bad}")),
+        Ok(by) if !by.iter().any(|one| one.key.algorithm() == Algorithm::Ed25519) => {
+            add(FindingKind::UnknownKey, "no key that was named signs the checkpoint");
+        }
+        Ok(_) => {}
+    }
+    let leaf = leaf_hash(&canonical(&bundle.entry));
+    if root_by(leaf, proof.index, checkpoint.size, &proof.hashes) != Some(checkpoint.root) {
+        add(FindingKind::AlteredHash, "the entry is not in the tree that was signed");
+    }
+    for about in unopened(&bundle, &salt) {
+        add(FindingKind::AlteredRecord, &about);
+    }
+    Some(findings)
+}
+
+/// The parts of a bundle that are not what its entry says.
+fn unopened(bundle: &Bundle, salt: &Salt) -> Vec<String> {
+    let digest = |value: &Value| Hash::from(Sha256::digest(canonical(value)));
+    let nothing = Map::new();
+    let committed = bundle.entry.get("commitments").and_then(Value::as_object);
+    let committed = committed.unwrap_or(&nothing);
+    let holds = |name: &str, digest: &Hash| {
+        let expected = Hex(&commitment(salt, name, digest)).to_string();
+        committed.get(name).and_then(Value::as_str) == Some(expected.as_str())
+    };
+    let mut wrong = Vec::new();
+    if !holds("record", &digest(&bundle.record)) {
+        wrong.push("the record is not the one that was committed to".to_owned());
+    }
+    for name in ["patch", "before", "after"] {
+        let found = bundle.bodies.get(name);
+        let fits = found.map_or(!committed.contains_key(name), |body| holds(name, &digest(body)));
+        if !fits {
+            wrong.push(format!("{name} is not the one that was committed to"));
+        }
+    }
+    let entry = bundle.entry.as_object().unwrap_or(&nothing);
+    let own = ["commitments", "kind", "v"];
+    for (name, value) in entry.iter().filter(|(name, _)| !own.contains(&name.as_str())) {
+        if bundle.record.get(name) != Some(value) {
+            wrong.push(format!("{name} of the record is not that of the entry"));
+        }
+    }
+    if entry.get("decision") != Some(&bundle.decision) {
+        wrong.push("the decision is not that of the entry".to_owned());
+    }
+    if let Some(text) = &bundle.policy {
+        let digest = Hex(&Sha256::digest(text)).to_string();
+        let named = entry.get("policy").and_then(Value::as_str).unwrap_or_default();
+        if digest != named && !(named.is_empty() && text.is_empty()) {
+            wrong.push("the policy is not the one that decided".to_owned());
+        }
+    }
+    wrong
+}

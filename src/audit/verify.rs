@@ -1,0 +1,211 @@
+//! The log held against its own evidence: every record against its leaf, every leaf against the
+//! tree, the tree against the checkpoints that were signed.
+
+mod checkpoints;
+mod leaves;
+mod records;
+
+use serde::Serialize;
+
+use self::checkpoints::Signed;
+use self::leaves::Pass;
+use super::evidence::note::VerifierKey;
+use super::query::{QueryError, Reader};
+use super::store::{Boxed, Reads};
+use crate::base::clock::Timestamp;
+
+/// The most findings that are told one by one.
+const FINDINGS_MAX: usize = 1_000;
+
+/// What a verification goes by beside the log.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    /// The keys that may have signed, as verifiers take them; where there are none, those that the
+    /// log names itself.
+    pub keys: Vec<String>,
+    /// Checkpoints from elsewhere, each with the name that findings call it by.
+    pub checkpoints: Vec<(String, String)>,
+    /// Only what came at or after it.
+    pub since: Option<Timestamp>,
+}
+
+/// The kind of a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FindingKind {
+    /// A record is not what its leaf says.
+    AlteredRecord,
+    /// A hash of the tree is not what it was.
+    AlteredHash,
+    /// A record has no leaf.
+    MissingLeaf,
+    /// A leaf has no record.
+    MissingRecord,
+    /// A number was given, and nothing has it.
+    Gap,
+    /// The log holds less than a checkpoint says.
+    CutTail,
+    /// No signature holds.
+    Unsigned,
+    /// A key signs that was not named.
+    UnknownKey,
+}
+
+/// Something that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Its kind.
+    #[serde(rename = "finding")]
+    pub kind: FindingKind,
+    /// The leaf, where it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leaf: Option<u64>,
+    /// What it is about, in words.
+    pub about: String,
+}
+
+/// The result of a verification.
+#[derive(Clone, Debug, Serialize)]
+pub struct Verified {
+    /// Everything that does not hold, as far as it is told one by one.
+    #[serde(skip)]
+    pub findings: Vec<Finding>,
+    /// How many findings there are.
+    pub found: u64,
+    /// How many leaves were looked at.
+    pub leaves: u64,
+    /// The size of the largest tree that a checkpoint signs and the log holds.
+    pub signed: Option<u64>,
+    /// Until when it was the newest one at least, by the clock's signature.
+    pub signed_at: Option<Timestamp>,
+    /// The keys that signed it.
+    pub keys: Vec<String>,
+    /// What is to be known beside.
+    pub notes: Vec<String>,
+}
+
+/// A key that can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// It is no verifier's key.
+    #[error("{0} is no key of a verifier: copy the whole line, NAME+ID+KEY")]
+    BadKey(String),
+    /// The log can't be read.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+}
+
+impl FindingKind {
+    /// Its word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::AlteredRecord => "altered-record",
+            Self::AlteredHash => "altered-hash",
+            Self::MissingLeaf => "missing-leaf",
+            Self::MissingRecord => "missing-record",
+            Self::Gap => "gap",
+            Self::CutTail => "cut-tail",
+            Self::Unsigned => "unsigned",
+            Self::UnknownKey => "unknown-key",
+        }
+    }
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.kind.word(), self.about)
+    }
+}
+
+/// Everything found so far.
+#[derive(Debug, Default)]
+struct Findings {
+    told: Vec<Finding>,
+    count: u64,
+}
+
+impl Findings {
+    fn add(&mut self, kind: FindingKind, leaf: Option<u64>, about: String) {
+        self.count += 1;
+        if self.told.len() < FINDINGS_MAX {
+            self.told.push(Finding { kind, leaf, about });
+        }
+    }
+
+    fn has(&self, kind: FindingKind) -> bool {
+        self.told.iter().any(|finding| finding.kind == kind)
+    }
+}
+
+impl Reader {
+    /// Holds the log against its evidence. `progress` is told how many leaves of how many are done.
+    pub async fn verify(
+        &self,
+        terms: &Terms,
+        mut progress: impl FnMut(u64, u64) + Send,
+    ) -> Result<Verified, VerifyError> {
+        let keys = terms
+            .keys
+            .iter()
+            .map(|text| VerifierKey::parse(text).ok_or_else(|| VerifyError::BadKey(text.clone())));
+        let keys = keys.collect::<Result<Vec<_>, _>>()?;
+        let verified = verify(self.reads(), keys, terms, &mut progress).await;
+        verified.map_err(|error| QueryError::Store(error).into())
+    }
+}
+
+async fn verify(
+    reads: &Reads,
+    keys: Vec<VerifierKey>,
+    terms: &Terms,
+    progress: &mut (impl FnMut(u64, u64) + Send),
+) -> Result<Verified, Boxed> {
+    let mut findings = Findings::default();
+    for broken in reads.structure().await.unwrap_or_else(|error| vec![error.to_string()]) {
+        let about = format!("the file itself is damaged: {broken}");
+        findings.add(FindingKind::AlteredRecord, None, about);
+    }
+    let size = reads.tree_size().await?;
+    let signed = Signed::found(reads, keys, terms, &mut findings).await?;
+    let end = reads.leaves_end().await?;
+    let from = match terms.since {
+        Some(time) => reads.position_since(time).await?.min(size) / 256 * 256,
+        None => 0,
+    };
+    let mut pass = Pass::begin(reads, from, size, signed.sizes()).await?;
+    while pass.at() < end {
+        pass.part(reads, end, &mut findings).await?;
+        progress(pass.at(), end);
+    }
+    pass.end(&signed, &mut findings);
+    if end < size && !findings.has(FindingKind::CutTail) {
+        let about = format!("the tree has {size} leaves, and the log {end}: its end was cut");
+        findings.add(FindingKind::CutTail, None, about);
+    }
+    records::hold(reads, terms.since.is_none(), &mut findings).await?;
+    let mut notes = signed.notes();
+    if end > size {
+        notes.push(format!("{} records are not in the tree yet", end - size));
+    }
+    if from > 0 {
+        notes.push(format!("the leaves before {from} were not looked at"));
+    }
+    if reads.are_shared() && terms.since.is_none() {
+        notes.push(
+            "that an intent was deleted before its end is not found in PostgreSQL, whose numbers \
+             have gaps"
+                .to_owned(),
+        );
+    }
+    let newest = signed.newest(end);
+    Ok(Verified {
+        found: findings.count,
+        findings: findings.told,
+        leaves: end.saturating_sub(from),
+        signed: newest.map(|(size, _at)| size),
+        signed_at: newest.and_then(|(_size, at)| at),
+        keys: signed.keys(),
+        notes,
+    })
+}

@@ -1,0 +1,47 @@
+//! The keys of the evidence.
+
+use crate::settings::key::{KeySpec, ValueKind};
+
+/// The tree over the log and how it is signed, in the reference file's order.
+pub(super) const EVIDENCE: [KeySpec; 5] = [
+    KeySpec::new(
+        "evidence.origin",
+        ValueKind::Text,
+        "The log's name in checkpoints, which no other log has: without spaces and `+`. Without \
+         one it is made of the log's first key: `changegate.local/` and 16 hex digits.",
+    )
+    .example("\"example.com/changegate\"")
+    .restart("yes"),
+    KeySpec::new(
+        "evidence.key_file",
+        ValueKind::Text,
+        "The secret by which checkpoints are signed: 64 hex digits, readable by its owner only; \
+         made on first start. By default it lies beside `audit.key_file`, whose name it has with \
+         `.evidence` behind; the newest checkpoint is remembered beside it, with `.checkpoint` \
+         behind.",
+    )
+    .example("\"changegate.key.evidence\"")
+    .restart("yes"),
+    KeySpec::new(
+        "evidence.interval",
+        ValueKind::Duration,
+        "From one checkpoint to the next, also when nothing happened; 1 s at least.",
+    )
+    .default("'60s'")
+    .restart("yes"),
+    KeySpec::new(
+        "evidence.checkpoint_file",
+        ValueKind::Text,
+        "A file that is rewritten with each checkpoint. Have it copied to where who can alter the \
+         log can't alter the copies.",
+    )
+    .example("\"checkpoint\"")
+    .restart("yes"),
+    KeySpec::new(
+        "evidence.witness_urls",
+        ValueKind::Texts(16),
+        "Witnesses that sign checkpoints too; not asked yet.",
+    )
+    .default("[]")
+    .restart("yes"),
+];

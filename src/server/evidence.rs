@@ -1,0 +1,57 @@
+//! The task that keeps the log's evidence up, from its start to its end.
+
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::ServeError;
+use super::tasks::Vital;
+use crate::audit::keys::KeyError;
+use crate::audit::{Audit, EvidenceSettings};
+use crate::base::key::Key;
+use crate::config::EvidenceConfig;
+
+/// How long its last checkpoint may take.
+const ENDS_WITHIN: Duration = Duration::from_secs(3);
+
+/// The running task.
+#[derive(Debug)]
+pub(super) struct Sealing {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+/// The settings that a configuration says, with the key, which is made where there is none.
+pub(super) fn settings(config: &EvidenceConfig) -> Result<EvidenceSettings, ServeError> {
+    Ok(EvidenceSettings {
+        origin: config.origin.clone(),
+        key: Key::load_or_create(&config.key_file).map_err(KeyError::from)?,
+        interval: config.interval,
+        checkpoint_file: config.checkpoint_file.clone(),
+        newest_file: config.newest_file(),
+    })
+}
+
+impl Sealing {
+    pub(super) fn start(audit: &Audit, settings: EvidenceSettings, vital: &Vital) -> Self {
+        let stop = CancellationToken::new();
+        let (sealer, stopped) = (audit.sealer(settings), stop.clone());
+        let running = vital.running("the task that keeps the evidence up");
+        let task = tokio::spawn(async move {
+            let _running = running;
+            sealer.run(stopped).await;
+        });
+        Self { stop, task }
+    }
+
+    /// Has what was recorded last come under a checkpoint, and ends the task.
+    pub(super) async fn end(self) {
+        self.stop.cancel();
+        if tokio::time::timeout(ENDS_WITHIN, self.task).await.is_err() {
+            tracing::warn!(
+                "the last records are not under a checkpoint yet: the next start sees to it"
+            );
+        }
+    }
+}
