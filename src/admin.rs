@@ -53,7 +53,7 @@ use crate::audit::query::DeploymentSummary;
 use crate::audit::record::Event;
 use crate::base::clock::Clock;
 use crate::base::ids::Fingerprint;
-use crate::config::{AdminToken, RefusedConfig};
+use crate::config::{Actors, AdminToken, RefusedConfig};
 use crate::export::Format;
 use crate::net::listener::Listener;
 use crate::policy::Policy;
@@ -74,6 +74,8 @@ pub struct AdminState {
     pub tokens: Arc<dyn Fn() -> Arc<Vec<AdminToken>> + Send + Sync>,
     /// The tokens that the configuration lists now under an actor's name.
     pub tokens_of: TokensOf,
+    /// The actors that the configuration lists now.
+    pub actors: ActorsNow,
     /// The policy that is in force now.
     pub policy: PolicyNow,
     /// The provider whose deployments are governed now.
@@ -107,6 +109,9 @@ pub type Acceptor = Arc<dyn Fn() -> TlsAcceptor + Send + Sync>;
 
 /// Gives the tokens under a name that hold now.
 pub type TokensOf = Arc<dyn Fn(&str) -> Vec<Fingerprint> + Send + Sync>;
+
+/// Gives the actors that the configuration lists now.
+pub type ActorsNow = Arc<dyn Fn() -> Actors + Send + Sync>;
 
 /// Gives the policy that is in force now.
 pub type PolicyNow = Arc<dyn Fn() -> Arc<Policy> + Send + Sync>;

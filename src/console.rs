@@ -4,16 +4,25 @@
 //! Everything works without a script. Texts that came from outside pass [`text`], which leaves
 //! nothing in them that is not seen; and every page is small, however large what it tells of is.
 
+mod actors;
+mod approvals;
 mod assets;
 mod change;
 mod changes;
+mod chart;
+mod deployment;
+mod deployments;
 mod door;
+mod drift;
 mod fields;
 mod filters;
 mod form;
 mod frame;
+mod log;
 mod login;
 mod overview;
+mod pager;
+mod policy;
 mod prose;
 mod sentence;
 mod text;
@@ -32,6 +41,16 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/", get(overview::show))
         .route("/changes", get(changes::list))
         .route("/changes/{id}", get(change::show))
+        .route("/deployments", get(deployments::list))
+        .route("/deployments/{id}", get(deployment::show))
+        .route("/approvals", get(approvals::list))
+        .route("/approvals/{id}", get(approvals::show))
+        .route("/approvals/{id}/approve", post(approvals::approve).fallback(answer::only_posts))
+        .route("/approvals/{id}/reject", post(approvals::reject).fallback(answer::only_posts))
+        .route("/policy", get(policy::show).post(policy::judge))
+        .route("/drift", get(drift::list))
+        .route("/actors", get(actors::show))
+        .route("/log", get(log::show))
         .route("/login", get(login::form).post(login::enter))
         .route("/logout", post(login::leave).fallback(answer::only_posts));
     let router = assets::ALL.iter().fold(router, |router, asset| {

@@ -259,12 +259,13 @@ impl Server {
         let (tokens, counted) = (Arc::clone(gateway), Arc::clone(gateway));
         let (patient, listed) = (Arc::clone(gateway), Arc::clone(gateway));
         let reading = Arc::clone(gateway);
-        let [governed, served, told, named] = std::array::from_fn(|_| Arc::clone(gateway));
+        let [governed, served, told, named, known] = std::array::from_fn(|_| Arc::clone(gateway));
         let vital = self.vital.clone();
         let state = AdminState {
             audit: gateway.audit.clone(),
             tokens: Arc::new(move || tokens.admin_tokens()),
             tokens_of: Arc::new(move |name| listed.live().config.actors.tokens_of(name)),
+            actors: Arc::new(move || known.live().config.actors.clone()),
             policy: Arc::new(move || governed.policy()),
             provider: Arc::new(move || served.live().config.upstream.provider),
             metrics_text: Arc::new(move || counted.metrics_text()),

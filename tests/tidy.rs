@@ -141,7 +141,7 @@ const ROOMS: [(&str, &str); 21] = [
     ("upstream", "base config net"),
     ("gateway", "audit base config deployment net offload policy provider telemetry upstream"),
     ("admin", "audit base config deployment export gateway net policy provider"),
-    ("console", "admin audit base config deployment"),
+    ("console", "admin audit base config deployment policy"),
     ("server", "admin audit base config console gateway http net telemetry upstream"),
     ("simulator", "base deployment provider"),
     (

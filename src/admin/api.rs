@@ -22,6 +22,7 @@ use crate::audit::query::{
     Page, PageRequest, QueryError, Reader,
 };
 use crate::audit::record::{Change, Event};
+use crate::base::clock::Timestamp;
 use crate::base::ids::ChangeId;
 use crate::config::Role;
 
@@ -89,10 +90,7 @@ pub(crate) async fn deployments(
     Extension(asker): Extension<Asker>,
     asked: Asked<asked::Deployments>,
 ) -> Answer {
-    let names = asker.role >= Role::Auditor;
-    let question = api.reader().deployments(asked.page()?, names);
-    let page = in_time(&asker.share.reading, question).await?;
-    api.budget.json(&view::page(page, asker.role))
+    api.budget.json(&api.seen_deployments(&asker, asked.page()?).await?)
 }
 
 /// The changes of a deployment, newest first, with bodies for auditors.
@@ -152,28 +150,18 @@ pub(crate) async fn at(
     id: Id,
     asked: Asked<asked::At>,
 ) -> Answer {
-    if asker.role < Role::Auditor {
-        return Err(Problem::forbidden(
-            "a viewer's token does not show what is inside a deployment: use an auditor's",
-        ));
-    }
+    asker.may_look_inside()?;
     let missing = || Problem::invalid("time", "time: say when, such as time=2026-06-14T08:58:11Z");
     let text = asked.text("time").ok_or_else(missing)?;
     let time = filter::moment("time", text, api.state.clock.now())?;
-    let id = named(id)?;
-    within(QUESTION_MAX, async {
-        let _own = asker.share.bodies.acquire().await.map_err(|_closed| Problem::no_room())?;
-        let _turn = api.bodies.acquire().await.map_err(|_closed| Problem::no_room())?;
-        let found = api.reader().deployment_at(&id, time).await?.ok_or_else(|| {
-            Problem::not_found(
-                "the log has not seen this deployment until then: see that the id is right, or \
-                 ask for a later time",
-            )
-        })?;
-        api.note_look(&asker, &[found.change]);
-        api.budget.json(&found)
-    })
-    .await
+    let unseen = || {
+        Problem::not_found(
+            "the log has not seen this deployment until then: see that the id is right, or \
+             ask for a later time",
+        )
+    };
+    let found = api.deployment_at(&asker, &named(id)?, time).await?.ok_or_else(unseen)?;
+    api.budget.json(&found)
 }
 
 /// Events: all that is not a governed call, newest first.
@@ -189,8 +177,7 @@ pub(crate) async fn events(
     asked: Asked<asked::Events>,
 ) -> Answer {
     let (filter, part) = (asked.event_filter(&api, &asker)?, asked.page()?);
-    let page = in_time(asker.turns(filter.scans()), api.events(filter, part)).await?;
-    api.budget.json(&view::page(page, asker.role))
+    api.budget.json(&api.seen_events(&asker, filter, part).await?)
 }
 
 /// Changes made around the gateway, newest first: events of the kind `drift`.
@@ -206,9 +193,7 @@ pub(crate) async fn drift(
     asked: Asked<asked::Drifts>,
 ) -> Answer {
     let (filter, part) = (asked.event_filter(&api, &asker)?, asked.page()?);
-    let question = api.reader().drifts(&filter, part);
-    let page = in_time(&asker.share.scanning, question).await?;
-    api.budget.json(&view::page(page, asker.role))
+    api.budget.json(&api.seen_drifts(&asker, filter, part).await?)
 }
 
 impl Api {
@@ -233,6 +218,57 @@ impl Api {
         let id: ChangeId = named(id)?.parse().map_err(|_no_id| unknown())?;
         let found = in_time(&asker.share.reading, self.reader().bare_change(id)).await?;
         found.ok_or_else(unknown)
+    }
+
+    /// Deployments, as far as the asker sees them.
+    pub(crate) async fn seen_deployments(
+        &self,
+        asker: &Asker,
+        part: PageRequest,
+    ) -> Result<Page<Seen<DeploymentSummary>>, Problem> {
+        let names = asker.role >= Role::Auditor;
+        let page = in_time(&asker.share.reading, self.reader().deployments(part, names)).await?;
+        Ok(view::page(page, asker.role))
+    }
+
+    /// A deployment as last seen at or before a moment, for who may look inside one.
+    pub(crate) async fn deployment_at(
+        &self,
+        asker: &Asker,
+        id: &str,
+        time: Timestamp,
+    ) -> Result<Option<DeploymentAt>, Problem> {
+        asker.may_look_inside()?;
+        within(QUESTION_MAX, async {
+            let _own = asker.share.bodies.acquire().await.map_err(|_closed| Problem::no_room())?;
+            let _turn = self.bodies.acquire().await.map_err(|_closed| Problem::no_room())?;
+            let found = self.reader().deployment_at(id, time).await?;
+            self.note_look(asker, &found.iter().map(|found| found.change).collect::<Vec<_>>());
+            Ok(found)
+        })
+        .await
+    }
+
+    /// Events, as far as the asker sees them.
+    pub(crate) async fn seen_events(
+        &self,
+        asker: &Asker,
+        filter: EventFilter,
+        part: PageRequest,
+    ) -> Result<Page<Seen<Event>>, Problem> {
+        let page = in_time(asker.turns(filter.scans()), self.events(filter, part)).await?;
+        Ok(view::page(page, asker.role))
+    }
+
+    /// Events of changes made around the gateway, as far as the asker sees them.
+    pub(crate) async fn seen_drifts(
+        &self,
+        asker: &Asker,
+        filter: EventFilter,
+        part: PageRequest,
+    ) -> Result<Page<Seen<Event>>, Problem> {
+        let page = in_time(&asker.share.scanning, self.reader().drifts(&filter, part)).await?;
+        Ok(view::page(page, asker.role))
     }
 
     /// Changes without bodies.
@@ -273,6 +309,16 @@ impl Api {
 }
 
 impl Asker {
+    /// Holds that the asker's role shows what is inside a deployment.
+    pub(crate) fn may_look_inside(&self) -> Result<(), Problem> {
+        if self.role >= Role::Auditor {
+            return Ok(());
+        }
+        Err(Problem::forbidden(
+            "a viewer's token does not show what is inside a deployment: use an auditor's",
+        ))
+    }
+
     /// The turns of questions that look through the log, or of others.
     pub(crate) fn turns(&self, scans: bool) -> &Semaphore {
         if scans { &self.share.scanning } else { &self.share.reading }

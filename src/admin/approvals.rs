@@ -3,7 +3,6 @@
 use axum::Extension;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
-use axum::response::Response;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -13,12 +12,12 @@ use super::answer::Problem;
 use super::api::{Answer, Id, QUESTION_MAX, in_time, named, within};
 use super::asked::{self, Asked};
 use super::sent::{Body, Sent};
-use super::view;
+use super::view::{self, Seen};
 use crate::audit::UndecidedError;
 use crate::audit::approval::{
     Approval, ApprovalFilter, ApprovalKind, ApprovalState, Decision, Verdict,
 };
-use crate::audit::query::{Page, QueryError};
+use crate::audit::query::{Page, PageRequest, QueryError};
 use crate::base::ids::ApprovalId;
 use crate::config::Role;
 
@@ -59,10 +58,7 @@ pub(super) async fn list(
         person: owned("person")?,
         deployment_id: owned("deployment_id")?,
     };
-    let (part, now) = (asked.page()?, api.state.clock.now());
-    let reader = api.state.audit.reader();
-    let page = in_time(&asker.share.scanning, reader.approvals(&filter, now, part)).await?;
-    api.budget.json(&view::page(page, asker.role))
+    api.budget.json(&api.seen_approvals(&asker, &filter, asked.page()?).await?)
 }
 
 /// One approval, with what is asked for.
@@ -87,18 +83,41 @@ pub(super) async fn show(
     id: Id,
     _nothing: Asked<asked::Nothing>,
 ) -> Answer {
-    let mut approval = find(&api, &asker, id).await?;
-    if asker.role < Role::Auditor {
-        return api.budget.json(&view::seen(approval, asker.role));
+    api.budget.json(&api.seen_approval(&asker, id).await?)
+}
+
+impl Api {
+    /// Approvals, as far as the asker sees them.
+    pub(crate) async fn seen_approvals(
+        &self,
+        asker: &Asker,
+        filter: &ApprovalFilter,
+        part: PageRequest,
+    ) -> Result<Page<Seen<Approval>>, Problem> {
+        let (reader, now) = (self.reader(), self.state.clock.now());
+        let page = in_time(&asker.share.scanning, reader.approvals(filter, now, part)).await?;
+        Ok(view::page(page, asker.role))
     }
-    within(QUESTION_MAX, async {
-        let _own = asker.share.bodies.acquire().await.map_err(|_closed| Problem::no_room())?;
-        let _turn = api.bodies.acquire().await.map_err(|_closed| Problem::no_room())?;
-        api.note_look(&asker, &[approval.change]);
-        approval.asked = Some(api.state.audit.reader().asked_change(&approval).await?);
-        api.budget.json(&approval)
-    })
-    .await
+
+    /// The approval that a path names, with what is asked for where the asker may see that.
+    pub(crate) async fn seen_approval(
+        &self,
+        asker: &Asker,
+        id: Id,
+    ) -> Result<Seen<Approval>, Problem> {
+        let mut approval = find(self, asker, id).await?;
+        if asker.role < Role::Auditor {
+            return Ok(view::seen(approval, asker.role));
+        }
+        within(QUESTION_MAX, async {
+            let _own = asker.share.bodies.acquire().await.map_err(|_closed| Problem::no_room())?;
+            let _turn = self.bodies.acquire().await.map_err(|_closed| Problem::no_room())?;
+            self.note_look(asker, &[approval.change]);
+            approval.asked = Some(self.reader().asked_change(&approval).await?);
+            Ok(view::seen(approval, asker.role))
+        })
+        .await
+    }
 }
 
 /// Lets the change pass once; of break-glass: says that it was right.
@@ -118,7 +137,8 @@ pub(super) async fn approve(
     decider: Decider,
     Sent(DecisionReason { reason }): Sent<DecisionReason>,
 ) -> Answer {
-    decide(&api, &asker, id, decider, (Verdict::Approved, &reason)).await
+    let decided = decide(&api, &asker, id, decider, (Verdict::Approved, &reason)).await?;
+    api.budget.json(&decided)
 }
 
 /// Keeps the change from passing; of break-glass: says that it was not right.
@@ -138,11 +158,12 @@ pub(super) async fn reject(
     decider: Decider,
     Sent(DecisionReason { reason }): Sent<DecisionReason>,
 ) -> Answer {
-    decide(&api, &asker, id, decider, (Verdict::Rejected, &reason)).await
+    let decided = decide(&api, &asker, id, decider, (Verdict::Rejected, &reason)).await?;
+    api.budget.json(&decided)
 }
 
 /// The holder of an admin token who may decide, made sure of before anything that is sent is read.
-pub(super) struct Decider {
+pub(crate) struct Decider {
     token: String,
     person: String,
 }
@@ -151,7 +172,20 @@ impl<S: Sync> FromRequestParts<S> for Decider {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        let holder = parts.extensions.get::<Asker>().and_then(|asker| asker.holder.as_ref());
+        let nobody = || Problem::forbidden("deciding takes a login");
+        Self::of(parts.extensions.get::<Asker>().ok_or_else(nobody)?)
+    }
+}
+
+impl Decider {
+    /// The person who decides.
+    pub(crate) fn person(&self) -> &str {
+        &self.person
+    }
+
+    /// The asker, where they may decide.
+    pub(crate) fn of(asker: &Asker) -> Result<Self, Problem> {
+        let holder = asker.holder.as_ref();
         let holder = holder.filter(|holder| holder.role >= Role::Approver).ok_or_else(|| {
             Problem::forbidden(
                 "deciding takes an [[admin.token]] with the role approver or admin: use one",
@@ -166,13 +200,14 @@ impl<S: Sync> FromRequestParts<S> for Decider {
     }
 }
 
-async fn decide(
+/// Decides on an approval, and returns it as it stands then.
+pub(crate) async fn decide(
     api: &Api,
     asker: &Asker,
     id: Id,
     Decider { token, person }: Decider,
     (verdict, reason): (Verdict, &str),
-) -> Result<Response, Problem> {
+) -> Result<Approval, Problem> {
     let approval = find(api, asker, id).await?;
     if approval.actor.person.as_deref() == Some(&*person) {
         return Err(Problem::forbidden(
@@ -205,7 +240,7 @@ async fn decide(
     (api.state.decided)(approval.kind, verdict);
     let (id, verdict) = (approval.id, verdict.name());
     tracing::info!(approval = %id, verdict, token, "an approval is decided on");
-    api.budget.json(&reread(api, approval.id).await?)
+    reread(api, approval.id).await
 }
 
 /// Holds that an approval stands so that it can be decided on.

@@ -194,7 +194,7 @@ const EVENT_SEARCH: &[Key] = &[key(
      deployment: it may be empty, and its cursor leads on.",
 )];
 
-const PAGE: &[Key] = &[
+pub(crate) const PAGE: &[Key] = &[
     key("limit", limit, "How many items; a page with bodies has at most 100."),
     key("cursor", text, "Where the page begins: the next_cursor of the former page."),
 ];

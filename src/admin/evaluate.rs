@@ -1,27 +1,26 @@
 //! `POST /api/v1/evaluate`: the policy's word on a change that nobody makes.
 
+mod judging;
+
 use std::str::FromStr as _;
 use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{Request, State};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use tokio::task::spawn_blocking;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::Api;
 use super::access::Asker;
 use super::answer::Problem;
-use super::api::{Answer, QUESTION_MAX, within};
+use super::api::Answer;
 use super::asked::{self, Asked};
 use super::filter;
 use super::sent;
-use crate::audit::record::{Event, EventKind};
 use crate::audit::redact::{Redacted, Redactor};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::ids::Fingerprint;
-use crate::config::Role;
 use crate::deployment::diff::{self, Difference};
 use crate::deployment::members::Members;
 use crate::deployment::patch::{DEPTH_MAX, Patch, PatchError, parse, parse_value};
@@ -43,9 +42,9 @@ const FAULTS_MAX: usize = 10;
 const NAME_CHARS_MAX: usize = 128;
 
 /// A change that nobody makes.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct EvaluationRequest {
+pub(crate) struct EvaluationRequest {
     /// The operation; by default update where there is a deployment or a before, else create.
     #[schema(value_type = Option<Operation>)]
     operation: Option<String>,
@@ -81,7 +80,7 @@ enum AskedMethod {
 /// An actor who asks for a change.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct AskedActor {
+pub(crate) struct AskedActor {
     /// The fingerprint of a token.
     #[schema(value_type = Option<Fingerprint>)]
     fingerprint: Option<String>,
@@ -98,7 +97,7 @@ const BYTES_MAX: usize = 9 << 20;
 
 /// The policy's word on a change.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct EvaluationAnswer {
+pub(crate) struct EvaluationAnswer {
     /// The decision; null where a rule that can't be judged might make it a stricter one.
     #[schema(required)]
     decision: Option<Decision>,
@@ -161,31 +160,11 @@ pub(super) async fn evaluate(
     _nothing: Asked<asked::Nothing>,
     request: Request,
 ) -> Answer {
-    if asker.role < Role::Auditor {
-        return Err(Problem::forbidden(
-            "a viewer's token does not show what is inside a deployment: use an auditor's",
-        ));
-    }
+    asker.may_look_inside()?;
     let _own = asker.share.bodies.acquire().await.map_err(|_closed| Problem::no_room())?;
     let bytes = sent::bytes(request, BYTES_MAX).await?;
-    within(QUESTION_MAX, async {
-        // A document may take many times its length, and a policy long to read.
-        let turn = Arc::clone(&api.bodies).acquire_owned().await;
-        let turn = turn.map_err(|_closed| Problem::no_room())?;
-        let work = ready(&api, &asker, read(&bytes)?).await?;
-        let operation = work.operation;
-        let redactor = api.state.audit.redactor_of_nothing_recorded();
-        // Not among the work of governed calls, which must not wait for it.
-        let working = spawn_blocking(move || {
-            // Held until it is done, whether anybody still waits for it or not.
-            let _turn = turn;
-            work.answer(&redactor)
-        });
-        let answer = working.await.map_err(|broken| Problem::broke_off(&broken))??;
-        note(&api, &asker, operation, &answer);
-        api.budget.json(&answer)
-    })
-    .await
+    let answer = api.judge(&asker, || read(&bytes)).await?;
+    api.budget.json(&answer)
 }
 
 /// The request, read as strictly as a governed body.
@@ -375,24 +354,4 @@ impl Work {
             policy_digest: policy.digest.clone(),
         })
     }
-}
-
-/// Leaves a word of it in the log.
-fn note(api: &Api, asker: &Asker, operation: Operation, answer: &EvaluationAnswer) {
-    let decision = answer.decision.map_or("not_judged", Decision::name);
-    let by = asker.holder.as_ref().map(|holder| holder.name.clone());
-    let detail = json!({
-        "operation": operation,
-        "decision": decision,
-        "policy_digest": answer.policy_digest,
-        "by": by,
-    });
-    api.state.audit.note(Event {
-        at: api.state.clock.now(),
-        kind: EventKind::Evaluation,
-        actor: None,
-        client_ip: None,
-        request_id: None,
-        detail,
-    });
 }

@@ -20,7 +20,6 @@ use super::api::Answer;
 use super::asked::{self, Asked};
 use crate::audit::query::{Cursor, Filter};
 use crate::audit::record::{Event, EventKind};
-use crate::config::Role;
 use crate::export::{Encoder, ExportWalk, Format};
 
 /// The most exports on their way.
@@ -72,11 +71,7 @@ pub(super) async fn export(
     Extension(asker): Extension<Asker>,
     asked: Asked<asked::Export>,
 ) -> Answer {
-    if asker.role < Role::Auditor {
-        return Err(Problem::forbidden(
-            "a viewer's token does not show what is inside a deployment: use an auditor's",
-        ));
-    }
+    asker.may_look_inside()?;
     let filter = asked.filter(&api, &asker)?;
     let before = asked.text("cursor").map(place).transpose()?;
     let unknown = || Problem::invalid("format", "format: write jsonl, csv, parquet or ocsf");

@@ -56,7 +56,7 @@ impl Looks {
 
 impl Api {
     /// Tells the log, before anything is sent, that somebody reads the bodies of these changes.
-    pub(super) fn note_look(&self, asker: &Asker, changes: &[ChangeId]) {
+    pub(crate) fn note_look(&self, asker: &Asker, changes: &[ChangeId]) {
         let holder = asker.holder.as_ref();
         let (by, person) = (
             holder.map(|holder| &*holder.name),

@@ -36,8 +36,18 @@ pub(super) async fn stats(
 ) -> Answer {
     let now = api.state.clock.now();
     let counting = counting(|key| asked.text(key), now)?;
-    let counts = in_time(&asker.share.scanning, api.reader().counts(&counting)).await?;
-    api.budget.json(&counts)
+    api.budget.json(&api.counts(&asker, &counting).await?)
+}
+
+impl Api {
+    /// Counts, which every role sees.
+    pub(crate) async fn counts(
+        &self,
+        asker: &Asker,
+        counting: &Counting,
+    ) -> Result<Counts, Problem> {
+        in_time(&asker.share.scanning, self.reader().counts(counting)).await
+    }
 }
 
 /// Reads what is to be counted; `given` gives each key's text.

@@ -72,6 +72,7 @@ impl World {
             audit: audit.clone(),
             tokens: Arc::new(move || Arc::clone(&tokens)),
             tokens_of: Arc::new(|_name| Vec::new()),
+            actors: Arc::new(crate::config::Actors::default),
             policy: Arc::new(Arc::default),
             provider: Arc::new(|| Provider::ALL[0]),
             metrics_text: Arc::new(|| "# EOF\n".to_owned()),

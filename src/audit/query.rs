@@ -16,7 +16,7 @@ use utoipa::openapi::Ref;
 use utoipa::openapi::schema::{Array, ArrayBuilder};
 
 pub(crate) use self::approvals::asked_diff;
-pub use self::blame::{Blame, Origin, Setter};
+pub use self::blame::{Blame, Field, Origin, Setter};
 pub use self::bodies::Texts;
 pub use self::drift::{Drift, DriftNow, DriftPlace, LastLeft};
 pub use self::walk::Walk;

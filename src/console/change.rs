@@ -14,6 +14,7 @@ use serde_json::Value;
 use tokio::task::spawn_blocking;
 
 use self::contents::Contents;
+use super::changes::names_of;
 use super::frame::{self, Tab};
 use super::sentence::sentence;
 use super::text::at;
@@ -21,7 +22,7 @@ use super::words::outcome;
 use crate::admin::Api;
 use crate::admin::access::Asker;
 use crate::admin::answer::Problem;
-use crate::admin::api::{Answer, Id, QUESTION_MAX, in_time, within};
+use crate::admin::api::{Answer, Id, QUESTION_MAX, within};
 use crate::admin::asked::{Asked, Key, Kind, key, text};
 use crate::admin::view;
 use crate::audit::record::Change;
@@ -55,12 +56,8 @@ pub(super) async fn show(
 
 /// The name of the deployment, for who may see it.
 async fn name(api: &Api, asker: &Asker, change: &Change) -> Result<Option<String>, Problem> {
-    let Some(id) = change.deployment_id.clone().filter(|_| asker.role >= Role::Auditor) else {
-        return Ok(None);
-    };
-    let ids = [id];
-    let names = in_time(&asker.share.reading, api.reader().deployment_names(&ids)).await?;
-    Ok(names.into_iter().next().flatten())
+    let Some(id) = change.deployment_id.clone() else { return Ok(None) };
+    Ok(names_of(api, asker, &[id]).await?.into_iter().next().flatten())
 }
 
 /// The inside of the change, for who may see it. The bodies are read in turn with everybody else's,

@@ -7,8 +7,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::filters;
-use super::form::{encoded, with_query};
+use super::form::with_query;
 use super::frame::{self, Tab};
+use super::pager;
 use super::sentence::{sentence, why};
 use super::text::{at, clock, date, found, short_id};
 use super::words::outcome;
@@ -47,7 +48,7 @@ pub(super) async fn list(
         }
         (filters::form("/changes", &asked))
         @if rows.changes.is_empty() { (nothing(&asked, next.is_some())) } @else { (table(&rows)) }
-        (pages(&asked, next.as_deref()))
+        (pager::pages("/changes", &asked, next.as_deref()))
     };
     frame::page(&api, &asker, (Tab::Changes, "Changes"), &body)
 }
@@ -70,20 +71,29 @@ async fn names(
     asker: &Asker,
     changes: &[Value],
 ) -> Result<Vec<Option<String>>, Problem> {
-    if asker.role < Role::Auditor {
-        return Ok(vec![None; changes.len()]);
-    }
     let ids = changes.iter().filter_map(|change| found(change, "/deployment_id"));
     let mut ids: Vec<String> = ids.map(str::to_owned).collect();
     ids.sort_unstable();
     ids.dedup();
-    let names = in_time(&asker.share.reading, api.reader().deployment_names(&ids)).await?;
+    let names = names_of(api, asker, &ids).await?;
     let of = |change: &Value| {
         let place =
             ids.binary_search_by(|id| id.as_str().cmp(at(change, "/deployment_id"))).ok()?;
         names.get(place).cloned().flatten()
     };
     Ok(changes.iter().map(of).collect())
+}
+
+/// The names of deployments, for who may see them.
+pub(super) async fn names_of(
+    api: &Api,
+    asker: &Asker,
+    ids: &[String],
+) -> Result<Vec<Option<String>>, Problem> {
+    if asker.role < Role::Auditor {
+        return Ok(vec![None; ids.len()]);
+    }
+    in_time(&asker.share.reading, api.reader().deployment_names(ids)).await
 }
 
 /// The rows as a table, with a line for each day.
@@ -167,23 +177,6 @@ fn nothing(asked: &Asked<asked::Changes>, has_more: bool) -> Markup {
                     deployment: it stands here at once."
                 }
             }
-        }
-    }
-}
-
-/// The way to older changes and back.
-fn pages(asked: &Asked<asked::Changes>, next: Option<&str>) -> Markup {
-    let first = with_query("/changes", filters::kept(asked));
-    let mut older = first.clone();
-    if let Some(cursor) = next {
-        older.push(if older.contains('?') { '&' } else { '?' });
-        older.push_str("cursor=");
-        older.push_str(&encoded(cursor));
-    }
-    html! {
-        nav.pages aria-label="Parts of the list" {
-            @if asked.text("cursor").is_some() { a href=(first) rel="first" { "Newest" } }
-            @if next.is_some() { a href=(older) rel="next" { "Older" } }
         }
     }
 }

@@ -22,8 +22,47 @@ pub(super) struct Shown {
     pub(super) bytes: usize,
 }
 
+/// A place where two deployments differ.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'v> {
+    path: &'v str,
+    from: Option<&'v Value>,
+    to: Option<&'v Value>,
+    /// Whether it was sent and is never shown.
+    write_only: bool,
+    /// Whether its values are too long to be kept.
+    is_long: bool,
+}
+
+impl<'v> From<&'v Difference> for Place<'v> {
+    fn from(place: &'v Difference) -> Self {
+        let Difference { path, from, to, write_only, .. } = place;
+        let (from, to) = (from.as_ref(), to.as_ref());
+        Self { path, from, to, write_only: *write_only, is_long: false }
+    }
+}
+
+impl<'v> From<&'v Value> for Place<'v> {
+    fn from(place: &'v Value) -> Self {
+        let is = |name| place.get(name) == Some(&Value::Bool(true));
+        let (write_only, is_long) = (is("write_only"), is("is_long"));
+        let path = super::text::at(place, "/path");
+        Self { path, from: place.get("from"), to: place.get("to"), write_only, is_long }
+    }
+}
+
+/// Places of a record as a table, those aside that the server changes by itself.
+pub(super) fn places(caption: &str, all: &[Value], shown: &mut Shown) -> Markup {
+    let own = |place: &&Value| place.get("computed") == Some(&Value::Bool(true));
+    let others: Vec<Place<'_>> = all.iter().filter(|place| !own(place)).map(Place::from).collect();
+    if others.is_empty() {
+        return html! { p.dim { "No place differs." } };
+    }
+    table(caption, &others, shown)
+}
+
 /// The places as a table.
-pub(super) fn table(caption: &str, places: &[&Difference], shown: &mut Shown) -> Markup {
+pub(super) fn table(caption: &str, places: &[Place<'_>], shown: &mut Shown) -> Markup {
     let mut rows = Vec::new();
     for place in places.iter().take(PLACES_MAX) {
         if shown.bytes == 0 {
@@ -44,8 +83,16 @@ pub(super) fn table(caption: &str, places: &[&Difference], shown: &mut Shown) ->
     }
 }
 
-fn row(place: &Difference, shown: &mut Shown) -> Markup {
-    let (from, to) = (place.from.as_ref(), place.to.as_ref());
+fn row(place: &Place<'_>, shown: &mut Shown) -> Markup {
+    let (from, to) = (place.from, place.to);
+    if place.is_long {
+        return html! {
+            tr {
+                th scope="row" { (pointer(place.path)) }
+                td colspan="2" { span.dim { "its values are too long to be told here" } }
+            }
+        };
+    }
     let long = |value: Option<&Value>| value.and_then(Value::as_str).is_some_and(is_long);
     if long(from) || long(to) {
         let text = |value: Option<&Value>| match value {
@@ -56,14 +103,14 @@ fn row(place: &Difference, shown: &mut Shown) -> Markup {
         let (from, to) = (text(from), text(to));
         return html! {
             tr.long {
-                th scope="row" { (pointer(&place.path)) }
+                th scope="row" { (pointer(place.path)) }
                 td colspan="2" { (compared(&from, &to, shown.side_by_side, &mut shown.bytes)) }
             }
         };
     }
     html! {
         tr {
-            th scope="row" { (pointer(&place.path)) }
+            th scope="row" { (pointer(place.path)) }
             td.gone {
                 @if let Some(from) = from { del { (value(from, shown)) } } @else { (none()) }
             }

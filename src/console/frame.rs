@@ -8,6 +8,7 @@ use super::{assets, form};
 use crate::admin::Api;
 use crate::admin::access::Asker;
 use crate::admin::answer::Problem;
+use crate::base::visible::plain;
 use crate::config::Role;
 
 /// A page of the navigation.
@@ -17,15 +18,42 @@ pub(super) enum Tab {
     Overview,
     /// Every governed call.
     Changes,
+    /// What they were about.
+    Deployments,
+    /// What waits for somebody's word.
+    Approvals,
+    /// The rules.
+    Policy,
+    /// What was changed around the gateway.
+    Drift,
+    /// Who asks.
+    Actors,
+    /// The log itself.
+    Log,
 }
 
 impl Tab {
-    const ALL: [Self; 2] = [Self::Overview, Self::Changes];
+    const ALL: [Self; 8] = [
+        Self::Overview,
+        Self::Changes,
+        Self::Deployments,
+        Self::Approvals,
+        Self::Policy,
+        Self::Drift,
+        Self::Actors,
+        Self::Log,
+    ];
 
     const fn path(self) -> &'static str {
         match self {
             Self::Overview => "/",
             Self::Changes => "/changes",
+            Self::Deployments => "/deployments",
+            Self::Approvals => "/approvals",
+            Self::Policy => "/policy",
+            Self::Drift => "/drift",
+            Self::Actors => "/actors",
+            Self::Log => "/log",
         }
     }
 
@@ -33,6 +61,12 @@ impl Tab {
         match self {
             Self::Overview => "Overview",
             Self::Changes => "Changes",
+            Self::Deployments => "Deployments",
+            Self::Approvals => "Approvals",
+            Self::Policy => "Policy",
+            Self::Drift => "Drift",
+            Self::Actors => "Actors",
+            Self::Log => "Log",
         }
     }
 }
@@ -148,7 +182,7 @@ fn document(title: &str, inner: &Markup) -> Markup {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { (title) " · Changegate" }
+                title { (plain(title)) " · Changegate" }
                 link rel="icon" type="image/svg+xml" href=(icon);
                 link rel="stylesheet" href=(style);
                 script src=(script) defer {}

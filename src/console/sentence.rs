@@ -34,6 +34,16 @@ pub(super) fn actor(actor: &Value) -> Markup {
     }
 }
 
+/// The name of a change's actor, without a link.
+pub(super) fn bare_actor(change: &Value) -> Markup {
+    let fingerprint = at(change, "/actor/fingerprint");
+    html! {
+        @match found(change, "/actor/name") {
+            Some(name) => (cut(name, NAME_CHARS_MAX)), None => (short_id(fingerprint)),
+        }
+    }
+}
+
 /// A deployment, with a link to what became of it.
 pub(super) fn deployment(id: Option<&str>, name: Option<&str>) -> Markup {
     let Some(id) = id else { return html! { span.dim { "a new deployment" } } };

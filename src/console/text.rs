@@ -71,6 +71,15 @@ pub(super) fn clock(whole: &str) -> Markup {
     time(whole, whole.get(11..19).unwrap_or(whole))
 }
 
+/// A moment as its date and time of day.
+pub(super) fn date_clock(whole: &str) -> Markup {
+    let told = match (whole.get(..10), whole.get(11..19)) {
+        (Some(date), Some(clock)) => format!("{date} {clock}"),
+        _ => whole.to_owned(),
+    };
+    time(whole, &told)
+}
+
 /// A moment to the millisecond.
 pub(super) fn exact(whole: &str) -> Markup {
     let told = match (whole.get(..10), whole.get(11..23)) {

@@ -13,7 +13,8 @@ const NOW: Timestamp = Timestamp::from_millis(1_781_427_491_123);
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Paths of pages without a record's id.
-const PAGES: [&str; 2] = ["/", "/changes"];
+const PAGES: [&str; 8] =
+    ["/", "/changes", "/deployments", "/approvals", "/policy", "/drift", "/actors", "/log"];
 
 /// The tables of a viewer, an auditor and an approver.
 fn people() -> String {
@@ -29,12 +30,12 @@ async fn peopled() -> World {
     Setup::new().config(&people()).start().await
 }
 
-fn page(target: &str, cookie: &str) -> Call {
+pub(crate) fn page(target: &str, cookie: &str) -> Call {
     Call::get(target).without("authorization").header("cookie", cookie)
 }
 
 /// A form, as a page of this very address sends it.
-fn form(world: &World, target: &str, body: &str) -> Call {
+pub(crate) fn form(world: &World, target: &str, body: &str) -> Call {
     let origin = format!("http://{}", world.admin());
     Call::post(target)
         .without("authorization")
@@ -49,14 +50,14 @@ async fn log_in(world: &World, token: &str) -> Answer {
 }
 
 /// The cookie that a login gives, as a browser brings it.
-async fn cookie(world: &World, token: &str) -> String {
+pub(crate) async fn cookie(world: &World, token: &str) -> String {
     let answer = log_in(world, token).await;
     assert_eq!(answer.status, 303, "{}", answer.text());
     let set = answer.header("set-cookie").unwrap();
     set.split(';').next().unwrap().to_owned()
 }
 
-async fn text(world: &World, target: &str, cookie: &str) -> String {
+pub(crate) async fn text(world: &World, target: &str, cookie: &str) -> String {
     let answer = call(world.admin(), page(target, cookie)).await;
     assert_eq!(answer.status, 200, "{target}: {}", answer.text());
     answer.text()
@@ -259,6 +260,21 @@ async fn a_role_sees_on_pages_what_it_sees_in_the_api() {
         }
         assert!(text(&world, target, &auditor).await.contains(name), "{target}");
     }
+    for target in PAGES.iter().map(|page| (*page).to_owned()).chain([
+        format!("/deployments/{DEPLOYMENT}"),
+        "/approvals?state=all".to_owned(),
+        "/log?since=1h".to_owned(),
+    ]) {
+        let seen = text(&world, &target, &viewer).await;
+        for hidden in ["SECRET-WORD", "owner_override is", name] {
+            assert!(!seen.contains(hidden), "{target}: {hidden}");
+        }
+    }
+    for view in ["state", "blame"] {
+        let target = format!("/deployments/{DEPLOYMENT}?view={view}");
+        assert_eq!(call(world.admin(), page(&target, &viewer)).await.status, 403, "{view}");
+        assert!(text(&world, &target, &auditor).await.contains("SECRET-WORD"), "{view}");
+    }
     let seen = text(&world, &format!("/changes/{applied}"), &viewer).await;
     assert!(seen.contains("The role auditor shows it"), "{seen}");
     let seen = text(&world, &format!("/changes/{applied}"), &auditor).await;
@@ -291,6 +307,12 @@ async fn nothing_that_is_stored_does_anything_on_a_page() {
         &format!("/changes/{id}"),
         &format!("/changes/{applied}"),
         &format!("/changes/{applied}?diff=inline"),
+        "/deployments",
+        &format!("/deployments/{DEPLOYMENT}"),
+        &format!("/deployments/{DEPLOYMENT}?view=state"),
+        &format!("/deployments/{DEPLOYMENT}?view=blame"),
+        "/log",
+        "/actors",
         "/changes?q=%3Cscript%3E%22%27&actor=%3Cb%3E",
     ] {
         let answer = call(world.admin(), call_of(target)).await;

@@ -24,6 +24,7 @@ mod cli_timelines;
 mod cli_times;
 mod conformance;
 mod console;
+mod console_pages;
 mod cors;
 mod cost;
 mod crash;

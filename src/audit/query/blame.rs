@@ -1,8 +1,11 @@
 //! The origin of every value of a deployment: the change that set it, as far as the log tells.
 
+mod fields;
+
 use serde::Serialize;
 use serde_json::Value;
 
+pub use self::fields::Field;
 use super::{BODIES_LIMIT_MAX, Cursor, Filter, PageRequest, QueryError, Reader};
 use crate::audit::record::Change;
 use crate::base::clock::Timestamp;

@@ -1,7 +1,5 @@
 //! `changegate audit blame`: for each value of a deployment, which change set it.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr as _;
@@ -15,10 +13,8 @@ use super::render::{short_actor, word};
 use super::table::Table;
 use super::text::{json, plain};
 use super::{Environment, Failure, Zone, open, print_json, print_lines, unanswered};
-use crate::audit::query::{Blame, Origin, Setter};
+use crate::audit::query::{Field, Origin, Setter};
 use crate::base::clock::Timestamp;
-use crate::base::ids::ChangeId;
-use crate::base::pointer::child;
 use crate::cli::print::{Shade, Span};
 use crate::cli::terminal::{Terminal, cut, short_id, wrapped};
 use crate::policy::Decision;
@@ -45,16 +41,6 @@ struct Told<'b> {
     origin: &'b Origin,
 }
 
-/// A place, all of which has one origin.
-struct Field<'b> {
-    path: String,
-    value: &'b Value,
-    origin: &'b Origin,
-}
-
-/// The part of an origin that tells it from others.
-type Key = (u8, Option<ChangeId>, Option<ChangeId>);
-
 /// Prints the origins.
 pub(super) async fn run(
     arguments: &BlameArgs,
@@ -74,7 +60,7 @@ pub(super) async fn run(
         return print_json(&told.collect::<Vec<_>>());
     }
     let zone = Zone::found(environment, now, arguments.zone.utc);
-    let fields = fields(&blame);
+    let fields = blame.fields();
     let Some(terminal) = Terminal::found(environment) else {
         let rows = fields.iter().map(|field| row(field, |at| zone.second(at)));
         return print_lines(Table::new(&HEADINGS).rows(rows));
@@ -96,53 +82,6 @@ pub(super) async fn run(
     }
     lines.extend(rest("kept by the server", &own, &layout));
     print_spans(&lines, layout.colour)
-}
-
-/// The places of a deployment, those inside one another as one where they have one origin.
-fn fields(blame: &Blame) -> Vec<Field<'_>> {
-    let leaves = blame.places.iter();
-    let origins: BTreeMap<&str, &Origin> =
-        leaves.filter_map(|leaf| Some((leaf.path.as_str(), leaf.origin.as_ref()?))).collect();
-    inside(&blame.deployment, String::new(), &origins)
-}
-
-fn inside<'b>(
-    value: &'b Value,
-    at: String,
-    origins: &BTreeMap<&str, &'b Origin>,
-) -> Vec<Field<'b>> {
-    if let Some(origin) = origins.get(at.as_str()) {
-        return vec![Field { path: at, value, origin }];
-    }
-    let all: Vec<Field<'_>> = match value {
-        Value::Object(members) => {
-            let each = members.iter().map(|(name, value)| (child(&at, name), value));
-            each.flat_map(|(place, value)| inside(value, place, origins)).collect()
-        }
-        Value::Array(items) => {
-            let each = items.iter().zip(0..).map(|(value, index): (_, usize)| {
-                inside(value, child(&at, &index.to_string()), origins)
-            });
-            each.flatten().collect()
-        }
-        _ => Vec::new(),
-    };
-    match all.first().map(|first| first.origin) {
-        Some(origin) if !at.is_empty() && all.iter().all(|one| key(one.origin) == key(origin)) => {
-            vec![Field { path: at, value, origin }]
-        }
-        _ => all,
-    }
-}
-
-fn key(origin: &Origin) -> Key {
-    match origin {
-        Origin::Change(setter) => (0, Some(setter.change), None),
-        // Whenever the server did it last, it is the server's.
-        Origin::Server(_) => (1, None, None),
-        Origin::Around { after, before, .. } => (2, Some(*after), Some(*before)),
-        Origin::Unseen { before, .. } => (3, Some(*before), None),
-    }
 }
 
 /// A field as a row of cells.

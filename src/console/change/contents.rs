@@ -4,8 +4,7 @@ use maud::{Markup, html};
 
 use crate::audit::query::{BodyTexts, asked_diff};
 use crate::audit::record::Change;
-use crate::console::fields::{BYTES_MAX, Shown, table};
-use crate::deployment::diff::Difference;
+use crate::console::fields::{BYTES_MAX, Place, Shown, table};
 
 /// The most bytes of bodies with which the record stands on the page itself.
 const RAW_BYTES_MAX: usize = 24 << 10;
@@ -42,8 +41,11 @@ impl Contents {
         let asked = bodies.after.is_none().then(|| asked_diff(change, &bodies));
         let title = if asked.is_some() { "What was asked for" } else { "What changed" };
         let all = asked.as_ref().unwrap_or(&bodies.diff);
-        let (own, others): (Vec<&Difference>, Vec<&Difference>) =
-            all.iter().partition(|place| place.computed);
+        let of = |is_own: bool| {
+            let those = all.iter().filter(move |place| place.computed == is_own);
+            those.map(Place::from).collect::<Vec<_>>()
+        };
+        let (own, others) = (of(true), of(false));
         let mut shown = Shown { side_by_side, bytes: BYTES_MAX };
         let places = if others.is_empty() {
             html! { p.dim { "No place differs." } }

@@ -1,0 +1,95 @@
+//! Changes made around the gateway.
+
+use axum::Extension;
+use axum::extract::State;
+use maud::{Markup, html};
+use serde_json::Value;
+
+use super::deployments::values;
+use super::fields::{BYTES_MAX, Shown, places};
+use super::frame::{self, Tab};
+use super::pager;
+use super::sentence::deployment;
+use super::text::{at, date_clock, found};
+use crate::admin::Api;
+use crate::admin::access::Asker;
+use crate::admin::api::Answer;
+use crate::admin::asked::{self, Asked};
+use crate::audit::query::PageRequest;
+
+/// The most of one page.
+const ROWS_MAX: u16 = 30;
+
+/// The list.
+pub(super) async fn list(
+    State(api): State<Api>,
+    Extension(asker): Extension<Asker>,
+    asked: Asked<asked::Drifts>,
+) -> Answer {
+    let (filter, part) = (asked.event_filter(&api, &asker)?, asked.page()?);
+    let part = PageRequest { limit: part.limit.min(ROWS_MAX), ..part };
+    let page = api.seen_drifts(&asker, filter, part).await?;
+    let rows = values(&page)?;
+    let mut bounds = Shown { side_by_side: true, bytes: BYTES_MAX };
+    let body = html! {
+        div.head { h1 { "Drift" } p.dim { "Deployments that were changed around the gateway" } }
+        @if rows.is_empty() {
+            div.empty {
+                @if page.has_more { h2 { "None among the events looked through so far" } } @else {
+                    h2 { "No drift was found" }
+                    p { "Each change is compared with the one before it. What was changed \
+                        elsewhere meanwhile is listed here, with the window in which it was." }
+                }
+            }
+        }
+        @for row in &rows { (entry(row, &mut bounds)) }
+        (pager::pages("/drift", &asked, page.next_cursor.as_deref()))
+    };
+    frame::page(&api, &asker, (Tab::Drift, "Drift"), &body)
+}
+
+fn entry(event: &Value, bounds: &mut Shown) -> Markup {
+    let detail = event.get("detail").unwrap_or(&Value::Null);
+    let all = detail.get("diff").and_then(Value::as_array);
+    html! {
+        article.card {
+            (headline(detail))
+            @match all {
+                None => p.dim { (count(detail)) " places differ; the role auditor shows which." },
+                Some(all) => (places("Changed around the gateway", all, bounds)),
+            }
+        }
+    }
+}
+
+fn count(detail: &Value) -> u64 {
+    detail.get("places").and_then(Value::as_u64).unwrap_or_default()
+}
+
+/// Which deployment, in which window.
+fn headline(detail: &Value) -> Markup {
+    html! {
+        h2 { (deployment(found(detail, "/deployment_id"), None)) }
+        p {
+            "between " (date_clock(at(detail, "/after_at"))) " and "
+            (date_clock(at(detail, "/before_at"))) " UTC: after "
+            a href=(format!("/changes/{}", at(detail, "/after"))) { "this change" }
+            ", found by " a href=(format!("/changes/{}", at(detail, "/change"))) { "this one" }
+        }
+    }
+}
+
+/// One in a line.
+pub(super) fn line(event: &Value) -> Markup {
+    let detail = event.get("detail").unwrap_or(&Value::Null);
+    let places = count(detail);
+    html! {
+        li {
+            (date_clock(at(event, "/at"))) " "
+            (deployment(found(detail, "/deployment_id"), None)) ", "
+            a href=(format!("/changes/{}", at(detail, "/change"))) {
+                (places) @if places == 1 { " place" } @else { " places" }
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Pages of the console beside changes: approvals, deployments, policy.
+
+use serde_json::json;
+
+use crate::console::{cookie, form, page, text};
+use crate::world::{Call, DEPLOYMENT, Setup, World, admin_token, call, fingerprint};
+
+const ASKS: &str = "[timezones]\nallowed = ['UTC', 'Asia/Shanghai']\nenforcement = 'approve'\n\n\
+    [[rule]]\nname = 'no-x'\nrequire = 'object.name != \"x\"'\nenforcement = 'warn'\n";
+
+/// A gateway whose caller is a person, with operators of two.
+async fn asking() -> World {
+    let alice = fingerprint("pt-alice-0123456789");
+    let people = format!(
+        "[[actor]]\nfingerprint = '{alice}'\nname = 'alice'\nperson = 'alice'\n\
+         {}person = 'bob'\n{}person = 'alice'\n{}",
+        admin_token("bob-token", "bob", "approver"),
+        admin_token("own-token", "own", "approver"),
+        admin_token("aud-token", "aud", "auditor"),
+    );
+    Setup::new().config(&people).policy(ASKS).start().await
+}
+
+/// Asks for a change that waits for approval, and tells the approval's id.
+async fn ask(world: &World) -> String {
+    let zone = json!({"type": "cron", "expression": "0 9 * * *", "timezone": "Europe/Berlin"});
+    let denied = world.update(&json!({"schedule": zone})).await;
+    assert_eq!(denied.status, 403, "{}", denied.text());
+    denied.header("changegate-approval").unwrap().to_owned()
+}
+
+/// The token of a form on a page.
+fn token_of(shown: &str) -> &str {
+    let token = shown.split("name=\"form\" value=\"").nth(1).unwrap();
+    token.split('"').next().unwrap()
+}
+
+fn decide(world: &World, id: &str, verdict: &str, cookie: &str, body: &str) -> Call {
+    form(world, &format!("/approvals/{id}/{verdict}"), body).header("cookie", cookie)
+}
+
+#[tokio::test]
+async fn an_approver_decides_on_the_page_as_by_the_api() {
+    let world = asking().await;
+    let id = ask(&world).await;
+    let bob = cookie(&world, "bob-token").await;
+    let inbox = text(&world, "/approvals", &bob).await;
+    assert!(inbox.contains(&id) && inbox.contains("alice"), "{inbox}");
+    let shown = text(&world, &format!("/approvals/{id}"), &bob).await;
+    assert!(shown.contains("Europe/Berlin") && shown.contains("/schedule"), "{shown}");
+    let form = |reason: &str| format!("form={}&reason={reason}", token_of(&shown));
+
+    let (own, aud) = (cookie(&world, "own-token").await, cookie(&world, "aud-token").await);
+    for (other, says) in [(&own, "yourself"), (&aud, "You may not")] {
+        let shown = text(&world, &format!("/approvals/{id}"), other).await;
+        assert!(shown.contains(says) && !shown.contains("<textarea"), "{shown}");
+        let body = format!("form={}&reason=because+it+is+so", token_of(&shown));
+        let refused = call(world.admin(), decide(&world, &id, "approve", other, &body)).await;
+        assert_eq!(refused.status, 403, "{}", refused.text());
+    }
+    let short = call(world.admin(), decide(&world, &id, "approve", &bob, &form("no"))).await;
+    assert_eq!(short.status, 400);
+    let alone = "reason=because+it+is+so";
+    let foreign = call(world.admin(), decide(&world, &id, "approve", &bob, alone)).await;
+    assert_eq!(foreign.status, 403);
+    let good = form("the+report+needs+it");
+    let decided = call(world.admin(), decide(&world, &id, "approve", &bob, &good)).await;
+    assert_eq!(decided.status, 303, "{}", decided.text());
+    let shown = text(&world, &format!("/approvals/{id}"), &bob).await;
+    assert!(shown.contains("the report needs it") && shown.contains("approved"), "{shown}");
+    let again = call(world.admin(), decide(&world, &id, "approve", &bob, &good)).await;
+    assert_eq!(again.status, 409);
+    assert!(again.text().contains("Overtaken"));
+    let rejected = call(world.admin(), decide(&world, &id, "reject", &bob, &good)).await;
+    assert_eq!(rejected.status, 303, "what is not used may be taken back");
+    for state in ["all", "rejected"] {
+        assert!(text(&world, &format!("/approvals?state={state}"), &bob).await.contains(&id));
+    }
+    assert!(text(&world, "/approvals", &bob).await.contains("Nobody waits"));
+}
+
+#[tokio::test]
+async fn a_deployment_tells_its_states_its_runs_and_who_set_what() {
+    let world = asking().await;
+    let aud = cookie(&world, "aud-token").await;
+    let zone = json!({"type": "cron", "expression": "0 9 * * *", "timezone": "Asia/Shanghai"});
+    let first = world.update(&json!({"schedule": zone, "name": "one"})).await;
+    assert_eq!(first.status, 200);
+    let id = first.header("changegate-change").unwrap();
+    let change =
+        call(world.admin(), Call::get(&format!("/api/v1/changes/{id}")).token("aud-token"));
+    let then = change.await.json()["completed_at"].as_str().unwrap().to_owned();
+    assert_eq!(world.update(&json!({"name": "x"})).await.status, 200);
+    let path = format!("/deployments/{DEPLOYMENT}");
+    let shown = text(&world, &path, &aud).await;
+    for part in ["Asia/Shanghai", "09:00 +08:00", "no-x", "warned", "Timeline"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let state = text(&world, &format!("{path}?view=state&time={then}"), &aud).await;
+    assert!(state.contains("&quot;name&quot;: &quot;one&quot;"), "{state}");
+    let blame = text(&world, &format!("{path}?view=blame"), &aud).await;
+    assert!(blame.contains("/schedule/timezone") && blame.contains("alice"), "{blame}");
+    let early = format!("{path}?view=state&time=2020-01-01");
+    assert!(text(&world, &early, &aud).await.contains("Not seen yet"));
+    let missing = call(world.admin(), page("/deployments/dep_none", &aud)).await;
+    assert_eq!(missing.status, 404);
+    assert!(text(&world, "/deployments?name=X", &aud).await.contains(&path));
+    assert!(text(&world, "/deployments?name=y", &aud).await.contains("No deployment is named so"));
+    let odd = call(world.admin(), page(&format!("{path}?view=else"), &aud)).await;
+    assert_eq!(odd.status, 400);
+}
+
+#[tokio::test]
+async fn a_change_is_tried_on_the_policy_without_being_made() {
+    let world = asking().await;
+    assert_eq!(world.update(&json!({"name": "one"})).await.status, 200);
+    let aud = cookie(&world, "aud-token").await;
+    let shown = text(&world, "/policy", &aud).await;
+    for part in ["no-x", "timezones", "Try a change", "enforcement = &#39;approve&#39;"] {
+        let part = part.replace("&#39;", "'");
+        assert!(shown.contains(&part), "{part}: {shown}");
+    }
+    let token = token_of(&shown).to_owned();
+    let send = |body: String| form(&world, "/policy", &body).header("cookie", &aud);
+    let field = format!("form={token}&operation=update&deployment_id={DEPLOYMENT}&actor=alice");
+    let tried = format!("{field}&patch=%7B%22name%22%3A%22x%22%7D");
+    let told = call(world.admin(), send(tried.clone())).await;
+    assert_eq!(told.status, 200, "{}", told.text());
+    let told = told.text();
+    assert!(told.contains("It would be") && told.contains("no-x"), "{told}");
+    let other = format!("{tried}&policy=name.pattern+%3D+%22y%22");
+    let told = call(world.admin(), send(other)).await.text();
+    assert!(told.contains("name.pattern") && told.contains("deny"), "{told}");
+    for bad in ["&patch=%7B", "&patch=%7B%7D&policy=%5B%5B"] {
+        let told = call(world.admin(), send(format!("{field}{bad}"))).await;
+        assert_eq!(told.status, 200);
+        assert!(told.text().contains("role=\"alert\""), "{}", told.text());
+    }
+    let foreign = call(world.admin(), send(tried.replace(&token, "0"))).await;
+    assert_eq!(foreign.status, 403);
+    let events = text(&world, "/log?q=evaluation", &aud).await;
+    assert!(events.contains("evaluation"), "{events}");
+    assert_eq!(world.changes_as("aud-token").await.len(), 1, "nothing was made");
+}
