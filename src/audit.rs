@@ -68,8 +68,7 @@ pub use self::turn::{LogTurn, TakeError};
 use self::unsettled::Unsettled;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::database::Database;
-use crate::base::ids::ChangeId;
-use crate::base::ids::Fingerprint;
+use crate::base::ids::{ChangeId, Fingerprint};
 use crate::base::key::{DigestScope, Key, Token};
 use crate::provider::Provider;
 

@@ -1,6 +1,6 @@
 //! Changes as files for other programs: JSON lines, CSV, OCSF, Parquet. Pure, but for the walk
-//! through the log, and one record or group of them at a time, so that an export of any length takes
-//! the same memory.
+//! through the log, and one record, or one group of them, at a time, so that an export of any
+//! length takes the same memory.
 
 mod columns;
 pub mod csv;

@@ -136,7 +136,7 @@ const ROOMS: [(&str, &str); 21] = [
     ("policy", "base deployment provider settings"),
     ("config", "base policy provider settings"),
     ("audit", "base deployment net offload policy provider"),
-    ("export", "audit deployment policy provider"),
+    ("export", "audit base deployment policy provider"),
     ("telemetry", "audit base policy provider"),
     ("upstream", "base config net"),
     ("gateway", "audit base config deployment net offload policy provider telemetry upstream"),

@@ -22,7 +22,8 @@ use crate::export::{Encoder, ExportWalk, Format};
 pub struct ExportArgs {
     #[command(flatten)]
     file: LogFile,
-    /// The format: jsonl (whole changes), csv, ocsf (OCSF 1.8.0), each one change a line, or parquet.
+    /// The format: jsonl (whole changes), csv or ocsf (OCSF 1.8.0), each one change a line; or
+    /// parquet.
     #[arg(long, value_name = "FORMAT", value_parser = format)]
     format: Format,
     #[command(flatten)]
