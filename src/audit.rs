@@ -6,6 +6,7 @@ pub mod approval;
 mod approve;
 mod call_facts;
 mod condition;
+pub mod copy;
 pub mod count;
 mod document;
 mod entry;

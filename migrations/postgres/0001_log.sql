@@ -434,6 +434,16 @@ CREATE TABLE changegate.counted (
     seq bigint  NOT NULL CHECK (seq > 0)
 );
 
+-- The log in SQLite that this one is a copy of. Until the copy is whole, the triggers are off and no
+-- gateway may write.
+CREATE TABLE changegate.copies (
+    one      integer PRIMARY KEY CHECK (one = 1),
+    log      bytea   NOT NULL CHECK (length(log) = 32), -- a digest of what tells it from others
+    source   text    NOT NULL,
+    since_at bigint  NOT NULL,
+    until_at bigint
+);
+
 -- Holds its one row only inside the transaction that prunes: without it nothing is deleted.
 CREATE TABLE changegate.pruning (
     one      integer PRIMARY KEY CHECK (one = 1),

@@ -76,6 +76,18 @@ pub enum KeyError {
         /// The store's error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The log was copied, and goes on elsewhere.
+    #[error(
+        "{} is sealed: the log was moved to {moved_to} and goes on there; name that one in \
+         audit.database",
+        database
+    )]
+    Moved {
+        /// The log.
+        database: Database,
+        /// Where it goes on.
+        moved_to: String,
+    },
     /// There is no log yet.
     #[error(
         "there is no audit database at {}: the first start makes it, and a key with it",
@@ -117,13 +129,13 @@ pub async fn load_or_create(database: &Database, key_file: &Path) -> Result<LogK
         // On a full disk a log may be unreadable beside others; no key is made for it then.
         let found = found?;
         if found.has_rows {
-            return Err(missing(database, key_file, found));
+            return Err(missing(database, key_file, &found));
         }
         return Ok(LogKey { key: Key::load_or_create(key_file)?, is_new: true });
     }
     let key = Key::load(key_file)?;
     match found {
-        Ok(found) => fit(database, Some(key_file), found, key.id())?,
+        Ok(found) => fit(database, Some(key_file), &found, key.id())?,
         // Looked at again by who holds the lock.
         Err(KeyError::Store { .. }) => {}
         Err(error) => return Err(error),
@@ -135,8 +147,8 @@ pub async fn load_or_create(database: &Database, key_file: &Path) -> Result<LogK
 pub async fn check(database: &Database, key_file: &Path) -> Result<(), KeyError> {
     let found = look(database, Beside::Anyone).await?;
     match Key::load(key_file) {
-        Ok(key) => fit(database, Some(key_file), found, key.id()),
-        Err(_) if !key_file.exists() && found.has_rows => Err(missing(database, key_file, found)),
+        Ok(key) => fit(database, Some(key_file), &found, key.id()),
+        Err(_) if !key_file.exists() && found.has_rows => Err(missing(database, key_file, &found)),
         // What is wrong with the file itself is told elsewhere.
         Err(_) => Ok(()),
     }
@@ -144,7 +156,7 @@ pub async fn check(database: &Database, key_file: &Path) -> Result<(), KeyError>
 
 /// Holds that the log goes with `key`. The caller has its lock.
 pub(super) async fn hold(database: &Database, key: KeyId) -> Result<(), KeyError> {
-    fit(database, None, look(database, Beside::Readers).await?, key)
+    fit(database, None, &look(database, Beside::Readers).await?, key)
 }
 
 /// Changes the key of a log that no gateway runs on for a new one, and records from which change
@@ -206,7 +218,7 @@ impl From<key::KeyError> for RotateError {
 fn fit(
     database: &Database,
     key_file: Option<&Path>,
-    found: LogFacts,
+    found: &LogFacts,
     key: KeyId,
 ) -> Result<(), KeyError> {
     let Some(expected) = found.key.filter(|expected| *expected != key && found.has_rows) else {
@@ -221,7 +233,7 @@ fn fit(
     })
 }
 
-fn missing(database: &Database, key_file: &Path, found: LogFacts) -> KeyError {
+fn missing(database: &Database, key_file: &Path, found: &LogFacts) -> KeyError {
     let (key_file, database) = (key_file.to_owned(), database.clone());
     match found.key.filter(|id| Staged::find(&key_file).is_some_and(|begun| begun.id() == *id)) {
         Some(expected) => KeyError::Halfway { database, expected },
@@ -230,10 +242,14 @@ fn missing(database: &Database, key_file: &Path, found: LogFacts) -> KeyError {
 }
 
 async fn look(database: &Database, beside: Beside) -> Result<LogFacts, KeyError> {
-    find(database, beside).await.map_err(|error| match error {
+    let found = find(database, beside).await.map_err(|error| match error {
         FindError::Foreign => KeyError::Foreign { database: database.clone() },
         FindError::Store(source) => unreadable(database, source),
-    })
+    })?;
+    match found.moved_to {
+        Some(moved_to) => Err(KeyError::Moved { database: database.clone(), moved_to }),
+        None => Ok(found),
+    }
 }
 
 fn unreadable(database: &Database, source: super::store::Boxed) -> KeyError {

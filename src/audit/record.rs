@@ -362,6 +362,9 @@ pub enum EventKind {
     /// The log serves another policy to the gateways that share it: `policy_digest,
     /// former_policy_digest, by` (who was logged in there).
     PolicyPush,
+    /// The log was copied to another place, where it goes on: `from, to, rows, digest` (of all rows
+    /// before this one). The last event of the one in SQLite.
+    Move,
     /// An unclear change was settled: `change, applied, by`.
     Settlement,
     /// The gateway started: `version, unknown` (intents a crash left open; null where the log could

@@ -8,6 +8,8 @@ mod approval_rows;
 mod batch;
 #[cfg(test)]
 mod contract;
+mod copied;
+mod copying;
 mod counted;
 mod folded;
 mod indexed;
@@ -25,6 +27,7 @@ mod sqlite;
 #[path = "../../tests/servers/postgres.rs"]
 mod test_server;
 mod texts;
+mod turn_name;
 mod turns;
 mod way;
 
@@ -32,6 +35,8 @@ use std::error::Error;
 use std::io;
 use std::sync::Arc;
 
+pub(super) use self::copying::copy;
+pub use self::copying::{Copied, CopyError, Part, Step};
 pub(super) use self::leaves::{FoundRecord, Gap, LeafRow, Unfit, Unsealed};
 pub use self::postgres::Migrated;
 pub(super) use self::reads::{Documents, Reads, Walk};
@@ -69,12 +74,14 @@ pub(super) enum StoreError {
 }
 
 /// The facts found in a log. One that is not there, or empty, holds nothing.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct LogFacts {
     /// Whether anything is recorded.
     pub(super) has_rows: bool,
     /// The key in force. `None` where none is on record yet.
     pub(super) key: Option<KeyId>,
+    /// Where the log went on, of one that is sealed.
+    pub(super) moved_to: Option<String>,
 }
 
 /// Why nothing was found out.

@@ -6,6 +6,7 @@ mod arguments;
 mod at;
 mod blame;
 mod compared;
+mod copy;
 mod csv;
 mod deployments;
 mod differences;
@@ -33,6 +34,7 @@ pub use self::arguments::{
     AtArgs, BlameArgs, DeploymentsArgs, DiffArgs, DriftArgs, HistoryArgs, ListArgs, ShowArgs,
 };
 pub(in crate::cli) use self::arguments::{FilterArgs, SpanArgs, ZoneArgs};
+pub use self::copy::CopyArgs;
 pub use self::export::ExportArgs;
 use self::layout::Layout;
 use self::printer::ListPrinter;
@@ -78,6 +80,8 @@ pub enum AuditCommand {
     Prove(ProveArgs),
     /// Lists the deployments that the log knows, the newest changed first.
     Deployments(DeploymentsArgs),
+    /// Moves a log from SQLite to PostgreSQL: all of it, compared row by row, and seals the former.
+    Copy(CopyArgs),
 }
 
 /// A whole change as people read it, times in UTC.
@@ -115,6 +119,7 @@ pub fn run(command: &AuditCommand, environment: &Environment) -> Result<(), Fail
             }
             AuditCommand::Drift(arguments) => drift::run(arguments, environment, now).await,
             AuditCommand::Revert(arguments) => revert::run(arguments, environment).await,
+            AuditCommand::Copy(arguments) => copy::run(arguments).await,
             AuditCommand::Export(arguments) => export::run(arguments, environment, now).await,
             AuditCommand::Verify(arguments) => verify::run(arguments, environment, now).await,
             AuditCommand::Prove(arguments) => verify::prove(arguments, environment).await,

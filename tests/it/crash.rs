@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use changegate::base::clock::Clock;
 use rustix::process::Signal;
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
+use sqlx::Connection as _;
 
 use crate::world::dice::{Dice, given, seed};
 use crate::world::load::Load;
+use crate::world::many;
 use crate::world::program::{Folder, Program};
 use crate::world::say;
 
@@ -94,26 +94,11 @@ async fn a_start_that_finds_many_open_changes_takes_no_second() {
     let program = folder.serve().await;
     load.once(program.proxy).await;
     program.kill();
-    let database = SqliteConnectOptions::new().filename(folder.path().join("log.db"));
-    let mut connection = database.pragma("synchronous", "OFF").connect().await.unwrap();
-    let columns = "upstream, policy, node, operation, deployment, actor_fingerprint, actor_name, \
-        actor_team, client_ip, user_agent, received_at, decided_at, decision, violations, \
-        standing, patch, before, body_bytes, body_digest, redacted, method, unkept";
-    let again = format!(
-        "WITH RECURSIVE more (n) AS \
-         (SELECT ?1 + 1 UNION ALL SELECT n + 1 FROM more WHERE n < ?2) \
-         INSERT INTO changes (seq, id, request_id, {columns}) \
-         SELECT n, unhex(printf('%032x', n)), request_id || n, {columns} \
-         FROM changes, more WHERE seq = 1"
-    );
-    let ended = "INSERT INTO ends (seq, outcome, completed_at) SELECT seq, 'rejected', 0 \
-        FROM pending";
     let records = i64::try_from(records).unwrap();
-    let query = sqlx::query(AssertSqlSafe(again.clone())).bind(1).bind(records);
-    query.execute(&mut connection).await.unwrap();
-    sqlx::query(ended).execute(&mut connection).await.unwrap();
-    let query = sqlx::query(AssertSqlSafe(again.clone())).bind(records).bind(records + OPEN_MAX);
-    query.execute(&mut connection).await.unwrap();
+    let mut connection = many::opened(&folder).await;
+    many::add_changes(&mut connection, 1, records).await;
+    many::end_changes(&mut connection).await;
+    many::add_changes(&mut connection, records, records + OPEN_MAX).await;
     connection.close().await.unwrap();
     let begun = Clock::System.instant();
     let program = folder.serve().await;

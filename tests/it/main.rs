@@ -25,6 +25,7 @@ mod cli_times;
 mod conformance;
 mod console;
 mod console_pages;
+mod copies;
 mod cors;
 mod cost;
 mod crash;

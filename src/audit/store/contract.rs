@@ -1,6 +1,7 @@
 //! The contract of a store: what any kind of it must hold, whatever it is made of.
 
 mod approvals;
+mod copies;
 mod counts;
 mod idempotency;
 mod questions;

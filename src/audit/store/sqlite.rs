@@ -2,9 +2,9 @@
 
 mod approvals;
 mod asking;
+mod backup;
 mod bulk;
 mod columns;
-mod copy;
 mod counts;
 mod documents;
 mod error;
@@ -21,6 +21,7 @@ mod seal;
 mod search;
 mod searched;
 mod select;
+mod source;
 mod space;
 mod steps;
 mod verify;
@@ -41,6 +42,7 @@ pub(super) use self::found::find;
 pub(super) use self::lock::Lock;
 use self::lock::{FileId, file_id};
 pub(super) use self::select::Reads;
+pub(super) use self::source::Source;
 use self::space::{WAL_BYTES_KEPT, WAL_PAGES_MAX};
 pub(super) use self::walk::Walk;
 use super::batch::{Batch, KnownNumbers};

@@ -57,6 +57,17 @@ fn approved(id: ApprovalId) -> Entry {
     decided(id, Verdict::Approved, "jun", Some(TOO_LATE))
 }
 
+/// Writes an approval that is open, one that is used by a change on its way, and one that is
+/// approved.
+pub(super) async fn some_of_each(store: &mut Store) {
+    let [(first, _), (second, used), (third, ready)] = [1, 2, 3].map(|n| denied(n, Vec::new()));
+    assert!(taken(store, &[&first, &second, &third]).await.iter().all(|taken| *taken));
+    let (using, _change) = using(used, LATER);
+    for entry in [approved(used), approved(ready), using] {
+        assert_eq!(taken(store, &[&entry]).await, [true]);
+    }
+}
+
 /// Whether the store takes each of the entries, handed in together.
 async fn taken(store: &mut Store, entries: &[&Entry]) -> Vec<bool> {
     let answers = store.write(entries).await.unwrap();

@@ -191,31 +191,56 @@ async fn told_of_the_rest(reads: &Reads) -> Vec<String> {
     told
 }
 
+/// Changes of every kind, events, and a change that stays open.
+pub(super) fn entries() -> Vec<Entry> {
+    let mut entries: Vec<Entry> = (0..60).map(change).collect();
+    let third = entries[3].id().unwrap().to_string();
+    entries.extend((0..20).map(|n| happening(n, &third)));
+    entries.push(Entry::Intent(Box::new(opening(&json!({"name": "on its way"})))));
+    entries
+}
+
+/// Writes them, none of which is refused.
+pub(super) async fn written_in_parts(store: &mut Store, entries: &[Entry]) {
+    for part in entries.chunks(9) {
+        assert!(
+            store.write(&part.iter().collect::<Vec<_>>()).await.unwrap().iter().all(Result::is_ok)
+        );
+    }
+}
+
+/// The answers of a log to all questions, each with its question at the end.
+pub(super) async fn answers(reads: &Reads) -> Vec<Vec<String>> {
+    let mut answers = vec![told_of_the_rest(reads).await];
+    for filter in filters() {
+        let mut told = told(reads, &filter).await;
+        told.push(format!("{filter:?}"));
+        answers.push(told);
+    }
+    answers
+}
+
+/// Holds that answers of two logs are the same.
+pub(super) fn are_same(here: &[Vec<String>], there: &[Vec<String>]) {
+    assert_eq!(here.len(), there.len());
+    for (here, there) in here.iter().zip(there) {
+        // PostgreSQL has no text with NUL.
+        let told = |told: &String| told.replace(['\u{fffd}', '\0'], "").replace("\\0", "");
+        let [here, there] = [here, there].map(|all| all.iter().map(told).collect::<Vec<_>>());
+        assert!(here == there, "{:?}\n{here:#?}\n{there:#?}", there.last());
+    }
+}
+
 #[tokio::test]
 async fn every_question_has_the_same_answer_on_each_kind() {
-    let changes: Vec<Entry> = (0..60).map(change).collect();
-    let third = changes[3].id().unwrap().to_string();
-    let events: Vec<Entry> = (0..20).map(|n| happening(n, &third)).collect();
-    let open = Entry::Intent(Box::new(opening(&json!({"name": "on its way"}))));
+    let entries = entries();
     let mut first: Option<Vec<Vec<String>>> = None;
     for place in Place::of_each_kind().await {
         let mut store = place.opened().await;
-        let entries: Vec<&Entry> = changes.iter().chain(&events).chain([&open]).collect();
-        for part in entries.chunks(9) {
-            assert!(store.write(part).await.unwrap().iter().all(Result::is_ok));
-        }
-        let reads = store.reads();
-        let mut answers = vec![told_of_the_rest(&reads).await];
-        for filter in filters() {
-            let mut told = told(&reads, &filter).await;
-            told.push(format!("{filter:?}"));
-            answers.push(told);
-        }
-        for (here, there) in answers.iter().zip(first.iter().flatten()) {
-            // PostgreSQL has no text with NUL.
-            let told = |told: &String| told.replace(['\u{fffd}', '\0'], "").replace("\\0", "");
-            let [here, there] = [here, there].map(|all| all.iter().map(told).collect::<Vec<_>>());
-            assert!(here == there, "{:?}\n{here:#?}\n{there:#?}", there.last());
+        written_in_parts(&mut store, &entries).await;
+        let answers = answers(&store.reads()).await;
+        if let Some(first) = &first {
+            are_same(&answers, first);
         }
         first.get_or_insert(answers);
     }

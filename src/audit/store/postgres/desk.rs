@@ -4,12 +4,12 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sha2::{Digest as _, Sha256};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use crate::audit::lease::{Lease, Taken};
 use crate::audit::store::StoreError;
+use crate::audit::store::turn_name::{TurnName, name_of};
 use crate::deployment::key::DeploymentKey;
 
 /// How often who is next in the line of all gateways looks whether the turn has come: a part of the
@@ -18,9 +18,6 @@ const LOOK_PART: u32 = 50;
 const LOOK_LEAST: Duration = Duration::from_millis(2);
 const LOOK_MOST: Duration = Duration::from_millis(5);
 const LOOK_BEHIND_MOST: Duration = Duration::from_millis(50);
-
-/// The name of a deployment's turn: a digest, so that no id is in the table of turns.
-pub(super) type TurnName = [u8; 16];
 
 /// A turn that is given on, by its token, or a place in line that is left (`None`).
 pub(super) type Given = (TurnName, Option<i64>);
@@ -80,15 +77,8 @@ pub(super) struct Round {
 }
 
 /// The name of a deployment's turn.
-pub(super) fn name_of(deployment: &DeploymentKey) -> TurnName {
-    let mut digest = Sha256::new();
-    digest.update(deployment.upstream.as_bytes());
-    digest.update([0]);
-    digest.update(deployment.id.as_bytes());
-    let digest: [u8; 32] = digest.finalize().into();
-    let mut name = [0; 16];
-    name.iter_mut().zip(digest).for_each(|(kept, byte)| *kept = byte);
-    name
+pub(super) fn turn_of(deployment: &DeploymentKey) -> TurnName {
+    name_of([deployment.upstream.as_bytes(), &[0], deployment.id.as_bytes()])
 }
 
 impl Desk {

@@ -49,6 +49,8 @@ pub(super) enum UnfitServer {
          newer one"
     )]
     NewTables { found: i32, known: i32 },
+    #[error("a log is being copied into it: let `changegate audit copy` come to its end first")]
+    Copying,
     #[error("the server did not answer in time")]
     Silent,
     #[error("the server does not answer: {0}")]

@@ -27,5 +27,5 @@ async fn look(connection: &mut PgConnection) -> Result<LogFacts, Error> {
     let row = sqlx::raw_sql(FACTS).fetch_one(connection).await?;
     let key: Option<Vec<u8>> = row.try_get("key")?;
     let key = key.and_then(|id| id.try_into().ok()).map(KeyId::from_bytes);
-    Ok(LogFacts { has_rows: row.try_get("has_rows")?, key })
+    Ok(LogFacts { has_rows: row.try_get("has_rows")?, key, moved_to: None })
 }

@@ -30,6 +30,7 @@ const CHECK: &str = "SELECT current_setting('server_version_num')::int AS versio
         WHERE n.nspname = 'changegate' AND c.relkind IN ('r', 'p')) AS hides, \
     (SELECT max(version) FROM changegate.migrations) AS tables, \
     (SELECT serves_from FROM changegate.migrations ORDER BY version DESC LIMIT 1) AS serves_from, \
+    EXISTS (SELECT FROM changegate.copies WHERE until_at IS NULL) AS copying, \
     current_setting('synchronous_standby_names') = '' \
         AND EXISTS (SELECT FROM pg_stat_replication) AS lags";
 
@@ -105,6 +106,15 @@ fn fits(row: &PgRow) -> Result<(), Error> {
 }
 
 async fn check(connection: &mut PgConnection) -> Result<bool, Error> {
+    let row = check_tables(connection).await?;
+    if row.try_get("copying")? {
+        return Err(unfit(UnfitServer::Copying));
+    }
+    row.try_get("lags")
+}
+
+/// Holds that a server is fit for a log, and has its tables, whatever is in them.
+pub(super) async fn check_tables(connection: &mut PgConnection) -> Result<PgRow, Error> {
     let row = match sqlx::raw_sql(CHECK).fetch_one(&mut *connection).await {
         Ok(row) => row,
         // No such schema or table, or no right to it; but the server itself may be the fault.
@@ -127,7 +137,7 @@ async fn check(connection: &mut PgConnection) -> Result<bool, Error> {
     if row.try_get::<Option<i32>, _>("serves_from")?.is_some_and(|oldest| oldest > known) {
         return Err(unfit(UnfitServer::NewTables { found, known }));
     }
-    row.try_get("lags")
+    Ok(row)
 }
 
 /// Runs statements as one transaction, durable once this answers, with a limit on each of them.

@@ -32,8 +32,12 @@ const BEGIN: &str = "SET LOCAL lock_timeout = '10s'; SET LOCAL client_min_messag
         name text NOT NULL, serves_from integer NOT NULL, \
         at timestamptz NOT NULL DEFAULT clock_timestamp())";
 
+/// Whether a copy into the tables is under way, or was broken off.
+const COPYING: &str =
+    "SELECT EXISTS (SELECT FROM changegate.copies WHERE until_at IS NULL) AS copying";
+
 /// The rights of the two roles, and of nobody else.
-const RIGHTS: &str = "REVOKE ALL ON SCHEMA changegate FROM PUBLIC; \
+pub(super) const RIGHTS: &str = "REVOKE ALL ON SCHEMA changegate FROM PUBLIC; \
     REVOKE ALL ON ALL TABLES IN SCHEMA changegate FROM PUBLIC, changegate, changegate_auditor; \
     REVOKE ALL ON ALL SEQUENCES IN SCHEMA changegate FROM PUBLIC; \
     REVOKE ALL ON ALL FUNCTIONS IN SCHEMA changegate FROM PUBLIC, changegate; \
@@ -67,6 +71,11 @@ pub(in crate::audit::store) enum MigrateError {
     Role(&'static str),
     #[error("the tables are of version {0}, which this program does not know: run a newer one")]
     Newer(i32),
+    #[error(
+        "a log is being copied into it: let `changegate audit copy` come to its end first, or \
+         empty it by DROP SCHEMA changegate CASCADE"
+    )]
+    Copying,
     #[error("this login is not the owner of the database: name the owner in the URL")]
     NotOwner,
     #[error(transparent)]
@@ -112,6 +121,10 @@ pub(in crate::audit::store) async fn migrate(url: &PostgresUrl) -> Result<Migrat
     }
     for functions in FUNCTIONS {
         sqlx::raw_sql(functions).execute(&mut *transaction).await?;
+    }
+    let copying = sqlx::raw_sql(COPYING).fetch_one(&mut *transaction).await?;
+    if copying.try_get("copying")? {
+        return Err(MigrateError::Copying);
     }
     sqlx::raw_sql(RIGHTS).execute(&mut *transaction).await?;
     transaction.commit().await?;

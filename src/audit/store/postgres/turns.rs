@@ -8,12 +8,13 @@ use sqlx::{AssertSqlSafe, Connection as _, Error, PgConnection, Row as _};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::desk::{Desk, Given, TurnName, name_of};
+use super::desk::{Desk, Given, turn_of};
 use super::error::{LEASE_OVER, UnfitServer, code, is_lost, is_overtaken, silent, told};
 use super::link::connect;
 use super::literal::text;
 use super::writer::Writer;
 use crate::audit::lease::{Fence, Gateways, Lease, Taken};
+use crate::audit::store::turn_name::TurnName;
 use crate::audit::store::turns::NoTurn;
 use crate::audit::store::{Boxed, StoreError};
 use crate::base::clock::Clock;
@@ -109,7 +110,7 @@ impl Turns {
         deployment: &DeploymentKey,
         wait: Duration,
     ) -> Result<Taken, NoTurn> {
-        match timeout(wait, self.desk.take(name_of(deployment))).await {
+        match timeout(wait, self.desk.take(turn_of(deployment))).await {
             Ok(Some(taken)) => Ok(taken),
             Ok(None) => Err(NoTurn::Unavailable(StoreError::Unavailable(Arc::new(DeskClosed)))),
             Err(_elapsed) => Err(self.desk.fault().map_or(NoTurn::Late, NoTurn::Unavailable)),

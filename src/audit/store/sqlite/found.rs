@@ -13,6 +13,10 @@ use crate::audit::store::{Beside, FindError, LogFacts};
 /// Marks a database as a log (the first migration): "CGAT".
 const APPLICATION_ID: i64 = 0x4347_4154;
 
+/// Where the log went on, by the last event of one that is sealed.
+const MOVED_TO: &str = "SELECT CASE kind WHEN 'move' THEN detail ->> '$.to' END FROM events \
+    ORDER BY seq DESC LIMIT 1";
+
 /// SQLite's word for a file that is not a database: `SQLITE_NOTADB`.
 const NOT_A_DATABASE: u32 = 26;
 
@@ -75,6 +79,9 @@ async fn read(connection: &mut SqliteConnection) -> Result<Option<LogFacts>, sql
     }
     if has_table(connection, "keys").await? {
         found.key = keys::in_force(connection).await?;
+    }
+    if has_table(connection, "events").await? {
+        found.moved_to = sqlx::query_scalar(MOVED_TO).fetch_optional(connection).await?.flatten();
     }
     Ok(Some(found))
 }

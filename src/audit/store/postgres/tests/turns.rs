@@ -8,7 +8,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
 use crate::audit::lease::Taken;
-use crate::audit::store::postgres::desk::{Desk, TurnName};
+use crate::audit::store::postgres::desk::Desk;
+use crate::audit::store::turn_name::TurnName;
 use crate::base::clock::Clock;
 
 const SOON: Duration = Duration::from_secs(20);
