@@ -11,6 +11,7 @@ pub mod count;
 mod document;
 mod entry;
 pub(crate) mod evidence;
+mod hashes;
 pub mod idempotency;
 pub mod intent;
 pub mod keys;
@@ -59,7 +60,7 @@ use self::query::Reader;
 use self::queue::{Queued, Queues};
 use self::record::{Event, EventKind};
 use self::redact::{Redacted, Redaction, Redactor};
-pub use self::sealer::{EvidenceSettings, Sealer};
+pub use self::sealer::{EvidenceSettings, EvidenceStanding, Sealer};
 pub use self::served::push_policy;
 pub use self::settle::Look;
 pub use self::shown::{Shown, WeakShown};
@@ -69,7 +70,7 @@ pub use self::turn::{LogTurn, TakeError};
 use self::unsettled::Unsettled;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::database::Database;
-use crate::base::ids::{ChangeId, Fingerprint};
+use crate::base::ids::Fingerprint;
 use crate::base::key::{DigestScope, Key, Token};
 use crate::provider::Provider;
 
@@ -109,6 +110,7 @@ struct Shared {
     reader: Reader,
     found_after: Mutex<Option<FoundAfter>>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    sealer: sealer::SealerFigures,
 }
 
 /// The log can't take a record now.
@@ -212,6 +214,7 @@ impl Audit {
             reader,
             found_after: Mutex::default(),
             writer: Mutex::new(Some(writer)),
+            sealer: sealer::SealerFigures::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -294,19 +297,6 @@ impl Audit {
     /// Tells the other gateways of the log which policy is in force here.
     pub fn tell_policy(&self, digest: &str) {
         self.shared.turns.tell_policy(digest);
-    }
-
-    /// Notes that a rule was found broken after `change`, though that was not predicted.
-    pub fn found_after(&self, change: ChangeId) {
-        let mut found = self.shared.found_after.lock().unwrap_or_else(PoisonError::into_inner);
-        let changes = found.map_or(0, |found| found.changes) + 1;
-        *found = Some(FoundAfter { changes, last: change });
-    }
-
-    /// Changes since the start after which a rule was found broken though that was not predicted.
-    #[must_use]
-    pub fn after_violations(&self) -> Option<FoundAfter> {
-        *self.shared.found_after.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The work that the log has done and has before it.

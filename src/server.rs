@@ -145,7 +145,7 @@ impl Server {
         let clock = options.clock.clone();
         let (database, key_file) = (&config.audit.database, &config.audit.key_file);
         let key = audit::keys::load_or_create(database, key_file).await?.key;
-        let evidence = evidence::settings(&config.evidence)?;
+        let evidence = evidence::settings(&config.evidence, &key)?;
         let settings = audit::Settings {
             database: config.audit.database.clone(),
             node: Arc::clone(&config.node),

@@ -448,49 +448,49 @@ END;
 CREATE TRIGGER ends_are_leaves AFTER INSERT ON ends
 BEGIN
     INSERT INTO leaves (position, kind, ref)
-    SELECT coalesce(max(position), -1) + 1, 1, NEW.seq FROM leaves;
+    VALUES ((SELECT coalesce(max(position), -1) + 1 FROM leaves), 1, NEW.seq);
 END;
 
 CREATE TRIGGER settlements_are_leaves AFTER INSERT ON settlements
 BEGIN
     INSERT INTO leaves (position, kind, ref)
-    SELECT coalesce(max(position), -1) + 1, 2, NEW.seq FROM leaves;
+    VALUES ((SELECT coalesce(max(position), -1) + 1 FROM leaves), 2, NEW.seq);
 END;
 
 CREATE TRIGGER events_are_leaves AFTER INSERT ON events
 BEGIN
     INSERT INTO leaves (position, kind, ref)
-    SELECT coalesce(max(position), -1) + 1, 4, NEW.seq FROM leaves;
+    VALUES ((SELECT coalesce(max(position), -1) + 1 FROM leaves), 4, NEW.seq);
 END;
 
 CREATE TRIGGER policies_are_leaves AFTER INSERT ON policies
 BEGIN
     INSERT INTO leaves (position, kind, ref)
-    SELECT coalesce(max(position), -1) + 1, 5, NEW.number FROM leaves;
+    VALUES ((SELECT coalesce(max(position), -1) + 1 FROM leaves), 5, NEW.number);
 END;
 
 CREATE TRIGGER keys_are_leaves AFTER INSERT ON keys
 BEGIN
     INSERT INTO leaves (position, kind, ref)
-    SELECT coalesce(max(position), -1) + 1, 6, NEW.number FROM leaves;
+    VALUES ((SELECT coalesce(max(position), -1) + 1 FROM leaves), 6, NEW.number);
 END;
 
 CREATE TRIGGER approvals_are_leaves AFTER INSERT ON approvals
 BEGIN
     INSERT INTO leaves (position, kind, ref)
-    SELECT coalesce(max(position), -1) + 1, 7, NEW.number FROM leaves;
+    VALUES ((SELECT coalesce(max(position), -1) + 1 FROM leaves), 7, NEW.number);
 END;
 
 CREATE TRIGGER approval_steps_are_leaves AFTER INSERT ON approval_steps
 BEGIN
     INSERT INTO leaves (position, kind, ref)
-    SELECT coalesce(max(position), -1) + 1, 8, NEW.number FROM leaves;
+    VALUES ((SELECT coalesce(max(position), -1) + 1 FROM leaves), 8, NEW.number);
 END;
 
 CREATE TRIGGER log_keys_are_leaves AFTER INSERT ON log_keys
 BEGIN
     INSERT INTO leaves (position, kind, ref)
-    SELECT coalesce(max(position), -1) + 1, 9, NEW.number FROM leaves;
+    VALUES ((SELECT coalesce(max(position), -1) + 1 FROM leaves), 9, NEW.number);
 END;
 
 CREATE TRIGGER leaves_follow_each_other BEFORE INSERT ON leaves

@@ -1,8 +1,11 @@
 //! The log's condition and work, as probes and metrics tell of them.
 
+use std::sync::PoisonError;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::Audit;
 use crate::base::ids::ChangeId;
 
 /// Whether the log can be written.
@@ -40,4 +43,19 @@ pub struct Counters {
     pub changes_left_open: u64,
     /// Completions that the store has refused to take and that are tried again.
     pub endings_kept: u64,
+}
+
+impl Audit {
+    /// Notes that a rule was found broken after `change`, though that was not predicted.
+    pub fn found_after(&self, change: ChangeId) {
+        let mut found = self.shared.found_after.lock().unwrap_or_else(PoisonError::into_inner);
+        let changes = found.map_or(0, |found| found.changes) + 1;
+        *found = Some(FoundAfter { changes, last: change });
+    }
+
+    /// Changes since the start after which a rule was found broken though that was not predicted.
+    #[must_use]
+    pub fn after_violations(&self) -> Option<FoundAfter> {
+        *self.shared.found_after.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

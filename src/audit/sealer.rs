@@ -6,6 +6,8 @@
 //!                                                     -> checkpoint (every interval) -> files
 //! ```
 
+mod figures;
+
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -15,13 +17,15 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+pub use self::figures::EvidenceStanding;
+pub(super) use self::figures::SealerFigures;
 use super::Audit;
 use super::entry::Entry;
 use super::evidence::checkpoint::{Checkpoint, Signers};
 use super::evidence::leaf::{Facts, LeafKind};
 use super::evidence::note::Note;
-use super::evidence::proof::{Known, Plan};
-use super::evidence::tree::{Frontier, Hash, fold};
+use super::evidence::tree::Frontier;
+use super::hashes::{frontier, root};
 use super::sealed::{Sealed, SignedTree};
 use super::store::{Boxed, FoundRecord, Reads, Unsealed};
 use crate::base::ids::Hex;
@@ -65,6 +69,8 @@ pub struct Sealer {
     /// How many commits there were when nothing was left to do.
     commits: Option<u64>,
     is_told: bool,
+    /// Whether it was told that the newest checkpoint is not remembered.
+    forgets: bool,
 }
 
 /// The tree of a log, and the keys that sign it.
@@ -93,11 +99,18 @@ enum Unsigned {
 }
 
 impl Audit {
+    /// How far the evidence is kept up.
+    #[must_use]
+    pub fn evidence(&self) -> EvidenceStanding {
+        self.shared.sealer.standing(self.shared.clock.instant())
+    }
+
     /// The task that is to run beside the log.
     #[must_use]
     pub fn sealer(&self, settings: EvidenceSettings) -> Sealer {
         let audit = self.clone();
-        Sealer { audit, settings, begun: None, signed: None, commits: None, is_told: false }
+        let (is_told, forgets) = (false, false);
+        Sealer { audit, settings, begun: None, signed: None, commits: None, is_told, forgets }
     }
 }
 
@@ -142,12 +155,15 @@ impl Sealer {
         if self.begun.is_none() {
             self.begun = Some(self.begin().await?);
         }
-        self.seal().await?;
         let now = self.audit.shared.clock.instant();
+        self.seal().await?;
+        let leaves = self.begun.as_ref().map_or(0, |begun| begun.frontier.size());
+        self.audit.shared.sealer.note(|told| (told.leaves, told.caught_up) = (leaves, Some(now)));
         let is_due = self.signed.is_none_or(|at| now.duration_since(at) >= self.settings.interval);
         if is_due {
             self.sign().await?;
             self.signed = Some(now);
+            self.audit.shared.sealer.note(|told| told.signed = Some(now));
         }
         Ok(())
     }
@@ -207,7 +223,9 @@ impl Sealer {
     /// Has everything that is finished come into the tree.
     async fn seal(&mut self) -> Result<(), Boxed> {
         let commits = self.audit.counters().commits;
-        if self.commits == Some(commits) && !self.reads().are_shared() {
+        if self.reads().are_shared() {
+            self.follow().await?;
+        } else if self.commits == Some(commits) {
             return Ok(());
         }
         while let Some(begun) = &self.begun {
@@ -221,7 +239,6 @@ impl Sealer {
             let frontier = sealed.frontier.clone();
             if !self.audit.seal(sealed).await? {
                 // Another gateway was faster.
-                self.begun = None;
                 return Ok(());
             }
             if let Some(begun) = &mut self.begun {
@@ -232,13 +249,32 @@ impl Sealer {
         Ok(())
     }
 
-    async fn sign(&self) -> Result<(), Boxed> {
+    /// Takes note of what other gateways have sealed.
+    async fn follow(&mut self) -> Result<(), Boxed> {
+        let size = self.reads().tree_size().await?;
+        let is_behind = |begun: &Begun| begun.frontier.size() != size;
+        if self.begun.as_ref().is_some_and(is_behind) {
+            let frontier = frontier(self.reads(), size).await?;
+            if let Some(begun) = &mut self.begun {
+                begun.frontier = frontier;
+            }
+        }
+        Ok(())
+    }
+
+    async fn sign(&mut self) -> Result<(), Boxed> {
         let Some(begun) = &self.begun else { return Ok(()) };
         let (size, root) = (begun.frontier.size(), begun.frontier.root());
         let at = self.audit.shared.clock.now();
         let note = begun.signers.sign(size, root, at).to_string();
         // Remembered first: what was once published is never forgotten.
-        replace(&self.settings.newest_file, &note, 0o600)?;
+        if let Err(error) = replace(&self.settings.newest_file, &note, 0o600)
+            && !std::mem::replace(&mut self.forgets, true)
+        {
+            let (error, file) = (&error as &dyn std::error::Error, &self.settings.newest_file);
+            let file = file.display();
+            tracing::warn!(error, %file, "the newest checkpoint can't be remembered beside the key");
+        }
         self.audit.keep_checkpoint(SignedTree { size, at, note: note.clone() }).await?;
         if let Some(file) = &self.settings.checkpoint_file {
             replace(file, &note, 0o644)?;
@@ -313,34 +349,6 @@ fn altered(kind: i64) -> Facts {
     let kind = LeafKind::numbered(kind).unwrap_or(LeafKind::Event);
     let (clear, record, bodies) = Default::default();
     Facts { kind, clear, record, bodies }
-}
-
-/// The right edge of the tree of that size.
-pub(super) async fn frontier(reads: &Reads, size: u64) -> Result<Frontier, Boxed> {
-    let plan = Plan::of_tree(size);
-    let roots = plan.made(&known(reads, &plan).await?);
-    let frontier = roots.and_then(|roots| Frontier::new(size, roots));
-    frontier.ok_or_else(|| "hashes of the tree are missing: `changegate audit verify` tells".into())
-}
-
-/// The root of the tree when it had that size; `None` where hashes are missing.
-pub(super) async fn root(reads: &Reads, size: u64) -> Result<Option<Hash>, Boxed> {
-    if size == 0 {
-        return Ok(Some(Frontier::default().root()));
-    }
-    let plan = Plan::of_tree(size);
-    Ok(plan.made(&known(reads, &plan).await?).and_then(|roots| fold(&roots)))
-}
-
-/// The hashes that a plan needs, as far as they are there.
-pub(super) async fn known(reads: &Reads, plan: &Plan) -> Result<Known, Boxed> {
-    let mut known = Known::default();
-    for needed in plan.needed() {
-        let first = needed.range.start;
-        let hashes = reads.hashes(needed.level, needed.range).await?;
-        known.add(needed.level, first, &hashes);
-    }
-    Ok(known)
 }
 
 /// Puts a text in the place of a file's, whole and on disk.

@@ -16,6 +16,7 @@ use super::question::Unclear;
 use super::record::{Change, Outcome, UpstreamAnswer, UpstreamCall};
 use super::*;
 use crate::base::clock::{ManualClock, Timestamp};
+use crate::base::ids::ChangeId;
 use crate::base::ids::{Fingerprint, RequestId};
 use crate::deployment::key::DeploymentKey;
 use crate::deployment::patch::Patch;

@@ -8,9 +8,6 @@ use crate::settings::raw::Node;
 use crate::settings::reader::Reader;
 use crate::settings::value::{Meant, duration, text};
 
-/// The end of the key file's name, where it is not configured: it lies beside `audit.key_file`.
-const KEY_END: &str = "evidence";
-
 /// The end of the name of the file that the newest checkpoint is remembered in.
 const NEWEST_END: &str = "checkpoint";
 
@@ -25,30 +22,24 @@ const INTERVAL_MIN: Duration = Duration::from_secs(1);
 pub struct EvidenceConfig {
     /// The log's name in checkpoints; `None` for one that is made of the log's first key.
     pub origin: Option<String>,
-    /// The file with the secret of the keys that sign.
-    pub key_file: PathBuf,
+    /// The file with the secret of the keys that sign; `None` where they are made of the log's own.
+    pub key_file: Option<PathBuf>,
     /// From one checkpoint to the next (default 60 s).
     pub interval: Duration,
     /// The file that always holds the newest checkpoint.
     pub checkpoint_file: Option<PathBuf>,
+    /// The file beside the key that the newest checkpoint is remembered in.
+    pub newest_file: PathBuf,
     /// Witnesses of checkpoints, which are not asked yet.
     pub witness_urls: Vec<String>,
-}
-
-impl EvidenceConfig {
-    /// The file beside the key that the newest checkpoint is remembered in.
-    #[must_use]
-    pub fn newest_file(&self) -> PathBuf {
-        extended(&self.key_file, NEWEST_END)
-    }
 }
 
 /// The file beside the key that the newest checkpoint is remembered in, of a configuration of which
 /// nothing else need hold.
 pub(super) fn newest_file(reader: &mut Reader<'_>) -> Option<PathBuf> {
     let own = reader.path("evidence.key_file").map(|(file, _place)| file);
-    let beside = reader.path("audit.key_file").map(|(file, _place)| extended(&file, KEY_END));
-    Some(extended(&own.or(beside)?, NEWEST_END))
+    let logs = reader.path("audit.key_file").map(|(file, _place)| file);
+    Some(extended(&own.or(logs)?, NEWEST_END))
 }
 
 /// Reads `[evidence]` of a log whose key file is that one.
@@ -73,7 +64,8 @@ pub(super) fn read(reader: &mut Reader<'_>, audit_key: &Path) -> EvidenceConfig 
     }
     EvidenceConfig {
         origin: origin.map(|(origin, _place)| origin),
-        key_file: key_file.map_or_else(|| extended(audit_key, KEY_END), |(file, _place)| file),
+        newest_file: extended(key_file.as_ref().map_or(audit_key, |(file, _)| file), NEWEST_END),
+        key_file: key_file.map(|(file, _place)| file),
         interval: interval.max(INTERVAL_MIN),
         checkpoint_file: checkpoint_file.map(|(file, _place)| file),
         witness_urls: witnesses.into_iter().map(|(url, _place)| url).collect(),

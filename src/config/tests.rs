@@ -240,6 +240,7 @@ fn every_key_can_be_overridden_by_its_variable() {
         ("actor", r#"[{"fingerprint": "pat_0011223344556677", "name": "a"}]"#),
         ("admin.token", &token),
         ("redact.pointers", "[\"/a\"]"),
+        ("evidence.key_file", "good.key"),
         ("evidence.witness_urls", "[\"https://witness.example.com\"]"),
     ];
     for path in KEYS.all().map(|key| key.path).filter(|path| !path.contains("[]")) {

@@ -22,14 +22,21 @@ pub(super) struct Sealing {
     task: JoinHandle<()>,
 }
 
-/// The settings that a configuration says, with the key, which is made where there is none.
-pub(super) fn settings(config: &EvidenceConfig) -> Result<EvidenceSettings, ServeError> {
+/// The settings that a configuration says, with the key: made of the log's own, where it has no file.
+pub(super) fn settings(
+    config: &EvidenceConfig,
+    logs: &Key,
+) -> Result<EvidenceSettings, ServeError> {
+    let key = match &config.key_file {
+        Some(file) => Key::load_or_create(file).map_err(KeyError::from)?,
+        None => Key::from_bytes(logs.digest("evidence", b"")),
+    };
     Ok(EvidenceSettings {
         origin: config.origin.clone(),
-        key: Key::load_or_create(&config.key_file).map_err(KeyError::from)?,
+        key,
         interval: config.interval,
         checkpoint_file: config.checkpoint_file.clone(),
-        newest_file: config.newest_file(),
+        newest_file: config.newest_file.clone(),
     })
 }
 

@@ -1,6 +1,7 @@
 //! The log's own counts, copied when the metrics are read.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -20,6 +21,9 @@ pub(super) struct LogFigures {
     writable: Gauge,
     nodes: Gauge,
     lease_seconds: Gauge,
+    leaves: Gauge,
+    behind: Gauge,
+    checkpoint_age: Gauge,
 }
 
 impl LogFigures {
@@ -48,6 +52,17 @@ impl LogFigures {
                  has one gateway alone",
                 &log.lease_seconds,
             ),
+            ("evidence_leaves", "Records that are in the tree over the log", &log.leaves),
+            (
+                "evidence_behind_seconds",
+                "For how long there may be finished records that are not in the tree",
+                &log.behind,
+            ),
+            (
+                "evidence_checkpoint_age_seconds",
+                "How old the newest checkpoint of this gateway is; -1 where there is none",
+                &log.checkpoint_age,
+            ),
         ] {
             registry.register(name, help, gauge.clone());
         }
@@ -74,5 +89,10 @@ impl LogFigures {
         ] {
             gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
         }
+        let evidence = audit.evidence();
+        let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+        self.leaves.set(i64::try_from(evidence.leaves).unwrap_or(i64::MAX));
+        self.behind.set(seconds(evidence.behind));
+        self.checkpoint_age.set(evidence.checkpoint_age.map_or(-1, seconds));
     }
 }

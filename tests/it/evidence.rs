@@ -28,7 +28,10 @@ async fn fill(world: &World) {
 
 /// The folder of a gateway that has ended, with a log of several changes.
 async fn ended() -> TempDir {
-    let world = world().await;
+    ended_by(world().await).await
+}
+
+async fn ended_by(world: World) -> TempDir {
     fill(&world).await;
     world.end().await.0
 }
@@ -146,7 +149,7 @@ async fn an_old_backup_that_is_put_back_is_found_by_the_newest_checkpoint() {
     let options = changegate::server::Options::default();
     let server = changegate::server::Server::start(config.config.unwrap(), options).await.unwrap();
     server.shutdown().await;
-    let elsewhere = std::fs::read_to_string(folder.path().join("key.evidence.checkpoint")).unwrap();
+    let elsewhere = std::fs::read_to_string(folder.path().join("key.checkpoint")).unwrap();
     assert_eq!(verify(folder.path(), &[]).code, 0);
 
     std::fs::copy(old.path().join("log.db"), folder.path().join("log.db")).unwrap();
@@ -161,7 +164,8 @@ async fn an_old_backup_that_is_put_back_is_found_by_the_newest_checkpoint() {
 
 #[tokio::test]
 async fn another_log_in_the_place_of_this_one_is_signed_by_another_key() {
-    let (own, other) = (ended().await, ended().await);
+    let apart = Setup::new().config("[evidence]\nkey_file = 'own.key'\n").start().await;
+    let (own, other) = (ended_by(apart).await, ended().await);
     let world_key = run(own.path(), &["audit", "verify", "--database", "log.db", "--json"]);
     let result: Value = serde_json::from_str(world_key.out.trim()).unwrap();
     let key = result["verified"]["keys"][0].as_str().unwrap().to_owned();
@@ -197,9 +201,10 @@ async fn a_byte_anywhere_in_a_log_is_found() {
         assert!([0, 1, 3].contains(&ran.code), "{place}: {ran:?}");
         found += usize::from(ran.code != 0);
         if ran.code == 0 {
-            // Then nothing of a record is another one: a trigger's text, an index, free room.
+            // Then no record is told otherwise: it was a trigger's text, or free room.
             let list = |folder: &Path| run(folder, &["audit", "list", "--json", "--full", "--all"]);
-            assert_eq!(list(copy.path()).out, list(folder.path()).out, "{place}");
+            let listed = list(copy.path());
+            assert!(listed.code != 0 || listed.out == list(folder.path()).out, "{place}");
         }
     }
     assert!(found > 10, "{found} of 40");

@@ -5,6 +5,7 @@ pub(crate) mod server;
 
 use std::path::Path;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use self::server::TestDatabase;
@@ -28,7 +29,7 @@ struct One {
     load: Load,
     folder: Folder,
     program: Program,
-    _database: TestDatabase,
+    database: TestDatabase,
 }
 
 impl One {
@@ -39,13 +40,14 @@ impl One {
         let made = run(Path::new("/"), &["migrate", "--database", &database.url()]);
         assert_eq!(made.code, 0, "{made:?}");
         let url = database.url().replace("//postgres@", "//changegate@");
-        let folder = Folder::new(load.simulator.address(), "");
+        let more = "[evidence]\ninterval = '1s'\n";
+        let folder = Folder::new(load.simulator.address(), more);
         let path = folder.path().join("changegate.toml");
         let text = std::fs::read_to_string(&path).unwrap();
         folder.write("changegate.toml", &text.replace("sqlite://log.db", &url));
         write_key(&folder.path().join("key"));
         let program = folder.serve().await;
-        Some(Self { load, folder, program, _database: database })
+        Some(Self { load, folder, program, database })
     }
 
     /// Changes of every end, and the id of the deployment.
@@ -153,4 +155,78 @@ async fn a_log_serves_a_policy_to_its_gateways_and_a_file_wins() {
     other.write("changegate.toml", "audit.database = 'sqlite://log.db'\n");
     let sqlite = run(other.path(), &push);
     assert!(sqlite.code == 2 && sqlite.err.contains("one gateway"), "{sqlite:?}");
+}
+
+/// The words of the findings of `audit verify`.
+fn found(ran: &Ran) -> Vec<&str> {
+    ran.out.lines().filter_map(|line| line.split_once(": ")).map(|(word, _)| word).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_done_to_a_log_in_postgresql_has_its_word() {
+    let Some(mut one) = One::start().await else { return };
+    one.change().await;
+    one.program.signal(Signal::TERM);
+    assert_eq!(one.program.end().await.code(), Some(0));
+    let verify = || one.run(&["audit", "verify", "--config", "changegate.toml"]);
+    let ran = verify();
+    assert_eq!((ran.code, found(&ran)), (0, vec!["sound"]), "{ran:?}");
+    assert!(ran.out.contains("are signed, as of "), "{ran:?}");
+
+    // Each is done to the log as the one before has left it, and taken back.
+    let database = &one.database;
+    database.sql(
+        "DO $$ DECLARE t record; BEGIN FOR t IN SELECT tgname, tgrelid::regclass AS at \
+         FROM pg_trigger WHERE NOT tgisinternal LOOP \
+         EXECUTE format('DROP TRIGGER %I ON %s', t.tgname, t.at); END LOOP; END $$",
+    );
+    for (done, undone, expected) in [
+        (
+            "UPDATE changegate.changes SET client_ip = 'other' || client_ip WHERE seq = 2",
+            "UPDATE changegate.changes SET client_ip = substr(client_ip, 6) WHERE seq = 2",
+            "altered-record",
+        ),
+        (
+            "UPDATE changegate.leaves SET hash = sha256(hash) WHERE position = 3; \
+             CREATE TABLE changegate.kept AS SELECT * FROM changegate.leaves LIMIT 0",
+            "DROP TABLE changegate.kept",
+            "altered-hash",
+        ),
+        (
+            "CREATE TABLE changegate.kept AS SELECT * FROM changegate.ends WHERE seq = 2; \
+             DELETE FROM changegate.ends WHERE seq = 2",
+            "INSERT INTO changegate.ends SELECT * FROM changegate.kept; DROP TABLE changegate.kept",
+            "missing-record",
+        ),
+        (
+            "CREATE TABLE changegate.kept AS SELECT * FROM changegate.leaves \
+                 WHERE kind = 1 AND ref = 2; \
+             DELETE FROM changegate.leaves WHERE kind = 1 AND ref = 2",
+            "INSERT INTO changegate.leaves SELECT * FROM changegate.kept; \
+             DROP TABLE changegate.kept",
+            "missing-leaf",
+        ),
+        ("DELETE FROM changegate.leaves WHERE position > 4", "SELECT 1", "cut-tail"),
+    ] {
+        database.sql(done);
+        let ran = verify();
+        assert!(found(&ran).contains(&expected), "{done}: {ran:?}");
+        assert_eq!(ran.code, 1, "{done}: {ran:?}");
+        database.sql(undone);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_in_postgresql_is_proven_without_the_log() {
+    let Some(one) = One::start().await else { return };
+    one.change().await;
+    let id = one.program.ask("/api/v1/changes").await["data"][0]["id"].take();
+    let id = id.as_str().unwrap().to_owned();
+    let prove = || one.run(&["audit", "prove", &id, "--config", "changegate.toml"]);
+    let proven = eventually("a proof", async || Some(prove()).filter(|ran| ran.code == 0)).await;
+    one.folder.write("bundle", &proven.out);
+    let keys = call(one.program.admin, Call::get("/api/v1/log/key")).await.text();
+    let key = keys.lines().next().unwrap();
+    let ran = one.run(&["audit", "verify", "--bundle", "bundle", "--key", key]);
+    assert_eq!(ran.code, 0, "{ran:?}");
 }

@@ -7,15 +7,15 @@ CREATE OR REPLACE FUNCTION changegate.seal_v1(
     first bigint, leaves jsonb, hashes bytea, completed jsonb) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $f$
 DECLARE
-    count bigint := jsonb_array_length(leaves);
-    found bigint;
+    added bigint := jsonb_array_length(leaves);
+    waiting bigint;
 BEGIN
-    UPDATE changegate.tree SET size = size + count WHERE size = first;
+    UPDATE changegate.tree SET size = size + added WHERE size = first;
     IF NOT FOUND THEN RETURN false; END IF;
-    SELECT count(*) INTO found FROM jsonb_array_elements(leaves) a
+    SELECT count(*) INTO waiting FROM jsonb_array_elements(leaves) a
         JOIN changegate.unsequenced u
         ON u.kind = (a ->> 0)::smallint AND u.ref = (a ->> 1)::bigint;
-    IF found <> count THEN
+    IF waiting <> added THEN
         PERFORM changegate.refuse('a leaf is one of a record that waits for it');
     END IF;
     INSERT INTO changegate.leaves (position, kind, ref, hash, salt)

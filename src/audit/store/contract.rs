@@ -4,6 +4,7 @@ mod approvals;
 mod copies;
 mod counts;
 mod idempotency;
+mod leaves;
 mod questions;
 mod reverts;
 

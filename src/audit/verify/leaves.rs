@@ -6,7 +6,7 @@ use super::checkpoints::Signed;
 use super::{FindingKind, Findings};
 use crate::audit::evidence::leaf::LeafKind;
 use crate::audit::evidence::tree::{Frontier, Hash, TILE_WIDTH, leaf_hash};
-use crate::audit::sealer::frontier;
+use crate::audit::hashes::frontier;
 use crate::audit::store::{Boxed, FoundRecord, LeafRow, Reads};
 
 /// How many leaves are read at once: whole tiles.

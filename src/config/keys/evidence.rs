@@ -15,12 +15,11 @@ pub(super) const EVIDENCE: [KeySpec; 5] = [
     KeySpec::new(
         "evidence.key_file",
         ValueKind::Text,
-        "The secret by which checkpoints are signed: 64 hex digits, readable by its owner only; \
-         made on first start. By default it lies beside `audit.key_file`, whose name it has with \
-         `.evidence` behind; the newest checkpoint is remembered beside it, with `.checkpoint` \
-         behind.",
+        "A secret of its own by which checkpoints are signed: 64 hex digits, readable by its owner \
+         only; made on first start. Without one the keys are made of that in `audit.key_file`. \
+         The newest checkpoint is remembered beside the file, with `.checkpoint` behind its name.",
     )
-    .example("\"changegate.key.evidence\"")
+    .example("\"evidence.key\"")
     .restart("yes"),
     KeySpec::new(
         "evidence.interval",

@@ -1,0 +1,115 @@
+"""A log read by tlog-scales, through the admin API of the program that is named."""
+
+import json
+import os
+import pathlib
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+from tlog_scales import backend, reader, signing, tiles
+
+PATH = "/api/v1/cloud/deployments/dep_019ec55a2b687b3f94eee77dd77e4b2a"
+
+# More than one tile holds, and a part of another.
+CHANGES = 300
+
+
+def free():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def get(url, body=None):
+    asked = urllib.request.Request(url, body and json.dumps(body).encode())
+    asked.add_header("authorization", "Bearer pt-alice-0123456789")
+    asked.add_header("content-type", "application/json")
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        return answer.read()
+
+
+def eventually(found):
+    for _ in range(200):
+        try:
+            value = found()
+            if value:
+                return value
+        except OSError:
+            pass
+        time.sleep(0.1)
+    sys.exit("it did not come about in 20 seconds")
+
+
+def check(admin):
+    """Reads the log as a stranger does."""
+    base = f"http://127.0.0.1:{admin}/api/v1/log"
+    log = reader.TilesReader(backend.make_backend(base))
+    checkpoint = log.get_checkpoint()
+    keys = get(base + "/key").decode().split()
+    for key in keys:
+        checkpoint.verify(signing.Vkey.from_string(key))
+    assert [key.sig_type for key in map(signing.Vkey.from_string, keys)] == [1, 4], keys
+    log.set_size(checkpoint.size)
+    assert log.calculate_root_hash() == checkpoint.root_hash
+    changes = 0
+    for index in range(checkpoint.size):
+        entry = log.get_entry(index)
+        proof = log.get_inclusion_proof(index, checkpoint.size)
+        proof.check(tiles.leaf_hash(entry), checkpoint.root_hash)
+        changes += json.loads(entry)["kind"] == "change"
+    assert changes == CHANGES, changes
+    half = checkpoint.size // 2
+    log.get_consistency_proof(half, checkpoint.size).check(log.mth(0, half), checkpoint.root_hash)
+    # Our own proof is theirs, hash for hash.
+    change = json.loads(get(f"http://127.0.0.1:{admin}/api/v1/changes?limit=1"))["data"][0]["id"]
+    own = get(f"{base}/proof/{change}").decode()
+    index = int(re.search(r"^index (\d+)$", own, re.M)[1])
+    size = int(own.split("\n\n", 1)[1].split("\n")[1])
+    theirs = [signing.b64enc(node) for node in log.get_inclusion_proof(index, size).node_hashes]
+    assert own.split("\n\n", 1)[0].split("\n")[2:] == theirs, own
+    return checkpoint.size
+
+
+def main(program):
+    program = os.path.abspath(program)
+    with tempfile.TemporaryDirectory() as folder:
+        upstream, proxy, admin = free(), free(), free()
+        (pathlib.Path(folder) / "changegate.toml").write_text(
+            f"listen.proxy = '127.0.0.1:{proxy}'\nlisten.admin = '127.0.0.1:{admin}'\n"
+            f"upstream.provider = 'qoder-cn'\nupstream.url = 'http://127.0.0.1:{upstream}'\n"
+            "rate_limit.enabled = false\n[evidence]\ninterval = '1s'\n"
+        )
+        quiet = {"cwd": folder, "stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+        listen = f"127.0.0.1:{upstream}"
+        both = [
+            subprocess.Popen([program, "simulate", "--listen", listen], **quiet),
+            subprocess.Popen([program, "serve", "--config", "changegate.toml"], **quiet),
+        ]
+        try:
+            api = f"http://127.0.0.1:{proxy}{PATH}"
+            eventually(lambda: get(api))
+            for number in range(CHANGES):
+                get(api, {"name": f"number {number}"})
+
+            def covered():
+                note = get(f"http://127.0.0.1:{admin}/api/v1/log/checkpoint").decode()
+                return int(note.split("\n")[1]) >= CHANGES
+
+            eventually(covered)
+            # One more interval, so that the newest change is under the checkpoint.
+            time.sleep(1.5)
+            leaves = check(admin)
+        finally:
+            for process in both:
+                process.terminate()
+            for process in both:
+                process.wait(10)
+    print(f"tlog-scales reads a log of {leaves} leaves, and all of it holds")
+
+
+main(sys.argv[1])
