@@ -273,7 +273,7 @@ impl Sealer {
         {
             let (error, file) = (&error as &dyn std::error::Error, &self.settings.newest_file);
             let file = file.display();
-            tracing::warn!(error, %file, "the newest checkpoint can't be remembered beside the key");
+            tracing::warn!(error, %file, "the newest checkpoint is not remembered beside the key");
         }
         self.audit.keep_checkpoint(SignedTree { size, at, note: note.clone() }).await?;
         if let Some(file) = &self.settings.checkpoint_file {

@@ -22,7 +22,8 @@ pub(super) struct Sealing {
     task: JoinHandle<()>,
 }
 
-/// The settings that a configuration says, with the key: made of the log's own, where it has no file.
+/// The settings that a configuration says, with the key: where it names no file, it is made of the
+/// log's own.
 pub(super) fn settings(
     config: &EvidenceConfig,
     logs: &Key,

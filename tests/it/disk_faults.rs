@@ -34,6 +34,17 @@ async fn back(load: &Load, program: &Program) -> Duration {
     begun.elapsed()
 }
 
+/// Waits until what the start records is in the tree and signed: nothing else is written then.
+async fn is_signed(program: &Program) {
+    for path in ["tile/0/000.p/4", "checkpoint"] {
+        let path = format!("/api/v1/log/{path}");
+        eventually("the evidence of the start", async || {
+            (call(program.admin, Call::get(&path)).await.status == 200).then_some(())
+        })
+        .await;
+    }
+}
+
 async fn is_closed_for_now(program: &Program) -> String {
     eventually("a 503 of /readyz", async || {
         let (status, text) = readiness(program).await;
@@ -138,6 +149,7 @@ async fn a_disk_that_hangs_forwards_nothing_that_it_writes_too_late() {
     let folder = Folder::new(load.simulator.address(), "audit.finish_timeout = 0.5");
     let Some(disk) = Disk::new(folder.path()) else { return };
     let program = folder.serve_on(Some(&disk)).await;
+    is_signed(&program).await;
     let slow = Trouble::every(Operation::Sync, EIO).manner(Manner::Slow);
     disk.break_down(Trouble { times: 1, delay_ms: 7_000, ..slow });
     let late = load.one(program.proxy).await;

@@ -95,13 +95,14 @@ async fn a_key_that_is_made_is_told_of_once() {
 #[tokio::test]
 async fn a_log_from_before_keys_had_names_adopts_the_one_that_is_there() {
     let (_simulator, folder) = used().await;
-    let former = "DROP TRIGGER keys_are_kept; DELETE FROM keys";
+    let former = "DROP TRIGGER keys_are_kept; DROP TRIGGER leaves_are_kept; \
+        DELETE FROM leaves WHERE kind = 6; DELETE FROM keys";
     interfere(&folder, former).await;
     let program = folder.serve().await;
     drop(program);
     std::fs::remove_file(folder.path().join("key")).unwrap();
     assert_eq!(run(&folder, &["serve"]).0, Some(3));
-    interfere(&folder, "DELETE FROM keys").await;
+    interfere(&folder, "DELETE FROM leaves WHERE kind = 6; DELETE FROM keys").await;
     let (code, said) = run(&folder, &["serve"]);
     assert!(code == Some(3) && said.contains("is missing"), "{said}");
 }

@@ -21,8 +21,7 @@ use crate::audit::entry::CompletionRow;
 use crate::audit::question::{EventFilter, Filter};
 use crate::audit::record::{Outcome, Settlement};
 use crate::audit::touched::touched;
-use crate::deployment::diff::ChangedPlace;
-use crate::deployment::key::DeploymentKey;
+use crate::deployment::{diff::ChangedPlace, key::DeploymentKey};
 
 /// Where a log of some kind lies.
 enum Place {

@@ -10,13 +10,15 @@ pub(super) struct Table {
     pub(super) order: &'static str,
     /// What SQLite is asked for instead of the columns.
     pub(super) asked: Option<&'static str>,
+    /// Which rows SQLite is asked for, where not for all.
+    pub(super) which: Option<&'static str>,
     /// Whether the last column is told by what the name of a turn is made of.
     pub(super) ends_in_turn: bool,
 }
 
 impl Table {
     const fn of(name: &'static str, order: &'static str, columns: &'static str) -> Self {
-        Self { name, columns, order, asked: None, ends_in_turn: false }
+        Self { name, columns, order, asked: None, which: None, ends_in_turn: false }
     }
 
     const fn asked(mut self, asked: &'static str) -> Self {
@@ -30,7 +32,7 @@ pub(super) const MOVE: &str = "move";
 
 /// All of them, in the order in which they are copied. `pending` is empty by then, and leases,
 /// turns and writers are the gateways' own.
-pub(super) const TABLES: [Table; 20] = [
+pub(super) const TABLES: [Table; 24] = [
     Table::of("upstreams", "number", "number, name, provider"),
     Table::of("nodes", "number", "number, name"),
     Table::of("policies", "number", "number, digest, text"),
@@ -92,4 +94,12 @@ pub(super) const TABLES: [Table; 20] = [
         "about, step, at, value, changes",
     ),
     Table::of("counted", "one", "one, seq"),
+    Table::of("log_keys", "number", "number, vkey, at"),
+    Table {
+        // Those that are in no tree yet come into that of the copy.
+        which: Some("hash IS NOT NULL"),
+        ..Table::of("leaves", "position", "position, kind, ref, hash, salt, entry")
+    },
+    Table::of("subtrees", "level, number", "level, number, hash"),
+    Table::of("checkpoint", "one", "one, size, at, note"),
 ];

@@ -30,6 +30,20 @@ const TRIGGERS_OFF: &str = "DO $$ DECLARE kept record; BEGIN \
     END LOOP; END $$; \
     REVOKE ALL ON ALL FUNCTIONS IN SCHEMA changegate FROM changegate";
 
+/// The tree that was copied, and the records that are to come into it.
+const TREE: &str = "UPDATE changegate.tree \
+    SET size = (SELECT coalesce(max(position) + 1, 0) FROM changegate.leaves); \
+    DO $$ DECLARE record text[]; BEGIN \
+    FOREACH record SLICE 1 IN ARRAY ARRAY[['ends', '1', 'seq'], ['settlements', '2', 'seq'], \
+        ['events', '4', 'seq'], ['policies', '5', 'number'], ['keys', '6', 'number'], \
+        ['approvals', '7', 'number'], ['approval_steps', '8', 'number'], \
+        ['log_keys', '9', 'number']] \
+    LOOP EXECUTE format('INSERT INTO changegate.unsequenced (kind, ref) SELECT %2$s, r.%3$I \
+        FROM changegate.%1$I r WHERE NOT EXISTS (SELECT FROM changegate.leaves l \
+            WHERE l.kind = %2$s AND l.ref = r.%3$I) ORDER BY r.%3$I', \
+        record[1], record[2], record[3]); \
+    END LOOP; END $$";
+
 const TRIGGERS_ON: &str = "DO $$ DECLARE kept record; BEGIN \
     FOR kept IN SELECT t.tgname, c.relname FROM pg_trigger t \
         JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
@@ -189,7 +203,7 @@ impl Target {
         let at = now.millis();
         write!(
             statements,
-            "{TRIGGERS_ON}; {RIGHTS}; UPDATE changegate.copies SET until_at = {at}"
+            "{TREE}; {TRIGGERS_ON}; {RIGHTS}; UPDATE changegate.copies SET until_at = {at}"
         )?;
         sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut *transaction).await.map_err(told)?;
         transaction.commit().await.map_err(told)?;

@@ -66,7 +66,8 @@ impl Source {
 
     /// How many rows a table has.
     pub(in crate::audit::store) async fn count(&mut self, table: &Table) -> Result<i64, Boxed> {
-        let count = format!("SELECT count(*) FROM {}", table.name);
+        let which = table.which.unwrap_or("true");
+        let count = format!("SELECT count(*) FROM {} WHERE {which}", table.name);
         Ok(sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(&mut self.connection).await?)
     }
 
@@ -78,10 +79,13 @@ impl Source {
 
     /// The rows of a table behind the first so many, in order.
     pub(in crate::audit::store) fn lines(&mut self, table: &Table, behind: i64) -> SourceLines<'_> {
-        let Table { name, columns, order, asked, ends_in_turn } = table;
+        let Table { name, columns, order, asked, which, ends_in_turn } = table;
         let columns = asked.unwrap_or(columns);
         let order = order.replace("QUOTED(value)", QUOTED);
-        let sql = format!("SELECT {columns} FROM {name} ORDER BY {order} LIMIT -1 OFFSET {behind}");
+        let which = which.unwrap_or("true");
+        let sql = format!(
+            "SELECT {columns} FROM {name} WHERE {which} ORDER BY {order} LIMIT -1 OFFSET {behind}"
+        );
         let rows = sqlx::query(AssertSqlSafe(sql)).fetch(&mut self.connection);
         SourceLines { rows, ends_in_turn: *ends_in_turn }
     }
