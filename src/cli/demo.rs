@@ -1,6 +1,7 @@
 //! `changegate demo`: a short story that a newcomer can watch, on loopback and on made-up data.
 
 mod client;
+mod past;
 mod stage;
 
 use std::fmt::Display;
@@ -41,11 +42,12 @@ pub struct DemoArgs {
 pub fn run(arguments: &DemoArgs, environment: &Environment) -> Result<(), Failure> {
     // It is told to people, wherever standard error leads to.
     let colour = stderr().is_terminal() && environment.has_colours();
-    telemetry::init(Form::People { colour }, &Verbosity::from_level(LevelFilter::WARN));
     let terminal = Terminal::found(environment).unwrap_or_default();
     serve::carry_out(async {
         let mut signals = serve::Signals::new()?;
         let stage = Stage::set().await?;
+        // Of the week before, which is made up, no line is told.
+        telemetry::init(Form::People { colour }, &Verbosity::from_level(LevelFilter::WARN));
         let mut told = tell(&stage, terminal, arguments.exit).await;
         if told.is_ok() && !arguments.exit {
             told = serve::stay(&stage.server, &mut signals).await;
@@ -78,6 +80,7 @@ fn introduce(stage: &Stage) -> Result<(), Failure> {
     say(format_args!("  upstream  http://{}  simulated", stage.simulator.address()))?;
     say(format_args!("  gateway   http://{}  clients' base URL", stage.server.proxy_address()))?;
     say(format_args!("  admin     http://{}  the record", stage.server.admin_address()))?;
+    say(format_args!("  console   http://{}/  token: {BOB}", stage.server.admin_address()))?;
     say("")?;
     say("The policy: schedules run in Asia/Shanghai or UTC, and nobody sets the metadata")?;
     say("keys owner_override and secret_*. More than 4 runs a day need an approval. Each")?;
@@ -177,7 +180,8 @@ async fn look_back(stage: &Stage, terminal: Terminal) -> Result<(), Failure> {
     say("")?;
     let page = PageRequest { limit: 100, cursor: None };
     let reader = reader(stage).await?;
-    let found = reader.changes(&Filter::default(), page, false).await.map_err(not_read)?;
+    let filter = Filter { since: Some(stage.begun_at), ..Filter::default() };
+    let found = reader.changes(&filter, page, false).await.map_err(not_read)?;
     print_changes(&reader, &found.data, terminal).await
 }
 
@@ -185,6 +189,10 @@ fn go_on(stage: &Stage) -> Result<(), Failure> {
     let program = stage::program();
     let config = stage.config.display();
     let (proxy, admin) = (stage.server.proxy_address(), stage.server.admin_address());
+    say("")?;
+    say("Look at it in a browser, with a made-up week before the story")?;
+    say("")?;
+    say(format_args!("    http://{admin}/  (the admin token is {BOB})"))?;
     say("")?;
     say("Look further, in another terminal")?;
     say("")?;

@@ -9,11 +9,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow};
 use sha2::{Digest as _, Sha256};
 
+use super::past::{self, WANG};
 use super::{ALICE, BOB, SCRIPT};
+use crate::base::clock::{Clock, Timestamp};
 use crate::base::database::Database;
 use crate::base::ids::{Hex, random};
 use crate::base::key::Key;
 use crate::cli::{Environment, Failure, load_config};
+use crate::config::Config;
 use crate::server::{Options, Server, Source};
 use crate::simulator::{self, Simulator};
 
@@ -32,6 +35,12 @@ when = \"object.schedule != null\"
 require = \"firesPerDay(object.schedule) <= 4\"
 message = \"more than 4 runs a day\"
 enforcement = \"approve\"
+
+[[rule]]
+name = \"short-names\"
+require = \"size(object.name) <= 32\"
+message = \"a name has at most 32 characters\"
+enforcement = \"warn\"
 ";
 
 /// Everything that runs, and its files.
@@ -41,6 +50,8 @@ pub(super) struct Stage {
     pub(super) config: PathBuf,
     pub(super) policy: PathBuf,
     pub(super) database: Database,
+    /// When the story begins.
+    pub(super) begun_at: Timestamp,
     folder: PathBuf,
 }
 
@@ -76,6 +87,8 @@ impl Stage {
              [[actor]]\nfingerprint = \"{}\"\nname = \"alice\"\nteam = \"platform\"\n\
              person = \"alice\"\n\n\
              [[actor]]\nfingerprint = \"{}\"\nname = \"nightly-script\"\n\n\
+             [[actor]]\nfingerprint = \"{}\"\nname = \"wang.li\"\nteam = \"data\"\n\
+             person = \"wang.li\"\n\n\
              [[admin.token]]\nname = \"bob\"\nrole = \"approver\"\nperson = \"bob\"\n\
              sha256 = \"{}\"\n",
             free_port(8080),
@@ -83,6 +96,7 @@ impl Stage {
             simulator.address(),
             key.fingerprint(ALICE.as_bytes()),
             key.fingerprint(SCRIPT.as_bytes()),
+            key.fingerprint(WANG.as_bytes()),
             Hex(&Sha256::digest(BOB)),
         );
         write(&policy, POLICY)
@@ -91,13 +105,16 @@ impl Stage {
             .map_err(Failure::NotCarriedOut)?;
         // Nothing of the surrounding environment: the story is the same everywhere.
         let environment = Environment::new([])?;
+        past(&simulator, load_config(&config, &environment)?).await?;
         let checked = load_config(&config, &environment)?;
         let database = checked.audit.database.clone();
+        let begun_at = Clock::System.now();
         let source = Some(Source { path: config.clone(), environment: Vec::new() });
         let server = Server::start(checked, Options { source, ..Options::default() })
             .await
             .map_err(|error| Failure::NotCarriedOut(anyhow!(error)))?;
-        Ok(Self { simulator, server, config, policy, database, folder: folder.to_owned() })
+        let folder = folder.to_owned();
+        Ok(Self { simulator, server, config, policy, database, begun_at, folder })
     }
 
     /// Stops everything and removes the files.
@@ -107,6 +124,27 @@ impl Stage {
         // Temporary files that can't be removed harm nobody.
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// Plays the week before the story, by a gateway of its own on the same log.
+async fn past(simulator: &Simulator, config: Config) -> Result<(), Failure> {
+    let (now, clock) = past::clock();
+    let options = Options { clock: Clock::Manual(clock.clone()), ..Options::default() };
+    let server = Server::start(config, options).await;
+    let server = server.map_err(|error| Failure::NotCarriedOut(anyhow!(error)))?;
+    let ports = server.proxy_address().tcp().zip(server.admin_address().tcp());
+    let played = match ports {
+        Some(ports) => {
+            let seeded = past::seed(simulator);
+            match seeded {
+                Ok(()) => past::play(simulator, ports, (now, &clock)).await,
+                Err(error) => Err(error),
+            }
+        }
+        None => Err(anyhow!("the demo's gateway has no port")),
+    };
+    server.shutdown().await;
+    played.context("can't make up the week before the story").map_err(Failure::NotCarriedOut)
 }
 
 /// Makes a file that its owner alone may read or write.
