@@ -132,8 +132,15 @@ pub(crate) struct Api {
     bodies: Arc<Semaphore>,
     /// Held by each export.
     exports: Arc<Semaphore>,
+    /// Held by each stream of changes.
+    pub(crate) streams: Arc<Semaphore>,
+    /// Cancelled when the listener is to end.
+    pub(crate) stop: CancellationToken,
     looks: Looks,
 }
+
+/// The most streams of changes at once.
+const STREAMS_MAX: usize = 64;
 
 /// One path and who answers it.
 struct Route {
@@ -247,8 +254,10 @@ impl Api {
     fn new(state: AdminState) -> Self {
         let bodies = Arc::new(Semaphore::new(1));
         let exports = Arc::new(Semaphore::new(export::EXPORTS_MAX));
+        let streams = Arc::new(Semaphore::new(STREAMS_MAX));
         let (askers, budget, looks) = Default::default();
-        Self { state, askers, budget, bodies, exports, looks }
+        let stop = CancellationToken::new();
+        Self { state, askers, budget, bodies, exports, streams, stop, looks }
     }
 }
 
@@ -265,10 +274,11 @@ pub(crate) async fn serve(
 
 async fn serve_by(
     listener: Listener,
-    api: Api,
+    mut api: Api,
     more: More,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
+    api.stop = shutdown.clone();
     let (tls, patience) = (api.state.tls.clone(), Arc::clone(&api.state.patience));
     serve::serve(listener, router(api, more), serve::Terms { tls, patience }, shutdown).await
 }

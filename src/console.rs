@@ -10,6 +10,7 @@ mod assets;
 mod change;
 mod changes;
 mod chart;
+mod columns;
 mod deployment;
 mod deployments;
 mod door;
@@ -18,6 +19,7 @@ mod fields;
 mod filters;
 mod form;
 mod frame;
+mod live;
 mod log;
 mod login;
 mod overview;
@@ -40,6 +42,7 @@ pub(crate) fn router(api: Api) -> Router {
     let router = Router::new()
         .route("/", get(overview::show))
         .route("/changes", get(changes::list))
+        .route("/changes/live", get(live::stream))
         .route("/changes/{id}", get(change::show))
         .route("/deployments", get(deployments::list))
         .route("/deployments/{id}", get(deployment::show))

@@ -31,6 +31,22 @@ pub(crate) struct Asker {
     pub(crate) session: Option<Session>,
 }
 
+/// The mark of an answer that goes on as long as its asker stays: it is bounded by its own means,
+/// and holds up no question.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Streamed;
+
+impl Asker {
+    /// Whether the token that was shown holds still.
+    pub(crate) fn is_known(&self, api: &Api) -> bool {
+        let tokens = (api.state.tokens)();
+        match &self.holder {
+            Some(holder) => tokens.iter().any(|token| token == holder),
+            None => tokens.is_empty(),
+        }
+    }
+}
+
 /// Lets a call through with its [`Asker`] as an extension, or answers it.
 pub(crate) async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
@@ -63,6 +79,9 @@ pub(crate) async fn admit(
     request.extensions_mut().insert(asker.clone());
     let mut answer = next.run(request).await;
     answer.extensions_mut().insert(asker);
+    if answer.extensions().get::<Streamed>().is_some() {
+        return Ok(answer);
+    }
     Ok(answer.map(|body| Body::new(Counted { body, _until_sent: (question, answering) })))
 }
 

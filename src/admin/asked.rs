@@ -120,7 +120,7 @@ pub(crate) struct Key {
     is_required: bool,
 }
 
-const WHICH: &[Key] = &[key("deployment_id", text, "Of this deployment.")];
+pub(crate) const WHICH: &[Key] = &[key("deployment_id", text, "Of this deployment.")];
 
 const ABOUT: &[Key] = &[key(
     "deployment_id",
@@ -131,7 +131,7 @@ const ABOUT: &[Key] = &[key(
 
 const DRIFTED: &[Key] = &[key("deployment_id", text, "Of this deployment.")];
 
-const WHO: &[Key] = &[
+pub(crate) const WHO: &[Key] = &[
     key(
         "actor",
         text,
@@ -141,7 +141,7 @@ const WHO: &[Key] = &[
     key("team", text, "By this team."),
 ];
 
-const NARROWING: &[Key] = &[
+pub(crate) const NARROWING: &[Key] = &[
     key("operation", word::<Operation>, "Of this operation."),
     key("decision", word::<Decision>, "So decided."),
     key("outcome", word::<Outcome>, "So ended."),
@@ -161,9 +161,9 @@ const NARROWING: &[Key] = &[
     ),
 ];
 
-const REQUEST: &[Key] = &[key("request_id", text, "Of this request.")];
+pub(crate) const REQUEST: &[Key] = &[key("request_id", text, "Of this request.")];
 
-const SPAN: &[Key] = &[
+pub(crate) const SPAN: &[Key] = &[
     key(
         "since",
         text,
@@ -178,7 +178,7 @@ const SPAN: &[Key] = &[
     ),
 ];
 
-const SEARCH: &[Key] = &[key(
+pub(crate) const SEARCH: &[Key] = &[key(
     "q",
     search,
     "This text, in any case of any script, in ids, names, user agent, violation messages or \

@@ -9,12 +9,13 @@ use axum::extract::State;
 use maud::{Markup, html};
 use serde_json::Value;
 
+use super::changes::names_of;
 use super::deployments::values;
 use super::fields::{BYTES_MAX, Shown, places};
 use super::form::with_query;
 use super::frame::{self, Tab};
 use super::pager;
-use super::sentence::{actor, deployment};
+use super::sentence::{actor, deployment, without_rule};
 use super::text::{at, cut, date_clock, exact, found, items, shown};
 use super::words::chip;
 use crate::admin::Api;
@@ -64,12 +65,13 @@ pub(super) async fn list(
     let filter = ApprovalFilter { state, ..ApprovalFilter::default() };
     let page = api.seen_approvals(&asker, &filter, part).await?;
     let rows = values(&page)?;
+    let names = names(&api, &asker, &rows).await?;
     let body = html! {
         div.head {
             h1 { "Approvals" }
             (states(wanted))
         }
-        @if rows.is_empty() { (nothing(wanted)) } @else { (table(&rows)) }
+        @if rows.is_empty() { (nothing(wanted)) } @else { (table(&rows, &names)) }
         (pager::pages("/approvals", &asked, page.next_cursor.as_deref()))
     };
     frame::page(&api, &asker, (Tab::Approvals, "Approvals"), &body)
@@ -103,8 +105,18 @@ fn nothing(wanted: &str) -> Markup {
     }
 }
 
+/// The name of each one's deployment, where it is known and may be.
+pub(super) async fn names(
+    api: &Api,
+    asker: &Asker,
+    rows: &[Value],
+) -> Result<Vec<Option<String>>, Problem> {
+    let ids = rows.iter().map(|row| at(row, "/deployment_id").to_owned()).collect::<Vec<_>>();
+    names_of(api, asker, &ids).await
+}
+
 /// Approvals as a table.
-pub(super) fn table(rows: &[Value]) -> Markup {
+pub(super) fn table(rows: &[Value], names: &[Option<String>]) -> Markup {
     html! {
         table.list {
             caption.unseen { "Approvals, newest first; times are UTC" }
@@ -112,19 +124,19 @@ pub(super) fn table(rows: &[Value]) -> Markup {
                 th scope="col" { "Asked (UTC)" } th scope="col" { "What" }
                 th scope="col" { "State" } th.rare scope="col" { "Until" }
             } }
-            tbody { @for row in rows { (line(row)) } }
+            tbody { @for (row, name) in rows.iter().zip(names) { (line(row, name.as_deref())) } }
         }
     }
 }
 
-fn line(row: &Value) -> Markup {
+fn line(row: &Value, name: Option<&str>) -> Markup {
     let target = format!("/approvals/{}", at(row, "/id"));
     let until = found(row, "/run_until").or_else(|| found(row, "/expires_at"));
     html! {
         tr.item {
             td.time { a href=(target) { (date_clock(at(row, "/opened_at"))) } }
             td {
-                (asks(row))
+                (asks(row, name))
                 div.why { @for rule in items(row, "/rules") {
                     code.rule { (shown(rule.as_str().unwrap_or_default())) } " "
                 } }
@@ -136,7 +148,7 @@ fn line(row: &Value) -> Markup {
 }
 
 /// Who asks for what, in one sentence.
-fn asks(approval: &Value) -> Markup {
+fn asks(approval: &Value, name: Option<&str>) -> Markup {
     let verb = match at(approval, "/kind") {
         "break_glass" => "broke the glass to",
         _ => "asks to",
@@ -144,7 +156,7 @@ fn asks(approval: &Value) -> Markup {
     html! {
         (actor(approval.get("actor").unwrap_or(&Value::Null)))
         " " (verb) " " (at(approval, "/operation")) " "
-        (deployment(found(approval, "/deployment_id"), None))
+        (deployment(found(approval, "/deployment_id"), name))
     }
 }
 
@@ -167,11 +179,13 @@ pub(super) async fn show(
 ) -> Answer {
     let seen = api.seen_approval(&asker, id).await?;
     let approval = serde_json::to_value(&seen).map_err(|error| Problem::store_fails(&error))?;
+    let name = names(&api, &asker, std::slice::from_ref(&approval)).await?.into_iter().next();
+    let name = name.flatten();
     let body = html! {
         article.change {
             div.head {
                 div {
-                    h1 { (asks(&approval)) }
+                    h1 { (asks(&approval, name.as_deref())) }
                     p.chips {
                         (state(at(&approval, "/state"))) " "
                         code.id data-copy { (at(&approval, "/id")) }
@@ -254,7 +268,7 @@ fn asked_for(approval: &Value) -> Markup {
                 ul.broken { @for rule in broken {
                     li {
                         code { (shown(at(rule, "/rule"))) } " "
-                        (cut(at(rule, "/message"), TEXT_CHARS_MAX))
+                        (cut(without_rule(at(rule, "/message"), at(rule, "/rule")), TEXT_CHARS_MAX))
                     }
                 } }
             }

@@ -50,6 +50,8 @@ struct Counted {
 /// What is listed.
 struct Listed {
     waiting: Vec<Value>,
+    /// The names of the deployments that wait.
+    names: Vec<Option<String>>,
     drifts: Vec<Value>,
     newest: changes::Rows,
 }
@@ -108,11 +110,12 @@ async fn listed(api: &Api, asker: &Asker) -> Result<Listed, Problem> {
     let part = |limit| PageRequest { limit, cursor: None };
     let open = ApprovalFilter { state: Some(ApprovalState::Open), ..ApprovalFilter::default() };
     let waiting = values(&api.seen_approvals(asker, &open, part(WAITING)).await?)?;
+    let names = approvals::names(api, asker, &waiting).await?;
     let week = Some(api.state.clock.now().minus(WEEK));
     let lately = EventFilter { since: week, ..EventFilter::default() };
     let drifts = values(&api.seen_drifts(asker, lately, part(DRIFTS)).await?)?;
     let page = api.seen_changes(asker, Filter::default(), part(NEWEST)).await?;
-    Ok(Listed { waiting, drifts, newest: rows(api, asker, page).await? })
+    Ok(Listed { waiting, names, drifts, newest: rows(api, asker, page).await? })
 }
 
 /// What is wrong with the log, where something is.
@@ -211,7 +214,7 @@ fn lists(listed: &Listed) -> Markup {
                     h2 #waiting { "Waiting for approval" }
                     a href="/approvals" { "All that wait" }
                 }
-                (approvals::table(&listed.waiting))
+                (approvals::table(&listed.waiting, &listed.names))
             }
         }
         @if !listed.drifts.is_empty() {

@@ -34,6 +34,83 @@ function offerCopy(holder) {
 tellLocally(document);
 for (const holder of document.querySelectorAll("[data-copy]")) offerCopy(holder);
 
+// The live tail: new changes come on top of the list while a button is pressed.
+function cell(row, name, ...parts) {
+  const td = document.createElement("td");
+  td.className = name;
+  td.append(...parts);
+  row.append(td);
+  return td;
+}
+
+function link(target, text, name) {
+  const a = document.createElement("a");
+  a.href = target;
+  a.textContent = text;
+  a.className = name;
+  return a;
+}
+
+function line(change) {
+  const row = document.createElement("tr");
+  row.className = "item fresh";
+  const time = document.createElement("time");
+  time.dateTime = change.at;
+  time.textContent = change.at.slice(11, 19);
+  const opened = link(`/changes/${change.id}`, "", "");
+  opened.append(time);
+  cell(row, "time", opened);
+  const actor = document.createElement("span");
+  actor.className = "actor";
+  actor.textContent = change.actor;
+  const what = cell(row, "what", actor, ` ${change.deed} `);
+  what.append(change.target ? link(change.target, change.deployment, "deployment") : "a new deployment");
+  if (change.why) {
+    const why = document.createElement("div");
+    why.className = "why";
+    why.textContent = change.why;
+    what.append(why);
+  }
+  const chip = document.createElement("span");
+  chip.className = `chip ${change.tone}`;
+  chip.textContent = change.outcome;
+  cell(row, "end", chip);
+  cell(row, "rare", link(`/changes/${change.id}`, `${change.id.slice(0, 16)}…`, ""));
+  tellLocally(row);
+  return row;
+}
+
+function offerLive(holder) {
+  const button = document.createElement("button");
+  let source = null;
+  button.type = "button";
+  button.textContent = "Follow live";
+  button.setAttribute("aria-pressed", "false");
+  const stop = (told) => {
+    source?.close();
+    source = null;
+    button.textContent = told;
+    button.setAttribute("aria-pressed", "false");
+  };
+  button.addEventListener("click", () => {
+    if (source) { stop("Follow live"); return; }
+    source = new EventSource(holder.dataset.live);
+    button.textContent = "Following live: stop";
+    button.setAttribute("aria-pressed", "true");
+    source.addEventListener("message", ({ data }) => {
+      const body = document.querySelector("table.changes tbody");
+      if (!body) { location.reload(); return; }
+      body.prepend(line(JSON.parse(data)));
+      while (body.rows.length > 200) body.rows[body.rows.length - 1].remove();
+    });
+    source.addEventListener("more", () => stop("Many more came: load the page anew"));
+    source.addEventListener("error", () => { if (source?.readyState === EventSource.CLOSED) stop("Follow live"); });
+  });
+  holder.append(button);
+}
+
+for (const holder of document.querySelectorAll("[data-live]")) offerLive(holder);
+
 // Keys: `/` searches, `j` and `k` walk through a list, Enter opens, `?` tells them.
 const rows = () => [...document.querySelectorAll("tr.item")];
 let at = -1;

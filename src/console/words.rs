@@ -11,23 +11,27 @@ pub(super) fn chip(tone: &str, word: &str) -> Markup {
     html! { span class=(format!("chip {tone}")) { (word) } }
 }
 
-/// How a change ended.
-pub(super) fn outcome(change: &Value) -> Markup {
-    let word = at(change, "/outcome");
-    let tone = match word {
+/// The tone of how a change ended.
+pub(super) fn outcome_tone(change: &Value) -> &'static str {
+    match at(change, "/outcome") {
         "applied" => "good",
         "denied" | "refused" => "bad",
         "rejected" | "failed" => "poor",
         "unknown" | "pending" => "open",
         _ => "plain",
-    };
+    }
+}
+
+/// How a change ended.
+pub(super) fn outcome(change: &Value) -> Markup {
+    let word = at(change, "/outcome");
     let settled = match change.pointer("/settled/applied") {
         Some(Value::Bool(true)) => Some("was applied"),
         Some(Value::Bool(false)) => Some("was not applied"),
         _ => None,
     };
     html! {
-        (chip(tone, word))
+        (chip(outcome_tone(change), word))
         @if at(change, "/decision") == "warn" { (chip("warn", "warned")) }
         @if let Some(settled) = settled { (chip("plain", settled)) }
         @if change.get("break_glass").is_some() { (chip("warn", "break-glass")) }

@@ -348,6 +348,15 @@ async fn the_filters_of_the_api_stand_in_the_url() {
         let export = format!("/api/v1/export?format=csv&amp;{query}");
         assert!(shown.contains(&export), "{query}: {shown}");
     }
+    // Columns at choice stand there too, and stay when a filter is taken away.
+    let chosen =
+        call(world.admin(), get("/changes?decision=deny&columns=from,gateway")).await.text();
+    for part in
+        ["<th scope=\"col\">Gateway</th>", "<bdi>127.0.0.1</bdi>", "?columns=from%2Cgateway"]
+    {
+        assert!(chosen.contains(part), "{part}: {chosen}");
+    }
+    assert_eq!(call(world.admin(), get("/changes?columns=colour")).await.status, 400);
     // Fields that a form leaves empty are no filters.
     let empty = call(world.admin(), get("/changes?q=&decision=deny&team=")).await;
     assert_eq!(empty.header("location"), Some("/changes?decision=deny"));

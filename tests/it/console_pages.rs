@@ -1,8 +1,10 @@
 //! Pages of the console beside changes: approvals, deployments, policy.
 
-use serde_json::json;
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
 
 use crate::console::{cookie, form, page, text};
+use crate::world::client::open;
 use crate::world::{Call, DEPLOYMENT, Setup, World, admin_token, call, fingerprint};
 
 const ASKS: &str = "[timezones]\nallowed = ['UTC', 'Asia/Shanghai']\nenforcement = 'approve'\n\n\
@@ -141,4 +143,43 @@ async fn a_change_is_tried_on_the_policy_without_being_made() {
     let events = text(&world, "/log?q=evaluation", &aud).await;
     assert!(events.contains("evaluation"), "{events}");
     assert_eq!(world.changes_as("aud-token").await.len(), 1, "nothing was made");
+}
+
+#[tokio::test]
+async fn new_changes_are_told_as_they_come() {
+    let world = asking().await;
+    assert_eq!(world.update(&json!({"name": "one"})).await.status, 200);
+    let aud = cookie(&world, "aud-token").await;
+    let shown = text(&world, "/changes?outcome=applied", &aud).await;
+    let live = shown.split("data-live=\"").nth(1).unwrap().split('"').next().unwrap();
+    let live = live.replace("&amp;", "&");
+    assert!(live.contains("outcome=applied") && live.contains("after="), "{live}");
+    let mut stream = open(world.admin(), page(&live, &aud)).await;
+    assert_eq!(stream.headers()["content-type"], "text/event-stream; charset=utf-8");
+    ask(&world).await;
+    let nasty = "<b>\u{202e}\n\ndata: x";
+    assert_eq!(world.update(&json!({"name": "x", "description": nasty})).await.status, 200);
+    let mut told = String::new();
+    while !told.contains("data: ") {
+        let frame = stream.frame().await.unwrap().unwrap();
+        told.push_str(std::str::from_utf8(&frame.into_data().unwrap()).unwrap());
+    }
+    let event = told.split("data: ").nth(1).unwrap().lines().next().unwrap();
+    let event: Value = serde_json::from_str(event).unwrap();
+    assert_eq!((&event["actor"], &event["outcome"]), (&json!("alice"), &json!("applied")));
+    assert!(event["why"].as_str().unwrap().starts_with("no-x: "), "{event}");
+    drop(stream);
+    let searched = call(world.admin(), page("/changes/live?q=x", &aud)).await;
+    assert_eq!(searched.status, 400);
+    // Of one asker as many as all may have; the next is told to come later.
+    let mut streams = Vec::new();
+    for _ in 0..64 {
+        streams.push(open(world.admin(), page(&live, &aud)).await);
+    }
+    assert!(streams.iter().all(|stream| stream.status() == 200));
+    assert_eq!(call(world.admin(), page(&live, &aud)).await.status, 503);
+    assert_eq!(call(world.admin(), page("/changes", &aud)).await.status, 200);
+    // An open stream does not hold up the end.
+    let ending = tokio::time::timeout(std::time::Duration::from_secs(4), world.end()).await;
+    assert!(ending.is_ok());
 }

@@ -52,7 +52,7 @@ impl Contents {
         } else {
             table(title, &others, &mut shown)
         };
-        let computed = (!own.is_empty()).then(|| {
+        let computed = (!own.is_empty() && asked.is_none()).then(|| {
             let title = "Changed by the server itself";
             html! {
                 details { summary { (title) ": " (own.len()) } (table(title, &own, &mut shown)) }
