@@ -365,6 +365,9 @@ pub enum EventKind {
     /// The log was copied to another place, where it goes on: `from, to, rows, digest` (of all rows
     /// before this one). The last event of the one in SQLite.
     Move,
+    /// Another server has taken the place of the log's: `from, timeline` (of PostgreSQL, before and
+    /// now), `lost` (how many batches of records that were durable are not there).
+    Failover,
     /// An unclear change was settled: `change, applied, by`.
     Settlement,
     /// The gateway started: `version, unknown` (intents a crash left open; null where the log could

@@ -2,6 +2,8 @@
 //! of them. Whatever happens, every call that reached upstream has exactly one record, and what a
 //! change found is what the one before it left.
 
+mod failover;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -39,7 +41,8 @@ const CALM_WITHIN: Duration = Duration::from_mins(2);
 struct Team {
     deployments: usize,
     load: Load,
-    database: TestDatabase,
+    /// The database, of a server that others use too.
+    database: Option<TestDatabase>,
     folders: Vec<Folder>,
     programs: Vec<Program>,
     calling: Vec<JoinSet<()>>,
@@ -49,18 +52,26 @@ impl Team {
     /// `None` without a PostgreSQL.
     async fn start(deployments: usize) -> Option<Self> {
         let database = TestDatabase::new()?;
+        let owner = database.url();
+        let url = owner.replace("//postgres@", "//changegate@");
+        let team = Self::on(deployments, &owner, &[url.as_str(); NODES]).await;
+        Some(Self { database: Some(database), ..team })
+    }
+
+    /// Gateways that reach one database by these URLs.
+    async fn on(deployments: usize, owner: &str, urls: &[&str]) -> Self {
         let load = Load::new(deployments);
         let upstream = load.simulator.address();
-        let made = run(Path::new("/"), &["migrate", "--database", &database.url()]);
+        let made = run(Path::new("/"), &["migrate", "--database", owner]);
         assert_eq!(made.code, 0, "{made:?}");
-        let url = database.url().replace("//postgres@", "//changegate@");
-        let folders: Vec<Folder> = (0..NODES)
-            .map(|n| {
+        let folders: Vec<Folder> = (0..)
+            .zip(urls)
+            .map(|(n, url)| {
                 let more = format!("node.name = 'node-{n}'\n[limits]\nturn_timeout = 5\n");
                 let folder = Folder::new(upstream, &more);
                 let path = folder.path().join("changegate.toml");
                 let text = std::fs::read_to_string(&path).unwrap();
-                folder.write("changegate.toml", &text.replace("sqlite://log.db", &url));
+                folder.write("changegate.toml", &text.replace("sqlite://log.db", url));
                 write_key(&folder.path().join("key"));
                 folder
             })
@@ -70,7 +81,7 @@ impl Team {
             programs.push(folder.serve().await);
         }
         let calling = programs.iter().map(|program| load.begin(program.proxy)).collect();
-        Some(Self { deployments, load, database, folders, programs, calling })
+        Self { deployments, load, database: None, folders, programs, calling }
     }
 
     /// Kills a gateway as a power cut would, and starts it again.
@@ -91,7 +102,7 @@ impl Team {
 
     /// Ends all connections to the log, as a server does that is started anew.
     fn cut(&self) {
-        self.database.sql(
+        self.database.as_ref().unwrap().sql(
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
              WHERE datname = current_database() AND pid <> pg_backend_pid()",
         );

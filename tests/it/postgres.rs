@@ -1,5 +1,7 @@
 //! A log in PostgreSQL.
 
+#[path = "../servers/pair.rs"]
+pub(crate) mod pair;
 #[path = "../servers/postgres.rs"]
 pub(crate) mod server;
 

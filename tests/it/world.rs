@@ -6,6 +6,7 @@ pub(crate) mod command;
 pub(crate) mod connect_proxy;
 pub(crate) mod dice;
 pub(crate) mod disk;
+pub(crate) mod forwarder;
 pub(crate) mod frames;
 pub(crate) mod http2_upstream;
 pub(crate) mod load;

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 #[path = "shared.rs"]
-mod shared;
+pub(crate) mod shared;
 
 use self::shared::{SharedServer, drop_privileges, run_as};
 
@@ -16,7 +16,7 @@ use self::shared::{SharedServer, drop_privileges, run_as};
 const SERVER: &str = "CHANGEGATE_TEST_POSTGRES";
 
 /// The user that owns the throw-away server.
-const OWNER: &str = "postgres";
+pub(crate) const OWNER: &str = "postgres";
 
 /// The word to those who have none.
 const LEFT_OUT: &str = "PostgreSQL tests left out: no initdb in PATH or /usr/lib/postgresql/*/bin";
@@ -149,7 +149,7 @@ impl Server {
 }
 
 /// A program of PostgreSQL, from PATH or where Debian puts it; the newest version's.
-fn program(name: &str) -> Option<PathBuf> {
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();

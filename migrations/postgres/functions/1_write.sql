@@ -374,3 +374,28 @@ BEGIN
             'to', 'key_' || encode(key, 'hex'), 'first_seq', first)::text);
     RETURN first;
 END $f$;
+
+-- Notes once that the server is on another timeline than before: another one has taken its place. Tells
+-- how many of the batches that a gateway knows to be written are not there. Each gateway asks; who has
+-- lost something notes that, too.
+CREATE OR REPLACE FUNCTION changegate.failover_v1(
+    me uuid, node_name text, written bigint, former_timeline text, timeline text) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $f$
+DECLARE lost bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock(1128743252, 5);
+    PERFORM pg_advisory_xact_lock_shared(1128743252, 1);
+    SELECT greatest(written - coalesce(max(w.batch), 0), 0) INTO lost
+        FROM changegate.writers w WHERE w.process = me;
+    IF lost > 0 OR NOT EXISTS (SELECT FROM
+        (SELECT e.kind, e.detail FROM changegate.events e ORDER BY e.seq DESC LIMIT 1000) n
+        WHERE n.kind = 'failover' AND n.detail::json ->> 'timeline' = failover_v1.timeline)
+    THEN
+        INSERT INTO changegate.events (at, kind, node, detail)
+            VALUES ((extract(epoch FROM clock_timestamp()) * 1000)::bigint, 'failover',
+                (SELECT n.number FROM changegate.nodes n WHERE n.name = node_name),
+                json_build_object('from', former_timeline, 'timeline', timeline,
+                    'lost', lost)::text);
+    END IF;
+    RETURN lost;
+END $f$;

@@ -15,6 +15,11 @@ pub(super) const TURN_LOST: &str = "CG002";
 /// The word of the functions that a lease is over.
 pub(super) const LEASE_OVER: &str = "CG003";
 
+/// The word on a server that lagged behind the one whose place it has taken.
+pub(super) const LOST_RECORDS: &str = "the server has lost records that were durable: it is \
+    another one than before, which lagged behind; let a commit wait for a standby \
+    (synchronous_standby_names)";
+
 /// A server, or a database of it, that can't hold a log.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum UnfitServer {

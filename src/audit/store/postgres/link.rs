@@ -31,8 +31,19 @@ const CHECK: &str = "SELECT current_setting('server_version_num')::int AS versio
     (SELECT max(version) FROM changegate.migrations) AS tables, \
     (SELECT serves_from FROM changegate.migrations ORDER BY version DESC LIMIT 1) AS serves_from, \
     EXISTS (SELECT FROM changegate.copies WHERE until_at IS NULL) AS copying, \
+    CASE WHEN NOT pg_is_in_recovery() \
+        THEN left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) END AS timeline, \
     current_setting('synchronous_standby_names') = '' \
         AND EXISTS (SELECT FROM pg_stat_replication) AS lags";
+
+/// How a server stands among others.
+#[derive(Debug)]
+pub(in crate::audit) struct Standing {
+    /// Whether it has standbys none of which a commit waits for.
+    pub(super) lags: bool,
+    /// Another one from each failover on.
+    pub(super) timeline: String,
+}
 
 /// The options of a connection.
 pub(super) fn options(url: &PostgresUrl) -> PgConnectOptions {
@@ -74,12 +85,14 @@ pub(super) async fn reach(url: &PostgresUrl) -> Result<PgConnection, Error> {
 }
 
 /// Connects to a server, and finds out first that it holds a log of this version and keeps what it
-/// is told. Whether it has standbys none of which a commit waits for is told beside.
-pub(in crate::audit) async fn connect(url: &PostgresUrl) -> Result<(PgConnection, bool), Error> {
+/// is told.
+pub(in crate::audit) async fn connect(
+    url: &PostgresUrl,
+) -> Result<(PgConnection, Standing), Error> {
     let connected = timeout(CONNECT_TIMEOUT, async {
         let mut connection = options(url).connect().await?;
-        let lags = check(&mut connection).await?;
-        Ok((connection, lags))
+        let standing = check(&mut connection).await?;
+        Ok((connection, standing))
     });
     connected.await.map_err(|_elapsed| silent())?
 }
@@ -105,12 +118,12 @@ fn fits(row: &PgRow) -> Result<(), Error> {
     Ok(())
 }
 
-async fn check(connection: &mut PgConnection) -> Result<bool, Error> {
+async fn check(connection: &mut PgConnection) -> Result<Standing, Error> {
     let row = check_tables(connection).await?;
     if row.try_get("copying")? {
         return Err(unfit(UnfitServer::Copying));
     }
-    row.try_get("lags")
+    Ok(Standing { lags: row.try_get("lags")?, timeline: row.try_get("timeline")? })
 }
 
 /// Holds that a server is fit for a log, and has its tables, whatever is in them.

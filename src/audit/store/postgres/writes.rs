@@ -8,7 +8,9 @@ use sqlx::{Connection as _, Error, PgConnection, Row as _};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::entries::Entries;
-use super::error::{ambiguous, code, is_lost, is_overtaken, of_batch, told, unavailable};
+use super::error::{
+    LOST_RECORDS, ambiguous, code, is_lost, is_overtaken, of_batch, told, unavailable,
+};
 use super::link::{connect, run};
 use super::literal::{bytes, json, text};
 use super::select::Reads;
@@ -65,6 +67,8 @@ pub(in crate::audit) struct Writes {
     answered: Option<Instant>,
     /// Whether it was told that no standby is waited for.
     is_told_of_standbys: bool,
+    /// That of the server, as long as no other one took its place.
+    timeline: Option<String>,
 }
 
 impl Writes {
@@ -84,6 +88,7 @@ impl Writes {
             uncounted: 1,
             answered: None,
             is_told_of_standbys: false,
+            timeline: None,
         };
         let connection = writes.reach().await.map_err(told)?;
         // The one that writes is made where it is used: another thread drives it.
@@ -155,11 +160,7 @@ impl Writes {
     fn heed(&mut self, row: &PgRow) {
         let former: i64 = row.try_get::<Option<i64>, _>("former").ok().flatten().unwrap_or(0);
         if former < self.written {
-            tracing::error!(
-                batches = self.written - former,
-                "the server has lost records that were durable: it is another one than before, \
-                 which lagged behind; let a commit wait for a standby (synchronous_standby_names)"
-            );
+            tracing::error!(batches = self.written - former, "{LOST_RECORDS}");
         }
         self.written = self.batch;
         if let Ok(late @ 1..) = row.try_get::<i64, _>("late_ends") {
@@ -226,8 +227,8 @@ impl Writes {
 
     /// A connection to a server that is fit, and to a log that has this key.
     async fn reach(&mut self) -> Result<PgConnection, Error> {
-        let (mut connection, lags) = connect(&self.writer.url).await?;
-        if lags && !std::mem::replace(&mut self.is_told_of_standbys, true) {
+        let (mut connection, standing) = connect(&self.writer.url).await?;
+        if standing.lags && !std::mem::replace(&mut self.is_told_of_standbys, true) {
             tracing::warn!(
                 "the server has standbys, and a commit waits for none of them: what a failover \
                  loses was answered as durable; set synchronous_standby_names"
@@ -239,8 +240,42 @@ impl Writes {
             run(&mut connection, &prepare, STATEMENT_MAX).await?;
         }
         self.preparation = None;
+        self.heed_timeline(&mut connection, standing.timeline).await;
         self.names = KnownNumbers::default();
         Ok(connection)
+    }
+
+    /// Notes that another server has taken the place of the one before, and what it has lost. Where
+    /// that can't be noted, records go on: each tells of what is lost before it.
+    async fn heed_timeline(&mut self, connection: &mut PgConnection, timeline: String) {
+        let former = self.timeline.get_or_insert_with(|| timeline.clone());
+        if *former == timeline {
+            return;
+        }
+        let node = text(self.writer.node.as_deref());
+        let note = format!(
+            "SELECT changegate.failover_v1('{}', {node}, {}, '{former}', '{timeline}') AS lost",
+            self.writer.process, self.written
+        );
+        let noted = run(connection, &note, STATEMENT_MAX).await;
+        let lost = noted.and_then(|rows| rows.first().ok_or(Error::RowNotFound)?.try_get("lost"));
+        match lost {
+            Ok(lost @ 1_i64..) => {
+                tracing::error!(batches = lost, "{LOST_RECORDS}");
+                // Told.
+                self.written -= lost;
+            }
+            Ok(_none) => tracing::warn!(
+                timeline,
+                "another server has taken the place of the log's: nothing that this gateway wrote \
+                 is lost"
+            ),
+            Err(error) => {
+                tracing::warn!(error = %told(error), "a failover of the log's server is not noted");
+                return;
+            }
+        }
+        self.timeline = Some(timeline);
     }
 
     /// Uses a time without work to find out whether the server is still there.
