@@ -14,6 +14,7 @@ use super::rules;
 use super::shared_limits;
 use super::upstream;
 use super::{AuditConfig, Budget, Config, Limits, Rate, RateLimit};
+use crate::base::database::Database;
 use crate::base::verbosity::Verbosity;
 use crate::provider::Provider;
 use crate::settings::complaint::{Complaint, Complaints, Location};
@@ -95,12 +96,14 @@ impl Reader<'_> {
         let provider = upstream.as_ref().map_or(Provider::ALL[0], |upstream| upstream.provider);
         let mut persons = Vec::new();
         let actors = people::actors(self, &mut persons);
-        let policy = rules::read(self, provider, &actors, files);
         let rate_limit = self.rate_limit();
         let shared_limits = shared_limits::read(self, files);
         let audit = self.audit();
         let audit_key = audit.as_ref().map(|audit| audit.key_file.clone()).unwrap_or_default();
         let evidence = evidence::read(self, &audit_key);
+        let is_shared =
+            audit.as_ref().is_some_and(|audit| matches!(audit.database, Database::Postgres(_)));
+        let policy = rules::read(self, provider, is_shared, &actors, files);
         let limits = self.limits(upstream.as_ref().map(|upstream| upstream.provider));
         let admin_tokens = people::admin_tokens(self, &mut persons);
         persons::tell_apart(&persons, self.complaints);

@@ -15,15 +15,22 @@ use crate::settings::reader::{Reader, read_text};
 /// The most characters of a name that a doubt shows.
 const NAME_CHARS_MAX: usize = 128;
 
-/// Reads `policy.file`, for deployments of a provider.
+/// Reads `policy.file`, for deployments of a provider. A log that several gateways share may serve
+/// a policy to those that have none.
 pub(super) fn read(
     reader: &mut Reader<'_>,
     provider: &'static Provider,
+    is_shared: bool,
     actors: &Actors,
     files: &mut Vec<PathBuf>,
 ) -> Option<Policy> {
     if reader.place("policy.file").is_none() {
-        let message = "no `policy.file`: every change is recorded and none is forbidden";
+        let message = if is_shared {
+            "no `policy.file`: every change is recorded, and what is forbidden is up to the log \
+             (`changegate policy push`)"
+        } else {
+            "no `policy.file`: every change is recorded and none is forbidden"
+        };
         reader.complaints.warn(&Location::File, message);
         return Some(Policy::default());
     }
