@@ -10,7 +10,8 @@ use crate::base::database::Database;
 /// The arguments of `migrate`.
 #[derive(Debug, clap::Args)]
 pub struct MigrateArgs {
-    /// The URL of the database, as its owner logs in: `postgres://OWNER@HOST/DATABASE`.
+    /// The URL of the database, as its owner logs in: `postgres://OWNER@HOST/DATABASE`. Its
+    /// password is better in the variable `PGPASSWORD`, since arguments are seen by others.
     #[arg(long, value_name = "URL")]
     database: String,
     /// Print {"version":…,"migrations":[…],"roles":[…]}.

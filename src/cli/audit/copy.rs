@@ -16,7 +16,7 @@ pub struct CopyArgs {
     #[arg(long, value_name = "FILE|URL")]
     from: std::path::PathBuf,
     /// The database in PostgreSQL, with the tables that `migrate` made and nothing in them, as
-    /// its owner logs in: `postgres://OWNER@HOST/DATABASE`.
+    /// its owner logs in: `postgres://OWNER@HOST/DATABASE`. `PGPASSWORD` may have the password.
     #[arg(long, value_name = "URL")]
     to: String,
     /// Print {"from":…,"to":…,"rows":…,"changes":…}.
