@@ -6,6 +6,7 @@ pub(crate) mod pair;
 pub(crate) mod server;
 
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -14,7 +15,8 @@ use self::server::TestDatabase;
 use crate::world::command::{Ran, run};
 use crate::world::load::Load;
 use crate::world::program::{Folder, Program};
-use crate::world::{Call, call, eventually, write_key};
+use crate::world::recorder::{Recorder, answer};
+use crate::world::{Call, DEPLOYMENT, call, eventually, say, write_key};
 
 #[test]
 fn each_test_has_a_database_of_its_own_that_flushes() {
@@ -231,4 +233,47 @@ async fn a_change_in_postgresql_is_proven_without_the_log() {
     let key = keys.lines().next().unwrap();
     let ran = one.run(&["audit", "verify", "--bundle", "bundle", "--key", key]);
     assert_eq!(ran.code, 0, "{ran:?}");
+}
+
+/// The transactions of changes on their way whose commits are on disk.
+const FLUSHED: &str = "SELECT count(*) FROM changegate.pending p \
+    JOIN pg_get_wal_records_info('FROM', pg_current_wal_flush_lsn()) w \
+    ON w.xid = p.xmin AND w.record_type = 'COMMIT'";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_intent_is_on_disk_when_the_change_reaches_upstream() {
+    let Some(database) = TestDatabase::new() else { return };
+    if let Err(error) = database.try_sql("CREATE EXTENSION pg_walinspect") {
+        return say(&format!("left out: {error}"));
+    }
+    let made = run(Path::new("/"), &["migrate", "--database", &database.url()]);
+    assert_eq!(made.code, 0, "{made:?}");
+    let url = database.url().replace("//postgres@", "//changegate@");
+    let begin = database.sql("SELECT pg_current_wal_flush_lsn()");
+    let (flushed, seen) = (FLUSHED.replace("FROM', ", &format!("{begin}', ")), Arc::default());
+    let (noted, asked): (Arc<Mutex<Vec<String>>>, _) = (Arc::clone(&seen), Arc::new(database));
+    let (log, shown) = (
+        Arc::clone(&asked),
+        json!({"type": "deployment", "id": DEPLOYMENT,
+        "name": "a", "agent": null, "metadata": {}, "schedule": null}),
+    );
+    let upstream = Recorder::start(move |got| {
+        if got.method == "POST" {
+            noted.lock().unwrap().push(log.sql(&flushed));
+        }
+        answer(200, &shown)
+    });
+    let upstream = upstream.await;
+    let folder = Folder::new(upstream.url.strip_prefix("http://").unwrap().parse().unwrap(), "");
+    let path = folder.path().join("changegate.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    folder.write("changegate.toml", &text.replace("sqlite://log.db", &url));
+    write_key(&folder.path().join("key"));
+    let program = folder.serve().await;
+    let path = format!("/api/v1/cloud/deployments/{DEPLOYMENT}");
+    for n in 0..5 {
+        let update = Call::post(&path).json(&json!({"name": format!("n{n}")}));
+        assert_eq!(call(program.proxy, update).await.status, 200);
+    }
+    assert_eq!(*seen.lock().unwrap(), ["1"; 5]);
 }
