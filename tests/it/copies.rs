@@ -73,4 +73,8 @@ async fn a_log_that_is_moved_is_whole_however_often_the_copy_was_killed() {
     let moved = &program.events("move", 1).await[0]["detail"];
     assert_eq!(moved["from"], "log.db");
     assert_eq!(folder.changes(false).len(), before.len() + 2);
+    // The tree of the former one goes on.
+    drop(program);
+    let verified = run(folder.path(), &["audit", "verify", "--config", "changegate.toml"]);
+    assert_eq!(verified.code, 0, "{verified:?}");
 }
