@@ -9,17 +9,21 @@ use super::deployments::values;
 use super::frame::{self, Tab};
 use super::pager;
 use super::sentence::actor;
-use super::text::{at, cut, date_clock, found, shown};
+use super::text::{at, cut, date_clock, found, runs, shown, split};
 use super::words::chip;
 use crate::admin::Api;
 use crate::admin::access::Asker;
-use crate::admin::api::Answer;
+use crate::admin::answer::Problem;
+use crate::admin::api::{Answer, in_time};
 use crate::admin::asked::{self, Asked};
 use crate::audit::Health;
 use crate::audit::query::PageRequest;
 
 /// The most events of one page.
 const ROWS_MAX: u16 = 50;
+
+/// The most keys that are shown, the newest first.
+const KEYS_MAX: usize = 6;
 
 /// The most characters of an event's detail.
 const DETAIL_CHARS_MAX: usize = 300;
@@ -37,6 +41,7 @@ pub(super) async fn show(
     let body = html! {
         div.head { h1 { "Log" } }
         (condition(&api))
+        (evidence(&api, &asker).await?)
         section aria-labelledby="events" {
             h2 #events { "Events: what is no governed call" }
             @if asker.may_look_inside().is_ok() { (search(&asked)) }
@@ -85,6 +90,33 @@ fn condition(api: &Api) -> Markup {
             }
         }
     }
+}
+
+/// The newest checkpoint of the tree over the log, and what it is held against.
+async fn evidence(api: &Api, asker: &Asker) -> Result<Markup, Problem> {
+    let checkpoint = in_time(&asker.share.reading, api.reader().checkpoint()).await?;
+    let keys = in_time(&asker.share.reading, api.reader().log_keys()).await?;
+    Ok(html! {
+        section aria-labelledby="evidence" {
+            h2 #evidence { "Evidence" }
+            p.dim {
+                "A signed tree over all that has ended: "
+                code { "changegate audit verify" } " finds what was altered, left out or cut off."
+            }
+            details {
+                summary { "Newest checkpoint and keys" }
+                @match &checkpoint {
+                    None => p {
+                        "No tree is signed yet: it is at the start, and at every interval."
+                    },
+                    Some(note) => pre.raw data-copy tabindex="0" { (runs(split(note, 4_000).0)) },
+                }
+                @for key in keys.iter().rev().take(KEYS_MAX) {
+                    pre.raw data-copy tabindex="0" { (runs(split(key, 400).0)) }
+                }
+            }
+        }
+    })
 }
 
 fn search(asked: &Asked<asked::Events>) -> Markup {

@@ -141,7 +141,7 @@ async fn a_change_is_tried_on_the_policy_without_being_made() {
     let foreign = call(world.admin(), send(tried.replace(&token, "0"))).await;
     assert_eq!(foreign.status, 403);
     let events = text(&world, "/log?q=evaluation", &aud).await;
-    assert!(events.contains("evaluation"), "{events}");
+    assert!(events.contains("evaluation") && events.contains("Newest checkpoint"), "{events}");
     assert_eq!(world.changes_as("aud-token").await.len(), 1, "nothing was made");
 }
 

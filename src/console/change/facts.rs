@@ -208,6 +208,19 @@ pub(super) fn proof(change: &Value) -> Markup {
     let operation = at(change, "/operation");
     let revertible = was_applied && matches!(operation, "update" | "pause" | "unpause");
     html! {
+        @if found(change, "/completed_at").is_some() {
+            section aria-labelledby="proof" {
+                h2 #proof { "Prove it" }
+                p.dim {
+                    "A bundle that is checked without this log, by whoever has the log's "
+                    a href="/log#evidence" { "key" } "."
+                }
+                pre.command data-copy tabindex="0" {
+                    "changegate audit prove " (id) " --config changegate.toml > proof.json\n"
+                    "changegate audit verify --bundle proof.json --key KEY"
+                }
+            }
+        }
         @if revertible {
             section aria-labelledby="revert" {
                 h2 #revert { "Take it back" }
