@@ -52,8 +52,9 @@ async function look(page, name, path, { width, theme, scripts }) {
   assert.ok(size < 200 << 10, `${path}: ${size} bytes`);
   const beyond = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
   if (beyond > 0) found.push(`${path} at ${width}: ${beyond} pixels wider than its window`);
-  // What axe does takes scripts; without them a page is the same but for buttons to copy.
-  if (scripts) {
+  // What axe does takes scripts; without them a page is the same but for buttons to copy. Between
+  // the widest and the narrowest it finds nothing of its own.
+  if (scripts && width !== 800) {
     const { violations } = await new AxeBuilder({ page }).analyze();
     for (const { id, nodes } of violations) {
       found.push(`${path} at ${width}, ${theme}: ${id}: ${nodes.map(({ html }) => html).slice(0, 2).join(" | ")}`);
@@ -103,7 +104,7 @@ async function live(page) {
   await page.click(".live button");
   const rows = await page.locator("tr.item").count();
   await page.evaluate(() => new Promise((done) => setTimeout(done, 500)));
-  const answer = await fetch(`${gateway}/api/v1/cloud/deployments/dep_demo_triage`, {
+  const answer = await fetch(`${gateway}/api/v1/cloud/deployments/dep_demo_invoices`, {
     method: "POST",
     headers: { authorization: "Bearer pt-demo-wang-li", "content-type": "application/json" },
     body: JSON.stringify({ description: "<b>told live</b>" }),
