@@ -64,8 +64,8 @@ async fn a_log_that_is_moved_is_whole_however_often_the_copy_was_killed() {
     assert_eq!(sealed.code, 3, "{sealed:?}");
     assert!(sealed.err.contains("was moved to postgres://"), "{sealed:?}");
     let url = database.url().replace("//postgres@", "//changegate@");
-    let path = folder.path().join("changegate.toml");
-    let text = std::fs::read_to_string(&path).unwrap();
+    // The key is the one that the log had.
+    let text = std::fs::read_to_string(folder.path().join("changegate.toml")).unwrap();
     folder.write("changegate.toml", &text.replace("sqlite://log.db", &url));
     assert!(folder.changes(true) == before, "the copy answers otherwise");
     let program = folder.serve().await;

@@ -18,7 +18,7 @@ use crate::world::command::run;
 use crate::world::dice::{Dice, given, seed};
 use crate::world::load::Load;
 use crate::world::program::{Folder, Program};
-use crate::world::{Call, call, eventually, say, write_key};
+use crate::world::{Call, call, eventually, say};
 
 const NODES: usize = 3;
 
@@ -69,10 +69,7 @@ impl Team {
             .map(|(n, url)| {
                 let more = format!("node.name = 'node-{n}'\n[limits]\nturn_timeout = 5\n");
                 let folder = Folder::new(upstream, &more);
-                let path = folder.path().join("changegate.toml");
-                let text = std::fs::read_to_string(&path).unwrap();
-                folder.write("changegate.toml", &text.replace("sqlite://log.db", url));
-                write_key(&folder.path().join("key"));
+                folder.keep_log_at(url);
                 folder
             })
             .collect();

@@ -16,7 +16,7 @@ use crate::world::command::{Ran, run};
 use crate::world::load::Load;
 use crate::world::program::{Folder, Program};
 use crate::world::recorder::{Recorder, answer};
-use crate::world::{Call, DEPLOYMENT, call, eventually, say, write_key};
+use crate::world::{Call, DEPLOYMENT, call, eventually, say};
 
 #[test]
 fn each_test_has_a_database_of_its_own_that_flushes() {
@@ -46,10 +46,7 @@ impl One {
         let url = database.url().replace("//postgres@", "//changegate@");
         let more = "[evidence]\ninterval = '1s'\n";
         let folder = Folder::new(load.simulator.address(), more);
-        let path = folder.path().join("changegate.toml");
-        let text = std::fs::read_to_string(&path).unwrap();
-        folder.write("changegate.toml", &text.replace("sqlite://log.db", &url));
-        write_key(&folder.path().join("key"));
+        folder.keep_log_at(&url);
         let program = folder.serve().await;
         Some(Self { load, folder, program, database })
     }
@@ -265,10 +262,7 @@ async fn the_intent_is_on_disk_when_the_change_reaches_upstream() {
     });
     let upstream = upstream.await;
     let folder = Folder::new(upstream.url.strip_prefix("http://").unwrap().parse().unwrap(), "");
-    let path = folder.path().join("changegate.toml");
-    let text = std::fs::read_to_string(&path).unwrap();
-    folder.write("changegate.toml", &text.replace("sqlite://log.db", &url));
-    write_key(&folder.path().join("key"));
+    folder.keep_log_at(&url);
     let program = folder.serve().await;
     let path = format!("/api/v1/cloud/deployments/{DEPLOYMENT}");
     for n in 0..5 {

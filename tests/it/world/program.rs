@@ -14,7 +14,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use tempfile::TempDir;
 
 use super::disk::Disk;
-use super::{Call, POLICY, call, eventually};
+use super::{Call, POLICY, call, eventually, write_key};
 
 /// A folder with a configuration in it.
 pub(crate) struct Folder(pub(crate) TempDir);
@@ -50,6 +50,13 @@ impl Folder {
 
     pub(crate) fn write(&self, name: &str, text: &str) {
         std::fs::write(self.path().join(name), text).unwrap();
+    }
+
+    /// Has the log lie in PostgreSQL, under a key of the tests.
+    pub(crate) fn keep_log_at(&self, url: &str) {
+        let text = std::fs::read_to_string(self.path().join("changegate.toml")).unwrap();
+        self.write("changegate.toml", &text.replace("sqlite://log.db", url));
+        write_key(&self.path().join("key"));
     }
 
     /// A command of the program on this folder's configuration.
