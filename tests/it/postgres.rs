@@ -2,6 +2,8 @@
 
 #[path = "../servers/pair.rs"]
 pub(crate) mod pair;
+#[path = "../servers/pooler.rs"]
+pub(crate) mod pooler;
 #[path = "../servers/postgres.rs"]
 pub(crate) mod server;
 

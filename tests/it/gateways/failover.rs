@@ -8,6 +8,7 @@ use changegate::base::database::{Database, PostgresHost};
 
 use super::Team;
 use crate::postgres::pair::Pair;
+use crate::postgres::pooler::Pooler;
 use crate::postgres::server::TestDatabase;
 use crate::world::forwarder::Forwarder;
 
@@ -68,6 +69,20 @@ async fn a_gateway_that_is_cut_off_from_the_log_stops_while_others_go_on() {
             forwarder.aim(Some(&socket)).await;
         }
     }
+    team.calm().await;
+    team.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gateways_share_a_pooler_that_gives_each_transaction_another_connection() {
+    let Some(database) = TestDatabase::new() else { return };
+    let Some(socket) = socket_of(&database.url()) else { return };
+    let Some(pooler) = Pooler::before(socket.parent().unwrap()) else { return };
+    let name = database.url().rsplit('/').next().unwrap().to_owned();
+    let url = format!("postgres://changegate@127.0.0.1:{}/{name}", pooler.port);
+    let mut team = Team::on(3, &database.url(), &[&url, &url, &url]).await;
+    tokio::time::sleep(A_WHILE).await;
+    team.kill(1).await;
     team.calm().await;
     team.check().await;
 }
