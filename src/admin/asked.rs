@@ -347,16 +347,21 @@ impl<K> Asked<K> {
         self.0.iter().find(|(name, _)| name == key).map(|(_, text)| text.as_str())
     }
 
+    /// How many items are asked for, 1 to `most`; `default` where the asker does not say.
+    pub(super) fn limit(&self, default: u16, most: u16) -> Result<u16, Problem> {
+        let Some(text) = self.text("limit") else { return Ok(default) };
+        // `parse` alone would take a plus sign too.
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+        let limit = text.parse().ok().filter(|limit| is_plain && (1..=most).contains(limit));
+        limit.ok_or_else(|| {
+            let fix = format!("limit: write a whole number from 1 to {most}");
+            Problem::invalid("limit", fix)
+        })
+    }
+
     /// The page that is asked for.
     pub(crate) fn page(&self) -> Result<PageRequest, Problem> {
-        let read = |text: &str| {
-            // `parse` alone would take a plus sign too.
-            let limit = text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
-            limit.filter(|_limit| text.bytes().all(|b| b.is_ascii_digit())).ok_or_else(|| {
-                Problem::invalid("limit", "limit: write a whole number from 1 to 1000")
-            })
-        };
-        let limit = self.text("limit").map_or(Ok(LIMIT_DEFAULT), read)?;
+        let limit = self.limit(LIMIT_DEFAULT, LIMIT_MAX)?;
         let cursor = self.text("cursor").map(Cursor::parse).transpose()?;
         Ok(PageRequest { limit, cursor })
     }

@@ -43,10 +43,9 @@ impl Looks {
             if told.len() >= REMEMBERED_MAX {
                 told.clear();
             }
-            let former = told.insert((reader.map(str::to_owned), change), now);
-            if let Some(at) = former.filter(|at| *at > since) {
-                told.insert((reader.map(str::to_owned), change), at);
-            } else {
+            let look = (reader.map(str::to_owned), change);
+            if told.get(&look).is_none_or(|at| *at <= since) {
+                told.insert(look, now);
                 untold.push(change);
             }
         }

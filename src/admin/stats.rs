@@ -35,7 +35,8 @@ pub(super) async fn stats(
     asked: Asked<asked::Stats>,
 ) -> Answer {
     let now = api.state.clock.now();
-    let counting = counting(|key| asked.text(key), now)?;
+    let values = asked.limit(VALUES_DEFAULT, VALUES_MAX)?;
+    let counting = counting(|key| asked.text(key), values, now)?;
     api.budget.json(&api.counts(&asker, &counting).await?)
 }
 
@@ -53,6 +54,7 @@ impl Api {
 /// Reads what is to be counted; `given` gives each key's text.
 fn counting<'a>(
     given: impl Fn(&str) -> Option<&'a str>,
+    values: u16,
     now: Timestamp,
 ) -> Result<Counting, Problem> {
     let by = given("by").map(|text| {
@@ -65,14 +67,7 @@ fn counting<'a>(
     let until = until.unwrap_or(now);
     let back = if step == Step::Day { DAYS } else { HOURS };
     let since = since.unwrap_or_else(|| until.minus(back));
-    let most = given("limit").map_or(Ok(VALUES_DEFAULT), |text| {
-        let number = text.parse().ok().filter(|most| (1..=VALUES_MAX).contains(most));
-        let plain = text.bytes().all(|b| b.is_ascii_digit());
-        number
-            .filter(|_most| plain)
-            .ok_or_else(|| Problem::invalid("limit", "limit: write a whole number from 1 to 50"))
-    })?;
-    Counting::new(by, step, (since, until), most).map_err(|bad| {
+    Counting::new(by, step, (since, until), values).map_err(|bad| {
         let param = match bad {
             BadCounting::NoHours => "step",
             BadCounting::TooMany => "since",
