@@ -185,7 +185,7 @@ async fn path(reads: &Reads, plan: &Plan) -> Result<Option<Vec<Hash>>, Boxed> {
     Ok(plan.made(&known(reads, plan).await?))
 }
 
-/// What does not hold of a bundle, by these keys of verifiers; `None` where it is no bundle.
+/// Checks a bundle by these keys of verifiers, and tells its faults; `None` where it is no bundle.
 #[must_use]
 pub fn check(text: &[u8], keys: &[String]) -> Option<Vec<Finding>> {
     let bundle: Bundle = serde_json::from_slice(text).ok()?;

@@ -1,5 +1,5 @@
-//! What goes into the log as evidence of the rest of it: hashes of leaves, and trees that are
-//! signed.
+//! Evidence that goes into the log beside the records it is of: hashes of leaves, and trees that
+//! are signed.
 
 use super::evidence::leaf::{Facts, Salt};
 use super::evidence::tree::{Completed, Frontier, Hash};

@@ -17,7 +17,7 @@ use crate::base::clock::Timestamp;
 /// The most findings that are told one by one.
 const FINDINGS_MAX: usize = 1_000;
 
-/// What a verification goes by beside the log.
+/// The terms of a verification: keys, checkpoints and a time that it takes beside the log.
 #[derive(Clone, Debug, Default)]
 pub struct Terms {
     /// The keys that may have signed, as verifiers take them; where there are none, those that the
@@ -60,7 +60,7 @@ pub struct Finding {
     /// The leaf, where it is about one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leaf: Option<u64>,
-    /// What it is about, in words.
+    /// The place or record that it is about, in words.
     pub about: String,
 }
 
@@ -80,7 +80,7 @@ pub struct Verified {
     pub signed_at: Option<Timestamp>,
     /// The keys that signed it.
     pub keys: Vec<String>,
-    /// What is to be known beside.
+    /// Remarks beside the findings.
     pub notes: Vec<String>,
 }
 

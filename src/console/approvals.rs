@@ -147,7 +147,7 @@ fn line(row: &Value, name: Option<&str>) -> Markup {
     }
 }
 
-/// Who asks for what, in one sentence.
+/// The question of an approval, in one sentence.
 fn asks(approval: &Value, name: Option<&str>) -> Markup {
     let verb = match at(approval, "/kind") {
         "break_glass" => "broke the glass to",

@@ -14,19 +14,19 @@ use crate::config::Role;
 /// A page of the navigation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tab {
-    /// What is new.
+    /// The newest of everything.
     Overview,
     /// Every governed call.
     Changes,
-    /// What they were about.
+    /// The deployments that they were about.
     Deployments,
-    /// What waits for somebody's word.
+    /// Changes that wait for somebody's word.
     Approvals,
     /// The rules.
     Policy,
-    /// What was changed around the gateway.
+    /// Changes made around the gateway.
     Drift,
-    /// Who asks.
+    /// The actors who ask.
     Actors,
     /// The log itself.
     Log,

@@ -117,7 +117,7 @@ fn seq(change: &Value) -> i64 {
 }
 
 impl Tail {
-    /// What is told next; `None` at the end.
+    /// The next piece; `None` at the end.
     async fn next(&mut self) -> Option<Bytes> {
         let stopped = self.api.stop.clone();
         loop {

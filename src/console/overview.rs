@@ -36,7 +36,7 @@ const HOURS: Duration = Duration::from_hours(48);
 const DAYS: Duration = Duration::from_hours(30 * 24);
 const WEEK: Duration = Duration::from_hours(7 * 24);
 
-/// What is counted.
+/// The counts that are shown.
 struct Counted {
     hours: Counts,
     days: Counts,
@@ -47,7 +47,7 @@ struct Counted {
     names: Vec<Option<String>>,
 }
 
-/// What is listed.
+/// The lists that are shown.
 struct Listed {
     waiting: Vec<Value>,
     /// The names of the deployments that wait.
@@ -118,7 +118,7 @@ async fn listed(api: &Api, asker: &Asker) -> Result<Listed, Problem> {
     Ok(Listed { waiting, names, drifts, newest: rows(api, asker, page).await? })
 }
 
-/// What is wrong with the log, where something is.
+/// A warning of the log's faults, where it has any.
 fn condition(api: &Api) -> Markup {
     let refused = (api.state.refused_config)().is_some();
     html! {

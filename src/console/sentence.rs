@@ -10,7 +10,8 @@ use super::words::deed;
 /// The most characters of a name.
 const NAME_CHARS_MAX: usize = 60;
 
-/// Who did what, with links to either; `name` is the deployment's, where it is known.
+/// The change in one sentence, with links to actor and deployment; `name` is the deployment's,
+/// where it is known.
 pub(super) fn sentence(change: &Value, name: Option<&str>) -> Markup {
     html! {
         (actor(change.get("actor").unwrap_or(&Value::Null)))

@@ -62,7 +62,7 @@ pub(super) fn enforcement(word: &str) -> Markup {
     chip(tone, word)
 }
 
-/// What an actor did by a change, or tried to do.
+/// The deed of an actor by a change, done or only tried.
 pub(super) fn deed(change: &Value) -> String {
     let (bare, past) = match at(change, "/operation") {
         "create" => ("create", "created"),

@@ -25,7 +25,7 @@ const OPEN_MAX: i64 = 4_096;
 /// The time in which a killed gateway serves again beside all other tests; alone, a tenth of it.
 const READY_WITHIN: Duration = Duration::from_secs(3);
 
-/// What a kill is done to, again and again.
+/// A gateway with its upstream and its log, killed again and again.
 struct Victim {
     load: Load,
     folder: Folder,

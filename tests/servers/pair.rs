@@ -81,7 +81,7 @@ impl OwnServer {
         )
     }
 
-    /// What `psql` prints for a statement.
+    /// The output of `psql` for a statement.
     pub(crate) fn sql(&self, text: &str) -> String {
         let done = self.try_sql(text).unwrap();
         assert!(done.status.success(), "{text}: {done:?}");

@@ -40,7 +40,7 @@ pub(crate) enum LeafKind {
     Key,
     /// A change that waits for somebody's approval, or review.
     Approval,
-    /// What became of one.
+    /// A step of an approval.
     Step,
     /// A key by which checkpoints are signed.
     LogKey,

@@ -125,7 +125,8 @@ impl VerifierKey {
         digest.finalize().first_chunk().copied().unwrap_or_default()
     }
 
-    /// What a signature of these bytes says of `text`; `None` where it does not hold.
+    /// The statement that a signature of these bytes makes of `text`; `None` where it does not
+    /// hold.
     fn signed<'k>(&'k self, text: &str, signature: &[u8]) -> Option<Signed<'k>> {
         let verifier = UnparsedPublicKey::new(&ED25519, self.public);
         match self.algorithm {

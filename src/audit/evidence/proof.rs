@@ -1,5 +1,6 @@
 //! Proofs: that a leaf is in a tree, and that one tree is the beginning of another (RFC 6962, 2.1).
-//! What must be known for one is told first, so that whoever holds the hashes can fetch them.
+//! A plan names the hashes that a proof is made of, so that whoever holds them can fetch them
+//! first.
 
 use std::collections::HashMap;
 use std::fmt;

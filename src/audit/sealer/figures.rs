@@ -1,4 +1,4 @@
-//! What the task that seals tells of itself.
+//! Figures of the task that seals.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ pub struct EvidenceStanding {
     pub checkpoint_age: Option<Duration>,
 }
 
-/// What the task tells of itself.
+/// The figures of the task, which others read.
 #[derive(Debug, Default)]
 pub(in crate::audit) struct SealerFigures(Mutex<Figures>);
 

@@ -6,9 +6,9 @@ pub(super) struct Table {
     pub(super) name: &'static str,
     /// The columns, as PostgreSQL names them.
     pub(super) columns: &'static str,
-    /// What orders its rows alike on both sides: each knows what BINARY and QUOTED are there.
+    /// The order of its rows, alike on both sides: each knows what BINARY and QUOTED are there.
     pub(super) order: &'static str,
-    /// What SQLite is asked for instead of the columns.
+    /// The columns as SQLite is asked for them, where they differ.
     pub(super) asked: Option<&'static str>,
     /// Which rows SQLite is asked for, where not for all.
     pub(super) which: Option<&'static str>,

@@ -79,9 +79,9 @@ pub enum CopyError {
         table: &'static str,
         /// The place of the row in its order.
         row: i64,
-        /// What the row begins with.
+        /// The first column of the row.
         name: String,
-        /// What is wrong with it.
+        /// The fault, in words.
         what: &'static str,
     },
     /// The log can't be read, or sealed.

@@ -237,7 +237,7 @@ impl Pass {
     }
 }
 
-/// What a leaf is of, in words.
+/// The record that a leaf is of, in words.
 fn what(leaf: &LeafRow) -> String {
     let (kind, reference) = leaf.record;
     let name = LeafKind::numbered(kind).map_or("record", LeafKind::name);

@@ -128,7 +128,7 @@ trait Sink {
 /// Standard output.
 struct Stream {
     encoder: Encoder,
-    /// What is written next.
+    /// Bytes that are written next.
     written: Vec<u8>,
     last: Option<i64>,
 }

@@ -28,7 +28,7 @@ const LOOKS_MAX: u8 = 5;
 /// The longest wait for a limit.
 const HELD_UP_MAX: Duration = Duration::from_mins(2);
 
-/// What was found of one deployment.
+/// The finding of one deployment.
 enum Finding {
     Same,
     Drift(DriftNow),
@@ -38,7 +38,7 @@ enum Finding {
     Unclear(String),
 }
 
-/// What was found of all.
+/// The findings of all, counted.
 #[derive(Default)]
 struct Tally {
     looked_at: usize,

@@ -1,5 +1,5 @@
-//! What is rare: calls whose `Idempotency-Key` was used before, and changes made around the
-//! gateway.
+//! Counts of rare events: calls whose `Idempotency-Key` was used before, and changes made around
+//! the gateway.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;

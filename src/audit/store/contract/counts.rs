@@ -52,7 +52,7 @@ fn values(change: &Change, by: CountedBy) -> Vec<String> {
     }
 }
 
-/// What is counted one by one.
+/// The counts, made one change after the other.
 async fn expected(reads: &Reads, by: CountedBy, step: Step) -> BTreeMap<(i64, String), i64> {
     let found = reads.changes(&Filter::default(), i64::MAX, 1_000, false).await.unwrap();
     let mut expected = BTreeMap::new();

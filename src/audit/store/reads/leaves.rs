@@ -1,4 +1,4 @@
-//! What is read of the leaves and of the tree over them, by the kind of log.
+//! Questions about the leaves and the tree over them, by the kind of log.
 
 use std::ops::Range;
 
@@ -58,6 +58,6 @@ by_kind! {
     damaged_documents(after: i64, limit: i64) -> Option<(i64, Vec<i64>)>;
     /// Changes of which a document is this one.
     changes_with(document: i64) -> Vec<Unfit>;
-    /// What does not hold of the file's own structure.
+    /// Faults in the file's own structure.
     structure() -> Vec<String>;
 }

@@ -17,8 +17,8 @@ use crate::audit::store::turn_name::name_of;
 use crate::audit::store::{Boxed, Preparation};
 use crate::base::clock::Timestamp;
 
-/// What tells one log from all others, and from itself once it has gone on: a gateway that starts
-/// leaves an event.
+/// The facts that tell one log from all others, and from itself once it has gone on: a gateway
+/// that starts leaves an event.
 const IDENTITY: &str = "SELECT json_array(\
     (SELECT json_group_array(hex(id) || at) FROM keys), \
     (SELECT hex(id) FROM changes ORDER BY seq DESC LIMIT 1), \

@@ -49,7 +49,7 @@ pub(super) struct Parts {
 struct Part {
     file: BufWriter<File>,
     encoder: Encoder,
-    /// What is written next.
+    /// Bytes that are written next.
     written: Vec<u8>,
     path: PathBuf,
     rows: u64,
