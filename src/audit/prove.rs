@@ -159,9 +159,9 @@ impl Reader {
         let entry = serde_json::from_slice(&facts.entry(salt));
         Ok(Bundle {
             version: VERSION.to_owned(),
-            decision: facts.clear.get("decision").cloned().unwrap_or_default(),
+            decision: facts.clear("decision").map_or(Value::Null, Value::String),
             entry: entry.map_err(|_not_json| altered())?,
-            record: facts.record.clone(),
+            record: facts.record(),
             bodies,
             policy: self.policy(&change.policy_digest).await?,
             salt: Hex(salt).to_string(),

@@ -347,8 +347,7 @@ fn record(unsealed: Unsealed) -> (i64, Facts) {
 
 fn altered(kind: i64) -> Facts {
     let kind = LeafKind::numbered(kind).unwrap_or(LeafKind::Event);
-    let (clear, record, bodies) = Default::default();
-    Facts { kind, clear, record, bodies }
+    Facts::of(kind)
 }
 
 /// Puts a text in the place of a file's, whole and on disk.

@@ -112,7 +112,8 @@ fn print_in_order<'v>(
     text.push(b'}');
 }
 
-fn print_string(string: &str, text: &mut Vec<u8>) {
+/// Adds a string to a text, as JSON.
+pub(crate) fn print_string(string: &str, text: &mut Vec<u8>) {
     text.reserve(string.len() + 2);
     text.push(b'"');
     if is_plain(string.as_bytes()) {

@@ -2,12 +2,15 @@
 //! times, outcomes, digests. The rest, and the bodies, by commitments: whoever has a record and its
 //! salt can show that it is the one; once both are erased, nothing tells what they were.
 
+use std::io::Write as _;
+use std::ops::Range;
+
 use hmac::{Hmac, Mac as _};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::tree::{Hash, leaf_hash};
-use crate::base::canonical::canonical;
+use crate::base::canonical::print_string;
 use crate::base::ids::Hex;
 
 /// The version of entries, in each of them.
@@ -19,6 +22,19 @@ const ENTRY_BYTES_MAX: usize = 4 << 10;
 
 /// The most bytes of a text that an entry has in clear; one that is longer is committed to alone.
 const CLEAR_BYTES_MAX: usize = 256;
+
+/// The room that the text of a record is given at once, in bytes: enough for most.
+const RECORD_BYTES: usize = 1_024;
+
+/// The same of an entry.
+const ENTRY_BYTES: usize = 1_024;
+
+const COMMITMENTS: &str = "commitments";
+
+const KIND: &str = "kind";
+
+/// The members that entries of every kind have, in the order of their names.
+const OWN: [&str; 3] = [COMMITMENTS, KIND, "v"];
 
 /// A record's own secret, without which its commitments tell nothing of it.
 pub(crate) type Salt = [u8; 32];
@@ -47,15 +63,27 @@ pub(crate) enum LeafKind {
 }
 
 /// A record as it is read, ready to be a leaf.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
     pub(crate) kind: LeafKind,
-    /// The members that the entry has in clear.
-    pub(crate) clear: Map<String, Value>,
-    /// Everything that is recorded of it but for its bodies.
-    pub(crate) record: Value,
-    /// SHA-256 of the bodies' texts, by their names.
-    pub(crate) bodies: Vec<(&'static str, Hash)>,
+    /// Everything that is recorded of it but for its bodies: an object as canonical JSON. Until it
+    /// is whole, its last brace is missing.
+    record: Vec<u8>,
+    /// The members that the entry has in clear, in the order of their names, each with the place of
+    /// its value in the record.
+    clear: Vec<(&'static str, Range<usize>)>,
+    /// SHA-256 of the bodies' texts, by their names in their order.
+    bodies: Vec<(&'static str, Hash)>,
+}
+
+/// A value of a record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fact<'v> {
+    Integer(i64),
+    Flag(bool),
+    Text(&'v str),
+    /// Hex digits behind these letters.
+    Hex(&'static str, &'v [u8]),
 }
 
 impl LeafKind {
@@ -108,32 +136,108 @@ impl LeafKind {
 }
 
 impl Facts {
-    /// SHA-256 of the canonical text of all that is recorded but the bodies.
-    fn record_digest(&self) -> Hash {
-        Sha256::digest(canonical(&self.record)).into()
+    /// A record of which nothing is known yet.
+    pub(crate) fn of(kind: LeafKind) -> Self {
+        let mut record = Vec::with_capacity(RECORD_BYTES);
+        record.push(b'{');
+        Self { kind, record, clear: Vec::new(), bodies: Vec::new() }
+    }
+
+    /// Adds a member. They come in the order of their names, which need no escaping.
+    pub(crate) fn add(&mut self, name: &'static str, value: Fact<'_>, is_clear: bool) {
+        let record = &mut self.record;
+        if record.len() > 1 {
+            record.push(b',');
+        }
+        record.push(b'"');
+        record.extend_from_slice(name.as_bytes());
+        record.extend_from_slice(b"\":");
+        let start = record.len();
+        // Writing into memory does not fail.
+        match value {
+            Fact::Integer(number) => drop(write!(record, "{number}")),
+            Fact::Flag(flag) => drop(write!(record, "{flag}")),
+            Fact::Text(text) => print_string(text, record),
+            Fact::Hex(letters, bytes) => drop(write!(record, "\"{letters}{}\"", Hex(bytes))),
+        }
+        let is_short = !matches!(value, Fact::Text(text) if text.len() > CLEAR_BYTES_MAX);
+        if is_clear && is_short {
+            self.clear.push((name, start..record.len()));
+        }
+    }
+
+    /// Adds a body, by the SHA-256 of its text. They come in the order of their names too.
+    pub(crate) fn add_body(&mut self, name: &'static str, digest: Hash) {
+        self.bodies.push((name, digest));
+    }
+
+    /// Ends a record that is whole.
+    pub(crate) fn whole(mut self) -> Self {
+        self.record.push(b'}');
+        self
+    }
+
+    /// Everything that is recorded of it but for its bodies.
+    pub(crate) fn record(&self) -> Value {
+        serde_json::from_slice(&self.record).unwrap_or_default()
+    }
+
+    /// The text of a member that the entry has in clear; `None` where it has none, or no text.
+    pub(crate) fn clear(&self, name: &str) -> Option<String> {
+        let (_name, place) = self.clear.iter().find(|(clear, _place)| *clear == name)?;
+        serde_json::from_slice(self.record.get(place.clone())?).ok()
     }
 
     /// The entry of the leaf: canonical JSON.
     pub(crate) fn entry(&self, salt: &Salt) -> Vec<u8> {
-        let mut commitments = Map::new();
-        for (name, digest) in &self.bodies {
-            commitments.insert((*name).to_owned(), shown(&commitment(salt, name, digest)));
+        let mut entry = Vec::with_capacity(ENTRY_BYTES);
+        let mut own = OWN.into_iter().peekable();
+        for (name, place) in &self.clear {
+            while let Some(before) = own.next_if(|own| own < name) {
+                self.add_own(before, salt, &mut entry);
+            }
+            begin(name, &mut entry);
+            entry.extend_from_slice(self.record.get(place.clone()).unwrap_or_default());
         }
-        let record = commitment(salt, "record", &self.record_digest());
-        commitments.insert("record".to_owned(), shown(&record));
-        let mut entry = self.clear.clone();
+        for name in own {
+            self.add_own(name, salt, &mut entry);
+        }
+        entry.push(b'}');
         entry
-            .retain(|_name, value| value.as_str().is_none_or(|text| text.len() <= CLEAR_BYTES_MAX));
-        entry.insert("commitments".to_owned(), Value::Object(commitments));
-        entry.insert("kind".to_owned(), json!(self.kind.name()));
-        entry.insert("v".to_owned(), json!(VERSION));
-        canonical(&Value::Object(entry))
+    }
+
+    /// Adds a member that entries of every kind have.
+    fn add_own(&self, name: &'static str, salt: &Salt, entry: &mut Vec<u8>) {
+        begin(name, entry);
+        match name {
+            COMMITMENTS => {
+                let record = ("record", Sha256::digest(&self.record).into());
+                let mut commitments = Vec::new();
+                for (name, digest) in self.bodies.iter().chain([&record]) {
+                    begin(name, &mut commitments);
+                    let commitment = commitment(salt, name, digest);
+                    drop(write!(commitments, "\"{}\"", Hex(&commitment)));
+                }
+                entry.append(&mut commitments);
+                entry.push(b'}');
+            }
+            KIND => drop(write!(entry, "\"{}\"", self.kind.name())),
+            _version => drop(write!(entry, "{VERSION}")),
+        }
     }
 
     /// The hash of the leaf.
     pub(crate) fn hash(&self, salt: &Salt) -> Hash {
         leaf_hash(&self.entry(salt))
     }
+}
+
+/// Begins a member whose name needs no escaping, the first of an object or a later one.
+fn begin(name: &str, text: &mut Vec<u8>) {
+    text.push(if text.is_empty() { b'{' } else { b',' });
+    text.push(b'"');
+    text.extend_from_slice(name.as_bytes());
+    text.extend_from_slice(b"\":");
 }
 
 /// The commitment to a part of a record whose text has this SHA-256: HMAC-SHA-256, under the salt,
@@ -150,45 +254,53 @@ pub(crate) fn commitment(salt: &Salt, name: &str, digest: &Hash) -> Hash {
     mac.finalize().into_bytes().into()
 }
 
-fn shown(hash: &Hash) -> Value {
-    json!(Hex(hash).to_string())
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use serde_json::json;
 
-    fn facts() -> Facts {
-        let Value::Object(clear) = json!({"seq": 7, "outcome": "applied"}) else { panic!() };
-        let record = json!({"client_ip": "192.0.2.1"});
-        Facts { kind: LeafKind::Change, clear, record, bodies: vec![("patch", [1; 32])] }
+    use super::*;
+    use crate::base::canonical::canonical;
+
+    fn facts(ip: &str, patch: Hash) -> Facts {
+        let mut facts = Facts::of(LeafKind::Change);
+        facts.add("client_ip", Fact::Text(ip), false);
+        facts.add("id", Fact::Hex("chg_", &[0xab, 1]), true);
+        facts.add("outcome", Fact::Text("ap\"plied"), true);
+        facts.add("seq", Fact::Integer(7), true);
+        facts.add_body("patch", patch);
+        facts.whole()
     }
 
     #[test]
     fn an_entry_commits_to_all_and_shows_what_is_clear() {
-        let (facts, salt) = (facts(), [9; 32]);
-        let entry: Value = serde_json::from_slice(&facts.entry(&salt)).unwrap();
-        assert_eq!(entry["kind"], "change");
-        assert_eq!((&entry["seq"], &entry["v"]), (&json!(7), &json!(1)));
-        assert_eq!(entry["commitments"]["patch"], shown(&commitment(&salt, "patch", &[1; 32])));
-        assert!(!entry.to_string().contains("192.0.2.1"));
+        let (facts, salt) = (self::facts("192.0.2.1", [1; 32]), [9; 32]);
+        let text = facts.entry(&salt);
+        let entry: Value = serde_json::from_slice(&text).unwrap();
+        let record = json!({"client_ip": "192.0.2.1", "id": "chg_ab01", "outcome": "ap\"plied",
+            "seq": 7});
+        assert_eq!(facts.record(), record);
+        let digest = Sha256::digest(canonical(&record)).into();
+        let shown = |name, digest| Hex(&commitment(&salt, name, digest)).to_string();
+        let expected = json!({"v": 1, "kind": "change", "id": "chg_ab01", "outcome": "ap\"plied",
+            "seq": 7, "commitments": {"patch": shown("patch", &[1; 32]),
+            "record": shown("record", &digest)}});
+        assert_eq!((&entry, text), (&expected, canonical(&expected)));
+        assert_eq!(facts.clear("id").as_deref(), Some("chg_ab01"));
+        assert_eq!((facts.clear("client_ip"), facts.clear("seq")), (None, None));
         let hash = facts.hash(&salt);
         assert_ne!(facts.hash(&[8; 32]), hash);
-        let mut other = facts.clone();
-        other.record = json!({"client_ip": "192.0.2.2"});
-        assert_ne!(other.hash(&salt), hash);
-        let mut other = facts;
-        other.bodies[0].1[0] ^= 1;
-        assert_ne!(other.hash(&salt), hash);
+        assert_ne!(self::facts("192.0.2.2", [1; 32]).hash(&salt), hash);
+        assert_ne!(self::facts("192.0.2.1", [2; 32]).hash(&salt), hash);
     }
 
     #[test]
     fn an_entry_stays_short_whatever_a_record_holds() {
-        let mut facts = facts();
-        for name in ["deployment_id", "operation", "by"] {
-            facts.clear.insert(name.to_owned(), json!("a".repeat(5_000)));
+        let mut facts = Facts::of(LeafKind::Change);
+        let long = "a".repeat(5_000);
+        for name in ["by", "deployment_id", "operation"] {
+            facts.add(name, Fact::Text(&long), true);
         }
-        assert!(facts.entry(&[0; 32]).len() < ENTRY_BYTES_MAX);
+        assert!(facts.whole().entry(&[0; 32]).len() < ENTRY_BYTES_MAX);
     }
 
     #[test]

@@ -1,15 +1,14 @@
 //! Records as leaves, read by every kind of store with the same words. Names of tables are plain: a
 //! store's connections find its own.
 
-use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::Boxed;
 use super::rows::{Bytes, Row, cell, maybe};
 use crate::audit::document::unpack;
-use crate::audit::evidence::leaf::{Facts, LeafKind, Salt};
+use crate::audit::evidence::leaf::{Fact, Facts, LeafKind, Salt};
 use crate::audit::evidence::tree::Hash;
-use crate::base::ids::{ChangeId, Hex};
+use crate::base::ids::ChangeId;
 
 /// A leaf, and what is found of its record.
 #[derive(Debug)]
@@ -85,8 +84,8 @@ enum Shown {
     Digest,
 }
 
-/// The columns of a kind of record: the expression, the name, and how it is shown. A column without
-/// a value is left out, so that later versions may add some.
+/// The columns of a kind of record: the expression, the name, and how it is shown, in the order of
+/// their names. A column without a value is left out, so that later versions may add some.
 struct Shape {
     columns: &'static [(&'static str, &'static str, Shown)],
     /// The tables, beside the leaves as `l`.
@@ -99,51 +98,51 @@ use Shown::{Digest, Flag, Frame, Integer, Text};
 
 const CHANGE: Shape = Shape {
     columns: &[
-        ("c.seq", "seq", Integer),
-        ("c.id", "id", Shown::Hex("chg_")),
-        ("u.name", "upstream", Text),
-        ("u.provider", "provider", Text),
-        ("p.digest", "policy", Text),
-        ("n.name", "node", Text),
-        ("c.operation", "operation", Text),
-        ("c.method", "method", Text),
+        ("c.actor_fingerprint", "actor", Shown::Hex("pat_")),
+        ("c.actor_name", "actor_name", Text),
+        ("c.actor_person", "actor_person", Text),
+        ("c.actor_team", "actor_team", Text),
+        ("a.digest", "after", Digest),
+        ("e.redacted", "after_redacted", Text),
+        ("e.unkept", "after_unkept", Text),
+        ("e.after_violations", "after_violations", Text),
+        ("c.approval", "approval", Shown::Hex("apr_")),
+        ("b.digest", "before", Digest),
+        ("c.body_bytes", "body_bytes", Integer),
+        ("c.body_digest", "body_digest", Text),
+        ("c.client_ip", "client_ip", Text),
+        ("c.client_retry", "client_retry", Integer),
+        ("e.completed_at", "completed_at", Integer),
+        ("c.decided_at", "decided_at", Integer),
+        ("c.decision", "decision", Text),
         (
             "CASE WHEN c.operation <> 'create' OR e.outcome = 'applied' THEN d.id END",
             "deployment_id",
             Text,
         ),
-        ("c.actor_fingerprint", "actor", Shown::Hex("pat_")),
-        ("c.actor_name", "actor_name", Text),
-        ("c.actor_team", "actor_team", Text),
-        ("c.actor_person", "actor_person", Text),
-        ("c.client_ip", "client_ip", Text),
-        ("c.user_agent", "user_agent", Text),
-        ("c.client_retry", "client_retry", Integer),
-        ("c.request_id", "request_id", Text),
-        ("c.received_at", "received_at", Integer),
-        ("c.decided_at", "decided_at", Integer),
-        ("c.decision", "decision", Text),
-        ("c.violations", "violations", Text),
-        ("c.standing", "standing", Text),
-        ("c.body_bytes", "body_bytes", Integer),
-        ("c.body_digest", "body_digest", Text),
-        ("c.redacted", "redacted", Text),
-        ("c.unkept", "unkept", Text),
-        ("c.approval", "approval", Shown::Hex("apr_")),
-        ("c.reverts", "reverts", Shown::Hex("chg_")),
-        ("e.outcome", "outcome", Text),
-        ("e.completed_at", "completed_at", Integer),
-        ("e.upstream_call", "upstream_call", Text),
-        ("CAST(e.upstream_status AS bigint)", "upstream_status", Integer),
-        ("e.upstream_request_id", "upstream_request_id", Text),
         ("e.effect", "effect", Text),
-        ("e.reason", "reason", Text),
-        ("e.redacted", "after_redacted", Text),
-        ("e.unkept", "after_unkept", Text),
-        ("e.after_violations", "after_violations", Text),
+        ("c.id", "id", Shown::Hex("chg_")),
+        ("c.method", "method", Text),
+        ("n.name", "node", Text),
+        ("c.operation", "operation", Text),
+        ("e.outcome", "outcome", Text),
         ("c.patch", "patch", Frame),
-        ("b.digest", "before", Digest),
-        ("a.digest", "after", Digest),
+        ("p.digest", "policy", Text),
+        ("u.provider", "provider", Text),
+        ("e.reason", "reason", Text),
+        ("c.received_at", "received_at", Integer),
+        ("c.redacted", "redacted", Text),
+        ("c.request_id", "request_id", Text),
+        ("c.reverts", "reverts", Shown::Hex("chg_")),
+        ("c.seq", "seq", Integer),
+        ("c.standing", "standing", Text),
+        ("c.unkept", "unkept", Text),
+        ("u.name", "upstream", Text),
+        ("e.upstream_call", "upstream_call", Text),
+        ("e.upstream_request_id", "upstream_request_id", Text),
+        ("CAST(e.upstream_status AS bigint)", "upstream_status", Integer),
+        ("c.user_agent", "user_agent", Text),
+        ("c.violations", "violations", Text),
     ],
     from: "JOIN changes c ON c.seq = l.ref JOIN ends e ON e.seq = c.seq \
         LEFT JOIN upstreams u ON u.number = c.upstream \
@@ -168,11 +167,11 @@ const CHANGE: Shape = Shape {
 
 const SETTLEMENT: Shape = Shape {
     columns: &[
-        ("s.seq", "seq", Integer),
-        ("c.id", "change", Shown::Hex("chg_")),
-        ("s.settled_by", "by", Text),
-        ("s.at", "at", Integer),
         ("s.applied", "applied", Flag),
+        ("s.at", "at", Integer),
+        ("s.settled_by", "by", Text),
+        ("c.id", "change", Shown::Hex("chg_")),
+        ("s.seq", "seq", Integer),
     ],
     from: "JOIN settlements s ON s.seq = l.ref JOIN changes c ON c.seq = s.seq",
     clear: &["seq", "change", "by", "at", "applied"],
@@ -180,16 +179,16 @@ const SETTLEMENT: Shape = Shape {
 
 const EVENT: Shape = Shape {
     columns: &[
-        ("v.seq", "seq", Integer),
-        ("v.at", "at", Integer),
-        ("v.kind", "event", Text),
         ("v.actor_fingerprint", "actor", Shown::Hex("pat_")),
         ("v.actor_name", "actor_name", Text),
-        ("v.actor_team", "actor_team", Text),
         ("v.actor_person", "actor_person", Text),
+        ("v.actor_team", "actor_team", Text),
+        ("v.at", "at", Integer),
         ("v.client_ip", "client_ip", Text),
-        ("v.request_id", "request_id", Text),
         ("v.detail", "detail", Text),
+        ("v.kind", "event", Text),
+        ("v.request_id", "request_id", Text),
+        ("v.seq", "seq", Integer),
     ],
     from: "JOIN events v ON v.seq = l.ref",
     clear: &["seq", "at", "event", "actor"],
@@ -197,8 +196,8 @@ const EVENT: Shape = Shape {
 
 const POLICY: Shape = Shape {
     columns: &[
-        ("p.number", "number", Integer),
         ("p.digest", "digest", Text),
+        ("p.number", "number", Integer),
         ("p.text", "text", Text),
     ],
     from: "JOIN policies p ON p.number = l.ref",
@@ -207,10 +206,10 @@ const POLICY: Shape = Shape {
 
 const KEY: Shape = Shape {
     columns: &[
-        ("k.number", "number", Integer),
-        ("k.id", "id", Shown::Hex("key_")),
-        ("k.first_seq", "first_seq", Integer),
         ("k.at", "at", Integer),
+        ("k.first_seq", "first_seq", Integer),
+        ("k.id", "id", Shown::Hex("key_")),
+        ("k.number", "number", Integer),
     ],
     from: "JOIN keys k ON k.number = l.ref",
     clear: &["number", "id", "first_seq", "at"],
@@ -218,24 +217,24 @@ const KEY: Shape = Shape {
 
 const APPROVAL: Shape = Shape {
     columns: &[
-        ("a.number", "number", Integer),
-        ("a.id", "id", Shown::Hex("apr_")),
-        ("a.kind", "approval", Text),
-        ("a.change_id", "change", Shown::Hex("chg_")),
-        ("a.upstream", "upstream", Text),
-        ("a.operation", "operation", Text),
-        ("a.deployment_id", "deployment_id", Text),
         ("a.actor_fingerprint", "actor", Shown::Hex("pat_")),
         ("a.actor_name", "actor_name", Text),
         ("a.actor_team", "actor_team", Text),
-        ("a.person", "person", Text),
-        ("a.opened_at", "opened_at", Integer),
-        ("a.rules", "rules", Text),
-        ("a.expires_at", "expires_at", Integer),
+        ("a.kind", "approval", Text),
         ("a.asked", "asked", Shown::Hex("")),
-        ("a.base", "base", Shown::Hex("")),
         ("a.asks", "asks", Shown::Hex("")),
+        ("a.base", "base", Shown::Hex("")),
+        ("a.change_id", "change", Shown::Hex("chg_")),
+        ("a.deployment_id", "deployment_id", Text),
+        ("a.expires_at", "expires_at", Integer),
+        ("a.id", "id", Shown::Hex("apr_")),
+        ("a.number", "number", Integer),
+        ("a.opened_at", "opened_at", Integer),
+        ("a.operation", "operation", Text),
+        ("a.person", "person", Text),
         ("a.reason", "reason", Text),
+        ("a.rules", "rules", Text),
+        ("a.upstream", "upstream", Text),
     ],
     from: "JOIN approvals a ON a.number = l.ref",
     clear: &["number", "id", "approval", "change", "opened_at"],
@@ -243,22 +242,22 @@ const APPROVAL: Shape = Shape {
 
 const STEP: Shape = Shape {
     columns: &[
-        ("t.number", "number", Integer),
-        ("a.id", "id", Shown::Hex("apr_")),
-        ("t.step", "step", Text),
         ("t.at", "at", Integer),
-        ("t.person", "person", Text),
-        ("t.token", "token", Text),
-        ("t.reason", "reason", Text),
-        ("t.until_at", "until_at", Integer),
         ("t.change_id", "change", Shown::Hex("chg_")),
+        ("a.id", "id", Shown::Hex("apr_")),
+        ("t.number", "number", Integer),
+        ("t.person", "person", Text),
+        ("t.reason", "reason", Text),
+        ("t.step", "step", Text),
+        ("t.token", "token", Text),
+        ("t.until_at", "until_at", Integer),
     ],
     from: "JOIN approval_steps t ON t.number = l.ref JOIN approvals a ON a.number = t.approval",
     clear: &["number", "id", "step", "at", "change"],
 };
 
 const LOG_KEY: Shape = Shape {
-    columns: &[("k.number", "number", Integer), ("k.vkey", "vkey", Text), ("k.at", "at", Integer)],
+    columns: &[("k.at", "at", Integer), ("k.number", "number", Integer), ("k.vkey", "vkey", Text)],
     from: "JOIN log_keys k ON k.number = l.ref",
     clear: &["number", "vkey", "at"],
 };
@@ -279,21 +278,21 @@ const fn shape(kind: LeafKind) -> &'static Shape {
 
 const LATE: Shape = Shape {
     columns: &[
-        ("e.seq", "seq", Integer),
-        ("c.id", "change", Shown::Hex("chg_")),
-        ("n.name", "node", Text),
+        ("a.digest", "after", Digest),
+        ("e.after_violations", "after_violations", Text),
         ("e.at", "at", Integer),
-        ("e.outcome", "outcome", Text),
+        ("c.id", "change", Shown::Hex("chg_")),
         ("e.completed_at", "completed_at", Integer),
-        ("e.upstream_call", "upstream_call", Text),
-        ("CAST(e.upstream_status AS bigint)", "upstream_status", Integer),
-        ("e.upstream_request_id", "upstream_request_id", Text),
         ("e.effect", "effect", Text),
+        ("n.name", "node", Text),
+        ("e.outcome", "outcome", Text),
         ("e.reason", "reason", Text),
         ("e.redacted", "redacted", Text),
+        ("e.seq", "seq", Integer),
         ("e.unkept", "unkept", Text),
-        ("e.after_violations", "after_violations", Text),
-        ("a.digest", "after", Digest),
+        ("e.upstream_call", "upstream_call", Text),
+        ("e.upstream_request_id", "upstream_request_id", Text),
+        ("CAST(e.upstream_status AS bigint)", "upstream_status", Integer),
     ],
     from: "JOIN late e ON e.seq = l.ref JOIN changes c ON c.seq = e.seq \
         LEFT JOIN nodes n ON n.number = e.node LEFT JOIN snapshots a ON a.number = e.after",
@@ -311,31 +310,39 @@ pub(super) fn select(kind: LeafKind, source: &str) -> String {
 /// A record, from a row of such a question.
 pub(super) fn facts(kind: LeafKind, row: &impl Row) -> Result<Facts, Boxed> {
     let Shape { columns, clear, .. } = shape(kind);
-    let (mut record, mut bodies) = (Map::new(), Vec::new());
+    let mut facts = Facts::of(kind);
     for (_sql, name, shown) in *columns {
-        let (column, shown) = (*name, *shown);
-        let value = match shown {
-            Integer => row.integer(column)?.map(|number| json!(number)),
-            Flag => row.flag(column)?.map(|flag| json!(flag)),
-            Text => row.text(column)?.map(|text| json!(text)),
-            Shown::Hex(start) => {
-                let bytes = row.bytes(column)?;
-                bytes.map(|bytes| json!(format!("{start}{}", Hex(&bytes))))
+        let name = *name;
+        let is_clear = clear.contains(&name);
+        match *shown {
+            Integer => {
+                if let Some(number) = row.integer(name)? {
+                    facts.add(name, Fact::Integer(number), is_clear);
+                }
+            }
+            Flag => {
+                if let Some(flag) = row.flag(name)? {
+                    facts.add(name, Fact::Flag(flag), is_clear);
+                }
+            }
+            Text => {
+                if let Some(text) = row.text(name)? {
+                    facts.add(name, Fact::Text(text), is_clear);
+                }
+            }
+            Shown::Hex(letters) => {
+                if let Some(bytes) = row.bytes(name)? {
+                    facts.add(name, Fact::Hex(letters, &bytes), is_clear);
+                }
             }
             Frame | Digest => {
-                if let Some(bytes) = row.bytes(column)? {
-                    bodies.push((*name, body_digest(shown, &bytes)?));
+                if let Some(bytes) = row.bytes(name)? {
+                    facts.add_body(name, body_digest(*shown, &bytes)?);
                 }
-                None
             }
-        };
-        if let Some(value) = value {
-            record.insert((*name).to_owned(), value);
         }
     }
-    let shown =
-        clear.iter().filter_map(|name| Some(((*name).to_owned(), record.get(*name)?.clone())));
-    Ok(Facts { kind, clear: shown.collect(), record: Value::Object(record), bodies })
+    Ok(facts.whole())
 }
 
 fn body_digest(shown: Shown, bytes: &[u8]) -> Result<Hash, Boxed> {
@@ -358,4 +365,21 @@ pub(super) fn leaf(row: &impl Row) -> Result<LeafRow, Boxed> {
         entry: bytes("entry")?.map(Bytes::into_owned),
         found: FoundRecord::Missing,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_in_the_order_of_their_names_and_need_no_escaping() {
+        for kind in LeafKind::ALL {
+            let Shape { columns, clear, .. } = shape(kind);
+            let names: Vec<&str> = columns.iter().map(|(_sql, name, _shown)| *name).collect();
+            assert!(names.is_sorted_by(|one, next| one < next), "{names:?}");
+            let is_plain = |c: char| c.is_ascii_lowercase() || c == '_';
+            assert!(names.iter().all(|name| name.chars().all(is_plain)), "{names:?}");
+            assert!(clear.iter().all(|name| names.contains(name)), "{clear:?}");
+        }
+    }
 }

@@ -243,8 +243,8 @@ fn what(leaf: &LeafRow) -> String {
     let name = LeafKind::numbered(kind).map_or("record", LeafKind::name);
     let id = match &leaf.found {
         FoundRecord::Whole(facts) => {
-            let id = facts.clear.get("id").or_else(|| facts.clear.get("change"));
-            id.and_then(|id| id.as_str()).map(|id| format!(" {id}"))
+            let id = facts.clear("id").or_else(|| facts.clear("change"));
+            id.map(|id| format!(" {id}"))
         }
         _none => None,
     };

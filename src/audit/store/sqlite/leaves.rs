@@ -136,6 +136,13 @@ impl Reads {
     }
 }
 
+/// The question for the records of a kind among the leaves from a position up to another. The index
+/// of all leaves of the kind is kept out of it by the plus: it has nothing of positions.
+pub(super) fn within(kind: LeafKind) -> String {
+    let (select, kind) = (select(kind, "leaves"), kind.number());
+    format!("{select} WHERE +l.kind = {kind} AND l.position >= ? AND l.position < ?")
+}
+
 /// Reads the records of a kind among the leaves of a range.
 async fn records(
     connection: &mut SqliteConnection,
@@ -144,11 +151,7 @@ async fn records(
     leaves: &mut [LeafRow],
 ) -> Result<(), Boxed> {
     let kinds = kind.number();
-    let query = format!(
-        "{} WHERE l.kind = {kinds} AND l.position >= ? AND l.position < ?",
-        select(kind, "leaves")
-    );
-    let query = sqlx::query(AssertSqlSafe(query)).bind(from).bind(to);
+    let query = sqlx::query(AssertSqlSafe(within(kind))).bind(from).bind(to);
     let rows = query.fetch_all(connection).await?;
     let mut found = BTreeMap::new();
     for row in &rows {

@@ -1,9 +1,11 @@
 use super::*;
 use crate::audit::approval::ApprovalState;
+use crate::audit::evidence::leaf::LeafKind;
 use crate::audit::store::page::SEARCHED_MAX;
 use crate::audit::store::sqlite::approvals::{APPROVAL, push_state};
 use crate::audit::store::sqlite::columns::CHANGE;
 use crate::audit::store::sqlite::filter::{Sought, push_filter};
+use crate::audit::store::sqlite::leaves::within;
 use crate::base::clock::Timestamp;
 use crate::deployment::key::DeploymentKey;
 use sqlx::QueryBuilder;
@@ -113,6 +115,23 @@ async fn a_search_looks_each_place_up() {
     let plan: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
     let looks_up = |step: &&String| step.contains("(place=? AND kind=? AND seq=?)");
     assert!(plan.iter().any(|step| looks_up(&step)), "{plan:#?}");
+}
+
+/// Sealing and verifying read on: what a part of the leaves costs does not grow with the others.
+#[tokio::test]
+async fn records_of_leaves_are_found_by_their_positions() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = filled(&folder.path().join("log.db")).await;
+    let connection = store.connection.as_mut().unwrap();
+    // No end comes late here: one gateway writes.
+    for kind in LeafKind::ALL.into_iter().filter(|kind| *kind != LeafKind::Late) {
+        let plan = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", within(kind)));
+        let steps = sqlx::query(plan).bind(1).bind(9).fetch_all(&mut *connection).await.unwrap();
+        let steps: Vec<String> = steps.iter().map(|step| step.get("detail")).collect();
+        assert!(steps.iter().all(|step| step.starts_with("SEARCH")), "{steps:#?}");
+        let by_position = "SEARCH l USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)";
+        assert!(steps.iter().any(|step| step == by_position), "{steps:#?}");
+    }
 }
 
 /// What waits is found however many there were.
