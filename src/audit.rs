@@ -5,6 +5,7 @@
 pub mod approval;
 mod approve;
 mod call_facts;
+mod chore;
 mod condition;
 pub mod copy;
 pub mod count;
@@ -19,11 +20,13 @@ mod latest;
 mod lease;
 pub mod migrate;
 pub mod prove;
+mod pruned;
 pub mod query;
 mod question;
 mod queue;
 pub mod record;
 pub mod redact;
+pub mod retention;
 #[cfg(test)]
 pub(crate) mod samples;
 mod sealed;
@@ -111,6 +114,7 @@ struct Shared {
     found_after: Mutex<Option<FoundAfter>>,
     writer: Mutex<Option<JoinHandle<()>>>,
     sealer: sealer::SealerFigures,
+    retention: retention::RetentionFigures,
 }
 
 /// The log can't take a record now.
@@ -215,6 +219,7 @@ impl Audit {
             found_after: Mutex::default(),
             writer: Mutex::new(Some(writer)),
             sealer: sealer::SealerFigures::default(),
+            retention: retention::RetentionFigures::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }

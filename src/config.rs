@@ -13,6 +13,7 @@ mod people;
 mod persons;
 pub mod policy_file;
 mod refused;
+mod retention;
 mod rules;
 mod shared_limits;
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub use self::actors::{ActorName, Actors, SubjectName};
 pub use self::evidence::EvidenceConfig;
 pub(crate) use self::keys::KEYS;
 pub use self::refused::RefusedConfig;
+pub use self::retention::{ConfiguredHold, RetentionConfig};
 pub(crate) use self::shared_limits::told as told_shared_limits;
 pub use self::shared_limits::{BackendAddress, LimitBackend, SharedLimits, WhileAway};
 use crate::base::database::Database;
@@ -58,6 +60,8 @@ pub struct Config {
     pub audit: AuditConfig,
     /// `[evidence]`.
     pub evidence: EvidenceConfig,
+    /// `[retention]`.
+    pub retention: RetentionConfig,
     /// `[limits]`.
     pub limits: Limits,
     /// `[[actor]]` and `[actors]`.

@@ -15,6 +15,7 @@ mod guard;
 mod malformed;
 mod peer;
 mod reload;
+mod retention;
 mod sending;
 mod served_policy;
 mod socket_file;
@@ -312,6 +313,7 @@ impl Server {
                 watched.await;
             });
         }
+        retention::start(gateway, &mut self.chores, &self.vital, stop.clone());
         let (log, log_stopped) = (gateway.audit.clone(), stop.clone());
         let running = self.vital.running("the audit log's writer");
         self.chores.spawn(async move {

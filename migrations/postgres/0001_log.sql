@@ -63,6 +63,9 @@ CREATE TABLE changegate.snapshots (
     CHECK ((base IS NULL) = (depth = 0))
 );
 
+-- By these, pruning finds whether anything still depends on a document.
+CREATE INDEX snapshots_base ON changegate.snapshots (base) WHERE base IS NOT NULL;
+
 -- They are compressed already.
 ALTER TABLE changegate.snapshots ALTER COLUMN body SET STORAGE EXTERNAL;
 
@@ -135,6 +138,7 @@ CREATE INDEX changes_team        ON changegate.changes (actor_team, seq)
 CREATE INDEX changes_received_at ON changegate.changes (received_at);
 CREATE INDEX changes_request_id  ON changegate.changes (request_id);
 CREATE INDEX changes_not_allowed ON changegate.changes (decision, seq) WHERE decision <> 'allow';
+CREATE INDEX changes_before      ON changegate.changes (before) WHERE before IS NOT NULL;
 
 -- How it ended: one row for every change, once it has.
 CREATE TABLE changegate.ends (
@@ -164,6 +168,7 @@ CREATE TABLE changegate.ends (
 );
 
 CREATE INDEX ends_not_applied ON changegate.ends (outcome, seq) WHERE outcome <> 'applied';
+CREATE INDEX ends_after       ON changegate.ends (after) WHERE after IS NOT NULL;
 
 -- Ends that came when the change had been ended for its gateway: kept beside, never in the place of
 -- the other.
@@ -184,6 +189,8 @@ CREATE TABLE changegate.late (
     unkept              text    CHECK (unkept IS NULL OR unkept::json IS NOT NULL),
     after_violations    text    CHECK (after_violations IS NULL OR after_violations::json IS NOT NULL)
 );
+
+CREATE INDEX late_after ON changegate.late (after) WHERE after IS NOT NULL;
 
 -- The places in deployments that ever changed, or were asked to.
 CREATE TABLE changegate.places (
@@ -237,6 +244,9 @@ CREATE TABLE changegate.events (
 );
 
 CREATE INDEX events_at ON changegate.events (at);
+-- What was pruned, and what may not be: looked for by each that prunes or verifies.
+CREATE INDEX events_retention ON changegate.events (kind, seq)
+    WHERE kind = 'prune' OR kind = 'hold';
 
 -- The Idempotency-Keys in force, each with the change that was forwarded under it: for a day from
 -- its arrival, or until it has ended in a way that leaves the key unused. No other change is opened

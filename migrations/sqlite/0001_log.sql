@@ -62,6 +62,9 @@ CREATE TABLE snapshots (
     CHECK ((base IS NULL) = (depth = 0))
 ) STRICT;
 
+-- By these, pruning finds whether anything still depends on a document.
+CREATE INDEX snapshots_base ON snapshots (base) WHERE base IS NOT NULL;
+
 -- What was asked, and what was decided: one row for every governed call.
 CREATE TABLE changes (
     seq               INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -116,6 +119,7 @@ CREATE INDEX changes_team        ON changes (actor_team, seq) WHERE actor_team I
 CREATE INDEX changes_received_at ON changes (received_at);
 CREATE INDEX changes_request_id  ON changes (request_id);
 CREATE INDEX changes_not_allowed ON changes (decision, seq) WHERE decision <> 'allow';
+CREATE INDEX changes_before      ON changes (before) WHERE before IS NOT NULL;
 
 -- How it ended: one row for every change, once it has.
 CREATE TABLE ends (
@@ -144,6 +148,7 @@ CREATE TABLE ends (
 ) STRICT;
 
 CREATE INDEX ends_not_applied ON ends (outcome, seq) WHERE outcome <> 'applied';
+CREATE INDEX ends_after       ON ends (after) WHERE after IS NOT NULL;
 
 -- The places in deployments that ever changed, or were asked to.
 CREATE TABLE places (
@@ -195,6 +200,8 @@ CREATE TABLE events (
 ) STRICT;
 
 CREATE INDEX events_at ON events (at);
+-- What was pruned, and what may not be: looked for by each that prunes or verifies.
+CREATE INDEX events_retention ON events (kind, seq) WHERE kind = 'prune' OR kind = 'hold';
 
 -- The Idempotency-Keys in force, each with the change that was forwarded under it: for a day from
 -- its arrival, or until it has ended in a way that leaves the key unused. No other change is opened

@@ -109,6 +109,11 @@ pub(super) fn seal(text: &[u8]) -> io::Result<Vec<u8>> {
     })
 }
 
+/// The text of a snapshot as one that stands alone.
+pub(super) fn alone(text: &[u8]) -> io::Result<Vec<u8>> {
+    pack_against(&[], text)
+}
+
 /// `text` as one zstd frame that can be unpacked where `base`, which may be empty, is at hand.
 fn pack_against(base: &[u8], text: &[u8]) -> io::Result<Vec<u8>> {
     packed(text, |packer, body| packer.compress_using_dict(body, text, base, LEVEL))

@@ -228,9 +228,11 @@ impl IntentRow {
             }
         }
         conceal_words(&mut intent, redactor);
+        let received_at = intent.received_at;
         let filed = before.as_ref().map(|before| {
             let (deployment, document) = (intent.deployment(), &before.concealed.document);
-            match deployment.and_then(|deployment| latest.find(&deployment, document)) {
+            match deployment.and_then(|deployment| latest.find(&deployment, document, received_at))
+            {
                 Some(stored) => Ok(Some(SnapshotRef::Already(stored))),
                 None if is_kept => document.file(None).map(Some),
                 None => {

@@ -11,6 +11,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::chore::Chore;
 use super::condition::{Counters, Health};
 use super::entry::{Entry, Written};
 use super::record::{Event, EventKind};
@@ -25,6 +26,9 @@ const OPEN_MAX: usize = 4_096;
 
 /// The most events that wait for the writer.
 const EVENTS_MAX: usize = 8_192;
+
+/// The most pieces of work beside the calls that wait for the writer.
+const CHORES_MAX: usize = 1;
 
 /// A store that takes longer for one batch is as good as none.
 const BUSY_MAX: Duration = Duration::from_secs(5);
@@ -45,6 +49,7 @@ pub(super) struct Queues {
     pub(super) commands: mpsc::Sender<Queued>,
     pub(super) endings: mpsc::Sender<Queued>,
     events: mpsc::Sender<Event>,
+    pub(super) chores: mpsc::Sender<Chore>,
     closing: CancellationToken,
     health: watch::Receiver<Health>,
     tally: Arc<QueueCounters>,
@@ -55,6 +60,7 @@ pub(super) struct WriterEnds {
     pub(super) commands: mpsc::Receiver<Queued>,
     pub(super) endings: mpsc::Receiver<Queued>,
     pub(super) events: mpsc::Receiver<Event>,
+    pub(super) chores: mpsc::Receiver<Chore>,
     pub(super) closing: CancellationToken,
     pub(super) health: watch::Sender<Health>,
 }
@@ -121,17 +127,19 @@ impl Queues {
         let (commands, commands_taken) = mpsc::channel(COMMANDS_MAX);
         let (endings, endings_taken) = mpsc::channel(OPEN_MAX);
         let (events, events_taken) = mpsc::channel(EVENTS_MAX);
+        let (chores, chores_taken) = mpsc::channel(CHORES_MAX);
         let closing = CancellationToken::new();
         let (health_told, health) = watch::channel(Health::Writable);
         let ends = WriterEnds {
             commands: commands_taken,
             endings: endings_taken,
             events: events_taken,
+            chores: chores_taken,
             closing: closing.clone(),
             health: health_told,
         };
         let tally = Arc::new(QueueCounters::new(now));
-        (Self { commands, endings, events, closing, health, tally }, ends)
+        (Self { commands, endings, events, chores, closing, health, tally }, ends)
     }
 
     /// Queues an event, or counts it as dropped.
@@ -195,6 +203,7 @@ impl WriterEnds {
         self.commands.close();
         self.endings.close();
         self.events.close();
+        self.chores.close();
     }
 }
 

@@ -7,7 +7,7 @@
 mod approval_rows;
 mod batch;
 #[cfg(test)]
-mod contract;
+pub(super) mod contract;
 mod copied;
 mod copying;
 mod counted;
@@ -17,10 +17,11 @@ mod leaves;
 mod page;
 mod places;
 mod postgres;
+mod prunable;
 mod reads;
 mod rows;
 #[cfg(test)]
-mod samples;
+pub(super) mod samples;
 mod sqlite;
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "a server of tests starts in real time")]
@@ -39,6 +40,9 @@ pub(super) use self::copying::copy;
 pub use self::copying::{Copied, CopyError, Part, Step};
 pub(super) use self::leaves::{FoundRecord, Gap, LeafRow, Unfit, Unsealed};
 pub use self::postgres::Migrated;
+pub(super) use self::prunable::{
+    Candidate, OldEvent, PruneBounds, PruneStep, Pruned, Subjects, Word,
+};
 pub(super) use self::reads::{Documents, Reads, Walk};
 #[cfg(test)]
 pub(super) use self::sqlite::interfere;
@@ -254,6 +258,23 @@ impl Store {
         match self {
             Self::Sqlite(writes) => writes.is_behind(),
             Self::Postgres(writes) => writes.is_behind(),
+        }
+    }
+
+    /// Takes records away that go together, or nothing where the log is not as it was found.
+    pub(super) async fn prune(&mut self, step: &PruneStep) -> Result<Pruned, StoreError> {
+        match self {
+            Self::Sqlite(writes) => writes.prune(step).await,
+            // Several gateways may: whoever reads calls the function that does.
+            Self::Postgres(_) => Ok(Pruned::Busy),
+        }
+    }
+
+    /// Gives back some of the room that what was pruned has left; tells whether there is more.
+    pub(super) async fn shrink(&mut self) -> Result<bool, StoreError> {
+        match self {
+            Self::Sqlite(writes) => writes.shrink().await,
+            Self::Postgres(_) => Ok(false),
         }
     }
 

@@ -3,12 +3,14 @@
 
 mod checkpoints;
 mod leaves;
+mod prunes;
 mod records;
 
 use serde::Serialize;
 
 use self::checkpoints::Signed;
 use self::leaves::Pass;
+use self::prunes::Prunes;
 use super::evidence::note::VerifierKey;
 use super::query::{QueryError, Reader};
 use super::store::{Boxed, Reads};
@@ -74,6 +76,8 @@ pub struct Verified {
     pub found: u64,
     /// How many leaves were looked at.
     pub leaves: u64,
+    /// How many of their records are gone, as the log says by which prune.
+    pub pruned: u64,
     /// The size of the largest tree that a checkpoint signs and the log holds.
     pub signed: Option<u64>,
     /// Until when it was the newest one at least, by the clock's signature.
@@ -177,11 +181,14 @@ async fn verify(
         Some(time) => reads.position_since(time).await?.min(size) / 256 * 256,
         None => 0,
     };
-    let mut pass = Pass::begin(reads, from, size, signed.sizes()).await?;
+    let prunes = Prunes::found(reads, &mut findings).await?;
+    let of = (signed.sizes(), prunes.leaves);
+    let mut pass = Pass::begin(reads, from, size, of).await?;
     while pass.at() < end {
         pass.part(reads, end, &mut findings).await?;
         progress(pass.at(), end);
     }
+    let pruned = pass.pruned();
     pass.end(&signed, &mut findings);
     if end < size && !findings.has(FindingKind::CutTail) {
         let about = format!("the tree has {size} leaves, and the log {end}: its end was cut");
@@ -189,6 +196,14 @@ async fn verify(
     }
     records::hold(reads, terms.since.is_none(), &mut findings).await?;
     let mut notes = signed.notes();
+    if pruned > 0 {
+        let (first, last) = prunes.times;
+        notes.push(format!(
+            "{pruned} records were pruned between {first} and {last}, by {} events that say so: \
+             `audit list --events`",
+            prunes.count
+        ));
+    }
     if end > size {
         notes.push(format!("{} records are not in the tree yet", end - size));
     }
@@ -207,6 +222,7 @@ async fn verify(
         found: findings.count,
         findings: findings.told,
         leaves: end.saturating_sub(from),
+        pruned,
         signed: newest.map(|(size, _at)| size),
         signed_at: newest.and_then(|(_size, at)| at),
         keys: signed.keys(),

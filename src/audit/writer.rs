@@ -9,6 +9,8 @@
 //!                                      +-----------------------------------------+
 //! ```
 
+mod chores;
+
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
@@ -17,15 +19,16 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
+use super::chore::Chore;
 use super::condition::Health;
 use super::document::{SnapshotRef, Stored};
 use super::entry::{Entry, Written};
 use super::latest::Latest;
 use super::queue::{QueueCounters, Queued, Queues, WriterEnds};
 use super::store::{Store, StoreError};
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, Timestamp};
 use crate::base::visible::chain;
 use crate::deployment::key::DeploymentKey;
 use crate::net::thread::spawn;
@@ -67,6 +70,9 @@ struct Writer {
     is_dirty: bool,
     /// How many rows the last transaction had, events aside.
     last_rows: usize,
+    /// What is to be done beside batches, and from when on the next is.
+    chore: Option<Chore>,
+    chore_due: Instant,
     /// No command is taken any more.
     closed: bool,
     /// No change is open any more, after closing.
@@ -93,6 +99,8 @@ pub(super) fn start(
         steady_since: None,
         is_dirty: true,
         last_rows: 0,
+        chore: None,
+        chore_due: Instant::now(),
         closed: false,
         drained: false,
     };
@@ -130,9 +138,11 @@ impl Writer {
                 self.write(batch).await;
             } else if self.drained {
                 break;
-            } else {
+            } else if self.chore.is_none() {
                 self.rest().await;
             }
+            self.take_chore();
+            self.do_chore().await;
             self.tally.end();
         }
         if let Err(fault) = self.store.close().await {
@@ -146,6 +156,12 @@ impl Writer {
         if self.drained && self.kept.is_empty() {
             return None;
         }
+        let (due, takes_chores) = (self.chore_due, self.chore.is_none() && self.is_healthy());
+        let chores = &mut self.ends.chores;
+        let chore = async {
+            sleep_until(due).await;
+            chores.recv().await
+        };
         tokio::select! {
             biased;
             () = self.ends.closing.cancelled(), if !self.closed => {
@@ -158,6 +174,10 @@ impl Writer {
                 ending
             }
             Some(command) = self.ends.commands.recv() => Some(command),
+            Some(chore) = chore, if takes_chores => {
+                self.chore = Some(chore);
+                None
+            }
             () = sleep(REST) => None,
         }
     }
@@ -201,9 +221,10 @@ impl Writer {
                 // Counted first: who is told may ask for the count.
                 self.tally.commits.fetch_add(1, Ordering::Relaxed);
                 self.tally.rows.fetch_add(u64::try_from(rows).unwrap_or(0), Ordering::Relaxed);
+                let now = self.clock.now();
                 for (queued, answer) in batch.into_iter().zip(answers) {
                     match &answer {
-                        Ok(written) => remember(&self.latest, &queued.entry, *written),
+                        Ok(written) => remember(&self.latest, &queued.entry, *written, now),
                         Err(fault) => {
                             tell_of_refusal(&queued.entry, fault);
                             self.save(&queued.entry);
@@ -319,6 +340,13 @@ impl Writer {
         }
     }
 
+    /// Takes a fault of what no call waits for: what the tables refuse is none of the store's.
+    fn doubt(&mut self, fault: &StoreError) {
+        if !matches!(fault, StoreError::Refused(_)) {
+            self.fail(fault.clone());
+        }
+    }
+
     fn fail(&mut self, fault: StoreError) {
         self.steady_since = None;
         let reason = chain(&fault);
@@ -341,14 +369,14 @@ fn tell_of_refusal(entry: &Entry, fault: &StoreError) {
 }
 
 /// Remembers what an entry that is durable now shows of its deployment.
-fn remember(latest: &Latest, entry: &Entry, written: Written) {
+fn remember(latest: &Latest, entry: &Entry, written: Written, now: Timestamp) {
     let learn = |deployment: Option<&DeploymentKey>,
                  filed: Option<&SnapshotRef>,
                  stored: Option<Stored>| {
         if let (Some(deployment), Some(SnapshotRef::New(new)), Some(stored)) =
             (deployment, filed, stored)
         {
-            latest.learn(deployment, new.digest, stored);
+            latest.learn(deployment, (new.digest, stored), now);
         }
     };
     match entry {

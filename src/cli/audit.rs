@@ -13,9 +13,11 @@ mod differences;
 mod drift;
 mod export;
 mod history;
+mod hold;
 mod layout;
 mod pages;
 mod printer;
+mod prune;
 mod render;
 mod revert;
 mod screen;
@@ -36,8 +38,10 @@ pub use self::arguments::{
 pub(in crate::cli) use self::arguments::{FilterArgs, SpanArgs, ZoneArgs};
 pub use self::copy::CopyArgs;
 pub use self::export::ExportArgs;
+pub use self::hold::HoldCommand;
 use self::layout::Layout;
 use self::printer::ListPrinter;
+pub use self::prune::PruneArgs;
 pub use self::revert::RevertArgs;
 pub use self::verify::{ProveArgs, VerifyArgs};
 pub(in crate::cli) use self::zone::Zone;
@@ -48,6 +52,7 @@ use crate::admin::filter::{self, BadFilter};
 use crate::audit::query::{Filter, QueryError, Reader};
 use crate::audit::record::Change;
 use crate::base::clock::{Clock, Timestamp};
+use crate::base::database::Database;
 use crate::config::log::LogConfig;
 use crate::policy::load::load;
 use crate::policy::rule::Rule;
@@ -80,6 +85,11 @@ pub enum AuditCommand {
     Prove(ProveArgs),
     /// Lists the deployments that the log knows, the newest changed first.
     Deployments(DeploymentsArgs),
+    /// Takes old records away for good, and records what was taken.
+    Prune(PruneArgs),
+    /// Holds records of somebody back from being pruned.
+    #[command(subcommand)]
+    Hold(HoldCommand),
     /// Moves a log from SQLite to PostgreSQL: all of it, compared row by row, and seals the former.
     Copy(CopyArgs),
 }
@@ -119,6 +129,8 @@ pub fn run(command: &AuditCommand, environment: &Environment) -> Result<(), Fail
             }
             AuditCommand::Drift(arguments) => drift::run(arguments, environment, now).await,
             AuditCommand::Revert(arguments) => revert::run(arguments, environment).await,
+            AuditCommand::Prune(arguments) => prune::run(arguments, environment).await,
+            AuditCommand::Hold(command) => hold::run(command, environment).await,
             AuditCommand::Copy(arguments) => copy::run(arguments).await,
             AuditCommand::Export(arguments) => export::run(arguments, environment, now).await,
             AuditCommand::Verify(arguments) => verify::run(arguments, environment, now).await,
@@ -250,6 +262,16 @@ pub(in crate::cli) fn unanswered(error: QueryError) -> Failure {
 
 fn bad_option(bad: BadFilter) -> Failure {
     Failure::Usage(anyhow!("--{}: {}", bad.param.replace('_', "-"), bad.fix))
+}
+
+/// Finds out that there is a log which can be read.
+async fn open_at_place(database: &Database) -> Result<(), Failure> {
+    Reader::open(database).await.map(drop).map_err(unanswered)
+}
+
+/// A count with its noun.
+fn plural(count: u64, noun: &str) -> String {
+    if count == 1 { format!("{count} {noun}") } else { format!("{count} {noun}s") }
 }
 
 fn print_lines(lines: impl IntoIterator<Item = impl Display>) -> Result<(), Failure> {

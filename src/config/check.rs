@@ -10,6 +10,7 @@ use super::keys::KEYS;
 use super::listen;
 use super::people;
 use super::persons;
+use super::retention;
 use super::rules;
 use super::shared_limits;
 use super::upstream;
@@ -101,6 +102,7 @@ impl Reader<'_> {
         let audit = self.audit();
         let audit_key = audit.as_ref().map(|audit| audit.key_file.clone()).unwrap_or_default();
         let evidence = evidence::read(self, &audit_key);
+        let retention = retention::read(self);
         let is_shared =
             audit.as_ref().is_some_and(|audit| matches!(audit.database, Database::Postgres(_)));
         let policy = rules::read(self, provider, is_shared, &actors, files);
@@ -117,6 +119,7 @@ impl Reader<'_> {
             shared_limits,
             audit: audit?,
             evidence,
+            retention,
             limits,
             actors,
             admin_tokens,

@@ -2,6 +2,7 @@
 
 mod evidence;
 mod people;
+mod retention;
 
 use crate::settings::key::{KeySpec, KeyTable, ValueKind};
 
@@ -16,7 +17,7 @@ const LABEL: &str = "^[a-z0-9-]{1,63}$";
 
 /// The keys of the configuration file, and the sections that are not known yet.
 pub(crate) static KEYS: KeyTable = KeyTable {
-    parts: &[&ALL, &people::PEOPLE, &REDACT, &evidence::EVIDENCE],
+    parts: &[&ALL, &people::PEOPLE, &REDACT, &evidence::EVIDENCE, &retention::RETENTION],
     sections: &[
         ("listen", "Where the gateway listens."),
         (
@@ -39,9 +40,10 @@ pub(crate) static KEYS: KeyTable = KeyTable {
         ("admin", "The admin API."),
         ("redact", "What is concealed in records."),
         ("evidence", "The tree over the log, by which `audit verify` finds what was altered."),
+        ("retention", "How long records are kept. Without this section, for ever."),
     ],
     may_lack_sections: false,
-    planned: &[("retention", "[retention] is not supported by this version yet: remove it")],
+    planned: &[("seal", "[seal] is not supported by this version yet: remove it")],
 };
 
 /// The keys up to those of people, in the reference file's order.

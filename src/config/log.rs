@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::evidence;
 use super::files;
 use super::keys::KEYS;
-use super::{Actors, people};
+use super::{Actors, ConfiguredHold, people, retention};
 use crate::base::database::Database;
 use crate::settings::complaint::{Complaint, Complaints, Location};
 use crate::settings::raw::Typed;
@@ -24,6 +24,8 @@ pub struct LogConfig {
     pub actors: Actors,
     /// The file beside the key of the evidence that remembers the newest checkpoint.
     pub newest_checkpoint: Option<PathBuf>,
+    /// `retention.hold`, as far as it can be read.
+    pub holds: Vec<ConfiguredHold>,
 }
 
 /// Reads the configuration at `path` as far as its log is concerned, or says why that is not known.
@@ -54,5 +56,6 @@ pub fn read(path: &Path, environment: &[(String, String)]) -> Result<LogConfig, 
     // What is wrong with them concerns the gateway.
     let actors = people::actors(&mut reader, &mut Vec::new());
     let newest_checkpoint = evidence::newest_file(&mut reader);
-    Ok(LogConfig { database, actors, newest_checkpoint })
+    let holds = retention::holds(&mut reader);
+    Ok(LogConfig { database, actors, newest_checkpoint, holds })
 }

@@ -240,6 +240,8 @@ fn every_key_can_be_overridden_by_its_variable() {
         ("actor", r#"[{"fingerprint": "pat_0011223344556677", "name": "a"}]"#),
         ("admin.token", &token),
         ("redact.pointers", "[\"/a\"]"),
+        ("retention.max_age", "400d"),
+        ("retention.hold", "[{team = 'a'}]"),
         ("evidence.key_file", "good.key"),
         ("evidence.witness_urls", "[\"https://witness.example.com\"]"),
     ];

@@ -141,7 +141,7 @@ fn of_kind(kind: ValueKind) -> Value {
 fn length(least: &Value, most: u64) -> Value {
     json!({"anyOf": [
         {"type": "number", "minimum": least, "maximum": most},
-        {"type": "string", "pattern": "^\\s*([0-9]+\\.?[0-9]*|\\.[0-9]+)\\s*(ms|s|m|h)?\\s*$"},
+        {"type": "string", "pattern": "^\\s*([0-9]+\\.?[0-9]*|\\.[0-9]+)\\s*(ms|s|m|h|d)?\\s*$"},
     ]})
 }
 

@@ -89,6 +89,7 @@ pub(crate) fn span(bounds: RangeInclusive<Duration>) -> impl Fn(&Node) -> Meant<
     move |node| {
         let fix = || {
             let hours = |length: &Duration| match length.as_secs() {
+                seconds if seconds >= 8_640_000 => format!("{}d", seconds / 86_400),
                 seconds if seconds % 3_600 == 0 => format!("{}h", seconds / 3_600),
                 seconds if seconds % 60 == 0 => format!("{}m", seconds / 60),
                 seconds => format!("{seconds}s"),
@@ -130,7 +131,8 @@ fn duration_of(text: &str) -> Option<Duration> {
         "ms" => 0.001,
         "" | "s" => 1.0,
         "m" => 60.0,
-        "h" => 3600.0,
+        "h" => 3_600.0,
+        "d" => 86_400.0,
         _ => return None,
     };
     // Digits and a point only: `parse` alone would take "inf" and "1e9" too.
@@ -161,6 +163,7 @@ mod tests {
             ("0.3s", Some(300)),
             ("2m", Some(120_000)),
             ("1h", Some(3_600_000)),
+            ("400d", Some(34_560_000_000)),
             ("7", Some(7_000)),
             ("", None),
             ("s", None),

@@ -4,7 +4,7 @@ mod approvals;
 mod copies;
 mod counts;
 mod idempotency;
-mod leaves;
+pub(in crate::audit) mod leaves;
 mod questions;
 mod reverts;
 
@@ -24,7 +24,7 @@ use crate::audit::touched::touched;
 use crate::deployment::{diff::ChangedPlace, key::DeploymentKey};
 
 /// Where a log of some kind lies.
-enum Place {
+pub(in crate::audit) enum Place {
     /// In a file in this folder.
     Sqlite(TempDir),
     /// On a server, if there is one.
@@ -32,7 +32,7 @@ enum Place {
 }
 
 impl Place {
-    async fn of_each_kind() -> Vec<Self> {
+    pub(in crate::audit) async fn of_each_kind() -> Vec<Self> {
         let mut places = vec![Self::file()];
         if let Some(database) = TestDatabase::new() {
             let Ok(Database::Postgres(owner)) = Database::parse(&database.url()) else { panic!() };
@@ -61,7 +61,7 @@ impl Place {
         hold.named(&"main".into())
     }
 
-    async fn opened(&self) -> Store {
+    pub(in crate::audit) async fn opened(&self) -> Store {
         let (store, fault) = Store::open(self.held(), PREPARATION).await.unwrap();
         assert!(fault.is_none(), "{fault:?}");
         store
@@ -69,7 +69,7 @@ impl Place {
 }
 
 /// Writes entries of which none is refused.
-async fn written(store: &mut Store, entries: &[Entry]) -> Vec<Written> {
+pub(in crate::audit) async fn written(store: &mut Store, entries: &[Entry]) -> Vec<Written> {
     let entries: Vec<&Entry> = entries.iter().collect();
     let answers = store.write(&entries).await.unwrap();
     answers.into_iter().map(Result::unwrap).collect()

@@ -25,6 +25,7 @@ mod migrate;
 mod names;
 mod pages;
 mod policy;
+mod prune;
 mod search;
 mod searched;
 mod select;

@@ -1,6 +1,7 @@
 //! The asking side of a log, by its kind.
 
 mod leaves;
+mod prunable;
 
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use crate::audit::count::{CountRow, Counting};
 use crate::audit::idempotency::EarlierCall;
 use crate::audit::question::{
     BodyTexts, DeploymentAt, DeploymentSummary, EventFilter, Filter, FoundChanges, FoundEvents,
-    RecordedChange, Unclear,
+    RecordedChange, Text, Unclear,
 };
 use crate::audit::record::Change;
 use crate::base::clock::Timestamp;
@@ -323,6 +324,14 @@ impl Documents {
         match self {
             Self::Sqlite(documents) => documents.bodies(seq).await,
             Self::Postgres(documents) => documents.bodies(seq).await,
+        }
+    }
+
+    /// The text of a document; `None` where there is none of that number.
+    pub(in crate::audit) async fn text(&mut self, number: i64) -> Result<Option<Text>, Boxed> {
+        match self {
+            Self::Sqlite(documents) => documents.text(Some(number)).await,
+            Self::Postgres(documents) => documents.text(Some(number)).await,
         }
     }
 

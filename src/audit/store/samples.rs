@@ -14,12 +14,12 @@ use crate::base::clock::Timestamp;
 use crate::base::key::KeyId;
 use crate::deployment::diff::ChangedPlace;
 
-pub(super) const NOW: Timestamp = Timestamp::from_millis(1_000_000);
-pub(super) const KEY: KeyId = KeyId::from_bytes([3; 8]);
-pub(super) const PREPARATION: Preparation = Preparation { key: Some(KEY), at: NOW };
+pub(in crate::audit) const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+pub(in crate::audit) const KEY: KeyId = KeyId::from_bytes([3; 8]);
+pub(in crate::audit) const PREPARATION: Preparation = Preparation { key: Some(KEY), at: NOW };
 
 /// An update of `dep_1`.
-pub(super) fn opening(patch: &Value) -> IntentRow {
+pub(in crate::audit) fn opening(patch: &Value) -> IntentRow {
     let intent = intent("dep_1", NOW);
     let request_id = intent.request_id.to_string();
     let patch = Some(Arc::new(seal(patch.to_string().as_bytes()).unwrap()));
@@ -28,7 +28,7 @@ pub(super) fn opening(patch: &Value) -> IntentRow {
 }
 
 /// An update of `dep_1` that ended at once and changed these places.
-pub(super) fn whole(outcome: Outcome, paths: &[&str]) -> Entry {
+pub(in crate::audit) fn whole(outcome: Outcome, paths: &[&str]) -> Entry {
     let opening = opening(&json!({"name": "n"}));
     let mut ending = CompletionRow::bare(opening.intent.id, outcome, NOW);
     let place = |path: &&str| ChangedPlace { path: (*path).to_owned(), is_whole: false };
@@ -37,7 +37,7 @@ pub(super) fn whole(outcome: Outcome, paths: &[&str]) -> Entry {
     Entry::Whole(Box::new(opening), Box::new(ending))
 }
 
-pub(super) fn event() -> Entry {
+pub(in crate::audit) fn event() -> Entry {
     Entry::Happening(Box::new(Event {
         at: NOW,
         kind: EventKind::Reload,

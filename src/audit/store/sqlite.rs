@@ -17,6 +17,7 @@ mod leaves;
 mod lock;
 mod names;
 mod pages;
+mod prune;
 mod seal;
 mod search;
 mod searched;

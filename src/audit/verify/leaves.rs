@@ -7,6 +7,7 @@ use super::{FindingKind, Findings};
 use crate::audit::evidence::leaf::LeafKind;
 use crate::audit::evidence::tree::{Frontier, Hash, TILE_WIDTH, leaf_hash};
 use crate::audit::hashes::frontier;
+use crate::audit::pruned::Positions;
 use crate::audit::store::{Boxed, FoundRecord, LeafRow, Reads};
 
 /// How many leaves are read at once: whole tiles.
@@ -26,6 +27,9 @@ pub(super) struct Pass {
     /// Full tiles whose hash is not the one that lies there, though every record fits its leaf.
     doubted_tiles: Vec<u64>,
     has_gaps: bool,
+    /// The leaves whose records were pruned, by the log's word, and how many were found to be.
+    pruned: Positions,
+    gone: u64,
     /// The sizes at which roots are asked for, and the two roots.
     sizes: BTreeSet<u64>,
     roots: BTreeMap<u64, (Hash, Hash)>,
@@ -37,7 +41,7 @@ impl Pass {
         reads: &Reads,
         from: u64,
         size: u64,
-        sizes: BTreeSet<u64>,
+        (sizes, pruned): (BTreeSet<u64>, Positions),
     ) -> Result<Self, Boxed> {
         let begin = if from == 0 { Frontier::default() } else { frontier(reads, from).await? };
         let mut pass = Self {
@@ -49,6 +53,8 @@ impl Pass {
             doubted: Vec::new(),
             doubted_tiles: Vec::new(),
             has_gaps: false,
+            pruned,
+            gone: 0,
             sizes,
             roots: BTreeMap::new(),
         };
@@ -59,6 +65,11 @@ impl Pass {
     /// The next leaf.
     pub(super) fn at(&self) -> u64 {
         self.at
+    }
+
+    /// How many records were found to be pruned.
+    pub(super) fn pruned(&self) -> u64 {
+        self.gone
     }
 
     /// Looks at the next leaves, up to `end`.
@@ -107,6 +118,13 @@ impl Pass {
         let derived = match (&leaf.found, &leaf.entry, &leaf.salt) {
             // A record that is not whole any more: its entry says what was.
             (_, Some(entry), _) => Some(leaf_hash(entry)),
+            // Its hash is held against the tree alone. The event that names it is a leaf too, which
+            // is held against its own.
+            (FoundRecord::Missing, None, None) if self.is_pruned(leaf) => {
+                self.gone += 1;
+                let hash = leaf.hash.unwrap_or([0; 32]);
+                return self.append(hash, hash, tiles, findings);
+            }
             (FoundRecord::Whole(facts), None, Some(salt)) => Some(facts.hash(salt)),
             (FoundRecord::Missing, None, _) => {
                 let about = format!("{what} is gone: its leaf is there alone");
@@ -133,6 +151,11 @@ impl Pass {
             self.doubted.push((leaf.position, what));
         }
         self.append(stored, derived, tiles, findings);
+    }
+
+    /// Whether a prune names the leaf: one that was in the tree.
+    fn is_pruned(&self, leaf: &LeafRow) -> bool {
+        leaf.hash.is_some() && leaf.position < self.size && self.pruned.has(leaf.position)
     }
 
     fn append(

@@ -22,7 +22,7 @@ const HEAD: &str = "\
 # JSON Schema that `changegate schema configuration` prints.
 # Each key can be overridden by a variable: CHANGEGATE_ and the path with `__` between its parts,
 # such as CHANGEGATE_AUDIT__DATABASE. Paths are relative to this file. Durations are seconds or
-# texts such as 500ms, 30s, 2m, 1h; sizes are bytes or texts such as 64 KiB, 4 MiB.
+# texts such as 500ms, 30s, 2m, 1h, 400d; sizes are bytes or texts such as 64 KiB, 4 MiB.
 ";
 
 /// The reference file as the table tells it.
@@ -282,7 +282,7 @@ fn the_schema_refuses_no_value_that_is_taken_and_little_that_is_not() {
             // Whether a text names what is there, a schema can't tell; nor the size in a text.
             let is_untold = match key.kind {
                 ValueKind::Text | ValueKind::Texts(_) => true,
-                ValueKind::Size(..) => value.is_string(),
+                ValueKind::Size(..) | ValueKind::Span(..) => value.is_string(),
                 _ => false,
             };
             assert!(!fits || is_taken || is_untold, "{name} = {value} fits: {complaints}");

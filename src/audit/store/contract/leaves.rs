@@ -6,7 +6,10 @@ use crate::audit::evidence::tree::{Frontier, perfect};
 use crate::audit::sealed::{Sealed, SignedTree};
 
 /// Has everything that is finished come into the tree; tells whether it did.
-async fn seal(store: &mut Store, frontier: &Frontier) -> Result<Frontier, bool> {
+pub(in crate::audit) async fn seal(
+    store: &mut Store,
+    frontier: &Frontier,
+) -> Result<Frontier, bool> {
     let unsealed = store.reads().unsealed(frontier.size(), 1_000).await.unwrap();
     let records: Vec<(i64, Facts)> = unsealed
         .into_iter()

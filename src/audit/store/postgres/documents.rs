@@ -26,7 +26,10 @@ impl Documents {
     }
 
     /// The text of the snapshot `number`, likewise.
-    pub(super) async fn text(&mut self, number: Option<i64>) -> Result<Option<Text>, Boxed> {
+    pub(in crate::audit::store) async fn text(
+        &mut self,
+        number: Option<i64>,
+    ) -> Result<Option<Text>, Boxed> {
         let Some(number) = number else { return Ok(None) };
         let text = match self.texts.find(number) {
             Some(text) => text,

@@ -1,0 +1,149 @@
+//! The task that prunes beside a gateway, for as long as it runs.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::run::{Ended, Hand, through};
+use super::{Retention, RetentionStanding, pass, sink};
+use crate::audit::Audit;
+use crate::audit::store::{Boxed, Reads};
+
+/// How long it rests once nothing is left to do: at first for a moment, since records come into the
+/// tree before they go, then for longer each time.
+const REST_FIRST: Duration = Duration::from_millis(500);
+const REST_MAX: Duration = Duration::from_mins(1);
+
+/// How long it waits after a fault.
+const AFTER_FAULT: Duration = Duration::from_secs(30);
+
+/// How often what was looked at before is looked at again: what kept it may be over.
+const AGAIN: Duration = Duration::from_hours(1);
+
+/// The task itself.
+#[derive(Debug)]
+pub struct Pruning {
+    audit: Audit,
+    /// What is kept, by the newest look at the configuration.
+    retention: Retention,
+    rest: Duration,
+    /// The place up to which changes were looked at, and since when.
+    looked: Option<(i64, Instant)>,
+    is_told: bool,
+    /// Whether it was told that a sink is not waited for any more.
+    is_sink_told: bool,
+}
+
+impl Audit {
+    /// The task that is to run beside the log.
+    #[must_use]
+    pub fn pruning(&self) -> Pruning {
+        Pruning {
+            audit: self.clone(),
+            retention: Retention::default(),
+            rest: REST_FIRST,
+            looked: None,
+            is_told: false,
+            is_sink_told: false,
+        }
+    }
+
+    /// How far pruning has come.
+    #[must_use]
+    pub fn retention(&self) -> RetentionStanding {
+        self.shared.retention.standing()
+    }
+}
+
+impl Pruning {
+    /// Prunes until `stop` is cancelled what `kept` says at each look.
+    pub async fn run(mut self, kept: impl Fn() -> Retention, stop: CancellationToken) {
+        loop {
+            let retention = kept();
+            if retention != self.retention {
+                (self.retention, self.rest, self.looked) = (retention, REST_FIRST, None);
+            }
+            let done = stop.run_until_cancelled(self.work()).await;
+            let rest = match done {
+                None => return,
+                Some(Ok(went_any)) => {
+                    self.is_told = false;
+                    self.rest = if went_any { REST_FIRST } else { REST_MAX.min(self.rest * 2) };
+                    self.rest
+                }
+                Some(Err(error)) => {
+                    self.tell(&error);
+                    AFTER_FAULT
+                }
+            };
+            tokio::select! {
+                () = sleep(rest) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    fn tell(&mut self, error: &Boxed) {
+        self.looked = None;
+        if !std::mem::replace(&mut self.is_told, true) {
+            let error = &**error as &dyn std::error::Error;
+            tracing::error!(error, "the log is written, but what is old in it is not pruned");
+        }
+    }
+
+    /// One pass; tells whether anything went.
+    async fn work(&mut self) -> Result<bool, Boxed> {
+        let audit = self.audit.clone();
+        let shared = &audit.shared;
+        let Retention { max_age, max_changes, .. } = self.retention;
+        if max_age.is_none() && max_changes.is_none() {
+            return Ok(false);
+        }
+        let (now, instant) = (shared.clock.now(), shared.clock.instant());
+        let reads = shared.reader.reads();
+        let is_fresh = |since: &Instant| instant.duration_since(*since) < AGAIN;
+        let (after, since) =
+            self.looked.filter(|(_at, since)| is_fresh(since)).unwrap_or((0, instant));
+        let due_for = shared.retention.standing().overdue;
+        let spared = self.spared(due_for);
+        let begun = pass::begin(reads.clone(), &self.retention, now, (after, spared));
+        let mut pruner = begun.await?;
+        let mut hand = match reads {
+            Reads::Sqlite(_) => Hand::Beside(&shared.queues),
+            Reads::Postgres(_) => Hand::Shared(reads),
+        };
+        let before = shared.retention.standing();
+        let ended = through(&mut pruner, &mut hand, &shared.retention).await?;
+        let went = shared.retention.standing();
+        let went_any = (went.changes, went.events) != (before.changes, before.events);
+        match ended {
+            Ended::Done => {
+                self.looked = Some((pruner.at(), since));
+                shared.retention.note_overdue(pruner.overdue());
+                if went_any {
+                    let (changes, events) =
+                        (went.changes - before.changes, went.events - before.events);
+                    tracing::info!(changes, events, "old records were pruned");
+                    hand.shrink().await?;
+                }
+            }
+            Ended::Overtaken => self.looked = None,
+            Ended::Busy => {}
+        }
+        Ok(went_any)
+    }
+
+    /// From which leaf on records stay for a sink. None tells yet how far it has come.
+    fn spared(&mut self, due_for: Duration) -> Option<u64> {
+        let needed: Option<u64> = None;
+        let spared = sink::spared(needed, due_for);
+        let is_passed = needed.is_some() && spared.is_none();
+        if is_passed && !std::mem::replace(&mut self.is_sink_told, true) {
+            tracing::warn!(
+                "a sink has not taken old records for a week: they are pruned without it"
+            );
+        }
+        spared
+    }
+}
