@@ -270,10 +270,11 @@ impl Store {
         }
     }
 
-    /// Gives back some of the room that what was pruned has left; tells whether there is more.
-    pub(super) async fn shrink(&mut self) -> Result<bool, StoreError> {
+    /// Gives back some of the room that what was pruned has left, all of it in the end or all but
+    /// what the next records take; tells whether there is more.
+    pub(super) async fn shrink(&mut self, all: bool) -> Result<bool, StoreError> {
         match self {
-            Self::Sqlite(writes) => writes.shrink().await,
+            Self::Sqlite(writes) => writes.shrink(all).await,
             Self::Postgres(_) => Ok(false),
         }
     }

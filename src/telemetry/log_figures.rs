@@ -8,6 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::audit::{Audit, Health};
+use crate::base::clock::Timestamp;
 
 /// The counts of the log.
 #[derive(Debug, Default)]
@@ -24,6 +25,10 @@ pub(super) struct LogFigures {
     leaves: Gauge,
     behind: Gauge,
     checkpoint_age: Gauge,
+    pruned_changes: Counter,
+    pruned_events: Counter,
+    pruned_at: Gauge,
+    prune_overdue: Gauge,
 }
 
 impl LogFigures {
@@ -33,6 +38,12 @@ impl LogFigures {
             ("audit_commits", "Transactions that the log committed", &log.commits),
             ("audit_rows", "Rows that the log committed", &log.rows),
             ("audit_events_dropped", "Events that were not kept", &log.events_dropped),
+            (
+                "audit_pruned_changes",
+                "Old changes that this gateway has pruned",
+                &log.pruned_changes,
+            ),
+            ("audit_pruned_events", "Old events that it has pruned", &log.pruned_events),
         ] {
             registry.register(name, help, counter.clone());
         }
@@ -62,6 +73,16 @@ impl LogFigures {
                 "evidence_checkpoint_age_seconds",
                 "How old the newest checkpoint of this gateway is; -1 where there is none",
                 &log.checkpoint_age,
+            ),
+            (
+                "audit_pruned_timestamp_seconds",
+                "When this gateway last pruned anything, in seconds since the Unix epoch; 0 before",
+                &log.pruned_at,
+            ),
+            (
+                "audit_prune_overdue_seconds",
+                "For how long the oldest record that can go has been due to, as far as is known",
+                &log.prune_overdue,
             ),
         ] {
             registry.register(name, help, gauge.clone());
@@ -94,5 +115,10 @@ impl LogFigures {
         self.leaves.set(i64::try_from(evidence.leaves).unwrap_or(i64::MAX));
         self.behind.set(seconds(evidence.behind));
         self.checkpoint_age.set(evidence.checkpoint_age.map_or(-1, seconds));
+        let retention = audit.retention();
+        self.pruned_changes.inner().store(retention.changes, Ordering::Relaxed);
+        self.pruned_events.inner().store(retention.events, Ordering::Relaxed);
+        self.pruned_at.set(retention.pruned_at.map_or(0, Timestamp::unix_seconds));
+        self.prune_overdue.set(seconds(retention.overdue));
     }
 }

@@ -62,6 +62,7 @@ mod postgres;
 mod redirects;
 mod refusals;
 mod reload;
+mod retention;
 mod retries;
 mod rules;
 mod service_accounts;

@@ -51,5 +51,5 @@ pub(super) async fn by_command(
     let kept =
         Retention { max_age: Some(older_than), max_changes: None, holds: retention.holds.clone() };
     let pruner = begin(reads, &kept, now, (0, None)).await?;
-    Ok(pruner.because(PruneReason::Command))
+    Ok(pruner.at_once(PruneReason::Command))
 }

@@ -85,9 +85,9 @@ impl Pruner {
         Self { reads, held, scope, events, step_max: STEP_FIRST, survey, oldest, waiting }
     }
 
-    /// The same for another reason than each step's bound.
-    pub(super) fn because(mut self, reason: PruneReason) -> Self {
-        self.scope.reason = Some(reason);
+    /// The same for another reason than each step's bound, and in large steps.
+    pub(super) fn at_once(mut self, reason: PruneReason) -> Self {
+        (self.scope.reason, self.step_max) = (Some(reason), STEP_MAX);
         self
     }
 

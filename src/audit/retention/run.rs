@@ -1,7 +1,5 @@
 //! A pass carried out, step by step, by whoever writes the log.
 
-use std::time::Duration;
-
 use tokio::sync::oneshot;
 
 use super::figures::RetentionFigures;
@@ -52,7 +50,7 @@ impl Hand<'_> {
     pub(super) async fn shrink(&mut self) -> Result<(), Boxed> {
         loop {
             let has_more = match self {
-                Self::Alone(store) => store.shrink().await?,
+                Self::Alone(store) => store.shrink(true).await?,
                 Self::Beside(queues) => handed(queues, Chore::Shrink).await?,
                 Self::Shared(_server_does) => false,
             };
@@ -84,8 +82,9 @@ pub(super) async fn through(
         let (changes, events, at) = (step.changes.len(), step.events.len(), step.event.at);
         match hand.prune(step).await? {
             Pruned::Done(took) => {
-                let took: Duration = took;
-                pruner.heed(took);
+                if !matches!(hand, Hand::Alone(_)) {
+                    pruner.heed(took);
+                }
                 figures.add(changes, events, at);
             }
             Pruned::Overtaken => return Ok(Ended::Overtaken),

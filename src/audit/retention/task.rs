@@ -125,8 +125,9 @@ impl Pruning {
                     let (changes, events) =
                         (went.changes - before.changes, went.events - before.events);
                     tracing::info!(changes, events, "old records were pruned");
-                    hand.shrink().await?;
                 }
+                // Also what was left free by one that did not come so far.
+                hand.shrink().await?;
             }
             Ended::Overtaken => self.looked = None,
             Ended::Busy => {}

@@ -34,7 +34,7 @@ impl Writer {
                 let _gone = waiting.send(pruned);
             }
             Chore::Shrink(waiting) => {
-                let shrunk = self.store.shrink().await;
+                let shrunk = self.store.shrink(false).await;
                 self.is_dirty = true;
                 if let Err(fault) = &shrunk {
                     self.doubt(fault);

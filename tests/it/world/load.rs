@@ -71,7 +71,13 @@ impl Load {
 
     /// Holds what upstream received and applied against what is on record.
     pub(crate) fn check(&self, folder: &Folder) -> Vec<Value> {
-        let changes = folder.changes(true);
+        self.check_beside(folder, "")
+    }
+
+    /// The same, with other changes in the log, which all have this request id.
+    pub(crate) fn check_beside(&self, folder: &Folder, others: &str) -> Vec<Value> {
+        let mut changes = folder.changes(true);
+        changes.retain(|change| change["request_id"] != others);
         let mut recorded = BTreeMap::new();
         for change in &changes {
             let name = change["patch"]["name"].as_str().unwrap().to_owned();

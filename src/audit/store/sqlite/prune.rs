@@ -23,8 +23,8 @@ const NEWEST_HOLD: &str = "SELECT coalesce(max(seq), 0) FROM events WHERE kind =
 const WITHOUT_KEYS: &str = "PRAGMA foreign_keys = OFF";
 const WITH_KEYS: &str = "PRAGMA foreign_keys = ON";
 
-/// How many pages are left free for what comes next: 4 MiB.
-const FREE_PAGES_KEPT: i64 = 1_024;
+/// How many pages are left free for what comes next: 1 MiB.
+const FREE_PAGES_KEPT: i64 = 256;
 
 /// How many pages are given back at a time.
 const PAGES_AT_ONCE: i64 = 128;
@@ -50,10 +50,12 @@ impl Writes {
         self.keep(connection, pruned)
     }
 
-    /// Gives some of the free pages back to the file system; tells whether there are more.
-    pub(in crate::audit) async fn shrink(&mut self) -> Result<bool, StoreError> {
+    /// Gives some of the free pages back to the file system, all of them in the end or all but what
+    /// the next records take; tells whether there are more.
+    pub(in crate::audit) async fn shrink(&mut self, all: bool) -> Result<bool, StoreError> {
         let mut connection = self.ready().await?;
-        let shrunk = shrink(&mut connection).await.map_err(unavailable);
+        let kept = if all { 0 } else { FREE_PAGES_KEPT };
+        let shrunk = shrink(&mut connection, kept).await.map_err(unavailable);
         self.keep(connection, shrunk)
     }
 }
@@ -170,13 +172,13 @@ fn statements(step: &PruneStep) -> String {
     text
 }
 
-async fn shrink(connection: &mut SqliteConnection) -> Result<bool, Error> {
+async fn shrink(connection: &mut SqliteConnection, kept: i64) -> Result<bool, Error> {
     let free: i64 = sqlx::query_scalar("PRAGMA freelist_count").fetch_one(&mut *connection).await?;
-    let pages = (free - FREE_PAGES_KEPT).min(PAGES_AT_ONCE);
+    let pages = (free - kept).min(PAGES_AT_ONCE);
     if pages <= 0 {
         return Ok(false);
     }
     let shrink = AssertSqlSafe(format!("PRAGMA incremental_vacuum({pages})"));
     sqlx::query(shrink).fetch_all(connection).await?;
-    Ok(free - pages > FREE_PAGES_KEPT)
+    Ok(free - pages > kept)
 }
