@@ -11,11 +11,13 @@ pub(crate) mod approvals;
 pub(crate) mod asked;
 pub(crate) mod body;
 mod connection;
+pub(crate) mod cookie;
 pub(crate) mod evaluate;
 mod evidence;
 mod export;
 mod exposition;
 pub mod filter;
+pub(crate) mod holder;
 pub(crate) mod local;
 mod looked;
 mod openapi;
@@ -53,7 +55,7 @@ use crate::audit::query::DeploymentSummary;
 use crate::audit::record::Event;
 use crate::base::clock::Clock;
 use crate::base::ids::Fingerprint;
-use crate::config::{Actors, AdminToken, RefusedConfig};
+use crate::config::{Actors, AdminToken, Logins, RefusedConfig};
 use crate::export::Format;
 use crate::net::listener::Listener;
 use crate::policy::Policy;
@@ -72,6 +74,10 @@ pub struct AdminState {
     pub audit: Audit,
     /// The tokens that hold now: asked at every call, since a reload may change them.
     pub tokens: Arc<dyn Fn() -> Arc<Vec<AdminToken>> + Send + Sync>,
+    /// The logins beside those by a token that hold now.
+    pub logins: LoginsNow,
+    /// The name of a human as the configuration writes it, where it differs in form alone.
+    pub person_named: PersonNamed,
     /// The tokens that the configuration lists now under an actor's name.
     pub tokens_of: TokensOf,
     /// The actors that the configuration lists now.
@@ -107,6 +113,12 @@ pub type DecidedTold = Arc<dyn Fn(ApprovalKind, Verdict) + Send + Sync>;
 /// Gives the acceptor that holds now: a reload may change its certificate.
 pub type Acceptor = Arc<dyn Fn() -> TlsAcceptor + Send + Sync>;
 
+/// Gives the logins that hold now.
+pub type LoginsNow = Arc<dyn Fn() -> Arc<Logins> + Send + Sync>;
+
+/// Gives the name of a human as the configuration writes it.
+pub type PersonNamed = Arc<dyn Fn(&str) -> String + Send + Sync>;
+
 /// Gives the tokens under a name that hold now.
 pub type TokensOf = Arc<dyn Fn(&str) -> Vec<Fingerprint> + Send + Sync>;
 
@@ -121,6 +133,13 @@ pub type ProviderNow = Arc<dyn Fn() -> &'static Provider + Send + Sync>;
 
 /// Gives the patience that holds now.
 pub type PatienceNow = Arc<dyn Fn() -> Patience + Send + Sync>;
+
+impl AdminState {
+    /// Whether who asks need not say who they are: then this machine alone is answered.
+    pub(crate) fn is_open(&self) -> bool {
+        (self.tokens)().is_empty() && !(self.logins)().are_there()
+    }
+}
 
 /// The state and the bounds of the answers, shared by all clones.
 #[derive(Clone)]

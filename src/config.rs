@@ -9,6 +9,7 @@ pub(crate) mod files;
 mod keys;
 mod listen;
 pub mod log;
+mod logins;
 mod people;
 mod persons;
 pub mod policy_file;
@@ -31,10 +32,13 @@ use ipnet::IpNet;
 pub use self::actors::{ActorName, Actors, SubjectName};
 pub use self::evidence::EvidenceConfig;
 pub(crate) use self::keys::KEYS;
+pub(crate) use self::logins::CALLBACK;
+pub use self::logins::{AuthProxy, GroupRoles, Logins, OidcConfig};
 pub use self::refused::RefusedConfig;
 pub use self::retention::{ConfiguredHold, RetentionConfig};
 pub(crate) use self::shared_limits::told as told_shared_limits;
 pub use self::shared_limits::{BackendAddress, LimitBackend, SharedLimits, WhileAway};
+pub(crate) use self::upstream::is_loopback;
 use crate::base::database::Database;
 use crate::base::key::Token;
 use crate::base::peer::PeerAddress;
@@ -68,6 +72,8 @@ pub struct Config {
     pub actors: Actors,
     /// `[[admin.token]]`.
     pub admin_tokens: Vec<AdminToken>,
+    /// The logins beside those by a token.
+    pub logins: Arc<Logins>,
     /// `redact.pointers`: JSON Pointers (RFC 6901) below a deployment.
     pub redact: Vec<String>,
     /// The typed values, key by key, as text: they tell two configurations apart.
@@ -81,6 +87,12 @@ impl Config {
     #[must_use]
     pub fn names_policy_file(&self) -> bool {
         self.typed.contains_key("policy.file")
+    }
+
+    /// Whether the admin listener knows who asks, so that it need not be on loopback.
+    #[must_use]
+    pub fn asks_who_comes(&self) -> bool {
+        !self.admin_tokens.is_empty() || self.logins.are_there()
     }
 
     /// The keys, as dotted paths, that mean something else than in `former`, and the rules of

@@ -30,12 +30,13 @@ mod sentence;
 mod text;
 mod words;
 
-use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 
 use crate::admin::Api;
 use crate::admin::answer;
+use crate::config::CALLBACK;
 
 /// The console's paths.
 pub(crate) fn router(api: Api) -> Router {
@@ -55,6 +56,8 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/actors", get(actors::show))
         .route("/log", get(log::show))
         .route("/login", get(login::form).post(login::enter))
+        .route("/login/oidc", get(login::begin))
+        .route(CALLBACK, get(login::finish))
         .route("/logout", post(login::leave).fallback(answer::only_posts));
     let router = assets::ALL.iter().fold(router, |router, asset| {
         router.route(&asset.path, get(move || async move { asset.answer() }))
@@ -62,5 +65,6 @@ pub(crate) fn router(api: Api) -> Router {
     router
         .method_not_allowed_fallback(answer::only_reads)
         .layer(from_fn_with_state(api.clone(), door::guard))
+        .layer(Extension(login::Issuers::default()))
         .with_state(api)
 }

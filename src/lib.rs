@@ -22,6 +22,8 @@ pub mod export;
 
 mod upstream;
 
+mod oidc;
+
 pub mod admin;
 mod console;
 mod gateway;

@@ -261,10 +261,13 @@ impl Server {
         let (patient, listed) = (Arc::clone(gateway), Arc::clone(gateway));
         let reading = Arc::clone(gateway);
         let [governed, served, told, named, known] = std::array::from_fn(|_| Arc::clone(gateway));
+        let [logging_in, spelling] = std::array::from_fn(|_| Arc::clone(gateway));
         let vital = self.vital.clone();
         let state = AdminState {
             audit: gateway.audit.clone(),
             tokens: Arc::new(move || tokens.admin_tokens()),
+            logins: Arc::new(move || Arc::clone(&logging_in.live().config.logins)),
+            person_named: Arc::new(move |name| spelling.live().config.actors.spelled(name)),
             tokens_of: Arc::new(move |name| listed.live().config.actors.tokens_of(name)),
             actors: Arc::new(move || known.live().config.actors.clone()),
             policy: Arc::new(move || governed.policy()),

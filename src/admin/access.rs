@@ -8,25 +8,25 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use sha2::{Digest as _, Sha256};
-use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
 
 use super::answer::{Problem, harden};
 use super::body::Counted;
+use super::holder::{self, Holder};
 use super::local::local;
 use super::places::Presence;
 use super::session::{self, Session};
 use super::share::Share;
 use super::{AdminState, Api, ROUTES};
-use crate::config::{AdminToken, Role};
+use crate::base::peer::PeerAddress;
+use crate::config::Role;
 
 /// The sender of a question: its role decides what is shown, its share how much at once.
 #[derive(Clone, Debug)]
 pub(crate) struct Asker {
     pub(crate) role: Role,
     pub(crate) share: Arc<Share>,
-    /// The token that was shown; `None` where none is asked for.
-    pub(crate) holder: Option<AdminToken>,
+    /// The holder of the right to ask; `None` where none is asked for.
+    pub(crate) holder: Option<Holder>,
     /// The session that it was shown by, where it was.
     pub(crate) session: Option<Session>,
 }
@@ -37,13 +37,11 @@ pub(crate) struct Asker {
 pub(crate) struct Streamed;
 
 impl Asker {
-    /// Whether the token that was shown holds still.
+    /// Whether the right that was shown holds still.
     pub(crate) fn is_known(&self, api: &Api) -> bool {
-        let tokens = (api.state.tokens)();
-        match &self.holder {
-            Some(holder) => tokens.iter().any(|token| token == holder),
-            None => tokens.is_empty(),
-        }
+        let Some(holder) = &self.holder else { return api.state.is_open() };
+        let lasts = self.session.is_none_or(|session| session.holds(&api.state, holder));
+        lasts && holder.is_known(&api.state)
     }
 }
 
@@ -71,7 +69,7 @@ pub(crate) async fn admit(
     by_session: bool,
 ) -> Result<Response, Problem> {
     let (holder, session) = holder_of(&api.state, &request, by_session)?;
-    let share = api.askers.share(holder.as_ref().map(|holder| holder.sha256));
+    let share = api.askers.share(holder.as_ref().map(Holder::identity));
     let role = holder.as_ref().map_or(Role::Auditor, |holder| holder.role);
     let question = api.askers.question(&share).ok_or_else(Problem::too_many_questions)?;
     let answering = request.extensions().get::<Presence>().map(Presence::begin);
@@ -85,23 +83,29 @@ pub(crate) async fn admit(
     Ok(answer.map(|body| Body::new(Counted { body, _until_sent: (question, answering) })))
 }
 
-/// The token of who asks; `None` where none is asked for, and who asks is an auditor.
+/// The holder who asks; `None` where none is asked for, and who asks is an auditor. A token that is
+/// sent counts first, then a proxy's word, then the cookie. The latter two come with whatever a
+/// browser sends, so that they count only where `by_session` says so.
 fn holder_of(
     state: &AdminState,
     request: &Request,
     by_session: bool,
-) -> Result<(Option<AdminToken>, Option<Session>), Problem> {
-    let tokens = (state.tokens)();
+) -> Result<(Option<Holder>, Option<Session>), Problem> {
     let headers = request.headers();
-    if tokens.is_empty() {
+    if state.is_open() {
         return local(request.uri(), headers).map(|()| (None, None));
     }
     if by_session && !headers.contains_key(header::AUTHORIZATION) {
+        let peer = request.extensions().get::<PeerAddress>().copied();
+        if let Some(holder) = holder::by_proxy(state, peer, headers)? {
+            return Ok((Some(holder), None));
+        }
         let (holder, session) = session::find(state, headers).ok_or_else(Problem::no_token)?;
         return Ok((Some(holder), Some(session)));
     }
     let token = bearer(headers).ok_or_else(Problem::no_token)?;
-    let holder = holder(&tokens, token).cloned().ok_or_else(Problem::no_token)?;
+    let tokens = (state.tokens)();
+    let holder = holder::by_token(&tokens, token).map(Holder::of).ok_or_else(Problem::no_token)?;
     Ok((Some(holder), None))
 }
 
@@ -112,17 +116,6 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = only.to_str().ok()?.split_once(' ')?;
     let token = token.trim_matches(' ');
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
-}
-
-/// The holder of a token. All of them are compared whole, so that the time taken tells nothing.
-pub(crate) fn holder<'a>(tokens: &'a [AdminToken], token: &str) -> Option<&'a AdminToken> {
-    let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-    let mut place = u32::MAX;
-    for (candidate, token) in (0..).zip(tokens) {
-        let same: Choice = token.sha256.ct_eq(&digest);
-        place.conditional_assign(&candidate, same);
-    }
-    tokens.get(usize::try_from(place).ok()?)
 }
 
 #[cfg(test)]

@@ -188,7 +188,7 @@ impl Decider {
         let holder = asker.holder.as_ref();
         let holder = holder.filter(|holder| holder.role >= Role::Approver).ok_or_else(|| {
             Problem::forbidden(
-                "deciding takes an [[admin.token]] with the role approver or admin: use one",
+                "deciding takes the role approver or admin: use a login that has one",
             )
         })?;
         let person = holder.person.clone().ok_or_else(|| {

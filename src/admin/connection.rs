@@ -18,6 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::places::Presence;
+use crate::base::peer::PeerAddress;
 use crate::net::stream::{Wire, is_without_tls};
 use crate::net::throughput::StallMeter;
 use crate::net::timer::LazyTimer;
@@ -41,10 +42,17 @@ pub struct Patience {
     pub pace: Duration,
 }
 
+/// A connection that has come.
+pub(super) struct Comes {
+    pub(super) wire: Wire,
+    pub(super) peer: PeerAddress,
+    /// TLS, where it is configured.
+    pub(super) tls: Option<TlsAcceptor>,
+}
+
 /// Leads one connection to its end.
 pub(super) async fn serve(
-    wire: Wire,
-    tls: Option<TlsAcceptor>,
+    Comes { wire, peer, tls }: Comes,
     patience: Patience,
     router: Router,
     presence: Presence,
@@ -55,6 +63,7 @@ pub(super) async fn serve(
     let answered = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: http::Request<Incoming>| {
         request.extensions_mut().insert(presence.clone());
+        request.extensions_mut().insert(peer);
         answered.call(request)
     });
     let connection = http1::Builder::new()

@@ -57,7 +57,8 @@ pub(super) async fn serve(
                     let patience: Patience = (terms.patience)();
                     let (router, shutdown) = (router.clone(), shutdown.clone());
                     let task = connections.spawn(async move {
-                        connection::serve(wire, tls, patience, router, presence, shutdown).await;
+                        let comes = connection::Comes { wire, peer, tls };
+                        connection::serve(comes, patience, router, presence, shutdown).await;
                         drop(place);
                     });
                     places.settle(number, task);

@@ -71,6 +71,8 @@ impl World {
         let state = AdminState {
             audit: audit.clone(),
             tokens: Arc::new(move || Arc::clone(&tokens)),
+            logins: Arc::new(Arc::default),
+            person_named: Arc::new(str::to_owned),
             tokens_of: Arc::new(|_name| Vec::new()),
             actors: Arc::new(crate::config::Actors::default),
             policy: Arc::new(Arc::default),

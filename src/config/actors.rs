@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::persons;
 use crate::base::claims::Claims;
 use crate::base::ids::Fingerprint;
 
@@ -53,6 +54,19 @@ impl Actors {
     pub fn persons(&self) -> HashSet<&str> {
         let accounts = self.subjects.values().flatten().map(|subject| &subject.name);
         self.known.values().chain(accounts).filter_map(|name| name.person.as_deref()).collect()
+    }
+
+    /// A human's name as it is written here, where `person` differs from that in its letters' case
+    /// or form alone: an issuer may write it otherwise, and nobody is two.
+    #[must_use]
+    pub fn spelled(&self, person: &str) -> String {
+        let persons = self.persons();
+        if persons.contains(person) {
+            return person.to_owned();
+        }
+        let wanted = persons::folded(person);
+        let known = persons.into_iter().find(|known| persons::folded(known) == wanted);
+        known.unwrap_or(person).to_owned()
     }
 
     /// The tokens that are listed under a name.

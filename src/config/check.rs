@@ -8,6 +8,7 @@ use super::exposure::{self, Places};
 use super::files;
 use super::keys::KEYS;
 use super::listen;
+use super::logins;
 use super::people;
 use super::persons;
 use super::retention;
@@ -108,6 +109,7 @@ impl Reader<'_> {
         let policy = rules::read(self, provider, is_shared, &actors, files);
         let limits = self.limits(upstream.as_ref().map(|upstream| upstream.provider));
         let admin_tokens = people::admin_tokens(self, &mut persons);
+        let logins = logins::read(self, files);
         persons::tell_apart(&persons, self.complaints);
         let redact = self.each("redact.pointers", pointer);
         let config = Config {
@@ -123,6 +125,7 @@ impl Reader<'_> {
             limits,
             actors,
             admin_tokens,
+            logins,
             redact: redact.into_iter().map(|(pointer, _)| pointer).collect(),
             typed,
             files: files.clone(),

@@ -1,6 +1,7 @@
 //! Every key of the configuration file.
 
 mod evidence;
+mod logins;
 mod people;
 mod retention;
 
@@ -17,7 +18,14 @@ const LABEL: &str = "^[a-z0-9-]{1,63}$";
 
 /// The keys of the configuration file, and the sections that are not known yet.
 pub(crate) static KEYS: KeyTable = KeyTable {
-    parts: &[&ALL, &people::PEOPLE, &REDACT, &evidence::EVIDENCE, &retention::RETENTION],
+    parts: &[
+        &ALL,
+        &people::PEOPLE,
+        &logins::LOGINS,
+        &REDACT,
+        &evidence::EVIDENCE,
+        &retention::RETENTION,
+    ],
     sections: &[
         ("listen", "Where the gateway listens."),
         (
@@ -38,6 +46,9 @@ pub(crate) static KEYS: KeyTable = KeyTable {
         ("limits", "Bounds on what calls and connections may take, and how long."),
         ("actors", "Tokens that are known, and others."),
         ("admin", "The admin API."),
+        ("admin.oidc", "Logins to the console by an issuer (OpenID Connect)."),
+        ("admin.auth_proxy", "Logins by a proxy that stands before the admin listener."),
+        ("admin.roles", "The roles of the groups that an issuer or a proxy tells of."),
         ("redact", "What is concealed in records."),
         ("evidence", "The tree over the log, by which `audit verify` finds what was altered."),
         ("retention", "How long records are kept. Without this section, for ever."),

@@ -27,7 +27,13 @@ pub(super) fn read(reader: &mut Reader<'_>, files: &mut Vec<PathBuf>) -> Option<
     let proxy_tls = tls(reader, "listen.tls", files);
     let admin_tls = tls(reader, "listen.admin_tls", files);
     let (admin, place) = admin?;
-    if reader.typed.items("admin.token").is_none_or(<[_]>::is_empty) && !admin.is_local() {
+    let has_none = |list: &str| reader.typed.items(list).is_none_or(<[_]>::is_empty);
+    let has_login = reader.place("admin.oidc.issuer").is_some();
+    if !admin.is_local()
+        && !has_login
+        && has_none("admin.token")
+        && has_none("admin.auth_proxy.addresses")
+    {
         let message = format!(
             "`listen.admin` is {admin}, which others can reach, and there is no \
              [[admin.token]]: add one, or listen on 127.0.0.1"
@@ -128,7 +134,7 @@ fn socket_mode(node: &Node) -> Meant<u32> {
 }
 
 /// A range of addresses, or one address; `None` for whoever connects by a socket file.
-fn trusted_proxy(node: &Node) -> Meant<Option<IpNet>> {
+pub(super) fn trusted_proxy(node: &Node) -> Meant<Option<IpNet>> {
     let parse = |text: &str| {
         if text == "unix" {
             return Some(None);

@@ -15,8 +15,7 @@ use crate::settings::reader::Placed;
 pub(super) fn tell_apart(persons: &[Placed<String>], complaints: &mut Complaints) {
     let mut known: HashMap<String, &str> = HashMap::new();
     for (person, place) in persons {
-        let plain: String = person.nfkc().filter(|letter| !letter.is_whitespace()).collect();
-        let first = *known.entry(default_case_fold_str(&plain)).or_insert(person);
+        let first = *known.entry(folded(person)).or_insert(person);
         if first != person {
             let message = format!(
                 "`person` is {person:?} here and {first:?} elsewhere: write both alike, or give \
@@ -25,6 +24,12 @@ pub(super) fn tell_apart(persons: &[Placed<String>], complaints: &mut Complaints
             complaints.error(place, &message);
         }
     }
+}
+
+/// A name without what tells two writings of it apart.
+pub(super) fn folded(person: &str) -> String {
+    let plain: String = person.nfkc().filter(|letter| !letter.is_whitespace()).collect();
+    default_case_fold_str(&plain)
 }
 
 /// Warns of what nobody can ask for, approve or do.

@@ -1,12 +1,14 @@
 //! The configuration through its door: files and variables in, complaints or a configuration out.
 
 mod documents;
+mod folder;
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use self::folder::folder;
 use super::check::{Checked, check};
 use super::keys::KEYS;
 use super::*;
@@ -14,40 +16,6 @@ use super::*;
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const MINIMAL: &str = "[upstream]\nprovider = 'qoder-cn'\nurl = 'https://api.qoder.com.cn'\n";
 const DIGEST: &str = "1b988d7c6233e6a7b9beecc77f17be0de3151cb55166760ae5c8f3ad83d7e3f4";
-
-/// A folder with every file that the cases name.
-fn folder() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
-    fs::create_dir(folder.path().join("tls")).unwrap();
-    let certified = || rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let (one, other) = (certified(), certified());
-    write("tls/cert.pem", &one.cert.pem());
-    write("tls/ca.pem", &format!("{}{}", one.cert.pem(), other.cert.pem()));
-    write("tls/key.pem", &one.signing_key.serialize_pem());
-    write("tls/other-key.pem", &other.signing_key.serialize_pem());
-    for (name, from, to) in [("old", 2000, 2001), ("early", 2999, 3000)] {
-        let mut made = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
-        made.not_before = rcgen::date_time_ymd(from, 1, 1);
-        made.not_after = rcgen::date_time_ymd(to, 1, 1);
-        let key = rcgen::KeyPair::generate().unwrap();
-        let lapsed = made.self_signed(&key).unwrap();
-        write(&format!("tls/{name}.pem"), &lapsed.pem());
-        write(&format!("tls/{name}-key.pem"), &key.serialize_pem());
-        write(&format!("tls/{name}-ca.pem"), &format!("{}{}", one.cert.pem(), lapsed.pem()));
-    }
-    write("tls/empty.pem", "");
-    write("tls/torn.pem", "-----BEGIN CERTIFICATE-----\nMIIB");
-    write("policy.toml", &fs::read_to_string(format!("{ROOT}/config/policy.toml")).unwrap());
-    write("garbled.key", "not a key");
-    write("exposed.key", &format!("{DIGEST}\n"));
-    write("good.key", &format!("{DIGEST}\n"));
-    for (name, mode) in [("garbled.key", 0o600), ("exposed.key", 0o644), ("good.key", 0o600)] {
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
-        fs::set_permissions(folder.path().join(name), mode).unwrap();
-    }
-    folder
-}
 
 fn check_text(folder: &Path, text: &str, environment: &[(&str, &str)]) -> Checked {
     let file = folder.join("changegate.toml");
@@ -203,7 +171,10 @@ fn every_key_can_be_overridden_by_its_variable() {
     let folder = folder();
     let text = format!(
         "{MINIMAL}[listen.tls]\ncert = 'tls/cert.pem'\nkey = 'tls/key.pem'\n\
-        [listen.admin_tls]\ncert = 'tls/cert.pem'\nkey = 'tls/key.pem'\n"
+        [listen.admin_tls]\ncert = 'tls/cert.pem'\nkey = 'tls/key.pem'\n\
+        [admin.oidc]\nissuer = 'https://i.example'\nclient_id = 'a'\n\
+        redirect_url = 'https://c.example/login/oidc/callback'\n\
+        [admin.auth_proxy]\naddresses = ['10.0.0.1']\n"
     );
     fs::copy(folder.path().join("tls/cert.pem"), folder.path().join("tls/c2.pem")).unwrap();
     fs::copy(folder.path().join("tls/key.pem"), folder.path().join("tls/k2.pem")).unwrap();
@@ -239,6 +210,17 @@ fn every_key_can_be_overridden_by_its_variable() {
         ("actors.unknown", "\"deny\""),
         ("actor", r#"[{"fingerprint": "pat_0011223344556677", "name": "a"}]"#),
         ("admin.token", &token),
+        ("admin.oidc.issuer", "https://j.example"),
+        ("admin.oidc.client_secret_file", "oidc.secret"),
+        ("admin.oidc.redirect_url", "https://d.example/login/oidc/callback"),
+        ("admin.oidc.ca_file", "tls/ca.pem"),
+        ("admin.oidc.scopes", "['groups']"),
+        ("admin.auth_proxy.addresses", "['10.0.0.2']"),
+        ("admin.roles.viewer", "['a']"),
+        ("admin.roles.auditor", "['a']"),
+        ("admin.roles.approver", "['a']"),
+        ("admin.roles.admin", "['a']"),
+        ("admin.roles.default", "none"),
         ("redact.pointers", "[\"/a\"]"),
         ("retention.max_age", "400d"),
         ("retention.hold", "[{team = 'a'}]"),

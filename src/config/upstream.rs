@@ -268,7 +268,7 @@ fn overlap(one: &AllowedWrite, other: &AllowedWrite) -> bool {
         && one.segments.iter().zip(&other.segments).all(meet)
 }
 
-pub(super) fn is_loopback(host: &str) -> bool {
+pub(crate) fn is_loopback(host: &str) -> bool {
     host == "localhost"
         || host.ends_with(".localhost")
         || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())

@@ -49,7 +49,8 @@ async fn page(api: &Api, entry: &Entry, request: Request, next: Next) -> Respons
     {
         return Redirect::to(&clean).into_response();
     }
-    let is_login = request.uri().path() == "/login";
+    let path = request.uri().path();
+    let is_login = path == "/login" || path.starts_with("/login/");
     if entry.is_from_elsewhere && entry.reads && !is_login {
         // The browser keeps the cookie back here, and brings it once this very site leads on.
         return frame::again(&entry.target).into_response();
@@ -75,9 +76,9 @@ async fn page(api: &Api, entry: &Entry, request: Request, next: Next) -> Respons
     shown
 }
 
-/// The login asks for no token. Where the listener needs none, it is for this machine alone.
+/// The login asks for no right. Where the listener needs none, it is for this machine alone.
 async fn at_login(api: &Api, request: Request, next: Next) -> Result<Response, Problem> {
-    if (api.state.tokens)().is_empty() {
+    if api.state.is_open() {
         local(request.uri(), request.headers())?;
     }
     Ok(next.run(request).await)

@@ -13,6 +13,7 @@ use crate::admin::Api;
 use crate::admin::access::Asker;
 use crate::admin::answer::Problem;
 use crate::admin::sent::of_this_site;
+use crate::admin::session;
 
 /// The name of the field that holds a form's token.
 pub(super) const TOKEN: &str = "form";
@@ -128,10 +129,7 @@ pub(super) fn is_own(api: &Api, asker: &Asker, pairs: &Pairs) -> Result<(), Prob
 
 /// The text that forms of this asker's pages bring along.
 pub(super) fn token(api: &Api, asker: &Asker) -> String {
-    match (&asker.holder, asker.session) {
-        (Some(holder), Some(session)) => session.form_token(&api.state, holder),
-        _nobody => crate::base::ids::Hex(&api.state.audit.sign("console form", b"")).to_string(),
-    }
+    session::form_token(&api.state, asker.session, asker.holder.as_ref())
 }
 
 fn is_form(headers: &HeaderMap) -> Result<(), Problem> {

@@ -198,11 +198,14 @@ fn who(api: &Api, asker: &Asker) -> Markup {
         div.who {
             @match &asker.holder {
                 Some(holder) => {
-                    span.name { (super::text::shown(&holder.name)) }
+                    span.name { (super::text::shown(holder.shown())) }
                     span.dim { (role) }
-                    form method="post" action="/logout" {
-                        input type="hidden" name=(form::TOKEN) value=(form::token(api, asker));
-                        button.quiet type="submit" { "Log out" }
+                    // A proxy's word ends at the proxy.
+                    @if asker.session.is_some() {
+                        form method="post" action="/logout" {
+                            input type="hidden" name=(form::TOKEN) value=(form::token(api, asker));
+                            button.quiet type="submit" { "Log out" }
+                        }
                     }
                 }
                 None => span.dim { "No login: read only, as auditor" },

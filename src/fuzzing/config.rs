@@ -34,7 +34,7 @@ pub fn config(text: &[u8]) {
     assert_eq!(checked.config.is_none(), forbidden, "{:?}", checked.complaints);
     if let Some(config) = checked.config {
         let open = !config.listen.admin.is_local();
-        assert!(!open || !config.admin_tokens.is_empty(), "{:?}", config.listen);
+        assert!(!open || config.asks_who_comes(), "{:?}", config.listen);
         assert!((1..=128).contains(&config.limits.json_depth));
         let budgets = config.rate_limit.map_or(vec![], |limit| vec![limit.read, limit.write]);
         assert!(budgets.iter().all(|budget| budget.rate.count() > 0 && budget.burst > 0));

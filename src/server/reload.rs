@@ -271,7 +271,7 @@ fn put_in_force(
     keep(&mut config.audit.database, &former.config.audit.database, "audit.database");
     keep(&mut config.audit.key_file, &former.config.audit.key_file, "audit.key_file");
     // The new file may be safe only together with an address that it can't bring in force.
-    if !config.listen.admin.is_local() && config.admin_tokens.is_empty() {
+    if !config.listen.admin.is_local() && !config.asks_who_comes() {
         return Err("listen.admin is still not on loopback, and no [[admin.token]] is left: \
                     restart, or keep a token"
             .to_owned());

@@ -10,7 +10,7 @@ use crate::world::{Call, DEPLOYMENT, Setup, World, admin_token, call, world};
 
 const NOW: Timestamp = Timestamp::from_millis(1_781_427_491_123);
 
-const FORM: &str = "application/x-www-form-urlencoded";
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Paths of pages without a record's id.
 const PAGES: [&str; 8] =

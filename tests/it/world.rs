@@ -9,6 +9,7 @@ pub(crate) mod disk;
 pub(crate) mod forwarder;
 pub(crate) mod frames;
 pub(crate) mod http2_upstream;
+pub(crate) mod issuer;
 pub(crate) mod load;
 pub(crate) mod many;
 pub(crate) mod program;
