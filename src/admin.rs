@@ -9,6 +9,7 @@ pub(crate) mod answer;
 pub(crate) mod api;
 pub(crate) mod approvals;
 pub(crate) mod asked;
+pub(crate) mod backtest;
 pub(crate) mod body;
 mod connection;
 pub(crate) mod cookie;

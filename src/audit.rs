@@ -15,6 +15,7 @@ pub(crate) mod evidence;
 mod hashes;
 pub mod idempotency;
 pub mod intent;
+pub(crate) mod judged;
 pub mod keys;
 mod latest;
 mod lease;

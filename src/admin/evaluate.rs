@@ -33,7 +33,7 @@ use crate::policy::{Actor, Decision, Policy, Violation};
 use crate::provider::{Operation, Provider};
 
 /// The longest policy that may be sent along, in bytes.
-const POLICY_BYTES_MAX: usize = 256 << 10;
+pub(super) const POLICY_BYTES_MAX: usize = 256 << 10;
 
 /// The most faults of such a policy that are told.
 const FAULTS_MAX: usize = 10;
@@ -176,7 +176,7 @@ fn read(bytes: &[u8]) -> Result<EvaluationRequest, Problem> {
 }
 
 /// The policy that a text says.
-fn policy_of(text: &str, provider: &'static Provider) -> Result<Policy, Problem> {
+pub(super) fn policy_of(text: &str, provider: &'static Provider) -> Result<Policy, Problem> {
     load(text, provider).map_err(|errors| {
         let told = |error: &LoadError| match error.line {
             Some(line) => format!("line {line}: {error}"),

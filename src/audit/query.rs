@@ -26,7 +26,8 @@ pub use super::count::{
 use super::idempotency::EarlierCall;
 pub(crate) use super::question::Text;
 pub use super::question::{
-    ActorFilter, BodyTexts, DeploymentAt, DeploymentSummary, EventFilter, Filter, RecordedChange,
+    ActorFilter, BodyTexts, DeploymentAt, DeploymentSummary, EventFilter, Filter, KnownPolicy,
+    RecordedChange,
 };
 use super::question::{FoundChanges, FoundEvents, Unclear};
 use super::record::{Change, Event};

@@ -94,6 +94,21 @@ pub struct Filter {
     pub q_in_ids: bool,
 }
 
+/// A policy that changes were judged by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownPolicy {
+    /// The digest of its text.
+    pub digest: String,
+    /// How many characters the text has.
+    pub chars: i64,
+    /// When the first change came that it decided; `None` where that is not known any more.
+    pub first_at: Option<Timestamp>,
+    /// When the last one came; `None` where the newest 20,000 changes have none.
+    pub last_at: Option<Timestamp>,
+    /// How many of the newest 20,000 changes it decided.
+    pub changes: i64,
+}
+
 /// Changes that were found, and where the search goes on.
 #[derive(Debug)]
 pub(crate) struct FoundChanges {

@@ -16,6 +16,7 @@ mod indexed;
 mod leaves;
 mod page;
 mod places;
+mod policies;
 mod postgres;
 mod prunable;
 mod reads;

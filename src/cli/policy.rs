@@ -1,7 +1,6 @@
 //! `changegate policy`: the rules before they are in force.
 
 pub mod explain;
-mod judged;
 pub mod push;
 pub mod replay;
 mod source;

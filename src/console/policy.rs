@@ -2,8 +2,12 @@
 //! nobody makes.
 
 mod attempt;
+mod backtest;
+mod texts;
 
 pub(super) use self::attempt::judge;
+pub(super) use self::backtest::{form as backtest_form, run as backtest};
+pub(super) use self::texts::{list as texts, show as one_text};
 
 use axum::Extension;
 use axum::extract::State;
@@ -62,7 +66,14 @@ async fn page(
         }
         @if let Some(contact) = &policy.contact { p { "Questions go to " (shown(contact)) "." } }
         (rules(api, &policy, &counts))
-        @if asker.may_look_inside().is_ok() { (attempt::section(api, asker, attempt, result)) }
+        @if asker.may_look_inside().is_ok() {
+            p.links {
+                a href="/policy/backtest" { "Hold another policy against recorded changes" }
+                " · "
+                a href="/policy/texts" { "Former texts, and what differs" }
+            }
+            (attempt::section(api, asker, attempt, result))
+        }
         (changes_of(&history))
         (text(&policy))
     };

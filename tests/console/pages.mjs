@@ -36,11 +36,12 @@ async function paths(page) {
   const prompt = await first("/changes?path=/initial_events&outcome=applied", "td.time a");
   const approval = await first("/approvals", "td.time a");
   const deployment = await first("/deployments?name=support", "a.deployment");
+  const policyText = await first("/policy/texts", "tr.item td:last-child a, tr.item td a");
   return {
     overview: "/", changes: "/changes", filtered: "/changes?since=7d&decision=deny&team=platform",
     columns: "/changes?columns=team,from,program,gateway", nothing: "/changes?team=nobody", denied, prompt, inline: `${prompt}?diff=inline`,
     deployments: "/deployments", deployment, state: `${deployment}?view=state`, blame: `${deployment}?view=blame`,
-    approvals: "/approvals", all: "/approvals?state=all", approval, policy: "/policy", drift: "/drift",
+    approvals: "/approvals", all: "/approvals?state=all", approval, policy: "/policy", backtest: "/policy/backtest", texts: "/policy/texts", policyText, drift: "/drift",
     actors: "/actors", log: "/log", absent: "/changes/chg_00000000000000000000000000000000", login: "/login",
   };
 }
@@ -86,6 +87,12 @@ async function tasks(page) {
   await page.fill("#patch", '{"schedule": {"type": "cron", "expression": "0 9 * * *", "timezone": "Mars/Base"}}');
   await page.click(".attempt button.primary");
   assert.match(await page.locator(".result").innerText(), /timezones/);
+
+  await page.goto(`${origin}/policy/backtest`);
+  await page.fill("#policy", '[timezones]\nallowed = ["Europe/Paris"]\n');
+  await page.click(".attempt button.primary");
+  await page.locator(".matrix a").first().click();
+  assert.match(await page.locator(".result .broken a").first().getAttribute("href"), /^\/changes\/chg_/);
 }
 
 // A link in somebody's chat leads to its page, though the browser keeps the cookie back at first.

@@ -26,6 +26,7 @@ mod cli_times;
 mod conformance;
 mod console;
 mod console_pages;
+mod console_policy;
 mod copies;
 mod cors;
 mod cost;

@@ -251,6 +251,14 @@ impl World {
         call(self.admin(), asked).await.json()["data"].as_array().unwrap().clone()
     }
 
+    /// A gateway on what another one has left, by the files that are there.
+    pub(crate) async fn again(folder: TempDir, simulator: Option<Simulator>) -> Self {
+        let config = check(&folder.path().join("changegate.toml"), &[]).config.unwrap();
+        let options = Options { workers: Some(1), ..Options::default() };
+        let server = Server::start(config, options).await.unwrap();
+        Self { server, folder, simulator }
+    }
+
     /// Stops the gateway, as SIGTERM does; the simulator stays.
     pub(crate) async fn end(self) -> (TempDir, Option<Simulator>) {
         self.server.shutdown().await;

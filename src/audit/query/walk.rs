@@ -1,6 +1,7 @@
 //! Every change that a filter finds, one after the other, to be judged anew.
 
 use super::{Filter, QueryError, Reader, RecordedChange};
+use crate::audit::question::KnownPolicy;
 use crate::audit::store;
 
 /// A walk through recorded changes, deployment by deployment, in memory that does not grow with
@@ -12,6 +13,12 @@ impl Walk {
     #[must_use]
     pub fn until(&self) -> i64 {
         self.0.until()
+    }
+
+    /// The same changes by pages of 64, the newest first: who needs but those stops there.
+    #[must_use]
+    pub fn newest_first(self) -> Self {
+        Self(self.0.newest_first())
     }
 
     /// The next changes; none at the end.
@@ -38,6 +45,11 @@ impl Reader {
     #[must_use]
     pub fn may_serve_policy(&self) -> bool {
         self.reads.are_shared()
+    }
+
+    /// The newest 200 policies that changes were judged by.
+    pub async fn known_policies(&self) -> Result<Vec<KnownPolicy>, QueryError> {
+        self.reads.known_policies().await.map_err(QueryError::Store)
     }
 
     /// The text of the policy of this digest, where a change was judged by it.

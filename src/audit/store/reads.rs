@@ -11,7 +11,7 @@ use crate::audit::count::{CountRow, Counting};
 use crate::audit::idempotency::EarlierCall;
 use crate::audit::question::{
     BodyTexts, DeploymentAt, DeploymentSummary, EventFilter, Filter, FoundChanges, FoundEvents,
-    RecordedChange, Text, Unclear,
+    KnownPolicy, RecordedChange, Text, Unclear,
 };
 use crate::audit::record::Change;
 use crate::base::clock::Timestamp;
@@ -44,6 +44,14 @@ impl Walk {
         match self {
             Self::Sqlite(walk) => walk.until(),
             Self::Postgres(walk) => walk.until(),
+        }
+    }
+
+    /// The same changes page by page, the newest first.
+    pub(in crate::audit) fn newest_first(self) -> Self {
+        match self {
+            Self::Sqlite(walk) => Self::Sqlite(walk.newest_first()),
+            Self::Postgres(walk) => Self::Postgres(walk.newest_first()),
         }
     }
 
@@ -98,6 +106,14 @@ impl Reads {
         match self {
             Self::Sqlite(_one_gateway) => Ok(None),
             Self::Postgres(reads) => reads.served_policy().await,
+        }
+    }
+
+    /// The policies that changes were judged by, the newest first.
+    pub(in crate::audit) async fn known_policies(&self) -> Result<Vec<KnownPolicy>, Boxed> {
+        match self {
+            Self::Sqlite(reads) => reads.known_policies().await,
+            Self::Postgres(reads) => reads.known_policies().await,
         }
     }
 

@@ -7,8 +7,8 @@ use anyhow::{Context as _, anyhow};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::judged::{ReadyChange, RecordedPolicies};
 use super::source::PolicyFile;
+use crate::audit::judged::{ReadyChange, RecordedPolicies};
 use crate::audit::query::Reader;
 use crate::base::clock::Clock;
 use crate::base::visible::plain;

@@ -13,17 +13,16 @@ use clap::Args;
 use self::cases::CaseWriter;
 use self::human::Printer;
 pub(super) use self::human::counted;
-use super::judged::{ReadyChange, RecordedPolicies};
 use super::source::PolicyFile;
+use crate::audit::judged::{ReadyChange, RecordedPolicies};
 use crate::audit::query::{Filter, Reader};
 use crate::base::clock::Clock;
 use crate::cli::audit::{FilterArgs, SpanArgs, ZoneArgs, sought, unanswered};
 use crate::cli::log::LogFile;
 use crate::cli::progress::Progress;
 use crate::cli::{Environment, Failure, print, runtime};
-use crate::policy::recorded::Rejudged;
-use crate::policy::replay::{Moved, Replay, decisive};
-use crate::policy::{Decision, Policy};
+use crate::policy::Policy;
+use crate::policy::replay::Replay;
 
 /// The arguments of `policy replay`.
 #[derive(Debug, Args)]
@@ -146,7 +145,7 @@ async fn replay(
                 continue;
             };
             let rejudged = change.judged(&policy, &clock);
-            let Some(moved) = replay.add(&rejudged, || moved(&policy, &change, &rejudged)) else {
+            let Some(moved) = replay.add(&rejudged, || change.moved(&policy, &rejudged)) else {
                 continue;
             };
             if let Some(cases) = &mut cases {
@@ -166,25 +165,6 @@ async fn replay(
     }
     let took = clock.instant().saturating_duration_since(begun);
     Ok(Replayed { replay, unreadable, took })
-}
-
-fn moved(policy: &Policy, change: &ReadyChange, rejudged: &Rejudged) -> Moved {
-    let recorded = &change.change;
-    // What somebody had approved would be denied again, until somebody approves it.
-    let is_kept = recorded.is_excepted && rejudged.decision == Some(Decision::Deny);
-    let new = if is_kept { Some(recorded.decision) } else { rejudged.decision };
-    let is_moved = new != Some(recorded.decision);
-    let fingerprint = || recorded.actor.fingerprint.to_string();
-    Moved {
-        seq: recorded.seq,
-        id: recorded.id,
-        received_at: recorded.received_at,
-        deployment_id: recorded.deployment_id.clone().filter(|_| is_moved),
-        actor: recorded.actor.name.clone().unwrap_or_else(fingerprint),
-        old: recorded.decision,
-        new,
-        rules: if is_moved { decisive(policy, rejudged) } else { Vec::new() },
-    }
 }
 
 /// Why the command fails, if it does.

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::judged::ReadyChange;
 use super::replay::counted;
 use super::source::PolicyFile;
+use crate::audit::judged::ReadyChange;
 use crate::audit::query::{
     Cursor, DeploymentAt, DeploymentSummary, LIMIT_MAX, PageRequest, Reader, RecordedChange,
 };

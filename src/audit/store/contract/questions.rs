@@ -1,8 +1,9 @@
 //! Questions, which every kind of store answers alike, word by word.
 
 use super::*;
-use crate::audit::question::ActorFilter;
+use crate::audit::question::{ActorFilter, KnownPolicy};
 use crate::audit::record::{Event, EventKind, Reason, UpstreamAnswer, UpstreamCall};
+use crate::audit::store::Walk;
 use crate::base::ids::Fingerprint;
 use crate::deployment::diff::Effect;
 use crate::policy::{Decision, Enforcement, Violation};
@@ -150,7 +151,25 @@ async fn told(reads: &Reads, filter: &Filter) -> Vec<String> {
         }
         told.extend(part.iter().map(|change| format!("{change:?}")));
     }
+    // One at a time: a walk has the connection for those.
+    drop(walk);
+    let all = places(reads.walk(filter).await.unwrap()).await;
+    let back = places(reads.walk(filter).await.unwrap().newest_first()).await;
+    assert_eq!(back, all);
     told
+}
+
+/// The places of all changes of a walk, in order.
+async fn places(mut walk: Walk) -> Vec<i64> {
+    let mut places = Vec::new();
+    loop {
+        let part = walk.next().await.unwrap();
+        if part.is_empty() {
+            places.sort_unstable();
+            return places;
+        }
+        places.extend(part.iter().map(|change| change.seq));
+    }
 }
 
 async fn told_of_the_rest(reads: &Reads) -> Vec<String> {
@@ -182,6 +201,10 @@ async fn told_of_the_rest(reads: &Reads) -> Vec<String> {
     tokens.sort_by_key(|token| token.as_u64());
     told.push(format!("{tokens:?} {:?}", reads.policies(9).await.unwrap()));
     told.push(format!("{:?}", reads.policy("p").await.unwrap()));
+    // Records become leaves at once in one kind, and a moment later in the other.
+    let known = reads.known_policies().await.unwrap().into_iter();
+    let known = known.map(|known| KnownPolicy { first_at: None, ..known });
+    told.push(format!("{:?}", known.collect::<Vec<_>>()));
     let mut unsettled = reads.unsettled(9).await.unwrap();
     unsettled.sort_by_key(|(key, _count)| format!("{key:?}"));
     for (key, _count) in &unsettled {

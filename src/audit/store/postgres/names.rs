@@ -5,8 +5,10 @@ use super::documents::Documents;
 use super::filter::deployments;
 use super::literal::text;
 use super::select::Reads;
+use crate::audit::question::KnownPolicy;
 use crate::audit::store::Boxed;
 use crate::audit::store::page::{SEARCHED_MAX, TOKENS_MAX};
+use crate::audit::store::policies::{known_policies, known_policy};
 use crate::audit::store::rows::{Bytes, cell};
 use crate::audit::store::texts::name_in;
 use crate::base::ids::Fingerprint;
@@ -36,6 +38,12 @@ impl Reads {
         let texts = format!("SELECT text FROM policies ORDER BY number DESC LIMIT {limit}");
         let found = self.operators.ask().await?.rows(&texts).await?;
         found.iter().map(|row| cell(row, "text")).collect()
+    }
+
+    /// The policies that changes were judged by, the newest first.
+    pub(in crate::audit::store) async fn known_policies(&self) -> Result<Vec<KnownPolicy>, Boxed> {
+        let found = self.operators.ask().await?.rows(&known_policies()).await?;
+        found.iter().map(known_policy).collect()
     }
 
     /// The text of the policy of this digest.

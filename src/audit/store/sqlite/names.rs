@@ -5,8 +5,10 @@ use super::asking::Asking;
 use super::documents::Documents;
 use super::filter::deployments;
 use super::select::Reads;
+use crate::audit::question::KnownPolicy;
 use crate::audit::store::Boxed;
 use crate::audit::store::page::{SEARCHED_MAX, TOKENS_MAX};
+use crate::audit::store::policies::{known_policies, known_policy};
 use crate::audit::store::texts::name_in;
 use crate::base::ids::Fingerprint;
 
@@ -34,6 +36,15 @@ impl Reads {
         let texts = "SELECT text FROM policies ORDER BY number DESC LIMIT ?";
         let mut asking = Asking::on(&self.pool).await?;
         Ok(sqlx::query_scalar(texts).bind(limit).fetch_all(&mut *asking).await?)
+    }
+
+    /// The policies that changes were judged by, the newest first.
+    pub(in crate::audit) async fn known_policies(&self) -> Result<Vec<KnownPolicy>, Boxed> {
+        let mut asking = Asking::on(&self.scans).await?;
+        // The texts are this program's own.
+        let query = sqlx::query(sqlx::AssertSqlSafe(known_policies()));
+        let found = query.fetch_all(&mut *asking).await?;
+        found.iter().map(known_policy).collect()
     }
 
     /// The text of the policy of this digest.

@@ -54,6 +54,11 @@ impl Reads {
 }
 
 impl Walk {
+    /// The same changes page by page, the newest first: who needs but those stops there.
+    pub(in crate::audit) fn newest_first(self) -> Self {
+        Self { way: Way::Named(self.until.saturating_add(1)), ..self }
+    }
+
     /// The newest change that there was when the walk began.
     pub(in crate::audit) fn until(&self) -> i64 {
         self.until

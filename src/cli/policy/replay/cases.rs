@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde_json::Value;
 
-use super::super::judged::ReadyChange;
+use crate::audit::judged::ReadyChange;
 use crate::base::visible::plain;
 use crate::cli::{Failure, print};
 use crate::policy::recorded::Rejudged;

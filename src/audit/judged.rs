@@ -10,6 +10,7 @@ use crate::deployment::patch::Patch;
 use crate::deployment::predict::Omitted;
 use crate::policy::load::load;
 use crate::policy::recorded::{Recorded, Rejudged, patch_of, rejudge, restore};
+use crate::policy::replay::{Moved, decisive};
 use crate::policy::subject::Subject;
 use crate::policy::{Decision, Policy};
 use crate::provider::{Operation, Provider};
@@ -18,9 +19,9 @@ use crate::provider::{Operation, Provider};
 const POLICIES_MAX: usize = 256;
 
 /// A recorded change, ready to be judged.
-pub(super) struct ReadyChange {
-    pub(super) change: RecordedChange,
-    pub(super) provider: &'static Provider,
+pub(crate) struct ReadyChange {
+    pub(crate) change: RecordedChange,
+    pub(crate) provider: &'static Provider,
     patch: Patch,
     lacks_body: bool,
 }
@@ -28,7 +29,7 @@ pub(super) struct ReadyChange {
 impl ReadyChange {
     /// Makes a change ready; gives it back where no policy was asked about it, or its provider
     /// is not known.
-    pub(super) fn of(mut change: RecordedChange) -> Result<Self, Box<RecordedChange>> {
+    pub(crate) fn of(mut change: RecordedChange) -> Result<Self, Box<RecordedChange>> {
         let provider = Provider::named(&change.provider);
         let (Some(provider), Some(_)) = (provider, change.decided_at) else {
             return Err(Box::new(change));
@@ -44,7 +45,7 @@ impl ReadyChange {
     }
 
     /// The same of a whole change.
-    pub(super) fn of_whole(change: Change) -> Result<Self, Box<RecordedChange>> {
+    pub(crate) fn of_whole(change: Change) -> Result<Self, Box<RecordedChange>> {
         let (patch, before) = match change.bodies {
             Some(Bodies { patch, before, .. }) => (patch, before.map(Arc::new)),
             None => (None, None),
@@ -73,7 +74,7 @@ impl ReadyChange {
     }
 
     /// Has `judge` look at the change.
-    pub(super) fn seen<T>(&self, clock: &Clock, judge: impl FnOnce(&Recorded<'_>) -> T) -> T {
+    pub(crate) fn seen<T>(&self, clock: &Clock, judge: impl FnOnce(&Recorded<'_>) -> T) -> T {
         let change = &self.change;
         let is_put = change.method.as_deref() == Some("PUT");
         let subject = Subject {
@@ -95,29 +96,49 @@ impl ReadyChange {
     }
 
     /// Judges the change by a policy.
-    pub(super) fn judged(&self, policy: &Policy, clock: &Clock) -> Rejudged {
+    pub(crate) fn judged(&self, policy: &Policy, clock: &Clock) -> Rejudged {
         self.seen(clock, |recorded| rejudge(policy, recorded))
     }
 
+    /// The change with its decisions, then and now, as `policy` makes the latter.
+    pub(crate) fn moved(&self, policy: &Policy, rejudged: &Rejudged) -> Moved {
+        let recorded = &self.change;
+        // What somebody had approved would be denied again, until somebody approves it.
+        let is_kept = recorded.is_excepted && rejudged.decision == Some(Decision::Deny);
+        let new = if is_kept { Some(recorded.decision) } else { rejudged.decision };
+        let is_moved = new != Some(recorded.decision);
+        let fingerprint = || recorded.actor.fingerprint.to_string();
+        Moved {
+            seq: recorded.seq,
+            id: recorded.id,
+            received_at: recorded.received_at,
+            deployment_id: recorded.deployment_id.clone().filter(|_| is_moved),
+            actor: recorded.actor.name.clone().unwrap_or_else(fingerprint),
+            old: recorded.decision,
+            new,
+            rules: if is_moved { decisive(policy, rejudged) } else { Vec::new() },
+        }
+    }
+
     /// The body as it is judged.
-    pub(super) fn patch(&self) -> &Patch {
+    pub(crate) fn patch(&self) -> &Patch {
         &self.patch
     }
 }
 
 /// The policies that are recorded with changes; `None` stands for one that this version can't read.
-pub(super) struct RecordedPolicies<'r> {
+pub(crate) struct RecordedPolicies<'r> {
     reader: &'r Reader,
     known: HashMap<(Arc<str>, &'static str), Option<Arc<Policy>>>,
 }
 
 impl<'r> RecordedPolicies<'r> {
-    pub(super) fn of(reader: &'r Reader) -> Self {
+    pub(crate) fn of(reader: &'r Reader) -> Self {
         Self { reader, known: HashMap::new() }
     }
 
     /// The policy that a change was judged by.
-    pub(super) async fn get(
+    pub(crate) async fn get(
         &mut self,
         change: &ReadyChange,
     ) -> Result<Option<Arc<Policy>>, QueryError> {
