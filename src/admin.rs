@@ -28,6 +28,7 @@ pub(crate) mod sent;
 mod serve;
 pub(crate) mod session;
 pub(crate) mod share;
+mod sinks;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -61,6 +62,7 @@ use crate::export::Format;
 use crate::net::listener::Listener;
 use crate::policy::Policy;
 use crate::provider::Provider;
+use crate::sinks::Sinks;
 
 /// The API's description (OpenAPI 3.1) as JSON.
 pub static OPENAPI: LazyLock<String> = LazyLock::new(|| {
@@ -101,6 +103,8 @@ pub struct AdminState {
     pub ended: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     /// The configuration on disk, where it was refused.
     pub refused_config: RefusedNow,
+    /// The sinks.
+    pub sinks: Sinks,
     /// The name of the gateway.
     pub node: Arc<dyn Fn() -> String + Send + Sync>,
 }
@@ -178,7 +182,7 @@ impl Route {
 }
 
 /// Every path there is; the API's description names the same ones.
-const ROUTES: [Route; 22] = [
+const ROUTES: [Route; 26] = [
     Route { path: "/healthz", open: true, answered: || get(probes::alive) },
     Route { path: "/readyz", open: true, answered: || get(probes::ready) },
     Route { path: "/metrics", open: true, answered: || get(probes::metrics) },
@@ -212,6 +216,22 @@ const ROUTES: [Route; 22] = [
         path: "/api/v1/approvals/{id}/reject",
         open: false,
         answered: || post(approvals::reject).fallback(answer::only_posts),
+    },
+    Route { path: "/api/v1/sinks", open: false, answered: || get(sinks::list) },
+    Route {
+        path: "/api/v1/sinks/{id}/test",
+        open: false,
+        answered: || post(sinks::test).fallback(answer::only_posts),
+    },
+    Route {
+        path: "/api/v1/sinks/{id}/replay",
+        open: false,
+        answered: || post(sinks::replay).fallback(answer::only_posts),
+    },
+    Route {
+        path: "/api/v1/sinks/{id}/resume",
+        open: false,
+        answered: || post(sinks::resume).fallback(answer::only_posts),
     },
 ];
 
@@ -248,6 +268,10 @@ const ROUTES: [Route; 22] = [
         approvals::show,
         approvals::approve,
         approvals::reject,
+        sinks::list,
+        sinks::test,
+        sinks::replay,
+        sinks::resume,
     ),
     components(schemas(answer::Envelope, DeploymentSummary, Event, Approval, Format)),
     modifiers(&FromRoutes),

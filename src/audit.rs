@@ -35,6 +35,8 @@ mod sealer;
 mod served;
 mod settle;
 mod shown;
+mod sink;
+pub mod sinks;
 mod store;
 mod ticket;
 mod touched;

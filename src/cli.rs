@@ -4,6 +4,7 @@ pub mod approval;
 pub mod audit;
 pub mod backup;
 pub mod check;
+mod client;
 pub mod demo;
 pub mod key;
 mod log;

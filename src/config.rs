@@ -16,7 +16,9 @@ pub mod policy_file;
 mod refused;
 mod retention;
 mod rules;
+mod secret_file;
 mod shared_limits;
+mod sinks;
 #[cfg(test)]
 mod tests;
 mod upstream;
@@ -38,6 +40,9 @@ pub use self::refused::RefusedConfig;
 pub use self::retention::{ConfiguredHold, RetentionConfig};
 pub(crate) use self::shared_limits::told as told_shared_limits;
 pub use self::shared_limits::{BackendAddress, LimitBackend, SharedLimits, WhileAway};
+pub use self::sinks::{
+    FileSink, HecSink, SinkConfig, SinkFilter, SinkKind, SinkTarget, SyslogSink,
+};
 pub(crate) use self::upstream::is_loopback;
 use crate::base::database::Database;
 use crate::base::key::Token;
@@ -74,6 +79,8 @@ pub struct Config {
     pub admin_tokens: Vec<AdminToken>,
     /// The logins beside those by a token.
     pub logins: Arc<Logins>,
+    /// `[[sink]]`.
+    pub sinks: Vec<SinkConfig>,
     /// `redact.pointers`: JSON Pointers (RFC 6901) below a deployment.
     pub redact: Vec<String>,
     /// The typed values, key by key, as text: they tell two configurations apart.

@@ -23,6 +23,7 @@ pub mod export;
 mod upstream;
 
 mod oidc;
+pub mod sinks;
 
 pub mod admin;
 mod console;

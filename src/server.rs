@@ -44,6 +44,7 @@ use crate::config::{Config, ListenAddress};
 use crate::console;
 use crate::gateway::{Gateway, Live, TrustError};
 use crate::net::listener::{Bound, Listener};
+use crate::sinks::{self, Sinks};
 use crate::telemetry::Metrics;
 
 /// How often what was only counted is recorded.
@@ -83,6 +84,7 @@ pub struct Server {
     stopping: DropGuard,
     vital: Vital,
     sealing: Sealing,
+    sending: sinks::Running,
     workers: Vec<std::thread::JoinHandle<()>>,
     chores: JoinSet<()>,
 }
@@ -118,6 +120,34 @@ pub enum ServeError {
     /// A worker can't be started.
     #[error("can't start a worker thread")]
     Worker(#[source] io::Error),
+}
+
+/// How many connections the files allow for that may be open, which is told where fewer than are
+/// asked for.
+fn most_by_files(asked_for: usize) -> usize {
+    let taken_at_most = capacity::most_by_files();
+    if taken_at_most < asked_for {
+        tracing::warn!(
+            taken_at_most,
+            asked_for,
+            "fewer connections are taken than limits.connections asks for, since too few files \
+             may be open: raise that limit (ulimit -n, LimitNOFILE) to twice as many and 400 \
+             more, or lower limits.connections"
+        );
+    }
+    taken_at_most
+}
+
+/// The sinks of a gateway, as its configuration has them.
+fn sinks_of(gateway: &Arc<Gateway>) -> Sinks {
+    let (configured, live) = (Arc::clone(gateway), gateway.live());
+    Sinks::new(
+        gateway.audit.clone(),
+        gateway.clock.clone(),
+        Arc::clone(&gateway.metrics),
+        Arc::clone(&live.config.node),
+        Arc::new(move || configured.live().config.sinks.clone()),
+    )
 }
 
 /// The fix where an address can't be listened on.
@@ -200,6 +230,8 @@ impl Server {
         let stopping = stop.clone().drop_guard();
         let vital = Vital::new(stop.clone());
         let sealing = Sealing::start(&gateway.audit, evidence, &vital);
+        let sinks = sinks_of(&gateway);
+        let sending = sinks.start().map_err(ServeError::Worker)?;
         let (files, listeners) = ([proxy.file, admin.file], proxy.listeners);
         let (proxy, admin) = (proxy.address, admin.address);
         let mut server = Self {
@@ -210,19 +242,12 @@ impl Server {
             stopping,
             vital,
             sealing,
+            sending,
             workers: Vec::new(),
             chores: JoinSet::new(),
         };
-        let (capacity, most_by_files) = (capacity::Capacity::default(), capacity::most_by_files());
-        if most_by_files < live.config.limits.connections {
-            tracing::warn!(
-                taken_at_most = most_by_files,
-                asked_for = live.config.limits.connections,
-                "fewer connections are taken than limits.connections asks for, since too few files \
-                 may be open: raise that limit (ulimit -n, LimitNOFILE) to twice as many and 400 \
-                 more, or lower limits.connections"
-            );
-        }
+        let capacity = capacity::Capacity::default();
+        let most_by_files = most_by_files(live.config.limits.connections);
         for listener in listeners {
             let worker = accept::Worker {
                 gateway: Arc::clone(&server.gateway),
@@ -237,7 +262,7 @@ impl Server {
             };
             server.workers.push(worker.start().map_err(ServeError::Worker)?);
         }
-        server.start_chores(admin_listener, certificates, options.source, &stop);
+        server.start_chores((admin_listener, sinks), certificates, options.source, &stop);
         if server.gateway.audit.reader().may_serve_policy() {
             let running = server.vital.running("the watch over the policy that the log serves");
             let followed = served.follow(Arc::clone(&server.gateway), stop);
@@ -251,7 +276,7 @@ impl Server {
 
     fn start_chores(
         &mut self,
-        admin: Listener,
+        (admin, sinks): (Listener, Sinks),
         certificates: tls::Certificates,
         source: Option<Source>,
         stop: &CancellationToken,
@@ -285,6 +310,7 @@ impl Server {
             }),
             ended: Arc::new(move || vital.ended().map(|ended| ended.to_string())),
             refused_config: Arc::new(move || reading.refused_config()),
+            sinks,
             node: Arc::new(move || named.live().config.node.to_string()),
         };
         let admin_stopped = stop.clone();
@@ -366,6 +392,7 @@ impl Server {
             tracing::error!("a worker did not end in time");
         }
         self.gateway.summarise();
+        self.sending.end().await;
         self.sealing.end().await;
         self.gateway.audit.close(LOG_CLOSES_WITHIN).await;
         while self.chores.join_next().await.is_some() {}

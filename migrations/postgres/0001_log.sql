@@ -407,6 +407,33 @@ CREATE TABLE changegate.checkpoint (
     note text    NOT NULL
 ) WITH (fillfactor = 50);
 
+-- Where finished records are sent: of each sink the position of the record that it is sent next,
+-- and how it went last. A row for a sink, none for a record. One gateway at a time sends to a sink.
+CREATE TABLE changegate.sinks (
+    name     text   PRIMARY KEY CHECK (name <> ''),
+    next     bigint NOT NULL CHECK (next >= 0),               -- a position
+    revision bigint NOT NULL DEFAULT 1 CHECK (revision > 0),  -- another one with each order
+    attempts bigint NOT NULL DEFAULT 0 CHECK (attempts >= 0), -- that failed, one after the other
+    next_at  bigint,                                          -- no attempt before
+    sent     bigint NOT NULL DEFAULT 0 CHECK (sent >= 0),
+    sent_at  bigint,
+    error    text,                                            -- of the last attempt that failed
+    error_at bigint,
+    dead     bigint NOT NULL DEFAULT 0 CHECK (dead >= 0),     -- that were refused, listed or not
+    disabled text,                                            -- a digest of the keys that were
+    holder   uuid,                                            -- the process that sends
+    until_at timestamptz                                      -- for how long, if it says no more
+) WITH (fillfactor = 50);
+
+-- The newest records that sinks refused for themselves, and were passed over.
+CREATE TABLE changegate.dead_letters (
+    sink     text   NOT NULL, -- of sinks
+    position bigint NOT NULL CHECK (position >= 0),
+    at       bigint NOT NULL,
+    reason   text   NOT NULL,
+    PRIMARY KEY (sink, position)
+);
+
 -- Kept by triggers, so that nobody looks through the whole log for them: changes without an
 -- end, and those that wait for a settlement.
 CREATE TABLE changegate.pending (

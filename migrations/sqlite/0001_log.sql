@@ -346,6 +346,31 @@ CREATE TABLE checkpoint (
     note TEXT    NOT NULL
 ) STRICT;
 
+-- Where finished records are sent: of each sink the position of the record that it is sent next,
+-- and how it went last. A row for a sink, none for a record.
+CREATE TABLE sinks (
+    name     TEXT    NOT NULL PRIMARY KEY CHECK (name <> ''),
+    next     INTEGER NOT NULL CHECK (next >= 0),             -- a position
+    revision INTEGER NOT NULL DEFAULT 1 CHECK (revision > 0), -- another one with each order
+    attempts INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0), -- that failed, one after the other
+    next_at  INTEGER,                                        -- no attempt before
+    sent     INTEGER NOT NULL DEFAULT 0 CHECK (sent >= 0),
+    sent_at  INTEGER,
+    error    TEXT,                                           -- of the last attempt that failed
+    error_at INTEGER,
+    dead     INTEGER NOT NULL DEFAULT 0 CHECK (dead >= 0),   -- that were refused, listed or not
+    disabled TEXT                                            -- a digest of the keys that were
+) STRICT, WITHOUT ROWID;
+
+-- The newest records that sinks refused for themselves, and were passed over.
+CREATE TABLE dead_letters (
+    sink     TEXT    NOT NULL REFERENCES sinks (name),
+    position INTEGER NOT NULL CHECK (position >= 0),
+    at       INTEGER NOT NULL,
+    reason   TEXT    NOT NULL,
+    PRIMARY KEY (sink, position)
+) STRICT, WITHOUT ROWID;
+
 -- Kept by triggers, so that nobody looks through the whole log for them: changes without an
 -- end, and those that wait for a settlement.
 CREATE TABLE pending (

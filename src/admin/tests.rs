@@ -23,6 +23,8 @@ use crate::config::Role;
 use crate::deployment::patch::Patch;
 use crate::policy::{Actor, Decision, Enforcement, Violation};
 use crate::provider::{Operation, Provider};
+use crate::sinks::SinksNow;
+use crate::telemetry::Metrics;
 
 const NOW: Timestamp = Timestamp::from_millis(1_781_427_491_123);
 
@@ -34,6 +36,13 @@ struct World {
     address: SocketAddr,
     stop: CancellationToken,
     served: JoinHandle<io::Result<()>>,
+}
+
+/// Sinks, of which none is configured.
+fn sinks_of(audit: &Audit, clock: &Clock) -> Sinks {
+    let metrics = Arc::new(Metrics::new(NOW));
+    let none: SinksNow = Arc::new(Vec::new);
+    Sinks::new(audit.clone(), clock.clone(), metrics, "main".into(), none)
 }
 
 /// No paths beside the API's.
@@ -79,7 +88,7 @@ impl World {
             provider: Arc::new(|| Provider::ALL[0]),
             metrics_text: Arc::new(|| "# EOF\n".to_owned()),
             decided: Arc::new(|_kind, _verdict| {}),
-            clock,
+            clock: clock.clone(),
             tls: None,
             patience: Arc::new(|| Patience {
                 write: Duration::from_secs(30),
@@ -87,6 +96,7 @@ impl World {
             }),
             ended: Arc::new(|| None),
             refused_config: Arc::new(|| None),
+            sinks: sinks_of(&audit, &clock),
             node: Arc::new(|| "main".to_owned()),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

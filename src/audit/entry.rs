@@ -19,6 +19,7 @@ use super::record::{Event, Outcome, Settlement, Unkept, signed};
 use super::redact::{Redacted, Redactor};
 use super::sealed::{Sealed, SignedTree};
 use super::shown::Concealed;
+use super::sink::SinkStep;
 use super::touched::{Touched, touched};
 use crate::base::canonical::canonical;
 use crate::base::clock::Timestamp;
@@ -59,6 +60,8 @@ pub(super) enum Entry {
     Checkpoint(Box<SignedTree>),
     /// The keys by which trees are signed from now on.
     LogKeys(Vec<String>, Timestamp),
+    /// A word of a sink. Where an operator has given it an order meanwhile, it is refused.
+    Sink(Box<SinkStep>),
 }
 
 /// An [`Intent`] whose bodies are as they are stored.
@@ -174,7 +177,7 @@ impl Entry {
         match self {
             Self::Intent(opening) | Self::Whole(opening, _) => opening.intent.approval.is_some(),
             // Of these, another gateway may be faster.
-            Self::Decision(_) | Self::Sealing(_) | Self::Checkpoint(_) => true,
+            Self::Decision(_) | Self::Sealing(_) | Self::Checkpoint(_) | Self::Sink(_) => true,
             _alone => false,
         }
     }

@@ -197,6 +197,11 @@ impl Reader {
         &self.reads
     }
 
+    /// Whether several gateways share the log.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.reads.are_shared()
+    }
+
     /// Opens an existing log for reading only.
     pub async fn open(database: &Database) -> Result<Self, QueryError> {
         if database.is_missing() {

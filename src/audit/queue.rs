@@ -109,7 +109,11 @@ impl Queued {
     pub(super) fn is_of_a_change(&self) -> bool {
         !matches!(
             self.entry,
-            Entry::Happening(_) | Entry::Sealing(_) | Entry::Checkpoint(_) | Entry::LogKeys(..)
+            Entry::Happening(_)
+                | Entry::Sealing(_)
+                | Entry::Checkpoint(_)
+                | Entry::LogKeys(..)
+                | Entry::Sink(_)
         )
     }
 

@@ -11,6 +11,7 @@ pub(super) mod contract;
 mod copied;
 mod copying;
 mod counted;
+mod finished;
 mod folded;
 mod indexed;
 mod leaves;

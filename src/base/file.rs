@@ -1,7 +1,7 @@
 //! Small files, read whole and within a bound. What is no regular file is not read: a pipe may
 //! never open or end, and `/dev/zero` has no end.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
 #[cfg(unix)]
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -51,6 +51,18 @@ pub(crate) fn bytes_within(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
     }
     Ok(bytes)
+}
+
+/// Whether others than its owner can read or write a file.
+#[cfg(unix)]
+pub(crate) fn exposed(metadata: &Metadata) -> bool {
+    std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o077 != 0
+}
+
+/// Whether others than its owner can read or write a file: what is not told is not known.
+#[cfg(not(unix))]
+pub(crate) fn exposed(_metadata: &Metadata) -> bool {
+    false
 }
 
 /// Opens a regular file, and waits for no other: to open a pipe waits for whoever writes to it.

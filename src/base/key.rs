@@ -144,7 +144,7 @@ impl Key {
     pub fn load(path: &Path) -> Result<Self, KeyError> {
         let file = |source| KeyError::File { path: path.to_owned(), source };
         let text = crate::base::file::text(path).map_err(file)?;
-        if exposed(&fs::metadata(path).map_err(file)?) {
+        if crate::base::file::exposed(&fs::metadata(path).map_err(file)?) {
             return Err(KeyError::Exposed { path: path.to_owned() });
         }
         let secret =
@@ -329,16 +329,6 @@ fn extended(path: &Path, end: &str) -> PathBuf {
     PathBuf::from(path)
 }
 
-#[cfg(unix)]
-fn exposed(metadata: &fs::Metadata) -> bool {
-    std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o077 != 0
-}
-
-#[cfg(not(unix))]
-fn exposed(_metadata: &fs::Metadata) -> bool {
-    false
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -352,7 +342,7 @@ mod tests {
         assert_eq!(first.fingerprint(b"pt-1"), second.fingerprint(b"pt-1"));
         assert_ne!(first.fingerprint(b"pt-1"), first.fingerprint(b"pt-2"));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-        assert!(!exposed(&fs::metadata(&path).unwrap()));
+        assert!(!crate::base::file::exposed(&fs::metadata(&path).unwrap()));
     }
 
     #[test]

@@ -1,14 +1,13 @@
 //! `changegate approval`: what waits for somebody's approval, and the decision on it. Everything
 //! goes by the admin API, where the token says who decides.
 
-mod client;
 mod shown;
 
 use anyhow::anyhow;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use self::client::{Client, ClientArgs};
+use super::client::{Client, ClientArgs};
 use super::terminal::{Terminal, folded};
 use super::{Environment, Failure, print, runtime};
 

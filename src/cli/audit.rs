@@ -21,6 +21,7 @@ mod prune;
 mod render;
 mod revert;
 mod screen;
+mod sinks;
 mod sweep;
 pub(super) mod table;
 mod text;
@@ -43,6 +44,7 @@ use self::layout::Layout;
 use self::printer::ListPrinter;
 pub use self::prune::PruneArgs;
 pub use self::revert::RevertArgs;
+pub use self::sinks::SinksArgs;
 pub use self::verify::{ProveArgs, VerifyArgs};
 pub(in crate::cli) use self::zone::Zone;
 use super::log::LogFile;
@@ -90,6 +92,8 @@ pub enum AuditCommand {
     /// Holds records of somebody back from being pruned.
     #[command(subcommand)]
     Hold(HoldCommand),
+    /// Lists where finished records are sent, and how that goes; tests, resumes and replays.
+    Sinks(SinksArgs),
     /// Moves a log from SQLite to PostgreSQL: all of it, compared row by row, and seals the former.
     Copy(CopyArgs),
 }
@@ -131,6 +135,7 @@ pub fn run(command: &AuditCommand, environment: &Environment) -> Result<(), Fail
             AuditCommand::Revert(arguments) => revert::run(arguments, environment).await,
             AuditCommand::Prune(arguments) => prune::run(arguments, environment).await,
             AuditCommand::Hold(command) => hold::run(command, environment).await,
+            AuditCommand::Sinks(arguments) => sinks::run(arguments, environment, now).await,
             AuditCommand::Copy(arguments) => copy::run(arguments).await,
             AuditCommand::Export(arguments) => export::run(arguments, environment, now).await,
             AuditCommand::Verify(arguments) => verify::run(arguments, environment, now).await,

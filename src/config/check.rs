@@ -14,6 +14,7 @@ use super::persons;
 use super::retention;
 use super::rules;
 use super::shared_limits;
+use super::sinks;
 use super::upstream;
 use super::{AuditConfig, Budget, Config, Limits, Rate, RateLimit};
 use crate::base::database::Database;
@@ -111,6 +112,7 @@ impl Reader<'_> {
         let admin_tokens = people::admin_tokens(self, &mut persons);
         let logins = logins::read(self, files);
         persons::tell_apart(&persons, self.complaints);
+        let sinks = sinks::read(self, files);
         let redact = self.each("redact.pointers", pointer);
         let config = Config {
             listen: listen?,
@@ -126,6 +128,7 @@ impl Reader<'_> {
             actors,
             admin_tokens,
             logins,
+            sinks,
             redact: redact.into_iter().map(|(pointer, _)| pointer).collect(),
             typed,
             files: files.clone(),

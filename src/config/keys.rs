@@ -4,6 +4,7 @@ mod evidence;
 mod logins;
 mod people;
 mod retention;
+mod sinks;
 
 use crate::settings::key::{KeySpec, KeyTable, ValueKind};
 
@@ -25,6 +26,7 @@ pub(crate) static KEYS: KeyTable = KeyTable {
         &REDACT,
         &evidence::EVIDENCE,
         &retention::RETENTION,
+        &sinks::SINKS,
     ],
     sections: &[
         ("listen", "Where the gateway listens."),

@@ -221,6 +221,7 @@ fn every_key_can_be_overridden_by_its_variable() {
         ("admin.roles.approver", "['a']"),
         ("admin.roles.admin", "['a']"),
         ("admin.roles.default", "none"),
+        ("sink", r#"[{"name": "s", "kind": "file", "path": "s.jsonl"}]"#),
         ("redact.pointers", "[\"/a\"]"),
         ("retention.max_age", "400d"),
         ("retention.hold", "[{team = 'a'}]"),

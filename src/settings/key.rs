@@ -62,6 +62,8 @@ pub(crate) enum ValueKind {
     TextMap(usize),
     /// An array of tables, whose own keys have paths below it.
     Tables,
+    /// A table whose keys its reader tells apart.
+    Table,
     /// A JSON object: a table, or a text in JSON.
     Document,
     /// An array of tables of any keys.

@@ -132,6 +132,7 @@ fn of_kind(kind: ValueKind) -> Value {
             "type": "object", "maxProperties": most, "additionalProperties": {"type": "string"},
         }),
         ValueKind::Tables => json!({"type": "array", "items": object()}),
+        ValueKind::Table => json!({"type": "object"}),
         ValueKind::Document => json!({"type": ["object", "string"]}),
         ValueKind::FreeTables => json!({"type": "array", "items": {"type": "object"}}),
     }

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod repeats;
+mod sinks;
 
 use std::collections::HashSet;
 use std::sync::atomic::AtomicU64;
@@ -20,6 +21,7 @@ use prometheus_client::registry::Registry;
 use self::approvals::ApprovalFigures;
 pub(crate) use self::repeats::RepeatAnswer;
 use self::repeats::Repeats;
+use self::sinks::SinkFigures;
 use super::log_figures::LogFigures;
 use super::rule_figures::RuleFigures;
 use super::sink;
@@ -65,6 +67,7 @@ pub struct Metrics {
     rules: RuleFigures,
     pub(crate) repeats: Repeats,
     pub(crate) approvals: ApprovalFigures,
+    pub(crate) sinks: SinkFigures,
     log: LogFigures,
 }
 
@@ -166,6 +169,7 @@ impl Metrics {
         let rules = RuleFigures::registered(registry);
         let repeats = Repeats::registered(registry);
         let approvals = ApprovalFigures::registered(registry);
+        let sinks = SinkFigures::registered(registry);
         let log = LogFigures::registered(registry);
         let resolved = CLASSES.map(|class| {
             let owned =
@@ -187,6 +191,7 @@ impl Metrics {
             rules,
             repeats,
             approvals,
+            sinks,
             log,
         }
     }

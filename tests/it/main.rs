@@ -73,6 +73,7 @@ mod sessions;
 mod settlement;
 mod shared_limits;
 mod simulation;
+mod sinks;
 mod stats;
 mod store_faults;
 mod strangers;

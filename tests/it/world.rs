@@ -155,7 +155,7 @@ impl Setup {
         std::fs::write(folder.path().join("policy.toml"), &self.policy).unwrap();
         write_key(&folder.path().join("key"));
         for (name, text) in &self.files {
-            std::fs::write(folder.path().join(name), text).unwrap();
+            write(&folder.path().join(name), text);
         }
         let (head, tables) = split_upstream(&self.config);
         let of_port = |key: &&str| !head.contains(key);
@@ -183,6 +183,18 @@ impl Setup {
 pub(crate) fn write_key(path: &std::path::Path) {
     let hex = KEY.map(|byte| format!("{byte:02x}")).concat();
     std::fs::write(path, hex).unwrap();
+    keep_secret(path);
+}
+
+/// Writes a file; what is called a secret is one.
+pub(crate) fn write(path: &std::path::Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+    if path.extension().is_some_and(|end| end == "secret") {
+        keep_secret(path);
+    }
+}
+
+fn keep_secret(path: &std::path::Path) {
     let owners = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     std::fs::set_permissions(path, owners).unwrap();
 }

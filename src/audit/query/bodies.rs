@@ -11,7 +11,7 @@ use crate::deployment::diff::{Difference, diff};
 use crate::provider::Provider;
 
 /// Reads the bodies of changes. Neighbours share what they have in common.
-pub struct Texts(pub(super) Documents);
+pub struct Texts(pub(in crate::audit) Documents);
 
 impl Texts {
     /// The bodies of `change`.

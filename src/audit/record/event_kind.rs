@@ -59,6 +59,9 @@ pub enum EventKind {
     /// A change passed by break-glass (`step` is `opened`), or somebody has reviewed that
     /// (`approved`, `rejected`): as of an approval.
     BreakGlass,
+    /// An operator gave a sink an order, or its receiver wants no more: `sink, what` (`test`,
+    /// `resume`, `replay`, `disabled`)`, from, by`.
+    Sink,
     /// Old records were pruned: `reason` (`age`, `count`, `command`), `changes, events, first_seq,
     /// last_seq, since, until`, and `leaves`, the positions of all that have no record any more.
     Prune,

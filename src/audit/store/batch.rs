@@ -10,6 +10,7 @@ use crate::audit::entry::{CompletionRow, Entry, IntentRow, Written};
 use crate::audit::idempotency::IdempotencyKey;
 use crate::audit::record::{Event, Settlement};
 use crate::audit::sealed::{Sealed, SignedTree};
+use crate::audit::sink::SinkStep;
 use crate::audit::touched::Touched;
 use crate::base::clock::Timestamp;
 use crate::base::ids::ChangeId;
@@ -42,6 +43,7 @@ pub(super) struct Batch<'e> {
     pub(super) sealings: Vec<&'e Sealed>,
     pub(super) checkpoints: Vec<&'e SignedTree>,
     pub(super) log_keys: Vec<(&'e str, Timestamp)>,
+    pub(super) sinks: Vec<&'e SinkStep>,
 }
 
 pub(super) struct Change<'e> {
@@ -106,6 +108,7 @@ impl<'e> Batch<'e> {
             Entry::LogKeys(keys, at) => {
                 self.log_keys.extend(keys.iter().map(|key| (key.as_str(), *at)));
             }
+            Entry::Sink(step) => self.sinks.push(step),
         }
         written
     }

@@ -32,7 +32,7 @@ pub(super) const MOVE: &str = "move";
 
 /// All of them, in the order in which they are copied. `pending` is empty by then, and leases,
 /// turns and writers are the gateways' own.
-pub(super) const TABLES: [Table; 24] = [
+pub(super) const TABLES: [Table; 26] = [
     Table::of("upstreams", "number", "number, name, provider"),
     Table::of("nodes", "number", "number, name"),
     Table::of("policies", "number", "number, digest, text"),
@@ -102,4 +102,10 @@ pub(super) const TABLES: [Table; 24] = [
     },
     Table::of("subtrees", "level, number", "level, number, hash"),
     Table::of("checkpoint", "one", "one, size, at, note"),
+    Table::of(
+        "sinks",
+        "name COLLATE BINARY",
+        "name, next, revision, attempts, next_at, sent, sent_at, error, error_at, dead, disabled",
+    ),
+    Table::of("dead_letters", "sink COLLATE BINARY, position", "sink, position, at, reason"),
 ];

@@ -29,6 +29,7 @@ mod prune;
 mod search;
 mod searched;
 mod select;
+mod sinks;
 mod target;
 mod turns;
 mod verify;

@@ -152,6 +152,14 @@ impl Reads {
         }
     }
 
+    /// The documents of the log, for a sink.
+    pub(in crate::audit) async fn sink_documents(&self) -> Result<Documents, Boxed> {
+        match self {
+            Self::Sqlite(reads) => reads.sink_documents().await.map(Documents::Sqlite),
+            Self::Postgres(reads) => reads.sink_documents().await.map(Documents::Postgres),
+        }
+    }
+
     /// Deployments whose newest change is before the place `before`, with that place. What lies
     /// beyond `until` is left out; names are, but for `names`.
     pub(in crate::audit) async fn deployments(

@@ -22,6 +22,7 @@ mod seal;
 mod search;
 mod searched;
 mod select;
+mod sinks;
 mod source;
 mod space;
 mod steps;

@@ -29,11 +29,13 @@ pub(super) fn folder() -> tempfile::TempDir {
     write("tls/torn.pem", "-----BEGIN CERTIFICATE-----\nMIIB");
     write("policy.toml", &fs::read_to_string(format!("{ROOT}/config/policy.toml")).unwrap());
     write("garbled.key", "not a key");
+    write("siem.secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n");
     write("exposed.key", &format!("{DIGEST}\n"));
     write("good.key", &format!("{DIGEST}\n"));
     write("oidc.secret", "of the client\n");
     for (name, mode) in [
         ("garbled.key", 0o600),
+        ("siem.secret", 0o600),
         ("exposed.key", 0o644),
         ("good.key", 0o600),
         ("oidc.secret", 0o600),

@@ -21,11 +21,17 @@ pub(crate) struct Ran {
 /// Runs the program in `folder`, its output read by another program, to which the machine's zone
 /// must not matter.
 pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Ran {
+    run_with(folder, arguments, &[])
+}
+
+/// The same, with these variables.
+pub(crate) fn run_with(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Ran {
     let output = Command::new(env!("CARGO_BIN_EXE_changegate"))
         .args(arguments)
         .current_dir(folder)
         .env_remove("CHANGEGATE_CONFIG")
         .env("TZ", "Asia/Shanghai")
+        .envs(variables.iter().copied())
         .output()
         .unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();

@@ -14,7 +14,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use tempfile::TempDir;
 
 use super::disk::Disk;
-use super::{Call, POLICY, call, eventually, write_key};
+use super::{Call, POLICY, call, eventually, write, write_key};
 
 /// A folder with a configuration in it.
 pub(crate) struct Folder(pub(crate) TempDir);
@@ -49,7 +49,7 @@ impl Folder {
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.path().join(name), text).unwrap();
+        write(&self.path().join(name), text);
     }
 
     /// Has the log lie in PostgreSQL, under a key of the tests.

@@ -207,7 +207,7 @@ impl Reads {
 }
 
 /// Records among those of a source, by their kinds and rows.
-async fn records(
+pub(super) async fn records(
     asking: &mut Asking,
     kinds: &[i64],
     source: &str,

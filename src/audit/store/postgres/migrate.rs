@@ -13,13 +13,14 @@ const MIGRATIONS: [(&str, &str, i32); 1] =
     [("log", include_str!("../../../../migrations/postgres/0001_log.sql"), 1)];
 
 /// The functions, which are made anew each time.
-const FUNCTIONS: [&str; 6] = [
+const FUNCTIONS: [&str; 7] = [
     include_str!("../../../../migrations/postgres/functions/1_write.sql"),
     include_str!("../../../../migrations/postgres/functions/2_turns.sql"),
     include_str!("../../../../migrations/postgres/functions/3_policy.sql"),
     include_str!("../../../../migrations/postgres/functions/4_counts.sql"),
     include_str!("../../../../migrations/postgres/functions/5_evidence.sql"),
     include_str!("../../../../migrations/postgres/functions/6_prune.sql"),
+    include_str!("../../../../migrations/postgres/functions/7_sinks.sql"),
 ];
 
 /// The roles, and what they are for.

@@ -31,6 +31,8 @@ pub(in crate::audit) struct Reads {
     pub(super) calls: Line,
     /// For the tree over the log.
     pub(super) evidence: Line,
+    /// For sinks.
+    pub(super) sinks: Line,
     pub(super) horizon: Horizon,
 }
 
@@ -38,8 +40,8 @@ impl Reads {
     /// Reads the log at `url`, from the first question on.
     pub(in crate::audit::store) fn of(url: &PostgresUrl) -> Self {
         let url = Arc::new(url.clone());
-        let [operators, calls, evidence] = [(); 3].map(|()| Line::to(&url));
-        Self { operators, calls, evidence, horizon: Horizon::default() }
+        let [operators, calls, evidence, sinks] = [(); 4].map(|()| Line::to(&url));
+        Self { operators, calls, evidence, sinks, horizon: Horizon::default() }
     }
 
     /// Reads the log at `url`, and finds out first that it can.

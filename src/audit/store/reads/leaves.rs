@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::Reads;
 use crate::audit::evidence::tree::Hash;
+use crate::audit::sink::{DeadLetter, FinishedRecord, SinkState};
 use crate::audit::store::{Boxed, Gap, LeafRow, Unfit, Unsealed};
 use crate::base::clock::Timestamp;
 use crate::base::ids::ChangeId;
@@ -37,6 +38,12 @@ by_kind! {
     unsealed(size: u64, limit: u64) -> Vec<Unsealed>;
     /// Hashes of a level of tiles, from the first one on without gaps.
     hashes(level: u8, range: Range<u64>) -> Vec<Hash>;
+    /// The finished records of a range, in their order.
+    finished(range: Range<u64>) -> Vec<FinishedRecord>;
+    /// How far every sink has come that the log knows.
+    sink_states() -> Vec<SinkState>;
+    /// The newest records that a sink refused, the newest first.
+    dead_letters(sink: &str) -> Vec<DeadLetter>;
     /// The newest checkpoint.
     checkpoint() -> Option<String>;
     /// The keys by which trees are signed, the oldest first.

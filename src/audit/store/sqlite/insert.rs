@@ -6,7 +6,7 @@ use serde::Serialize;
 use sqlx::{Error, SqliteConnection};
 
 use super::bulk::{Bulk, Insert, Query};
-use super::{seal, steps};
+use super::{seal, sinks, steps};
 use crate::audit::document::Snapshot;
 use crate::audit::idempotency::{IN_FORCE, IdempotencyKey};
 use crate::audit::record::{Event, Settlement, Unkept};
@@ -158,7 +158,8 @@ pub(super) async fn batch(
     let settlements = &batch.settlements;
     SETTLEMENTS.write(connection, settlements, |query, row| Ok(settlement(query, *row))).await?;
     EVENTS.write(connection, &batch.events, |query, event| Ok(happening(query, event))).await?;
-    seal::write(connection, batch).await
+    seal::write(connection, batch).await?;
+    sinks::write(connection, &batch.sinks).await
 }
 
 fn snapshot(query: Query, number: i64, snapshot: &Snapshot) -> Query {

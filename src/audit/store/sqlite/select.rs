@@ -91,6 +91,8 @@ pub(in crate::audit) struct Reads {
     calls: SqlitePool,
     /// For the tree over the log.
     pub(super) evidence: SqlitePool,
+    /// For sinks.
+    pub(super) sinks: SqlitePool,
     /// The descriptor that the writer's lock lies on, where this process writes the log.
     _descriptor: Option<Arc<File>>,
 }
@@ -128,6 +130,7 @@ impl Reads {
             scans: pool(SCANS_MAX),
             calls: pool(1),
             evidence: pool(1),
+            sinks: pool(1),
             _descriptor: None,
         }
     }

@@ -1,0 +1,88 @@
+//! What a sink is to be sent next, read from the log within bounds.
+
+use std::collections::VecDeque;
+
+use serde_json::{Value, json};
+
+use super::message::{Message, Told, told};
+use crate::audit::query::{BodyTexts, QueryError, Reader};
+use crate::audit::record::{Change, Outcome};
+use crate::audit::sinks::FinishedRecord;
+use crate::config::SinkFilter;
+
+/// How many records are read at once.
+const PAGE: u64 = 128;
+
+/// The bytes of messages after which no more are sent together.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// The longest bodies of a change, together, whose difference is told.
+const DIFFERING_BYTES_MAX: usize = 4 << 20;
+
+/// What is to be delivered next.
+pub(super) struct Batch {
+    pub(super) messages: Vec<Message>,
+    /// The position behind the last record that was read for it.
+    pub(super) next: u64,
+    /// Records that were not there any more.
+    pub(super) missing: Vec<u64>,
+}
+
+/// What is to be delivered from a position on, at most so many messages; `None` where there is no
+/// finished record. Records `ahead` were read before.
+pub(super) async fn batch(
+    reader: &Reader,
+    filter: &SinkFilter,
+    next: u64,
+    messages_max: usize,
+    ahead: &mut VecDeque<FinishedRecord>,
+) -> Result<Option<Batch>, QueryError> {
+    if ahead.front().is_none_or(|record| record.position != next) {
+        *ahead = reader.finished(next, PAGE).await?.into();
+    }
+    if ahead.is_empty() {
+        return Ok(None);
+    }
+    let mut bytes = 0;
+    let mut batch = Batch { messages: Vec::new(), next, missing: Vec::new() };
+    while batch.messages.len() < messages_max && bytes < BATCH_BYTES {
+        let Some(record) = ahead.pop_front() else { break };
+        let position = record.position;
+        match message(reader, filter, record).await? {
+            Told::Sent(message, _change) => {
+                bytes += message.weight();
+                batch.messages.push(*message);
+            }
+            Told::Passed => {}
+            Told::Missing => batch.missing.push(position),
+        }
+        batch.next = position + 1;
+    }
+    Ok(Some(batch))
+}
+
+/// The message of a record, whole.
+async fn message(
+    reader: &Reader,
+    filter: &SinkFilter,
+    record: FinishedRecord,
+) -> Result<Told, QueryError> {
+    let told = told(record, filter).map_err(|error| QueryError::Store(error.into()))?;
+    let Told::Sent(mut message, Some(change)) = told else { return Ok(told) };
+    if matches!(change.outcome, Outcome::Applied | Outcome::Unknown) {
+        let mut texts = reader.texts_for_sinks().await?;
+        let bodies = texts.of(&change).await?;
+        message.add_diff(differences(&bodies, &change));
+    } else {
+        message.add_diff(Some(json!([])));
+    }
+    Ok(Told::Sent(message, None))
+}
+
+/// Where the deployments before and after a change differ; `None` where that takes too long.
+fn differences(bodies: &BodyTexts, change: &Change) -> Option<Value> {
+    let texts = [&bodies.patch, &bodies.before, &bodies.after];
+    let bytes: usize = texts.into_iter().flatten().map(|text| text.len()).sum();
+    let is_short = bytes <= DIFFERING_BYTES_MAX;
+    is_short.then(|| serde_json::to_value(bodies.diff(change).ok()?).ok()).flatten()
+}
