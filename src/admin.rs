@@ -32,6 +32,7 @@ mod sinks;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod unseal;
 pub(crate) mod view;
 pub(crate) mod whole;
 
@@ -182,13 +183,18 @@ impl Route {
 }
 
 /// Every path there is; the API's description names the same ones.
-const ROUTES: [Route; 26] = [
+const ROUTES: [Route; 27] = [
     Route { path: "/healthz", open: true, answered: || get(probes::alive) },
     Route { path: "/readyz", open: true, answered: || get(probes::ready) },
     Route { path: "/metrics", open: true, answered: || get(probes::metrics) },
     Route { path: "/openapi.json", open: true, answered: || get(probes::description) },
     Route { path: "/api/v1/changes", open: false, answered: || get(api::changes) },
     Route { path: "/api/v1/changes/{id}", open: false, answered: || get(api::change) },
+    Route {
+        path: "/api/v1/changes/{id}/unseal",
+        open: false,
+        answered: || post(unseal::unseal).fallback(answer::only_posts),
+    },
     Route { path: "/api/v1/deployments", open: false, answered: || get(api::deployments) },
     Route { path: "/api/v1/deployments/{id}/history", open: false, answered: || get(api::history) },
     Route { path: "/api/v1/deployments/{id}/at", open: false, answered: || get(api::at) },
@@ -252,6 +258,7 @@ const ROUTES: [Route; 26] = [
         probes::description,
         api::changes,
         api::change,
+        unseal::unseal,
         api::deployments,
         api::history,
         api::at,

@@ -12,6 +12,7 @@ pub mod count;
 mod document;
 mod entry;
 pub(crate) mod evidence;
+mod fault;
 mod hashes;
 pub mod idempotency;
 pub mod intent;
@@ -20,6 +21,7 @@ pub mod keys;
 mod latest;
 mod lease;
 pub mod migrate;
+mod originals;
 pub mod prove;
 mod pruned;
 pub mod query;
@@ -42,6 +44,7 @@ mod ticket;
 mod touched;
 mod turn;
 mod unrecorded;
+pub mod unseal;
 mod unsettled;
 pub mod verify;
 mod writer;
@@ -58,10 +61,12 @@ use tokio::time::timeout;
 pub use self::approve::UndecidedError;
 pub use self::condition::{Counters, FoundAfter, Health};
 use self::entry::{Entry, Written};
+use self::fault::Congestion;
+pub use self::fault::{StartError, Unavailable};
 use self::intent::Intent;
-use self::keys::KeyError;
 use self::latest::Latest;
 pub use self::lease::Gateways;
+pub use self::originals::{SealingKey, UnsealError};
 use self::query::Reader;
 use self::queue::{Queued, Queues};
 use self::record::{Event, EventKind};
@@ -70,7 +75,7 @@ pub use self::sealer::{EvidenceSettings, EvidenceStanding, Sealer};
 pub use self::served::push_policy;
 pub use self::settle::Look;
 pub use self::shown::{Shown, WeakShown};
-use self::store::{Boxed, Hold, HoldError, Preparation, Store, StoreError, Turns};
+use self::store::{Boxed, Hold, HoldError, Preparation, Store, Turns};
 pub use self::ticket::{Finished, Ticket};
 pub use self::turn::{LogTurn, TakeError};
 use self::unsettled::Unsettled;
@@ -96,6 +101,8 @@ pub struct Settings {
     pub node: Arc<str>,
     /// The digest of the policy that is in force at the start.
     pub policy_digest: String,
+    /// The key that originals of what is concealed are sealed under; without one none are kept.
+    pub sealing: Option<SealingKey>,
 }
 
 /// The log of one gateway. Clones share it.
@@ -108,6 +115,7 @@ pub struct Audit {
 struct Shared {
     redaction: ArcSwap<Redaction>,
     key: Key,
+    sealing: Option<SealingKey>,
     clock: Clock,
     queues: Queues,
     turns: Turns,
@@ -118,52 +126,6 @@ struct Shared {
     writer: Mutex<Option<JoinHandle<()>>>,
     sealer: sealer::SealerFigures,
     retention: retention::RetentionFigures,
-}
-
-/// The log can't take a record now.
-#[derive(Debug, thiserror::Error)]
-#[error("the audit store can't take the record")]
-pub struct Unavailable {
-    /// Why, for the gateway's own log.
-    #[source]
-    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
-    /// Whether the log's rules forbid this record, so that surely nothing was written.
-    pub is_refused: bool,
-}
-
-/// A reason, beside a fault of the store, that keeps a record from it.
-#[derive(Debug, thiserror::Error)]
-enum Congestion {
-    #[error("too many changes are open")]
-    TooManyOpen,
-    #[error("the store has not answered in time")]
-    Late,
-    #[error("the log is closed")]
-    Closed,
-}
-
-/// Why the log could not be started.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// Another gateway has it.
-    #[error("{database} belongs to a running gateway ({holder}): stop that one first")]
-    Held {
-        /// The database.
-        database: String,
-        /// The holder, as the lock file names it.
-        holder: String,
-    },
-    /// It is that of another key, or no log at all.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// It can't be opened, read or migrated.
-    #[error("can't use the audit database {database}")]
-    Store {
-        /// The database.
-        database: String,
-        /// The store's error.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
 }
 
 impl Audit {
@@ -207,12 +169,12 @@ impl Audit {
             }),
         });
         let shared = Shared {
-            redaction: ArcSwap::from_pointee(Redaction::new(
-                key.clone(),
-                settings.provider,
-                &settings.redact,
-            )),
+            redaction: ArcSwap::from_pointee(
+                Redaction::new(key.clone(), settings.provider, &settings.redact)
+                    .sealing_under(settings.sealing.clone()),
+            ),
             key,
+            sealing: settings.sealing,
             clock,
             queues,
             turns,
@@ -229,7 +191,8 @@ impl Audit {
 
     /// Takes another configuration: what is concealed in records made from now on.
     pub fn adopt(&self, provider: &'static Provider, redact: &[String]) {
-        let redaction = Redaction::new(self.shared.key.clone(), provider, redact);
+        let redaction = Redaction::new(self.shared.key.clone(), provider, redact)
+            .sealing_under(self.shared.sealing.clone());
         self.shared.redaction.store(Arc::new(redaction));
     }
 
@@ -287,6 +250,12 @@ impl Audit {
     ) -> String {
         let redactor =
             self.shared.redaction.load().within(DigestScope::Actor(actor)).knowing(token);
+        redactor.scrub_and_cut(text, bytes_max)
+    }
+
+    /// Words of an operator's, without credentials and cut to `bytes_max` bytes.
+    fn gateway_words(&self, text: &str, bytes_max: usize) -> String {
+        let redactor = self.shared.redaction.load().within(DigestScope::Gateway);
         redactor.scrub_and_cut(text, bytes_max)
     }
 
@@ -374,25 +343,6 @@ fn take(database: &Database, now: Timestamp) -> Result<Hold, StartError> {
         HoldError::Held(holder) => StartError::Held { database: name(), holder },
         HoldError::Io(error) => StartError::Store { database: name(), source: error.into() },
     })
-}
-
-impl From<Congestion> for Unavailable {
-    fn from(congestion: Congestion) -> Self {
-        Self { source: Some(congestion.into()), is_refused: false }
-    }
-}
-
-impl From<StoreError> for Unavailable {
-    fn from(fault: StoreError) -> Self {
-        let is_refused = matches!(fault, StoreError::Refused(_));
-        Self { source: Some(fault.into()), is_refused }
-    }
-}
-
-impl From<std::io::Error> for Unavailable {
-    fn from(error: std::io::Error) -> Self {
-        Self { source: Some(error.into()), is_refused: false }
-    }
 }
 
 #[cfg(test)]

@@ -10,12 +10,14 @@ mod keys;
 mod listen;
 pub mod log;
 mod logins;
+mod origin;
 mod people;
 mod persons;
 pub mod policy_file;
 mod refused;
 mod retention;
 mod rules;
+mod seal;
 mod secret_file;
 mod shared_limits;
 mod sinks;
@@ -36,8 +38,10 @@ pub use self::evidence::EvidenceConfig;
 pub(crate) use self::keys::KEYS;
 pub(crate) use self::logins::CALLBACK;
 pub use self::logins::{AuthProxy, GroupRoles, Logins, OidcConfig};
+pub use self::origin::Origin;
 pub use self::refused::RefusedConfig;
 pub use self::retention::{ConfiguredHold, RetentionConfig};
+pub use self::seal::SealConfig;
 pub(crate) use self::shared_limits::told as told_shared_limits;
 pub use self::shared_limits::{BackendAddress, LimitBackend, SharedLimits, WhileAway};
 pub use self::sinks::{
@@ -71,6 +75,8 @@ pub struct Config {
     pub evidence: EvidenceConfig,
     /// `[retention]`.
     pub retention: RetentionConfig,
+    /// `[seal]`.
+    pub seal: SealConfig,
     /// `[limits]`.
     pub limits: Limits,
     /// `[[actor]]` and `[actors]`.
@@ -227,17 +233,6 @@ pub struct ForwardProxy {
     pub credentials: Option<Token>,
 }
 
-/// An http or https origin (RFC 6454).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
-    /// Whether TLS is spoken.
-    pub tls: bool,
-    /// The host name or address, without brackets.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-}
-
 /// One entry of `upstream.allow_writes`, such as `DELETE /deployments/{id}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllowedWrite {
@@ -381,31 +376,5 @@ impl Rate {
             Self::PerSecond(_) => "second",
             Self::PerMinute(_) => "minute",
         }
-    }
-}
-
-impl Origin {
-    /// The authority (RFC 9110, 4.2): host, and port where it is not the scheme's own.
-    #[must_use]
-    pub fn authority(&self) -> String {
-        match (self.tls, self.port) {
-            (true, 443) | (false, 80) => self.bracketed(),
-            _ => self.host_and_port(),
-        }
-    }
-
-    /// The host and the port, whatever the scheme (RFC 9110, 9.3.6).
-    pub(crate) fn host_and_port(&self) -> String {
-        format!("{}:{}", self.bracketed(), self.port)
-    }
-
-    fn bracketed(&self) -> String {
-        if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() }
-    }
-}
-
-impl std::fmt::Display for Origin {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}://{}", if self.tls { "https" } else { "http" }, self.authority())
     }
 }

@@ -17,6 +17,7 @@ mod peer;
 mod reload;
 mod retention;
 mod sending;
+mod serve_error;
 mod served_policy;
 mod socket_file;
 mod tasks;
@@ -32,17 +33,18 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use self::evidence::Sealing;
+pub use self::serve_error::ServeError;
 use self::served_policy::ServedPolicy;
 pub use self::served_policy::ServedPolicyError;
 use self::socket_file::SocketFile;
 pub use self::tasks::TaskEnded;
 use self::tasks::Vital;
 use crate::admin::{self, AdminState};
-use crate::audit::{self, Audit, EvidenceSettings, StartError};
+use crate::audit::{self, Audit, EvidenceSettings};
 use crate::base::clock::Clock;
 use crate::config::{Config, ListenAddress};
 use crate::console;
-use crate::gateway::{Gateway, Live, TrustError};
+use crate::gateway::{Gateway, Live};
 use crate::net::listener::{Bound, Listener};
 use crate::sinks::{self, Sinks};
 use crate::telemetry::Metrics;
@@ -89,39 +91,6 @@ pub struct Server {
     chores: JoinSet<()>,
 }
 
-/// Why a gateway does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// An address can't be listened on.
-    #[error("can't listen on {address} ({what}): {}", fix_of(.source))]
-    Listen {
-        /// Which key of `[listen]`.
-        what: &'static str,
-        /// The address.
-        address: ListenAddress,
-        /// The operating system's error.
-        source: io::Error,
-    },
-    /// The key file can't be used, or the log was written under another key.
-    #[error(transparent)]
-    Key(#[from] audit::keys::KeyError),
-    /// The log can't be used.
-    #[error(transparent)]
-    Audit(#[from] StartError),
-    /// Upstream's certificate authorities or name can't be used.
-    #[error("can't prepare the connections to upstream")]
-    Trust(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// `[listen.tls]` or `[listen.admin_tls]` can't be used.
-    #[error(transparent)]
-    Tls(#[from] tls::TlsError),
-    /// The policy that the log serves can't be put in force.
-    #[error(transparent)]
-    Policy(#[from] ServedPolicyError),
-    /// A worker can't be started.
-    #[error("can't start a worker thread")]
-    Worker(#[source] io::Error),
-}
-
 /// How many connections the files allow for that may be open, which is told where fewer than are
 /// asked for.
 fn most_by_files(asked_for: usize) -> usize {
@@ -150,26 +119,6 @@ fn sinks_of(gateway: &Arc<Gateway>) -> Sinks {
     )
 }
 
-/// The fix where an address can't be listened on.
-fn fix_of(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            "choose a port from 1024 on, or give the program the right to lower ones \
-             (CAP_NET_BIND_SERVICE)"
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            "this machine has no such address: choose one of its own, or 0.0.0.0 for all of them"
-        }
-        _ => "free it, or choose another in the configuration",
-    }
-}
-
-impl From<TrustError> for ServeError {
-    fn from(error: TrustError) -> Self {
-        Self::Trust(Box::new(error))
-    }
-}
-
 impl Server {
     /// Starts everything that `config` asks for; returns once calls are taken.
     pub async fn start(config: Config, options: Options) -> Result<Self, ServeError> {
@@ -183,6 +132,7 @@ impl Server {
             provider: config.upstream.provider,
             redact: config.redact.clone(),
             policy_digest: config.policy.digest.clone(),
+            sealing: config.seal.key_file.as_deref().map(evidence::sealing).transpose()?,
         };
         let live = Live::new(config, &clock, None)?;
         // The log before the ports: of two gateways, the second is told who has it.

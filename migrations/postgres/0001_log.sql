@@ -216,6 +216,18 @@ CREATE TABLE changegate.broken (
     PRIMARY KEY (rule, seq)
 );
 
+-- Bodies as they were before their secrets were concealed, encrypted: half 1 is what was asked and the
+-- deployment before, half 2 the deployment after. Each has a data key of its own, wrapped under the
+-- sealing key of that id: only by deleting a row, and changing that key, is an original gone.
+CREATE TABLE changegate.originals (
+    seq     bigint   NOT NULL, -- of changes
+    half    smallint NOT NULL CHECK (half = 1 OR half = 2),
+    key     bytea    NOT NULL CHECK (length(key) = 8),
+    wrapped bytea    NOT NULL CHECK (length(wrapped) = 60),
+    body    bytea    NOT NULL,
+    PRIMARY KEY (seq, half)
+);
+
 -- What a later snapshot told of a change whose end was unclear.
 CREATE TABLE changegate.settlements (
     seq        bigint  PRIMARY KEY, -- of changes
@@ -739,6 +751,17 @@ END $$;
 CREATE TRIGGER snapshots_stay BEFORE UPDATE ON changegate.snapshots
 FOR EACH ROW EXECUTE FUNCTION changegate.snapshots_stay();
 
+-- Changing the sealing key wraps data keys anew: what they open stays.
+CREATE FUNCTION changegate.originals_stay() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.seq <> OLD.seq OR NEW.half <> OLD.half OR NEW.body <> OLD.body OR NEW.key = OLD.key
+    THEN PERFORM changegate.refuse('a sealed original is never altered'); END IF;
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER originals_stay BEFORE UPDATE ON changegate.originals
+FOR EACH ROW EXECUTE FUNCTION changegate.originals_stay();
+
 -- Nothing is deleted, but by pruning.
 
 CREATE FUNCTION changegate.are_kept() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -765,7 +788,7 @@ BEGIN
         EXECUTE format('CREATE TRIGGER %1$s_stay BEFORE UPDATE ON changegate.%1$I '
             'FOR EACH ROW EXECUTE FUNCTION changegate.stays()', name);
     END LOOP;
-    FOREACH name IN ARRAY ARRAY['changes', 'ends', 'late', 'settlements', 'snapshots',
+    FOREACH name IN ARRAY ARRAY['changes', 'ends', 'late', 'settlements', 'snapshots', 'originals',
         'deployments', 'upstreams', 'nodes', 'policies', 'places', 'touched', 'broken', 'events']
     LOOP
         EXECUTE format('CREATE TRIGGER %1$s_are_kept BEFORE DELETE ON changegate.%1$I '
@@ -777,7 +800,7 @@ BEGIN
         EXECUTE format('CREATE TRIGGER %1$s_are_kept BEFORE DELETE ON changegate.%1$I '
             'FOR EACH STATEMENT EXECUTE FUNCTION changegate.are_kept_for_ever()', name);
     END LOOP;
-    FOREACH name IN ARRAY ARRAY['changes', 'ends', 'late', 'settlements', 'snapshots',
+    FOREACH name IN ARRAY ARRAY['changes', 'ends', 'late', 'settlements', 'snapshots', 'originals',
         'deployments', 'upstreams', 'nodes', 'policies', 'places', 'touched', 'broken', 'events',
         'keys', 'approvals', 'approval_steps', 'live_approvals', 'idempotency_keys', 'pending',
         'unsettled', 'served_policies', 'leaves', 'unsequenced', 'subtrees', 'tree', 'log_keys',

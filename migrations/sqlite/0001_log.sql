@@ -174,6 +174,18 @@ CREATE TABLE broken (
     PRIMARY KEY (rule, seq)
 ) STRICT, WITHOUT ROWID;
 
+-- Bodies as they were before their secrets were concealed, encrypted: half 1 is what was asked and the
+-- deployment before, half 2 the deployment after. Each has a data key of its own, wrapped under the
+-- sealing key of that id: only by deleting a row, and changing that key, is an original gone.
+CREATE TABLE originals (
+    seq     INTEGER NOT NULL REFERENCES changes (seq),
+    half    INTEGER NOT NULL CHECK (half = 1 OR half = 2),
+    key     BLOB    NOT NULL CHECK (length(key) = 8),
+    wrapped BLOB    NOT NULL CHECK (length(wrapped) = 60),
+    body    BLOB    NOT NULL,
+    PRIMARY KEY (seq, half)
+) STRICT, WITHOUT ROWID;
+
 -- What a later snapshot told of a change whose end was unclear.
 CREATE TABLE settlements (
     seq     INTEGER NOT NULL PRIMARY KEY REFERENCES changes (seq),
@@ -592,6 +604,11 @@ BEGIN SELECT RAISE(ABORT, 'a change ends once and is never altered after'); END;
 CREATE TRIGGER settlements_stay BEFORE UPDATE ON settlements
 BEGIN SELECT RAISE(ABORT, 'a settlement is never altered'); END;
 
+-- Changing the sealing key wraps data keys anew: what they open stays.
+CREATE TRIGGER originals_stay BEFORE UPDATE ON originals
+WHEN NEW.seq <> OLD.seq OR NEW.half <> OLD.half OR NEW.body <> OLD.body OR NEW.key = OLD.key
+BEGIN SELECT RAISE(ABORT, 'a sealed original is never altered'); END;
+
 -- Pruning may pack what it leaves of a segment anew: the text stays.
 CREATE TRIGGER snapshots_stay BEFORE UPDATE ON snapshots
 WHEN NOT EXISTS (SELECT 1 FROM pruning)
@@ -641,6 +658,10 @@ BEGIN SELECT RAISE(ABORT, 'only pruning deletes ends'); END;
 CREATE TRIGGER settlements_are_kept BEFORE DELETE ON settlements
 WHEN NOT EXISTS (SELECT 1 FROM pruning)
 BEGIN SELECT RAISE(ABORT, 'only pruning deletes settlements'); END;
+
+CREATE TRIGGER originals_are_kept BEFORE DELETE ON originals
+WHEN NOT EXISTS (SELECT 1 FROM pruning)
+BEGIN SELECT RAISE(ABORT, 'only pruning and erasing delete originals'); END;
 
 CREATE TRIGGER snapshots_are_kept BEFORE DELETE ON snapshots
 WHEN NOT EXISTS (SELECT 1 FROM pruning)
@@ -712,6 +733,10 @@ BEGIN SELECT RAISE(ABORT, 'an Idempotency-Key in force is never replaced'); END;
 
 CREATE TRIGGER settlements_are_not_replaced BEFORE INSERT ON settlements
 WHEN EXISTS (SELECT 1 FROM settlements WHERE seq = NEW.seq)
+BEGIN SELECT RAISE(IGNORE); END;
+
+CREATE TRIGGER originals_are_not_replaced BEFORE INSERT ON originals
+WHEN EXISTS (SELECT 1 FROM originals WHERE seq = NEW.seq AND half = NEW.half)
 BEGIN SELECT RAISE(IGNORE); END;
 
 CREATE TRIGGER snapshots_are_not_replaced BEFORE INSERT ON snapshots

@@ -67,6 +67,7 @@ impl World {
             provider: Provider::named("qoder-cn").unwrap(),
             redact: Vec::new(),
             policy_digest: String::new(),
+            sealing: None,
         };
         let key = Key::from_bytes([7; 32]);
         let audit = Audit::start(settings, key, clock.clone()).await.unwrap();

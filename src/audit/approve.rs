@@ -5,7 +5,6 @@ use super::entry::Entry;
 use super::query::QueryError;
 use super::{Audit, Unavailable};
 use crate::base::clock::Timestamp;
-use crate::base::key::DigestScope;
 use crate::policy::approvals::REASON_BYTES_MAX;
 
 /// Why a decision does not count.
@@ -22,8 +21,7 @@ pub enum UndecidedError {
 impl Audit {
     /// Makes a decision durable. The store says whether it still can be made.
     pub async fn decide(&self, mut decision: Decision) -> Result<(), UndecidedError> {
-        let redactor = self.shared.redaction.load().within(DigestScope::Gateway);
-        decision.reason = redactor.scrub_and_cut(&decision.reason, REASON_BYTES_MAX);
+        decision.reason = self.gateway_words(&decision.reason, REASON_BYTES_MAX);
         match self.submit(Entry::Decision(Box::new(decision))).await {
             Ok(_written) => Ok(()),
             Err(unavailable) if unavailable.is_refused => Err(UndecidedError::Overtaken),

@@ -1,24 +1,27 @@
 //! Rows ready to be written: redacted, in canonical text, compressed. Made on the
 //! caller's task, so that the writer only writes.
 
-use std::borrow::Cow;
+mod former;
+
 use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 
 use serde_json::Value;
 
+pub(super) use self::former::Former;
+use self::former::{Asked, Before};
 use super::approval::{ApprovalPart, Decision as ApprovalDecision};
 use super::call_facts::CallFacts;
-use super::document::{SnapshotRef, Stored, seal, unpack};
+use super::document::{SnapshotRef, Stored, seal};
 use super::intent::{Completion, Intent};
 use super::latest::Latest;
 use super::lease::Fence;
-use super::question::{Text, parse};
+use super::originals::{Half, SealedOriginals};
+use super::question::Text;
 use super::record::{Event, Outcome, Settlement, Unkept, signed};
 use super::redact::{Redacted, Redactor};
 use super::sealed::{Sealed, SignedTree};
-use super::shown::Concealed;
 use super::sink::SinkStep;
 use super::touched::{Touched, touched};
 use crate::base::canonical::canonical;
@@ -26,11 +29,10 @@ use crate::base::clock::Timestamp;
 use crate::base::ids::ChangeId;
 use crate::base::key::DigestScope;
 use crate::deployment::Object;
-use crate::deployment::diff::{self, ChangedPlace, Effect};
+use crate::deployment::diff::{self, ChangedPlace};
 use crate::deployment::key::DeploymentKey;
 use crate::policy::approvals::REASON_BYTES_MAX;
 use crate::policy::{Decision, Violation};
-use crate::provider::Operation;
 
 /// The most of a `User-Agent` and of upstream's request id that is kept, in bytes. Both are cut
 /// only when no credential is in them any longer.
@@ -75,6 +77,8 @@ pub(super) struct IntentRow {
     pub(super) before: Option<SnapshotRef>,
     pub(super) unkept: Unkept,
     pub(super) redacted: Vec<String>,
+    /// The bodies as they were before anything was concealed, where they are kept.
+    pub(super) originals: Option<SealedOriginals>,
 }
 
 /// A [`Completion`] whose body is as it is stored.
@@ -93,65 +97,8 @@ pub(super) struct CompletionRow {
     /// The turn that ends with it, among the gateways of the log.
     pub(super) fence: Option<Fence>,
     pub(super) redacted: Vec<String>,
-}
-
-/// The deployment before a change, redacted: what its after is compared with.
-#[derive(Debug)]
-pub(super) struct Before {
-    pub(super) concealed: Arc<Concealed>,
-    /// Where it lies, once the intent is written.
-    pub(super) stored: Option<Stored>,
-}
-
-/// The beginning of a change, redacted: its after is compared with it.
-#[derive(Debug, Default)]
-pub(super) struct Former {
-    /// The deployment before.
-    pub(super) before: Option<Before>,
-    /// The part of the patch that tells of places which the deployments don't.
-    pub(super) told_by_patch: Object,
-    /// Where the patch asks for a change.
-    asked: Asked,
-    /// Whether the patch holds a secret, which an answer may repeat.
-    pub(super) conceals_patch: bool,
-}
-
-/// The places that a patch asks to change.
-#[derive(Debug)]
-enum Asked {
-    /// Not looked for yet: where a change does exactly what it is asked, they are those that it
-    /// changed. The patch is as it is stored.
-    Unread(Option<Text>),
-    /// They are known, for the patch is not kept, or nothing comes of it.
-    Places(Vec<ChangedPlace>),
-}
-
-impl Default for Asked {
-    fn default() -> Self {
-        Self::Unread(None)
-    }
-}
-
-impl Asked {
-    /// The places, where they are not those that changed.
-    fn beside(
-        &self,
-        call: &CallFacts,
-        before: Option<&Value>,
-        effect: Option<Effect>,
-    ) -> Option<Cow<'_, [ChangedPlace]>> {
-        // On create the server fills the rest in, which nobody has asked.
-        if effect == Some(Effect::Exact) && call.operation != Operation::Create {
-            return None;
-        }
-        let patch = match self {
-            Self::Places(places) => return Some(Cow::Borrowed(places)),
-            Self::Unread(patch) => patch.as_deref(),
-        };
-        let read = |sealed: &Vec<u8>| parse(&unpack(sealed, None).ok()?).ok();
-        let patch = patch.and_then(read).unwrap_or_else(|| Value::Object(Object::new()));
-        Some(Cow::Owned(call.asked(before, patch)))
-    }
+    /// The deployment after as it was before anything was concealed, where that is kept.
+    pub(super) originals: Option<SealedOriginals>,
 }
 
 /// Where the documents of an entry lie, now that it is written.
@@ -197,10 +144,15 @@ impl IntentRow {
         let call = CallFacts::by(&intent);
         let is_told_now = !is_kept || matches!(intent.decision, Decision::Deny | Decision::Refuse);
         let mut asked = None;
+        let (seals, mut originals) = (is_kept && redactor.seals(), Object::new());
         let patch = intent.patch.take().map(|patch| {
             let mut patch = Value::Object(Arc::unwrap_or_clone(patch).object);
+            let original = seals.then(|| patch.clone());
             let broken = intent.violations.iter().chain(&intent.standing);
             redactor.conceal_patch(&mut patch, broken, "/patch", &mut redacted);
+            let is_concealed = !redacted.paths().is_empty();
+            originals
+                .extend(original.filter(|_| is_concealed).map(|patch| ("patch".into(), patch)));
             if let Value::Object(patch) = &patch {
                 told_by_patch = diff::told_by_patch(intent.provider, patch);
             }
@@ -220,6 +172,9 @@ impl IntentRow {
         let before = intent.before.take().map(|shown| {
             let concealed = shown.concealed(redactor, None);
             redacted.add_below("/before", &concealed.redacted);
+            if seals && !concealed.redacted.paths().is_empty() {
+                originals.insert("before".to_owned(), shown.value().clone());
+            }
             Before { concealed, stored: None }
         });
         for findings in [&mut intent.violations, &mut intent.standing] {
@@ -254,7 +209,9 @@ impl IntentRow {
             }
             None => Asked::Unread(patch.clone()),
         };
-        let opening = Self { intent, request_id, patch, before: filed, unkept, redacted };
+        let originals = redactor.sealed(originals, intent.id, Half::Intent)?;
+        let opening =
+            Self { intent, request_id, patch, before: filed, unkept, redacted, originals };
         Ok((opening, Former { before, told_by_patch, asked, conceals_patch }))
     }
 }
@@ -278,10 +235,19 @@ impl CompletionRow {
         let mut redacted = Redacted::default();
         let after = completion.after.take();
         let shown = before.map(|before| &*before.concealed.value);
-        let after = after.map(|after| after.concealed(redactor, shown));
-        if let Some(after) = &after {
-            redacted.add_below("/after", &after.redacted);
-        }
+        let mut originals = Object::new();
+        let after = after.map(|after| {
+            let concealed = after.concealed(redactor, shown);
+            redacted.add_below("/after", &concealed.redacted);
+            if asked.is_kept && redactor.seals() && !concealed.redacted.paths().is_empty() {
+                originals.insert("after".to_owned(), after.value().clone());
+            }
+            concealed
+        });
+        let originals = redactor.sealed(originals, id, Half::End).unwrap_or_else(|error| {
+            tracing::error!(change = %id, %error, "the original deployment after can't be sealed");
+            None
+        });
         let lies = before.and_then(|before| Some((&before.concealed.document, before.stored?)));
         let mut unkept = Unkept::default();
         let filed = after.as_ref().map(|after| {
@@ -322,7 +288,18 @@ impl CompletionRow {
         let made = completion.deployment_id.clone();
         let made = made.map(|id| DeploymentKey::new(&asked.upstream, id));
         let (deployment, after, fence) = (None, filed, None);
-        Self { id, deployment, completion, made, after, unkept, touched, fence, redacted }
+        Self {
+            id,
+            deployment,
+            completion,
+            made,
+            after,
+            unkept,
+            touched,
+            fence,
+            redacted,
+            originals,
+        }
     }
 
     /// An end of which nothing but its outcome is known.
@@ -339,8 +316,19 @@ impl CompletionRow {
         };
         let (unkept, redacted) = (Unkept::default(), Vec::new());
         let touched = Vec::new();
-        let (deployment, made, after, fence) = (None, None, None, None);
-        Self { id, deployment, completion, made, after, unkept, touched, fence, redacted }
+        let (deployment, made, after, fence, originals) = (None, None, None, None, None);
+        Self {
+            id,
+            deployment,
+            completion,
+            made,
+            after,
+            unkept,
+            touched,
+            fence,
+            redacted,
+            originals,
+        }
     }
 
     /// This end reduced to what every table takes; `None` where it is that already.

@@ -252,7 +252,7 @@ async fn look(database: &Database, beside: Beside) -> Result<LogFacts, KeyError>
     }
 }
 
-fn unreadable(database: &Database, source: super::store::Boxed) -> KeyError {
+pub(super) fn unreadable(database: &Database, source: super::store::Boxed) -> KeyError {
     KeyError::Store { database: database.clone(), source }
 }
 

@@ -14,19 +14,21 @@ mod violation;
 mod work;
 
 use std::borrow::Cow;
+use std::io;
 use std::iter::Peekable;
 use std::sync::Arc;
 
 use memchr::memmem::Finder;
-use serde_json::{Value, map};
+use serde_json::{Map, Value, map};
 
 use self::credential::TOKEN_BYTES_MIN;
 use self::listed::At;
 pub use self::listed::{POINTERS_MAX, Redacted};
 use self::name::{NameMeaning, SecretNames};
 use self::pass::Pass;
+use crate::audit::originals::{Half, SealedOriginals, SealingKey};
 use crate::audit::record::RefusedBody;
-use crate::base::ids::Hex;
+use crate::base::ids::{ChangeId, Hex};
 use crate::base::key::{CONCEALED, DigestScope, Key, Token};
 use crate::base::pointer::keys;
 use crate::provider::Provider;
@@ -36,6 +38,7 @@ use crate::provider::Provider;
 #[derive(Clone, Debug)]
 pub struct Redaction {
     rules: Arc<Rules>,
+    sealing: Option<SealingKey>,
 }
 
 #[derive(Debug)]
@@ -49,6 +52,8 @@ struct Rules {
 #[derive(Clone, Debug)]
 pub struct Redactor {
     rules: Arc<Rules>,
+    /// The key under which originals of what is concealed are kept.
+    sealing: Option<SealingKey>,
     scope: DigestScope,
     /// The caller's own, where there is one.
     own: Option<Own>,
@@ -59,6 +64,21 @@ pub struct Redactor {
 struct Own {
     token: Token,
     finder: Finder<'static>,
+}
+
+impl Own {
+    /// Whether any name or text of a value holds the token.
+    fn is_anywhere_in(&self, value: &Value) -> bool {
+        let holds = |text: &str| self.is_in(text.as_bytes());
+        match value {
+            Value::String(text) => holds(text),
+            Value::Array(items) => items.iter().any(|item| self.is_anywhere_in(item)),
+            Value::Object(members) => {
+                members.iter().any(|(name, member)| holds(name) || self.is_anywhere_in(member))
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        }
+    }
 }
 
 impl std::fmt::Debug for Own {
@@ -75,13 +95,20 @@ impl Redaction {
         let segments = |pointer: &String| keys(pointer).map(Cow::into_owned).collect();
         let pointers = pointers.iter().map(segments).filter(|s: &Vec<_>| !s.is_empty()).collect();
         let names = SecretNames::new(provider.secret_members);
-        Self { rules: Arc::new(Rules { key, names, pointers }) }
+        Self { rules: Arc::new(Rules { key, names, pointers }), sealing: None }
+    }
+
+    /// The same, and originals of what is concealed are kept, sealed under this key.
+    #[must_use]
+    pub fn sealing_under(self, sealing: Option<SealingKey>) -> Self {
+        Self { sealing, ..self }
     }
 
     /// The redactor by these rules within `scope`.
     #[must_use]
     pub fn within(&self, scope: DigestScope) -> Redactor {
-        Redactor { rules: Arc::clone(&self.rules), scope, own: None }
+        let (rules, sealing) = (Arc::clone(&self.rules), self.sealing.clone());
+        Redactor { rules, sealing, scope, own: None }
     }
 }
 
@@ -119,6 +146,26 @@ impl Redactor {
             Cow::Borrowed(plain) => plain.to_owned(),
             Cow::Owned(_) => self.within(DigestScope::Deployment(id.into())).scrub(id).into_owned(),
         }
+    }
+
+    /// Whether originals of what is concealed are kept.
+    pub(super) fn seals(&self) -> bool {
+        self.sealing.is_some()
+    }
+
+    /// Seals originals of a half of a change, by their names. One that repeats the caller's token is
+    /// left out: that is never stored.
+    pub(super) fn sealed(
+        &self,
+        mut originals: Map<String, Value>,
+        change: ChangeId,
+        half: Half,
+    ) -> io::Result<Option<SealedOriginals>> {
+        let Some(key) = &self.sealing else { return Ok(None) };
+        if let Some(own) = &self.own {
+            originals.retain(|_name, original| !own.is_anywhere_in(original));
+        }
+        key.seal(originals, change, half)
     }
 
     /// The size and a keyed digest of a text that is not kept.

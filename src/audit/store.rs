@@ -15,6 +15,7 @@ mod finished;
 mod folded;
 mod indexed;
 mod leaves;
+mod originals;
 mod page;
 mod places;
 mod policies;
@@ -41,6 +42,7 @@ use std::sync::Arc;
 pub(super) use self::copying::copy;
 pub use self::copying::{Copied, CopyError, Part, Step};
 pub(super) use self::leaves::{FoundRecord, Gap, LeafRow, Unfit, Unsealed};
+pub(super) use self::originals::{OriginalRow, Rewrapped};
 pub use self::postgres::Migrated;
 pub(super) use self::prunable::{
     Candidate, OldEvent, PruneBounds, PruneStep, Pruned, Subjects, Word,
@@ -309,6 +311,14 @@ impl Store {
         match self {
             Self::Sqlite(writes) => writes.change_key(former, key, now).await,
             Self::Postgres(writes) => writes.change_key(former, key, now).await,
+        }
+    }
+
+    /// Puts data keys that are wrapped anew in the place of the former ones.
+    pub(super) async fn rewrap(&mut self, rows: &[Rewrapped]) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(writes) => writes.rewrap(rows).await,
+            Self::Postgres(writes) => writes.rewrap(rows).await,
         }
     }
 

@@ -53,6 +53,7 @@ impl World {
             provider: Provider::named("qoder-cn").unwrap(),
             redact: vec!["/metadata/customer".to_owned()],
             policy_digest: String::new(),
+            sealing: None,
         };
         Audit::start(settings, Key::from_bytes([7; 32]), Clock::Manual(self.clock.clone())).await
     }

@@ -260,6 +260,20 @@ impl Staged {
         self.key.id()
     }
 
+    /// The key itself.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// Puts it in its place in one step, and destroys the one that lay there.
+    pub fn replace(self) -> Result<(), KeyError> {
+        let placed = overwrite(&self.path)
+            .and_then(|()| fs::rename(&self.beside, &self.path))
+            .and_then(|()| sync_folder(&self.path));
+        placed.map_err(|source| KeyError::File { path: self.path, source })
+    }
+
     /// Puts it in its place in one step. The key `former`, if it lies there, is kept beside, and
     /// its file told.
     pub fn put_in_place(self, former: Option<KeyId>) -> Result<Option<PathBuf>, KeyError> {
@@ -313,6 +327,14 @@ fn write(path: &Path, secret: [u8; 32]) -> io::Result<fs::File> {
     let mut file = options.open(path)?;
     writeln!(file, "{}", Hex(&secret))?;
     Ok(file)
+}
+
+/// Writes zeros over a key, as far as the file system writes in place.
+fn overwrite(path: &Path) -> io::Result<()> {
+    let length = fs::metadata(path)?.len();
+    let mut file = fs::OpenOptions::new().write(true).open(path)?;
+    io::copy(&mut io::Read::take(io::repeat(b'0'), length), &mut file)?;
+    file.sync_all()
 }
 
 /// Has the names in a file's folder on disk.

@@ -47,9 +47,24 @@ impl Client {
     /// The client that the arguments and the environment ask for.
     pub(super) fn of(arguments: &ClientArgs, environment: &Environment) -> Result<Self, Failure> {
         let ca_file = arguments.ca_file.as_ref();
-        let place = match &arguments.admin {
-            Some(url) => Place::of_url(Listener::Admin, url, ca_file)?,
-            None => Place::configured(Listener::Admin, &arguments.config, ca_file, environment)?,
+        Self::at(arguments.admin.as_deref(), ca_file, Some(&arguments.config), environment)
+    }
+
+    /// The client of the API at `admin`, or of the one that a configuration names.
+    pub(super) fn at(
+        admin: Option<&str>,
+        ca_file: Option<&PathBuf>,
+        config: Option<&ConfigFile>,
+        environment: &Environment,
+    ) -> Result<Self, Failure> {
+        let place = match (admin, config) {
+            (Some(url), _) => Place::of_url(Listener::Admin, url, ca_file)?,
+            (None, Some(config)) => {
+                Place::configured(Listener::Admin, config, ca_file, environment)?
+            }
+            (None, None) => {
+                return Err(Failure::Usage(anyhow!("no admin API is named: give --admin URL")));
+            }
         };
         Ok(Self { place, token: environment.named(TOKEN).map(str::to_owned) })
     }

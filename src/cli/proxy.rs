@@ -35,6 +35,13 @@ pub(super) struct ViaArgs {
     ca_file: Option<PathBuf>,
 }
 
+impl ViaArgs {
+    /// The authorities that are trusted beside the system's.
+    pub(super) fn ca_file(&self) -> Option<&PathBuf> {
+        self.ca_file.as_ref()
+    }
+}
+
 /// A client of the gateway.
 pub(super) struct ProxyClient {
     place: Place,

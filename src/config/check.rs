@@ -13,6 +13,7 @@ use super::people;
 use super::persons;
 use super::retention;
 use super::rules;
+use super::seal;
 use super::shared_limits;
 use super::sinks;
 use super::upstream;
@@ -105,6 +106,7 @@ impl Reader<'_> {
         let audit_key = audit.as_ref().map(|audit| audit.key_file.clone()).unwrap_or_default();
         let evidence = evidence::read(self, &audit_key);
         let retention = retention::read(self);
+        let seal = seal::read(self, audit.as_ref());
         let is_shared =
             audit.as_ref().is_some_and(|audit| matches!(audit.database, Database::Postgres(_)));
         let policy = rules::read(self, provider, is_shared, &actors, files);
@@ -124,6 +126,7 @@ impl Reader<'_> {
             audit: audit?,
             evidence,
             retention,
+            seal,
             limits,
             actors,
             admin_tokens,

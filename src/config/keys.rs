@@ -4,6 +4,7 @@ mod evidence;
 mod logins;
 mod people;
 mod retention;
+mod seal;
 mod sinks;
 
 use crate::settings::key::{KeySpec, KeyTable, ValueKind};
@@ -26,6 +27,7 @@ pub(crate) static KEYS: KeyTable = KeyTable {
         &REDACT,
         &evidence::EVIDENCE,
         &retention::RETENTION,
+        &seal::SEAL,
         &sinks::SINKS,
     ],
     sections: &[
@@ -54,9 +56,9 @@ pub(crate) static KEYS: KeyTable = KeyTable {
         ("redact", "What is concealed in records."),
         ("evidence", "The tree over the log, by which `audit verify` finds what was altered."),
         ("retention", "How long records are kept. Without this section, for ever."),
+        ("seal", "Originals of what is concealed in records, sealed."),
     ],
     may_lack_sections: false,
-    planned: &[("seal", "[seal] is not supported by this version yet: remove it")],
 };
 
 /// The keys up to those of people, in the reference file's order.

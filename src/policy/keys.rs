@@ -85,7 +85,6 @@ pub(crate) static KEYS: KeyTable = KeyTable {
         ("break_glass", "Who may make a change pass in an emergency that the policy denies."),
     ],
     may_lack_sections: true,
-    planned: &[],
 };
 
 /// The most persons who may break the glass.

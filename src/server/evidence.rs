@@ -1,5 +1,6 @@
 //! The task that keeps the log's evidence up, from its start to its end.
 
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -8,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 use super::ServeError;
 use super::tasks::Vital;
 use crate::audit::keys::KeyError;
-use crate::audit::{Audit, EvidenceSettings};
-use crate::base::key::Key;
+use crate::audit::{Audit, EvidenceSettings, SealingKey};
+use crate::base::key::{Key, Staged};
 use crate::config::EvidenceConfig;
 
 /// How long its last checkpoint may take.
@@ -39,6 +40,15 @@ pub(super) fn settings(
         checkpoint_file: config.checkpoint_file.clone(),
         newest_file: config.newest_file.clone(),
     })
+}
+
+/// The key that originals are sealed under; one that is being changed is not used.
+pub(super) fn sealing(file: &Path) -> Result<SealingKey, ServeError> {
+    let key = Key::load_or_create(file).map_err(KeyError::from)?;
+    if Staged::find(file).is_some() {
+        return Err(ServeError::Sealing(file.to_owned()));
+    }
+    SealingKey::of(&key).ok_or_else(|| ServeError::Sealing(file.to_owned()))
 }
 
 impl Sealing {

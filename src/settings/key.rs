@@ -10,8 +10,6 @@ pub(crate) struct KeyTable {
     pub(crate) sections: &'static [(&'static str, &'static str)],
     /// Whether a file may leave out a section, and with it the keys that the section must have.
     pub(crate) may_lack_sections: bool,
-    /// Sections that a later version will know, and what is said of them meanwhile.
-    pub(crate) planned: &'static [(&'static str, &'static str)],
 }
 
 /// One key.
@@ -119,12 +117,6 @@ impl KeyTable {
     /// Whether keys lie below the path.
     pub(crate) fn is_section(&self, path: &str) -> bool {
         self.all().any(|key| below(path, key.path).is_some())
-    }
-
-    /// The words on a path that a later version will know.
-    pub(crate) fn planned(&self, path: &str) -> Option<&'static str> {
-        let first = path.split('.').next();
-        self.planned.iter().find(|(name, _)| Some(*name) == first).map(|(_, words)| *words)
     }
 
     /// The text to write in place of the unknown key `name` of `section` (empty at the top).

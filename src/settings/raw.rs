@@ -153,9 +153,7 @@ impl Typed {
 
     fn take(&mut self, section: &str, name: &str, node: Node, complaints: &mut Complaints) {
         let path = join(section, name);
-        if let Some(message) = self.keys.planned(&path) {
-            complaints.error(&node.place, message);
-        } else if let Some(key) = self.keys.named(&path) {
+        if let Some(key) = self.keys.named(&path) {
             self.know_fields(&format!("{path}[]"), &node, complaints);
             self.values.insert(key.path, node);
         } else if !self.keys.is_section(&path) {
@@ -196,8 +194,7 @@ impl Typed {
         let plain = name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
         let path = name.to_ascii_lowercase().replace("__", ".");
         let keys = self.keys;
-        let known =
-            keys.named(&path).is_some() || keys.is_section(&path) || keys.planned(&path).is_some();
+        let known = keys.named(&path).is_some() || keys.is_section(&path);
         (plain && known && !path.is_empty()).then_some(path)
     }
 

@@ -56,6 +56,7 @@ mod log_lines;
 mod looks;
 mod meaning;
 mod oidc;
+mod originals;
 mod passthrough;
 mod policy_evaluate;
 mod policy_replay;

@@ -174,6 +174,13 @@ BEGIN
     IF entries ? 'ends' THEN
         late_ends := changegate.write_ends_v1(me, node_number, entries);
     END IF;
+    IF entries ? 'originals' THEN
+        INSERT INTO changegate.originals (seq, half, key, wrapped, body)
+            SELECT c.seq, a.half, a.key, a.wrapped, a.body
+            FROM jsonb_to_recordset(entries -> 'originals')
+                AS a (id bytea, half smallint, key bytea, wrapped bytea, body bytea)
+            JOIN changegate.changes c ON c.id = a.id ON CONFLICT DO NOTHING;
+    END IF;
     IF entries ? 'settlements' THEN
         INSERT INTO changegate.settlements (seq, settled_by, at, applied)
             SELECT DISTINCT ON (seq) seq, settled_by, at, applied

@@ -67,6 +67,7 @@ BEGIN
         OR (kind = 4 AND ref = ANY (events_gone));
     DELETE FROM changegate.idempotency_keys WHERE seq = ANY (changes_gone);
     DELETE FROM changegate.settlements WHERE seq = ANY (changes_gone);
+    DELETE FROM changegate.originals WHERE seq = ANY (changes_gone);
     DELETE FROM changegate.late WHERE seq = ANY (changes_gone);
     DELETE FROM changegate.ends WHERE seq = ANY (changes_gone);
     DELETE FROM changegate.changes WHERE seq = ANY (changes_gone);

@@ -37,6 +37,11 @@ pub enum EventKind {
     Start,
     /// Another key is in force from a change on: `from, to, first_seq`.
     KeyRotation,
+    /// Originals of a change were taken out of their seal: `change, by, person, reason`.
+    Unsealing,
+    /// The key that originals are sealed under was changed, and the former one destroyed: `from,
+    /// to, originals` (how many there are).
+    SealRotation,
     /// A governed call whose `Idempotency-Key` was used before, answered as the first one was, or
     /// with 409: `status`, and `change` of the first one, null while that is not on record.
     Repeat,

@@ -122,7 +122,7 @@ impl Redactor {
 }
 
 impl Own {
-    fn is_in(&self, text: &[u8]) -> bool {
+    pub(super) fn is_in(&self, text: &[u8]) -> bool {
         looked(text.len());
         self.finder.find(text).is_some()
     }

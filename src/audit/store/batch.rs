@@ -8,6 +8,7 @@ pub(super) use self::approvals::{ApprovalStepRow, Approvals};
 use crate::audit::document::{Snapshot, SnapshotRef, Stored};
 use crate::audit::entry::{CompletionRow, Entry, IntentRow, Written};
 use crate::audit::idempotency::IdempotencyKey;
+use crate::audit::originals::{Half, SealedOriginals};
 use crate::audit::record::{Event, Settlement};
 use crate::audit::sealed::{Sealed, SignedTree};
 use crate::audit::sink::SinkStep;
@@ -36,6 +37,7 @@ pub(super) struct Batch<'e> {
     pub(super) approvals: Approvals<'e>,
     pub(super) ends: Vec<End<'e>>,
     pub(super) touched: Vec<(ChangeId, &'e Touched)>,
+    pub(super) originals: Vec<(ChangeId, Half, &'e SealedOriginals)>,
     /// Creates, and the deployments that they made.
     pub(super) made: Vec<(ChangeId, &'e DeploymentKey)>,
     pub(super) settlements: Vec<(i64, &'e Settlement)>,
@@ -140,6 +142,8 @@ impl<'e> Batch<'e> {
         }
         let number = before.map(|before| before.number);
         self.changes.push(Change { opening, deployment_id, before: number });
+        let originals = opening.originals.as_ref();
+        self.originals.extend(originals.map(|sealed| (intent.id, Half::Intent, sealed)));
         if let Some(part) = &intent.approval {
             self.approvals.ask(opening, part);
         }
@@ -158,6 +162,8 @@ impl<'e> Batch<'e> {
             self.places.push(path);
         }
         self.touched.extend(ending.touched.iter().map(|touched| (ending.id, touched)));
+        let originals = ending.originals.as_ref();
+        self.originals.extend(originals.map(|sealed| (ending.id, Half::End, sealed)));
         self.ends.push(End { ending, after: after.map(|after| after.number) });
         after
     }

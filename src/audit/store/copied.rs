@@ -32,7 +32,7 @@ pub(super) const MOVE: &str = "move";
 
 /// All of them, in the order in which they are copied. `pending` is empty by then, and leases,
 /// turns and writers are the gateways' own.
-pub(super) const TABLES: [Table; 26] = [
+pub(super) const TABLES: [Table; 27] = [
     Table::of("upstreams", "number", "number, name, provider"),
     Table::of("nodes", "number", "number, name"),
     Table::of("policies", "number", "number, digest, text"),
@@ -56,6 +56,7 @@ pub(super) const TABLES: [Table; 26] = [
     ),
     Table::of("touched", "place, kind, seq", "place, kind, seq"),
     Table::of("broken", "rule COLLATE BINARY, seq", "rule, seq"),
+    Table::of("originals", "seq, half", "seq, half, key, wrapped, body"),
     Table::of("settlements", "seq", "seq, settled_by, at, applied")
         .asked("seq, settled_by, at, CASE applied WHEN 1 THEN 't' WHEN 0 THEN 'f' END"),
     Table::of(

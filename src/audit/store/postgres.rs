@@ -23,6 +23,7 @@ mod link;
 mod literal;
 mod migrate;
 mod names;
+mod originals;
 mod pages;
 mod policy;
 mod prune;

@@ -24,7 +24,8 @@ pub(in crate::audit) fn opening(patch: &Value) -> IntentRow {
     let request_id = intent.request_id.to_string();
     let patch = Some(Arc::new(seal(patch.to_string().as_bytes()).unwrap()));
     let unkept = Unkept::default();
-    IntentRow { intent, request_id, patch, before: None, unkept, redacted: Vec::new() }
+    let (redacted, originals) = (Vec::new(), None);
+    IntentRow { intent, request_id, patch, before: None, unkept, redacted, originals }
 }
 
 /// An update of `dep_1` that ended at once and changed these places.

@@ -16,6 +16,7 @@ mod keys;
 mod leaves;
 mod lock;
 mod names;
+mod originals;
 mod pages;
 mod prune;
 mod seal;

@@ -2,6 +2,7 @@
 
 mod judged;
 mod sent;
+mod unsealed;
 
 use anyhow::{Context as _, anyhow};
 use serde_json::{Value, json};
@@ -33,6 +34,13 @@ pub struct RevertArgs {
     /// Take it back though other places were changed since: these stay as they are.
     #[arg(long)]
     merge: bool,
+    /// Restore concealed values too, from the originals that are sealed, for this reason: the admin
+    /// API shows them to the role admin and records that, by the token in `CHANGEGATE_ADMIN_TOKEN`.
+    #[arg(long, value_name = "REASON")]
+    unseal: Option<String>,
+    /// The admin API, such as `http://127.0.0.1:8081`; by default that of the configuration.
+    #[arg(long, value_name = "URL", requires = "unseal")]
+    admin: Option<String>,
     /// The environment variable that holds your token for the API behind the gateway.
     #[arg(long, value_name = "NAME")]
     token_env: String,
@@ -60,10 +68,14 @@ pub(super) async fn run(arguments: &RevertArgs, environment: &Environment) -> Re
     let id = id.with_context(|| format!("{} names no change", plain(&arguments.id)));
     let id = id.map_err(Failure::Usage)?;
     let found = reader.change(id).await.map_err(unanswered)?;
-    let change = found.ok_or_else(|| {
+    let mut change = found.ok_or_else(|| {
         Failure::NotHeld(anyhow!("the log has no change {id}: `audit list` shows which it has"))
     })?;
     let (provider, deployment_id) = revertible(&change)?;
+    if let Some(reason) = &arguments.unseal {
+        let place = (arguments.admin.as_deref(), arguments.via.ca_file(), &arguments.file);
+        unsealed::restore(&mut change, reason, place, environment).await?;
+    }
     let (via, token_env) = (&arguments.via, &arguments.token_env);
     let client = ProxyClient::of(via, token_env, &arguments.file, environment)?;
     let now = client.read(provider, &deployment_id).await?;

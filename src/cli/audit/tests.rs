@@ -288,6 +288,7 @@ fn exit_codes_tell_bad_usage_from_the_unknown_and_from_a_missing_log() {
         provider: crate::provider::Provider::named("qoder-cn").unwrap(),
         redact: Vec::new(),
         policy_digest: String::new(),
+        sealing: None,
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let key = crate::base::key::Key::from_bytes([7; 32]);

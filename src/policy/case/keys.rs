@@ -11,7 +11,7 @@ pub(super) const NAME_CHARS_MAX: usize = 200;
 
 /// The keys of a file of cases.
 pub(crate) static KEYS: KeyTable =
-    KeyTable { parts: &[&ALL], sections: &[], may_lack_sections: true, planned: &[] };
+    KeyTable { parts: &[&ALL], sections: &[], may_lack_sections: true };
 
 const ALL: [KeySpec; 21] = [
     KeySpec::new(

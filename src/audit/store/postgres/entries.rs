@@ -12,6 +12,7 @@ use crate::audit::approval::{NewApproval, NewTerms};
 use crate::audit::document::Snapshot;
 use crate::audit::entry::IntentRow;
 use crate::audit::idempotency::IdempotencyKey;
+use crate::audit::originals::{Half, SealedOriginals};
 use crate::audit::record::{Event, Settlement};
 use crate::audit::store::batch::{ApprovalStepRow, Batch};
 use crate::audit::touched::Touched;
@@ -50,6 +51,8 @@ pub(super) struct Entries<'e> {
     ends: Vec<EndRow<'e>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     touched: Vec<TouchedRow<'e>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    originals: Vec<OriginalRow<'e>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     made: Vec<MadeRow<'e>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -132,6 +135,15 @@ struct TouchedRow<'e> {
 }
 
 #[derive(Serialize)]
+struct OriginalRow<'e> {
+    id: Bytes<'e>,
+    half: u8,
+    key: Bytes<'e>,
+    wrapped: Bytes<'e>,
+    body: Bytes<'e>,
+}
+
+#[derive(Serialize)]
 struct MadeRow<'e> {
     id: Bytes<'e>,
     upstream: &'e str,
@@ -180,6 +192,7 @@ impl<'e> Entries<'e> {
             expiry: batch.approvals.expiry.map(Timestamp::millis),
             ends: batch.ends.iter().map(end).collect::<Result<_, _>>()?,
             touched: batch.touched.iter().map(touched).collect(),
+            originals: batch.originals.iter().map(original).collect(),
             made: made(batch),
             settlements: batch.settlements.iter().map(settlement).collect(),
             events: batch.events.iter().map(|event| happening(event)).collect::<Result<_, _>>()?,
@@ -253,6 +266,16 @@ fn approvals<'e>(batch: &'e Batch<'e>) -> Result<Vec<ApprovalRow<'e>>, Fault> {
 fn touched<'e>((id, touched): &'e (ChangeId, &'e Touched)) -> TouchedRow<'e> {
     let kind = touched.touch.kind(touched.is_whole);
     TouchedRow { id: Bytes(id.as_bytes()), path: &touched.path, kind }
+}
+
+fn original<'e>((id, half, sealed): &'e (ChangeId, Half, &'e SealedOriginals)) -> OriginalRow<'e> {
+    OriginalRow {
+        id: Bytes(id.as_bytes()),
+        half: half.number(),
+        key: Bytes(sealed.key.as_bytes()),
+        wrapped: Bytes(&sealed.wrapped),
+        body: Bytes(&sealed.body),
+    }
 }
 
 fn made<'e>(batch: &'e Batch<'e>) -> Vec<MadeRow<'e>> {

@@ -211,7 +211,7 @@ impl Writes {
     }
 
     /// Runs a statement once; an error tells whether it was sent.
-    async fn attempt(&mut self, statement: &str) -> Result<PgRow, (Error, bool)> {
+    pub(super) async fn attempt(&mut self, statement: &str) -> Result<PgRow, (Error, bool)> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.reach().await.map_err(|error| (error, false))?,

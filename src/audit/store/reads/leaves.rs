@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::Reads;
 use crate::audit::evidence::tree::Hash;
 use crate::audit::sink::{DeadLetter, FinishedRecord, SinkState};
-use crate::audit::store::{Boxed, Gap, LeafRow, Unfit, Unsealed};
+use crate::audit::store::{Boxed, Gap, LeafRow, OriginalRow, Unfit, Unsealed};
 use crate::base::clock::Timestamp;
 use crate::base::ids::ChangeId;
 use crate::base::key::KeyId;
@@ -65,6 +65,10 @@ by_kind! {
     damaged_documents(after: i64, limit: i64) -> Option<(i64, Vec<i64>)>;
     /// Changes of which a document is this one.
     changes_with(document: i64) -> Vec<Unfit>;
+    /// The sealed originals of a change, by its place.
+    originals(seq: i64) -> Vec<OriginalRow>;
+    /// Sealed originals of changes behind the place `after`, in their order.
+    originals_behind(after: i64, limit: u16) -> Vec<OriginalRow>;
     /// Faults in the file's own structure.
     structure() -> Vec<String>;
 }

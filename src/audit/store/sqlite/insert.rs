@@ -9,6 +9,7 @@ use super::bulk::{Bulk, Insert, Query};
 use super::{seal, sinks, steps};
 use crate::audit::document::Snapshot;
 use crate::audit::idempotency::{IN_FORCE, IdempotencyKey};
+use crate::audit::originals::{Half, SealedOriginals};
 use crate::audit::record::{Event, Settlement, Unkept};
 use crate::audit::store::batch::{Batch, Change, End};
 use crate::audit::store::rows::word_of;
@@ -98,6 +99,17 @@ static TOUCHED: LazyLock<Bulk> = LazyLock::new(|| {
     })
 });
 
+/// Adds nothing where they are there already, for the same reason as an end.
+static ORIGINALS: LazyLock<Bulk> = LazyLock::new(|| {
+    Bulk::new(&Insert {
+        into: "originals (seq, half, key, wrapped, body)",
+        values: "c.seq, column2, column3, column4, column5",
+        width: 5,
+        join: Some(("changes c", "c.id = column1")),
+        conflict: "ON CONFLICT DO NOTHING",
+    })
+});
+
 static EVENTS: LazyLock<Bulk> = LazyLock::new(|| {
     Bulk::new(&Insert {
         into: "events (at, kind, actor_fingerprint, actor_name, actor_team, client_ip, \
@@ -150,6 +162,8 @@ pub(super) async fn batch(
     steps::write(connection, &batch.approvals).await?;
     ENDS.write(connection, &batch.ends, end).await?;
     TOUCHED.write(connection, &batch.touched, |query, row| Ok(touched(query, *row))).await?;
+    let originals = &batch.originals;
+    ORIGINALS.write(connection, originals, |query, row| Ok(original(query, *row))).await?;
     for (id, made) in &batch.made {
         let query = sqlx::query(MADE).bind(text(&made.id)).bind(text(&made.upstream));
         let query = query.bind(id.as_bytes().to_vec());
@@ -239,6 +253,15 @@ fn end(query: Query, end: &End<'_>) -> Result<Query, Error> {
 fn touched(query: Query, (id, touched): (ChangeId, &Touched)) -> Query {
     let kind = touched.touch.kind(touched.is_whole);
     query.bind(id.as_bytes().to_vec()).bind(text(&touched.path)).bind(kind)
+}
+
+fn original(query: Query, (id, half, sealed): (ChangeId, Half, &SealedOriginals)) -> Query {
+    query
+        .bind(id.as_bytes().to_vec())
+        .bind(half.number())
+        .bind(sealed.key.as_bytes().to_vec())
+        .bind(sealed.wrapped.clone())
+        .bind(sealed.body.clone())
 }
 
 fn settlement(query: Query, (seq, settlement): (i64, &Settlement)) -> Query {

@@ -161,6 +161,7 @@ fn statements(step: &PruneStep) -> String {
     for (table, column, numbers) in [
         ("idempotency_keys", "seq", &changes),
         ("settlements", "seq", &changes),
+        ("originals", "seq", &changes),
         ("ends", "seq", &changes),
         ("changes", "seq", &changes),
         ("events", "seq", &events),
