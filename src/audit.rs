@@ -62,8 +62,9 @@ pub use self::approve::UndecidedError;
 pub use self::condition::{Counters, FoundAfter, Health};
 use self::entry::{Entry, Written};
 use self::fault::Congestion;
-pub use self::fault::{StartError, Unavailable};
+pub use self::fault::Unavailable;
 use self::intent::Intent;
+use self::keys::KeyError;
 use self::latest::Latest;
 pub use self::lease::Gateways;
 pub use self::originals::{SealingKey, UnsealError};
@@ -75,7 +76,7 @@ pub use self::sealer::{EvidenceSettings, EvidenceStanding, Sealer};
 pub use self::served::push_policy;
 pub use self::settle::Look;
 pub use self::shown::{Shown, WeakShown};
-use self::store::{Boxed, Hold, HoldError, Preparation, Store, Turns};
+use self::store::{Boxed, Hold, HoldError, Preparation, Store, StoreError, Turns};
 pub use self::ticket::{Finished, Ticket};
 pub use self::turn::{LogTurn, TakeError};
 use self::unsettled::Unsettled;
@@ -126,6 +127,30 @@ struct Shared {
     writer: Mutex<Option<JoinHandle<()>>>,
     sealer: sealer::SealerFigures,
     retention: retention::RetentionFigures,
+}
+
+/// Why the log could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Another gateway has it.
+    #[error("{database} belongs to a running gateway ({holder}): stop that one first")]
+    Held {
+        /// The database.
+        database: String,
+        /// The holder, as the lock file names it.
+        holder: String,
+    },
+    /// It is that of another key, or no log at all.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// It can't be opened, read or migrated.
+    #[error("can't use the audit database {database}")]
+    Store {
+        /// The database.
+        database: String,
+        /// The store's error.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 impl Audit {
@@ -343,6 +368,13 @@ fn take(database: &Database, now: Timestamp) -> Result<Hold, StartError> {
         HoldError::Held(holder) => StartError::Held { database: name(), holder },
         HoldError::Io(error) => StartError::Store { database: name(), source: error.into() },
     })
+}
+
+impl From<StoreError> for Unavailable {
+    fn from(fault: StoreError) -> Self {
+        let is_refused = matches!(fault, StoreError::Refused(_));
+        Self { source: Some(fault.into()), is_refused }
+    }
 }
 
 #[cfg(test)]

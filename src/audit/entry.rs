@@ -177,14 +177,7 @@ impl IntentRow {
             }
             Before { concealed, stored: None }
         });
-        for findings in [&mut intent.violations, &mut intent.standing] {
-            if !is_kept {
-                unkept.findings += leave_one_of_each_rule(findings);
-            }
-            for violation in findings.iter_mut() {
-                redactor.conceal_violation(violation);
-            }
-        }
+        unkept.findings += conceal_findings(&mut intent, redactor);
         conceal_words(&mut intent, redactor);
         let received_at = intent.received_at;
         let filed = before.as_ref().map(|before| {
@@ -244,10 +237,7 @@ impl CompletionRow {
             }
             concealed
         });
-        let originals = redactor.sealed(originals, id, Half::End).unwrap_or_else(|error| {
-            tracing::error!(change = %id, %error, "the original deployment after can't be sealed");
-            None
-        });
+        let originals = seal_end(originals, id, redactor);
         let lies = before.and_then(|before| Some((&before.concealed.document, before.stored?)));
         let mut unkept = Unkept::default();
         let filed = after.as_ref().map(|after| {
@@ -340,6 +330,29 @@ impl CompletionRow {
         let fence = self.fence.clone();
         said_more.then(|| Self { fence, ..Self::bare(self.id, outcome, completed_at) })
     }
+}
+
+/// Seals the original deployment after; where that fails, it is left out.
+fn seal_end(originals: Object, id: ChangeId, redactor: &Redactor) -> Option<SealedOriginals> {
+    redactor.sealed(originals, id, Half::End).unwrap_or_else(|error| {
+        tracing::error!(change = %id, %error, "the original deployment after can't be sealed");
+        None
+    })
+}
+
+/// Conceals the secrets in what rules have found, and leaves one finding of each rule where bodies
+/// are not kept. Returns how many others there were.
+fn conceal_findings(intent: &mut Intent, redactor: &Redactor) -> usize {
+    let mut left_out = 0;
+    for findings in [&mut intent.violations, &mut intent.standing] {
+        if !intent.is_kept {
+            left_out += leave_one_of_each_rule(findings);
+        }
+        for violation in findings.iter_mut() {
+            redactor.conceal_violation(violation);
+        }
+    }
+    left_out
 }
 
 /// Conceals the secrets in what the caller says beside the body.

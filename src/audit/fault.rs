@@ -1,7 +1,4 @@
-//! Why the log can't be started, or can't take a record.
-
-use super::keys::KeyError;
-use super::store::StoreError;
+//! Why the log can't take a record.
 
 /// The log can't take a record now.
 #[derive(Debug, thiserror::Error)]
@@ -25,40 +22,9 @@ pub(super) enum Congestion {
     Closed,
 }
 
-/// Why the log could not be started.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// Another gateway has it.
-    #[error("{database} belongs to a running gateway ({holder}): stop that one first")]
-    Held {
-        /// The database.
-        database: String,
-        /// The holder, as the lock file names it.
-        holder: String,
-    },
-    /// It is that of another key, or no log at all.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// It can't be opened, read or migrated.
-    #[error("can't use the audit database {database}")]
-    Store {
-        /// The database.
-        database: String,
-        /// The store's error.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-}
-
 impl From<Congestion> for Unavailable {
     fn from(congestion: Congestion) -> Self {
         Self { source: Some(congestion.into()), is_refused: false }
-    }
-}
-
-impl From<StoreError> for Unavailable {
-    fn from(fault: StoreError) -> Self {
-        let is_refused = matches!(fault, StoreError::Refused(_));
-        Self { source: Some(fault.into()), is_refused }
     }
 }
 

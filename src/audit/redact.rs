@@ -153,8 +153,8 @@ impl Redactor {
         self.sealing.is_some()
     }
 
-    /// Seals originals of a half of a change, by their names. One that repeats the caller's token is
-    /// left out: that is never stored.
+    /// Seals originals of a half of a change, by their names. One that repeats the caller's token
+    /// is left out: that is never stored.
     pub(super) fn sealed(
         &self,
         mut originals: Map<String, Value>,

@@ -3,6 +3,7 @@
 mod evidence;
 mod logins;
 mod people;
+mod redact;
 mod retention;
 mod seal;
 mod sinks;
@@ -24,7 +25,7 @@ pub(crate) static KEYS: KeyTable = KeyTable {
         &ALL,
         &people::PEOPLE,
         &logins::LOGINS,
-        &REDACT,
+        &redact::REDACT,
         &evidence::EVIDENCE,
         &retention::RETENTION,
         &seal::SEAL,
@@ -392,12 +393,3 @@ const ALL: [KeySpec; 48] = [
     KeySpec::new("limits.drain_timeout", ValueKind::Duration, "From SIGTERM to the end.")
         .default("'8s'"),
 ];
-
-const REDACT: [KeySpec; 1] = [KeySpec::new(
-    "redact.pointers",
-    ValueKind::Texts(LIST_MAX),
-    "JSON Pointers (RFC 6901) of a deployment whose values are kept as keyed digests, beside \
-         the secrets that always are. `*` stands for every member or item: \
-         `\"/resources/*/url\"`.",
-)
-.default("[]")];

@@ -28,8 +28,8 @@ pub enum ServeError {
     Key(#[from] KeyError),
     /// The sealing key can't be used.
     #[error(
-        "the sealing key {} is being changed: run `changegate key rotate --seal --config FILE` once \
-         more to complete that",
+        "the sealing key {} is being changed: run `changegate key rotate --seal --config FILE` \
+         once more to complete that",
         .0.display()
     )]
     Sealing(PathBuf),

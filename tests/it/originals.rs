@@ -1,5 +1,5 @@
-//! Bodies as they were before their secrets were concealed: kept sealed, shown to the role admin for
-//! a reason that is on record, and gone once their key is.
+//! Bodies as they were before their secrets were concealed: kept sealed, and shown to the role
+//! admin for a reason that is on record.
 
 use std::fs;
 
