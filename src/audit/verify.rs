@@ -196,8 +196,7 @@ async fn verify(
     }
     records::hold(reads, terms.since.is_none(), &mut findings).await?;
     let mut notes = signed.notes();
-    if pruned > 0 {
-        let (first, last) = prunes.times;
+    if let Some((first, last)) = prunes.times.filter(|_| pruned > 0) {
         notes.push(format!(
             "{pruned} records were pruned between {first} and {last}, by {} events that say so: \
              `audit list --events`",

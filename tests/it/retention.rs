@@ -2,6 +2,7 @@
 //! from what somebody has taken away.
 
 mod killed;
+mod shared;
 
 use std::path::Path;
 use std::time::Duration;
@@ -109,6 +110,23 @@ async fn a_running_gateway_prunes_what_it_is_not_to_keep() {
     assert!(told.contains("records were pruned between"), "{told}");
     let mut log = open(&database).await;
     nothing_is_orphaned(&mut log).await;
+}
+
+#[tokio::test]
+async fn more_changes_than_are_to_be_kept_go_once_they_are_a_day_old() {
+    let (world, clock) = long_ago("[retention]\nmax_changes = 2\n").await;
+    let old = fill(&world, &["one", "two", "three", "four", "five"]).await;
+    clock.advance(DAY / 2);
+    assert_eq!(world.changes().await.len(), 5);
+    clock.advance(DAY);
+    let prunes = world.events("prune", 1).await;
+    let counts = prunes.iter().find(|prune| prune["detail"]["changes"] == 3);
+    assert_eq!(counts.unwrap()["detail"]["reason"], "count", "{prunes:?}");
+    let left = world.changes().await;
+    let left: Vec<&str> = left.iter().map(|change| change["id"].as_str().unwrap()).collect();
+    assert_eq!(left, [&old[4], &old[3]]);
+    let (folder, _simulator) = world.end().await;
+    assert_eq!(verify(folder.path()).0, 0);
 }
 
 #[tokio::test]

@@ -73,7 +73,8 @@ BEGIN
     DELETE FROM changegate.changes WHERE seq = ANY (changes_gone);
     DELETE FROM changegate.events WHERE seq = ANY (events_gone);
     UPDATE changegate.snapshots s SET base = NULL, depth = 0, body = (a ->> 1)::bytea
-        FROM jsonb_array_elements(step -> 'repacked') a WHERE s.number = (a ->> 0)::bigint;
+        FROM jsonb_array_elements(step -> 'repacked') a
+        WHERE s.number = (a ->> 0)::bigint AND s.base = ANY (gone);
     DELETE FROM changegate.snapshots WHERE number = ANY (gone);
     IF EXISTS (SELECT FROM changegate.changes WHERE before = ANY (gone))
         OR EXISTS (SELECT FROM changegate.ends WHERE after = ANY (gone))

@@ -96,19 +96,21 @@ impl fmt::Display for HoldSubject {
 
 /// The holds that are in force by the words of the log, and the place of the newest word.
 pub(super) async fn in_force(reads: &Reads) -> Result<(Vec<Hold>, i64), Boxed> {
-    let words = reads.hold_words().await?;
-    let newest = words.last().map_or(0, |word| word.seq);
-    let mut holds: Vec<Hold> = Vec::new();
-    for Word { at, detail, .. } in words {
-        let detail: Value = serde_json::from_str(&detail)?;
-        let Some(subject) = HoldSubject::told(&detail) else { continue };
-        holds.retain(|hold| hold.subject != subject);
-        if detail.get("step").and_then(Value::as_str) == Some("added") {
-            let reason = detail.get("reason").and_then(Value::as_str).map(str::to_owned);
-            holds.push(Hold { subject, at, reason });
+    let (mut holds, mut newest): (Vec<Hold>, i64) = (Vec::new(), 0);
+    loop {
+        let words = reads.hold_words(newest).await?;
+        let Some(last) = words.last() else { return Ok((holds, newest)) };
+        newest = last.seq;
+        for Word { at, detail, .. } in words {
+            let detail: Value = serde_json::from_str(&detail)?;
+            let Some(subject) = HoldSubject::told(&detail) else { continue };
+            holds.retain(|hold| hold.subject != subject);
+            if detail.get("step").and_then(Value::as_str) == Some("added") {
+                let reason = detail.get("reason").and_then(Value::as_str).map(str::to_owned);
+                holds.push(Hold { subject, at, reason });
+            }
         }
     }
-    Ok((holds, newest))
 }
 
 impl Held {

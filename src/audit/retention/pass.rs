@@ -9,6 +9,9 @@ use crate::audit::pruned::PruneReason;
 use crate::audit::store::{Boxed, PruneBounds, Reads};
 use crate::base::clock::Timestamp;
 
+/// How far the clocks of a gateway and of the log's server may be apart before a step is refused.
+const SERVER_CLOCK_SLACK: Duration = Duration::from_mins(10);
+
 /// A pass through changes behind the place `after`, by what is to be kept `now`, of a log of which
 /// somebody still needs what lies from the leaf `spared` on.
 pub(super) async fn begin(
@@ -17,7 +20,9 @@ pub(super) async fn begin(
     now: Timestamp,
     (after, spared): (i64, Option<u64>),
 ) -> Result<Pruner, Boxed> {
-    let settled = now.minus(AGE_MIN);
+    // The server of a shared log goes by a clock of its own.
+    let slack = if reads.are_shared() { SERVER_CLOCK_SLACK } else { Duration::ZERO };
+    let settled = now.minus(AGE_MIN).minus(slack);
     let never = Timestamp::from_millis(i64::MIN);
     let by_age = retention.max_age.map_or(never, |age| now.minus(age.max(AGE_MIN)));
     let aged = match retention.max_age {

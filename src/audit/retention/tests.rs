@@ -202,7 +202,7 @@ impl Filled {
     async fn leaves_tell(&self) {
         let reads = self.store.reads();
         let mut named = crate::audit::pruned::Positions::default();
-        for word in reads.prune_words().await.unwrap() {
+        for word in reads.prune_words(0).await.unwrap() {
             named.extend(named_leaves(&word.detail).unwrap());
         }
         named.settle();
@@ -264,7 +264,7 @@ async fn whatever_is_pruned_nothing_names_it_and_the_rest_is_as_it_was() {
             former.extend(filled.count() - 4..=filled.count());
         }
         assert!(went > 60, "{went}");
-        assert!(filled.store.reads().prune_words().await.unwrap().len() > 3);
+        assert!(filled.store.reads().prune_words(0).await.unwrap().len() > 3);
         for deployment in 0..5 {
             let id = format!("dep_{deployment}");
             let at = filled.store.reads().deployment_at(&id, filled.now()).await.unwrap();

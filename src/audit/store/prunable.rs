@@ -178,9 +178,9 @@ pub(super) fn old_events(bounds: &PruneBounds, before: Timestamp, which: &str) -
     let spared = spared.unwrap_or(i64::MAX);
     format!(
         "SELECT v.seq, v.at, v.actor_fingerprint, v.actor_name, v.actor_team, v.detail \
-        FROM events v JOIN leaves l ON l.kind = 4 AND l.ref = v.seq \
-        WHERE v.at < {before} AND v.kind NOT IN ({KINDS_KEPT}) AND l.hash IS NOT NULL \
-        AND l.position < {spared} AND {which}"
+        FROM events v CROSS JOIN leaves l \
+        WHERE l.kind = 4 AND l.ref = v.seq AND l.hash IS NOT NULL AND l.position < {spared} \
+        AND v.at < {before} AND v.kind NOT IN ({KINDS_KEPT}) AND {which}"
     )
 }
 

@@ -53,8 +53,13 @@ impl Reads {
         .await
     }
 
-    /// The place of the newest change behind which there are so many; 0 where there is none.
+    /// The place of the newest change behind which there are so many; 0 where there is none. Where
+    /// places have no gaps, none is looked at.
     pub(in crate::audit) async fn changes_beyond(&self, newest: u32) -> Result<i64, Boxed> {
+        if !self.are_shared() {
+            let last = self.number("SELECT max(seq) AS number FROM changes").await?;
+            return Ok((last - i64::from(newest)).max(NONE));
+        }
         self.number(&format!(
             "SELECT seq AS number FROM changes ORDER BY seq DESC LIMIT 1 OFFSET {newest}"
         ))
@@ -137,30 +142,21 @@ impl Reads {
         self.found(&dependents(documents, beside, self.are_shared())).await
     }
 
-    /// What was said of holds, the oldest first, each with its place.
-    pub(in crate::audit) async fn hold_words(&self) -> Result<Vec<Word>, Boxed> {
-        self.words("hold").await
+    /// What was said of holds behind a place, the oldest first; nothing at the end.
+    pub(in crate::audit) async fn hold_words(&self, after: i64) -> Result<Vec<Word>, Boxed> {
+        self.words("hold", after).await
     }
 
     /// What prunes tell, likewise.
-    pub(in crate::audit) async fn prune_words(&self) -> Result<Vec<Word>, Boxed> {
-        self.words("prune").await
+    pub(in crate::audit) async fn prune_words(&self, after: i64) -> Result<Vec<Word>, Boxed> {
+        self.words("prune", after).await
     }
 
-    async fn words(&self, kind: &str) -> Result<Vec<Word>, Boxed> {
-        let mut words: Vec<Word> = Vec::new();
-        loop {
-            let after = words.last().map_or(0, |word| word.seq);
-            let statement = format!(
-                "SELECT seq, at, detail FROM events WHERE kind = '{kind}' AND seq > {after} \
-                 ORDER BY seq LIMIT {PART}"
-            );
-            let part: Vec<Word> = self.found(&statement).await?;
-            let is_last = part.len() < PART;
-            words.extend(part);
-            if is_last {
-                return Ok(words);
-            }
-        }
+    async fn words(&self, kind: &str, after: i64) -> Result<Vec<Word>, Boxed> {
+        self.found(&format!(
+            "SELECT seq, at, detail FROM events WHERE kind = '{kind}' AND seq > {after} \
+             ORDER BY seq LIMIT {PART}"
+        ))
+        .await
     }
 }
