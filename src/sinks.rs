@@ -27,7 +27,7 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use utoipa::ToSchema;
 
@@ -120,60 +120,61 @@ impl Sinks {
 
     /// Has every configured sink run, as the configuration is now, until `stop` is cancelled.
     async fn run(self, stop: CancellationToken) {
-        let mut running: HashMap<Arc<str>, Task> = HashMap::new();
+        let mut tasks = Tasks::default();
         while !stop.is_cancelled() {
-            self.follow(&mut running).await;
+            self.follow(&mut tasks).await;
             tokio::select! {
                 () = sleep(LOOK_EVERY) => {}
                 () = stop.cancelled() => {}
             }
         }
-        for (_name, task) in running {
+        for (_name, task) in tasks.running {
             task.end().await;
         }
         let left = self.shared.audit.leave_sinks(&self.shared.holder);
         let _late = timeout(Duration::from_secs(1), left).await;
     }
 
-    async fn follow(&self, running: &mut HashMap<Arc<str>, Task>) {
+    /// Ends the tasks of sinks that are no longer configured so, and starts those that are missing.
+    async fn follow(&self, tasks: &mut Tasks) {
         let wanted = (self.configured)();
         let is_over = |task: &Task| task.handle.is_finished() || !wanted.contains(&task.config);
+        let running = tasks.running.iter();
         let over: Vec<Arc<str>> = running
-            .iter()
             .filter(|(_name, task)| is_over(task))
             .map(|(name, _task)| Arc::clone(name))
             .collect();
         for name in over {
-            let Some(task) = running.remove(&name) else { continue };
-            let has_broken = task.handle.is_finished();
+            let Some(task) = tasks.running.remove(&name) else { continue };
+            if task.handle.is_finished() {
+                tracing::error!(sink = %name, "the task of a sink broke: it begins anew");
+                tasks.rest(&name);
+            }
             task.end().await;
             self.wakes().remove(&name);
-            if has_broken {
-                tracing::error!(sink = %name, "the task of a sink broke: it begins anew");
-                sleep(AFTER_BREAK).await;
-            }
             if !wanted.iter().any(|config| config.name == name) {
                 self.shared.metrics.sinks.end(&name);
             }
         }
         for config in wanted {
-            if !running.contains_key(&config.name)
-                && let Some(task) = self.begin(&config).await
+            if !tasks.running.contains_key(&config.name)
+                && !tasks.rests(&config.name)
+                && let Some(task) = self.begin(&config, tasks).await
             {
-                running.insert(Arc::clone(&config.name), task);
+                tasks.running.insert(Arc::clone(&config.name), task);
             }
         }
     }
 
     /// Starts the task of a sink; `None` where that must be tried again.
-    async fn begin(&self, config: &SinkConfig) -> Option<Task> {
+    async fn begin(&self, config: &SinkConfig, tasks: &mut Tasks) -> Option<Task> {
         let sender = self.sender().await?;
         let transport = match Transport::new(config, &sender) {
             Ok(transport) => transport,
             Err(error) => {
                 let error = chain(&error);
                 tracing::error!(sink = %config.name, error, "a sink can't be prepared");
-                sleep(AFTER_BREAK).await;
+                tasks.rest(&config.name);
                 return None;
             }
         };
@@ -247,6 +248,25 @@ impl Sinks {
             }
         }
         Ok(done)
+    }
+}
+
+/// The tasks of sinks, by their names.
+#[derive(Default)]
+struct Tasks {
+    running: HashMap<Arc<str>, Task>,
+    /// Those that broke, and until when they rest.
+    resting: HashMap<Arc<str>, Instant>,
+}
+
+impl Tasks {
+    fn rest(&mut self, name: &Arc<str>) {
+        self.resting.insert(Arc::clone(name), Instant::now() + AFTER_BREAK);
+    }
+
+    fn rests(&mut self, name: &str) -> bool {
+        self.resting.retain(|_name, until| *until > Instant::now());
+        self.resting.contains_key(name)
     }
 }
 

@@ -47,6 +47,9 @@ const AFTER_FAULT: Duration = Duration::from_secs(2);
 /// receiver refuses everything, and nothing is passed over any more.
 const REFUSED_MAX: u32 = 16;
 
+/// The most dead letters that wait to be kept: the log lists no more either.
+const LETTERS_MAX: usize = 1_000;
+
 /// The most characters of an error that are kept.
 const ERROR_CHARS_MAX: usize = 300;
 
@@ -139,7 +142,7 @@ impl Runner {
         }
         let Some(state) = &self.state else { return Ok(TAKE_EVERY) };
         let now = self.shared.clock.now();
-        let is_disabled = state.disabled.as_ref() == Some(&self.config.digest);
+        let is_disabled = state.disabled.is_some();
         let until = state.next_at.filter(|until| *until > now);
         if is_disabled || until.is_some() {
             self.keep_if_due().await?;
@@ -173,8 +176,10 @@ impl Runner {
         let next = own.map_or(found.next, |own| own.next);
         self.shared.metrics.sinks.lag(name, end.saturating_sub(next));
         if own.is_none() {
-            // Another gateway had it, or an operator wants something else.
-            self.state = Some(found);
+            // Another gateway had it, or an operator wants something else. Who disabled it was one
+            // of other keys, perhaps.
+            let disabled = found.disabled.clone().filter(|keys| *keys == self.config.digest);
+            self.state = Some(SinkState { disabled, ..found });
             (self.keep_at, self.commits) = (None, None);
             (self.alone_until, self.refused_in_a_row) = (0, 0);
             self.letters.clear();
@@ -247,6 +252,9 @@ impl Runner {
         let (sink, position, reason) = (&self.config.name, letter.position, &letter.reason);
         tracing::warn!(%sink, position, reason, "a sink was not sent a record");
         self.shared.metrics.sinks.dead(sink);
+        if self.letters.len() == LETTERS_MAX {
+            self.letters.remove(0);
+        }
         self.letters.push(letter);
         if let Some(state) = &mut self.state {
             state.dead += 1;

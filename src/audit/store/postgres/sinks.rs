@@ -79,6 +79,9 @@ impl Reads {
         );
         let leaves = asking.rows(&query).await?;
         let leaves = leaves.iter().map(place).collect::<Result<Vec<_>, _>>()?;
+        if leaves.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut found = Finished::default();
         let named = |kinds: &str| format!("(SELECT ref FROM leaves WHERE {within} AND {kinds})");
         let query = format!("{CHANGE} WHERE c.seq IN {}", named("kind BETWEEN 1 AND 3"));

@@ -72,6 +72,9 @@ impl Reads {
         let query = sqlx::query(AssertSqlSafe(query)).bind(from).bind(to);
         let leaves = query.fetch_all(&mut *asking).await?;
         let leaves = leaves.iter().map(place).collect::<Result<Vec<_>, _>>()?;
+        if leaves.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut found = Finished::default();
         let named = |kinds: &str| format!("(SELECT ref FROM leaves WHERE {WITHIN} AND {kinds})");
         let query = format!("{CHANGE} WHERE c.seq IN {}", named("kind BETWEEN 1 AND 3"));
