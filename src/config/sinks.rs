@@ -1,5 +1,6 @@
 //! `[[sink]]`: where finished records are sent.
 
+mod digest;
 mod filter;
 
 use std::collections::HashSet;
@@ -7,8 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sha2::{Digest as _, Sha256};
-
+use self::digest::digest;
 pub use self::filter::SinkFilter;
 use super::Origin;
 use super::files;
@@ -263,6 +263,15 @@ fn meant(
     if *kind == Kind::File {
         return file.map(SinkKind::File);
     }
+    if let Some((to, place)) = &url
+        && *kind == Kind::Syslog
+        && !to.origin.tls
+        && !is_loopback(&to.origin.host)
+    {
+        let message = "`sink.url` is plain syslog to another host, so that records travel in \
+            clear: use tls:// where it takes that";
+        secrets.reader.complaints.warn(place, message);
+    }
     let to = url.map(|(to, _place)| SinkTarget { ca_file, ..to });
     Some(match kind {
         Kind::Webhook => {
@@ -366,30 +375,6 @@ fn target(node: &Node, kind: Kind) -> Meant<SinkTarget> {
     if !origin.tls && !is_loopback(&origin.host) && kind != Kind::Syslog {
         return Err(format!("records would travel in clear to another host: use https; {fix}"));
     }
-    if !origin.tls && !is_loopback(&origin.host) {
-        return Err(format!("records would travel in clear to another host: use tls; {fix}"));
-    }
     let path = if is_bare { own_path } else { path.as_str() };
     Ok(SinkTarget { origin, path: Token::new(path), ca_file: None })
-}
-
-/// A digest of what makes a sink another one for who disabled it.
-fn digest(kind: &SinkKind) -> String {
-    let mut parts = vec![kind.name().to_owned(), kind.shown()];
-    match kind {
-        SinkKind::Webhook { to, secrets } => {
-            parts.push(to.path.expose().to_owned());
-            parts.extend(secrets.iter().map(|secret| secret.expose().to_owned()));
-        }
-        SinkKind::SplunkHec(HecSink { to, token, .. }) => {
-            parts.extend([to.path.expose().to_owned(), token.expose().to_owned()]);
-        }
-        SinkKind::Otlp { to, fields } => {
-            parts.push(to.path.expose().to_owned());
-            parts.extend(fields.iter().map(|(_name, value)| value.expose().to_owned()));
-        }
-        SinkKind::Syslog(_) | SinkKind::File(_) => {}
-    }
-    let digest = Sha256::digest(parts.join("\0"));
-    crate::base::ids::Hex(digest.get(..8).unwrap_or_default()).to_string()
 }

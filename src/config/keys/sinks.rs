@@ -29,9 +29,9 @@ pub(super) const SINKS: [KeySpec; 14] = [
         "sink[].url",
         ValueKind::Text,
         "Where it is, of every kind but `file`: `https://…`, of syslog `tls://host:port` or \
-         `tcp://host:port`; plain `http://` to this machine alone. Redirects are not followed, and \
-         `HTTPS_PROXY` and the like are not read. Without a path, that of the kind is taken: \
-         `/services/collector/event`, `/v1/logs`.",
+         `tcp://host:port`; plain `http://` is for this machine alone. Redirects are not \
+         followed, and `HTTPS_PROXY` and the like are not read. Without a path, that of the kind \
+         is taken: `/services/collector/event`, `/v1/logs`.",
     )
     .example("\"https://siem.example.com/changegate\"")
     .hidden(),
