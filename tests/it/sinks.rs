@@ -3,6 +3,7 @@
 mod killed;
 mod kinds;
 mod refused;
+mod reloaded;
 mod standing;
 
 use std::collections::BTreeMap;

@@ -7,6 +7,7 @@ mod idempotency;
 pub(in crate::audit) mod leaves;
 mod questions;
 mod reverts;
+mod sinks;
 
 use std::collections::BTreeMap;
 
@@ -374,11 +375,10 @@ async fn a_place_that_was_asked_for_is_told_from_one_that_changed() {
 async fn ending_a_change_twice_keeps_the_first_end() {
     for place in Place::of_each_kind().await {
         let mut store = place.opened().await;
-        let opened = opening(&json!({}));
-        let id = opened.intent.id;
+        let open = Box::new(opening(&json!({})));
+        let id = open.intent.id;
         let end = |outcome| Entry::Completion(Box::new(CompletionRow::bare(id, outcome, NOW)));
-        let entries =
-            [Entry::Intent(Box::new(opened)), end(Outcome::Failed), end(Outcome::Unknown)];
+        let entries = [Entry::Intent(open), end(Outcome::Failed), end(Outcome::Unknown)];
         let entries: Vec<&Entry> = entries.iter().collect();
         assert!(store.write(&entries).await.unwrap().iter().all(Result::is_ok));
         let change = store.reads().change(id).await.unwrap().unwrap();
