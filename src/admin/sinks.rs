@@ -36,21 +36,21 @@ pub(super) struct Sink {
 /// An object without members.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Nothing {}
+pub(super) struct NoMembers {}
 
-/// From where to send anew.
+/// The place to send anew from.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct From {
+pub(super) struct ReplayFrom {
     /// The position of the first record that is sent once more.
     from: u64,
 }
 
-impl Body for Nothing {
+impl Body for NoMembers {
     const BYTES_MAX: usize = SENT_BYTES_MAX;
 }
 
-impl Body for From {
+impl Body for ReplayFrom {
     const BYTES_MAX: usize = SENT_BYTES_MAX;
 }
 
@@ -103,7 +103,7 @@ async fn all(api: &Api) -> Result<Page<Sink>, QueryError> {
     path = "/api/v1/sinks/{id}/test",
     security(("token" = ["admin"])),
     params(("id" = String, Path, min_length = 1, description = "The sink's name.")),
-    request_body = Nothing,
+    request_body = NoMembers,
     responses((status = 200, description = "What came of it.", body = SinkTest)),
 )]
 pub(super) async fn test(
@@ -111,7 +111,7 @@ pub(super) async fn test(
     id: Id,
     _nothing: Asked<asked::Nothing>,
     Operator(by): Operator,
-    Sent(Nothing {}): Sent<Nothing>,
+    Sent(NoMembers {}): Sent<NoMembers>,
 ) -> Answer {
     let tested = api.state.sinks.test(&named(id)?, &by).await.ok_or_else(unknown)?;
     api.budget.json(&tested)
@@ -123,7 +123,7 @@ pub(super) async fn test(
     path = "/api/v1/sinks/{id}/replay",
     security(("token" = ["admin"])),
     params(("id" = String, Path, min_length = 1, description = "The sink's name.")),
-    request_body = From,
+    request_body = ReplayFrom,
     responses((status = 200, description = "The sink, as it stands now.", body = Sink)),
 )]
 pub(super) async fn replay(
@@ -131,7 +131,7 @@ pub(super) async fn replay(
     id: Id,
     _nothing: Asked<asked::Nothing>,
     operator: Operator,
-    Sent(From { from }): Sent<From>,
+    Sent(ReplayFrom { from }): Sent<ReplayFrom>,
 ) -> Answer {
     let end = api.reader().end().await?;
     if from > end {
@@ -147,7 +147,7 @@ pub(super) async fn replay(
     path = "/api/v1/sinks/{id}/resume",
     security(("token" = ["admin"])),
     params(("id" = String, Path, min_length = 1, description = "The sink's name.")),
-    request_body = Nothing,
+    request_body = NoMembers,
     responses((status = 200, description = "The sink, as it stands now.", body = Sink)),
 )]
 pub(super) async fn resume(
@@ -155,7 +155,7 @@ pub(super) async fn resume(
     id: Id,
     _nothing: Asked<asked::Nothing>,
     operator: Operator,
-    Sent(Nothing {}): Sent<Nothing>,
+    Sent(NoMembers {}): Sent<NoMembers>,
 ) -> Answer {
     order(&api, id, operator, SinkOrder::Resume).await
 }
