@@ -58,7 +58,7 @@ use crate::audit::query::DeploymentSummary;
 use crate::audit::record::Event;
 use crate::base::clock::Clock;
 use crate::base::ids::Fingerprint;
-use crate::config::{Actors, AdminToken, Logins, RefusedConfig};
+use crate::config::{Actors, AdminToken, Logins, RateLimit, RefusedConfig};
 use crate::export::Format;
 use crate::net::listener::Listener;
 use crate::policy::Policy;
@@ -78,6 +78,8 @@ pub struct AdminState {
     pub audit: Audit,
     /// The tokens that hold now: asked at every call, since a reload may change them.
     pub tokens: Arc<dyn Fn() -> Arc<Vec<AdminToken>> + Send + Sync>,
+    /// The budgets of each token now.
+    pub limits: LimitsNow,
     /// The logins beside those by a token that hold now.
     pub logins: LoginsNow,
     /// The name of a human as the configuration writes it, where it differs in form alone.
@@ -118,6 +120,9 @@ pub type DecidedTold = Arc<dyn Fn(ApprovalKind, Verdict) + Send + Sync>;
 
 /// Gives the acceptor that holds now: a reload may change its certificate.
 pub type Acceptor = Arc<dyn Fn() -> TlsAcceptor + Send + Sync>;
+
+/// Gives the budgets of each token that hold now; `None` where they are switched off.
+pub type LimitsNow = Arc<dyn Fn() -> Option<RateLimit> + Send + Sync>;
 
 /// Gives the logins that hold now.
 pub type LoginsNow = Arc<dyn Fn() -> Arc<Logins> + Send + Sync>;

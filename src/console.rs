@@ -28,6 +28,7 @@ mod policy;
 mod prose;
 mod sentence;
 mod text;
+mod views;
 mod words;
 
 use axum::middleware::from_fn_with_state;
@@ -45,6 +46,7 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/changes", get(changes::list))
         .route("/changes/live", get(live::stream))
         .route("/changes/{id}", get(change::show))
+        .route("/changes/{id}/revert", get(change::dry_run))
         .route("/deployments", get(deployments::list))
         .route("/deployments/{id}", get(deployment::show))
         .route("/approvals", get(approvals::list))

@@ -232,15 +232,15 @@ impl Server {
         stop: &CancellationToken,
     ) {
         let gateway = &self.gateway;
-        let (tokens, counted) = (Arc::clone(gateway), Arc::clone(gateway));
-        let (patient, listed) = (Arc::clone(gateway), Arc::clone(gateway));
-        let reading = Arc::clone(gateway);
+        let [tokens, counted, patient, listed] = std::array::from_fn(|_| Arc::clone(gateway));
         let [governed, served, told, named, known] = std::array::from_fn(|_| Arc::clone(gateway));
-        let [logging_in, spelling] = std::array::from_fn(|_| Arc::clone(gateway));
+        let [logging_in, spelling, limiting] = std::array::from_fn(|_| Arc::clone(gateway));
+        let reading = Arc::clone(gateway);
         let vital = self.vital.clone();
         let state = AdminState {
             audit: gateway.audit.clone(),
             tokens: Arc::new(move || tokens.admin_tokens()),
+            limits: Arc::new(move || limiting.live().config.rate_limit),
             logins: Arc::new(move || Arc::clone(&logging_in.live().config.logins)),
             person_named: Arc::new(move |name| spelling.live().config.actors.spelled(name)),
             tokens_of: Arc::new(move |name| listed.live().config.actors.tokens_of(name)),

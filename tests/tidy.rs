@@ -143,7 +143,7 @@ const ROOMS: [(&str, &str); 23] = [
     ("sinks", "audit base config net provider telemetry upstream"),
     ("gateway", "audit base config deployment net offload policy provider telemetry upstream"),
     ("admin", "audit base config deployment export gateway net policy provider sinks"),
-    ("console", "admin audit base config deployment oidc policy"),
+    ("console", "admin audit base config deployment oidc policy provider"),
     ("server", "admin audit base config console gateway http net sinks telemetry upstream"),
     ("simulator", "base deployment provider"),
     (

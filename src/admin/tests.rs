@@ -81,6 +81,7 @@ impl World {
         let state = AdminState {
             audit: audit.clone(),
             tokens: Arc::new(move || Arc::clone(&tokens)),
+            limits: Arc::new(|| None),
             logins: Arc::new(Arc::default),
             person_named: Arc::new(str::to_owned),
             tokens_of: Arc::new(|_name| Vec::new()),

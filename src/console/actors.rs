@@ -17,7 +17,7 @@ use crate::admin::answer::Problem;
 use crate::admin::api::Answer;
 use crate::admin::asked::{self, Asked};
 use crate::audit::query::{CountedBy, Counting, Filter, LIMIT_MAX, PageRequest, Step};
-use crate::config::Actors;
+use crate::config::{Actors, Budget, RateLimit};
 
 /// How far back actors are counted.
 const DAYS: u64 = 30;
@@ -59,6 +59,7 @@ pub(super) async fn show(
             h1 { "Actors" }
             p.dim { "Those of the configuration, and who made one of the newest 1,000 changes" }
         }
+        (limits((api.state.limits)()))
         @if rows.is_empty() {
             div.empty {
                 h2 { "No actor is known yet" }
@@ -148,7 +149,7 @@ fn line(row: &Known) -> Markup {
                 @if let Some(sign) = row.sign.as_deref().filter(|sign| *sign != row.called) {
                     div.why { code { (cut(sign, 80)) } }
                 }
-                @if !row.is_named { (naming(row)) }
+                (naming(row))
             }
             td { @match &row.team { Some(team) => (cut(team, 60)), None => (none) } }
             td { @match &row.person { Some(person) => (cut(person, 60)), None => (none) } }
@@ -160,16 +161,49 @@ fn line(row: &Known) -> Markup {
     }
 }
 
-/// The lines that give an actor a name: the configuration is where names are from.
-fn naming(row: &Known) -> Markup {
+/// The budgets, which every token has for itself.
+fn limits(limits: Option<RateLimit>) -> Markup {
+    let budget = |budget: Budget| {
+        let (count, unit) = (budget.rate.count(), budget.rate.unit());
+        format!("{count} a {unit}, {} at once", budget.burst)
+    };
     html! {
-        details {
-            summary { "Give it a name" }
-            p.dim { "Add this to the configuration; it is read again by itself." }
-            pre.command data-copy tabindex="0" {
-                "[[actor]]\nfingerprint = \"" (shown(row.sign.as_deref().unwrap_or_default()))
-                "\"\nname = \"\"\nteam = \"\"\n"
+        dl.facts {
+            @match limits {
+                Some(RateLimit { read, write }) => {
+                    div { dt { "Each token may read" } dd { (budget(read)) } }
+                    div { dt { "Each token may write" } dd { (budget(write)) } }
+                }
+                None => div { dt { "Limits" } dd { "none: rate_limit.enabled is false" } },
             }
         }
     }
+}
+
+/// The lines of the configuration by which it is known, which is where names are from.
+fn naming(row: &Known) -> Markup {
+    let sign = row.sign.as_deref().unwrap_or_default();
+    let kind = if sign.starts_with("pat_") { "fingerprint" } else { "subject" };
+    let name = if row.is_named { row.called.as_str() } else { "" };
+    let mut lines = vec![(kind, sign), ("name", name)];
+    lines.push(("team", row.team.as_deref().unwrap_or_default()));
+    lines.extend(row.person.as_deref().map(|person| ("person", person)));
+    html! {
+        details {
+            summary { @if row.is_named { "Its lines" } @else { "Give it a name" } }
+            p.dim {
+                @if row.is_named { "As the configuration may have it; it is read again by itself." }
+                @else { "Add this to the configuration; it is read again by itself." }
+            }
+            pre.command data-copy tabindex="0" {
+                "[[actor]]\n"
+                @for (key, text) in lines { (key) " = \"" (shown(&quoted(text))) "\"\n" }
+            }
+        }
+    }
+}
+
+/// A text within the quotes of TOML.
+fn quoted(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"")
 }

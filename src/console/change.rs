@@ -4,6 +4,9 @@
 mod contents;
 mod decision;
 mod facts;
+mod revert;
+
+pub(super) use self::revert::dry_run;
 
 use std::sync::Arc;
 
@@ -50,7 +53,7 @@ pub(super) async fn show(
     let seen = serde_json::to_value(view::seen(change, asker.role));
     let seen = seen.map_err(|error| Problem::store_fails(&error))?;
     let title = at(&seen, "/id").to_owned();
-    let body = page(&api, &seen, name.as_deref(), &contents);
+    let body = page(&api, asker.role, (&seen, name.as_deref()), &contents);
     frame::page(&api, &asker, (Tab::Changes, &title), &body)
 }
 
@@ -86,7 +89,12 @@ async fn contents(
     .await
 }
 
-fn page(api: &Api, change: &Value, name: Option<&str>, contents: &Contents) -> Markup {
+fn page(
+    api: &Api,
+    role: Role,
+    (change, name): (&Value, Option<&str>),
+    contents: &Contents,
+) -> Markup {
     let id = at(change, "/id");
     html! {
         article.change {
@@ -104,7 +112,7 @@ fn page(api: &Api, change: &Value, name: Option<&str>, contents: &Contents) -> M
             (decision::section(api, change))
             (facts::exceptions(change))
             (facts::section(change))
-            (facts::proof(change))
+            (facts::proof(change, role))
             (contents.raw())
         }
     }

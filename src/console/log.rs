@@ -1,5 +1,7 @@
 //! The log itself: whether it can be written, who writes it, and what happened beside changes.
 
+use std::time::Duration;
+
 use axum::Extension;
 use axum::extract::State;
 use maud::{Markup, html};
@@ -9,7 +11,7 @@ use super::deployments::values;
 use super::frame::{self, Tab};
 use super::pager;
 use super::sentence::actor;
-use super::text::{at, cut, date_clock, found, runs, shown, split};
+use super::text::{at, cut, date_clock, found, grouped, runs, shown, split};
 use super::words::chip;
 use crate::admin::Api;
 use crate::admin::access::Asker;
@@ -103,6 +105,7 @@ async fn evidence(api: &Api, asker: &Asker) -> Result<Markup, Problem> {
                 "A signed tree over all that has ended: "
                 code { "changegate audit verify" } " finds what was altered, left out or cut off."
             }
+            (standing(api))
             details {
                 summary { "Newest checkpoint and keys" }
                 @match &checkpoint {
@@ -117,6 +120,42 @@ async fn evidence(api: &Api, asker: &Asker) -> Result<Markup, Problem> {
             }
         }
     })
+}
+
+/// How far the tree is kept up, by this gateway.
+fn standing(api: &Api) -> Markup {
+    let standing = api.state.audit.evidence();
+    let leaves = usize::try_from(standing.leaves).unwrap_or(usize::MAX);
+    html! {
+        dl.facts {
+            div { dt { "Records in the tree" } dd { (grouped(leaves)) } }
+            div { dt { "Kept up" } dd {
+                @if standing.is_behind() {
+                    (chip("bad", "behind")) " records that ended "
+                    (standing.behind.as_secs()) " s ago may not be in it yet"
+                } @else { (chip("good", "to the second")) }
+            } }
+            div { dt { "Newest checkpoint" } dd {
+                @match standing.checkpoint_age {
+                    Some(age) => { (ago(age)) " ago, by this gateway" }
+                    None => "none by this gateway yet; another one may sign",
+                }
+            } }
+            div { dt { "Last verification" } dd {
+                "not known here: "
+                code { "changegate audit verify" } " reads beside the gateway, and leaves no trace"
+            } }
+        }
+    }
+}
+
+/// A length of time in the unit that fits.
+pub(super) fn ago(age: Duration) -> String {
+    match age.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7_200 => format!("{} min", seconds / 60),
+        seconds => format!("{} h", seconds / 3_600),
+    }
 }
 
 fn search(asked: &Asked<asked::Events>) -> Markup {

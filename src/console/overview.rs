@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::changes::{self, rows};
 use super::deployments::values;
 use super::frame::{self, Tab};
+use super::log::ago;
 use super::text::{cut, exact, grouped};
 use super::words::chip;
 use super::{approvals, chart, drift};
@@ -71,7 +72,7 @@ pub(super) async fn show(
         }
         (condition(&api))
         @if listed.newest.changes.is_empty() { (nothing()) } @else {
-            (tiles(&counted, &listed))
+            (tiles(&api, &counted, &listed))
             div.charts {
                 (chart::by_decision("hours", "Last 48 hours, by the hour", &counted.hours))
                 (chart::by_decision("days", "Last 30 days, by the day", &counted.days))
@@ -148,7 +149,7 @@ fn nothing() -> Markup {
 }
 
 /// The sums of the last seven days.
-fn tiles(counted: &Counted, listed: &Listed) -> Markup {
+fn tiles(api: &Api, counted: &Counted, listed: &Listed) -> Markup {
     let since = counted.rules.since;
     let of = |name: &str| grouped(sum(&counted.days, since, Some(name)));
     let more = |count: usize, most: u16| {
@@ -166,9 +167,22 @@ fn tiles(counted: &Counted, listed: &Listed) -> Markup {
         ("/approvals", "open", more(listed.waiting.len(), WAITING), "wait for approval"),
         ("/drift", "warn", more(listed.drifts.len(), DRIFTS), "changed around the gateway"),
     ];
-    html! { ul.tiles { @for (target, tone, number, told) in &all {
-        (tile(target, tone, number, told))
-    } } }
+    html! { ul.tiles {
+        @for (target, tone, number, told) in &all { (tile(target, tone, number, told)) }
+        (evidence(api))
+    } }
+}
+
+/// How far the evidence is kept up.
+fn evidence(api: &Api) -> Markup {
+    let standing = api.state.audit.evidence();
+    let leaves = grouped(usize::try_from(standing.leaves).unwrap_or(usize::MAX));
+    let (tone, told) = match standing.checkpoint_age {
+        _ if standing.is_behind() => ("bad", "records in the tree, which is behind".to_owned()),
+        Some(age) => ("plain", format!("records in the tree, signed {} ago", ago(age))),
+        None => ("plain", "records in the tree".to_owned()),
+    };
+    tile("/log#evidence", tone, &leaves, &told)
 }
 
 fn sum(counts: &Counts, since: Timestamp, name: Option<&str>) -> usize {

@@ -5,7 +5,7 @@ mod attempt;
 mod backtest;
 mod texts;
 
-pub(super) use self::attempt::judge;
+pub(super) use self::attempt::{judge, told};
 pub(super) use self::backtest::{form as backtest_form, run as backtest};
 pub(super) use self::texts::{list as texts, show as one_text};
 

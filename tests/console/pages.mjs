@@ -39,7 +39,7 @@ async function paths(page) {
   const policyText = await first("/policy/texts", "tr.item td:last-child a, tr.item td a");
   return {
     overview: "/", changes: "/changes", filtered: "/changes?since=7d&decision=deny&team=platform",
-    columns: "/changes?columns=team,from,program,gateway", nothing: "/changes?team=nobody", denied, prompt, inline: `${prompt}?diff=inline`,
+    columns: "/changes?columns=team,from,program,gateway", nothing: "/changes?team=nobody", denied, prompt, inline: `${prompt}?diff=inline`, dryRun: `${prompt}/revert`,
     deployments: "/deployments", deployment, state: `${deployment}?view=state`, blame: `${deployment}?view=blame`,
     approvals: "/approvals", all: "/approvals?state=all", approval, policy: "/policy", backtest: "/policy/backtest", texts: "/policy/texts", policyText, drift: "/drift",
     actors: "/actors", log: "/log", absent: "/changes/chg_00000000000000000000000000000000", login: "/login",

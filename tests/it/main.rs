@@ -25,6 +25,7 @@ mod cli_timelines;
 mod cli_times;
 mod conformance;
 mod console;
+mod console_help;
 mod console_pages;
 mod console_policy;
 mod copies;

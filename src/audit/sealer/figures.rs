@@ -14,6 +14,17 @@ pub struct EvidenceStanding {
     pub checkpoint_age: Option<Duration>,
 }
 
+/// How long a record may wait for its leaf before that is told as a fault.
+const BEHIND_MAX: Duration = Duration::from_secs(30);
+
+impl EvidenceStanding {
+    /// Whether records wait for longer than they should.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.behind > BEHIND_MAX
+    }
+}
+
 /// The figures of the task, which others read.
 #[derive(Debug, Default)]
 pub(in crate::audit) struct SealerFigures(Mutex<Figures>);

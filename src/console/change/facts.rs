@@ -4,6 +4,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use crate::base::clock::Timestamp;
+use crate::config::Role;
 use crate::console::form::{segment, with_query};
 use crate::console::sentence::actor;
 use crate::console::text::{at, cut, exact, found, items, shown};
@@ -201,7 +202,7 @@ fn decided(part: &Value) -> Markup {
 }
 
 /// The commands that go on from here.
-pub(super) fn proof(change: &Value) -> Markup {
+pub(super) fn proof(change: &Value, role: Role) -> Markup {
     let id = at(change, "/id");
     let was_applied = at(change, "/outcome") == "applied"
         || change.pointer("/settled/applied") == Some(&Value::Bool(true));
@@ -227,6 +228,9 @@ pub(super) fn proof(change: &Value) -> Markup {
                 p.dim {
                     "With your own token for the API, through the gateway, under the policy. "
                     code { "--dry-run" } " shows the call first."
+                }
+                @if role >= Role::Approver {
+                    p { a.button href={ "/changes/" (id) "/revert" } { "A dry run, here" } }
                 }
                 pre.command data-copy tabindex="0" {
                     "changegate audit revert " (id)

@@ -136,7 +136,8 @@ pub(super) fn section(
     }
 }
 
-fn told(answer: &Value) -> Markup {
+/// The policy's word on a change that nobody makes.
+pub(in crate::console) fn told(answer: &Value) -> Markup {
     let mut bounds = Shown { side_by_side: true, bytes: BYTES_MAX };
     let (broken, standing) = (items(answer, "/violations"), items(answer, "/standing"));
     html! {

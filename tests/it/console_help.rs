@@ -1,0 +1,96 @@
+//! Parts of the console that help on: a dry run of a revert, counts, views, actors, evidence.
+
+use serde_json::json;
+
+use crate::console::{cookie, page, text};
+use crate::world::{Setup, World, admin_token, call, fingerprint};
+
+async fn world() -> World {
+    let tokens = ["viewer", "auditor", "approver"]
+        .map(|role| admin_token(&format!("{role}-token"), role, role));
+    let actor = format!(
+        "[[actor]]\nfingerprint = '{}'\nname = 'al \"x\"'\nteam = 'platform'\nperson = 'alice'\n",
+        fingerprint("pt-alice-0123456789")
+    );
+    Setup::new().config(&format!("{actor}{}", tokens.concat())).start().await
+}
+
+#[tokio::test]
+async fn a_dry_run_shows_what_would_take_a_change_back_and_sends_nothing() {
+    let world = world().await;
+    let first = world.update(&json!({"description": "one"})).await;
+    let second = world.update(&json!({"description": "two", "name": "moved"})).await;
+    let zone = json!({"type": "cron", "expression": "0 9 * * *", "timezone": "Mars/Base"});
+    let denied = world.update(&json!({"schedule": zone})).await;
+    let writes = world.writes_received();
+    let [first, second, denied] = [&first, &second, &denied].map(|answer| {
+        let id = answer.header("changegate-change").unwrap();
+        format!("/changes/{id}/revert")
+    });
+    let approver = cookie(&world, "approver-token").await;
+    let link = text(&world, second.strip_suffix("/revert").unwrap(), &approver).await;
+    assert!(link.contains(&format!("href=\"{second}\"")), "{link}");
+    let shown = text(&world, &second, &approver).await;
+    for word in ["It would be: ", "allow", "&quot;description&quot;: &quot;one&quot;", "/name"] {
+        assert!(shown.contains(word), "{word}: {shown}");
+    }
+    assert!(shown.contains("as the log last saw it") && shown.contains("audit revert chg_"));
+    let again = text(&world, &first, &approver).await;
+    assert!(again.contains("changed again since") && again.contains("/description"), "{again}");
+    for (target, who, status) in [
+        (&denied, "approver-token", 409),
+        (&second, "auditor-token", 403),
+        (&second, "viewer-token", 403),
+    ] {
+        let cookie = cookie(&world, who).await;
+        let answer = call(world.admin(), page(target, &cookie)).await;
+        assert_eq!(answer.status, status, "{target} {who}: {}", answer.text());
+    }
+    assert_eq!(world.writes_received(), writes, "nothing is sent");
+    let absent = page("/changes/chg_00000000000000000000000000000000/revert", &approver);
+    assert_eq!(call(world.admin(), absent).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_list_says_how_many_there_are_where_that_is_known() {
+    let world = world().await;
+    let auditor = cookie(&world, "auditor-token").await;
+    for n in 0..3 {
+        world.update(&json!({"description": format!("{n}")})).await;
+    }
+    let zone = json!({"type": "cron", "expression": "0 9 * * *", "timezone": "Mars/Base"});
+    world.update(&json!({"schedule": zone})).await;
+    for (target, word) in [
+        ("/changes", "4 in all"),
+        ("/changes?limit=2", "1–2 of 4<"),
+        ("/changes?limit=2&decision=allow", "1–2 of 3<"),
+        ("/changes?limit=2&since=2h", "1–2 of about 4<"),
+        ("/changes?limit=2&path=/description", "2+<"),
+        ("/changes?limit=1&operation=update&decision=allow", "1+<"),
+        ("/changes?decision=deny", "1 in all"),
+    ] {
+        let shown = text(&world, target, &auditor).await;
+        assert!(shown.contains(word), "{target}: {shown}");
+    }
+    let shown = text(&world, "/changes", &auditor).await;
+    assert!(shown.contains("decision=deny&amp;since=7d") && shown.contains("path=/schedule"));
+    let viewer = cookie(&world, "viewer-token").await;
+    let seen = text(&world, "/changes", &viewer).await;
+    assert!(seen.contains("decision=deny&amp;since=7d") && !seen.contains("path=/schedule"));
+}
+
+#[tokio::test]
+async fn actors_have_their_lines_and_the_evidence_its_standing() {
+    let world = world().await;
+    world.update(&json!({"description": "x"})).await;
+    let auditor = cookie(&world, "auditor-token").await;
+    let shown = text(&world, "/actors", &auditor).await;
+    let lines = "name = &quot;al \\&quot;x\\&quot;&quot;\nteam = &quot;platform&quot;\nperson";
+    let plain = shown.replace("<bdi>", "").replace("</bdi>", "");
+    assert!(plain.contains(lines), "{plain}");
+    assert!(shown.contains("Each token may write") && shown.contains("20 a second, 40 at once"));
+    let log = text(&world, "/log", &auditor).await;
+    assert!(log.contains("Records in the tree") && log.contains("Last verification"), "{log}");
+    let overview = text(&world, "/", &auditor).await;
+    assert!(overview.contains("href=\"/log#evidence\""), "{overview}");
+}
