@@ -148,9 +148,13 @@ for (const scripts of [true, false]) {
     }
   }
 }
-const narrow = await open({ viewport: { width: 320, height: 600 } });
-for (const [name, path] of Object.entries(await paths(narrow))) await look(narrow, name, path, { width: 320, theme: "light", scripts: false });
-await narrow.context().close();
+// The narrowest and the widest window that a page is made for.
+for (const width of [320, 2560]) {
+  const page = await open({ viewport: { width, height: width === 320 ? 600 : 1300 } });
+  for (const [name, path] of Object.entries(await paths(page))) await look(page, name, path, { width, theme: "light", scripts: false });
+  if (folder) await page.screenshot({ path: `${folder}/last-${width}.png` });
+  await page.context().close();
+}
 for (const javaScriptEnabled of [true, false]) {
   const page = await open({ javaScriptEnabled, acceptDownloads: true });
   if (javaScriptEnabled) {
