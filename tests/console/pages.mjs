@@ -152,7 +152,8 @@ for (const scripts of [true, false]) {
 for (const width of [320, 2560]) {
   const page = await open({ viewport: { width, height: width === 320 ? 600 : 1300 } });
   for (const [name, path] of Object.entries(await paths(page))) await look(page, name, path, { width, theme: "light", scripts: false });
-  if (folder) await page.screenshot({ path: `${folder}/last-${width}.png` });
+  await page.goto(origin);
+  if (folder) await page.screenshot({ path: `${folder}/overview-${width}.png` });
   await page.context().close();
 }
 for (const javaScriptEnabled of [true, false]) {
