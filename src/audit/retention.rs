@@ -37,4 +37,6 @@ pub struct Retention {
     pub max_changes: Option<u32>,
     /// Those whose records stay all the same.
     pub holds: Vec<HoldSubject>,
+    /// The sinks that are to be sent a record before it goes, for a while.
+    pub sinks: Vec<String>,
 }

@@ -7,11 +7,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::tasks::Vital;
 use crate::audit::retention::{HoldSubject, Retention};
-use crate::config::{ConfiguredHold, RetentionConfig};
+use crate::config::{ConfiguredHold, RetentionConfig, SinkConfig};
 use crate::gateway::Gateway;
 
 /// What a configuration keeps, in the words of the log.
-fn kept(config: &RetentionConfig) -> Retention {
+fn kept(config: &RetentionConfig, sinks: &[SinkConfig]) -> Retention {
     let subject = |hold: &ConfiguredHold| match hold.clone() {
         ConfiguredHold::Deployment(id) => HoldSubject::Deployment(id),
         ConfiguredHold::Actor(name) => HoldSubject::Actor(name),
@@ -21,6 +21,7 @@ fn kept(config: &RetentionConfig) -> Retention {
         max_age: config.max_age,
         max_changes: config.max_changes,
         holds: config.holds.iter().map(subject).collect(),
+        sinks: sinks.iter().map(|sink| sink.name.to_string()).collect(),
     }
 }
 
@@ -35,6 +36,10 @@ pub(super) fn start(
     let running = vital.running("the task that prunes old records");
     chores.spawn(async move {
         let _running = running;
-        pruning.run(|| kept(&gateway.live().config.retention), stop).await;
+        let now = || {
+            let live = gateway.live();
+            kept(&live.config.retention, &live.config.sinks)
+        };
+        pruning.run(now, stop).await;
     });
 }

@@ -53,8 +53,7 @@ pub(super) async fn by_command(
     older_than: Duration,
     now: Timestamp,
 ) -> Result<Pruner, Boxed> {
-    let kept =
-        Retention { max_age: Some(older_than), max_changes: None, holds: retention.holds.clone() };
+    let kept = Retention { max_age: Some(older_than), max_changes: None, ..retention.clone() };
     let pruner = begin(reads, &kept, now, (0, None)).await?;
     Ok(pruner.at_once(PruneReason::Command))
 }

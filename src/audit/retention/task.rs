@@ -106,7 +106,7 @@ impl Pruning {
         let (after, since) =
             self.looked.filter(|(_at, since)| is_fresh(since)).unwrap_or((0, instant));
         let due_for = shared.retention.standing().overdue;
-        let spared = self.spared(due_for);
+        let spared = self.spared(due_for).await?;
         let begun = pass::begin(reads.clone(), &self.retention, now, (after, spared));
         let mut pruner = begun.await?;
         let mut hand = match reads {
@@ -135,9 +135,10 @@ impl Pruning {
         Ok(went_any)
     }
 
-    /// From which leaf on records stay for a sink. None tells yet how far it has come.
-    fn spared(&mut self, due_for: Duration) -> Option<u64> {
-        let needed: Option<u64> = None;
+    /// From which leaf on records stay for the sink that has come least far.
+    async fn spared(&mut self, due_for: Duration) -> Result<Option<u64>, Boxed> {
+        let names: Vec<&str> = self.retention.sinks.iter().map(String::as_str).collect();
+        let needed = self.audit.reader().needed_by(&names).await?;
         let spared = sink::spared(needed, due_for);
         let is_passed = needed.is_some() && spared.is_none();
         if is_passed && !std::mem::replace(&mut self.is_sink_told, true) {
@@ -145,6 +146,7 @@ impl Pruning {
                 "a sink has not taken old records for a week: they are pruned without it"
             );
         }
-        spared
+        self.is_sink_told &= is_passed;
+        Ok(spared)
     }
 }

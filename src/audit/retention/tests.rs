@@ -243,7 +243,12 @@ async fn whatever_is_pruned_nothing_names_it_and_the_rest_is_as_it_was() {
                 HoldSubject::Team("red".to_owned()),
             ];
             let holds = if age == 80 { holds } else { Vec::new() };
-            let retention = Retention { max_age: Some(HOUR * age), max_changes: None, holds };
+            let retention = Retention {
+                max_age: Some(HOUR * age),
+                max_changes: None,
+                holds,
+                sinks: Vec::new(),
+            };
             let survey = filled.prune(&retention).await;
             went += survey.changes;
             let places = filled.places().await;
