@@ -7,6 +7,10 @@ use crate::audit::query::{QueryError, Reader};
 use crate::audit::sink::{FinishedContent, FinishedPart, FinishedRecord};
 use crate::base::clock::Timestamp;
 
+/// How many records are looked at for when the first of them was finished: a policy's text does not
+/// say, and the change that it came with does.
+const FIRST: u64 = 8;
+
 /// How a sink stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct SinkStanding {
@@ -18,8 +22,7 @@ pub struct SinkStanding {
     pub next: u64,
     /// How many finished records it has not come to yet.
     pub lag_positions: u64,
-    /// How long ago the first of them was finished; null where there is none, or where that is not
-    /// recorded.
+    /// How long ago the first of them was finished that says when; null where there is none.
     #[schema(required)]
     pub lag_seconds: Option<u64>,
     /// How many records it took.
@@ -75,8 +78,8 @@ impl Reader {
         let end = self.end().await?;
         let mut standings = Vec::new();
         for state in self.sink_states().await? {
-            let first = self.finished(state.next, 1).await?;
-            let finished_at = first.first().and_then(finished_at);
+            let first = self.finished(state.next, FIRST).await?;
+            let finished_at = first.iter().find_map(finished_at);
             let ago =
                 |at: Timestamp| u64::try_from(now.millis() - at.millis()).unwrap_or(0) / 1_000;
             let lag_positions = end.saturating_sub(state.next);
