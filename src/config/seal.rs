@@ -13,19 +13,21 @@ use crate::settings::value::flag;
 pub struct SealConfig {
     /// The file with the sealing key; without one no originals are kept.
     pub key_file: Option<PathBuf>,
+    /// Whether it may lie in the folder of the database.
+    pub beside_database: bool,
 }
 
 /// Reads `[seal]` of a log.
 pub(super) fn read(reader: &mut Reader<'_>, audit: Option<&AuditConfig>) -> SealConfig {
     let key_file = reader.path("seal.key_file");
-    let may_lie_beside = reader.value("seal.beside_database", flag);
+    let beside_database = reader.value("seal.beside_database", flag);
     if let (Some((file, place)), Some(audit)) = (&key_file, audit) {
-        let found = files::key(file).and_then(|()| apart(file, audit, may_lie_beside));
+        let found = files::key(file).and_then(|()| apart(file, audit, beside_database));
         if let Err(message) = found {
             reader.complaints.error(place, &format!("`seal.key_file`: {message}"));
         }
     }
-    SealConfig { key_file: key_file.map(|(file, _place)| file) }
+    SealConfig { key_file: key_file.map(|(file, _place)| file), beside_database }
 }
 
 /// Holds that the file is not one of the log's own, and lies apart from it.

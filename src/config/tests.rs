@@ -223,6 +223,8 @@ fn every_key_can_be_overridden_by_its_variable() {
         ("admin.roles.default", "none"),
         ("sink", r#"[{"name": "s", "kind": "file", "path": "s.jsonl"}]"#),
         ("redact.pointers", "[\"/a\"]"),
+        ("seal.key_file", "tls/seal.key"),
+        ("seal.beside_database", "true"),
         ("retention.max_age", "400d"),
         ("retention.hold", "[{team = 'a'}]"),
         ("evidence.key_file", "good.key"),

@@ -131,15 +131,7 @@ async fn a_revert_restores_a_secret_from_its_original() {
     let via = format!("http://{}", program.proxy);
     let admin = format!("http://{}", program.admin);
     let mut command = folder.command(&["audit", "revert", &bad, "--token-env", "OPERATOR"]);
-    command.args([
-        "--via",
-        &via,
-        "--admin",
-        &admin,
-        "--unseal",
-        "--reason",
-        "a bad day, taken back",
-    ]);
+    command.args(["--via", &via, "--admin", &admin, "--unseal", "a bad day, taken back"]);
     command.env("OPERATOR", TOKEN).env("CHANGEGATE_ADMIN_TOKEN", "admin-token");
     let ran = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     assert!(ran.status.success(), "{ran:?}");

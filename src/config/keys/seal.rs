@@ -12,7 +12,7 @@ pub(super) const SEAL: [KeySpec; 2] = [
          were concealed, encrypted, each under a key of its own; without it, they are not. Keep \
          it apart from the database and from its backups.",
     )
-    .example("\"/var/lib/changegate-seal/seal.key\"")
+    .example("\"seal/seal.key\"")
     .restart("yes"),
     KeySpec::new(
         "seal.beside_database",

@@ -9,6 +9,7 @@ pub(super) fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
     fs::create_dir(folder.path().join("tls")).unwrap();
+    fs::create_dir(folder.path().join("seal")).unwrap();
     let certified = || rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let (one, other) = (certified(), certified());
     write("tls/cert.pem", &one.cert.pem());
