@@ -172,6 +172,13 @@ impl Audit {
         let (store, fault) = opened.map_err(unusable)?;
         let swept = fault.is_none().then(|| store.swept());
         let reader = Reader::beside_the_writer(store.reads());
+        if let Some(sealing) = &settings.sealing
+            && let Some(expected) = store.reads().sealed_under().await.map_err(unusable)?
+            && expected != sealing.id()
+        {
+            let (database, found) = (settings.database, sealing.id());
+            return Err(KeyError::Sealing { database, expected, found }.into());
+        }
         let unsettled = match fault {
             None => settle::unsettled(&reader, clock.instant()).await.map_err(unusable)?,
             Some(_) => Unsettled::unread(clock.instant()),

@@ -63,7 +63,6 @@ impl Api {
             return Err(Problem::invalid("policy", message));
         }
         let clock = self.state.clock.clone();
-        let until = clock.instant() + JUDGING_MAX;
         let tested = within(QUESTION_MAX, async {
             let _scan =
                 asker.share.scanning.acquire().await.map_err(|_closed| Problem::no_room())?;
@@ -72,6 +71,7 @@ impl Api {
             let provider = (self.state.provider)();
             let policy = spawn_blocking(move || policy_of(&text, provider)).await;
             let policy = policy.map_err(|broken| Problem::broke_off(&broken))?.map(Arc::new)?;
+            let until = clock.instant() + JUDGING_MAX;
             let replay = Replay::new(&policy, NAMED_MAX);
             let judging = Judging { policy, replay, clock, until, _turn: turn };
             let walk = self.reader().walk(&Filter::default()).await?.newest_first();

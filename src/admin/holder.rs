@@ -102,7 +102,7 @@ pub(super) fn by_proxy(
     let proxy = logins.proxy.as_ref().filter(|proxy| peer.is_some_and(|peer| proxy.is_at(peer)));
     let Some(proxy) = proxy else { return Ok(None) };
     let Some(person) = person(proxy, headers)? else { return Ok(None) };
-    let role = logins.roles.role_of(&groups(proxy, headers)).ok_or_else(no_role)?;
+    let role = logins.roles.role_of(&groups(proxy, headers)?).ok_or_else(no_role)?;
     Ok(Some(Holder::by_word(state, BY_PROXY, (state.person_named)(&person), role)))
 }
 
@@ -133,10 +133,18 @@ fn person(proxy: &AuthProxy, headers: &HeaderMap) -> Result<Option<String>, Prob
     }
 }
 
-fn groups(proxy: &AuthProxy, headers: &HeaderMap) -> Vec<String> {
-    let lines = headers.get_all(&proxy.groups_header).iter().filter_map(text);
-    let all = lines.flat_map(|line| line.split(',')).map(str::trim);
-    all.filter(|group| !group.is_empty()).take(GROUPS_MAX).map(str::to_owned).collect()
+/// The groups. A second line may be the client's own, beside that of the proxy.
+fn groups(proxy: &AuthProxy, headers: &HeaderMap) -> Result<Vec<String>, Problem> {
+    let mut lines = headers.get_all(&proxy.groups_header).iter();
+    let (first, second) = (lines.next(), lines.next());
+    if second.is_some() {
+        return Err(Problem::forbidden(
+            "the groups come twice: have the proxy set admin.auth_proxy.groups_header once, and \
+             remove what clients send of it",
+        ));
+    }
+    let all = first.and_then(text).into_iter().flat_map(|line| line.split(',')).map(str::trim);
+    Ok(all.filter(|group| !group.is_empty()).take(GROUPS_MAX).map(str::to_owned).collect())
 }
 
 fn text(value: &HeaderValue) -> Option<&str> {

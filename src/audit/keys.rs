@@ -58,6 +58,20 @@ pub enum KeyError {
         /// The key that is on record.
         expected: KeyId,
     },
+    /// The originals were sealed under another key.
+    #[error(
+        "the originals in {} are sealed under {expected}, and seal.key_file holds {found}: restore \
+         that file, or unset seal.key_file to go on without originals",
+        database
+    )]
+    Sealing {
+        /// The log.
+        database: Database,
+        /// The key of the newest ones.
+        expected: KeyId,
+        /// The key that is there.
+        found: KeyId,
+    },
     /// The database is not a log.
     #[error(
         "{} is not an audit log, but the database of another program or no SQLite file: name \

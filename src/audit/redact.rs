@@ -19,6 +19,7 @@ use std::iter::Peekable;
 use std::sync::Arc;
 
 use memchr::memmem::Finder;
+use percent_encoding::{percent_decode, percent_decode_str};
 use serde_json::{Map, Value, map};
 
 use self::credential::TOKEN_BYTES_MIN;
@@ -69,7 +70,12 @@ struct Own {
 impl Own {
     /// Whether any name or text of a value holds the token.
     fn is_anywhere_in(&self, value: &Value) -> bool {
-        let holds = |text: &str| self.is_in(text.as_bytes());
+        // Percent-encoded too, and twice, as everywhere.
+        let holds = |text: &str| {
+            let once: Cow<'_, [u8]> = percent_decode_str(text).into();
+            let twice: Cow<'_, [u8]> = percent_decode(&once).into();
+            self.is_in(text.as_bytes()) || self.is_in(&once) || self.is_in(&twice)
+        };
         match value {
             Value::String(text) => holds(text),
             Value::Array(items) => items.iter().any(|item| self.is_anywhere_in(item)),

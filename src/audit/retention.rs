@@ -8,7 +8,6 @@ mod holds;
 mod pass;
 mod pruner;
 mod run;
-mod sink;
 mod task;
 #[cfg(test)]
 mod tests;

@@ -314,6 +314,15 @@ impl Store {
         }
     }
 
+    /// Holds that no gateway runs on the log while its sealing key is changed. Of SQLite's the lock
+    /// says so.
+    pub(super) async fn begin_seal_rotation(&mut self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(_locked) => Ok(()),
+            Self::Postgres(writes) => writes.begin_seal_rotation().await,
+        }
+    }
+
     /// Puts data keys that are wrapped anew in the place of the former ones.
     pub(super) async fn rewrap(&mut self, rows: &[Rewrapped]) -> Result<(), StoreError> {
         match self {

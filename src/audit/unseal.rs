@@ -61,6 +61,8 @@ pub struct SealRotation {
     pub former: KeyId,
     /// How many data keys were wrapped anew.
     pub rewrapped: u64,
+    /// How many were left: they are under other keys, or not what they were.
+    pub left: u64,
 }
 
 impl Audit {
@@ -111,7 +113,7 @@ pub async fn rotate_seal(
     let now = clock.now();
     let hold = take(database, now)?;
     let former = Key::load(key_file)?;
-    let staged = match Staged::find(key_file) {
+    let staged = match Staged::found(key_file)? {
         Some(begun) => begun,
         None => Staged::make(key_file, Some(key_file))?,
     };
@@ -123,12 +125,15 @@ pub async fn rotate_seal(
     if let Some(fault) = fault {
         return Err(unreadable(database, fault.into()).into());
     }
+    let begun = store.begin_seal_rotation().await;
+    begun.map_err(|fault| unreadable(database, fault.into()))?;
     let rewrapped = rewrap(&mut store, &former, &newer).await;
-    let rewrapped = rewrapped.map_err(|error| unreadable(database, error))?;
+    let (rewrapped, left) = rewrapped.map_err(|error| unreadable(database, error))?;
     let detail = json!({
         "from": former.id().to_string(),
         "to": newer.id().to_string(),
         "originals": rewrapped,
+        "left": left,
     });
     let (kind, at) = (EventKind::SealRotation, now);
     let told = Event { at, kind, actor: None, client_ip: None, request_id: None, detail };
@@ -138,22 +143,30 @@ pub async fn rotate_seal(
     let _hold = closed.map_err(|fault| unreadable(database, fault.into()))?;
     let (key, former) = (newer.id(), former.id());
     staged.replace()?;
-    Ok(SealRotation { key, former, rewrapped })
+    Ok(SealRotation { key, former, rewrapped, left })
 }
 
-async fn rewrap(store: &mut Store, former: &SealingKey, newer: &SealingKey) -> Result<u64, Boxed> {
-    let (mut after, mut count) = (0, 0);
+/// Wraps all data keys that are under the former key anew; tells how many, and how many others
+/// there are.
+async fn rewrap(
+    store: &mut Store,
+    former: &SealingKey,
+    newer: &SealingKey,
+) -> Result<(u64, u64), Boxed> {
+    let (mut after, mut count, mut left) = (0, 0, 0);
     loop {
         let rows = store.reads().originals_behind(after, PART).await?;
-        let Some(last) = rows.last() else { return Ok(count) };
+        let Some(last) = rows.last() else { return Ok((count, left)) };
         // Both halves of the last change may not be there.
         let whole = rows.first().is_none_or(|first| first.seq == last.seq);
         let until = if rows.len() < usize::from(PART) || whole { last.seq } else { last.seq - 1 };
         after = until;
         let old = rows.iter().filter(|row| row.seq <= until && row.sealed.key != newer.id());
-        let old: Vec<Rewrapped> =
-            old.map(|row| wrapped(row, former, newer)).collect::<Result<_, _>>()?;
-        count += u64::try_from(old.len())?;
+        let done: Vec<Option<Rewrapped>> =
+            old.map(|row| wrapped(row, former, newer).ok()).collect();
+        let all = done.len();
+        let old: Vec<Rewrapped> = done.into_iter().flatten().collect();
+        (count, left) = (count + u64::try_from(old.len())?, left + u64::try_from(all - old.len())?);
         if !old.is_empty() {
             store.rewrap(&old).await?;
         }

@@ -3,15 +3,18 @@
 //! One 32-byte secret lives in `audit.key_file`. From it every keyed digest is made, each use
 //! under a label of its own, so that a value's digest in one role says nothing in another.
 
+mod staged;
+
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
+pub use self::staged::{Staged, sweep};
 use crate::base::claims::Claims;
 use crate::base::ids::{Fingerprint, Hex, random, unhex};
 
@@ -216,85 +219,6 @@ impl Key {
     }
 }
 
-/// A new key beside the file whose place it will take.
-#[derive(Debug)]
-pub struct Staged {
-    path: PathBuf,
-    beside: PathBuf,
-    key: Key,
-}
-
-impl Staged {
-    /// The one that lies beside this key file, since its change was broken off.
-    #[must_use]
-    pub fn find(path: &Path) -> Option<Self> {
-        let beside = extended(path, "new");
-        let key = Key::load(&beside).ok()?;
-        Some(Self { path: path.to_owned(), beside, key })
-    }
-
-    /// Makes one, for whoever owns the file `like`, or, where there is none, the folder that it
-    /// comes to lie in: root may do this for a service.
-    pub fn make(path: &Path, like: Option<&Path>) -> Result<Self, KeyError> {
-        let beside = extended(path, "new");
-        let made = match fs::remove_file(&beside) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _gone => write(&beside, random()),
-        };
-        let synced = made.and_then(|file| {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            let like = like.or(folder).unwrap_or(Path::new("."));
-            let owner = fs::metadata(like)?;
-            // Only root may give a file away, and nobody else has to.
-            let _kept = fchown(&file, Some(owner.uid()), Some(owner.gid()));
-            file.sync_all()?;
-            sync_folder(path)
-        });
-        synced.map_err(|source| KeyError::File { path: beside.clone(), source })?;
-        Ok(Self { path: path.to_owned(), key: Key::load(&beside)?, beside })
-    }
-
-    /// The key's name.
-    #[must_use]
-    pub fn id(&self) -> KeyId {
-        self.key.id()
-    }
-
-    /// The key itself.
-    #[must_use]
-    pub fn key(&self) -> &Key {
-        &self.key
-    }
-
-    /// Puts it in its place in one step, and destroys the one that lay there.
-    pub fn replace(self) -> Result<(), KeyError> {
-        let placed = overwrite(&self.path)
-            .and_then(|()| fs::rename(&self.beside, &self.path))
-            .and_then(|()| sync_folder(&self.path));
-        placed.map_err(|source| KeyError::File { path: self.path, source })
-    }
-
-    /// Puts it in its place in one step. The key `former`, if it lies there, is kept beside, and
-    /// its file told.
-    pub fn put_in_place(self, former: Option<KeyId>) -> Result<Option<PathBuf>, KeyError> {
-        let kept = former.map(|former| extended(&self.path, &former.to_string()));
-        let linked = match &kept {
-            Some(kept) => match fs::hard_link(&self.path, kept) {
-                // By the same change, broken off before.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-                linked => linked,
-            },
-            None => Ok(()),
-        };
-        let placed = linked
-            .and_then(|()| sync_folder(&self.path))
-            .and_then(|()| fs::rename(&self.beside, &self.path))
-            .and_then(|()| sync_folder(&self.path));
-        placed.map_err(|source| KeyError::File { path: self.path, source })?;
-        Ok(kept)
-    }
-}
-
 impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Key(…)")
@@ -327,14 +251,6 @@ fn write(path: &Path, secret: [u8; 32]) -> io::Result<fs::File> {
     let mut file = options.open(path)?;
     writeln!(file, "{}", Hex(&secret))?;
     Ok(file)
-}
-
-/// Writes zeros over a key, as far as the file system writes in place.
-fn overwrite(path: &Path) -> io::Result<()> {
-    let length = fs::metadata(path)?.len();
-    let mut file = fs::OpenOptions::new().write(true).open(path)?;
-    io::copy(&mut io::Read::take(io::repeat(b'0'), length), &mut file)?;
-    file.sync_all()
 }
 
 /// Has the names in a file's folder on disk.

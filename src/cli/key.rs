@@ -68,12 +68,19 @@ fn rotate_seal(config: &Config, arguments: &RotateArgs) -> Result<(), Failure> {
     let (key, former) = (rotated.key.to_string(), rotated.former.to_string());
     let count = rotated.rewrapped;
     if arguments.json {
-        return print::line(json!({"key": key, "former": former, "originals": count}));
+        return print::line(json!({"key": key, "former": former, "originals": count,
+            "left": rotated.left}));
     }
     print::line(format_args!(
         "{} holds a new key, {key}; the keys of {count} sealed originals are wrapped under it.",
         key_file.display()
     ))?;
+    if rotated.left > 0 {
+        print::line(format_args!(
+            "{} originals are under other keys, or not what they were, and stay as they are.",
+            rotated.left
+        ))?;
+    }
     print::line(format_args!(
         "The former key, {former}, is destroyed. Destroy its copies too: what was erased is gone \
          once they are."

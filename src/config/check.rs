@@ -17,7 +17,7 @@ use super::seal;
 use super::shared_limits;
 use super::sinks;
 use super::upstream;
-use super::{AuditConfig, Budget, Config, Limits, Rate, RateLimit};
+use super::{AuditConfig, Budget, Config, EvidenceConfig, Limits, Rate, RateLimit, SealConfig};
 use crate::base::database::Database;
 use crate::base::verbosity::Verbosity;
 use crate::provider::Provider;
@@ -115,6 +115,8 @@ impl Reader<'_> {
         let logins = logins::read(self, files);
         persons::tell_apart(&persons, self.complaints);
         let sinks = sinks::read(self, files);
+        let own = own_files(files, audit.as_ref(), &evidence, &seal);
+        sinks::hold_apart(self, &sinks, &own);
         let redact = self.each("redact.pointers", pointer);
         let config = Config {
             listen: listen?,
@@ -228,4 +230,30 @@ fn pointer(node: &Node) -> Meant<String> {
     let fix = "write JSON Pointers such as \"/metadata/ticket\" or \"/resources/*/url\" \
         (~0 stands for ~, ~1 for /)";
     text(node).ok().filter(|text| sound(text)).ok_or_else(|| fix.to_owned())
+}
+
+/// The files that are the program's own.
+fn own_files(
+    read: &[PathBuf],
+    audit: Option<&AuditConfig>,
+    evidence: &EvidenceConfig,
+    seal: &SealConfig,
+) -> Vec<PathBuf> {
+    let mut own = read.to_vec();
+    if let Some(audit) = audit {
+        own.push(audit.key_file.clone());
+        for end in ["", "-wal", "-shm"] {
+            let file = audit.database.file().map(|file| {
+                let mut file = file.as_os_str().to_owned();
+                file.push(end);
+                PathBuf::from(file)
+            });
+            own.extend(file);
+        }
+    }
+    own.push(evidence.newest_file.clone());
+    own.extend(evidence.checkpoint_file.clone());
+    own.extend(evidence.key_file.clone());
+    own.extend(seal.key_file.clone());
+    own
 }

@@ -4,7 +4,7 @@ mod digest;
 mod filter;
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -322,6 +322,23 @@ fn ca_file(reader: &mut Reader<'_>, table: &Node, files: &mut Vec<PathBuf>) -> O
     }
     files.push(path.clone());
     Some(path)
+}
+
+/// Holds that no sink writes to a file of the program's own: what is in it would be cut.
+pub(super) fn hold_apart(reader: &mut Reader<'_>, sinks: &[SinkConfig], own: &[PathBuf]) {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_absent| path.to_owned());
+    let own: Vec<PathBuf> = own.iter().map(PathBuf::as_path).map(real).collect();
+    for sink in sinks {
+        let SinkKind::File(file) = &sink.kind else { continue };
+        if own.contains(&real(&file.path)) {
+            let place = reader.typed.home("sink");
+            let shown = file.path.display();
+            let message = format!(
+                "`sink.path`: {shown} is a file of the program's own: name one for this sink alone"
+            );
+            reader.complaints.error(&place, &message);
+        }
+    }
 }
 
 fn file(reader: &mut Reader<'_>, table: &Node) -> Option<FileSink> {

@@ -44,13 +44,15 @@ pub(super) async fn guard(State(api): State<Api>, request: Request, next: Next) 
 }
 
 async fn page(api: &Api, entry: &Entry, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let is_login = path == "/login" || path.starts_with("/login/");
+    // What an issuer sends back may end in an equals sign.
     if entry.reads
+        && !is_login
         && let Some(clean) = form::without_empty(request.uri())
     {
         return Redirect::to(&clean).into_response();
     }
-    let path = request.uri().path();
-    let is_login = path == "/login" || path.starts_with("/login/");
     if entry.is_from_elsewhere && entry.reads && !is_login {
         // The browser keeps the cookie back here, and brings it once this very site leads on.
         return frame::again(&entry.target).into_response();

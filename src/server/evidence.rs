@@ -10,7 +10,7 @@ use super::ServeError;
 use super::tasks::Vital;
 use crate::audit::keys::KeyError;
 use crate::audit::{Audit, EvidenceSettings, SealingKey};
-use crate::base::key::{Key, Staged};
+use crate::base::key::{self, Key, Staged, sweep};
 use crate::config::EvidenceConfig;
 
 /// How long its last checkpoint may take.
@@ -45,9 +45,11 @@ pub(super) fn settings(
 /// The key that originals are sealed under; one that is being changed is not used.
 pub(super) fn sealing(file: &Path) -> Result<SealingKey, ServeError> {
     let key = Key::load_or_create(file).map_err(KeyError::from)?;
-    if Staged::find(file).is_some() {
+    if Staged::found(file).map_err(KeyError::from)?.is_some() {
         return Err(ServeError::Sealing(file.to_owned()));
     }
+    sweep(file)
+        .map_err(|source| KeyError::from(key::KeyError::File { path: file.to_owned(), source }))?;
     SealingKey::of(&key).ok_or_else(|| ServeError::Sealing(file.to_owned()))
 }
 

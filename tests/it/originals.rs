@@ -2,6 +2,7 @@
 //! admin for a reason that is on record.
 
 use std::fs;
+use std::path::PathBuf;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -22,6 +23,13 @@ fn folder(simulator: &Simulator) -> Folder {
     let key = apart.join("seal.key");
     let more = format!("{}[seal]\nkey_file = '{}'\n", tokens.concat(), key.display());
     Folder::new(simulator.address(), &more)
+}
+
+/// The file of a folder's sealing key.
+fn key_file(folder: &Folder) -> PathBuf {
+    let config = fs::read_to_string(folder.path().join("changegate.toml")).unwrap();
+    let end = config.split("[seal]\nkey_file = '").nth(1).unwrap();
+    end.split('\'').next().unwrap().into()
 }
 
 async fn updated(program: &Program, patch: &Value) -> String {
@@ -115,10 +123,24 @@ async fn a_key_is_changed_and_the_originals_stay() {
     let rotated: Value = serde_json::from_slice(&rotated.stdout).unwrap();
     assert_eq!(rotated["originals"], 2, "{rotated}");
     assert_ne!(rotated["key"], rotated["former"]);
-    let program = folder.serve().await;
+    let mut program = folder.serve().await;
     let shown = unsealed(&program, "admin-token", &id, &reason()).await;
     assert_eq!(shown.json()["patch"]["environment_variables"], SECRET);
     assert_eq!(events(&program, "seal_rotation").await[0]["detail"]["originals"], 2);
+    program.signal(Signal::TERM);
+    assert_eq!(program.end().await.code(), Some(0));
+    // With a key that is not theirs, no gateway starts; nor while a change of the key is half done.
+    let file = key_file(&folder);
+    let key = fs::read(&file).unwrap();
+    fs::write(&file, format!("{}\n", "ab".repeat(32))).unwrap();
+    let other = folder.command(&["serve"]).output().unwrap();
+    let said = String::from_utf8_lossy(&other.stderr).into_owned();
+    assert!(other.status.code() == Some(3) && said.contains("are sealed under"), "{said}");
+    fs::write(&file, key).unwrap();
+    fs::copy(&file, file.with_extension("key.new")).unwrap();
+    let halfway = folder.command(&["serve"]).output().unwrap();
+    let said = String::from_utf8_lossy(&halfway.stderr).into_owned();
+    assert!(halfway.status.code() == Some(3) && said.contains("being changed"), "{said}");
 }
 
 #[tokio::test]

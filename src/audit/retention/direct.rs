@@ -117,18 +117,20 @@ async fn all(
     hand: &mut Hand<'_>,
 ) -> Result<Option<Survey>, Boxed> {
     let figures = RetentionFigures::default();
-    let mut survey = Survey::default();
     for _pass in 0..PASSES_MAX {
         let begun = pass::by_command(reads.clone(), retention, older_than, clock.now());
         let mut pruner = begun.await?;
         let ended = through(&mut pruner, hand, &figures).await?;
-        survey = pruner.survey().clone();
+        let survey = pruner.survey().clone();
         match ended {
-            Ended::Done => break,
+            Ended::Done => {
+                let done = figures.standing();
+                return Ok(Some(Survey { changes: done.changes, events: done.events, ..survey }));
+            }
             Ended::Overtaken => {}
             Ended::Busy => return Ok(None),
         }
     }
-    let done = figures.standing();
-    Ok(Some(Survey { changes: done.changes, events: done.events, ..survey }))
+    Err("others write what is pruned all the time, so that only a part of it went: try it again"
+        .into())
 }

@@ -6,14 +6,21 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::run::{Ended, Hand, through};
-use super::{Retention, RetentionStanding, pass, sink};
+use super::{Retention, RetentionStanding, pass};
 use crate::audit::Audit;
 use crate::audit::store::{Boxed, Reads};
 
 /// How long it rests once nothing is left to do: at first for a moment, since records come into the
 /// tree before they go, then for longer each time.
 const REST_FIRST: Duration = Duration::from_millis(500);
-const REST_MAX: Duration = Duration::from_mins(1);
+const REST_MAX: Duration = Duration::from_hours(1);
+
+/// From so many records on, more are looked for at once. Fewer wait for others, since each step
+/// leaves an event that is never pruned.
+const MANY: u64 = 64;
+
+/// From when on it is told that a sink keeps old records.
+const SINK_TOLD_AFTER: Duration = Duration::from_hours(24);
 
 /// How long it waits after a fault.
 const AFTER_FAULT: Duration = Duration::from_secs(30);
@@ -67,9 +74,9 @@ impl Pruning {
             let done = stop.run_until_cancelled(self.work()).await;
             let rest = match done {
                 None => return,
-                Some(Ok(went_any)) => {
+                Some(Ok(went)) => {
                     self.is_told = false;
-                    self.rest = if went_any { REST_FIRST } else { REST_MAX.min(self.rest * 2) };
+                    self.rest = if went >= MANY { REST_FIRST } else { REST_MAX.min(self.rest * 2) };
                     self.rest
                 }
                 Some(Err(error)) => {
@@ -92,21 +99,20 @@ impl Pruning {
         }
     }
 
-    /// One pass; tells whether anything went.
-    async fn work(&mut self) -> Result<bool, Boxed> {
+    /// One pass; tells how many records went.
+    async fn work(&mut self) -> Result<u64, Boxed> {
         let audit = self.audit.clone();
         let shared = &audit.shared;
         let Retention { max_age, max_changes, .. } = self.retention;
         if max_age.is_none() && max_changes.is_none() {
-            return Ok(false);
+            return Ok(0);
         }
         let (now, instant) = (shared.clock.now(), shared.clock.instant());
         let reads = shared.reader.reads();
         let is_fresh = |since: &Instant| instant.duration_since(*since) < AGAIN;
         let (after, since) =
             self.looked.filter(|(_at, since)| is_fresh(since)).unwrap_or((0, instant));
-        let due_for = shared.retention.standing().overdue;
-        let spared = self.spared(due_for).await?;
+        let spared = self.needed().await?;
         let begun = pass::begin(reads.clone(), &self.retention, now, (after, spared));
         let mut pruner = begun.await?;
         let mut hand = match reads {
@@ -116,14 +122,16 @@ impl Pruning {
         let before = shared.retention.standing();
         let ended = through(&mut pruner, &mut hand, &shared.retention).await?;
         let went = shared.retention.standing();
-        let went_any = (went.changes, went.events) != (before.changes, before.events);
+        let (changes, events) = (went.changes - before.changes, went.events - before.events);
         match ended {
             Ended::Done => {
                 self.looked = Some((pruner.at(), since));
-                shared.retention.note_overdue(pruner.overdue());
-                if went_any {
-                    let (changes, events) =
-                        (went.changes - before.changes, went.events - before.events);
+                // A part of the changes does not tell of the others.
+                if after == 0 {
+                    shared.retention.note_overdue(pruner.overdue());
+                    self.tell_of_sink(spared.is_some(), pruner.overdue());
+                }
+                if changes + events > 0 {
                     tracing::info!(changes, events, "old records were pruned");
                 }
                 // Also what was left free by one that did not come so far.
@@ -132,21 +140,23 @@ impl Pruning {
             Ended::Overtaken => self.looked = None,
             Ended::Busy => {}
         }
-        Ok(went_any)
+        Ok(changes + events)
     }
 
     /// From which leaf on records stay for the sink that has come least far.
-    async fn spared(&mut self, due_for: Duration) -> Result<Option<u64>, Boxed> {
+    async fn needed(&self) -> Result<Option<u64>, Boxed> {
         let names: Vec<&str> = self.retention.sinks.iter().map(String::as_str).collect();
-        let needed = self.audit.reader().needed_by(&names).await?;
-        let spared = sink::spared(needed, due_for);
-        let is_passed = needed.is_some() && spared.is_none();
-        if is_passed && !std::mem::replace(&mut self.is_sink_told, true) {
+        Ok(self.audit.reader().needed_by(&names).await?)
+    }
+
+    fn tell_of_sink(&mut self, is_needed: bool, overdue: Duration) {
+        let keeps = is_needed && overdue >= SINK_TOLD_AFTER;
+        if keeps && !self.is_sink_told {
             tracing::warn!(
-                "a sink has not taken old records for a week: they are pruned without it"
+                "a sink that does not take them keeps old records from being pruned: once they \
+                 were due for a week, they go without it"
             );
         }
-        self.is_sink_told &= is_passed;
-        Ok(spared)
+        self.is_sink_told = keeps;
     }
 }

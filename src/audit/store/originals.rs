@@ -24,6 +24,15 @@ pub(in crate::audit) struct Rewrapped {
     pub(in crate::audit) wrapped: Vec<u8>,
 }
 
+/// The question for the key that the newest ones were sealed under.
+pub(super) const NEWEST: &str = "SELECT key FROM originals ORDER BY seq DESC, half DESC LIMIT 1";
+
+/// That key, from a row.
+pub(super) fn sealed_under(row: &impl Row) -> Result<KeyId, Boxed> {
+    let key: Bytes<'_> = cell(row, "key")?;
+    Ok(KeyId::from_bytes((&*key).try_into()?))
+}
+
 /// The question for those of one change.
 pub(super) fn of_change(seq: i64) -> String {
     select(&format!("o.seq = {seq}"))
@@ -31,7 +40,9 @@ pub(super) fn of_change(seq: i64) -> String {
 
 /// The question for those of changes behind the place `after`, of at most so many halves.
 pub(super) fn behind(after: i64, limit: u16) -> String {
-    format!("{} LIMIT {limit}", select(&format!("o.seq > {after}")))
+    // What is wrapped is asked for, and not what that opens.
+    let select = select(&format!("o.seq > {after}"));
+    format!("{} LIMIT {limit}", select.replace("o.body", "substr(o.body, 1, 0) AS body"))
 }
 
 fn select(which: &str) -> String {

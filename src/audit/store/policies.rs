@@ -15,7 +15,7 @@ pub(super) fn known_policies() -> String {
          FROM newest GROUP BY policy) \
          SELECT p.digest, CAST(length(p.text) AS bigint) AS chars, \
          (SELECT min(c.received_at) FROM leaves own \
-          JOIN leaves l ON l.kind = 1 \
+          JOIN leaves l ON +l.kind = 1 \
           AND l.position BETWEEN own.position AND own.position + {LEAVES_MAX} \
           JOIN changes c ON c.seq = l.ref AND c.policy = p.number \
           WHERE own.kind = 5 AND own.ref = p.number) AS first_at, \

@@ -1,6 +1,7 @@
 //! What may be pruned, and what goes with it: found by the same statements in every kind of store.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::Boxed;
 use super::counted::RULES;
@@ -21,6 +22,19 @@ pub(in crate::audit) struct PruneBounds {
     pub(in crate::audit) now: Timestamp,
     /// The first position of a leaf that somebody else still needs.
     pub(in crate::audit) spared: Option<u64>,
+}
+
+/// How long what a sink still needs is kept beyond its time.
+const SINK_WAIT_MAX: Duration = Duration::from_hours(7 * 24);
+
+impl PruneBounds {
+    /// Nothing that ended before this waits for a sink any more. What goes by its number alone
+    /// waits from when it was old enough to.
+    fn waited(&self) -> Timestamp {
+        let is_by_age = self.by_age > Timestamp::from_millis(i64::MIN);
+        let due = if is_by_age { self.by_age } else { self.settled };
+        due.minus(SINK_WAIT_MAX)
+    }
 }
 
 /// A change that is old enough, and why it stays where it does.
@@ -122,6 +136,7 @@ pub(super) fn list(numbers: &[i64]) -> String {
 /// left.
 pub(super) fn candidates(bounds: &PruneBounds, is_shared: bool, which: &str) -> String {
     let PruneBounds { by_count, by_age, settled, now, spared } = *bounds;
+    let waited = bounds.waited().millis();
     let (by_age, settled, now) = (by_age.millis(), settled.millis(), now.millis());
     let spared = spared.map_or_else(|| "NULL".to_owned(), |position| position.to_string());
     let (late, late_after, late_kept) = if is_shared {
@@ -147,7 +162,9 @@ pub(super) fn candidates(bounds: &PruneBounds, is_shared: bool, which: &str) -> 
             WHEN l.hash IS NULL OR EXISTS (SELECT 1 FROM leaves m WHERE m.ref = c.seq \
                 AND (m.kind = 2 OR m.kind = 3) AND m.hash IS NULL) THEN 'young' \
             {late_kept}\
-            WHEN l.position >= {spared} THEN 'sink' \
+            WHEN e.completed_at >= {waited} AND (l.position >= {spared} \
+                OR EXISTS (SELECT 1 FROM leaves m WHERE m.ref = c.seq \
+                    AND (m.kind = 2 OR m.kind = 3) AND m.position >= {spared})) THEN 'sink' \
             WHEN EXISTS (SELECT 1 FROM unsettled u \
                 WHERE u.deployment = c.deployment AND u.seq = c.seq) THEN 'unsettled' \
             WHEN EXISTS (SELECT 1 FROM idempotency_keys k \
@@ -173,13 +190,14 @@ pub(super) fn candidates(bounds: &PruneBounds, is_shared: bool, which: &str) -> 
 
 /// Events before a time behind the place `after`, at most so many, in order.
 pub(super) fn old_events(bounds: &PruneBounds, before: Timestamp, which: &str) -> String {
-    let before = before.millis();
+    let (before, waited) = (before.millis(), bounds.waited().millis());
     let spared = bounds.spared.and_then(|position| i64::try_from(position).ok());
     let spared = spared.unwrap_or(i64::MAX);
     format!(
         "SELECT v.seq, v.at, v.actor_fingerprint, v.actor_name, v.actor_team, v.detail \
         FROM events v CROSS JOIN leaves l \
-        WHERE l.kind = 4 AND l.ref = v.seq AND l.hash IS NOT NULL AND l.position < {spared} \
+        WHERE l.kind = 4 AND l.ref = v.seq AND l.hash IS NOT NULL \
+            AND (l.position < {spared} OR v.at < {waited}) \
         AND v.at < {before} AND v.kind NOT IN ({KINDS_KEPT}) AND {which}"
     )
 }

@@ -6,8 +6,11 @@ use super::error::{of_batch, unavailable};
 use super::literal::{Bytes, json};
 use super::select::Reads;
 use super::writes::Writes;
-use crate::audit::store::originals::{OriginalRow, Rewrapped, behind, of_change, original};
+use crate::audit::store::originals::{
+    NEWEST, OriginalRow, Rewrapped, behind, of_change, original, sealed_under,
+};
 use crate::audit::store::{Boxed, StoreError};
+use crate::base::key::KeyId;
 
 #[derive(Serialize)]
 struct RewrappedRow<'r> {
@@ -35,6 +38,12 @@ impl Reads {
         self.original_rows(&behind(after, limit)).await
     }
 
+    /// The key that the newest originals were sealed under.
+    pub(in crate::audit::store) async fn sealed_under(&self) -> Result<Option<KeyId>, Boxed> {
+        let row = self.evidence.ask().await?.row(NEWEST).await?;
+        row.as_ref().map(sealed_under).transpose()
+    }
+
     async fn original_rows(&self, query: &str) -> Result<Vec<OriginalRow>, Boxed> {
         let rows = self.evidence.ask().await?.rows(query).await?;
         rows.iter().map(original).collect()
@@ -42,6 +51,12 @@ impl Reads {
 }
 
 impl Writes {
+    /// Holds that no gateway has a lease.
+    pub(in crate::audit::store) async fn begin_seal_rotation(&mut self) -> Result<(), StoreError> {
+        let call = "SELECT changegate.begin_seal_rotation_v1()";
+        self.attempt(call).await.map(drop).map_err(|(error, _was_sent)| of_batch(error))
+    }
+
     /// Puts data keys that are wrapped anew in the place of the former ones. Twice is as good as
     /// once.
     pub(in crate::audit::store) async fn rewrap(

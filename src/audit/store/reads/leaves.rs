@@ -67,6 +67,8 @@ by_kind! {
     changes_with(document: i64) -> Vec<Unfit>;
     /// The sealed originals of a change, by its place.
     originals(seq: i64) -> Vec<OriginalRow>;
+    /// The key that the newest originals were sealed under.
+    sealed_under() -> Option<KeyId>;
     /// Sealed originals of changes behind the place `after`, in their order.
     originals_behind(after: i64, limit: u16) -> Vec<OriginalRow>;
     /// Faults in the file's own structure.

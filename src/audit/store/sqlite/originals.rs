@@ -6,8 +6,11 @@ use super::asking::Asking;
 use super::error::ambiguous;
 use super::select::Reads;
 use super::{Writes, begin};
-use crate::audit::store::originals::{OriginalRow, Rewrapped, behind, of_change, original};
+use crate::audit::store::originals::{
+    NEWEST, OriginalRow, Rewrapped, behind, of_change, original, sealed_under,
+};
 use crate::audit::store::{Boxed, StoreError};
+use crate::base::key::KeyId;
 
 const REWRAP: &str = "UPDATE originals SET key = ?, wrapped = ? WHERE seq = ? AND half = ?";
 
@@ -24,6 +27,13 @@ impl Reads {
         limit: u16,
     ) -> Result<Vec<OriginalRow>, Boxed> {
         self.original_rows(behind(after, limit)).await
+    }
+
+    /// The key that the newest originals were sealed under.
+    pub(in crate::audit) async fn sealed_under(&self) -> Result<Option<KeyId>, Boxed> {
+        let mut asking = Asking::on(&self.evidence).await?;
+        let row = sqlx::query(NEWEST).fetch_optional(&mut *asking).await?;
+        row.as_ref().map(sealed_under).transpose()
     }
 
     async fn original_rows(&self, query: String) -> Result<Vec<OriginalRow>, Boxed> {

@@ -76,7 +76,8 @@ impl Reads {
             return Ok(Vec::new());
         }
         let mut found = Finished::default();
-        let named = |kinds: &str| format!("(SELECT ref FROM leaves WHERE {WITHIN} AND {kinds})");
+        // By positions: the index of all leaves of a kind has nothing of them.
+        let named = |kinds: &str| format!("(SELECT ref FROM leaves WHERE {WITHIN} AND +{kinds})");
         let query = format!("{CHANGE} WHERE c.seq IN {}", named("kind BETWEEN 1 AND 3"));
         let query = sqlx::query(AssertSqlSafe(query)).bind(from).bind(to);
         for row in &query.fetch_all(&mut *asking).await? {
@@ -95,7 +96,7 @@ impl Reads {
                 continue;
             }
             let query =
-                format!("{} WHERE l.kind = {number} AND l.{WITHIN}", select(kind, "leaves"));
+                format!("{} WHERE +l.kind = {number} AND l.{WITHIN}", select(kind, "leaves"));
             let query = query.replace(" AND position < ", " AND l.position < ");
             let query = sqlx::query(AssertSqlSafe(query)).bind(from).bind(to);
             for row in &query.fetch_all(&mut *asking).await? {
