@@ -196,11 +196,8 @@ pub async fn rotate(
         _ => {
             let staged = Staged::make(key_file, database.file())?;
             let preparation = Preparation { key: former, at: now };
-            let opened = Store::open(hold, preparation).await;
-            let (mut store, fault) = opened.map_err(|error| unreadable(database, error))?;
-            if let Some(fault) = fault {
-                return Err(unreadable(database, fault.into()).into());
-            }
+            let opened = Store::open_alone(hold, preparation).await;
+            let mut store = opened.map_err(|error| unreadable(database, error))?;
             let changed = store.change_key(former, staged.id(), now).await;
             changed.map_err(|fault| unreadable(database, fault.into()))?;
             let closed = store.close().await;

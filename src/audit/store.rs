@@ -206,6 +206,12 @@ impl Store {
         }
     }
 
+    /// The same for one who works alone: there is nobody to make up for what fails.
+    pub(super) async fn open_alone(hold: Hold, preparation: Preparation) -> Result<Self, Boxed> {
+        let (store, fault) = Self::open(hold, preparation).await?;
+        fault.map_or(Ok(store), |fault| Err(fault.into()))
+    }
+
     /// The asking side of this log.
     pub(super) fn reads(&self) -> Reads {
         match self {

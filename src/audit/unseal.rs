@@ -120,11 +120,8 @@ pub async fn rotate_seal(
     let unfit = || unreadable(database, "a sealing key can't be made of its file".into());
     let keys = SealingKey::of(&former).zip(SealingKey::of(staged.key()));
     let (former, newer) = keys.ok_or_else(unfit)?;
-    let opened = Store::open(hold, Preparation { key: None, at: now }).await;
-    let (mut store, fault) = opened.map_err(|error| unreadable(database, error))?;
-    if let Some(fault) = fault {
-        return Err(unreadable(database, fault.into()).into());
-    }
+    let opened = Store::open_alone(hold, Preparation { key: None, at: now }).await;
+    let mut store = opened.map_err(|error| unreadable(database, error))?;
     let begun = store.begin_seal_rotation().await;
     begun.map_err(|fault| unreadable(database, fault.into()))?;
     let rewrapped = rewrap(&mut store, &former, &newer).await;

@@ -1,6 +1,6 @@
 //! The files that a configuration names: whether they can be read, and hold what they should.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
@@ -80,6 +80,11 @@ pub(super) fn key(path: &Path) -> Result<(), String> {
         KeyError::File { source, .. } => format!("{error} ({source})"),
         KeyError::Garbled { .. } | KeyError::Exposed { .. } => error.to_string(),
     })
+}
+
+/// The place that a path leads to; the path itself where nothing is there.
+pub(super) fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_absent| path.to_owned())
 }
 
 /// Holds that a file can be written, and files beside it made.

@@ -32,14 +32,14 @@ pub(super) fn read(reader: &mut Reader<'_>, audit: Option<&AuditConfig>) -> Seal
 
 /// Holds that the file is not one of the log's own, and lies apart from it.
 fn apart(file: &Path, audit: &AuditConfig, may_lie_beside: bool) -> Result<(), String> {
-    if same(file, &audit.key_file) {
+    if files::real(file) == files::real(&audit.key_file) {
         return Err(
             "this is the file of audit.key_file: name another one, which is made on the first start"
                 .to_owned(),
         );
     }
     let Database::Sqlite(database) = &audit.database else { return Ok(()) };
-    if may_lie_beside || !same(folder(file), folder(database)) {
+    if may_lie_beside || files::real(folder(file)) != files::real(folder(database)) {
         return Ok(());
     }
     Err("a key beside the database is in every copy of the folder, so that erasing erases nothing \
@@ -50,10 +50,4 @@ fn apart(file: &Path, audit: &AuditConfig, may_lie_beside: bool) -> Result<(), S
 fn folder(file: &Path) -> &Path {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
     folder.unwrap_or(Path::new("."))
-}
-
-/// Whether both are the same place, where they are there.
-fn same(one: &Path, other: &Path) -> bool {
-    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_absent| path.to_owned());
-    real(one) == real(other)
 }

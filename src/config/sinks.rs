@@ -4,7 +4,7 @@ mod digest;
 mod filter;
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,7 +62,7 @@ pub struct SinkConfig {
     pub from_start: bool,
     /// How long one delivery may take (default 20 s).
     pub timeout: Duration,
-    /// What is sent.
+    /// The records that are sent.
     pub filter: SinkFilter,
     /// Another one where its kind, its place or its secret is another.
     pub digest: String,
@@ -326,11 +326,10 @@ fn ca_file(reader: &mut Reader<'_>, table: &Node, files: &mut Vec<PathBuf>) -> O
 
 /// Holds that no sink writes to a file of the program's own: what is in it would be cut.
 pub(super) fn hold_apart(reader: &mut Reader<'_>, sinks: &[SinkConfig], own: &[PathBuf]) {
-    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_absent| path.to_owned());
-    let own: Vec<PathBuf> = own.iter().map(PathBuf::as_path).map(real).collect();
+    let own: Vec<PathBuf> = own.iter().map(|path| files::real(path)).collect();
     for sink in sinks {
         let SinkKind::File(file) = &sink.kind else { continue };
-        if own.contains(&real(&file.path)) {
+        if own.contains(&files::real(&file.path)) {
             let place = reader.typed.home("sink");
             let shown = file.path.display();
             let message = format!(

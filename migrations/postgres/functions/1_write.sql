@@ -356,13 +356,11 @@ BEGIN
     INSERT INTO changegate.keys (id, first_seq, at) VALUES (key, 1, at_millis);
 END $f$;
 
--- Puts another key in force, where no gateway runs, and tells from which change on it is.
-CREATE OR REPLACE FUNCTION changegate.change_key_v1(
-    former bytea, key bytea, at_millis bigint) RETURNS bigint
+-- Refuses where a gateway runs on the log: a key is not changed beside one.
+CREATE OR REPLACE FUNCTION changegate.hold_that_none_runs_v1() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $f$
 DECLARE
     running text;
-    first bigint;
 BEGIN
     -- A gateway that starts has its lease before it asks for its key.
     PERFORM pg_advisory_xact_lock(1128743252, 3);
@@ -372,6 +370,16 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'CG004', MESSAGE = format(
             'gateways run on this log (%s): stop them first, and wait ten seconds', running);
     END IF;
+END $f$;
+
+-- Puts another key in force, where no gateway runs, and tells from which change on it is.
+CREATE OR REPLACE FUNCTION changegate.change_key_v1(
+    former bytea, key bytea, at_millis bigint) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $f$
+DECLARE
+    first bigint;
+BEGIN
+    PERFORM changegate.hold_that_none_runs_v1();
     PERFORM pg_advisory_xact_lock_shared(1128743252, 1);
     SELECT CASE WHEN is_called THEN last_value + 1 ELSE 1 END INTO first
         FROM changegate.changes_seq;

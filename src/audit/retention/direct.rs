@@ -82,11 +82,8 @@ pub async fn prune(
         StartError::Held { database, holder } => PruneError::Held { database, holder },
         other => failed(other.into()),
     })?;
-    let opened = Store::open(hold, Preparation { key: None, at: clock.now() }).await;
-    let (mut store, fault) = opened.map_err(failed)?;
-    if let Some(fault) = fault {
-        return Err(failed(fault.into()));
-    }
+    let opened = Store::open_alone(hold, Preparation { key: None, at: clock.now() }).await;
+    let mut store = opened.map_err(failed)?;
     let pruned = alone(&mut store, retention, older_than, clock).await;
     let closed = store.close().await;
     let survey = pruned.map_err(failed)?;

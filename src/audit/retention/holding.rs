@@ -65,11 +65,8 @@ pub async fn change_hold(
         StartError::Held { database, holder } => PruneError::Running { database, holder },
         other => failed(other.into()),
     })?;
-    let opened = Store::open(hold, Preparation { key: None, at: clock.now() }).await;
-    let (mut store, fault) = opened.map_err(failed)?;
-    if let Some(fault) = fault {
-        return Err(failed(fault.into()));
-    }
+    let opened = Store::open_alone(hold, Preparation { key: None, at: clock.now() }).await;
+    let mut store = opened.map_err(failed)?;
     let written = write(&mut store, event).await;
     let closed = store.close().await;
     written.map_err(failed)?;

@@ -20,9 +20,7 @@ impl Staged {
     /// The one that lies beside this key file, since its change was broken off.
     #[must_use]
     pub fn find(path: &Path) -> Option<Self> {
-        let beside = extended(path, "new");
-        let key = Key::load(&beside).ok()?;
-        Some(Self { path: path.to_owned(), beside, key })
+        Self::found(path).ok().flatten()
     }
 
     /// The same; a file that is there and can't be read as a key is no sign that there is none.

@@ -53,7 +53,7 @@ impl Reads {
 impl Writes {
     /// Holds that no gateway has a lease.
     pub(in crate::audit::store) async fn begin_seal_rotation(&mut self) -> Result<(), StoreError> {
-        let call = "SELECT changegate.begin_seal_rotation_v1()";
+        let call = "SELECT changegate.hold_that_none_runs_v1()";
         self.attempt(call).await.map(drop).map_err(|(error, _was_sent)| of_batch(error))
     }
 
