@@ -71,7 +71,7 @@ pub(crate) struct Running {
     ended: oneshot::Receiver<()>,
 }
 
-/// What came of a test.
+/// The result of a test.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct SinkTest {
     /// The sink.
@@ -186,7 +186,7 @@ impl Sinks {
         Some(Task { config: config.clone(), stop, handle })
     }
 
-    /// What tells who sends; `None` while the log has no name yet.
+    /// The names of who sends; `None` while the log has no name yet.
     async fn sender(&self) -> Option<Sender> {
         let log = self.shared.audit.reader().log_name().await.ok().flatten()?;
         Some(Sender { log, node: self.shared.node.to_string() })

@@ -29,7 +29,7 @@ const JUDGING_MAX: Duration = Duration::from_secs(7);
 /// The most changes that are named of each kind of change of mind.
 const NAMED_MAX: usize = 20;
 
-/// What a policy would have decided.
+/// The decisions that a policy would have made.
 pub(crate) struct Backtest {
     pub(crate) policy: Arc<Policy>,
     pub(crate) replay: Replay,

@@ -11,7 +11,7 @@ use super::local::came_locally;
 /// The most cookies of one name that are looked at.
 const COOKIES_MAX: usize = 4;
 
-/// What a cookie is for.
+/// The purpose of a cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cookie {
     /// A session. No other site's link brings it along.
@@ -53,7 +53,8 @@ impl Cookie {
         self.set(state, headers, "", Duration::ZERO)
     }
 
-    /// What `read` makes of the first text that it takes, of those that a call brings.
+    /// The first value that `read` makes of a text, among those that a call brings; `None` where
+    /// it takes none of them.
     pub(crate) fn find<T>(
         self,
         state: &AdminState,

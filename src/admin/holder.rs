@@ -15,7 +15,7 @@ const PERSON_CHARS_MAX: usize = 128;
 /// The most groups of a human that are looked at.
 const GROUPS_MAX: usize = 2_000;
 
-/// Who asks, and what their right stands on.
+/// The one who asks, and the login or token that their right stands on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Holder {
     /// The name of the token, or of the kind of login.
@@ -26,7 +26,7 @@ pub(crate) struct Holder {
     pub(crate) proof: Proof,
 }
 
-/// What a right stands on: it ends with it.
+/// The login or token that a right stands on, and ends with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Proof {
     /// The admin token of this SHA-256.
@@ -52,7 +52,7 @@ impl Holder {
         Self { name: by.to_owned(), role, person: Some(person), proof }
     }
 
-    /// What tells one asker from others.
+    /// The mark that tells one asker from others.
     pub(crate) fn identity(&self) -> [u8; 32] {
         match self.proof {
             Proof::Token(sha256) => sha256,

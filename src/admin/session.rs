@@ -31,7 +31,7 @@ pub(crate) struct Session {
     issued_at: i64,
 }
 
-/// What an issuer said of somebody, as the cookie has it.
+/// The word of an issuer on somebody, as the cookie has it.
 #[derive(Deserialize, Serialize)]
 struct Word {
     person: String,

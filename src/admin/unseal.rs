@@ -33,7 +33,7 @@ impl Body for UnsealingReason {
 pub(crate) struct Originals {
     /// The change.
     change: ChangeId,
-    /// What was asked.
+    /// The body of the call.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     patch: Option<Value>,

@@ -137,7 +137,7 @@ impl Reader {
         Ok(Texts(self.reads().sink_documents().await.map_err(QueryError::Store)?))
     }
 
-    /// What tells this log from others: of its first key, in hex.
+    /// The name of this log, made of its first key, in hex.
     pub async fn log_name(&self) -> Result<Option<String>, QueryError> {
         let key = self.reads().first_key().await.map_err(QueryError::Store)?;
         Ok(key.map(|key| Hex(key.as_bytes()).to_string()))

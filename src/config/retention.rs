@@ -9,11 +9,11 @@ use crate::settings::value::{count, name, span};
 /// `[retention]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RetentionConfig {
-    /// What is older is pruned.
+    /// The age from which on records are pruned.
     pub max_age: Option<Duration>,
-    /// Changes beyond the newest so many are.
+    /// The number of newest changes beyond which others are pruned.
     pub max_changes: Option<u32>,
-    /// Whose records never are.
+    /// Those whose records are never pruned.
     pub holds: Vec<ConfiguredHold>,
 }
 

@@ -26,7 +26,7 @@ pub(crate) struct Person {
     pub(crate) groups: Vec<String>,
 }
 
-/// What an ID token is held against.
+/// The values that an ID token must have.
 pub(super) struct Expected<'e> {
     pub(super) config: &'e OidcConfig,
     pub(super) nonce: &'e str,

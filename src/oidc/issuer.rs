@@ -43,7 +43,7 @@ const SAID_CHARS_MAX: usize = 200;
 /// All bytes but those that stand for themselves in a form or a query (RFC 3986, 2.3).
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// What only this login knows, from its beginning to its end.
+/// The secrets of one login, from its beginning to its end.
 pub(crate) struct Secrets {
     /// Comes back with the browser.
     pub(crate) state: String,
@@ -86,7 +86,7 @@ pub(crate) struct Issuer {
     logins: Semaphore,
 }
 
-/// What was read of it, and when.
+/// The documents that were read of it, and when.
 #[derive(Default)]
 struct Known {
     metadata: Option<(Arc<Metadata>, Timestamp)>,

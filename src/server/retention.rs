@@ -10,7 +10,7 @@ use crate::audit::retention::{HoldSubject, Retention};
 use crate::config::{ConfiguredHold, RetentionConfig, SinkConfig};
 use crate::gateway::Gateway;
 
-/// What a configuration keeps, in the words of the log.
+/// The retention of a configuration, in the words of the log.
 fn kept(config: &RetentionConfig, sinks: &[SinkConfig]) -> Retention {
     let subject = |hold: &ConfiguredHold| match hold.clone() {
         ConfiguredHold::Deployment(id) => HoldSubject::Deployment(id),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-/// What became of messages that were sent together.
+/// The fate of messages that were sent together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Delivery {
     /// All of them were taken.
@@ -33,7 +33,7 @@ impl Delivery {
         Self::Failed(Failure { why: why.into(), ..Failure::default() })
     }
 
-    /// What the status of an answer says; `said` is the receiver's own word.
+    /// The meaning of an answer's status; `said` is the receiver's own word.
     pub(super) fn by_status(
         status: StatusCode,
         after: Option<Duration>,

@@ -61,7 +61,7 @@ const WARNINGS: [&str; 9] = [
     "event.failover",
 ];
 
-/// What becomes of a record.
+/// The fate of a record.
 #[derive(Debug)]
 pub(super) enum Told {
     /// It is sent. Of a change, its difference is still to be added.
@@ -157,7 +157,7 @@ impl io::Write for Counted {
     }
 }
 
-/// What a sink with this filter is sent of a record.
+/// Tells what a sink with this filter is sent of a record.
 pub(super) fn told(record: FinishedRecord, filter: &SinkFilter) -> io::Result<Told> {
     let position = record.position;
     let (kind, at, data, change) = match record.content {

@@ -101,7 +101,7 @@ impl Collector {
     }
 }
 
-/// What an answer says. Of records that were taken in part, it does not say which were not.
+/// The meaning of an answer. Of records that were taken in part, it does not say which were not.
 fn meaning(answer: &Answer) -> Delivery {
     if !answer.status.is_success() {
         let refusal: Option<Refusal> = serde_json::from_slice(&answer.body).ok();

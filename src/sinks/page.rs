@@ -19,7 +19,7 @@ const BATCH_BYTES: usize = 1 << 20;
 /// The longest bodies of a change, together, whose difference is told.
 const DIFFERING_BYTES_MAX: usize = 4 << 20;
 
-/// What is to be delivered next.
+/// Messages to be delivered next.
 pub(super) struct Batch {
     pub(super) messages: Vec<Message>,
     /// The position behind the last record that was read for it.
@@ -28,7 +28,7 @@ pub(super) struct Batch {
     pub(super) missing: Vec<u64>,
 }
 
-/// What is to be delivered from a position on, at most so many messages; `None` where there is no
+/// Reads the messages to be delivered from a position on, at most so many; `None` where there is no
 /// finished record. Records `ahead` were read before.
 pub(super) async fn batch(
     reader: &Reader,

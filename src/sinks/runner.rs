@@ -188,7 +188,7 @@ impl Runner {
         Ok(())
     }
 
-    /// What is to be delivered from a position on; `None` where there is nothing.
+    /// The messages to be delivered from a position on; `None` where there is nothing.
     async fn batch(&mut self, next: u64) -> Result<Option<Batch>, QueryError> {
         let (audit, reader) = (&self.shared.audit, self.shared.audit.reader());
         let commits = audit.counters().commits;

@@ -25,7 +25,7 @@ use crate::upstream::trust::TrustError;
 /// The longest message, in bytes, that a receiver should take (RFC 5424, 6.1).
 const MESSAGE_BYTES_MAX: usize = 8_192;
 
-/// What was written so long before a connection broke is sent once more.
+/// How long before a connection broke messages were written that are sent once more.
 const RESENT: Duration = Duration::from_secs(10);
 
 /// The most positions that are remembered for that.
@@ -48,7 +48,7 @@ pub(super) struct Syslog {
     log: String,
     node: String,
     open: Option<(Wire, Instant)>,
-    /// What was written lately: when, and the position.
+    /// Positions that were written lately, each with its time.
     written: VecDeque<(Instant, u64)>,
 }
 

@@ -15,7 +15,7 @@ use crate::upstream::trust::TrustError;
 /// The most messages that are sent together, where a kind takes several.
 const BATCH_MAX: usize = 100;
 
-/// What tells this log and this gateway from others.
+/// The names of this log and of this gateway.
 #[derive(Clone, Debug)]
 pub(super) struct Sender {
     pub(super) log: String,

@@ -40,7 +40,7 @@ pub enum EventKind {
     /// Originals of a change were taken out of their seal: `change, by, person, reason`.
     Unsealing,
     /// The key that originals are sealed under was changed, and the former one destroyed: `from,
-    /// to, originals` (how many there are).
+    /// to, originals` (how many are under the new one), `left` (how many are under others).
     SealRotation,
     /// A governed call whose `Idempotency-Key` was used before, answered as the first one was, or
     /// with 409: `status`, and `change` of the first one, null while that is not on record.

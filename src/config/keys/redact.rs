@@ -3,7 +3,7 @@
 use super::LIST_MAX;
 use crate::settings::key::{KeySpec, ValueKind};
 
-/// What is concealed beside the secrets that always are.
+/// The places that are concealed beside the secrets that always are.
 pub(super) const REDACT: [KeySpec; 1] = [KeySpec::new(
     "redact.pointers",
     ValueKind::Texts(LIST_MAX),
