@@ -28,7 +28,7 @@ pub(crate) mod sent;
 mod serve;
 pub(crate) mod session;
 pub(crate) mod share;
-mod sinks;
+pub(crate) mod sinks;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -56,6 +56,7 @@ use crate::audit::Audit;
 use crate::audit::approval::{Approval, ApprovalKind, Verdict};
 use crate::audit::query::DeploymentSummary;
 use crate::audit::record::Event;
+use crate::audit::retention::Retention;
 use crate::base::clock::Clock;
 use crate::base::ids::Fingerprint;
 use crate::config::{Actors, AdminToken, Logins, RateLimit, RefusedConfig};
@@ -108,6 +109,8 @@ pub struct AdminState {
     pub refused_config: RefusedNow,
     /// The sinks.
     pub sinks: Sinks,
+    /// How long records are kept now.
+    pub retention: RetentionNow,
     /// The name of the gateway.
     pub node: Arc<dyn Fn() -> String + Send + Sync>,
 }
@@ -141,6 +144,9 @@ pub type PolicyNow = Arc<dyn Fn() -> Arc<Policy> + Send + Sync>;
 
 /// Gives the provider that is configured now.
 pub type ProviderNow = Arc<dyn Fn() -> &'static Provider + Send + Sync>;
+
+/// Gives how long records are kept now.
+pub type RetentionNow = Arc<dyn Fn() -> Retention + Send + Sync>;
 
 /// Gives the patience that holds now.
 pub type PatienceNow = Arc<dyn Fn() -> Patience + Send + Sync>;

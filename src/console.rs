@@ -60,6 +60,8 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/drift", get(drift::list))
         .route("/actors", get(actors::show))
         .route("/log", get(log::show))
+        .route("/log/sinks/{id}/resume", post(log::sinks::resume).fallback(answer::only_posts))
+        .route("/log/sinks/{id}/test", post(log::sinks::test).fallback(answer::only_posts))
         .route("/login", get(login::form).post(login::enter))
         .route("/login/oidc", get(login::begin))
         .route(CALLBACK, get(login::finish))

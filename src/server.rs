@@ -234,7 +234,8 @@ impl Server {
         let gateway = &self.gateway;
         let [tokens, counted, patient, listed] = std::array::from_fn(|_| Arc::clone(gateway));
         let [governed, served, told, named, known] = std::array::from_fn(|_| Arc::clone(gateway));
-        let [logging_in, spelling, limiting] = std::array::from_fn(|_| Arc::clone(gateway));
+        let [logging_in, spelling, limiting, keeping] =
+            std::array::from_fn(|_| Arc::clone(gateway));
         let reading = Arc::clone(gateway);
         let vital = self.vital.clone();
         let state = AdminState {
@@ -261,6 +262,7 @@ impl Server {
             ended: Arc::new(move || vital.ended().map(|ended| ended.to_string())),
             refused_config: Arc::new(move || reading.refused_config()),
             sinks,
+            retention: Arc::new(move || retention::kept(&keeping)),
             node: Arc::new(move || named.live().config.node.to_string()),
         };
         let admin_stopped = stop.clone();

@@ -22,15 +22,15 @@ const SENT_BYTES_MAX: usize = 1 << 10;
 
 /// A sink.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Sink {
+pub(crate) struct Sink {
     /// The kind; null of one that is not configured any more.
     #[schema(required)]
-    kind: Option<&'static str>,
+    pub(crate) kind: Option<&'static str>,
     /// Where it is, without the path of a URL, which may hold a secret; null likewise.
     #[schema(required)]
-    to: Option<String>,
+    pub(crate) to: Option<String>,
     #[serde(flatten)]
-    standing: SinkStanding,
+    pub(crate) standing: SinkStanding,
 }
 
 /// An object without members.
@@ -56,17 +56,24 @@ impl Body for ReplayFrom {
 
 /// The holder of an admin token who may change what the gateway does, made sure of before anything
 /// that is sent is read.
-pub(super) struct Operator(String);
+pub(crate) struct Operator(String);
+
+impl Operator {
+    /// The asker, where they may.
+    pub(crate) fn of(asker: &Asker) -> Result<Self, Problem> {
+        let holder = asker.holder.as_ref().filter(|holder| holder.role >= Role::Admin);
+        holder.map(|holder| Self(holder.name.clone())).ok_or_else(|| {
+            Problem::forbidden("this takes an [[admin.token]] with the role admin: use one")
+        })
+    }
+}
 
 impl<S: Sync> FromRequestParts<S> for Operator {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        let holder = parts.extensions.get::<Asker>().and_then(|asker| asker.holder.as_ref());
-        let holder = holder.filter(|holder| holder.role >= Role::Admin);
-        holder.map(|holder| Self(holder.name.clone())).ok_or_else(|| {
-            Problem::forbidden("this takes an [[admin.token]] with the role admin: use one")
-        })
+        let asker = parts.extensions.get::<Asker>();
+        Self::of(asker.ok_or_else(|| Problem::forbidden("who asks is not known"))?)
     }
 }
 
@@ -86,7 +93,8 @@ pub(super) async fn list(
     api.budget.json(&page)
 }
 
-async fn all(api: &Api) -> Result<Page<Sink>, QueryError> {
+/// All sinks that the log knows.
+pub(crate) async fn all(api: &Api) -> Result<Page<Sink>, QueryError> {
     let standings = api.reader().sinks(api.state.clock.now()).await?;
     let sink = |standing: SinkStanding| {
         let config = api.state.sinks.named(&standing.name);
@@ -110,11 +118,15 @@ pub(super) async fn test(
     State(api): State<Api>,
     id: Id,
     _nothing: Asked<asked::Nothing>,
-    Operator(by): Operator,
+    operator: Operator,
     Sent(NoMembers {}): Sent<NoMembers>,
 ) -> Answer {
-    let tested = api.state.sinks.test(&named(id)?, &by).await.ok_or_else(unknown)?;
-    api.budget.json(&tested)
+    api.budget.json(&tested(&api, id, operator).await?)
+}
+
+/// What came of a test.
+pub(crate) async fn tested(api: &Api, id: Id, Operator(by): Operator) -> Result<SinkTest, Problem> {
+    api.state.sinks.test(&named(id)?, &by).await.ok_or_else(unknown)
 }
 
 /// Sends every record from a position on once more, and goes on from there.
@@ -138,7 +150,7 @@ pub(super) async fn replay(
         let fix = format!("from: the log ends at {end}: write a position up to that");
         return Err(Problem::invalid("from", fix));
     }
-    order(&api, id, operator, SinkOrder::Replay(from)).await
+    api.budget.json(&ordered(&api, id, operator, SinkOrder::Replay(from)).await?)
 }
 
 /// Has a sink that waits, or that its receiver disabled, go on at once.
@@ -157,18 +169,27 @@ pub(super) async fn resume(
     operator: Operator,
     Sent(NoMembers {}): Sent<NoMembers>,
 ) -> Answer {
-    order(&api, id, operator, SinkOrder::Resume).await
+    api.budget.json(&resumed(&api, id, operator).await?)
 }
 
-async fn order(api: &Api, id: Id, Operator(by): Operator, order: SinkOrder) -> Answer {
+/// The sink that goes on.
+pub(crate) async fn resumed(api: &Api, id: Id, operator: Operator) -> Result<Sink, Problem> {
+    ordered(api, id, operator, SinkOrder::Resume).await
+}
+
+async fn ordered(
+    api: &Api,
+    id: Id,
+    Operator(by): Operator,
+    order: SinkOrder,
+) -> Result<Sink, Problem> {
     let name = named(id)?;
     if !api.state.sinks.order(&name, order, &by).await? {
         return Err(unknown());
     }
     tracing::info!(sink = name, ?order, by, "a sink was given an order");
     let sinks = all(api).await?.data;
-    let sink = sinks.into_iter().find(|sink| sink.standing.name == name);
-    api.budget.json(&sink.ok_or_else(unknown)?)
+    sinks.into_iter().find(|sink| sink.standing.name == name).ok_or_else(unknown)
 }
 
 fn unknown() -> Problem {

@@ -15,6 +15,7 @@ use super::*;
 use crate::audit::Settings;
 use crate::audit::intent::{Completion, Intent};
 use crate::audit::record::{Client, Outcome};
+use crate::audit::retention::Retention;
 use crate::audit::samples::intent;
 use crate::base::clock::{ManualClock, Timestamp};
 use crate::base::ids::{ChangeId, Fingerprint};
@@ -99,6 +100,7 @@ impl World {
             ended: Arc::new(|| None),
             refused_config: Arc::new(|| None),
             sinks: sinks_of(&audit, &clock),
+            retention: Arc::new(Retention::default),
             node: Arc::new(|| "main".to_owned()),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,5 +1,8 @@
 //! The log itself: whether it can be written, who writes it, and what happened beside changes.
 
+mod kept;
+pub(super) mod sinks;
+
 use std::time::Duration;
 
 use axum::Extension;
@@ -44,6 +47,8 @@ pub(super) async fn show(
         div.head { h1 { "Log" } }
         (condition(&api))
         (evidence(&api, &asker).await?)
+        (sinks::section(&api, &asker).await?)
+        (kept::section(&api, &asker).await?)
         section aria-labelledby="events" {
             h2 #events { "Events: what is no governed call" }
             @if asker.may_look_inside().is_ok() { (search(&asked)) }

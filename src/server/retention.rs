@@ -7,11 +7,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::tasks::Vital;
 use crate::audit::retention::{HoldSubject, Retention};
-use crate::config::{ConfiguredHold, RetentionConfig, SinkConfig};
+use crate::config::ConfiguredHold;
 use crate::gateway::Gateway;
 
-/// The retention of a configuration, in the words of the log.
-fn kept(config: &RetentionConfig, sinks: &[SinkConfig]) -> Retention {
+/// The retention of the configuration in force, in the words of the log.
+pub(super) fn kept(gateway: &Gateway) -> Retention {
+    let live = gateway.live();
+    let (config, sinks) = (&live.config.retention, &live.config.sinks);
     let subject = |hold: &ConfiguredHold| match hold.clone() {
         ConfiguredHold::Deployment(id) => HoldSubject::Deployment(id),
         ConfiguredHold::Actor(name) => HoldSubject::Actor(name),
@@ -36,10 +38,6 @@ pub(super) fn start(
     let running = vital.running("the task that prunes old records");
     chores.spawn(async move {
         let _running = running;
-        let now = || {
-            let live = gateway.live();
-            kept(&live.config.retention, &live.config.sinks)
-        };
-        pruning.run(now, stop).await;
+        pruning.run(|| kept(&gateway), stop).await;
     });
 }

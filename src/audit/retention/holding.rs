@@ -3,6 +3,7 @@
 use super::direct::PruneError;
 use super::holds::{HOLDS_MAX, Hold, HoldSubject, in_force};
 use crate::audit::entry::Entry;
+use crate::audit::query::{QueryError, Reader};
 use crate::audit::record::Event;
 use crate::audit::redact::Redaction;
 use crate::audit::store::{Boxed, Preparation, Reads, Store};
@@ -33,6 +34,13 @@ pub async fn holds(database: &Database) -> Result<Vec<Hold>, PruneError> {
     let failed = |source| PruneError::Store { database: database.to_string(), source };
     let reads = Reads::open(database).await.map_err(failed)?;
     Ok(in_force(&reads).await.map_err(failed)?.0)
+}
+
+impl Reader {
+    /// The holds that are in force by the log's own word, the oldest first.
+    pub async fn holds(&self) -> Result<Vec<Hold>, QueryError> {
+        Ok(in_force(self.reads()).await.map_err(QueryError::Store)?.0)
+    }
 }
 
 /// Records that a hold is in force from now on, or no longer, secrets in its reason concealed.
