@@ -43,8 +43,7 @@ pub(crate) fn run(arguments: &Query) -> anyhow::Result<()> {
             table.row([name, format!("status {status}")]);
             continue;
         }
-        let answer: Value = serde_json::from_slice(&body).context("an answer is not JSON")?;
-        let rows = answer.get("data").and_then(Value::as_array).map_or(1, Vec::len);
+        let rows = rows(&path, &body)?;
         let until = now() + ASKED_FOR;
         let asked = (0..TIMES).take_while(|_| now() < until).map(|_| path.clone());
         let taken = millis(&mut client, asked)?;
@@ -57,6 +56,16 @@ pub(crate) fn run(arguments: &Query) -> anyhow::Result<()> {
     table.print(markdown);
     goals.print(markdown);
     Ok(())
+}
+
+/// How many rows an answer has: of the API as JSON, of the console as rows of a table.
+fn rows(path: &str, body: &[u8]) -> anyhow::Result<usize> {
+    if !path.starts_with("/api/") {
+        let page = std::str::from_utf8(body).context("a page is no text")?;
+        return Ok(page.matches("<tr class=\"item\"").count());
+    }
+    let answer: Value = serde_json::from_slice(body).context("an answer is not JSON")?;
+    Ok(answer.get("data").and_then(Value::as_array).map_or(1, Vec::len))
 }
 
 /// Every question, by its name and its path. What it asks for is in the log, but for what says
@@ -107,6 +116,9 @@ fn questions(client: &mut Client) -> anyhow::Result<Vec<(String, String)>> {
         ("events", "/api/v1/events".to_owned()),
         ("drift", "/api/v1/drift".to_owned()),
         ("stats", "/api/v1/stats".to_owned()),
+        ("console: overview", "/".to_owned()),
+        ("console: 100 changes", "/changes".to_owned()),
+        ("console: 1,000 changes", "/changes?limit=1000".to_owned()),
     ];
     all.extend(one.map(|(name, path)| (name.to_owned(), path)));
     Ok(all)

@@ -6,7 +6,10 @@ mod leaves;
 mod prunes;
 mod records;
 
+use std::time::Instant;
+
 use serde::Serialize;
+use tokio::time::sleep;
 
 use self::checkpoints::Signed;
 use self::leaves::Pass;
@@ -29,6 +32,28 @@ pub struct Terms {
     pub checkpoints: Vec<(String, String)>,
     /// Only what came at or after it.
     pub since: Option<Timestamp>,
+    /// How much of the processor it takes.
+    pub pace: Pace,
+}
+
+/// How much of the processor a verification takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pace {
+    /// All that it can.
+    #[default]
+    Full,
+    /// A fourth of a core at most: it rests after each part. The structure of a file is not looked
+    /// at, for that is one long question.
+    Beside,
+}
+
+impl Pace {
+    /// Rests after a part that was begun then.
+    async fn rest(self, begun: Instant) {
+        if self == Self::Beside {
+            sleep(begun.elapsed() * 3).await;
+        }
+    }
 }
 
 /// The kind of a finding.
@@ -166,9 +191,11 @@ async fn verify(
     progress: &mut (impl FnMut(u64, u64) + Send),
 ) -> Result<Verified, Boxed> {
     let mut findings = Findings::default();
-    let structure = match terms.since {
-        Some(_) => Vec::new(),
-        None => reads.structure().await.unwrap_or_else(|error| vec![error.to_string()]),
+    let structure = match (terms.since, terms.pace) {
+        (None, Pace::Full) => {
+            reads.structure().await.unwrap_or_else(|error| vec![error.to_string()])
+        }
+        _only_records => Vec::new(),
     };
     for broken in structure {
         let about = format!("the file itself is damaged: {broken}");
@@ -185,8 +212,10 @@ async fn verify(
     let of = (signed.sizes(), prunes.leaves);
     let mut pass = Pass::begin(reads, from, size, of).await?;
     while pass.at() < end {
+        let begun = Instant::now();
         pass.part(reads, end, &mut findings).await?;
         progress(pass.at(), end);
+        terms.pace.rest(begun).await;
     }
     let pruned = pass.pruned();
     pass.end(&signed, &mut findings);
@@ -194,7 +223,7 @@ async fn verify(
         let about = format!("the tree has {size} leaves, and the log {end}: its end was cut");
         findings.add(FindingKind::CutTail, None, about);
     }
-    records::hold(reads, terms.since.is_none(), &mut findings).await?;
+    records::hold(reads, terms.since.is_none(), terms.pace, &mut findings).await?;
     let mut notes = signed.notes();
     if let Some((first, last)) = prunes.times.filter(|_| pruned > 0) {
         notes.push(format!(

@@ -1,9 +1,15 @@
 //! The records held against the leaves: none without one, no number without a record, and each
 //! document as it was.
 
-use super::{FindingKind, Findings};
+use std::time::Instant;
+
+use super::{FindingKind, Findings, Pace};
 use crate::audit::evidence::leaf::LeafKind;
 use crate::audit::store::{Boxed, Gap, Reads, Unfit};
+
+/// How many numbers are looked at together, and the most ranges of them.
+const NUMBERS: i64 = 1 << 16;
+const RANGES_MAX: i64 = 1 << 16;
 
 /// How many documents are read at once.
 const DOCUMENTS: i64 = 512;
@@ -12,28 +18,73 @@ const DOCUMENTS: i64 = 512;
 const DAMAGED_MAX: usize = 100;
 
 /// Holds all records against the leaves; their documents too where all of the log is asked for.
-pub(super) async fn hold(reads: &Reads, all: bool, findings: &mut Findings) -> Result<(), Boxed> {
+pub(super) async fn hold(
+    reads: &Reads,
+    all: bool,
+    pace: Pace,
+    findings: &mut Findings,
+) -> Result<(), Boxed> {
     for kind in LeafKind::ALL {
-        for row in reads.without_leaf(kind.number()).await? {
+        of_kind(reads, kind, pace, findings).await?;
+    }
+    if all { documents(reads, pace, findings).await } else { Ok(()) }
+}
+
+/// Holds the records of a kind against the leaves, by ranges of their numbers.
+async fn of_kind(
+    reads: &Reads,
+    kind: LeafKind,
+    pace: Pace,
+    findings: &mut Findings,
+) -> Result<(), Boxed> {
+    let last = reads.last_number(kind.number()).await?;
+    // Who forges a number does not make this longer.
+    let width = NUMBERS.max(last / RANGES_MAX);
+    let (mut first, mut gap): (i64, Option<Gap>) = (1, None);
+    while first <= last {
+        let begun = Instant::now();
+        let end = first.saturating_add(width).min(last);
+        let from = if first == 1 { -i64::MAX } else { first };
+        for row in reads.without_leaf(kind.number(), from..=end).await? {
             let about = format!("{} {row} has no leaf", kind.name());
             findings.add(FindingKind::MissingLeaf, None, about);
         }
+        for found in reads.gaps(kind.number(), first..=end).await? {
+            match &mut gap {
+                Some(gap) if gap.last.checked_add(1) == Some(found.first) => gap.last = found.last,
+                _apart => tell_gap(gap.replace(found), findings),
+            }
+        }
+        if kind == LeafKind::Change {
+            for Unfit { seq, id } in reads.neither_open_nor_ended(from..=end).await? {
+                let about = format!("the end of change {id} (seq {seq}) is gone");
+                findings.add(FindingKind::MissingRecord, None, about);
+            }
+        }
+        pace.rest(begun).await;
+        let Some(next) = end.checked_add(1) else { break };
+        first = next;
     }
-    for Gap { kind, first, last } in reads.gaps().await? {
-        let kind = LeafKind::numbered(kind).map_or("record", LeafKind::name);
-        let which =
-            if first == last { format!("seq {first}") } else { format!("seq {first} to {last}") };
-        findings.add(FindingKind::Gap, None, format!("no {kind} has {which}"));
-    }
-    for Unfit { seq, id } in reads.neither_open_nor_ended().await? {
-        let about = format!("the end of change {id} (seq {seq}) is gone");
-        findings.add(FindingKind::MissingRecord, None, about);
-    }
-    if !all {
-        return Ok(());
-    }
+    tell_gap(gap, findings);
+    Ok(())
+}
+
+fn tell_gap(gap: Option<Gap>, findings: &mut Findings) {
+    let Some(Gap { kind, first, last }) = gap else { return };
+    let kind = LeafKind::numbered(kind).map_or("record", LeafKind::name);
+    let which =
+        if first == last { format!("seq {first}") } else { format!("seq {first} to {last}") };
+    findings.add(FindingKind::Gap, None, format!("no {kind} has {which}"));
+}
+
+/// Reads every document whole.
+async fn documents(reads: &Reads, pace: Pace, findings: &mut Findings) -> Result<(), Boxed> {
     let (mut after, mut told) = (i64::MIN, 0);
-    while let Some((last, damaged)) = reads.damaged_documents(after, DOCUMENTS).await? {
+    loop {
+        let begun = Instant::now();
+        let Some((last, damaged)) = reads.damaged_documents(after, DOCUMENTS).await? else {
+            return Ok(());
+        };
         after = last;
         for document in damaged {
             told += 1;
@@ -50,6 +101,6 @@ pub(super) async fn hold(reads: &Reads, all: bool, findings: &mut Findings) -> R
                 findings.add(FindingKind::AlteredRecord, None, about);
             }
         }
+        pace.rest(begun).await;
     }
-    Ok(())
 }

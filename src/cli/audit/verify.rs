@@ -10,7 +10,7 @@ use super::text::plain;
 use super::{Environment, Failure, bad_option, open_at, print_json, print_lines};
 use crate::admin::filter;
 use crate::audit::prove::{self, BUNDLE_BYTES_MAX};
-use crate::audit::verify::{Finding, Terms, Verified, VerifyError};
+use crate::audit::verify::{Finding, Pace, Terms, Verified, VerifyError};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::file::{bytes_within, text};
 use crate::cli::log::LogFile;
@@ -76,7 +76,7 @@ pub(super) async fn run(
     {
         checkpoints.push((format!("the newest checkpoint ({})", newest.display()), text));
     }
-    let terms = Terms { keys: arguments.key.clone(), checkpoints, since };
+    let terms = Terms { keys: arguments.key.clone(), checkpoints, since, pace: Pace::Full };
     let reader = open_at(&log).await?;
     let clock = Clock::System;
     let mut progress = Progress::new(clock.instant());

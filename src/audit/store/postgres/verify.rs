@@ -1,5 +1,7 @@
 //! The statements that hold the log against itself.
 
+use std::ops::RangeInclusive;
+
 use super::documents::Documents;
 use super::select::Reads;
 use crate::audit::store::Boxed;
@@ -10,8 +12,24 @@ use crate::audit::store::rows::{Bytes, cell, change_id, maybe};
 const TOLD_MAX: i64 = 1_000;
 
 impl Reads {
-    /// Records of a kind, by their rows, that are no leaves and wait for none.
-    pub(in crate::audit::store) async fn without_leaf(&self, kind: i64) -> Result<Vec<i64>, Boxed> {
+    /// The highest number of a record of a kind.
+    pub(in crate::audit::store) async fn last_number(&self, kind: i64) -> Result<i64, Boxed> {
+        let Some((_, table, column)) = RECORDS.into_iter().find(|(number, ..)| *number == kind)
+        else {
+            return Ok(0);
+        };
+        let table = if kind == 1 { "changes" } else { table };
+        let query = format!("SELECT coalesce(max({column}), 0)::bigint AS number FROM {table}");
+        let rows = self.evidence.ask().await?.rows(&query).await?;
+        rows.first().map_or(Ok(0), |row| cell(row, "number"))
+    }
+
+    /// Records of a kind whose numbers are in the range, that are no leaves and wait for none.
+    pub(in crate::audit::store) async fn without_leaf(
+        &self,
+        kind: i64,
+        numbers: RangeInclusive<i64>,
+    ) -> Result<Vec<i64>, Boxed> {
         let Some((_, table, column)) = RECORDS.into_iter().find(|(number, ..)| *number == kind)
         else {
             return Ok(Vec::new());
@@ -20,7 +38,9 @@ impl Reads {
             "SELECT r.{column} AS number FROM {table} r WHERE NOT EXISTS \
              (SELECT FROM leaves l WHERE l.kind = {kind} AND l.ref = r.{column}) AND NOT EXISTS \
              (SELECT FROM unsequenced u WHERE u.kind = {kind} AND u.ref = r.{column}) \
-             LIMIT {TOLD_MAX}"
+             AND r.{column} BETWEEN {first} AND {last} LIMIT {TOLD_MAX}",
+            first = numbers.start(),
+            last = numbers.end(),
         );
         let rows = self.evidence.ask().await?.rows(&query).await?;
         rows.iter().map(|row| cell(row, "number")).collect()
@@ -29,17 +49,25 @@ impl Reads {
     /// Numbers that are in no row say nothing here: what a transaction takes that is rolled back is
     /// given to nobody.
     #[expect(clippy::unused_async, reason = "another kind of store asks")]
-    pub(in crate::audit::store) async fn gaps(&self) -> Result<Vec<Gap>, Boxed> {
+    pub(in crate::audit::store) async fn gaps(
+        &self,
+        _kind: i64,
+        _numbers: RangeInclusive<i64>,
+    ) -> Result<Vec<Gap>, Boxed> {
         Ok(Vec::new())
     }
 
-    /// Changes that have not ended and do not wait for it.
+    /// Changes whose numbers are in the range, that have not ended and do not wait for it.
     pub(in crate::audit::store) async fn neither_open_nor_ended(
         &self,
+        numbers: RangeInclusive<i64>,
     ) -> Result<Vec<Unfit>, Boxed> {
         self.unfit(&format!(
             "SELECT seq, id FROM changes c WHERE NOT EXISTS (SELECT FROM ends WHERE seq = c.seq) \
-             AND NOT EXISTS (SELECT FROM pending WHERE seq = c.seq) LIMIT {TOLD_MAX}"
+             AND NOT EXISTS (SELECT FROM pending WHERE seq = c.seq) \
+             AND c.seq BETWEEN {} AND {} LIMIT {TOLD_MAX}",
+            numbers.start(),
+            numbers.end(),
         ))
         .await
     }

@@ -1,6 +1,6 @@
 //! Questions about the leaves and the tree over them, by the kind of log.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use super::Reads;
 use crate::audit::evidence::tree::Hash;
@@ -54,12 +54,14 @@ by_kind! {
     position_of(id: ChangeId) -> Option<u64>;
     /// The lowest position of a change that came at or after `time`, or the end of the leaves.
     position_since(time: Timestamp) -> u64;
-    /// Records of a kind, by their rows, that are no leaves.
-    without_leaf(kind: i64) -> Vec<i64>;
-    /// Places that were given to a change or an event, and are in no row.
-    gaps() -> Vec<Gap>;
-    /// Changes that have not ended and do not wait for it.
-    neither_open_nor_ended() -> Vec<Unfit>;
+    /// The highest number that was given to a record of a kind, as far as that is known.
+    last_number(kind: i64) -> i64;
+    /// Records of a kind whose numbers are in the range, that are no leaves.
+    without_leaf(kind: i64, numbers: RangeInclusive<i64>) -> Vec<i64>;
+    /// Numbers in the range that were given to a change or an event, and are in no row.
+    gaps(kind: i64, numbers: RangeInclusive<i64>) -> Vec<Gap>;
+    /// Changes whose numbers are in the range, that have not ended and do not wait for it.
+    neither_open_nor_ended(numbers: RangeInclusive<i64>) -> Vec<Unfit>;
     /// Reads documents behind the number `after` whole: the last one, and those that are not what
     /// they were. `None` behind the last of all.
     damaged_documents(after: i64, limit: i64) -> Option<(i64, Vec<i64>)>;

@@ -1,6 +1,8 @@
 //! The statements that hold the log against itself.
 
-use futures_util::TryStreamExt as _;
+use std::ops::RangeInclusive;
+
+use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::asking::Asking;
@@ -13,56 +15,82 @@ use crate::base::ids::ChangeId;
 /// The most rows that a question of this kind tells.
 const TOLD_MAX: i64 = 1_000;
 
-/// Numbers that were given, are in no row, and are those of no leaves: what a leaf tells of is
-/// found missing by itself, or was pruned.
+/// Numbers from `?1` to `?2` that were given, are in no row, and are those of no leaves: what a leaf
+/// tells of is found missing by itself, or was pruned.
 const GAPS: &str = "SELECT first + leaves AS first, last FROM (SELECT first, last, \
     (SELECT count(*) FROM leaves WHERE kind = {kind} AND ref BETWEEN first AND last) AS leaves \
-    FROM (SELECT lag(seq, 1, 0) OVER (ORDER BY seq) + 1 AS first, seq - 1 AS last FROM {table} \
-    UNION ALL SELECT (SELECT coalesce(max(seq), 0) + 1 FROM {table}), seq FROM sqlite_sequence \
-    WHERE name = '{table}') WHERE first <= last) WHERE first + leaves <= last LIMIT ?";
+    FROM (SELECT lag(seq, 1, ?1 - 1) OVER (ORDER BY seq) + 1 AS first, seq - 1 AS last \
+    FROM {table} WHERE seq BETWEEN ?1 AND ?2 UNION ALL \
+    SELECT (SELECT coalesce(max(seq), ?1 - 1) + 1 FROM {table} WHERE seq BETWEEN ?1 AND ?2), \
+    min(?2, (SELECT seq FROM sqlite_sequence WHERE name = '{table}'))) WHERE first <= last) \
+    WHERE first + leaves <= last LIMIT ?3";
 
 impl Reads {
-    /// Records of a kind, by their rows, that are no leaves.
-    pub(in crate::audit) async fn without_leaf(&self, kind: i64) -> Result<Vec<i64>, Boxed> {
-        let Some((_, table, column)) = RECORDS.into_iter().find(|(number, ..)| *number == kind)
-        else {
-            return Ok(Vec::new());
-        };
-        if table == "late" {
-            return Ok(Vec::new());
-        }
+    /// The highest number that was ever given to a record of a kind.
+    pub(in crate::audit) async fn last_number(&self, kind: i64) -> Result<i64, Boxed> {
+        let Some((table, column)) = table_of(kind) else { return Ok(0) };
         let query = format!(
-            "SELECT r.{column} FROM {table} r WHERE NOT EXISTS \
-             (SELECT 1 FROM leaves l WHERE l.kind = {kind} AND l.ref = r.{column}) LIMIT ?"
+            "SELECT max(coalesce((SELECT max({column}) FROM {table}), 0), \
+             coalesce((SELECT seq FROM sqlite_sequence WHERE name = '{sequence}'), 0))",
+            sequence = if kind == 1 { "changes" } else { table },
         );
         let mut asking = Asking::on(&self.evidence).await?;
-        let rows = sqlx::query_scalar(AssertSqlSafe(query)).bind(TOLD_MAX);
+        Ok(sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(&mut *asking).await?)
+    }
+
+    /// Records of a kind whose numbers are in the range, that are no leaves.
+    pub(in crate::audit) async fn without_leaf(
+        &self,
+        kind: i64,
+        numbers: RangeInclusive<i64>,
+    ) -> Result<Vec<i64>, Boxed> {
+        let Some((table, column)) = table_of(kind) else { return Ok(Vec::new()) };
+        let query = format!(
+            "SELECT r.{column} FROM {table} r WHERE NOT EXISTS \
+             (SELECT 1 FROM leaves l WHERE l.kind = {kind} AND l.ref = r.{column}) \
+             AND r.{column} BETWEEN ? AND ? LIMIT ?"
+        );
+        let mut asking = Asking::on(&self.evidence).await?;
+        let rows = sqlx::query_scalar(AssertSqlSafe(query));
+        let rows = rows.bind(*numbers.start()).bind(*numbers.end()).bind(TOLD_MAX);
         Ok(rows.fetch_all(&mut *asking).await?)
     }
 
-    /// Places that were given to a change or an event, and are in no row.
-    pub(in crate::audit) async fn gaps(&self) -> Result<Vec<Gap>, Boxed> {
+    /// Numbers in the range that were given to a change or an event, and are in no row.
+    pub(in crate::audit) async fn gaps(
+        &self,
+        kind: i64,
+        numbers: RangeInclusive<i64>,
+    ) -> Result<Vec<Gap>, Boxed> {
+        let table = match kind {
+            1 => "changes",
+            4 => "events",
+            _without_a_sequence => return Ok(Vec::new()),
+        };
         let mut asking = Asking::on(&self.evidence).await?;
-        let mut gaps = Vec::new();
-        for (kind, table) in [(1, "changes"), (4, "events")] {
-            let query = GAPS.replace("{table}", table).replace("{kind}", &kind.to_string());
-            let query = sqlx::query(AssertSqlSafe(query)).bind(TOLD_MAX);
-            let mut rows = query.fetch(&mut *asking);
-            while let Some(row) = rows.try_next().await? {
-                gaps.push(Gap { kind, first: row.try_get("first")?, last: row.try_get("last")? });
-            }
-        }
-        Ok(gaps)
+        let query = GAPS.replace("{table}", table).replace("{kind}", &kind.to_string());
+        let query = sqlx::query(AssertSqlSafe(query));
+        let query = query.bind(*numbers.start()).bind(*numbers.end()).bind(TOLD_MAX);
+        let rows = query.fetch_all(&mut *asking).await?;
+        let gap = |row: &SqliteRow| {
+            Ok(Gap { kind, first: row.try_get("first")?, last: row.try_get("last")? })
+        };
+        rows.iter().map(gap).collect()
     }
 
-    /// Changes that have not ended and do not wait for it.
-    pub(in crate::audit) async fn neither_open_nor_ended(&self) -> Result<Vec<Unfit>, Boxed> {
+    /// Changes whose numbers are in the range, that have not ended and do not wait for it.
+    pub(in crate::audit) async fn neither_open_nor_ended(
+        &self,
+        numbers: RangeInclusive<i64>,
+    ) -> Result<Vec<Unfit>, Boxed> {
         let mut asking = Asking::on(&self.evidence).await?;
         let rows = sqlx::query(
             "SELECT seq, id FROM changes c WHERE NOT EXISTS (SELECT 1 FROM ends WHERE seq = c.seq) \
-             AND NOT EXISTS (SELECT 1 FROM pending WHERE seq = c.seq) LIMIT ?",
+             AND NOT EXISTS (SELECT 1 FROM pending WHERE seq = c.seq) \
+             AND c.seq BETWEEN ? AND ? LIMIT ?",
         );
-        let rows = rows.bind(TOLD_MAX).fetch_all(&mut *asking).await?;
+        let rows = rows.bind(*numbers.start()).bind(*numbers.end()).bind(TOLD_MAX);
+        let rows = rows.fetch_all(&mut *asking).await?;
         rows.iter().map(|row| unfit(row.try_get("seq")?, row.try_get("id")?)).collect()
     }
 
@@ -109,6 +137,12 @@ impl Reads {
         let found: Vec<String> = found.fetch_all(&mut *asking).await?;
         Ok(found.into_iter().filter(|text| text != "ok").collect())
     }
+}
+
+/// The table of a kind of record, and the column of its numbers; SQLite has no late ends.
+fn table_of(kind: i64) -> Option<(&'static str, &'static str)> {
+    let known = RECORDS.into_iter().find(|(number, ..)| *number == kind);
+    known.map(|(_, table, column)| (table, column)).filter(|(table, _)| *table != "late")
 }
 
 fn unfit(seq: i64, id: &[u8]) -> Result<Unfit, Boxed> {
