@@ -127,6 +127,7 @@ struct Shared {
     writer: Mutex<Option<JoinHandle<()>>>,
     sealer: sealer::SealerFigures,
     retention: retention::RetentionFigures,
+    verification: verify::VerificationFigures,
 }
 
 /// Why the log could not be started.
@@ -217,6 +218,7 @@ impl Audit {
             writer: Mutex::new(Some(writer)),
             sealer: sealer::SealerFigures::default(),
             retention: retention::RetentionFigures::default(),
+            verification: verify::VerificationFigures::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }

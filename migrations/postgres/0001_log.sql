@@ -256,9 +256,9 @@ CREATE TABLE changegate.events (
 );
 
 CREATE INDEX events_at ON changegate.events (at);
--- What was pruned, and what may not be: looked for by each that prunes or verifies.
+-- What was pruned, what may not be, and verifications: looked for by each that prunes or verifies.
 CREATE INDEX events_retention ON changegate.events (kind, seq)
-    WHERE kind = 'prune' OR kind = 'hold';
+    WHERE kind = 'prune' OR kind = 'hold' OR kind = 'verification';
 
 -- The Idempotency-Keys in force, each with the change that was forwarded under it: for a day from
 -- its arrival, or until it has ended in a way that leaves the key unused. No other change is opened

@@ -5,15 +5,16 @@ mod checkpoints;
 mod leaves;
 mod prunes;
 mod records;
-
-use std::time::Instant;
+mod task;
 
 use serde::Serialize;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use self::checkpoints::Signed;
 use self::leaves::Pass;
 use self::prunes::Prunes;
+pub(super) use self::task::VerificationFigures;
+pub use self::task::{LastVerification, Verifying};
 use super::evidence::note::VerifierKey;
 use super::query::{QueryError, Reader};
 use super::store::{Boxed, Reads};

@@ -23,6 +23,7 @@ use crate::admin::api::{Answer, in_time};
 use crate::admin::asked::{self, Asked};
 use crate::audit::Health;
 use crate::audit::query::PageRequest;
+use crate::audit::verify::LastVerification;
 
 /// The most events of one page.
 const ROWS_MAX: u16 = 50;
@@ -147,8 +148,17 @@ fn standing(api: &Api) -> Markup {
                 }
             } }
             div { dt { "Last verification" } dd {
-                "not known here: "
-                code { "changegate audit verify" } " reads beside the gateway, and leaves no trace"
+                @match api.state.audit.last_verification() {
+                    Some(LastVerification { at, found: 0, .. }) => {
+                        (chip("good", "sound")) " " (date_clock(&at.to_string()))
+                    }
+                    Some(LastVerification { at, found, .. }) => {
+                        (chip("bad", "altered")) " " (found) " findings, "
+                        (date_clock(&at.to_string()))
+                    }
+                    None => "none yet: a gateway verifies once a day, at first 10 minutes after \
+                        its start",
+                }
             } }
         }
     }

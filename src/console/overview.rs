@@ -177,7 +177,9 @@ fn tiles(api: &Api, counted: &Counted, listed: &Listed) -> Markup {
 fn evidence(api: &Api) -> Markup {
     let standing = api.state.audit.evidence();
     let leaves = grouped(usize::try_from(standing.leaves).unwrap_or(usize::MAX));
+    let found = api.state.audit.last_verification().map_or(0, |last| last.found);
     let (tone, told) = match standing.checkpoint_age {
+        _ if found > 0 => ("bad", format!("records in the tree; {found} are not what they were")),
         _ if standing.is_behind() => ("bad", "records in the tree, which is behind".to_owned()),
         Some(age) => ("plain", format!("records in the tree, signed {} ago", ago(age))),
         None => ("plain", "records in the tree".to_owned()),

@@ -10,6 +10,7 @@ use super::ServeError;
 use super::tasks::Vital;
 use crate::audit::keys::KeyError;
 use crate::audit::{Audit, EvidenceSettings, SealingKey};
+use crate::base;
 use crate::base::key::{self, Key, Staged, sweep};
 use crate::config::EvidenceConfig;
 
@@ -56,8 +57,19 @@ pub(super) fn sealing(file: &Path) -> Result<SealingKey, ServeError> {
 impl Sealing {
     pub(super) fn start(audit: &Audit, settings: EvidenceSettings, vital: &Vital) -> Self {
         let stop = CancellationToken::new();
+        let newest_file = settings.newest_file.clone();
         let (sealer, stopped) = (audit.sealer(settings), stop.clone());
         let running = vital.running("the task that keeps the evidence up");
+        let (verifying, unverified) = (audit.verifying(), stop.clone());
+        let watched = vital.running("the task that verifies the log once a day");
+        let _ends_with_the_sealer = tokio::spawn(async move {
+            let _running = watched;
+            let newest = || {
+                let text = base::file::text(&newest_file).ok()?;
+                Some((format!("the newest checkpoint ({})", newest_file.display()), text))
+            };
+            verifying.run(newest, unverified).await;
+        });
         let task = tokio::spawn(async move {
             let _running = running;
             sealer.run(stopped).await;

@@ -25,6 +25,8 @@ pub(super) struct LogFigures {
     leaves: Gauge,
     behind: Gauge,
     checkpoint_age: Gauge,
+    verified_at: Gauge,
+    findings: Gauge,
     pruned_changes: Counter,
     pruned_events: Counter,
     pruned_at: Gauge,
@@ -75,6 +77,13 @@ impl LogFigures {
                 &log.checkpoint_age,
             ),
             (
+                "evidence_verified_timestamp_seconds",
+                "When the log was verified last, by any of its gateways, in seconds since the Unix \
+                 epoch; 0 where that is not known",
+                &log.verified_at,
+            ),
+            ("evidence_findings", "How many findings that verification had", &log.findings),
+            (
                 "audit_pruned_timestamp_seconds",
                 "When this gateway last pruned anything, in seconds since the Unix epoch; 0 before",
                 &log.pruned_at,
@@ -115,6 +124,10 @@ impl LogFigures {
         self.leaves.set(i64::try_from(evidence.leaves).unwrap_or(i64::MAX));
         self.behind.set(seconds(evidence.behind));
         self.checkpoint_age.set(evidence.checkpoint_age.map_or(-1, seconds));
+        let verified = audit.last_verification();
+        self.verified_at.set(verified.map_or(0, |last| last.at.unix_seconds()));
+        let found = verified.map_or(0, |last| last.found);
+        self.findings.set(i64::try_from(found).unwrap_or(i64::MAX));
         let retention = audit.retention();
         self.pruned_changes.inner().store(retention.changes, Ordering::Relaxed);
         self.pruned_events.inner().store(retention.events, Ordering::Relaxed);

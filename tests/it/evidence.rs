@@ -119,6 +119,7 @@ async fn what_is_done_to_a_log_has_its_word() {
           DELETE FROM changes WHERE seq = 2",
             "gap",
         ),
+        ("UPDATE sqlite_sequence SET seq = 200000 WHERE name = 'changes'", "gap"),
         ("DELETE FROM leaves WHERE position > 5", "cut-tail"),
         ("UPDATE tree SET size = 3; DELETE FROM leaves WHERE position > 2", "cut-tail"),
         ("DELETE FROM checkpoint", "sound"),

@@ -38,6 +38,7 @@ mod disk_faults;
 mod disk_space;
 mod drift;
 mod evidence;
+mod evidence_daily;
 mod export;
 mod floods;
 mod forward_proxy;

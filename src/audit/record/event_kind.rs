@@ -70,6 +70,9 @@ pub enum EventKind {
     /// Old records were pruned: `reason` (`age`, `count`, `command`), `changes, events, first_seq,
     /// last_seq, since, until`, and `leaves`, the positions of all that have no record any more.
     Prune,
+    /// The log was held against its evidence, as it is once a day: `leaves, found` (how many
+    /// findings), `pruned, signed` (the size of the newest signed tree), `findings` (the first 10).
+    Verification,
     /// Somebody's records are held back from pruning, or no longer: `step` (`added`, `removed`),
     /// one of `deployment, actor, team`, and `reason`.
     Hold,

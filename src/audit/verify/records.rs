@@ -1,7 +1,7 @@
 //! The records held against the leaves: none without one, no number without a record, and each
 //! document as it was.
 
-use std::time::Instant;
+use tokio::time::Instant;
 
 use super::{FindingKind, Findings, Pace};
 use crate::audit::evidence::leaf::LeafKind;

@@ -152,6 +152,15 @@ impl Reads {
         self.words("prune", after).await
     }
 
+    /// The word of the newest verification.
+    pub(in crate::audit) async fn newest_verification(&self) -> Result<Option<Word>, Boxed> {
+        let found = self.found(
+            "SELECT seq, at, detail FROM events WHERE kind = 'verification' \
+             ORDER BY seq DESC LIMIT 1",
+        );
+        Ok(found.await?.pop())
+    }
+
     async fn words(&self, kind: &str, after: i64) -> Result<Vec<Word>, Boxed> {
         self.found(&format!(
             "SELECT seq, at, detail FROM events WHERE kind = '{kind}' AND seq > {after} \
