@@ -109,6 +109,9 @@ impl Audit {
     #[must_use]
     pub fn sealer(&self, settings: EvidenceSettings) -> Sealer {
         let audit = self.clone();
+        // What was left by the last process counts as behind until it is in the tree.
+        let now = self.shared.clock.instant();
+        self.shared.sealer.note(|told| told.caught_up = Some(now));
         let (is_told, forgets) = (false, false);
         Sealer { audit, settings, begun: None, signed: None, commits: None, is_told, forgets }
     }
@@ -241,6 +244,7 @@ impl Sealer {
                 // Another gateway was faster.
                 return Ok(());
             }
+            self.audit.shared.sealer.note(|told| told.leaves = frontier.size());
             if let Some(begun) = &mut self.begun {
                 begun.frontier = frontier;
             }

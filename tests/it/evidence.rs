@@ -1,5 +1,7 @@
 //! Evidence: what who has the file of the log can do to it, and what `audit verify` calls each.
 
+mod forged;
+
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -7,6 +9,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
 use tempfile::TempDir;
 
+pub(crate) use self::forged::{Forgery, Way};
 use crate::world::command::{Ran, run};
 use crate::world::dice::{Dice, seed};
 use crate::world::{Call, Setup, World, admin_token, call, eventually, world};

@@ -14,6 +14,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use self::server::TestDatabase;
+use crate::evidence::{Forgery, Way};
 use crate::world::command::{Ran, run};
 use crate::world::load::Load;
 use crate::world::program::{Folder, Program};
@@ -165,6 +166,82 @@ fn found(ran: &Ran) -> Vec<&str> {
     ran.out.lines().filter_map(|line| line.split_once(": ")).map(|(word, _)| word).collect()
 }
 
+/// A log in PostgreSQL that no gateway has any more, and that nothing protects.
+pub(crate) struct Forgeable(One);
+
+/// One with changes of every end; `None` without a PostgreSQL.
+pub(crate) async fn forgeable() -> Option<Forgeable> {
+    let mut one = One::start().await?;
+    one.change().await;
+    one.program.signal(Signal::TERM);
+    assert_eq!(one.program.end().await.code(), Some(0));
+    let database = &one.database;
+    database.sql(UNPROTECTED);
+    database.sql(
+        "DO $$ DECLARE c record; BEGIN FOR c IN SELECT conname, conrelid::regclass AS at \
+         FROM pg_constraint WHERE connamespace = 'changegate'::regnamespace AND contype IN ('c', 'f') \
+         LOOP EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', c.at, c.conname); END LOOP; \
+         FOR c IN SELECT attname, attrelid::regclass AS at FROM pg_attribute a \
+         JOIN pg_class t ON t.oid = a.attrelid WHERE t.relnamespace = 'changegate'::regnamespace \
+         AND t.relkind = 'r' AND attnum > 0 AND attnotnull AND NOT EXISTS (SELECT FROM pg_index i \
+         WHERE i.indrelid = t.oid AND i.indisprimary AND attnum = ANY (i.indkey)) \
+         LOOP EXECUTE format('ALTER TABLE %s ALTER %I DROP NOT NULL', c.at, c.attname); END LOOP; \
+         END $$",
+    );
+    Some(Forgeable(one))
+}
+
+impl Forgeable {
+    pub(crate) fn sql(&self, text: &str) -> String {
+        self.0.database.sql(text)
+    }
+
+    /// Does one thing to a row, has `held` look at what a verification finds, and whether anything
+    /// was done, and takes it back.
+    pub(crate) fn forge(&self, forgery: &Forgery, held: impl Fn(&Ran, bool, &str)) {
+        let Forgery { table, column, rows: (row, other), way } = forgery;
+        let table = format!("changegate.{table}");
+        let at = |row| format!("(SELECT ctid FROM {table} ORDER BY ctid LIMIT 1 OFFSET {row})");
+        let (this, other) = (at(row), at(other));
+        let kind = self.sql(&format!(
+            "SELECT format_type(atttypid, NULL) FROM pg_attribute \
+             WHERE attrelid = '{table}'::regclass AND attname = '{column}'"
+        ));
+        let altered = match kind.as_str() {
+            "bytea" => format!("coalesce(sha256({column}), '\\x07')"),
+            "text" => format!("coalesce({column} || 'x', 'x')"),
+            "boolean" => format!("NOT coalesce({column}, false)"),
+            _number => format!("coalesce({column} + 1000, 7)"),
+        };
+        let done = match way {
+            Way::Alter => format!("UPDATE {table} SET {column} = {altered} WHERE ctid = {this}"),
+            Way::Empty => format!("UPDATE {table} SET {column} = NULL WHERE ctid = {this}"),
+            Way::Exchange => format!(
+                "UPDATE {table} SET {column} = (SELECT {column} FROM {table} WHERE ctid = {other}) \
+                 WHERE ctid = {this}"
+            ),
+            Way::Delete => format!("DELETE FROM {table} WHERE ctid = {this}"),
+        };
+        let text = format!(
+            "SELECT coalesce(md5(string_agg(t::text, ',' ORDER BY t::text)), '') FROM {table} t"
+        );
+        let before = self.sql(&text);
+        self.sql(&format!("CREATE TABLE kept AS TABLE {table}"));
+        // What a key forbids is not done.
+        let _refused = self.0.database.try_sql(&done);
+        let is_same = self.sql(&text) == before;
+        let ran = self.0.run(&["audit", "verify", "--config", "changegate.toml"]);
+        held(&ran, is_same, &done);
+        self.sql(&format!("TRUNCATE {table}; INSERT INTO {table} TABLE kept; DROP TABLE kept"));
+        assert_eq!(self.sql(&text), before);
+    }
+}
+
+/// Takes away what protects a log from its owner.
+const UNPROTECTED: &str = "DO $$ DECLARE t record; BEGIN FOR t IN \
+    SELECT tgname, tgrelid::regclass AS at FROM pg_trigger WHERE NOT tgisinternal LOOP \
+    EXECUTE format('DROP TRIGGER %I ON %s', t.tgname, t.at); END LOOP; END $$";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_done_to_a_log_in_postgresql_has_its_word() {
     let Some(mut one) = One::start().await else { return };
@@ -178,11 +255,7 @@ async fn what_is_done_to_a_log_in_postgresql_has_its_word() {
 
     // Each is done to the log as the one before has left it, and taken back.
     let database = &one.database;
-    database.sql(
-        "DO $$ DECLARE t record; BEGIN FOR t IN SELECT tgname, tgrelid::regclass AS at \
-         FROM pg_trigger WHERE NOT tgisinternal LOOP \
-         EXECUTE format('DROP TRIGGER %I ON %s', t.tgname, t.at); END LOOP; END $$",
-    );
+    database.sql(UNPROTECTED);
     for (done, undone, expected) in [
         (
             "UPDATE changegate.changes SET client_ip = 'other' || client_ip WHERE seq = 2",

@@ -82,6 +82,8 @@ enum Shown {
     Frame,
     /// The digest of a body.
     Digest,
+    /// Likewise, of a column that only a log of several gateways has.
+    OfSeveral(&'static Shown),
 }
 
 /// The columns of a kind of record: the expression, the name, and how it is shown, in the order of
@@ -90,11 +92,13 @@ struct Shape {
     columns: &'static [(&'static str, &'static str, Shown)],
     /// The tables, beside the leaves as `l`.
     from: &'static str,
+    /// Those that only a log of several gateways has beside them.
+    of_several: &'static str,
     /// The columns that an entry shows in clear.
     clear: &'static [&'static str],
 }
 
-use Shown::{Digest, Flag, Frame, Integer, Text};
+use Shown::{Digest, Flag, Frame, Integer, OfSeveral, Text};
 
 const CHANGE: Shape = Shape {
     columns: &[
@@ -128,6 +132,7 @@ const CHANGE: Shape = Shape {
         ("e.outcome", "outcome", Text),
         ("c.patch", "patch", Frame),
         ("p.digest", "policy", Text),
+        ("c.process::text", "process", OfSeveral(&Text)),
         ("u.provider", "provider", Text),
         ("e.reason", "reason", Text),
         ("c.received_at", "received_at", Integer),
@@ -136,6 +141,9 @@ const CHANGE: Shape = Shape {
         ("c.reverts", "reverts", Shown::Hex("chg_")),
         ("c.seq", "seq", Integer),
         ("c.standing", "standing", Text),
+        ("CASE WHEN e.swept THEN true END", "swept", OfSeveral(&Flag)),
+        ("c.token", "token", OfSeveral(&Integer)),
+        ("c.turn::text", "turn", OfSeveral(&Text)),
         ("c.unkept", "unkept", Text),
         ("u.name", "upstream", Text),
         ("e.upstream_call", "upstream_call", Text),
@@ -149,6 +157,7 @@ const CHANGE: Shape = Shape {
         LEFT JOIN policies p ON p.number = c.policy LEFT JOIN nodes n ON n.number = c.node \
         LEFT JOIN deployments d ON d.number = c.deployment \
         LEFT JOIN snapshots b ON b.number = c.before LEFT JOIN snapshots a ON a.number = e.after",
+    of_several: "",
     clear: &[
         "seq",
         "id",
@@ -174,6 +183,7 @@ const SETTLEMENT: Shape = Shape {
         ("s.seq", "seq", Integer),
     ],
     from: "JOIN settlements s ON s.seq = l.ref JOIN changes c ON c.seq = s.seq",
+    of_several: "",
     clear: &["seq", "change", "by", "at", "applied"],
 };
 
@@ -187,10 +197,12 @@ const EVENT: Shape = Shape {
         ("v.client_ip", "client_ip", Text),
         ("v.detail", "detail", Text),
         ("v.kind", "event", Text),
+        ("n.name", "node", OfSeveral(&Text)),
         ("v.request_id", "request_id", Text),
         ("v.seq", "seq", Integer),
     ],
     from: "JOIN events v ON v.seq = l.ref",
+    of_several: " LEFT JOIN nodes n ON n.number = v.node",
     clear: &["seq", "at", "event", "actor"],
 };
 
@@ -201,6 +213,7 @@ const POLICY: Shape = Shape {
         ("p.text", "text", Text),
     ],
     from: "JOIN policies p ON p.number = l.ref",
+    of_several: "",
     clear: &["number", "digest"],
 };
 
@@ -212,6 +225,7 @@ const KEY: Shape = Shape {
         ("k.number", "number", Integer),
     ],
     from: "JOIN keys k ON k.number = l.ref",
+    of_several: "",
     clear: &["number", "id", "first_seq", "at"],
 };
 
@@ -237,6 +251,7 @@ const APPROVAL: Shape = Shape {
         ("a.upstream", "upstream", Text),
     ],
     from: "JOIN approvals a ON a.number = l.ref",
+    of_several: "",
     clear: &["number", "id", "approval", "change", "opened_at"],
 };
 
@@ -253,12 +268,14 @@ const STEP: Shape = Shape {
         ("t.until_at", "until_at", Integer),
     ],
     from: "JOIN approval_steps t ON t.number = l.ref JOIN approvals a ON a.number = t.approval",
+    of_several: "",
     clear: &["number", "id", "step", "at", "change"],
 };
 
 const LOG_KEY: Shape = Shape {
     columns: &[("k.at", "at", Integer), ("k.number", "number", Integer), ("k.vkey", "vkey", Text)],
     from: "JOIN log_keys k ON k.number = l.ref",
+    of_several: "",
     clear: &["number", "vkey", "at"],
 };
 
@@ -296,24 +313,34 @@ const LATE: Shape = Shape {
     ],
     from: "JOIN late e ON e.seq = l.ref JOIN changes c ON c.seq = e.seq \
         LEFT JOIN nodes n ON n.number = e.node LEFT JOIN snapshots a ON a.number = e.after",
+    of_several: "",
     clear: &["seq", "change", "node", "at", "outcome", "completed_at"],
 };
 
-/// The question for the records of a kind among those that `source` names as `l`.
-pub(super) fn select(kind: LeafKind, source: &str) -> String {
-    let Shape { columns, from, .. } = shape(kind);
+/// The question for the records of a kind among those that `source` names as `l`, in a log that
+/// several gateways share or in one of a gateway's own.
+pub(super) fn select(kind: LeafKind, source: &str, is_shared: bool) -> String {
+    let Shape { columns, from, of_several, .. } = shape(kind);
+    let is_there = |shown: &Shown| is_shared || !matches!(shown, OfSeveral(_));
+    let columns = columns.iter().filter(|(_sql, _name, shown)| is_there(shown));
     let columns: Vec<String> =
-        columns.iter().map(|(sql, name, _shown)| format!("{sql} AS \"{name}\"")).collect();
-    format!("SELECT l.ref, {} FROM {source} l {from}", columns.join(", "))
+        columns.map(|(sql, name, _shown)| format!("{sql} AS \"{name}\"")).collect();
+    let beside = if is_shared { of_several } else { "" };
+    format!("SELECT l.ref, {} FROM {source} l {from}{beside}", columns.join(", "))
 }
 
 /// A record, from a row of such a question.
-pub(super) fn facts(kind: LeafKind, row: &impl Row) -> Result<Facts, Boxed> {
+pub(super) fn facts(kind: LeafKind, row: &impl Row, is_shared: bool) -> Result<Facts, Boxed> {
     let Shape { columns, clear, .. } = shape(kind);
     let mut facts = Facts::of(kind);
     for (_sql, name, shown) in *columns {
         let name = *name;
         let is_clear = clear.contains(&name);
+        let shown = match shown {
+            OfSeveral(_) if !is_shared => continue,
+            OfSeveral(shown) => shown,
+            shown => shown,
+        };
         match *shown {
             Integer => {
                 if let Some(number) = row.integer(name)? {
@@ -335,7 +362,7 @@ pub(super) fn facts(kind: LeafKind, row: &impl Row) -> Result<Facts, Boxed> {
                     facts.add(name, Fact::Hex(letters, &bytes), is_clear);
                 }
             }
-            Frame | Digest => {
+            Frame | Digest | OfSeveral(_) => {
                 if let Some(bytes) = row.bytes(name)? {
                     facts.add_body(name, body_digest(*shown, &bytes)?);
                 }

@@ -216,9 +216,9 @@ pub(super) async fn records(
     let mut found = BTreeMap::new();
     for kind in LeafKind::ALL.into_iter().filter(|kind| kinds.contains(&kind.number())) {
         let query =
-            format!("{} WHERE l.kind = {} AND {which}", select(kind, source), kind.number());
+            format!("{} WHERE l.kind = {} AND {which}", select(kind, source, true), kind.number());
         for row in &asking.rows(&query).await? {
-            let record = match facts(kind, row) {
+            let record = match facts(kind, row, true) {
                 Ok(facts) => FoundRecord::Whole(Box::new(facts)),
                 Err(error) => FoundRecord::Unreadable(error),
             };

@@ -139,7 +139,7 @@ impl Reads {
 /// The question for the records of a kind among the leaves from a position up to another. The index
 /// of all leaves of the kind is kept out of it by the plus: it has nothing of positions.
 pub(super) fn within(kind: LeafKind) -> String {
-    let (select, kind) = (select(kind, "leaves"), kind.number());
+    let (select, kind) = (select(kind, "leaves", false), kind.number());
     format!("{select} WHERE +l.kind = {kind} AND l.position >= ? AND l.position < ?")
 }
 
@@ -155,7 +155,7 @@ async fn records(
     let rows = query.fetch_all(connection).await?;
     let mut found = BTreeMap::new();
     for row in &rows {
-        let record = match facts(kind, row) {
+        let record = match facts(kind, row, false) {
             Ok(facts) => FoundRecord::Whole(Box::new(facts)),
             Err(error) => FoundRecord::Unreadable(error),
         };

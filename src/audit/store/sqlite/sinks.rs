@@ -95,12 +95,15 @@ impl Reads {
             if !leaves.iter().any(|(_position, other, _row)| *other == number) {
                 continue;
             }
-            let query =
-                format!("{} WHERE +l.kind = {number} AND l.{WITHIN}", select(kind, "leaves"));
+            let query = format!(
+                "{} WHERE +l.kind = {number} AND l.{WITHIN}",
+                select(kind, "leaves", false)
+            );
             let query = query.replace(" AND position < ", " AND l.position < ");
             let query = sqlx::query(AssertSqlSafe(query)).bind(from).bind(to);
             for row in &query.fetch_all(&mut *asking).await? {
-                let facts = facts(kind, row).map(|facts| FoundRecord::Whole(Box::new(facts)));
+                let facts =
+                    facts(kind, row, false).map(|facts| FoundRecord::Whole(Box::new(facts)));
                 let record = facts.unwrap_or_else(FoundRecord::Unreadable);
                 found.others.insert((number, cell(row, "ref")?), record);
             }
