@@ -4,6 +4,7 @@
 //! own. So whatever a receiver does, no call waits for it. A record that a sink was not sent stays
 //! where it is, in the log, and the sink's place before it: at least once is what holds.
 
+mod attempt;
 mod client;
 mod delivery;
 mod dial;
@@ -14,8 +15,10 @@ mod otlp;
 mod page;
 mod runner;
 mod schedule;
+mod shared;
 mod syslog;
 mod transport;
+mod unread;
 mod webhook;
 
 use std::collections::HashMap;
@@ -32,8 +35,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use utoipa::ToSchema;
 
 use self::delivery::Delivery;
+use self::lines::Files;
 use self::message::Message;
-use self::runner::{Runner, Shared, note};
+use self::runner::{Runner, note};
+use self::shared::Shared;
 use self::transport::{Sender, Transport};
 use crate::audit::Audit;
 use crate::audit::query::QueryError;
@@ -62,6 +67,7 @@ pub struct Sinks {
     shared: Shared,
     configured: SinksNow,
     wakes: Arc<Mutex<HashMap<Arc<str>, Arc<Notify>>>>,
+    files: Files,
 }
 
 /// The running thread.
@@ -100,7 +106,7 @@ impl Sinks {
     ) -> Self {
         let holder = SinkHolder::new();
         let shared = Shared { audit, clock, metrics, holder, node };
-        Self { shared, configured, wakes: Arc::default() }
+        Self { shared, configured, wakes: Arc::default(), files: Files::default() }
     }
 
     /// Starts the thread that sends.
@@ -169,7 +175,7 @@ impl Sinks {
     /// Starts the task of a sink; `None` where that must be tried again.
     async fn begin(&self, config: &SinkConfig, tasks: &mut Tasks) -> Option<Task> {
         let sender = self.sender().await?;
-        let transport = match Transport::new(config, &sender) {
+        let transport = match Transport::new(config, &sender, &self.files) {
             Ok(transport) => transport,
             Err(error) => {
                 let error = chain(&error);
@@ -212,7 +218,7 @@ impl Sinks {
     /// Why a test fails; `None` where it does not.
     async fn tested(&self, config: &SinkConfig) -> Option<String> {
         let Some(sender) = self.sender().await else { return Some("the log is empty".to_owned()) };
-        let mut transport = match Transport::new(config, &sender) {
+        let mut transport = match Transport::new(config, &sender, &self.files) {
             Ok(transport) => transport,
             Err(error) => return Some(chain(&error)),
         };

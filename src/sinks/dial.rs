@@ -40,6 +40,11 @@ impl Dial {
         Ok(Self { origin, tls })
     }
 
+    /// The host that connections are made to.
+    pub(super) fn host(&self) -> &str {
+        &self.origin.host
+    }
+
     pub(super) async fn connect(&self) -> Result<Wire, DialError> {
         let connected = timeout(CONNECT_WITHIN, self.connected()).await;
         connected.unwrap_or(Err(DialError::Late))

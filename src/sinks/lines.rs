@@ -1,8 +1,13 @@
 //! JSON lines in a file that is put aside once it is long: whole lines, also after a crash.
+//!
+//! A file has one owner: whoever writes to it next waits until the write before is over, also one
+//! that nobody waits for any more, and other processes are kept away by a lock on it.
 
-use std::fs::{File, OpenOptions};
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::delivery::Delivery;
 use super::message::Message;
@@ -15,16 +20,35 @@ const LINE_BYTES_MAX: usize = 16 << 20;
 /// How much is read at once where the end of the last whole line is looked for.
 const STEP: u64 = 64 << 10;
 
+/// The files of all sinks, by their paths.
+#[derive(Clone, Default)]
+pub(super) struct Files(Arc<Mutex<HashMap<PathBuf, Owner>>>);
+
+/// The right to write to a file, with the file.
+type Owner = Arc<tokio::sync::Mutex<Open>>;
+
+/// A file, and how long it is; `None` until it is opened, and after a fault.
+type Open = Option<(File, u64)>;
+
 /// A file that grows.
 pub(super) struct Lines {
     sink: FileSink,
-    /// The file, and how long it is; `None` until it is opened, and after a fault.
-    open: Option<(File, u64)>,
+    owner: Owner,
+}
+
+impl Files {
+    /// The owner of the file at a path.
+    fn owner(&self, path: &Path) -> Owner {
+        let mut owners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // No more than sinks use, or a write that hangs.
+        owners.retain(|_path, owner| Arc::strong_count(owner) > 1);
+        Arc::clone(owners.entry(path.to_owned()).or_default())
+    }
 }
 
 impl Lines {
-    pub(super) fn new(sink: &FileSink) -> Self {
-        Self { sink: sink.clone(), open: None }
+    pub(super) fn new(sink: &FileSink, files: &Files) -> Self {
+        Self { sink: sink.clone(), owner: files.owner(&sink.path) }
     }
 
     /// Appends messages, beside the runtime, and has them on disk.
@@ -38,19 +62,22 @@ impl Lines {
             text.extend(message.text(now, LINE_BYTES_MAX)?);
             text.push(b'\n');
         }
-        let (sink, open) = (self.sink.clone(), self.open.take());
-        let written = tokio::task::spawn_blocking(move || append(&sink, open, &text)).await;
-        Ok(match written.map_err(io::Error::other).flatten() {
-            Ok(open) => {
-                self.open = Some(open);
-                Delivery::Taken
-            }
+        let sink = self.sink.clone();
+        let mut owned = Arc::clone(&self.owner).lock_owned().await;
+        // The write goes on where nobody waits for it any more, and has the file until its end.
+        let written = tokio::task::spawn_blocking(move || {
+            let open = owned.take();
+            *owned = Some(append(&sink, open, &text)?);
+            Ok(())
+        });
+        Ok(match written.await.map_err(io::Error::other).flatten() {
+            Ok(()) => Delivery::Taken,
             Err(error) => Delivery::failed(format!("can't write the file ({error})")),
         })
     }
 }
 
-fn append(sink: &FileSink, open: Option<(File, u64)>, text: &[u8]) -> io::Result<(File, u64)> {
+fn append(sink: &FileSink, open: Open, text: &[u8]) -> io::Result<(File, u64)> {
     // One that was put aside by somebody else, or removed, is not written to any more.
     let open = open.filter(|(file, _length)| is_at(file, &sink.path));
     let (mut file, mut length) = match open {
@@ -94,6 +121,9 @@ fn opened(path: &Path) -> io::Result<(File, u64)> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path)?;
+    if let Err(TryLockError::WouldBlock) = file.try_lock() {
+        return Err(io::Error::other("another process writes to it: name another file here"));
+    }
     let length = file.metadata()?.len();
     let whole = whole(&mut file, length)?;
     if whole < length {
@@ -144,6 +174,8 @@ fn former(path: &Path, number: u32) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn sink(folder: &Path, keep: u32) -> FileSink {
@@ -158,12 +190,50 @@ mod tests {
             [("", "new\n"), ("half", "new\n"), ("one\n", "one\nnew\n"), ("one\nhalf", "one\nnew\n")]
         {
             std::fs::write(&sink.path, before).unwrap();
-            append(&sink, None, b"new\n").unwrap();
+            drop(append(&sink, None, b"new\n").unwrap());
             assert_eq!(std::fs::read_to_string(&sink.path).unwrap(), after, "{before:?}");
         }
         let long = format!("one\n{}", "x".repeat(200_000));
         std::fs::write(&sink.path, long).unwrap();
         assert_eq!(append(&sink, None, b"new\n").unwrap().1, 8);
+    }
+
+    #[test]
+    fn a_file_that_another_one_writes_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let sink = FileSink { bytes_max: 1 << 20, ..sink(folder.path(), 1) };
+        let open = append(&sink, None, b"one\n").unwrap();
+        let refused = append(&sink, None, b"two\n").unwrap_err();
+        assert!(refused.to_string().contains("another process writes to it"), "{refused}");
+        drop(open);
+        append(&sink, None, b"two\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&sink.path).unwrap(), "one\ntwo\n");
+    }
+
+    #[tokio::test]
+    async fn a_write_that_nobody_waits_for_keeps_the_file_until_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let sink = FileSink { bytes_max: 1 << 20, ..sink(folder.path(), 1) };
+        let files = Files::default();
+        let now = Timestamp::from_millis(0);
+        let messages = [Message::test("file", "main", now)];
+        // A write that hangs, as a runner that is gone has left it.
+        let hanging = files.owner(&sink.path).lock_owned().await;
+        let mut lines = Lines::new(&sink, &files);
+        let send = lines.send(&messages, now);
+        let late = tokio::time::timeout(Duration::from_millis(50), send).await;
+        assert!(late.is_err() && !sink.path.exists(), "nothing is written beside it");
+        drop(hanging);
+        let mut other = Lines::new(&sink, &files);
+        for _ in 0..2 {
+            assert_eq!(lines.send(&messages, now).await.unwrap(), Delivery::Taken);
+            assert_eq!(other.send(&messages, now).await.unwrap(), Delivery::Taken);
+        }
+        drop((lines, other));
+        assert_eq!(std::fs::read_to_string(&sink.path).unwrap().lines().count(), 4);
+        let elsewhere = files.owner(Path::new("elsewhere"));
+        assert_eq!(files.0.lock().unwrap().len(), 1, "files of former sinks are forgotten");
+        drop(elsewhere);
     }
 
     #[test]

@@ -14,25 +14,22 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::attempt::{TAKE_EVERY, attempt};
 use super::delivery::{Delivery, Failure};
 use super::page::{Batch, batch};
 use super::schedule::wait;
+use super::shared::Shared;
 use super::transport::{Sender, Transport};
-use crate::audit::Audit;
 use crate::audit::query::QueryError;
 use crate::audit::record::{Event, EventKind};
-use crate::audit::sinks::{DeadLetter, FinishedRecord, SinkHolder, SinkState};
-use crate::base::clock::{Clock, Timestamp};
+use crate::audit::sinks::{DeadLetter, FinishedRecord, SinkState};
+use crate::base::clock::Timestamp;
 use crate::base::excerpt::excerpt;
 use crate::base::visible::chain;
 use crate::config::SinkConfig;
-use crate::telemetry::Metrics;
 
 /// How often it is looked for new records.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-
-/// How often the sink is kept taken, and an order of another gateway's operator looked for.
-const TAKE_EVERY: Duration = Duration::from_secs(4);
 
 /// How often it is kept how far the sink has come.
 const KEEP_EVERY: Duration = Duration::from_secs(1);
@@ -52,16 +49,6 @@ const LETTERS_MAX: usize = 1_000;
 
 /// The most characters of an error that are kept.
 const ERROR_CHARS_MAX: usize = 300;
-
-/// The parts that all sinks share.
-#[derive(Clone)]
-pub(super) struct Shared {
-    pub(super) audit: Audit,
-    pub(super) clock: Clock,
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) holder: SinkHolder,
-    pub(super) node: Arc<str>,
-}
 
 /// The task itself.
 pub(super) struct Runner {
@@ -154,6 +141,10 @@ impl Runner {
         }
         let Some(batch) = self.batch(state.next).await? else {
             self.shared.metrics.sinks.lag(&self.config.name, 0);
+            if let Some(failure) = self.transport.look() {
+                self.fail(failure, now).await?;
+                return Ok(Duration::ZERO);
+            }
             self.keep_if_due().await?;
             return Ok(LOOK_EVERY);
         };
@@ -215,14 +206,12 @@ impl Runner {
             self.go_on(batch.next, KEEP_PASSED_EVERY);
             return Ok(());
         }
-        let sending = self.transport.deliver(&batch.messages, &self.sender, now);
-        let delivery = match timeout(self.config.timeout, sending).await {
-            Ok(Ok(delivery)) => delivery,
-            Ok(Err(error)) => Delivery::Refused(error.to_string()),
-            Err(_elapsed) => {
-                let seconds = self.config.timeout.as_secs();
-                Delivery::failed(format!("no answer within {seconds} s"))
-            }
+        let what = (batch.messages.as_slice(), now);
+        let delivered =
+            attempt(&self.shared, &self.config, &mut self.transport, &self.sender, what).await;
+        let Some(delivery) = delivered else {
+            (self.taken, self.state) = (None, None);
+            return Ok(());
         };
         match delivery {
             Delivery::Taken => self.taken_by_receiver(&batch, now),

@@ -1,10 +1,10 @@
 //! Syslog: RFC 5424 messages, counted in octets (RFC 6587, 3.4.1), over TCP or TLS (RFC 5425).
 //!
 //! Nothing is acknowledged. What was written to a connection that breaks may have been lost within,
-//! so that the last seconds are sent once more, each message with its position by which a receiver
-//! finds doubles. What a receiver, or a relay on the way, loses by itself is lost.
+//! so that all that a receiver may not have read is sent once more, each message with its position
+//! by which a receiver finds doubles. What a receiver, or a relay on the way, loses by itself is
+//! lost.
 
-use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::delivery::{Delivery, Failure};
 use super::dial::Dial;
 use super::message::{Message, Severity};
+use super::unread::{End, Unread};
 use crate::base::clock::Timestamp;
 use crate::base::visible::chain;
 use crate::config::SyslogSink;
@@ -24,12 +25,6 @@ use crate::upstream::trust::TrustError;
 
 /// The longest message, in bytes, that a receiver should take (RFC 5424, 6.1).
 const MESSAGE_BYTES_MAX: usize = 8_192;
-
-/// How long before a connection broke messages were written that are sent once more.
-const RESENT: Duration = Duration::from_secs(10);
-
-/// The most positions that are remembered for that.
-const REMEMBERED_MAX: usize = 4_096;
 
 /// A connection that ends sooner counts as an attempt that failed.
 const LIVED: Duration = Duration::from_mins(1);
@@ -48,8 +43,8 @@ pub(super) struct Syslog {
     log: String,
     node: String,
     open: Option<(Wire, Instant)>,
-    /// Positions that were written lately, each with its time.
-    written: VecDeque<(Instant, u64)>,
+    /// What it may not have read.
+    unread: Unread,
 }
 
 impl Syslog {
@@ -60,7 +55,7 @@ impl Syslog {
             log: log.to_owned(),
             node: node.to_owned(),
             open: None,
-            written: VecDeque::new(),
+            unread: Unread::default(),
         })
     }
 
@@ -75,16 +70,8 @@ impl Syslog {
             bytes.extend_from_slice(format!("{} ", line.len()).as_bytes());
             bytes.extend_from_slice(&line);
         }
-        if let Some((wire, since)) = &mut self.open
-            && is_closed(wire)
-        {
-            let is_old = since.elapsed() >= LIVED;
-            self.open = None;
-            let back_to = self.back_to();
-            if !is_old || back_to.is_some() {
-                let why = "the receiver has closed the connection".to_owned();
-                return Ok(Delivery::Failed(Failure { why, after: None, back_to }));
-            }
+        if let Some(failure) = self.look() {
+            return Ok(Delivery::Failed(failure));
         }
         let (mut wire, since) = match self.open.take() {
             Some(open) => open,
@@ -98,24 +85,50 @@ impl Syslog {
             wire.flush().await
         };
         if let Err(error) = written.await {
-            let back_to = self.back_to();
             let why = format!("the connection broke ({error})");
+            let back_to = self.broke();
             return Ok(Delivery::Failed(Failure { why, after: None, back_to }));
         }
         self.open = Some((wire, since));
-        let at = Instant::now();
-        self.written.extend(messages.iter().filter_map(|message| Some((at, message.position?))));
-        while self.written.len() > REMEMBERED_MAX {
-            self.written.pop_front();
-        }
+        let positions = messages.iter().filter_map(|message| message.position);
+        self.unread.add(&positions.collect::<Vec<_>>(), bytes.len(), Instant::now());
         Ok(Delivery::Taken)
     }
 
-    /// The first position that was written lately, and forgets them all.
-    fn back_to(&mut self) -> Option<u64> {
-        let written = std::mem::take(&mut self.written);
-        let lately = |(at, _position): &(Instant, u64)| at.elapsed() < RESENT;
-        written.into_iter().filter(lately).map(|(_at, position)| position).min()
+    /// Looks after the connection: a receiver that has closed it counts as failed where it did so
+    /// soon, or where something must be sent once more.
+    pub(super) fn look(&mut self) -> Option<Failure> {
+        let (wire, since) = self.open.as_mut()?;
+        let end = end_of(wire)?;
+        let is_soon = since.elapsed() < LIVED;
+        self.open = None;
+        let back_to = self.back_to(end);
+        let why = match end {
+            End::Closed => "the receiver has closed the connection",
+            End::Broken => "the connection broke",
+        };
+        let why = why.to_owned();
+        (is_soon || back_to.is_some()).then_some(Failure { why, after: None, back_to })
+    }
+
+    /// Has a connection that was written to be over; tells the position to go on from.
+    pub(super) fn broke(&mut self) -> Option<u64> {
+        self.open = None;
+        self.back_to(End::Broken)
+    }
+
+    fn back_to(&mut self, end: End) -> Option<u64> {
+        let back = self.unread.ended(end, Instant::now());
+        if let Some(position) = back.given_up {
+            let to = self.dial.host();
+            tracing::warn!(
+                to,
+                position,
+                "connections to a receiver of syslog break again and again: records from this \
+                 position on were sent several times, and it may have read none of them"
+            );
+        }
+        back.to
     }
 
     /// A message, without its count of octets.
@@ -151,14 +164,16 @@ impl Syslog {
     }
 }
 
-/// Whether the receiver has closed a connection. What it says is not listened to.
-fn is_closed(wire: &mut Wire) -> bool {
+/// How a connection has ended; `None` while it is open. What a receiver says is not listened to.
+fn end_of(wire: &mut Wire) -> Option<End> {
     let mut heard = [0; 512];
     loop {
-        match wire.read(&mut heard).now_or_never() {
-            None => return false,
-            Some(Ok(0) | Err(_)) => return true,
-            Some(Ok(_said)) => {}
+        match wire.read(&mut heard).now_or_never()? {
+            Ok(0) => return Some(End::Closed),
+            Ok(_said) => {}
+            // Many end TLS without a word of it.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Some(End::Closed),
+            Err(_broken) => return Some(End::Broken),
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::io;
 
-use super::delivery::Delivery;
-use super::lines::Lines;
+use super::delivery::{Delivery, Failure};
+use super::lines::{Files, Lines};
 use super::message::Message;
 use super::syslog::Syslog;
 use super::webhook::Webhook;
@@ -32,7 +32,11 @@ pub(super) enum Transport {
 }
 
 impl Transport {
-    pub(super) fn new(config: &SinkConfig, sender: &Sender) -> Result<Self, TrustError> {
+    pub(super) fn new(
+        config: &SinkConfig,
+        sender: &Sender,
+        files: &Files,
+    ) -> Result<Self, TrustError> {
         let Sender { log, node } = sender;
         Ok(match &config.kind {
             SinkKind::Webhook { to, secrets } => {
@@ -45,7 +49,7 @@ impl Transport {
             SinkKind::Otlp { to, fields } => {
                 Self::Otlp(Box::new(otlp::Collector::new(to, fields, log, node)?))
             }
-            SinkKind::File(sink) => Self::File(Lines::new(sink)),
+            SinkKind::File(sink) => Self::File(Lines::new(sink, files)),
         })
     }
 
@@ -56,6 +60,23 @@ impl Transport {
 
     pub(super) fn is_webhook(&self) -> bool {
         matches!(self, Self::Webhook(_))
+    }
+
+    /// Looks after what is open while nothing is to be sent.
+    pub(super) fn look(&mut self) -> Option<Failure> {
+        match self {
+            Self::Syslog(syslog) => syslog.look(),
+            _ => None,
+        }
+    }
+
+    /// Gives up a delivery that took too long; tells the position to go on from, where what was
+    /// sent before may be lost with it.
+    pub(super) fn give_up(&mut self) -> Option<u64> {
+        match self {
+            Self::Syslog(syslog) => syslog.broke(),
+            _ => None,
+        }
     }
 
     /// Delivers messages, in their order. Who drops this has it broken off.

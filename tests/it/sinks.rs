@@ -5,6 +5,7 @@ mod kinds;
 mod page;
 mod refused;
 mod reloaded;
+mod silent;
 mod standing;
 
 use std::collections::BTreeMap;

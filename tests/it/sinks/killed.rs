@@ -128,3 +128,30 @@ async fn of_two_gateways_one_sends_and_the_other_takes_over() {
     tokio::time::sleep(Duration::from_secs(16)).await;
     holds(&folders[1], &second, &recorder, "one of two").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sink_stays_with_its_gateway_while_a_receiver_hangs() {
+    let Some(database) = TestDatabase::new() else { return };
+    let made = run(Path::new("/"), &["migrate", "--database", &database.url()]);
+    assert_eq!(made.code, 0, "{made:?}");
+    let (load, url) = (Load::new(1), super::refused::odd(None).await);
+    let more = webhook("hook", &url, "from = 'start'\ntimeout = '10s'");
+    let folder = Folder::new(load.simulator.address(), &more);
+    folder.write("hook.secret", SECRETS[0]);
+    folder.keep_log_at(&database.url().replace("//postgres@", "//changegate@"));
+    let _program = folder.serve().await;
+    // The first attempt takes ten seconds, in which the sink is taken anew; then its end is kept.
+    let column = |name: &str| database.sql(&format!("SELECT {name} FROM changegate.sinks"));
+    let mut held = Vec::new();
+    let until = eventually("the end of the first attempt", async || {
+        let (until, attempts) = (column("until_at"), column("attempts"));
+        if !until.is_empty() && attempts == "0" && held.last() != Some(&until) {
+            held.push(until.clone());
+        }
+        (attempts == "1").then_some(until)
+    })
+    .await;
+    assert!(held.len() >= 3, "it is taken, and kept taken while it sends: {held:?}");
+    assert!(until > *held.last().unwrap(), "{held:?}, {until}");
+    assert!(column("next_at").parse::<i64>().unwrap() > 0, "the wait is kept");
+}

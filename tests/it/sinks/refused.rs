@@ -14,7 +14,7 @@ use crate::world::recorder::{Received, Recorder, answer};
 
 /// A receiver that takes connections and does nothing, or answers each with these bytes, over and
 /// over.
-async fn odd(said: Option<&'static [u8]>) -> String {
+pub(super) async fn odd(said: Option<&'static [u8]>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
