@@ -8,6 +8,7 @@ mod attempt;
 mod client;
 mod delivery;
 mod dial;
+mod gone;
 mod hec;
 mod lines;
 mod message;

@@ -74,6 +74,8 @@ pub enum FinishedContent {
     Event(Box<Event>),
     /// Something else, by the name of its kind.
     Other(&'static str, serde_json::Value),
+    /// It is not there any more, by a prune that is on record.
+    Pruned,
     /// It is not there any more.
     Missing,
 }

@@ -68,6 +68,8 @@ pub(super) enum Told {
     Sent(Box<Message>, Option<Box<Change>>),
     /// The filter leaves it out, or another record tells the same.
     Passed,
+    /// It is not there any more, by a prune that is on record.
+    Pruned,
     /// It is not there any more.
     Missing,
 }
@@ -162,6 +164,7 @@ pub(super) fn told(record: FinishedRecord, filter: &SinkFilter) -> io::Result<To
     let position = record.position;
     let (kind, at, data, change) = match record.content {
         FinishedContent::Missing => return Ok(Told::Missing),
+        FinishedContent::Pruned => return Ok(Told::Pruned),
         FinishedContent::Change(change, part) => {
             let data = members(serde_json::to_value(&change)?);
             if !fits(&data, filter) {

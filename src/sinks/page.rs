@@ -20,10 +20,14 @@ const BATCH_BYTES: usize = 1 << 20;
 const DIFFERING_BYTES_MAX: usize = 4 << 20;
 
 /// Messages to be delivered next.
+#[derive(Default)]
 pub(super) struct Batch {
     pub(super) messages: Vec<Message>,
     /// The position behind the last record that was read for it.
     pub(super) next: u64,
+    /// How many records were pruned, and the position of the last of them.
+    pub(super) pruned: u64,
+    pub(super) pruned_last: Option<u64>,
     /// Records that were not there any more.
     pub(super) missing: Vec<u64>,
 }
@@ -44,7 +48,7 @@ pub(super) async fn batch(
         return Ok(None);
     }
     let mut bytes = 0;
-    let mut batch = Batch { messages: Vec::new(), next, missing: Vec::new() };
+    let mut batch = Batch { next, ..Batch::default() };
     while batch.messages.len() < messages_max && bytes < BATCH_BYTES {
         let Some(record) = ahead.pop_front() else { break };
         let position = record.position;
@@ -54,6 +58,10 @@ pub(super) async fn batch(
                 batch.messages.push(*message);
             }
             Told::Passed => {}
+            Told::Pruned => {
+                batch.pruned += 1;
+                batch.pruned_last = Some(position);
+            }
             Told::Missing => batch.missing.push(position),
         }
         batch.next = position + 1;

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::attempt::{TAKE_EVERY, attempt};
 use super::delivery::{Delivery, Failure};
+use super::gone::Gone;
 use super::page::{Batch, batch};
 use super::schedule::wait;
 use super::shared::Shared;
@@ -69,6 +70,8 @@ pub(super) struct Runner {
     /// Up to this position each message is sent by itself, to find the one that is refused.
     alone_until: u64,
     refused_in_a_row: u32,
+    /// Records that were pruned before they were sent, not told yet.
+    gone: Gone,
     /// Whether it was told that the sink takes nothing.
     is_told: bool,
     /// How many commits there were when nothing was left to send.
@@ -94,6 +97,7 @@ impl Runner {
             keep_at: None,
             alone_until: 0,
             refused_in_a_row: 0,
+            gone: Gone::default(),
             is_told: false,
             commits: None,
         }
@@ -141,6 +145,7 @@ impl Runner {
         }
         let Some(batch) = self.batch(state.next).await? else {
             self.shared.metrics.sinks.lag(&self.config.name, 0);
+            self.tell_of_gone(None);
             if let Some(failure) = self.transport.look() {
                 self.fail(failure, now).await?;
                 return Ok(Duration::ZERO);
@@ -202,6 +207,11 @@ impl Runner {
             let reason = "its record was not there any more".to_owned();
             self.bury(DeadLetter { position: *position, at: now, reason });
         }
+        if let Some(last) = batch.pruned_last {
+            self.shared.metrics.sinks.pruned(&self.config.name, batch.pruned);
+            self.gone.add(batch.pruned, last);
+        }
+        self.tell_of_gone(Some(batch.next));
         if batch.messages.is_empty() {
             self.go_on(batch.next, KEEP_PASSED_EVERY);
             return Ok(());
@@ -234,6 +244,13 @@ impl Runner {
             Delivery::Gone => self.disable(now).await?,
         }
         Ok(())
+    }
+
+    fn tell_of_gone(&mut self, next: Option<u64>) {
+        if let Some(count) = self.gone.told(next) {
+            let sink = &self.config.name;
+            tracing::warn!(%sink, count, "records were pruned before the sink was sent them");
+        }
     }
 
     /// Counts a record that is passed over.

@@ -5,6 +5,7 @@ mod kinds;
 mod page;
 mod refused;
 mod reloaded;
+mod retained;
 mod silent;
 mod standing;
 

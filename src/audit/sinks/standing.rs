@@ -120,6 +120,6 @@ fn finished_at(record: &FinishedRecord) -> Option<Timestamp> {
             let text = ["at", "opened_at"].iter().find_map(|name| record.get(*name)?.as_str());
             text.and_then(|text| Timestamp::parse(text).ok())
         }
-        FinishedContent::Missing => None,
+        FinishedContent::Pruned | FinishedContent::Missing => None,
     }
 }

@@ -15,6 +15,11 @@ use crate::base::clock::Timestamp;
 pub(super) const STATE: &str = "name, next, revision, attempts, next_at, sent, sent_at, error, \
     error_at, dead, disabled";
 
+/// The columns of a leaf: where it is in the tree and its salt is gone, so is its record, by a
+/// prune.
+pub(super) const PLACE: &str = "position, CAST(kind AS bigint) AS kind, ref, CAST(CASE \
+    WHEN hash IS NOT NULL AND salt IS NULL AND entry IS NULL THEN 1 ELSE 0 END AS bigint) AS gone";
+
 /// The kinds that are read by themselves, since nothing else is shown of them.
 pub(super) const OTHERS: [LeafKind; 5] =
     [LeafKind::Policy, LeafKind::Key, LeafKind::Approval, LeafKind::Step, LeafKind::LogKey];
@@ -29,12 +34,23 @@ pub(super) struct Finished {
     pub(super) others: BTreeMap<(i64, i64), FoundRecord>,
 }
 
+/// A leaf, which names a record.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    position: u64,
+    /// The number of its kind.
+    pub(super) kind: i64,
+    row: i64,
+    is_pruned: bool,
+}
+
 impl Finished {
-    /// The records of these leaves: positions, the numbers of kinds, and rows.
-    pub(super) fn of(mut self, leaves: &[(u64, i64, i64)]) -> Vec<FinishedRecord> {
-        let record = |&(position, kind, row): &(u64, i64, i64)| {
+    /// The records of these leaves.
+    pub(super) fn of(mut self, leaves: &[Place]) -> Vec<FinishedRecord> {
+        let record = |&Place { position, kind, row, is_pruned }: &Place| {
             let content = LeafKind::numbered(kind).and_then(|kind| self.content(kind, row));
-            FinishedRecord { position, content: content.unwrap_or(FinishedContent::Missing) }
+            let gone = if is_pruned { FinishedContent::Pruned } else { FinishedContent::Missing };
+            FinishedRecord { position, content: content.unwrap_or(gone) }
         };
         leaves.iter().map(record).collect()
     }
@@ -101,8 +117,12 @@ pub(super) fn letter(row: &impl Row) -> Result<DeadLetter, Boxed> {
     })
 }
 
-/// A leaf, from a row: its position, the number of its kind, and its record's row.
-pub(super) fn place(row: &impl Row) -> Result<(u64, i64, i64), Boxed> {
-    let position = u64::try_from(cell::<i64>(row, "position")?)?;
-    Ok((position, cell(row, "kind")?, cell(row, "ref")?))
+/// A leaf, from a row.
+pub(super) fn place(row: &impl Row) -> Result<Place, Boxed> {
+    Ok(Place {
+        position: u64::try_from(cell::<i64>(row, "position")?)?,
+        kind: cell(row, "kind")?,
+        row: cell(row, "ref")?,
+        is_pruned: cell::<i64>(row, "gone")? != 0,
+    })
 }

@@ -13,6 +13,7 @@ pub(crate) struct SinkFigures {
     sent: Family<SinkLabels, Counter>,
     failures: Family<SinkLabels, Counter>,
     dead: Family<SinkLabels, Counter>,
+    pruned: Family<SinkLabels, Counter>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -29,12 +30,14 @@ impl SinkFigures {
         registry.register("sink_failures", "Attempts that failed", figures.failures.clone());
         let help = "Records that the sink refused for themselves, or that were gone";
         registry.register("sink_dead_letters", help, figures.dead.clone());
+        let help = "Records that were pruned before the sink came to them";
+        registry.register("sink_pruned", help, figures.pruned.clone());
         figures
     }
 
     /// Has the counts of a sink be there, at 0.
     pub(crate) fn begin(&self, sink: &str) {
-        for counts in [&self.sent, &self.failures, &self.dead] {
+        for counts in [&self.sent, &self.failures, &self.dead, &self.pruned] {
             counts.get_or_create_owned(&SinkLabels::of(sink));
         }
         self.lag(sink, 0);
@@ -43,7 +46,7 @@ impl SinkFigures {
     /// Forgets a sink that is not configured any more.
     pub(crate) fn end(&self, sink: &str) {
         let labels = SinkLabels::of(sink);
-        for counts in [&self.sent, &self.failures, &self.dead] {
+        for counts in [&self.sent, &self.failures, &self.dead, &self.pruned] {
             counts.remove(&labels);
         }
         self.lag.remove(&labels);
@@ -62,6 +65,11 @@ impl SinkFigures {
     /// Counts a record that was passed over.
     pub(crate) fn dead(&self, sink: &str) {
         self.dead.get_or_create(&SinkLabels::of(sink)).inc();
+    }
+
+    /// Counts records that were pruned before the sink came to them.
+    pub(crate) fn pruned(&self, sink: &str, count: u64) {
+        self.pruned.get_or_create(&SinkLabels::of(sink)).inc_by(count);
     }
 
     /// Tells how many records lie before the sink.

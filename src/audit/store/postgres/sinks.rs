@@ -13,7 +13,7 @@ use super::select::Reads;
 use crate::audit::evidence::leaf::LeafKind;
 use crate::audit::sink::{DeadLetter, FinishedRecord, LETTERS_MAX, SinkOrder, SinkState};
 use crate::audit::store::Boxed;
-use crate::audit::store::finished::{Finished, OTHERS, STATE, letter, place, state};
+use crate::audit::store::finished::{Finished, OTHERS, PLACE, STATE, letter, place, state};
 use crate::audit::store::rows::{self, maybe};
 use crate::base::clock::Timestamp;
 
@@ -74,9 +74,7 @@ impl Reads {
     ) -> Result<Vec<FinishedRecord>, Boxed> {
         let mut asking = self.sinks.ask().await?;
         let within = format!("position >= {} AND position < {}", range.start, range.end);
-        let query = format!(
-            "SELECT position, kind::bigint AS kind, ref FROM leaves WHERE {within} ORDER BY 1"
-        );
+        let query = format!("SELECT {PLACE} FROM leaves WHERE {within} ORDER BY 1");
         let leaves = asking.rows(&query).await?;
         let leaves = leaves.iter().map(place).collect::<Result<Vec<_>, _>>()?;
         if leaves.is_empty() {
@@ -94,7 +92,7 @@ impl Reads {
             let (seq, event) = rows::event(row)?;
             found.events.insert(seq, event);
         }
-        let there = |number: &i64| leaves.iter().any(|(_position, kind, _row)| kind == number);
+        let there = |number: &i64| leaves.iter().any(|leaf| leaf.kind == *number);
         let others: Vec<i64> = OTHERS.map(LeafKind::number).into_iter().filter(there).collect();
         let which = format!("l.position >= {} AND l.position < {}", range.start, range.end);
         found.others = records(&mut asking, &others, "leaves", &which).await?;

@@ -10,7 +10,7 @@ use super::documents::Documents;
 use super::select::Reads;
 use crate::audit::sink::{DeadLetter, FinishedRecord, LETTERS_MAX, SinkOrder, SinkState, SinkStep};
 use crate::audit::store::Boxed;
-use crate::audit::store::finished::{Finished, OTHERS, STATE, letter, place, state};
+use crate::audit::store::finished::{Finished, OTHERS, PLACE, STATE, letter, place, state};
 use crate::audit::store::leaves::{FoundRecord, facts, select};
 use crate::audit::store::rows::{self, cell};
 use crate::base::clock::Timestamp;
@@ -68,7 +68,7 @@ impl Reads {
     ) -> Result<Vec<FinishedRecord>, Boxed> {
         let mut asking = Asking::on(&self.sinks).await?;
         let (from, to) = (i64::try_from(range.start)?, i64::try_from(range.end)?);
-        let query = format!("SELECT position, kind, ref FROM leaves WHERE {WITHIN} ORDER BY 1");
+        let query = format!("SELECT {PLACE} FROM leaves WHERE {WITHIN} ORDER BY 1");
         let query = sqlx::query(AssertSqlSafe(query)).bind(from).bind(to);
         let leaves = query.fetch_all(&mut *asking).await?;
         let leaves = leaves.iter().map(place).collect::<Result<Vec<_>, _>>()?;
@@ -92,7 +92,7 @@ impl Reads {
         }
         for kind in OTHERS {
             let number = kind.number();
-            if !leaves.iter().any(|(_position, other, _row)| *other == number) {
+            if !leaves.iter().any(|leaf| leaf.kind == number) {
                 continue;
             }
             let query = format!(
