@@ -117,14 +117,14 @@ async fn all(
     for _pass in 0..PASSES_MAX {
         let begun = pass::by_command(reads.clone(), retention, older_than, clock.now());
         let mut pruner = begun.await?;
-        let ended = through(&mut pruner, hand, &figures).await?;
+        let ended = through(&mut pruner, hand, &figures, || true).await?;
         let survey = pruner.survey().clone();
         match ended {
             Ended::Done => {
                 let done = figures.standing();
                 return Ok(Some(Survey { changes: done.changes, events: done.events, ..survey }));
             }
-            Ended::Overtaken => {}
+            Ended::Overtaken | Ended::Changed => {}
             Ended::Busy => return Ok(None),
         }
     }

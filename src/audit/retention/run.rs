@@ -27,6 +27,8 @@ pub(super) enum Ended {
     Overtaken,
     /// Somebody else is at it.
     Busy,
+    /// What is to be kept is another now.
+    Changed,
 }
 
 /// Why a pass was broken off.
@@ -71,13 +73,18 @@ async fn handed<T>(
     Ok(answered.await.map_err(|_closed| Closed)??)
 }
 
-/// Carries out all steps of a pass.
+/// Carries out all steps of a pass, for as long as it `holds` what it takes is not to be kept.
 pub(super) async fn through(
     pruner: &mut Pruner,
     hand: &mut Hand<'_>,
     figures: &RetentionFigures,
+    holds: impl Fn() -> bool,
 ) -> Result<Ended, Boxed> {
     while let Some(step) = pruner.next().await? {
+        // Last of all: to find a step takes its time.
+        if !holds() {
+            return Ok(Ended::Changed);
+        }
         figures.note_overdue(pruner.overdue());
         let (changes, events, at) = (step.changes.len(), step.events.len(), step.event.at);
         match hand.prune(step).await? {

@@ -71,12 +71,12 @@ impl Pruning {
             if retention != self.retention {
                 (self.retention, self.rest, self.looked) = (retention, REST_FIRST, None);
             }
-            let done = stop.run_until_cancelled(self.work()).await;
+            let done = stop.run_until_cancelled(self.work(&kept)).await;
             let rest = match done {
                 None => return,
-                Some(Ok(went)) => {
+                Some(Ok(goes_on)) => {
                     self.is_told = false;
-                    self.rest = if went >= MANY { REST_FIRST } else { REST_MAX.min(self.rest * 2) };
+                    self.rest = if goes_on { REST_FIRST } else { REST_MAX.min(self.rest * 2) };
                     self.rest
                 }
                 Some(Err(error)) => {
@@ -99,13 +99,13 @@ impl Pruning {
         }
     }
 
-    /// One pass; tells how many records went.
-    async fn work(&mut self) -> Result<u64, Boxed> {
+    /// One pass; tells whether the next one is to follow at once.
+    async fn work(&mut self, kept: impl Fn() -> Retention) -> Result<bool, Boxed> {
         let audit = self.audit.clone();
         let shared = &audit.shared;
         let Retention { max_age, max_changes, .. } = self.retention;
         if max_age.is_none() && max_changes.is_none() {
-            return Ok(0);
+            return Ok(false);
         }
         let (now, instant) = (shared.clock.now(), shared.clock.instant());
         let reads = shared.reader.reads();
@@ -120,7 +120,8 @@ impl Pruning {
             Reads::Postgres(_) => Hand::Shared(reads),
         };
         let before = shared.retention.standing();
-        let ended = through(&mut pruner, &mut hand, &shared.retention).await?;
+        let ended =
+            through(&mut pruner, &mut hand, &shared.retention, || kept() == self.retention).await?;
         let went = shared.retention.standing();
         let (changes, events) = (went.changes - before.changes, went.events - before.events);
         match ended {
@@ -138,9 +139,10 @@ impl Pruning {
                 hand.shrink().await?;
             }
             Ended::Overtaken => self.looked = None,
+            Ended::Changed => return Ok(true),
             Ended::Busy => {}
         }
-        Ok(changes + events)
+        Ok(changes + events >= MANY)
     }
 
     /// From which leaf on records stay for the sink that has come least far.

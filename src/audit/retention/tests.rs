@@ -152,7 +152,7 @@ impl Filled {
             Reads::Sqlite(_) => Hand::Alone(&mut self.store),
         };
         let figures = RetentionFigures::default();
-        let ended = through(&mut pruner, &mut hand, &figures).await.unwrap();
+        let ended = through(&mut pruner, &mut hand, &figures, || true).await.unwrap();
         assert_eq!(ended, Ended::Done);
         assert_eq!(figures.standing().changes, looked.changes);
         assert_eq!(pruner.survey(), &looked, "what is told before is what is done");
@@ -275,5 +275,30 @@ async fn whatever_is_pruned_nothing_names_it_and_the_rest_is_as_it_was() {
             let at = filled.store.reads().deployment_at(&id, filled.now()).await.unwrap();
             assert!(at.is_some(), "{id} is still known");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_pass_ends_once_what_is_kept_is_another() {
+    for place in Place::of_each_kind().await {
+        let mut filled = filled(&place, 11, 120).await;
+        let retention = Retention { max_age: Some(HOUR * 30), ..Retention::default() };
+        let reads = filled.store.reads().clone();
+        let begun = pass::begin(reads, &retention, filled.now(), (0, None)).await;
+        let mut pruner = begun.unwrap();
+        let (figures, looks) = (RetentionFigures::default(), std::cell::Cell::new(0));
+        let reads = filled.store.reads();
+        let mut hand = match &reads {
+            Reads::Postgres(_) => Hand::Shared(&reads),
+            Reads::Sqlite(_) => Hand::Alone(&mut filled.store),
+        };
+        // A hold comes while the second step is found.
+        let holds = || looks.replace(looks.get() + 1) < 1;
+        let ended = through(&mut pruner, &mut hand, &figures, holds).await.unwrap();
+        assert_eq!((ended, looks.get()), (Ended::Changed, 2));
+        let went = figures.standing();
+        assert!(went.changes > 0, "the first step is done");
+        let words = filled.store.reads().prune_words(0).await.unwrap();
+        assert_eq!(words.len(), 1, "and no other");
     }
 }
