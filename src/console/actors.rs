@@ -31,6 +31,8 @@ struct Known {
     called: String,
     /// The fingerprint, or the subject of a service account.
     sign: Option<String>,
+    /// The issuer that a service account's tokens must come from.
+    issuer: Option<String>,
     team: Option<String>,
     person: Option<String>,
     is_named: bool,
@@ -73,15 +75,20 @@ pub(super) async fn show(
 
 /// The actors: those that are named first, then by how much they did.
 fn known(actors: &Actors, newest: &[Value], counts: &HashMap<String, i64>) -> Vec<Known> {
-    let mut all: HashMap<String, Known> = HashMap::new();
-    let tokens = actors.known.iter().map(|(token, name)| (token.to_string(), name));
-    let subjects = actors.subjects.iter().flat_map(|(subject, names)| {
-        names.iter().map(move |account| (subject.clone(), &account.name))
+    let mut all: HashMap<(String, Option<String>), Known> = HashMap::new();
+    let tokens = actors.known.iter().map(|(token, name)| (token.to_string(), None, name));
+    let subjects = actors.subjects.iter().flat_map(|(subject, accounts)| {
+        accounts.iter().map(move |account| (subject.clone(), account.issuer.clone(), &account.name))
     });
-    for (sign, name) in tokens.chain(subjects) {
-        let (team, person) = (name.team.clone(), name.person.clone());
-        let known = Known { team, person, is_named: true, ..Known::of(&name.name, sign.clone()) };
-        all.insert(sign, known);
+    for (sign, issuer, name) in tokens.chain(subjects) {
+        let known = Known {
+            issuer: issuer.clone(),
+            team: name.team.clone(),
+            person: name.person.clone(),
+            is_named: true,
+            ..Known::of(&name.name, sign.clone())
+        };
+        all.insert((sign, issuer), known);
     }
     for change in newest {
         let token = at(change, "/actor/fingerprint");
@@ -89,7 +96,7 @@ fn known(actors: &Actors, newest: &[Value], counts: &HashMap<String, i64>) -> Ve
         let is_listed = |known: &&mut Known| name == Some(known.called.as_str());
         let known = match all.values_mut().find(is_listed) {
             Some(known) => known,
-            None => all.entry(token.to_owned()).or_insert_with(|| Known {
+            None => all.entry((token.to_owned(), None)).or_insert_with(|| Known {
                 is_named: name.is_some(),
                 team: found(change, "/actor/team").map(str::to_owned),
                 person: found(change, "/actor/person").map(str::to_owned),
@@ -116,6 +123,7 @@ impl Known {
         Self {
             called: called.to_owned(),
             sign: Some(sign),
+            issuer: None,
             team: None,
             person: None,
             is_named: false,
@@ -185,7 +193,9 @@ fn naming(row: &Known) -> Markup {
     let sign = row.sign.as_deref().unwrap_or_default();
     let kind = if sign.starts_with("pat_") { "fingerprint" } else { "subject" };
     let name = if row.is_named { row.called.as_str() } else { "" };
-    let mut lines = vec![(kind, sign), ("name", name)];
+    let mut lines = vec![(kind, sign)];
+    lines.extend(row.issuer.as_deref().map(|issuer| ("issuer", issuer)));
+    lines.push(("name", name));
     lines.push(("team", row.team.as_deref().unwrap_or_default()));
     lines.extend(row.person.as_deref().map(|person| ("person", person)));
     html! {
