@@ -55,6 +55,13 @@ impl Way {
     }
 }
 
+/// Keeps of the places that an index named those that are still to be read. Where none was found,
+/// none is there any more.
+pub(super) fn still_named(named: &mut Vec<i64>, found: impl Iterator<Item = i64>) {
+    let found: Vec<i64> = found.collect();
+    named.retain(|seq| !found.is_empty() && !found.contains(seq));
+}
+
 /// A change as its row tells it, with the document before it.
 pub(super) fn recorded(
     row: &impl Row,

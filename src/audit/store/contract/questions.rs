@@ -4,7 +4,7 @@ use super::*;
 use crate::audit::question::{ActorFilter, KnownPolicy};
 use crate::audit::record::{Event, EventKind, Reason, UpstreamAnswer, UpstreamCall};
 use crate::audit::store::Walk;
-use crate::base::ids::Fingerprint;
+use crate::base::ids::{Fingerprint, Hex, random};
 use crate::deployment::diff::Effect;
 use crate::policy::{Decision, Enforcement, Violation};
 use crate::provider::Operation;
@@ -266,5 +266,37 @@ async fn every_question_has_the_same_answer_on_each_kind() {
             are_same(&answers, first);
         }
         first.get_or_insert(answers);
+    }
+}
+
+/// An update whose body packs to no less than its random part.
+fn huge() -> Entry {
+    let opening = opening(&json!({ "name": Hex(&random::<200_000>()).to_string() }));
+    let ending = CompletionRow::bare(opening.intent.id, Outcome::Failed, NOW);
+    Entry::Whole(Box::new(opening), Box::new(ending))
+}
+
+#[tokio::test]
+async fn a_walk_holds_few_huge_changes_at_once_whatever_its_way() {
+    for place in Place::of_each_kind().await {
+        let mut store = place.opened().await;
+        for _ in 0..20 {
+            written(&mut store, &[huge()]).await;
+        }
+        for is_newest_first in [false, true] {
+            let walk = store.reads().walk(&Filter::default()).await.unwrap();
+            let mut walk = if is_newest_first { walk.newest_first() } else { walk };
+            let mut places = Vec::new();
+            loop {
+                let part = walk.next().await.unwrap();
+                if part.is_empty() {
+                    break;
+                }
+                assert!(part.len() < 10, "{} changes of 400 kB at once", part.len());
+                places.extend(part.iter().map(|change| change.seq));
+            }
+            places.sort_unstable();
+            assert_eq!(places, (1..=20).collect::<Vec<i64>>(), "each comes once");
+        }
     }
 }

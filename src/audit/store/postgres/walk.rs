@@ -14,7 +14,7 @@ use super::select::Reads;
 use crate::audit::question::{Filter, RecordedChange, parse};
 use crate::audit::store::Boxed;
 use crate::audit::store::rows::{BadColumn, Bytes, cell, maybe};
-use crate::audit::store::way::{PAGE_MAX, PART_BYTES_MAX, PART_MAX, Way, recorded};
+use crate::audit::store::way::{PAGE_MAX, PART_BYTES_MAX, PART_MAX, Way, recorded, still_named};
 
 /// The columns that are read of each change, its document before as it lies there.
 const RECORDED: &str = "SELECT c.seq, c.id, c.operation, c.method, c.actor_fingerprint, \
@@ -34,6 +34,8 @@ pub(in crate::audit) struct Walk {
     reads: Reads,
     sought: Sought,
     way: Way,
+    /// The places of a page that an index found, and that were not read yet.
+    named: Vec<i64>,
     /// The newest change there was when it began.
     until: i64,
     digests: HashMap<i64, Arc<str>>,
@@ -48,7 +50,7 @@ impl Reads {
         let sought = Sought::by(&mut asking, filter).await?;
         let until = self.horizon.newest(&mut asking).await?;
         let (way, reads, digests) = (Way::to(filter, until), self.clone(), HashMap::new());
-        Ok(Walk { reads, sought, way, until, digests, last: None })
+        Ok(Walk { reads, sought, way, named: Vec::new(), until, digests, last: None })
     }
 }
 
@@ -66,27 +68,28 @@ impl Walk {
     /// The next changes; none at the end.
     pub(in crate::audit::store) async fn next(&mut self) -> Result<Vec<RecordedChange>, Boxed> {
         loop {
-            let way = self.way;
+            if let Way::Named(before) = self.way
+                && self.named.is_empty()
+            {
+                let found = self.reads.changes(&self.sought.filter, before, PAGE_MAX, false);
+                let found = found.await?;
+                self.named = found.changes.iter().map(|change| change.seq).collect();
+                self.way = found.next.map_or(Way::Done, Way::Named);
+            }
+            let (way, is_named) = (self.way, !self.named.is_empty());
             let place = match way {
+                _page if is_named => format!("c.seq IN {}", list(&self.named)),
                 Way::Done => return Ok(Vec::new()),
+                Way::Named(_) => continue,
                 Way::Deployments(deployment, seq) => {
                     format!("(c.deployment, c.seq) > ({deployment}, {seq})")
                 }
                 Way::NoDeployment(seq) => format!("c.deployment IS NULL AND c.seq > {seq}"),
-                Way::Named(before) => {
-                    let found = self.reads.changes(&self.sought.filter, before, PAGE_MAX, false);
-                    let found = found.await?;
-                    self.way = found.next.map_or(Way::Done, Way::Named);
-                    let places: Vec<i64> = found.changes.iter().map(|change| change.seq).collect();
-                    if places.is_empty() {
-                        continue;
-                    }
-                    format!("c.seq IN {}", list(&places))
-                }
             };
-            let is_named = matches!(way, Way::Named(_));
             let found = self.read(&place, is_named).await?;
-            if !is_named {
+            if is_named {
+                still_named(&mut self.named, found.iter().map(|(_, change)| change.seq));
+            } else {
                 let last = found.last().map(|(deployment, change)| (*deployment, change.seq));
                 self.way = way.behind(last);
             }
@@ -96,26 +99,23 @@ impl Walk {
         }
     }
 
-    /// The changes at a place, by deployment, as many as are held at once. Of those that an index
-    /// names all are.
+    /// The changes at a place, by deployment, as many as are held at once.
     async fn read(
         &mut self,
         place: &str,
         is_named: bool,
     ) -> Result<Vec<(Option<i64>, RecordedChange)>, Boxed> {
         let order = format!("ORDER BY c.deployment, c.seq LIMIT {PART_MAX}");
-        let query = if is_named {
-            format!("{RECORDED} WHERE {place} {order}")
-        } else {
-            // A text is fetched where it is told: of those beyond only the lengths are looked at.
-            let (until, conditions) = (self.until, self.sought.conditions());
-            format!(
-                "SELECT * FROM (SELECT f.*, sum(f.bytes) OVER (ORDER BY f.deployment, f.seq \
-                 ROWS UNBOUNDED PRECEDING) - f.bytes AS former FROM ({RECORDED} \
-                 WHERE {place} AND c.seq <= {until}{conditions} {order}) f) r \
-                 WHERE r.former <= {PART_BYTES_MAX} ORDER BY r.deployment, r.seq"
-            )
-        };
+        // Those that an index names fit already.
+        let conditions = if is_named { String::new() } else { self.sought.conditions() };
+        let until = self.until;
+        // A text is fetched where it is told: of those beyond only the lengths are looked at.
+        let query = format!(
+            "SELECT * FROM (SELECT f.*, sum(f.bytes) OVER (ORDER BY f.deployment, f.seq \
+             ROWS UNBOUNDED PRECEDING) - f.bytes AS former FROM ({RECORDED} \
+             WHERE {place} AND c.seq <= {until}{conditions} {order}) f) r \
+             WHERE r.former <= {PART_BYTES_MAX} ORDER BY r.deployment, r.seq"
+        );
         let mut documents = Documents::by(self.reads.operators.ask().await?);
         let rows = documents.asking().rows(&query).await?;
         let mut changes = Vec::with_capacity(rows.len());

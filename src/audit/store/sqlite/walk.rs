@@ -15,7 +15,9 @@ use super::filter::{Sought, push_filter};
 use super::select::Reads;
 use crate::audit::question::{Filter, RecordedChange, parse};
 use crate::audit::store::Boxed;
-use crate::audit::store::way::{PAGE_MAX, PART_BYTES_MAX, PART_MAX, Way, packed_bytes, recorded};
+use crate::audit::store::way::{
+    PAGE_MAX, PART_BYTES_MAX, PART_MAX, Way, packed_bytes, recorded, still_named,
+};
 
 /// The columns that are read of each change, its document before as it lies there.
 const RECORDED: &str = "SELECT c.seq, c.id, c.operation, c.method, c.actor_fingerprint, \
@@ -33,6 +35,8 @@ pub(in crate::audit) struct Walk {
     reads: Reads,
     sought: Sought,
     way: Way,
+    /// The places of a page that an index found, and that were not read yet.
+    named: Vec<i64>,
     /// The newest change there was when it began.
     until: i64,
     digests: HashMap<i64, Arc<str>>,
@@ -49,7 +53,8 @@ impl Reads {
         let until: i64 = sqlx::query_scalar(until).fetch_one(&mut *asking).await?;
         let (documents, digests) = (Documents::by(asking), HashMap::new());
         let (way, reads) = (Way::to(filter, until), self.clone());
-        Ok(Walk { documents, reads, sought, way, until, digests, last: None })
+        let named = Vec::new();
+        Ok(Walk { documents, reads, sought, way, named, until, digests, last: None })
     }
 }
 
@@ -67,10 +72,23 @@ impl Walk {
     /// The next changes; none at the end.
     pub(in crate::audit) async fn next(&mut self) -> Result<Vec<RecordedChange>, Boxed> {
         loop {
+            if let Way::Named(before) = self.way
+                && self.named.is_empty()
+            {
+                let found = self.reads.changes(&self.sought.filter, before, PAGE_MAX, false);
+                let found = found.await?;
+                self.named = found.changes.iter().map(|change| change.seq).collect();
+                self.way = found.next.map_or(Way::Done, Way::Named);
+            }
             let mut query = QueryBuilder::new(RECORDED);
-            let way = self.way;
+            let (way, is_named) = (self.way, !self.named.is_empty());
             match way {
+                _page if is_named => {
+                    query.push(" WHERE c.seq IN (SELECT value FROM json_each(");
+                    query.push_bind(serde_json::to_string(&self.named)?).push("))");
+                }
                 Way::Done => return Ok(Vec::new()),
+                Way::Named(_) => continue,
                 Way::Deployments(deployment, seq) => {
                     query.push(" WHERE (c.deployment, c.seq) > (").push_bind(deployment);
                     query.push(", ").push_bind(seq).push(")");
@@ -78,23 +96,16 @@ impl Walk {
                 Way::NoDeployment(seq) => {
                     query.push(" WHERE c.deployment IS NULL AND c.seq > ").push_bind(seq);
                 }
-                Way::Named(before) => {
-                    let found = self.reads.changes(&self.sought.filter, before, PAGE_MAX, false);
-                    let found = found.await?;
-                    let places: Vec<i64> = found.changes.iter().map(|change| change.seq).collect();
-                    query.push(" WHERE c.seq IN (SELECT value FROM json_each(");
-                    query.push_bind(serde_json::to_string(&places)?).push("))");
-                    self.way = found.next.map_or(Way::Done, Way::Named);
-                }
             }
-            let is_named = matches!(way, Way::Named(_));
             if !is_named {
                 query.push(" AND c.seq <= ").push_bind(self.until);
                 push_filter(&mut query, &self.sought);
             }
             query.push(" ORDER BY c.deployment, c.seq LIMIT ").push_bind(PART_MAX);
-            let found = self.read(query, is_named).await?;
-            if !is_named {
+            let found = self.read(query).await?;
+            if is_named {
+                still_named(&mut self.named, found.iter().map(|(_, change)| change.seq));
+            } else {
                 let last = found.last().map(|(deployment, change)| (*deployment, change.seq));
                 self.way = way.behind(last);
             }
@@ -104,12 +115,10 @@ impl Walk {
         }
     }
 
-    /// The changes that a query finds, in its order, as many as are held at once. Of those that an
-    /// index names all are.
+    /// The changes that a query finds, in its order, as many as are held at once.
     async fn read(
         &mut self,
         mut query: QueryBuilder<Sqlite>,
-        is_named: bool,
     ) -> Result<Vec<(Option<i64>, RecordedChange)>, Boxed> {
         let rows = {
             let mut rows = Vec::new();
@@ -118,7 +127,7 @@ impl Walk {
             while let Some(row) = found.try_next().await? {
                 bytes += packed_bytes(&row)?;
                 rows.push(row);
-                if bytes > PART_BYTES_MAX && !is_named {
+                if bytes > PART_BYTES_MAX {
                     break;
                 }
             }
