@@ -5,11 +5,14 @@
 //! needs from its beginning to its end comes with the browser; here only the issuer's documents are
 //! kept, so that any gateway can finish what another one began.
 
+mod error;
 mod fetch;
 mod id_token;
 mod issuer;
+mod kept;
 mod key_set;
 mod metadata;
 mod url;
 
-pub(crate) use self::issuer::{Issuer, OidcError, Secrets};
+pub(crate) use self::error::OidcError;
+pub(crate) use self::issuer::{Issuer, Secrets};

@@ -10,12 +10,14 @@ use http::{HeaderValue, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Semaphore;
 
-use super::fetch::{Client, FetchError, Form};
+use super::error::OidcError;
+use super::fetch::{Client, Form};
 use super::id_token::{self, Expected, Person, TokenError};
+use super::kept::Kept;
 use super::key_set::KeySet;
-use super::metadata::{self, Metadata, MetadataError, SecretBy};
+use super::metadata::{self, Metadata, SecretBy};
 use crate::base::clock::Timestamp;
 use crate::base::excerpt::excerpt;
 use crate::base::key::Token;
@@ -23,10 +25,6 @@ use crate::config::OidcConfig;
 
 /// How long what an issuer has published is taken to hold.
 const KEPT_FOR: Duration = Duration::from_hours(1);
-
-/// How long an issuer that failed is not asked again, so that who begins logins over and over does
-/// not have it asked as often.
-const REST: Duration = Duration::from_secs(3);
 
 /// The shortest time between two looks at its keys.
 const KEYS_REST: Duration = Duration::from_secs(10);
@@ -53,45 +51,13 @@ pub(crate) struct Secrets {
     pub(crate) verifier: String,
 }
 
-/// Why a login fails.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum OidcError {
-    #[error("the issuer can't be asked: see that this gateway reaches it, and log in again")]
-    Fetch(#[from] FetchError),
-    #[error("the issuer failed a moment ago: log in again in some seconds")]
-    Resting,
-    #[error("the issuer's documents can't be used: fix admin.oidc, or the issuer")]
-    Metadata(#[from] MetadataError),
-    #[error("the issuer's keys can't be read: have them fixed there")]
-    Keys(#[source] serde_json::Error),
-    #[error("admin.oidc.issuer is no URL that can be fetched: fix it")]
-    Place,
-    #[error("too many logins are on their way: log in again in a moment")]
-    Busy,
-    #[error("the answer came from another issuer: log in again, from this console's own page")]
-    OtherIssuer,
-    #[error("the issuer does not take the login ({0}): log in again, or fix admin.oidc")]
-    Refused(String),
-    #[error("the issuer's answer holds no ID token: have the scope openid allowed there")]
-    NoToken(#[source] serde_json::Error),
-    #[error("the issuer's ID token does not count: {0}")]
-    Token(#[from] TokenError),
-}
-
 /// An issuer.
 pub(crate) struct Issuer {
     config: Arc<OidcConfig>,
-    client: Client,
-    known: Mutex<Known>,
+    client: Arc<Client>,
+    metadata: Kept<Metadata>,
+    keys: Kept<KeySet>,
     logins: Semaphore,
-}
-
-/// The documents that were read of it, and when.
-#[derive(Default)]
-struct Known {
-    metadata: Option<(Arc<Metadata>, Timestamp)>,
-    keys: Option<(Arc<KeySet>, Timestamp)>,
-    failed_at: Option<Timestamp>,
 }
 
 #[derive(Deserialize)]
@@ -110,9 +76,9 @@ struct Denied {
 
 impl Issuer {
     pub(crate) fn new(config: Arc<OidcConfig>) -> Self {
-        let client = Client::new(config.ca_file.clone());
+        let client = Arc::new(Client::new(config.ca_file.clone()));
         let logins = Semaphore::new(LOGINS_MAX);
-        Self { config, client, known: Mutex::default(), logins }
+        Self { config, client, metadata: Kept::default(), keys: Kept::default(), logins }
     }
 
     /// The configuration that it is asked under.
@@ -209,57 +175,31 @@ impl Issuer {
         Ok(granted.id_token)
     }
 
-    /// Its places, read at most an hour ago. Who asks meanwhile waits for the one who reads.
+    /// Its places, read at most an hour ago.
     async fn metadata(&self, now: Timestamp) -> Result<Arc<Metadata>, OidcError> {
-        let mut known = self.known.lock().await;
-        if let Some((metadata, read_at)) = &known.metadata
-            && is_within(*read_at, now, KEPT_FOR)
-        {
-            return Ok(Arc::clone(metadata));
-        }
-        if known.failed_at.is_some_and(|at| is_within(at, now, REST)) {
-            return Err(OidcError::Resting);
-        }
-        let read = async {
-            let place = metadata::place(&self.config.issuer).ok_or(OidcError::Place)?;
-            let bytes = self.client.document(&place).await?;
-            Ok(Arc::new(metadata::read(&bytes, &self.config.issuer)?))
+        let (client, issuer) = (Arc::clone(&self.client), self.config.issuer.clone());
+        let fetch = async move {
+            let place = metadata::place(&issuer).ok_or(OidcError::Place)?;
+            let bytes = client.document(&place).await?;
+            Ok(metadata::read(&bytes, &issuer)?)
         };
-        match read.await {
-            Ok(metadata) => {
-                known.metadata = Some((Arc::clone(&metadata), now));
-                known.failed_at = None;
-                Ok(metadata)
-            }
-            Err(error) => {
-                known.failed_at = Some(now);
-                Err(error)
-            }
-        }
+        self.metadata.get((now, KEPT_FOR), fetch).await
     }
 
     /// Its keys, read at most so long ago.
     async fn keys(
         &self,
-        metadata: &Metadata,
+        metadata: &Arc<Metadata>,
         now: Timestamp,
         age_max: Duration,
     ) -> Result<Arc<KeySet>, OidcError> {
-        let mut known = self.known.lock().await;
-        if let Some((keys, read_at)) = &known.keys
-            && is_within(*read_at, now, age_max)
-        {
-            return Ok(Arc::clone(keys));
-        }
-        let bytes = self.client.document(&metadata.jwks_uri).await?;
-        let keys = Arc::new(KeySet::read(&bytes).map_err(OidcError::Keys)?);
-        known.keys = Some((Arc::clone(&keys), now));
-        Ok(keys)
+        let (client, metadata) = (Arc::clone(&self.client), Arc::clone(metadata));
+        let fetch = async move {
+            let bytes = client.document(&metadata.jwks_uri).await?;
+            KeySet::read(&bytes).map_err(OidcError::Keys)
+        };
+        self.keys.get((now, age_max), fetch).await
     }
-}
-
-fn is_within(at: Timestamp, now: Timestamp, age_max: Duration) -> bool {
-    at <= now && now < at.plus(age_max)
 }
 
 /// The pairs of a form or a query (WHATWG URL, 5.2).

@@ -123,7 +123,7 @@ fn failed(api: &Api, next: &str, error: &OidcError) -> Response {
         OidcError::Refused(_) | OidcError::Token(_) | OidcError::OtherIssuer => {
             StatusCode::FORBIDDEN
         }
-        OidcError::Busy | OidcError::Resting => StatusCode::SERVICE_UNAVAILABLE,
+        OidcError::Busy | OidcError::Resting | OidcError::Slow => StatusCode::SERVICE_UNAVAILABLE,
         _other => StatusCode::BAD_GATEWAY,
     };
     let mut wrong = chain(error);
