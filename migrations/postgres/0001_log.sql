@@ -331,6 +331,7 @@ CREATE TABLE changegate.approval_steps (
 
 CREATE INDEX approval_steps_approval ON changegate.approval_steps (approval, number);
 CREATE INDEX approval_steps_used     ON changegate.approval_steps (change_id) WHERE step = 'used';
+CREATE INDEX approval_steps_expired  ON changegate.approval_steps (approval) WHERE step = 'expired';
 
 -- How approvals stand, their time aside: by their newest step, and until when that holds.
 CREATE VIEW changegate.approval_states AS

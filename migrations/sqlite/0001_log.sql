@@ -287,6 +287,7 @@ CREATE TABLE approval_steps (
 
 CREATE INDEX approval_steps_approval ON approval_steps (approval, number);
 CREATE INDEX approval_steps_used     ON approval_steps (change_id) WHERE step = 'used';
+CREATE INDEX approval_steps_expired  ON approval_steps (approval) WHERE step = 'expired';
 
 -- How approvals stand, their time aside: by their newest step, and until when that holds.
 CREATE VIEW approval_states AS

@@ -25,6 +25,54 @@ struct StepRow {
 #[error("an approval holds something that this version does not know")]
 struct BadApproval;
 
+/// Reviews that may be open: each person's newest, since there is no other before it is reviewed.
+const NEWEST_REVIEWS: &str = "SELECT number FROM (WITH RECURSIVE p (person) AS ( \
+        SELECT min(person) FROM approvals WHERE kind = 'break_glass' \
+        UNION ALL SELECT (SELECT min(b.person) FROM approvals b \
+            WHERE b.kind = 'break_glass' AND b.person > p.person) FROM p \
+        WHERE p.person IS NOT NULL) \
+    SELECT (SELECT max(b.number) FROM approvals b \
+        WHERE b.kind = 'break_glass' AND b.person = p.person) AS number \
+    FROM p WHERE p.person IS NOT NULL) r";
+
+/// The condition that an approval stands so `now`, as text; `among` is what the numbers of those
+/// that may stand so are put between. Of what waits or is over, nothing else is looked at: of what
+/// is over, the newest so many before a place, where that is enough.
+pub(super) fn standing(
+    state: ApprovalState,
+    now: Timestamp,
+    part: Option<(i64, i64)>,
+    among: (&str, &str),
+) -> String {
+    let (now, (open, close)) = (now.millis(), among);
+    let is_in_time = format!("(s.until_at IS NULL OR s.until_at > {now})");
+    match state {
+        ApprovalState::Open => format!(
+            " AND a.number {open}SELECT approval FROM live_approvals \
+             UNION ALL {NEWEST_REVIEWS}{close} AND s.step = 'open' AND {is_in_time}"
+        ),
+        // A review has no end, and there are few of them.
+        ApprovalState::Approved => format!(
+            " AND a.number {open}SELECT approval FROM live_approvals \
+             UNION ALL SELECT number FROM approvals WHERE kind = 'break_glass'{close} \
+             AND (s.step = 'approved' OR s.step = 'returned') AND {is_in_time}"
+        ),
+        ApprovalState::Expired => {
+            let part = part.map_or_else(String::new, |(before, limit)| {
+                format!(" AND t.approval < {before} ORDER BY t.approval DESC LIMIT {limit}")
+            });
+            format!(
+                " AND a.number {open}SELECT approval FROM live_approvals WHERE until_at <= {now} \
+                 UNION ALL SELECT approval FROM (SELECT t.approval FROM approval_steps t \
+                 WHERE t.step = 'expired'{part}) x{close}"
+            )
+        }
+        ApprovalState::Rejected | ApprovalState::Used | ApprovalState::Void => {
+            format!(" AND s.step = '{}'", state.name())
+        }
+    }
+}
+
 fn state(row: &impl Row, now: Timestamp) -> Result<ApprovalState, Boxed> {
     let until = maybe(row, "until_at")?;
     Ok(ApprovalState::after(cell(row, "step")?, until, now).ok_or(BadApproval)?)

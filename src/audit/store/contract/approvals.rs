@@ -178,7 +178,13 @@ async fn the_glass_is_broken_again_only_after_a_review_by_somebody_else() {
         }
         written(&mut store, &[decided(id, Verdict::Approved, "jun", None)]).await;
         assert_eq!(state(&store, id).await, ApprovalState::Approved);
-        let (again, _) = broken();
+        let (again, newer) = broken();
         written(&mut store, &[again]).await;
+        for (wanted, expected) in [(ApprovalState::Open, newer), (ApprovalState::Approved, id)] {
+            let filter = ApprovalFilter { state: Some(wanted), ..ApprovalFilter::default() };
+            let found = store.reads().approvals(&filter, LATER, i64::MAX, 9).await.unwrap();
+            let found: Vec<_> = found.iter().map(|(_, approval)| approval.id).collect();
+            assert_eq!(found, [expected], "{wanted:?}");
+        }
     }
 }

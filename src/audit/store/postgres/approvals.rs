@@ -4,9 +4,9 @@ use super::columns::add;
 use super::filter::push_text;
 use super::literal::{bytes, text};
 use super::select::Reads;
-use crate::audit::approval::{Approval, ApprovalFilter, ApprovalState, BrokenGlass, LiveApprovals};
+use crate::audit::approval::{Approval, ApprovalFilter, BrokenGlass, LiveApprovals};
 use crate::audit::store::Boxed;
-use crate::audit::store::approval_rows::{approval, live};
+use crate::audit::store::approval_rows::{approval, live, standing};
 use crate::audit::store::rows::{BadColumn, Bytes, cell, maybe, word_of};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{ApprovalId, Fingerprint};
@@ -23,6 +23,9 @@ pub(super) const APPROVAL: &str = "SELECT a.number, a.id, a.kind, a.change_id, a
             ORDER BY number DESC LIMIT 100) t)::text, '[]') AS steps \
     FROM approvals a JOIN approval_states s ON s.approval = a.number";
 
+/// The way in which rows are looked up by a list of their numbers.
+pub(super) const AMONG: (&str, &str) = ("= ANY (ARRAY(", "))");
+
 impl Reads {
     /// Up to `limit` approvals before the place `before`, the newest first, as they stand `now`.
     pub(in crate::audit::store) async fn approvals(
@@ -38,7 +41,9 @@ impl Reads {
         push_text(&mut query, "a.person", person.as_deref());
         push_text(&mut query, "a.deployment_id", deployment_id.as_deref());
         if let Some(state) = state {
-            push_state(&mut query, *state, now);
+            let is_all = person.is_none() && deployment_id.is_none();
+            let part = is_all.then_some((before, limit));
+            add(&mut query, &standing(*state, now, part, AMONG));
         }
         add(&mut query, &format!(" ORDER BY a.number DESC LIMIT {limit}"));
         let found = self.operators.ask().await?.rows(&query).await?;
@@ -119,32 +124,4 @@ impl Reads {
         let row = self.calls.ask().await?.row(&query).await?.ok_or(BadColumn("over"))?;
         cell(&row, "over")
     }
-}
-
-/// Adds the condition that an approval stands so. Of what is alive, nothing else is looked at.
-pub(super) fn push_state(query: &mut String, state: ApprovalState, now: Timestamp) {
-    const IS_LIVE: &str = "a.number IN (SELECT approval FROM live_approvals)";
-    // A review has no end, and there are few of them.
-    const MAY_BE_LIVE: &str = "a.number IN (SELECT approval FROM live_approvals \
-        UNION ALL SELECT number FROM approvals WHERE kind = 'break_glass')";
-    let now = now.millis();
-    add(
-        query,
-        &match state {
-            ApprovalState::Open => format!(
-                " AND {MAY_BE_LIVE} AND s.step = 'open' \
-                 AND (s.until_at IS NULL OR s.until_at > {now})"
-            ),
-            ApprovalState::Approved => format!(
-                " AND {MAY_BE_LIVE} AND s.step IN ('approved', 'returned') \
-             AND (s.until_at IS NULL OR s.until_at > {now})"
-            ),
-            ApprovalState::Expired => {
-                format!(" AND (s.step = 'expired' OR (s.until_at <= {now} AND {IS_LIVE}))")
-            }
-            ApprovalState::Rejected | ApprovalState::Used | ApprovalState::Void => {
-                format!(" AND s.step = '{}'", state.name())
-            }
-        },
-    );
 }

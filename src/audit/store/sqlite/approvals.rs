@@ -5,9 +5,9 @@ use sqlx::{QueryBuilder, Sqlite};
 use super::asking::Asking;
 use super::filter::push_match;
 use super::select::Reads;
-use crate::audit::approval::{Approval, ApprovalFilter, ApprovalState, BrokenGlass, LiveApprovals};
+use crate::audit::approval::{Approval, ApprovalFilter, BrokenGlass, LiveApprovals};
 use crate::audit::store::Boxed;
-use crate::audit::store::approval_rows::{approval, live};
+use crate::audit::store::approval_rows::{approval, live, standing};
 use crate::audit::store::rows::word_of;
 use crate::base::clock::Timestamp;
 use crate::base::ids::{ApprovalId, Fingerprint};
@@ -42,6 +42,9 @@ const BROKEN: &str = "SELECT (SELECT count(*) FROM approvals \
         WHERE a.kind = 'break_glass' AND a.person = ?1 AND s.step <> 'approved' \
         ORDER BY a.number DESC LIMIT 1)";
 
+/// The way in which rows are looked up by a list of their numbers.
+pub(super) const AMONG: (&str, &str) = ("IN (", ")");
+
 const OVER: &str = "SELECT EXISTS (SELECT 1 FROM live_approvals WHERE until_at <= ?)";
 
 impl Reads {
@@ -60,7 +63,8 @@ impl Reads {
         push_match(&mut query, " AND a.person = ", person.clone());
         push_match(&mut query, " AND a.deployment_id = ", deployment_id.clone());
         if let Some(state) = state {
-            push_state(&mut query, *state, now);
+            let is_all = person.is_none() && deployment_id.is_none();
+            query.push(standing(*state, now, is_all.then_some((before, limit)), AMONG));
         }
         query.push(" ORDER BY a.number DESC LIMIT ").push_bind(limit);
         let mut asking = Asking::on(&self.scans).await?;
@@ -121,32 +125,5 @@ impl Reads {
         let mut asking = Asking::on(self.calls()).await?;
         let query = sqlx::query_scalar(OVER).bind(now.millis());
         Ok(query.fetch_one(&mut *asking).await?)
-    }
-}
-
-/// Adds the condition that an approval stands so. Of what is alive, nothing else is looked at.
-pub(super) fn push_state(query: &mut QueryBuilder<Sqlite>, state: ApprovalState, now: Timestamp) {
-    const IS_LIVE: &str = "a.number IN (SELECT approval FROM live_approvals)";
-    // A review has no end, and there are few of them.
-    const MAY_BE_LIVE: &str = " AND a.number IN (SELECT approval FROM live_approvals \
-        UNION ALL SELECT number FROM approvals WHERE kind = 'break_glass')";
-    match state {
-        ApprovalState::Open => {
-            query.push(MAY_BE_LIVE).push(" AND s.step = 'open'");
-            query.push(" AND (s.until_at IS NULL OR s.until_at > ");
-            query.push_bind(now.millis()).push(")");
-        }
-        ApprovalState::Approved => {
-            query.push(MAY_BE_LIVE).push(" AND (s.step = 'approved' OR s.step = 'returned')");
-            query.push(" AND (s.until_at IS NULL OR s.until_at > ");
-            query.push_bind(now.millis()).push(")");
-        }
-        ApprovalState::Expired => {
-            query.push(" AND (s.step = 'expired' OR (s.until_at <= ").push_bind(now.millis());
-            query.push(" AND ").push(IS_LIVE).push("))");
-        }
-        ApprovalState::Rejected | ApprovalState::Used | ApprovalState::Void => {
-            query.push(" AND s.step = ").push_bind(state.name());
-        }
     }
 }

@@ -5,8 +5,13 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::*;
+use crate::audit::approval::ApprovalState;
 use crate::audit::question::{EventFilter, Filter};
+use crate::audit::store::approval_rows::standing;
+use crate::audit::store::postgres::approvals::{AMONG, APPROVAL};
 use crate::audit::store::postgres::link::connect;
+use crate::audit::store::rows::cell;
+use crate::base::clock::Timestamp;
 
 async fn seqs(reads: &Reads, before: i64) -> Vec<i64> {
     let found = reads.changes(&Filter::default(), before, 9, false).await.unwrap();
@@ -58,4 +63,28 @@ async fn a_page_waits_for_those_who_write_and_then_stays() {
     assert_eq!(seqs(&reads, i64::MAX).await, [2, 1]);
     let events = reads.events(&EventFilter::default(), i64::MAX, 9).await.unwrap();
     assert_eq!(events.events.len(), 1);
+}
+
+/// What waits, or whose time is over, is found however many approvals there ever were.
+#[tokio::test]
+async fn approvals_that_wait_or_are_over_are_found_without_looking_through_the_others() {
+    let Some(log) = Log::new().await else { return };
+    let reads = log.opened().await.reads();
+    let mut asking = reads.operators.ask().await.unwrap();
+    // A table without rows is read whole by whom nothing keeps from it.
+    asking.rows("SET enable_seqscan = off").await.unwrap();
+    let (now, part) = (Timestamp::from_millis(1), Some((9, 9)));
+    for state in [ApprovalState::Open, ApprovalState::Approved, ApprovalState::Expired] {
+        let query = format!(
+            "EXPLAIN {APPROVAL} WHERE a.number < 9{} ORDER BY a.number DESC LIMIT 9",
+            standing(state, now, part, AMONG)
+        );
+        let plan = asking.rows(&query).await.unwrap();
+        let plan: Vec<String> = plan.iter().map(|row| cell(row, "QUERY PLAN").unwrap()).collect();
+        let plan = plan.join("\n");
+        let by_number = "Index Cond: ((number < 9) AND (number = ANY (";
+        assert!(plan.contains(by_number), "{plan}");
+        let is_over = state == ApprovalState::Expired;
+        assert_eq!(plan.contains("approval_steps_expired"), is_over, "{plan}");
+    }
 }

@@ -1,8 +1,9 @@
 use super::*;
 use crate::audit::approval::ApprovalState;
 use crate::audit::evidence::leaf::LeafKind;
+use crate::audit::store::approval_rows::standing;
 use crate::audit::store::page::SEARCHED_MAX;
-use crate::audit::store::sqlite::approvals::{APPROVAL, push_state};
+use crate::audit::store::sqlite::approvals::{AMONG, APPROVAL};
 use crate::audit::store::sqlite::columns::CHANGE;
 use crate::audit::store::sqlite::filter::{Sought, push_filter};
 use crate::audit::store::sqlite::leaves::within;
@@ -140,14 +141,23 @@ async fn approvals_that_are_alive_are_found_without_looking_through_the_others()
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("log.db");
     let _store = filled(&database).await;
-    for state in [ApprovalState::Open, ApprovalState::Approved] {
-        let mut query = QueryBuilder::new("EXPLAIN QUERY PLAN ");
+    let (now, part) = (Timestamp::from_millis(1), Some((9, 9)));
+    for state in [ApprovalState::Open, ApprovalState::Approved, ApprovalState::Expired] {
+        let mut query = QueryBuilder::<sqlx::Sqlite>::new("EXPLAIN QUERY PLAN ");
         query.push(APPROVAL).push(" WHERE a.number < 9");
-        push_state(&mut query, state, Timestamp::from_millis(1));
-        query.push(" ORDER BY a.number DESC LIMIT 9");
+        query.push(standing(state, now, part, AMONG)).push(" ORDER BY a.number DESC LIMIT 9");
         let mut connection = options(&database).connect().await.unwrap();
         let plan = query.build().fetch_all(&mut connection).await.unwrap();
         let plan: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
         assert!(plan[0].starts_with("SEARCH a") && plan[0].ends_with("(rowid=?)"), "{plan:#?}");
+        // Steps, and what was let through by break-glass, are looked through by their own indexes.
+        for step in plan.iter().filter(|step| step.starts_with("SCAN ")) {
+            let few = ["SCAN live_approvals", "SCAN p", "SCAN r", "SCAN x", "SCAN ("];
+            let is_few = few.iter().any(|few| step.starts_with(few));
+            let indexes = ["INDEX approval_steps_expired", "INDEX approvals_break_glass"];
+            let is_few_rows = *step == "SCAN t" && !step.contains("INDEX");
+            let is_indexed = indexes.iter().any(|index| step.ends_with(index));
+            assert!(is_few || is_indexed || is_few_rows, "{step}: {plan:#?}");
+        }
     }
 }
