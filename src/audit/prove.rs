@@ -12,6 +12,7 @@ use super::evidence::proof::{LeafProof, Plan, root_by};
 use super::evidence::tile::{Tile, TileKind};
 use super::evidence::tree::{Hash, leaf_hash};
 use super::hashes::known;
+use super::pruned::{PrunedSpan, span};
 use super::query::{QueryError, Reader};
 use super::store::{Boxed, FoundRecord, LeafRow, Reads};
 use super::verify::{Finding, FindingKind};
@@ -51,6 +52,9 @@ pub enum ProveError {
     /// The log has no such change.
     #[error("the log has no change {0}: `audit list` shows which it has")]
     Unknown(ChangeId),
+    /// Changes of its time were pruned.
+    #[error("the log has no change {0}: {1}")]
+    Pruned(ChangeId, PrunedSpan),
     /// It is under no checkpoint.
     #[error(
         "change {0} is not under a checkpoint yet: it is once it has ended, and evidence.interval \
@@ -123,8 +127,11 @@ impl Reader {
     async fn proven(&self, id: ChangeId) -> Result<(LeafRow, LeafProof), ProveError> {
         let reads = self.reads();
         let Some(index) = reads.position_of(id).await? else {
-            let found = self.bare_change(id).await?;
-            return Err(found.map_or(ProveError::Unknown(id), |_open| ProveError::TooNew(id)));
+            if self.bare_change(id).await?.is_some() {
+                return Err(ProveError::TooNew(id));
+            }
+            let pruned = self.pruned(id).await?;
+            return Err(pruned.map_or(ProveError::Unknown(id), |span| ProveError::Pruned(id, span)));
         };
         let note = reads.checkpoint().await?.ok_or(ProveError::TooNew(id))?;
         let altered = || ProveError::Altered(id);
@@ -138,6 +145,20 @@ impl Reader {
             return Err(altered());
         }
         Ok((leaf, LeafProof { index, hashes, checkpoint: note }))
+    }
+
+    /// What was pruned together with changes of the time of this one, which the log does not have.
+    pub async fn pruned(&self, id: ChangeId) -> Result<Option<PrunedSpan>, QueryError> {
+        let (made_at, mut after) = (id.made_at(), 0);
+        loop {
+            let words = self.reads().prune_words(after).await.map_err(QueryError::Store)?;
+            let Some(last) = words.last() else { return Ok(None) };
+            after = last.seq;
+            let mut spans = words.iter().filter_map(|word| span(word.at, &word.detail));
+            if let Some(span) = spans.find(|span| (span.since..=span.until).contains(&made_at)) {
+                return Ok(Some(span));
+            }
+        }
     }
 
     /// A change with everything that proves it.

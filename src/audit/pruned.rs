@@ -74,6 +74,40 @@ pub(super) fn named_leaves(detail: &str) -> Option<Positions> {
     Positions::parse(detail.get("leaves")?.as_str()?)
 }
 
+/// What was pruned together with changes of a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrunedSpan {
+    /// When they were pruned: the time of the event `prune` that tells of it.
+    pub at: Timestamp,
+    /// Why: `age`, `count` or `command`.
+    pub reason: String,
+    /// When the first of them came.
+    pub since: Timestamp,
+    /// When the last of them came.
+    pub until: Timestamp,
+}
+
+/// What an event of a prune tells that took changes.
+pub(super) fn span(at: Timestamp, detail: &str) -> Option<PrunedSpan> {
+    let detail: Value = serde_json::from_str(detail).ok()?;
+    let time = |name: &str| Timestamp::parse(detail.get(name)?.as_str()?).ok();
+    let (since, until) = (time("since")?, time("until")?);
+    let reason = detail.get("reason")?.as_str()?.to_owned();
+    let has_changes = detail.get("changes")?.as_u64()? > 0;
+    has_changes.then_some(PrunedSpan { at, reason, since, until })
+}
+
+impl fmt::Display for PrunedSpan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { at, reason, since, until } = self;
+        write!(
+            f,
+            "changes that came between {since} and {until} were pruned at {at} (reason: {reason}), \
+             as the event prune of that time tells: `audit list --events` shows it"
+        )
+    }
+}
+
 impl Positions {
     /// Those of a list.
     pub(super) fn of(mut positions: Vec<u64>) -> Self {

@@ -64,6 +64,13 @@ macro_rules! sorting_ids {
                 &self.0
             }
 
+            /// When it was made, by its first 12 digits.
+            #[must_use]
+            pub fn made_at(&self) -> Timestamp {
+                let millis = self.0.iter().take(6).fold(0, |all, byte| all << 8 | i64::from(*byte));
+                Timestamp::from_millis(millis)
+            }
+
             /// The id from the form the store keeps.
             pub fn from_bytes(bytes: &[u8]) -> Result<Self, BadId> {
                 bytes.try_into().map(Self).map_err(|_source| BadId { kind: $bytes })

@@ -55,6 +55,7 @@ use crate::audit::query::{Filter, QueryError, Reader};
 use crate::audit::record::Change;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::database::Database;
+use crate::base::ids::ChangeId;
 use crate::config::log::LogConfig;
 use crate::policy::load::load;
 use crate::policy::rule::Rule;
@@ -234,9 +235,7 @@ async fn show(
     let id = id.map_err(Failure::Usage)?;
     let reader = open(&arguments.file, environment).await?;
     let found = reader.change(id).await.map_err(unanswered)?;
-    let change = found.ok_or_else(|| {
-        Failure::NotHeld(anyhow!("the log has no change {id}: `audit list` shows which it has"))
-    })?;
+    let Some(change) = found else { return Err(missing(&reader, id).await?) };
     if arguments.json {
         print_json(&[change])
     } else {
@@ -308,6 +307,13 @@ async fn warn_of_rule(reader: &Reader, name: &str) -> Result<(), Failure> {
         ));
     }
     Ok(())
+}
+
+/// Says that the log has no such change, and why where it was pruned.
+pub(in crate::cli) async fn missing(reader: &Reader, id: ChangeId) -> Result<Failure, Failure> {
+    let pruned = reader.pruned(id).await.map_err(unanswered)?;
+    let why = pruned.map_or("`audit list` shows which it has".to_owned(), |span| span.to_string());
+    Ok(Failure::NotHeld(anyhow!("the log has no change {id}: {why}")))
 }
 
 /// Says that a list goes on behind what was shown, where nobody takes it for a part of the list.

@@ -108,6 +108,15 @@ async fn a_running_gateway_prunes_what_it_is_not_to_keep() {
     assert_eq!(verify(folder.path()), (0, vec!["sound".to_owned()]));
     let told = audit(folder.path(), &["verify"]).err;
     assert!(told.contains("records were pruned between"), "{told}");
+    // Who asks for one that is gone is told when it went, and why.
+    for command in ["prove", "show"] {
+        let ran = audit(folder.path(), &[command, &old[0]]);
+        assert_eq!(ran.code, 1, "{ran:?}");
+        assert!(
+            ran.err.contains("were pruned at 20") && ran.err.contains("(reason: age)"),
+            "{ran:?}"
+        );
+    }
     let mut log = open(&database).await;
     nothing_is_orphaned(&mut log).await;
 }

@@ -9,7 +9,7 @@ use super::at::{moment, seen};
 use super::layout::{Layout, Spans};
 use super::printer::print_spans;
 use super::text::plain;
-use super::{Environment, Failure, Zone, differences, open, print_json, unanswered};
+use super::{Environment, Failure, Zone, differences, missing, open, print_json, unanswered};
 use crate::audit::query::Reader;
 use crate::audit::record::{Bodies, Change};
 use crate::base::clock::Timestamp;
@@ -164,7 +164,10 @@ async fn whole_change(reader: &Reader, text: &str) -> Result<Change, Failure> {
     let id = id.with_context(|| format!("{} names no change", plain(text)));
     let id = id.map_err(Failure::Usage)?;
     let found = reader.change(id).await.map_err(unanswered)?;
-    found.ok_or_else(|| Failure::NotHeld(anyhow!("the log has no change {id}")))
+    match found {
+        Some(change) => Ok(change),
+        None => Err(missing(reader, id).await?),
+    }
 }
 
 /// The deployment after a change, and before it, as far as it has them.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::layout::Layout;
 use super::printer::print_spans;
 use super::text::{json as shown_json, plain};
-use super::{Environment, Failure, differences, open_at, print, print_json, unanswered};
+use super::{Environment, Failure, differences, missing, open_at, print, print_json, unanswered};
 use crate::audit::record::{Change, Outcome};
 use crate::base::ids::ChangeId;
 use crate::cli::log::LogFile;
@@ -68,9 +68,7 @@ pub(super) async fn run(arguments: &RevertArgs, environment: &Environment) -> Re
     let id = id.with_context(|| format!("{} names no change", plain(&arguments.id)));
     let id = id.map_err(Failure::Usage)?;
     let found = reader.change(id).await.map_err(unanswered)?;
-    let mut change = found.ok_or_else(|| {
-        Failure::NotHeld(anyhow!("the log has no change {id}: `audit list` shows which it has"))
-    })?;
+    let Some(mut change) = found else { return Err(missing(&reader, id).await?) };
     let (provider, deployment_id) = revertible(&change)?;
     if let Some(reason) = &arguments.unseal {
         let place = (arguments.admin.as_deref(), arguments.via.ca_file(), &arguments.file);

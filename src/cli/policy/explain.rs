@@ -12,7 +12,7 @@ use crate::audit::judged::{ReadyChange, RecordedPolicies};
 use crate::audit::query::Reader;
 use crate::base::clock::Clock;
 use crate::base::visible::plain;
-use crate::cli::audit::{Zone, ZoneArgs, open_at, unanswered};
+use crate::cli::audit::{Zone, ZoneArgs, missing, open_at, unanswered};
 use crate::cli::log::LogFile;
 use crate::cli::print::{self, Shade, Span};
 use crate::cli::terminal::{Terminal, folded};
@@ -91,9 +91,7 @@ async fn find(reader: &Reader, id: &str) -> Result<ReadyChange, Failure> {
     let parsed = id.parse().with_context(|| format!("{} names no change", plain(id)));
     let id = parsed.map_err(Failure::Usage)?;
     let found = reader.change(id).await.map_err(unanswered)?;
-    let change = found.ok_or_else(|| {
-        Failure::NotHeld(anyhow!("the log has no change {id}: `audit list` shows which it has"))
-    })?;
+    let Some(change) = found else { return Err(missing(reader, id).await?) };
     ReadyChange::of_whole(change).map_err(|_not_asked| {
         Failure::NotHeld(anyhow!(
             "no policy was asked about {id}: `audit show {id}` tells why it was refused"
