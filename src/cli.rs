@@ -31,6 +31,7 @@ use tokio::runtime::Runtime;
 
 use crate::config::Config;
 use crate::config::check::{Checked, check as check_config};
+use crate::settings::complaint::Complaint;
 use crate::telemetry;
 
 /// An audit-logging reverse proxy that governs changes to scheduled AI agents.
@@ -157,8 +158,21 @@ fn run(command: Command, environment: &Environment) -> Result<(), Failure> {
 /// Reads the configuration that a command works with. Every complaint goes to standard error; an
 /// error among them is a [`Failure::Usage`].
 pub fn load_config(path: &Path, environment: &Environment) -> Result<Config, Failure> {
+    load_config_telling(path, environment, |_complaint| true)
+}
+
+/// The same for a command that has nothing to do with what is warned of: it tells errors alone.
+fn load_config_bare(path: &Path, environment: &Environment) -> Result<Config, Failure> {
+    load_config_telling(path, environment, |complaint| !complaint.warning)
+}
+
+fn load_config_telling(
+    path: &Path,
+    environment: &Environment,
+    is_told: impl Fn(&Complaint) -> bool,
+) -> Result<Config, Failure> {
     let Checked { config, complaints, .. } = check_config(path, &environment.ours);
-    complaints.iter().for_each(print::complaint);
+    complaints.iter().filter(|complaint| is_told(complaint)).for_each(print::complaint);
     config.ok_or_else(|| check::invalid(path, &complaints))
 }
 

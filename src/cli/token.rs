@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Read};
 use anyhow::{Context as _, anyhow};
 use serde_json::json;
 
-use super::{ConfigFile, Environment, Failure, load_config, print, runtime};
+use super::{ConfigFile, Environment, Failure, load_config_bare, print, runtime};
 use crate::audit::keys;
 use crate::base::claims::Claims;
 
@@ -32,7 +32,7 @@ pub struct FingerprintArgs {
 /// Runs one of them.
 pub fn run(command: &TokenCommand, environment: &Environment) -> Result<(), Failure> {
     let TokenCommand::Fingerprint(arguments) = command;
-    let config = load_config(arguments.file.path(environment), environment)?;
+    let config = load_config_bare(arguments.file.path(environment), environment)?;
     let stdin = io::stdin();
     if stdin.is_terminal() {
         print::error_line("Type or paste the token, then Enter and Ctrl-D:");

@@ -114,13 +114,16 @@ async fn a_tokens_fingerprint_is_the_one_that_is_recorded() {
 fn a_key_that_a_fingerprint_makes_is_told_of() {
     let folder = tempfile::tempdir().unwrap();
     let text = "[upstream]\nprovider = 'qoder'\nurl = 'https://api.qoder.com'\n\
-                [audit]\nkey_file = 'new.key'\n";
+                [audit]\nkey_file = 'new.key'\n\
+                [[sink]]\nname = 's'\nkind = 'syslog'\nurl = 'tcp://siem.example:601'\n";
     std::fs::write(folder.path().join("changegate.toml"), text).unwrap();
     let print = || run(folder.path(), &["token", "fingerprint"], "pt-1\n");
     let (first, second) = (print(), print());
     assert_eq!((first.code, &first.out), (0, &second.out), "{first:?}");
     assert!(first.err.contains("new.key is a new key"), "{first:?}");
-    assert!(!second.err.contains("new key"), "{second:?}");
+    assert_eq!(second.err, "", "what is warned of has nothing to do with it");
+    let checked = run(folder.path(), &["check"], "");
+    assert!(checked.err.contains("plain syslog"), "{checked:?}");
 }
 
 #[tokio::test]
