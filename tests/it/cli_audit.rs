@@ -63,9 +63,14 @@ async fn a_list_that_goes_on_says_so() {
         let whole = in_world(&world, &[list.as_slice(), &["--all"]].concat());
         assert_eq!(whole.err, "");
     }
-    let named = in_world(&world, &["audit", "list", "--q", "/name", "--limit", "1", "--json"]);
-    assert_eq!(json_lines(&named.out).len(), 1);
-    assert!(named.err.starts_with("1 shown, there are more"), "{}", named.err);
+    let named = in_world(&world, &["audit", "list", "--q", "/name", "--limit", "2", "--json"]);
+    assert_eq!(json_lines(&named.out).len(), 2);
+    assert!(named.err.starts_with("2 shown, there are more"), "{}", named.err);
+    // A program that asks for one asks for the newest: its id alone comes, and no word beside it.
+    for list in ["list", "deployments"] {
+        let newest = in_world(&world, &["audit", list, "--json", "--limit", "1"]);
+        assert_eq!((json_lines(&newest.out).len(), newest.err.as_str()), (1, ""), "{list}");
+    }
 }
 
 #[tokio::test]

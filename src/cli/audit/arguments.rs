@@ -289,6 +289,10 @@ impl ShownArgs {
     }
 
     pub(super) fn wanted(&self) -> Wanted {
-        Wanted::new(if self.all { None } else { Some(self.limit) })
+        match self.limit {
+            _all if self.all => Wanted::new(None),
+            1 if self.is_for_programs() => Wanted::newest(),
+            limit => Wanted::new(Some(limit)),
+        }
     }
 }

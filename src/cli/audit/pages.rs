@@ -14,11 +14,18 @@ pub(super) struct Wanted {
     left: Option<u32>,
     cursor: Option<Cursor>,
     done: bool,
+    /// Whether it matters that the list goes on.
+    may_go_on: bool,
 }
 
 impl Wanted {
     pub(super) fn new(items_max: Option<u32>) -> Self {
-        Self { left: items_max, cursor: None, done: false }
+        Self { left: items_max, cursor: None, done: false, may_go_on: true }
+    }
+
+    /// The newest one for a program, which asks for it and for no list.
+    pub(super) fn newest() -> Self {
+        Self { may_go_on: false, ..Self::new(Some(1)) }
     }
 
     /// The next page of changes, with their bodies where `bodies`.
@@ -73,6 +80,9 @@ impl Wanted {
         reader: &Reader,
         filter: &Filter,
     ) -> Result<bool, Failure> {
+        if !self.may_go_on {
+            return Ok(false);
+        }
         self.left = Some(1);
         // A page may end empty where enough was looked through.
         while let Some(page) = self.next_changes(reader, filter, false).await? {
@@ -89,6 +99,9 @@ impl Wanted {
         reader: &Reader,
         filter: &EventFilter,
     ) -> Result<bool, Failure> {
+        if !self.may_go_on {
+            return Ok(false);
+        }
         self.left = Some(1);
         while let Some(page) = self.next_events(reader, filter).await? {
             if !page.is_empty() {
@@ -100,7 +113,7 @@ impl Wanted {
 
     /// Whether the list goes on behind the last page.
     pub(super) fn goes_on(&self) -> bool {
-        !self.done
+        self.may_go_on && !self.done
     }
 
     fn request(&self, page_max: u16) -> Option<PageRequest> {
