@@ -13,6 +13,7 @@ use super::{Environment, Failure, open, print_json, print_lines, say_nothing_fou
 use crate::audit::sinks::{DeadLetter, SinkStanding};
 use crate::base::clock::Timestamp;
 use crate::cli::print;
+use crate::cli::terminal::{cut, folded};
 
 /// The arguments of `audit sinks`.
 #[derive(Debug, clap::Args)]
@@ -80,8 +81,14 @@ struct ReplayArgs {
     order: OrderArgs,
 }
 
-/// The headings of a list.
-const HEADINGS: [&str; 7] = ["SINK", "STATE", "BEHIND", "SENT", "DEAD", "NEXT TRY", "LAST ERROR"];
+/// The headings of a list, of which no line has more than 80 columns.
+const HEADINGS: [&str; 6] = ["SINK", "STATE", "BEHIND", "SENT", "DEAD", "NEXT TRY"];
+
+/// The most columns of a name.
+const NAME_WIDTH: usize = 22;
+
+/// The columns of a line.
+const WIDTH: usize = 80;
 
 /// Runs one of them.
 pub(super) async fn run(
@@ -114,27 +121,49 @@ async fn list(
     if arguments.json {
         return print_json(&sinks);
     }
-    print_lines(Table::new(&HEADINGS).rows(sinks.iter().map(row)))?;
+    let lines = Table::new(&HEADINGS).rows(sinks.iter().map(|sink| row(sink, now)));
+    let mut lines = lines.into_iter();
+    print_lines(lines.by_ref().take(1))?;
+    for (line, sink) in lines.zip(&sinks) {
+        print::line(line)?;
+        print_lines(error_lines(sink))?;
+    }
     say_nothing_found(sinks.is_empty(), false, "The log knows no sink: [[sink]] configures one.")
 }
 
-fn row(sink: &SinkStanding) -> [String; 7] {
-    let time = |at: Option<Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
+fn row(sink: &SinkStanding, now: Timestamp) -> [String; 6] {
     let behind = match sink.lag_seconds {
-        Some(seconds) => format!("{} ({seconds} s)", sink.lag_positions),
+        Some(seconds) => format!("{} ({})", sink.lag_positions, span(seconds)),
         None => sink.lag_positions.to_string(),
     };
-    let error = sink.error.as_deref().map(plain).unwrap_or_default();
-    let error = sink.error_at.map(|at| format!("{at} {error}")).unwrap_or_default();
+    let next_try = sink.next_at.map(|at| {
+        let millis = u64::try_from(at.millis().saturating_sub(now.millis())).unwrap_or(0);
+        format!("in {}", span(millis.div_ceil(1_000)))
+    });
     [
-        sink.name.clone(),
+        cut(&sink.name, NAME_WIDTH),
         sink.state.name().to_owned(),
         behind,
         sink.sent.to_string(),
         sink.dead_letters.to_string(),
-        time(sink.next_at),
-        error,
+        next_try.unwrap_or_default(),
     ]
+}
+
+/// When and why the last attempt failed that did, below the line of its sink.
+fn error_lines(sink: &SinkStanding) -> Vec<String> {
+    let Some((at, error)) = sink.error_at.zip(sink.error.as_deref()) else { return Vec::new() };
+    folded(&format!("  {at} {}", plain(error)), WIDTH)
+}
+
+/// A time in its largest unit, as it is told to people.
+fn span(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _days => format!("{} d", seconds / 86_400),
+    }
 }
 
 async fn dead(arguments: &DeadArgs, environment: &Environment) -> Result<(), Failure> {
@@ -195,4 +224,38 @@ async fn sent(
     let client = Client::of(&arguments.client, environment)?;
     let name = utf8_percent_encode(&arguments.name, NON_ALPHANUMERIC);
     client.post(&format!("/api/v1/sinks/{name}/{what}"), body).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::sinks::SinkCondition;
+
+    #[test]
+    fn a_list_of_sinks_fits_a_terminal() {
+        let now = Timestamp::from_millis(1_781_427_491_123);
+        let sink = SinkStanding {
+            name: "a-sink-whose-name-is-as-long-as-one-may-be".to_owned(),
+            state: SinkCondition::Disabled,
+            next: 1,
+            lag_positions: 123_456_789,
+            lag_seconds: Some(7_000_000),
+            sent: 1_234_567_890,
+            sent_at: Some(now),
+            attempts: 12,
+            next_at: Some(now.plus(std::time::Duration::from_hours(24))),
+            error: Some("the receiver said no, ".repeat(13)),
+            error_at: Some(now),
+            dead_letters: 12_345,
+        };
+        let mut lines = Table::new(&HEADINGS).rows(std::iter::once(row(&sink, now)));
+        assert!(lines[1].ends_with("12345  in 24 h"), "{lines:?}");
+        let errors = error_lines(&sink);
+        assert!(errors.len() > 3 && errors[0].starts_with("  2026-06-14T08:58:11.123Z the "));
+        lines.extend(errors);
+        for line in lines {
+            assert!(line.chars().count() <= WIDTH, "{line}");
+        }
+        assert_eq!(["1 s", "2 min", "2 h", "3 d"], [1, 130, 7_200, 260_000].map(span));
+    }
 }
