@@ -74,6 +74,14 @@ pub(super) fn named_leaves(detail: &str) -> Option<Positions> {
     Positions::parse(detail.get("leaves")?.as_str()?)
 }
 
+/// How many changes an event of a prune took, and the places of the first and the last of them.
+pub(super) fn taken(detail: &str) -> Option<(u64, (i64, i64))> {
+    let detail: Value = serde_json::from_str(detail).ok()?;
+    let changes = detail.get("changes")?.as_u64().filter(|changes| *changes > 0)?;
+    let place = |name: &str| detail.get(name)?.as_i64();
+    Some((changes, (place("first_seq")?, place("last_seq")?)))
+}
+
 /// What was pruned together with changes of a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrunedSpan {

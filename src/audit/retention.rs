@@ -1,6 +1,7 @@
 //! How long records are kept: what is old goes step by step, each of them one transaction that
 //! leaves nothing which names what is gone, and an event that says what it was.
 
+mod boundary;
 mod direct;
 mod figures;
 mod holding;

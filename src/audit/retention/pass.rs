@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::boundary::Boundary;
 use super::holds::Held;
 use super::pruner::{Pruner, Scope};
 use super::{AGE_MIN, Retention};
@@ -19,6 +20,7 @@ pub(super) async fn begin(
     retention: &Retention,
     now: Timestamp,
     (after, spared): (i64, Option<u64>),
+    boundary: &mut Boundary,
 ) -> Result<Pruner, Boxed> {
     // The server of a shared log goes by a clock of its own.
     let slack = if reads.are_shared() { SERVER_CLOCK_SLACK } else { Duration::ZERO };
@@ -30,7 +32,7 @@ pub(super) async fn begin(
         None => 0,
     };
     let by_count = match retention.max_changes {
-        Some(newest) => reads.changes_beyond(newest).await?,
+        Some(newest) => boundary.find(&reads, newest, now).await?,
         None => 0,
     };
     let until = aged.max(by_count).min(reads.counted_until().await?);
@@ -54,6 +56,6 @@ pub(super) async fn by_command(
     now: Timestamp,
 ) -> Result<Pruner, Boxed> {
     let kept = Retention { max_age: Some(older_than), max_changes: None, ..retention.clone() };
-    let pruner = begin(reads, &kept, now, (0, None)).await?;
+    let pruner = begin(reads, &kept, now, (0, None), &mut Boundary::default()).await?;
     Ok(pruner.at_once(PruneReason::Command))
 }

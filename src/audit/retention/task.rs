@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::boundary::Boundary;
 use super::run::{Ended, Hand, through};
 use super::{Retention, RetentionStanding, pass};
 use crate::audit::Audit;
@@ -35,6 +36,7 @@ pub struct Pruning {
     /// What is kept, by the newest look at the configuration.
     retention: Retention,
     rest: Duration,
+    boundary: Boundary,
     /// The place up to which changes were looked at, and since when.
     looked: Option<(i64, Instant)>,
     is_told: bool,
@@ -50,6 +52,7 @@ impl Audit {
             audit: self.clone(),
             retention: Retention::default(),
             rest: REST_FIRST,
+            boundary: Boundary::default(),
             looked: None,
             is_told: false,
             is_sink_told: false,
@@ -113,7 +116,8 @@ impl Pruning {
         let (after, since) =
             self.looked.filter(|(_at, since)| is_fresh(since)).unwrap_or((0, instant));
         let spared = self.needed().await?;
-        let begun = pass::begin(reads.clone(), &self.retention, now, (after, spared));
+        let begun =
+            pass::begin(reads.clone(), &self.retention, now, (after, spared), &mut self.boundary);
         let mut pruner = begun.await?;
         let mut hand = match reads {
             Reads::Sqlite(_) => Hand::Beside(&shared.queues),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use super::boundary::Boundary;
 use super::figures::RetentionFigures;
 use super::run::{Ended, Hand, through};
 use super::*;
@@ -144,9 +145,15 @@ impl Filled {
 
     async fn prune(&mut self, retention: &Retention) -> Survey {
         let (reads, now) = (self.store.reads(), self.now());
-        let looked = pass::begin(reads.clone(), retention, now, (0, None)).await.unwrap();
+        let looked =
+            pass::begin(reads.clone(), retention, now, (0, None), &mut Boundary::default())
+                .await
+                .unwrap();
         let looked = looked.look().await.unwrap();
-        let mut pruner = pass::begin(reads.clone(), retention, now, (0, None)).await.unwrap();
+        let mut pruner =
+            pass::begin(reads.clone(), retention, now, (0, None), &mut Boundary::default())
+                .await
+                .unwrap();
         let mut hand = match &reads {
             Reads::Postgres(_) => Hand::Shared(&reads),
             Reads::Sqlite(_) => Hand::Alone(&mut self.store),
@@ -284,7 +291,8 @@ async fn a_pass_ends_once_what_is_kept_is_another() {
         let mut filled = filled(&place, 11, 120).await;
         let retention = Retention { max_age: Some(HOUR * 30), ..Retention::default() };
         let reads = filled.store.reads().clone();
-        let begun = pass::begin(reads, &retention, filled.now(), (0, None)).await;
+        let begun =
+            pass::begin(reads, &retention, filled.now(), (0, None), &mut Boundary::default()).await;
         let mut pruner = begun.unwrap();
         let (figures, looks) = (RetentionFigures::default(), std::cell::Cell::new(0));
         let reads = filled.store.reads();
@@ -300,5 +308,47 @@ async fn a_pass_ends_once_what_is_kept_is_another() {
         assert!(went.changes > 0, "the first step is done");
         let words = filled.store.reads().prune_words(0).await.unwrap();
         assert_eq!(words.len(), 1, "and no other");
+    }
+}
+
+#[tokio::test]
+async fn the_place_beyond_which_there_are_so_many_is_followed_and_not_counted_anew() {
+    for place in Place::of_each_kind().await {
+        let mut filled = filled(&place, 13, 60).await;
+        let (mut boundary, mut is_pruned) = (Boundary::default(), false);
+        let hours = |hours: u32| Retention { max_age: Some(HOUR * hours), ..Retention::default() };
+        for (added, age, newest) in [
+            (0, None, 30),
+            (10, None, 30),
+            (4, Some(50), 30),
+            (0, Some(25), 30),
+            (3, None, 30),
+            (25, None, 30),
+            (0, None, 5),
+            (0, None, 500),
+        ] {
+            filled.add(added).await;
+            if let Some(age) = age {
+                filled.prune(&hours(age)).await;
+                is_pruned = true;
+            }
+            let reads = filled.store.reads();
+            let found = boundary.find(&reads, newest, filled.now()).await.unwrap();
+            let until = reads.counted_until().await.unwrap();
+            let (beyond, _last) = reads.changes_up_from(found, until, 1_000).await.unwrap();
+            let most = u64::from(newest);
+            let what = format!("{added}, {age:?}, {newest}: {found}, {beyond} beyond");
+            if let Reads::Sqlite(_) = reads {
+                assert!(found == 0 || beyond <= most, "{what}");
+                continue;
+            }
+            let mut anew = Boundary::default();
+            let counted = anew.find(&reads, newest, filled.now()).await.unwrap();
+            // Nothing that is to be kept goes; a step that went across makes it keep more.
+            assert!(found == 0 || beyond >= most, "{what}");
+            assert!(found <= counted && (is_pruned || found == counted), "{what}, {counted}");
+            assert!(newest == 30 || found == counted, "another number is counted anew: {what}");
+            assert_eq!(reads.change_up_to(found).await.unwrap(), found);
+        }
     }
 }

@@ -56,14 +56,52 @@ impl Reads {
     /// The place of the newest change behind which there are so many; 0 where there is none. Where
     /// places have no gaps, none is looked at.
     pub(in crate::audit) async fn changes_beyond(&self, newest: u32) -> Result<i64, Boxed> {
-        if !self.are_shared() {
-            let last = self.number("SELECT max(seq) AS number FROM changes").await?;
-            return Ok((last - i64::from(newest)).max(NONE));
+        let last = self.number("SELECT max(seq) AS number FROM changes").await?;
+        Ok((last - i64::from(newest)).max(NONE))
+    }
+
+    /// The newest change up to a place; 0 where there is none.
+    pub(in crate::audit) async fn change_up_to(&self, place: i64) -> Result<i64, Boxed> {
+        self.number(&format!("SELECT max(seq) AS number FROM changes WHERE seq <= {place}")).await
+    }
+
+    /// How many changes there are from a place down, at most so many, and the lowest of them.
+    pub(in crate::audit) async fn changes_down_from(
+        &self,
+        place: i64,
+        most: u64,
+    ) -> Result<(u64, i64), Boxed> {
+        let which = format!("seq <= {place} ORDER BY seq DESC LIMIT {most}");
+        self.counted_part(&which, "min").await
+    }
+
+    /// How many changes there are behind a place and up to another, at most so many, and the
+    /// highest of them.
+    pub(in crate::audit) async fn changes_up_from(
+        &self,
+        place: i64,
+        until: i64,
+        most: u64,
+    ) -> Result<(u64, i64), Boxed> {
+        let which = format!("seq > {place} AND seq <= {until} ORDER BY seq LIMIT {most}");
+        self.counted_part(&which, "max").await
+    }
+
+    async fn counted_part(&self, which: &str, end: &str) -> Result<(u64, i64), Boxed> {
+        let part = format!("FROM (SELECT seq FROM changes WHERE {which}) f");
+        let statement = format!(
+            "SELECT number FROM (SELECT 1 AS n, count(*) AS number {part} \
+             UNION ALL SELECT 2, coalesce({end}(seq), 0) {part}) g ORDER BY n"
+        );
+        match self.found::<i64>(&statement).await?.as_slice() {
+            &[count, place] => Ok((u64::try_from(count)?, place)),
+            _torn => Err("a count of changes has no end: try it again".into()),
         }
-        self.number(&format!(
-            "SELECT seq AS number FROM changes ORDER BY seq DESC LIMIT 1 OFFSET {newest}"
-        ))
-        .await
+    }
+
+    /// The place of the newest event of a prune.
+    pub(in crate::audit) async fn newest_prune(&self) -> Result<i64, Boxed> {
+        self.number("SELECT max(seq) AS number FROM events WHERE kind = 'prune'").await
     }
 
     /// When the change at a place came, in milliseconds; 0 where there is none.
