@@ -25,7 +25,9 @@ use tokio::time::timeout;
 
 use self::case::{Case, Fields, Names};
 use self::lenient::{Lenient, Seen, Write};
+use crate::postgres::server::TestDatabase;
 use crate::world::certificate::Certificate;
+use crate::world::command::run;
 use crate::world::frames::preface;
 use crate::world::{Setup, World, fingerprint};
 
@@ -43,6 +45,8 @@ const QODER: &str = "/api/v1/cloud";
 struct Way {
     http2: bool,
     tls: bool,
+    /// The log is in PostgreSQL.
+    postgres: bool,
 }
 
 /// A gateway before a lenient server of its own.
@@ -51,6 +55,7 @@ struct Place {
     upstream: Lenient,
     certificate: Option<Certificate>,
     api: &'static str,
+    _database: Option<TestDatabase>,
 }
 
 /// The outcome of a case.
@@ -66,22 +71,27 @@ struct Played {
 
 #[tokio::test]
 async fn no_disguise_brings_a_change_past_the_gateway_over_http1() {
-    play_all(Way { http2: false, tls: false }).await;
+    play_all(Way { http2: false, tls: false, postgres: false }).await;
 }
 
 #[tokio::test]
 async fn no_disguise_brings_a_change_past_the_gateway_over_http2() {
-    play_all(Way { http2: true, tls: false }).await;
+    play_all(Way { http2: true, tls: false, postgres: false }).await;
 }
 
 #[tokio::test]
 async fn no_disguise_brings_a_change_past_the_gateway_over_http1_under_tls() {
-    play_all(Way { http2: false, tls: true }).await;
+    play_all(Way { http2: false, tls: true, postgres: false }).await;
 }
 
 #[tokio::test]
 async fn no_disguise_brings_a_change_past_the_gateway_over_http2_under_tls() {
-    play_all(Way { http2: true, tls: true }).await;
+    play_all(Way { http2: true, tls: true, postgres: false }).await;
+}
+
+#[tokio::test]
+async fn no_disguise_brings_a_change_past_a_gateway_whose_log_is_in_postgresql() {
+    play_all(Way { http2: false, tls: false, postgres: true }).await;
 }
 
 /// The corpus is worth something only as far as its requests do harm where nothing is in front.
@@ -127,8 +137,11 @@ fn corpus() -> Vec<Case> {
 }
 
 async fn play_all(way: Way) {
-    let places = [Place::start("qoder-cn", way.tls).await, Place::start("claude", way.tls).await]
-        .map(Arc::new);
+    let mut places = Vec::new();
+    for provider in ["qoder-cn", "claude"] {
+        let Some(place) = Place::start(provider, way).await else { return };
+        places.push(Arc::new(place));
+    }
     let room = Arc::new(Semaphore::new(AT_ONCE));
     let mut playing = JoinSet::new();
     for (number, case) in corpus().into_iter().enumerate() {
@@ -154,9 +167,10 @@ async fn play_all(way: Way) {
 }
 
 impl Place {
-    async fn start(provider: &'static str, tls: bool) -> Self {
+    /// `None` where its log has no server.
+    async fn start(provider: &'static str, way: Way) -> Option<Self> {
         let upstream = Lenient::start().await;
-        let certificate = tls.then(|| Certificate::of("localhost"));
+        let certificate = way.tls.then(|| Certificate::of("localhost"));
         let limits = "[limits]\nheader_timeout = 2\nbody_timeout = 2\n\
                       [rate_limit]\nenabled = false";
         let mut setup = Setup::new().provider(provider).upstream(&upstream.url).config(limits);
@@ -165,8 +179,16 @@ impl Place {
             setup = setup.config(&(limits.to_owned() + paths));
             setup = setup.file("cert.pem", &certificate.chain).file("key.pem", &certificate.key);
         }
+        let database = way.postgres.then(TestDatabase::new);
+        if let Some(database) = &database {
+            let owner = database.as_ref()?.url();
+            let made = run(Path::new("/"), &["migrate", "--database", &owner]);
+            assert_eq!(made.code, 0, "{made:?}");
+            setup = setup.log_at(&owner.replace("//postgres@", "//changegate@"));
+        }
         let api = if provider == "claude" { "/v1" } else { QODER };
-        Self { world: setup.start().await, upstream, certificate, api }
+        let world = setup.start().await;
+        Some(Self { world, upstream, certificate, api, _database: database.flatten() })
     }
 
     async fn play(&self, case: Case, number: usize, way: Way) -> Played {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 #[path = "../servers/redis.rs"]
-mod redis;
+pub(crate) mod redis;
 
 use self::redis::{TestRedis, cluster, listens};
 use crate::world::certificate::Certificate;

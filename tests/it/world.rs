@@ -76,6 +76,7 @@ pub(crate) struct Setup {
     provider: &'static str,
     upstream: Option<String>,
     config: String,
+    database: String,
     policy: String,
     clock: Clock,
     workers: usize,
@@ -96,6 +97,7 @@ impl Setup {
             config: "[rate_limit]\nread = { per_second = 10000, burst = 10000 }\n\
                      write = { per_second = 10000, burst = 10000 }\n"
                 .to_owned(),
+            database: "sqlite://log.db".to_owned(),
             policy: POLICY.to_owned(),
             clock: Clock::System,
             workers: 1,
@@ -117,6 +119,12 @@ impl Setup {
     /// The configuration beside `[upstream]`, `[audit]`, `[policy]` and the addresses.
     pub(crate) fn config(mut self, text: &str) -> Self {
         text.clone_into(&mut self.config);
+        self
+    }
+
+    /// Another place of the log than a file.
+    pub(crate) fn log_at(mut self, url: &str) -> Self {
+        url.clone_into(&mut self.database);
         self
     }
 
@@ -166,8 +174,8 @@ impl Setup {
             "{listen}\
              upstream.provider = '{}'\nupstream.url = '{url}'\n\
              policy.file = 'policy.toml'\n\
-             audit.database = 'sqlite://log.db'\naudit.key_file = 'key'\n{head}\n{tables}",
-            self.provider
+             audit.database = '{}'\naudit.key_file = 'key'\n{head}\n{tables}",
+            self.provider, self.database
         );
         let path = folder.path().join("changegate.toml");
         std::fs::write(&path, &text).unwrap();
