@@ -73,6 +73,11 @@ impl Latest {
         self.known().remove(deployment);
     }
 
+    /// Forgets everything.
+    pub(super) fn clear(&self) {
+        self.known().clear();
+    }
+
     fn known(&self) -> MutexGuard<'_, HashMap<DeploymentKey, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -78,6 +78,8 @@ pub struct Sealer {
 struct Begun {
     signers: Signers,
     frontier: Frontier,
+    /// Why it is not signed, where it is not.
+    refused: Option<Boxed>,
 }
 
 /// Why a tree is not signed.
@@ -182,7 +184,11 @@ impl Sealer {
         let signers = signers.ok_or(Unsigned::Origin(origin))?;
         let size = reads.tree_size().await?;
         let frontier = frontier(reads, size).await?;
-        self.hold_against_newest(&signers, &frontier).await?;
+        let refused = match self.hold_against_newest(&signers, &frontier).await {
+            // Sinks and pruning go by the tree of a shared log: it grows, and is not signed.
+            Err(error) if reads.are_shared() && error.is::<Unsigned>() => Some(error),
+            held => held.map(|()| None)?,
+        };
         let keys = signers.keys().map(ToString::to_string);
         let known = reads.log_keys().await?;
         let new: Vec<String> = keys.into_iter().filter(|key| !known.contains(key)).collect();
@@ -192,7 +198,7 @@ impl Sealer {
             }
             self.audit.add_log_keys(new).await?;
         }
-        Ok(Begun { signers, frontier })
+        Ok(Begun { signers, frontier, refused })
     }
 
     /// Holds that the tree is the one that was signed last, or has grown from it. A log never signs
@@ -253,21 +259,33 @@ impl Sealer {
         Ok(())
     }
 
-    /// Takes note of what other gateways have sealed.
+    /// Takes note of what other gateways have sealed. A tree that has not grown from the one that
+    /// was known is that of another server, which lacks something: it is held against the newest
+    /// checkpoint before it is signed.
     async fn follow(&mut self) -> Result<(), Boxed> {
         let size = self.reads().tree_size().await?;
-        let is_behind = |begun: &Begun| begun.frontier.size() != size;
-        if self.begun.as_ref().is_some_and(is_behind) {
-            let frontier = frontier(self.reads(), size).await?;
-            if let Some(begun) = &mut self.begun {
-                begun.frontier = frontier;
-            }
+        let Some(Begun { frontier: known, .. }) = &self.begun else { return Ok(()) };
+        if known.size() == size {
+            return Ok(());
+        }
+        let has_grown =
+            known.size() < size && root(self.reads(), known.size()).await? == Some(known.root());
+        if !has_grown {
+            self.begun = Some(self.begin().await?);
+            return Ok(());
+        }
+        let frontier = frontier(self.reads(), size).await?;
+        if let Some(begun) = &mut self.begun {
+            begun.frontier = frontier;
         }
         Ok(())
     }
 
     async fn sign(&mut self) -> Result<(), Boxed> {
-        let Some(begun) = &self.begun else { return Ok(()) };
+        let Some(begun) = &mut self.begun else { return Ok(()) };
+        if let Some(refused) = begun.refused.take() {
+            return Err(refused);
+        }
         let (size, root) = (begun.frontier.size(), begun.frontier.root());
         let at = self.audit.shared.clock.now();
         let note = begun.signers.sign(size, root, at).to_string();

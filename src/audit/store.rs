@@ -263,6 +263,15 @@ impl Store {
         }
     }
 
+    /// Whether the log has lost documents since this was asked last: none that was known is there
+    /// for sure.
+    pub(super) fn takes_back_documents(&mut self) -> bool {
+        match self {
+            Self::Sqlite(_) => false,
+            Self::Postgres(writes) => writes.takes_back_documents(),
+        }
+    }
+
     /// Whether so many changes are not counted yet that no time without work is waited for.
     pub(super) fn is_behind(&self) -> bool {
         match self {

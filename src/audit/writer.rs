@@ -215,7 +215,11 @@ impl Writer {
 
     async fn write(&mut self, batch: Vec<Queued>) {
         let entries: Vec<&Entry> = batch.iter().map(|queued| &queued.entry).collect();
-        match self.store.write(&entries).await {
+        let written = self.store.write(&entries).await;
+        if self.store.takes_back_documents() {
+            self.latest.clear();
+        }
+        match written {
             Ok(answers) => {
                 let rows = answers.iter().filter(|answer| answer.is_ok()).count();
                 // Counted first: who is told may ask for the count.
@@ -287,13 +291,15 @@ impl Writer {
 
     /// Uses a time without work: finds out whether the store is back, or tidies up.
     async fn rest(&mut self) {
-        if self.is_healthy() {
-            if let Err(fault) = self.use_rest().await {
-                self.fail(fault);
-            }
-            return;
+        if !self.is_healthy() {
+            return self.probe().await;
         }
-        self.probe().await;
+        if let Err(fault) = self.use_rest().await {
+            self.fail(fault);
+        }
+        if self.store.takes_back_documents() {
+            self.latest.clear();
+        }
     }
 
     /// Counts changes, a part in each rest, and moves what was written to its place.

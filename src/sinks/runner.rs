@@ -59,6 +59,8 @@ pub(super) struct Runner {
     transport: Transport,
     /// `None` until the sink is taken.
     state: Option<SinkState>,
+    /// How far it had come when that was kept last.
+    kept_next: u64,
     /// When it was taken, or kept taken, last.
     taken: Option<Instant>,
     /// Records that were read and are not delivered yet.
@@ -91,6 +93,7 @@ impl Runner {
             sender,
             transport,
             state: None,
+            kept_next: 0,
             taken: None,
             ahead: VecDeque::new(),
             letters: Vec::new(),
@@ -169,12 +172,15 @@ impl Runner {
         };
         let end = self.shared.audit.reader().end().await?;
         let own = self.state.as_ref().filter(|own| own.revision == found.revision);
+        // Another server of the log may lack what was sent: other records have its positions.
+        let own = own.filter(|own| own.next <= end && found.next >= self.kept_next);
         let next = own.map_or(found.next, |own| own.next);
         self.shared.metrics.sinks.lag(name, end.saturating_sub(next));
         if own.is_none() {
             // Another gateway had it, or an operator wants something else. Who disabled it was one
             // of other keys, perhaps.
             let disabled = found.disabled.clone().filter(|keys| *keys == self.config.digest);
+            self.kept_next = found.next;
             self.state = Some(SinkState { disabled, ..found });
             (self.keep_at, self.commits) = (None, None);
             (self.alone_until, self.refused_in_a_row) = (0, 0);
@@ -341,6 +347,7 @@ impl Runner {
         let (audit, holder) = (&self.shared.audit, &self.shared.holder);
         match audit.keep_sink(state, &self.letters, holder).await {
             Ok(true) => {
+                self.kept_next = state.next;
                 (self.keep_at, self.taken) = (None, Some(Instant::now()));
                 self.letters.clear();
             }

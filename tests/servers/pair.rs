@@ -26,7 +26,7 @@ pub(crate) struct OwnServer {
     server: Option<Child>,
 }
 
-/// A primary, and a standby that each commit waits for.
+/// A primary, and a standby that each commit waits for, or none does.
 #[derive(Debug)]
 pub(crate) struct Pair {
     pub(crate) primary: OwnServer,
@@ -37,6 +37,15 @@ pub(crate) struct Pair {
 impl Pair {
     /// `None` without a PostgreSQL; another one has said so.
     pub(crate) fn start() -> Option<Self> {
+        let pair = Self::start_apart()?;
+        pair.primary.sql("ALTER SYSTEM SET synchronous_standby_names = '*'");
+        pair.primary.sql("SELECT pg_reload_conf()");
+        pair.primary.wait("SELECT sync_state FROM pg_stat_replication", "sync");
+        Some(pair)
+    }
+
+    /// The same, of which no commit waits for the standby.
+    pub(crate) fn start_apart() -> Option<Self> {
         let initdb = program("initdb").and_then(|path| path.canonicalize().ok())?;
         let (bin, run_as) = (initdb.parent()?.to_owned(), run_as(OWNER));
         let folder = tempfile::tempdir().unwrap();
@@ -60,9 +69,7 @@ impl Pair {
         std::fs::remove_file(standby.data.join(".s.PGSQL.5432.lock")).unwrap();
         std::fs::set_permissions(&standby.data, Permissions::from_mode(0o700)).unwrap();
         standby.start();
-        primary.sql("ALTER SYSTEM SET synchronous_standby_names = '*'");
-        primary.sql("SELECT pg_reload_conf()");
-        primary.wait("SELECT sync_state FROM pg_stat_replication", "sync");
+        primary.wait("SELECT state FROM pg_stat_replication", "streaming");
         Some(Self { primary, standby, _folder: folder })
     }
 }
@@ -108,6 +115,14 @@ impl OwnServer {
             let _gone = kill_process(pid, Signal::KILL);
         }
         server.wait().unwrap();
+    }
+
+    /// Has a standby hear of nothing more, once a statement has this answer there.
+    pub(crate) fn leave_behind(&self, text: &str, answer: &str) {
+        self.wait(text, answer);
+        self.sql("ALTER SYSTEM SET primary_conninfo = ''");
+        self.sql("SELECT pg_reload_conf()");
+        self.wait("SELECT count(*) FROM pg_stat_wal_receiver", "0");
     }
 
     /// Has a standby take records, now that there is no other.

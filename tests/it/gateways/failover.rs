@@ -1,7 +1,7 @@
 //! The database is started anew under load, fails over to a standby, or is out of one gateway's
 //! reach.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use changegate::base::database::{Database, PostgresHost};
@@ -10,7 +10,11 @@ use super::Team;
 use crate::postgres::pair::Pair;
 use crate::postgres::pooler::Pooler;
 use crate::postgres::server::TestDatabase;
+use crate::world::command::run;
 use crate::world::forwarder::Forwarder;
+use crate::world::load::Load;
+use crate::world::program::Folder;
+use crate::world::{Call, call, eventually, say};
 
 /// How long a server runs before something happens to it.
 const A_WHILE: Duration = Duration::from_millis(600);
@@ -40,6 +44,77 @@ async fn gateways_survive_a_restart_of_the_database_and_a_failover() {
         assert!(!program.has_said("has lost records that were durable"), "{}", program.said());
     }
     team.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_standby_never_had_is_told_as_lost_and_nothing_else_is_claimed() {
+    let Some(mut pair) = Pair::start_apart() else { return };
+    let mut forwarder = Forwarder::to(&pair.primary.socket()).await;
+    let made = run(Path::new("/"), &["migrate", "--database", &pair.primary.url()]);
+    assert_eq!(made.code, 0, "{made:?}");
+    let load = Load::new(1);
+    let folder = Folder::new(
+        load.simulator.address(),
+        "[evidence]\ninterval = '1s'\n[[sink]]\nname = 'file'\nkind = 'file'\n\
+         path = 'out.jsonl'\nfrom = 'start'\n",
+    );
+    folder.keep_log_at(&format!("postgres://changegate@{}/postgres", forwarder.address));
+    let program = folder.serve().await;
+    assert!(program.has_said("a commit waits for none of them"), "{}", program.said());
+    let change = async || {
+        let answer = load.one(program.proxy).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.header("changegate-change").unwrap().to_owned()
+    };
+    let kept = [change().await, change().await];
+    pair.standby.leave_behind("SELECT count(*) FROM changegate.ends", "2");
+    let lost = [change().await, change().await, change().await];
+    let shown = load.look(program.proxy).await.json();
+    let checkpoint = async || {
+        let note = call(program.admin, Call::get("/api/v1/log/checkpoint")).await.text();
+        note.lines().nth(1).and_then(|size| size.parse::<u64>().ok()).unwrap_or_default()
+    };
+    let newest = pair.primary.sql("SELECT size FROM changegate.tree").parse().unwrap();
+    eventually("a checkpoint over all", async || (checkpoint().await >= newest).then_some(()))
+        .await;
+    pair.primary.kill();
+    forwarder.aim(None).await;
+    pair.standby.promote();
+    forwarder.aim(Some(&pair.standby.socket())).await;
+    let told = &program.events("failover", 1).await[0]["detail"];
+    // Each of the three is two batches: that it began, and how it ended.
+    assert!(told["lost"].as_u64().unwrap() >= 6, "{told}");
+    assert!(program.has_said("has lost records that were durable"), "{}", program.said());
+    let next = change().await;
+    let changes = folder.changes(true);
+    let ids: Vec<&str> = changes.iter().map(|row| row["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, [&next, &kept[1], &kept[0]]);
+    assert!(!ids.iter().any(|id| lost.iter().any(|lost| lost == id)));
+    assert!(changes.iter().all(|row| row["outcome"] == "applied"), "{changes:#?}");
+    // Upstream shows what was lost: it is the before, as it is.
+    assert_eq!(changes[0]["before"]["name"], shown["name"], "{:#}", changes[0]);
+    let events = program.ask("/api/v1/events?limit=1000").await;
+    let kinds: Vec<&str> = events["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["kind"].as_str().unwrap())
+        .collect();
+    // No tree is signed that is not the one signed before with more in it.
+    eventually("the end of checkpoints", async || {
+        program.has_said("its evidence is not kept up").then_some(())
+    })
+    .await;
+    // A sink that was sent more than there is now goes back to what has those positions.
+    eventually("the next change in the sink", async || {
+        let sent = std::fs::read_to_string(folder.path().join("out.jsonl")).unwrap();
+        sent.contains(&next).then_some(())
+    })
+    .await;
+    let verified = folder.command(&["audit", "verify"]).output().unwrap();
+    say(&format!("{kinds:?} {verified:?} {}", checkpoint().await));
+    assert!(checkpoint().await < newest, "what the standby has of them");
+    assert_eq!(verified.status.code(), Some(1), "{verified:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

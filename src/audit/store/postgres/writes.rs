@@ -13,9 +13,10 @@ use super::error::{
 };
 use super::link::{connect, run};
 use super::literal::{bytes, json, text};
+use super::lost::{Lost, NamesLost};
+use super::parts::{documents, parts};
 use super::select::Reads;
 use super::writer::Writer;
-use crate::audit::document::{Snapshot, SnapshotRef};
 use crate::audit::entry::{Entry, Written};
 use crate::audit::store::batch::{Batch, KnownNumbers};
 use crate::audit::store::{Boxed, Preparation, StoreError};
@@ -60,6 +61,7 @@ pub(in crate::audit) struct Writes {
     /// The next number for a snapshot, and the first one that is not this process's.
     numbers: (i64, i64),
     names: KnownNumbers,
+    lost: Lost,
     preparation: Option<Preparation>,
     /// How many entries were written since all changes were counted; one at the start.
     pub(super) uncounted: usize,
@@ -84,6 +86,7 @@ impl Writes {
             written: 0,
             numbers: (0, 0),
             names: KnownNumbers::default(),
+            lost: Lost::default(),
             preparation: Some(preparation),
             uncounted: 1,
             answered: None,
@@ -148,7 +151,10 @@ impl Writes {
             "SELECT former, late_ends FROM changegate.write_v1('{}', {}, {node}, {rows}::jsonb)",
             self.writer.process, self.batch
         );
-        let row = self.ask(&call).await?;
+        self.lost.guard(entries);
+        let row = self.ask(&call).await;
+        self.lost.guard(&[]);
+        let row = row?;
         self.numbers.0 = next;
         self.uncounted += entries.len();
         self.heed(&row);
@@ -161,6 +167,7 @@ impl Writes {
         let former: i64 = row.try_get::<Option<i64>, _>("former").ok().flatten().unwrap_or(0);
         if former < self.written {
             tracing::error!(batches = self.written - former, "{LOST_RECORDS}");
+            self.lose_documents();
         }
         self.written = self.batch;
         if let Ok(late @ 1..) = row.try_get::<i64, _>("late_ends") {
@@ -171,17 +178,33 @@ impl Writes {
         }
     }
 
+    /// Takes it that any document of this process may be lost.
+    fn lose_documents(&mut self) {
+        self.lost.note(self.numbers.0);
+        self.numbers = (0, 0);
+    }
+
+    /// Whether documents were lost since this was asked last.
+    pub(in crate::audit::store) fn takes_back_documents(&mut self) -> bool {
+        self.lost.take_news()
+    }
+
     /// Sees to it that there are numbers for all documents that `entries` bring.
     async fn reserve(&mut self, entries: &[&Entry]) -> Result<(), StoreError> {
-        let needed = entries.iter().map(|entry| documents(entry).flatten().count()).sum::<usize>();
+        let needed = entries.iter().map(|entry| documents(entry).count()).sum::<usize>();
         let needed = i64::try_from(needed).unwrap_or(i64::MAX);
         if self.numbers.1 - self.numbers.0 >= needed {
             return Ok(());
         }
-        let row = self.ask("SELECT changegate.snapshot_numbers_v1() AS first").await?;
-        let first: i64 = row.try_get("first").map_err(unavailable)?;
-        self.numbers = (first, first + BLOCK);
-        Ok(())
+        loop {
+            let row = self.ask("SELECT changegate.snapshot_numbers_v1() AS first").await?;
+            let first: i64 = row.try_get("first").map_err(unavailable)?;
+            self.numbers = (first, first + BLOCK);
+            // A server that has lost something gives what it gave before once more.
+            if !self.lost.has(first) {
+                return Ok(());
+            }
+        }
     }
 
     /// Runs a statement of one row, again and again for a while where the server is away. It must
@@ -192,7 +215,15 @@ impl Writes {
         // What was once sent and not answered may have been done.
         let mut is_open = false;
         loop {
-            let fault = match self.attempt(statement).await {
+            let connected = self.connect().await;
+            if connected.is_ok() && self.lost.is_named() {
+                return Err(StoreError::Refused(Arc::new(NamesLost)));
+            }
+            let ran = match connected {
+                Ok(()) => self.attempt(statement).await,
+                Err(error) => Err((error, false)),
+            };
+            let fault = match ran {
                 Ok(row) => return Ok(row),
                 Err((error, was_sent)) if is_lost(&error) => {
                     is_open |= was_sent;
@@ -208,6 +239,14 @@ impl Writes {
             sleep(pause).await;
             pause = longest.min(pause * 2);
         }
+    }
+
+    /// Sees to it that there is a connection, and hears of what another server has lost.
+    async fn connect(&mut self) -> Result<(), Error> {
+        if self.connection.is_none() {
+            self.connection = Some(self.reach().await?);
+        }
+        Ok(())
     }
 
     /// Runs a statement once; an error tells whether it was sent.
@@ -264,6 +303,7 @@ impl Writes {
                 tracing::error!(batches = lost, "{LOST_RECORDS}");
                 // Told.
                 self.written -= lost;
+                self.lose_documents();
             }
             Ok(_none) => tracing::warn!(
                 timeline,
@@ -324,74 +364,5 @@ impl Writes {
             let _closed = timeout(STATEMENT_MAX, connection.close()).await;
         }
         self.writer
-    }
-}
-
-/// The documents that an entry brings and that are not in the log.
-fn documents(entry: &Entry) -> impl Iterator<Item = Option<&Snapshot>> {
-    let (before, after) = match entry {
-        Entry::Intent(opening) => (opening.before.as_ref(), None),
-        Entry::Whole(opening, ending) => (opening.before.as_ref(), ending.after.as_ref()),
-        Entry::Completion(ending) => (None, ending.after.as_ref()),
-        _without => (None, None),
-    };
-    [before, after].into_iter().map(|filed| match filed {
-        Some(SnapshotRef::New(snapshot)) => Some(snapshot),
-        Some(SnapshotRef::Already(_)) | None => None,
-    })
-}
-
-/// How long the bodies of an entry are.
-fn bytes_of(entry: &Entry) -> usize {
-    let patch = match entry {
-        Entry::Intent(opening) | Entry::Whole(opening, _) => opening.patch.as_ref(),
-        _no_patch => None,
-    };
-    let documents = documents(entry).flatten().map(|snapshot| snapshot.body.len());
-    patch.map_or(0, |patch| patch.len()) + documents.sum::<usize>()
-}
-
-/// Entries in parts of at most so many, and of bodies that are no longer together, but for one that
-/// is longer alone.
-fn parts<'a, 'e>(
-    mut entries: &'a [&'e Entry],
-    entries_max: usize,
-    bytes_max: usize,
-) -> impl Iterator<Item = &'a [&'e Entry]> {
-    std::iter::from_fn(move || {
-        let mut bytes = 0;
-        let fits = |entry: &&&Entry| {
-            bytes += bytes_of(entry);
-            bytes <= bytes_max
-        };
-        let fitting = entries.iter().take(entries_max).take_while(fits).count();
-        let (part, rest) = entries.split_at_checked(fitting.max(1))?;
-        entries = rest;
-        Some(part)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::audit::store::samples::{event, opening};
-
-    #[test]
-    fn entries_come_in_parts_that_the_server_takes() {
-        let mut all: Vec<Entry> = (0..5).map(|_| event()).collect();
-        let long = Entry::Intent(Box::new(opening(&json!({"name": "a long one"}))));
-        let bytes = bytes_of(&long);
-        assert!(bytes > 10);
-        all.insert(1, long);
-        let all: Vec<&Entry> = all.iter().collect();
-        let sizes = |entries_max, bytes_max| {
-            parts(&all, entries_max, bytes_max).map(<[_]>::len).collect::<Vec<_>>()
-        };
-        assert_eq!(sizes(9, bytes), [6]);
-        assert_eq!(sizes(4, bytes), [4, 2]);
-        assert_eq!(sizes(9, bytes - 1), [1, 1, 4]);
-        assert_eq!(parts(&[], 9, 9).count(), 0);
     }
 }
