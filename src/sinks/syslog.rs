@@ -70,7 +70,7 @@ impl Syslog {
             bytes.extend_from_slice(format!("{} ", line.len()).as_bytes());
             bytes.extend_from_slice(&line);
         }
-        if let Some(failure) = self.look() {
+        if let Some(failure) = self.look(false) {
             return Ok(Delivery::Failed(failure));
         }
         let (mut wire, since) = match self.open.take() {
@@ -95,9 +95,9 @@ impl Syslog {
         Ok(Delivery::Taken)
     }
 
-    /// Looks after the connection: a receiver that has closed it counts as failed where it did so
-    /// soon, or where something must be sent once more.
-    pub(super) fn look(&mut self) -> Option<Failure> {
+    /// Looks after the connection: a receiver that has closed it counts as failed where something
+    /// must be sent once more, or where it did so soon and is to be sent more.
+    pub(super) fn look(&mut self, is_idle: bool) -> Option<Failure> {
         let (wire, since) = self.open.as_mut()?;
         let end = end_of(wire)?;
         let is_soon = since.elapsed() < LIVED;
@@ -108,7 +108,8 @@ impl Syslog {
             End::Broken => "the connection broke",
         };
         let why = why.to_owned();
-        (is_soon || back_to.is_some()).then_some(Failure { why, after: None, back_to })
+        let counts = back_to.is_some() || (is_soon && !is_idle);
+        counts.then_some(Failure { why, after: None, back_to })
     }
 
     /// Has a connection that was written to be over; tells the position to go on from.

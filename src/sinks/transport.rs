@@ -65,7 +65,7 @@ impl Transport {
     /// Looks after what is open while nothing is to be sent.
     pub(super) fn look(&mut self) -> Option<Failure> {
         match self {
-            Self::Syslog(syslog) => syslog.look(),
+            Self::Syslog(syslog) => syslog.look(true),
             _ => None,
         }
     }
