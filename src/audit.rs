@@ -11,6 +11,8 @@ pub mod copy;
 pub mod count;
 mod document;
 mod entry;
+pub mod erase;
+mod erased;
 pub(crate) mod evidence;
 mod fault;
 mod hashes;

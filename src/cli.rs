@@ -85,8 +85,9 @@ pub struct ConfigFile {
     config: Option<PathBuf>,
 }
 
-/// Variables that tell of the terminal.
-const TERMINAL_VARIABLES: [&str; 3] = ["COLUMNS", "NO_COLOR", "TERM"];
+/// Variables that tell of the terminal, and who is logged in there.
+const TERMINAL_VARIABLES: [&str; 6] =
+    ["COLUMNS", "NO_COLOR", "TERM", "SUDO_USER", "USER", "LOGNAME"];
 
 /// The process's environment, as far as it is meant for the program: `CHANGEGATE_…`, and what
 /// tells of the terminal.

@@ -256,9 +256,11 @@ CREATE TABLE changegate.events (
 );
 
 CREATE INDEX events_at ON changegate.events (at);
--- What was pruned, what may not be, and verifications: looked for by each that prunes or verifies.
+-- What was pruned or erased, what may not be, and verifications: looked for by each that prunes or
+-- verifies.
 CREATE INDEX events_retention ON changegate.events (kind, seq)
-    WHERE kind = 'prune' OR kind = 'hold' OR kind = 'verification';
+    WHERE kind = 'prune' OR kind = 'hold' OR kind = 'verification' OR kind = 'erase'
+    OR kind = 'seal_rotation';
 
 -- The Idempotency-Keys in force, each with the change that was forwarded under it: for a day from
 -- its arrival, or until it has ended in a way that leaves the key unused. No other change is opened
@@ -374,7 +376,8 @@ CREATE TABLE changegate.leaves (
     ref      bigint   NOT NULL,
     -- Of the entry, which is made of the record and the salt.
     hash     bytea    NOT NULL CHECK (length(hash) = 32),
-    -- A secret of the record's own: without it, nothing tells what was committed to.
+    -- A secret of the record's own: without it, nothing tells what was committed to. Of a record of
+    -- which a part was erased, another one, under which the event `erase` commits to what is left.
     salt     bytea    CHECK (length(salt) = 32),
     -- The entry itself, of a record that is not whole any more.
     entry    bytea,
@@ -494,7 +497,7 @@ CREATE TABLE changegate.copies (
     until_at bigint
 );
 
--- Holds its one row only inside the transaction that prunes: without it nothing is deleted.
+-- Holds its one row only inside a transaction that prunes or erases: nothing is deleted without it.
 CREATE TABLE changegate.pruning (
     one      integer PRIMARY KEY CHECK (one = 1),
     since_at bigint  NOT NULL
@@ -672,7 +675,8 @@ BEGIN
     END LOOP;
 END $$;
 
--- A leaf comes into the tree once. Pruning may take a record away, and leave what is said of it.
+-- A leaf comes into the tree once. Pruning and erasing may take its record away, or a part of it,
+-- and leave what is said of it.
 CREATE FUNCTION changegate.leaves_stay() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM changegate.pruning) OR NEW.position <> OLD.position
@@ -726,9 +730,39 @@ FOR EACH ROW EXECUTE FUNCTION changegate.tree_grows();
 CREATE FUNCTION changegate.stays() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN PERFORM changegate.refuse(format('what is in %s is never altered', TG_TABLE_NAME)); END $$;
 
+-- The rules that a list of violations names, in their order.
+CREATE FUNCTION changegate.rules_of(violations text) RETURNS text[]
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT array_agg(v ->> 'rule' ORDER BY place)
+    FROM json_array_elements(violations::json) WITH ORDINALITY a (v, place)
+$$;
+
+-- Erasing takes bodies and texts away, and leaves which rules there were. Tells whether that is all
+-- that an update of a change does.
+CREATE FUNCTION changegate.is_erased_alone(former changegate.changes, latter changegate.changes)
+RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE rest changegate.changes := latter;
+BEGIN
+    rest.violations := former.violations; rest.standing := former.standing; rest.patch := former.patch;
+    rest.before := former.before; rest.body_digest := former.body_digest;
+    rest.redacted := former.redacted; rest.unkept := former.unkept;
+    RETURN rest IS NOT DISTINCT FROM former
+        AND (latter.patch IS NULL OR latter.patch IS NOT DISTINCT FROM former.patch)
+        AND (latter.before IS NULL OR latter.before IS NOT DISTINCT FROM former.before)
+        AND (latter.body_digest IS NULL OR latter.body_digest IS NOT DISTINCT FROM former.body_digest)
+        AND length(coalesce(latter.redacted, '')) <= length(coalesce(former.redacted, ''))
+        AND changegate.rules_of(latter.violations)
+            IS NOT DISTINCT FROM changegate.rules_of(former.violations)
+        AND changegate.rules_of(latter.standing)
+            IS NOT DISTINCT FROM changegate.rules_of(former.standing);
+END $$;
+
 CREATE FUNCTION changegate.changes_learn_what_they_made() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE made bigint := NEW.deployment;
 BEGIN
+    IF EXISTS (SELECT FROM changegate.pruning) AND changegate.is_erased_alone(OLD, NEW) THEN
+        RETURN NEW;
+    END IF;
     NEW.deployment := OLD.deployment;
     IF OLD.operation <> 'create' OR OLD.deployment IS NOT NULL OR made IS NULL
         OR NEW IS DISTINCT FROM OLD
@@ -739,6 +773,63 @@ END $$;
 
 CREATE TRIGGER changes_learn_what_they_made BEFORE UPDATE ON changegate.changes
 FOR EACH ROW EXECUTE FUNCTION changegate.changes_learn_what_they_made();
+
+-- Of an end, and of one that came late, erasing takes the document and the words.
+CREATE FUNCTION changegate.ends_stay() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM changegate.pruning)
+        OR to_jsonb(NEW) - ARRAY['after', 'reason', 'redacted', 'unkept', 'after_violations']
+            <> to_jsonb(OLD) - ARRAY['after', 'reason', 'redacted', 'unkept', 'after_violations']
+        OR (NEW.after IS NOT NULL AND NEW.after IS DISTINCT FROM OLD.after)
+        OR NEW.reason::json ->> 'status' IS DISTINCT FROM OLD.reason::json ->> 'status'
+        OR length(coalesce(NEW.reason, '')) > length(coalesce(OLD.reason, ''))
+        OR length(coalesce(NEW.redacted, '')) > length(coalesce(OLD.redacted, ''))
+        OR changegate.rules_of(NEW.after_violations)
+            IS DISTINCT FROM changegate.rules_of(OLD.after_violations)
+    THEN
+        PERFORM changegate.refuse(
+            format('what is in %s is never altered, but by erasing', TG_TABLE_NAME));
+    END IF;
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER ends_stay BEFORE UPDATE ON changegate.ends
+FOR EACH ROW EXECUTE FUNCTION changegate.ends_stay();
+
+CREATE TRIGGER late_stay BEFORE UPDATE ON changegate.late
+FOR EACH ROW EXECUTE FUNCTION changegate.ends_stay();
+
+-- Of an event that repeats what was erased, the rest.
+CREATE FUNCTION changegate.events_stay() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM changegate.pruning)
+        OR OLD.kind NOT IN ('drift', 'approval', 'break_glass')
+        OR NEW.detail::json ->> 'erased' IS DISTINCT FROM 'true'
+        OR to_jsonb(NEW) - 'detail' <> to_jsonb(OLD) - 'detail'
+    THEN PERFORM changegate.refuse('what is in events is never altered, but by erasing'); END IF;
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER events_stay BEFORE UPDATE ON changegate.events
+FOR EACH ROW EXECUTE FUNCTION changegate.events_stay();
+
+-- Of an approval, and of its steps, the reason.
+CREATE FUNCTION changegate.approvals_stay() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM changegate.pruning) OR NEW.reason IS DISTINCT FROM 'erased'
+        OR to_jsonb(NEW) - 'reason' <> to_jsonb(OLD) - 'reason'
+    THEN
+        PERFORM changegate.refuse(
+            format('what is in %s is never altered, but by erasing', TG_TABLE_NAME));
+    END IF;
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER approvals_stay BEFORE UPDATE ON changegate.approvals
+FOR EACH ROW EXECUTE FUNCTION changegate.approvals_stay();
+
+CREATE TRIGGER approval_steps_stay BEFORE UPDATE ON changegate.approval_steps
+FOR EACH ROW EXECUTE FUNCTION changegate.approvals_stay();
 
 -- Pruning may pack what it leaves of a segment anew: the text stays.
 CREATE FUNCTION changegate.snapshots_stay() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -763,7 +854,7 @@ END $$;
 CREATE TRIGGER originals_stay BEFORE UPDATE ON changegate.originals
 FOR EACH ROW EXECUTE FUNCTION changegate.originals_stay();
 
--- Nothing is deleted, but by pruning.
+-- Nothing is deleted, but by pruning and erasing.
 
 CREATE FUNCTION changegate.are_kept() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -782,9 +873,9 @@ BEGIN PERFORM changegate.refuse(format('%s is never emptied', TG_TABLE_NAME)); E
 DO $$
 DECLARE name text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['ends', 'late', 'settlements', 'deployments', 'upstreams', 'nodes',
-        'policies', 'places', 'touched', 'broken', 'idempotency_keys', 'events', 'keys',
-        'approvals', 'approval_steps', 'unsettled', 'served_policies', 'subtrees', 'log_keys']
+    FOREACH name IN ARRAY ARRAY['settlements', 'deployments', 'upstreams', 'nodes', 'policies',
+        'places', 'touched', 'broken', 'idempotency_keys', 'keys', 'unsettled', 'served_policies',
+        'subtrees', 'log_keys']
     LOOP
         EXECUTE format('CREATE TRIGGER %1$s_stay BEFORE UPDATE ON changegate.%1$I '
             'FOR EACH ROW EXECUTE FUNCTION changegate.stays()', name);

@@ -212,9 +212,11 @@ CREATE TABLE events (
 ) STRICT;
 
 CREATE INDEX events_at ON events (at);
--- What was pruned, what may not be, and verifications: looked for by each that prunes or verifies.
+-- What was pruned or erased, what may not be, and verifications: looked for by each that prunes or
+-- verifies.
 CREATE INDEX events_retention ON events (kind, seq)
-    WHERE kind = 'prune' OR kind = 'hold' OR kind = 'verification';
+    WHERE kind = 'prune' OR kind = 'hold' OR kind = 'verification' OR kind = 'erase'
+    OR kind = 'seal_rotation';
 
 -- The Idempotency-Keys in force, each with the change that was forwarded under it: for a day from
 -- its arrival, or until it has ended in a way that leaves the key unused. No other change is opened
@@ -320,7 +322,8 @@ CREATE TABLE leaves (
     ref      INTEGER NOT NULL,
     -- Of the entry, which is made of the record and the salt; NULL until it is in the tree.
     hash     BLOB    CHECK (length(hash) = 32),
-    -- A secret of the record's own: without it, nothing tells what was committed to.
+    -- A secret of the record's own: without it, nothing tells what was committed to. Of a record of
+    -- which a part was erased, another one, under which the event `erase` commits to what is left.
     salt     BLOB    CHECK (length(salt) = 32),
     -- The entry itself, of a record that is not whole any more.
     entry    BLOB,
@@ -414,7 +417,7 @@ CREATE TABLE counted (
     seq INTEGER NOT NULL CHECK (seq > 0)
 ) STRICT;
 
--- Holds its one row only inside the transaction that prunes: without it nothing is deleted.
+-- Holds its one row only inside a transaction that prunes or erases: nothing is deleted without it.
 CREATE TABLE pruning (
     one      INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
     since_at INTEGER NOT NULL
@@ -544,7 +547,8 @@ WHEN NEW.position IS NOT (SELECT coalesce(max(position), -1) + 1 FROM leaves)
     OR EXISTS (SELECT 1 FROM leaves WHERE kind = NEW.kind AND ref = NEW.ref)
 BEGIN SELECT RAISE(ABORT, 'a leaf is the next one, and the only one of its record'); END;
 
--- A leaf comes into the tree once. Pruning may take a record away, and leave what is said of it.
+-- A leaf comes into the tree once. Pruning and erasing may take its record away, or a part of it,
+-- and leave what is said of it.
 CREATE TRIGGER leaves_stay BEFORE UPDATE ON leaves
 WHEN NEW.position <> OLD.position OR NEW.kind <> OLD.kind OR NEW.ref <> OLD.ref
     OR (OLD.hash IS NOT NULL AND (NEW.hash IS NOT OLD.hash OR NOT EXISTS (SELECT 1 FROM pruning)))
@@ -592,16 +596,40 @@ BEGIN SELECT RAISE(ABORT, 'a checkpoint is of the newest tree'); END;
 
 CREATE TRIGGER changes_stay BEFORE UPDATE OF seq, id, upstream, policy, node, operation, actor_fingerprint,
     actor_name, actor_team, actor_person, client_ip, user_agent, client_retry, request_id, received_at, decided_at,
-    decision, violations, standing, patch, before, body_bytes, body_digest, redacted, method, unkept,
-    approval, reverts ON changes
+    decision, body_bytes, method, approval, reverts ON changes
 BEGIN SELECT RAISE(ABORT, 'a change is never altered'); END;
+
+-- Erasing takes bodies and texts away, and leaves which rules there were.
+CREATE TRIGGER changes_are_erased_alone BEFORE UPDATE OF violations, standing, patch, before, body_digest,
+    redacted, unkept ON changes
+WHEN NOT EXISTS (SELECT 1 FROM pruning)
+    OR (NEW.patch IS NOT NULL AND NEW.patch IS NOT OLD.patch)
+    OR (NEW.before IS NOT NULL AND NEW.before IS NOT OLD.before)
+    OR (NEW.body_digest IS NOT NULL AND NEW.body_digest IS NOT OLD.body_digest)
+    OR length(coalesce(NEW.redacted, '')) > length(coalesce(OLD.redacted, ''))
+    OR (SELECT group_concat(json_extract(value, '$.rule')) FROM json_each(NEW.violations))
+        IS NOT (SELECT group_concat(json_extract(value, '$.rule')) FROM json_each(OLD.violations))
+    OR (SELECT group_concat(json_extract(value, '$.rule')) FROM json_each(NEW.standing))
+        IS NOT (SELECT group_concat(json_extract(value, '$.rule')) FROM json_each(OLD.standing))
+BEGIN SELECT RAISE(ABORT, 'a change is never altered, but by erasing'); END;
 
 CREATE TRIGGER changes_learn_what_they_made BEFORE UPDATE OF deployment ON changes
 WHEN OLD.operation <> 'create' OR OLD.deployment IS NOT NULL OR NEW.deployment IS NULL
 BEGIN SELECT RAISE(ABORT, 'a change is never altered'); END;
 
 CREATE TRIGGER ends_stay BEFORE UPDATE ON ends
-BEGIN SELECT RAISE(ABORT, 'a change ends once and is never altered after'); END;
+WHEN NOT EXISTS (SELECT 1 FROM pruning)
+    OR NEW.seq <> OLD.seq OR NEW.outcome <> OLD.outcome OR NEW.completed_at <> OLD.completed_at
+    OR NEW.upstream_call IS NOT OLD.upstream_call OR NEW.upstream_status IS NOT OLD.upstream_status
+    OR NEW.upstream_request_id IS NOT OLD.upstream_request_id OR NEW.effect IS NOT OLD.effect
+    OR (NEW.after IS NOT NULL AND NEW.after IS NOT OLD.after)
+    OR json_extract(NEW.reason, '$.status') IS NOT json_extract(OLD.reason, '$.status')
+    OR length(coalesce(NEW.reason, '')) > length(coalesce(OLD.reason, ''))
+    OR length(coalesce(NEW.redacted, '')) > length(coalesce(OLD.redacted, ''))
+    OR (SELECT group_concat(json_extract(value, '$.rule')) FROM json_each(NEW.after_violations))
+        IS NOT
+        (SELECT group_concat(json_extract(value, '$.rule')) FROM json_each(OLD.after_violations))
+BEGIN SELECT RAISE(ABORT, 'a change ends once and is never altered after, but by erasing'); END;
 
 CREATE TRIGGER settlements_stay BEFORE UPDATE ON settlements
 BEGIN SELECT RAISE(ABORT, 'a settlement is never altered'); END;
@@ -642,12 +670,18 @@ CREATE TRIGGER idempotency_keys_stay BEFORE UPDATE ON idempotency_keys
 BEGIN SELECT RAISE(ABORT, 'an Idempotency-Key stays with its change'); END;
 
 CREATE TRIGGER events_stay BEFORE UPDATE ON events
-BEGIN SELECT RAISE(ABORT, 'an event is never altered'); END;
+WHEN NOT EXISTS (SELECT 1 FROM pruning) OR json_extract(NEW.detail, '$.erased') IS NOT 1
+    OR NOT (OLD.kind = 'drift' OR OLD.kind = 'approval' OR OLD.kind = 'break_glass')
+    OR NEW.seq <> OLD.seq OR NEW.at <> OLD.at OR NEW.kind <> OLD.kind
+    OR NEW.actor_fingerprint IS NOT OLD.actor_fingerprint OR NEW.actor_name IS NOT OLD.actor_name
+    OR NEW.actor_team IS NOT OLD.actor_team OR NEW.actor_person IS NOT OLD.actor_person
+    OR NEW.client_ip IS NOT OLD.client_ip OR NEW.request_id IS NOT OLD.request_id
+BEGIN SELECT RAISE(ABORT, 'an event is never altered, but by erasing'); END;
 
 CREATE TRIGGER keys_stay BEFORE UPDATE ON keys
 BEGIN SELECT RAISE(ABORT, 'the key of a record is never altered'); END;
 
--- Nothing is deleted, but by pruning.
+-- Nothing is deleted, but by pruning and erasing.
 
 CREATE TRIGGER changes_are_kept BEFORE DELETE ON changes
 WHEN NOT EXISTS (SELECT 1 FROM pruning)
@@ -667,7 +701,7 @@ BEGIN SELECT RAISE(ABORT, 'only pruning and erasing delete originals'); END;
 
 CREATE TRIGGER snapshots_are_kept BEFORE DELETE ON snapshots
 WHEN NOT EXISTS (SELECT 1 FROM pruning)
-BEGIN SELECT RAISE(ABORT, 'only pruning deletes snapshots'); END;
+BEGIN SELECT RAISE(ABORT, 'only pruning and erasing delete snapshots'); END;
 
 CREATE TRIGGER deployments_are_kept BEFORE DELETE ON deployments
 WHEN NOT EXISTS (SELECT 1 FROM pruning)
@@ -687,11 +721,11 @@ BEGIN SELECT RAISE(ABORT, 'only pruning deletes policies'); END;
 
 CREATE TRIGGER places_are_kept BEFORE DELETE ON places
 WHEN NOT EXISTS (SELECT 1 FROM pruning)
-BEGIN SELECT RAISE(ABORT, 'only pruning deletes places'); END;
+BEGIN SELECT RAISE(ABORT, 'only pruning and erasing delete places'); END;
 
 CREATE TRIGGER touched_are_kept BEFORE DELETE ON touched
 WHEN NOT EXISTS (SELECT 1 FROM pruning)
-BEGIN SELECT RAISE(ABORT, 'only pruning deletes touched places'); END;
+BEGIN SELECT RAISE(ABORT, 'only pruning and erasing delete touched places'); END;
 
 CREATE TRIGGER broken_are_kept BEFORE DELETE ON broken
 WHEN NOT EXISTS (SELECT 1 FROM pruning)
@@ -919,11 +953,22 @@ BEGIN
     WHERE c.seq = NEW.seq AND e.outcome = 'applied';
 END;
 
-CREATE TRIGGER approvals_stay BEFORE UPDATE ON approvals
+CREATE TRIGGER approvals_stay BEFORE UPDATE OF number, id, kind, change_id, upstream, operation,
+    deployment_id, actor_fingerprint, actor_name, actor_team, person, opened_at, rules, expires_at,
+    asked, base, asks ON approvals
 BEGIN SELECT RAISE(ABORT, 'an approval is never altered'); END;
 
-CREATE TRIGGER approval_steps_stay BEFORE UPDATE ON approval_steps
+CREATE TRIGGER approvals_are_erased_alone BEFORE UPDATE OF reason ON approvals
+WHEN NOT EXISTS (SELECT 1 FROM pruning) OR NEW.reason IS NOT 'erased'
+BEGIN SELECT RAISE(ABORT, 'an approval is never altered, but by erasing'); END;
+
+CREATE TRIGGER approval_steps_stay BEFORE UPDATE OF number, approval, step, at, person, token,
+    until_at, change_id ON approval_steps
 BEGIN SELECT RAISE(ABORT, 'what became of an approval is never altered'); END;
+
+CREATE TRIGGER approval_steps_are_erased_alone BEFORE UPDATE OF reason ON approval_steps
+WHEN NOT EXISTS (SELECT 1 FROM pruning) OR NEW.reason IS NOT 'erased'
+BEGIN SELECT RAISE(ABORT, 'what became of an approval is never altered, but by erasing'); END;
 
 CREATE TRIGGER live_approvals_stay BEFORE UPDATE ON live_approvals
 WHEN NEW.actor_fingerprint <> OLD.actor_fingerprint OR NEW.approval <> OLD.approval

@@ -1,13 +1,19 @@
 //! Proof of one change, whole: the record, what its leaf commits to, and the path from the leaf to
 //! a tree that was signed. It is checked without the log.
 
+mod erasure;
+mod held;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
+pub use self::erasure::ErasureProof;
+use self::erasure::event_of;
+use self::held::{commits, committed, digest, faults};
 use super::evidence::checkpoint::Checkpoint;
-use super::evidence::leaf::{Salt, commitment};
-use super::evidence::note::{Algorithm, Note, VerifierKey};
+use super::evidence::leaf::{Facts, Salt};
+use super::evidence::note::{Note, VerifierKey};
 use super::evidence::proof::{LeafProof, Plan, root_by};
 use super::evidence::tile::{Tile, TileKind};
 use super::evidence::tree::{Hash, leaf_hash};
@@ -16,7 +22,6 @@ use super::pruned::{PrunedSpan, span};
 use super::query::{QueryError, Reader};
 use super::store::{Boxed, FoundRecord, LeafRow, Reads};
 use super::verify::{Finding, FindingKind};
-use crate::base::canonical::canonical;
 use crate::base::ids::{ChangeId, Hex, unhex};
 
 /// The most bytes of a bundle that is read.
@@ -44,6 +49,10 @@ pub struct Bundle {
     pub salt: String,
     /// The proof of the leaf (C2SP tlog-proof).
     pub proof: String,
+    /// By which erasure a part of it is gone. The record, the bodies and the salt are of what is
+    /// left then.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub erasure: Option<ErasureProof>,
 }
 
 /// Why a change is not proven.
@@ -61,6 +70,12 @@ pub enum ProveError {
          has passed"
     )]
     TooNew(ChangeId),
+    /// The event of its erasure is under none.
+    #[error(
+        "the erasure of change {0} is not under a checkpoint yet: it is once a gateway has run for \
+         evidence.interval"
+    )]
+    ErasureTooNew(ChangeId),
     /// Its record, or the tree, was altered.
     #[error(
         "change {0} is not what was recorded: `changegate audit verify` tells what was altered"
@@ -125,26 +140,36 @@ impl Reader {
     }
 
     async fn proven(&self, id: ChangeId) -> Result<(LeafRow, LeafProof), ProveError> {
-        let reads = self.reads();
-        let Some(index) = reads.position_of(id).await? else {
+        let Some(index) = self.reads().position_of(id).await? else {
             if self.bare_change(id).await?.is_some() {
                 return Err(ProveError::TooNew(id));
             }
             let pruned = self.pruned(id).await?;
             return Err(pruned.map_or(ProveError::Unknown(id), |span| ProveError::Pruned(id, span)));
         };
-        let note = reads.checkpoint().await?.ok_or(ProveError::TooNew(id))?;
+        self.proven_at(index, id).await?.ok_or(ProveError::TooNew(id))
+    }
+
+    /// A leaf with the proof that it is in the tree that was signed last, for a change; `None`
+    /// where it came later.
+    async fn proven_at(
+        &self,
+        index: u64,
+        id: ChangeId,
+    ) -> Result<Option<(LeafRow, LeafProof)>, ProveError> {
+        let reads = self.reads();
+        let Some(note) = reads.checkpoint().await? else { return Ok(None) };
         let altered = || ProveError::Altered(id);
         let parsed = Note::parse(&note).ok_or_else(altered)?;
         let checkpoint = Checkpoint::parse(&parsed.text).ok_or_else(altered)?;
-        let plan = Plan::of_inclusion(index, checkpoint.size).ok_or(ProveError::TooNew(id))?;
+        let Some(plan) = Plan::of_inclusion(index, checkpoint.size) else { return Ok(None) };
         let hashes = path(reads, &plan).await?.ok_or_else(altered)?;
         let leaf = reads.leaves(index..index + 1).await?.pop().ok_or_else(altered)?;
         let hash = leaf.hash.ok_or_else(altered)?;
         if root_by(hash, index, checkpoint.size, &hashes) != Some(checkpoint.root) {
             return Err(altered());
         }
-        Ok((leaf, LeafProof { index, hashes, checkpoint: note }))
+        Ok(Some((leaf, LeafProof { index, hashes, checkpoint: note })))
     }
 
     /// What was pruned together with changes of the time of this one, which the log does not have.
@@ -168,26 +193,48 @@ impl Reader {
         let (FoundRecord::Whole(facts), Some(salt)) = (&leaf.found, &leaf.salt) else {
             return Err(altered());
         };
-        if leaf.hash != Some(facts.hash(salt)) {
-            return Err(altered());
-        }
+        let entry = entry_of(&leaf).ok_or_else(altered)?;
+        let erasure = match &leaf.entry {
+            None => None,
+            Some(_) => Some(self.erasure((id, leaf.position), (facts, salt)).await?),
+        };
         let change = self.change(id).await?.ok_or_else(altered)?;
         let mut bodies = Map::new();
         if let Some(shown) = change.bodies {
             let all = [("patch", shown.patch), ("before", shown.before), ("after", shown.after)];
             bodies.extend(all.into_iter().filter_map(|(name, body)| Some((name.into(), body?))));
         }
-        let entry = serde_json::from_slice(&facts.entry(salt));
         Ok(Bundle {
             version: VERSION.to_owned(),
             decision: facts.clear("decision").map_or(Value::Null, Value::String),
-            entry: entry.map_err(|_not_json| altered())?,
+            entry: serde_json::from_slice(&entry).map_err(|_not_json| altered())?,
             record: facts.record(),
             bodies,
             policy: self.policy(&change.policy_digest).await?,
             salt: Hex(salt).to_string(),
             proof: proof.to_string(),
+            erasure,
         })
+    }
+
+    /// By which erasure only that is left of a change.
+    async fn erasure(
+        &self,
+        (id, position): (ChangeId, u64),
+        left: (&Facts, &Salt),
+    ) -> Result<ErasureProof, ProveError> {
+        let altered = || ProveError::Altered(id);
+        let event = event_of(self.reads(), position).await?.ok_or_else(altered)?;
+        let index = self.reads().leaves_of(&[], &[event]).await?;
+        let index = index.first().and_then(|index| u64::try_from(*index).ok());
+        let index = index.ok_or(ProveError::ErasureTooNew(id))?;
+        let proven = self.proven_at(index, id).await?;
+        let (leaf, proof) = proven.ok_or(ProveError::ErasureTooNew(id))?;
+        let (FoundRecord::Whole(facts), Some(salt)) = (&leaf.found, &leaf.salt) else {
+            return Err(altered());
+        };
+        entry_of(&leaf).ok_or_else(altered)?;
+        ErasureProof::of(left, (facts, salt), &proof).map_err(|_not_json| altered())
     }
 }
 
@@ -211,56 +258,39 @@ async fn path(reads: &Reads, plan: &Plan) -> Result<Option<Vec<Hash>>, Boxed> {
 pub fn check(text: &[u8], keys: &[String]) -> Option<Vec<Finding>> {
     let bundle: Bundle = serde_json::from_slice(text).ok()?;
     let proof = LeafProof::parse(&bundle.proof)?;
-    let note = Note::parse(&proof.checkpoint)?;
-    let checkpoint = Checkpoint::parse(&note.text)?;
     let salt: Salt = unhex(&bundle.salt)?;
     if bundle.version != VERSION {
         return None;
     }
-    let mut findings = Vec::new();
-    let mut add = |kind, about: &str| {
-        findings.push(Finding { kind, leaf: Some(proof.index), about: about.to_owned() });
-    };
     let keys: Vec<VerifierKey> = keys.iter().filter_map(|key| VerifierKey::parse(key)).collect();
-    match note.signed_by(&keys) {
-        Err(bad) => add(FindingKind::Unsigned, &format!("the checkpoint was altered: {bad}")),
-        Ok(by) if !by.iter().any(|one| one.key.algorithm() == Algorithm::Ed25519) => {
-            add(FindingKind::UnknownKey, "no key that was named signs the checkpoint");
-        }
-        Ok(_) => {}
+    let mut found = faults("the entry", &bundle.entry, &proof, &keys)?;
+    let mut shown = &bundle.entry;
+    if let Some(erasure) = &bundle.erasure {
+        found.extend(erasure.faults(proof.index, &bundle.entry, &keys)?);
+        shown = &erasure.left;
     }
-    let leaf = leaf_hash(&canonical(&bundle.entry));
-    if root_by(leaf, proof.index, checkpoint.size, &proof.hashes) != Some(checkpoint.root) {
-        add(FindingKind::AlteredHash, "the entry is not in the tree that was signed");
-    }
-    for about in unopened(&bundle, &salt) {
-        add(FindingKind::AlteredRecord, &about);
-    }
-    Some(findings)
+    let unopened = unopened(&bundle, shown, &salt).into_iter();
+    found.extend(unopened.map(|about| (FindingKind::AlteredRecord, about)));
+    let finding = |(kind, about)| Finding { kind, leaf: Some(proof.index), about };
+    Some(found.into_iter().map(finding).collect())
 }
 
-/// The parts of a bundle that are not what its entry says.
-fn unopened(bundle: &Bundle, salt: &Salt) -> Vec<String> {
-    let digest = |value: &Value| Hash::from(Sha256::digest(canonical(value)));
+/// The parts of a bundle that are not what an entry says.
+fn unopened(bundle: &Bundle, entry: &Value, salt: &Salt) -> Vec<String> {
     let nothing = Map::new();
-    let committed = bundle.entry.get("commitments").and_then(Value::as_object);
-    let committed = committed.unwrap_or(&nothing);
-    let holds = |name: &str, digest: &Hash| {
-        let expected = Hex(&commitment(salt, name, digest)).to_string();
-        committed.get(name).and_then(Value::as_str) == Some(expected.as_str())
-    };
+    let is_committed = |name| committed(entry).is_some_and(|all| all.contains_key(name));
     let mut wrong = Vec::new();
-    if !holds("record", &digest(&bundle.record)) {
+    if !commits(entry, salt, "record", &digest(&bundle.record)) {
         wrong.push("the record is not the one that was committed to".to_owned());
     }
     for name in ["patch", "before", "after"] {
         let found = bundle.bodies.get(name);
-        let fits = found.map_or(!committed.contains_key(name), |body| holds(name, &digest(body)));
-        if !fits {
+        let holds = |body| commits(entry, salt, name, &digest(body));
+        if !found.map_or(!is_committed(name), holds) {
             wrong.push(format!("{name} is not the one that was committed to"));
         }
     }
-    let entry = bundle.entry.as_object().unwrap_or(&nothing);
+    let entry = entry.as_object().unwrap_or(&nothing);
     let own = ["commitments", "kind", "v"];
     for (name, value) in entry.iter().filter(|(name, _)| !own.contains(&name.as_str())) {
         if bundle.record.get(name) != Some(value) {

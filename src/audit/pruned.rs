@@ -130,7 +130,8 @@ impl Positions {
         Self { ranges }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// Those of a text.
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let range = |text: &str| {
             let (first, last) = text.split_once('-').unwrap_or((text, text));
             let range: (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
@@ -138,6 +139,11 @@ impl Positions {
         };
         let parts = text.split(',').filter(|part| !part.is_empty());
         Some(Self { ranges: parts.map(range).collect::<Option<_>>()? })
+    }
+
+    /// Each of them, in the order of the ranges.
+    pub(super) fn iter(&self) -> impl Iterator<Item = u64> {
+        self.ranges.iter().flat_map(|(first, last)| *first..=*last)
     }
 
     /// Adds others.

@@ -136,6 +136,22 @@ pub struct Unkept {
     /// How many violations and standing ones there were beside those listed.
     #[serde(skip_serializing_if = "is_zero", default)]
     pub findings: usize,
+    /// Bodies that were there and were erased later.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    #[schema(required = false)]
+    pub erased: Vec<ErasedBody>,
+}
+
+/// A body of a change that was erased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ErasedBody {
+    /// The body that the client sent, with what rules found in it.
+    Patch,
+    /// The deployment before.
+    Before,
+    /// The deployment after.
+    After,
 }
 
 /// A message of the gateway's own, as its client reads it: it says who speaks, and names the
@@ -150,6 +166,12 @@ impl Unkept {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Whether a body was erased.
+    #[must_use]
+    pub fn has_erased(&self, body: ErasedBody) -> bool {
+        self.erased.contains(&body)
     }
 }
 
@@ -261,8 +283,8 @@ pub struct Change {
     #[schema(nullable = false)]
     pub body: Option<RefusedBody>,
     /// Sizes and digests in place of bodies, of which the caller had more than
-    /// `limits.kept_bytes_per_minute`, and the number of findings that are not listed;
-    /// absent where everything is kept.
+    /// `limits.kept_bytes_per_minute`, the number of findings that are not listed, and which bodies
+    /// were erased; absent where everything is kept.
     #[serde(skip_serializing_if = "Unkept::is_empty")]
     pub unkept: Unkept,
     /// How after compares with what was predicted; null where not applied.

@@ -19,6 +19,7 @@ pub use self::direct::{PruneError, look, prune};
 pub(super) use self::figures::RetentionFigures;
 pub use self::figures::RetentionStanding;
 pub use self::holding::{HoldChange, change_hold, holds};
+pub(super) use self::holds::Held;
 pub(crate) use self::holds::SUBJECT_BYTES_MAX;
 pub use self::holds::{Hold, HoldSubject};
 pub use self::pruner::Survey;

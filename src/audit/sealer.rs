@@ -350,7 +350,7 @@ async fn own_origin(reads: &Reads) -> Result<String, Boxed> {
 }
 
 /// The record of a leaf; where it can't be read, one that no record is equal to.
-fn record(unsealed: Unsealed) -> (i64, Facts) {
+pub(super) fn record(unsealed: Unsealed) -> (i64, Facts) {
     let (kind, reference) = unsealed.record;
     let facts = match unsealed.found {
         FoundRecord::Whole(facts) => *facts,

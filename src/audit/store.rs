@@ -11,11 +11,13 @@ pub(super) mod contract;
 mod copied;
 mod copying;
 mod counted;
+mod erasable;
 mod finished;
 mod folded;
 mod indexed;
 mod leaves;
 mod originals;
+mod owned_row;
 mod page;
 mod places;
 mod policies;
@@ -41,8 +43,10 @@ use std::sync::Arc;
 
 pub(super) use self::copying::copy;
 pub use self::copying::{Copied, CopyError, Part, Step};
+pub(super) use self::erasable::{ERASED, EraseStep, ErasedLeaf, Halves, SealedRecord};
 pub(super) use self::leaves::{FoundRecord, Gap, LeafRow, Unfit, Unsealed};
 pub(super) use self::originals::{OriginalRow, Rewrapped};
+pub(super) use self::owned_row::OwnedRow;
 pub use self::postgres::Migrated;
 pub(super) use self::prunable::{
     Candidate, OldEvent, PruneBounds, PruneStep, Pruned, Subjects, Word,
@@ -286,6 +290,23 @@ impl Store {
             Self::Sqlite(writes) => writes.prune(step).await,
             // Several gateways may: whoever reads calls the function that does.
             Self::Postgres(_) => Ok(Pruned::Busy),
+        }
+    }
+
+    /// Takes parts of records away that go together, or nothing where the log is not as it was
+    /// found.
+    pub(super) async fn erase(&mut self, step: &EraseStep) -> Result<Pruned, StoreError> {
+        match self {
+            Self::Sqlite(writes) => writes.erase(step).await,
+            Self::Postgres(_) => Ok(Pruned::Busy),
+        }
+    }
+
+    /// Leaves nothing in the log's files of what was erased; tells whether it could.
+    pub(super) async fn scour(&mut self) -> Result<bool, StoreError> {
+        match self {
+            Self::Sqlite(writes) => writes.scour().await,
+            Self::Postgres(_) => Ok(false),
         }
     }
 

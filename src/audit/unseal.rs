@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::entry::Entry;
+use super::erase::completed_by;
 use super::keys::{KeyError, RotateError, unreadable};
 use super::originals::{SealingKey, UnsealError};
 use super::query::QueryError;
@@ -63,6 +64,8 @@ pub struct SealRotation {
     pub rewrapped: u64,
     /// How many were left: they are under other keys, or not what they were.
     pub left: u64,
+    /// How many erasures are complete now.
+    pub completed: usize,
 }
 
 impl Audit {
@@ -126,6 +129,8 @@ pub async fn rotate_seal(
     begun.map_err(|fault| unreadable(database, fault.into()))?;
     let rewrapped = rewrap(&mut store, &former, &newer).await;
     let (rewrapped, left) = rewrapped.map_err(|error| unreadable(database, error))?;
+    let completed = completed_by(&store.reads(), &former.id().to_string()).await;
+    let completed = completed.map_err(|error| unreadable(database, error))?;
     let detail = json!({
         "from": former.id().to_string(),
         "to": newer.id().to_string(),
@@ -140,7 +145,7 @@ pub async fn rotate_seal(
     let _hold = closed.map_err(|fault| unreadable(database, fault.into()))?;
     let (key, former) = (newer.id(), former.id());
     staged.replace()?;
-    Ok(SealRotation { key, former, rewrapped, left })
+    Ok(SealRotation { key, former, rewrapped, left, completed })
 }
 
 /// Wraps all data keys that are under the former key anew; tells how many, and how many others

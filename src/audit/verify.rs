@@ -2,19 +2,24 @@
 //! tree, the tree against the checkpoints that were signed.
 
 mod checkpoints;
+mod erasures;
 mod leaves;
 mod prunes;
 mod records;
 mod task;
 
+use std::mem::take;
+
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use self::checkpoints::Signed;
+use self::erasures::Erasures;
 use self::leaves::Pass;
 use self::prunes::Prunes;
 pub(super) use self::task::VerificationFigures;
 pub use self::task::{LastVerification, Verifying};
+use super::erase::waiting;
 use super::evidence::note::VerifierKey;
 use super::query::{QueryError, Reader};
 use super::store::{Boxed, Reads};
@@ -104,6 +109,8 @@ pub struct Verified {
     pub leaves: u64,
     /// How many of their records are gone, as the log says by which prune.
     pub pruned: u64,
+    /// Of how many a part is gone, as the log says by which erasure.
+    pub erased: u64,
     /// The size of the largest tree that a checkpoint signs and the log holds.
     pub signed: Option<u64>,
     /// Until when it was the newest one at least, by the clock's signature.
@@ -209,8 +216,9 @@ async fn verify(
         Some(time) => reads.position_since(time).await?.min(size) / 256 * 256,
         None => 0,
     };
-    let prunes = Prunes::found(reads, &mut findings).await?;
-    let of = (signed.sizes(), prunes.leaves);
+    let mut prunes = Prunes::found(reads, &mut findings).await?;
+    let mut erasures = Erasures::found(reads, &mut findings).await?;
+    let of = (signed.sizes(), take(&mut prunes.leaves), take(&mut erasures.left));
     let mut pass = Pass::begin(reads, from, size, of).await?;
     while pass.at() < end {
         let begun = Instant::now();
@@ -218,7 +226,7 @@ async fn verify(
         progress(pass.at(), end);
         terms.pace.rest(begun).await;
     }
-    let pruned = pass.pruned();
+    let (pruned, erased) = (pass.pruned(), pass.erased());
     pass.end(&signed, &mut findings);
     if end < size && !findings.has(FindingKind::CutTail) {
         let about = format!("the tree has {size} leaves, and the log {end}: its end was cut");
@@ -226,13 +234,7 @@ async fn verify(
     }
     records::hold(reads, terms.since.is_none(), terms.pace, &mut findings).await?;
     let mut notes = signed.notes();
-    if let Some((first, last)) = prunes.times.filter(|_| pruned > 0) {
-        notes.push(format!(
-            "{pruned} records were pruned between {first} and {last}, by {} events that say so: \
-             `audit list --events`",
-            prunes.count
-        ));
-    }
+    notes.extend(gone(reads, (pruned, &prunes), (erased, &erasures)).await?);
     if end > size {
         notes.push(format!("{} records are not in the tree yet", end - size));
     }
@@ -252,9 +254,42 @@ async fn verify(
         findings: findings.told,
         leaves: end.saturating_sub(from),
         pruned,
+        erased,
         signed: newest.map(|(size, _at)| size),
         signed_at: newest.and_then(|(_size, at)| at),
         keys: signed.keys(),
         notes,
     })
+}
+
+/// Remarks on what is gone by the log's own word: so many records by prunes, and parts of so many
+/// by erasures.
+async fn gone(
+    reads: &Reads,
+    (pruned, prunes): (u64, &Prunes),
+    (erased, erasures): (u64, &Erasures),
+) -> Result<Vec<String>, Boxed> {
+    let mut notes = Vec::new();
+    if let Some((first, last)) = prunes.times.filter(|_| pruned > 0) {
+        notes.push(format!(
+            "{pruned} records were pruned between {first} and {last}, by {} events that say so: \
+             `audit list --events`",
+            prunes.count
+        ));
+    }
+    if let Some((first, last)) = erasures.times.filter(|_| erased > 0) {
+        notes.push(format!(
+            "parts of {erased} records were erased between {first} and {last}, by {} events that \
+             say so: `audit erase --status`",
+            erasures.count
+        ));
+    }
+    let waiting = waiting(reads).await?;
+    if waiting > 0 {
+        notes.push(format!(
+            "{waiting} of them are complete once `key rotate --seal` has destroyed the key of what \
+             was sealed"
+        ));
+    }
+    Ok(notes)
 }

@@ -11,6 +11,7 @@ mod csv;
 mod deployments;
 mod differences;
 mod drift;
+mod erase;
 mod export;
 mod history;
 mod hold;
@@ -38,6 +39,7 @@ pub use self::arguments::{
 };
 pub(in crate::cli) use self::arguments::{FilterArgs, SpanArgs, ZoneArgs};
 pub use self::copy::CopyArgs;
+pub use self::erase::EraseArgs;
 pub use self::export::ExportArgs;
 pub use self::hold::HoldCommand;
 use self::layout::Layout;
@@ -90,6 +92,9 @@ pub enum AuditCommand {
     Deployments(DeploymentsArgs),
     /// Takes old records away for good, and records what was taken.
     Prune(PruneArgs),
+    /// Erases the bodies of a change, or of all of a deployment, for good: that there were these
+    /// changes stays, and a record of the erasure.
+    Erase(EraseArgs),
     /// Holds records of somebody back from being pruned.
     #[command(subcommand)]
     Hold(HoldCommand),
@@ -135,6 +140,7 @@ pub fn run(command: &AuditCommand, environment: &Environment) -> Result<(), Fail
             AuditCommand::Drift(arguments) => drift::run(arguments, environment, now).await,
             AuditCommand::Revert(arguments) => revert::run(arguments, environment).await,
             AuditCommand::Prune(arguments) => prune::run(arguments, environment).await,
+            AuditCommand::Erase(arguments) => Box::pin(erase::run(arguments, environment)).await,
             AuditCommand::Hold(command) => hold::run(command, environment).await,
             AuditCommand::Sinks(arguments) => sinks::run(arguments, environment, now).await,
             AuditCommand::Copy(arguments) => copy::run(arguments).await,

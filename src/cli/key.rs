@@ -69,7 +69,7 @@ fn rotate_seal(config: &Config, arguments: &RotateArgs) -> Result<(), Failure> {
     let count = rotated.rewrapped;
     if arguments.json {
         return print::line(json!({"key": key, "former": former, "originals": count,
-            "left": rotated.left}));
+            "left": rotated.left, "completed": rotated.completed}));
     }
     print::line(format_args!(
         "{} holds a new key, {key}; the keys of {count} sealed originals are wrapped under it.",
@@ -79,6 +79,12 @@ fn rotate_seal(config: &Config, arguments: &RotateArgs) -> Result<(), Failure> {
         print::line(format_args!(
             "{} originals are under other keys, or not what they were, and stay as they are.",
             rotated.left
+        ))?;
+    }
+    if rotated.completed > 0 {
+        print::line(format_args!(
+            "{} erasures are complete with it: `audit erase --status` tells which.",
+            rotated.completed
         ))?;
     }
     print::line(format_args!(

@@ -37,6 +37,7 @@ mod diagnostics;
 mod disk_faults;
 mod disk_space;
 mod drift;
+mod erase;
 mod evidence;
 mod evidence_daily;
 mod export;

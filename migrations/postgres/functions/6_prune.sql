@@ -53,7 +53,8 @@ BEGIN
     SELECT count(*) INTO free FROM changegate.events v
         JOIN changegate.leaves l ON l.kind = 4 AND l.ref = v.seq
         WHERE v.seq = ANY (events_gone) AND v.at < settled
-        AND v.kind NOT IN ('prune', 'hold', 'key_rotation', 'move', 'failover');
+        AND v.kind NOT IN ('prune', 'erase', 'hold', 'key_rotation', 'seal_rotation', 'move',
+            'failover');
     IF free <> cardinality(events_gone) THEN RETURN 'overtaken'; END IF;
 
     INSERT INTO changegate.pruning VALUES (1, (step ->> 'now')::bigint);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::audit::approval::{BreakGlass, ChangeApproval, Decided, Verdict};
 use crate::audit::record::{
-    Bodies, Change, Event, EventKind, LateEnd, Reason, RefusedBody, Settlement, Unkept,
+    Bodies, Change, ErasedBody, Event, EventKind, LateEnd, Reason, RefusedBody, Settlement, Unkept,
     UpstreamAnswer, UpstreamCall,
 };
 use crate::base::ids::ApprovalId;
@@ -251,7 +251,13 @@ fn change(is_whole: bool) -> Change {
         }),
         bodies: is_whole.then(|| Bodies { patch: value(), before: None, after: value(), diff }),
         body: body(),
-        unkept: Unkept { patch: body(), before: body(), after: body(), findings },
+        unkept: Unkept {
+            patch: body(),
+            before: body(),
+            after: body(),
+            findings,
+            erased: is_whole.then_some(ErasedBody::After).into_iter().collect(),
+        },
         effect: is_whole.then_some(Effect::Exact),
         redacted: vec!["/patch/x".to_owned()],
         policy_digest: "0123".to_owned(),

@@ -73,6 +73,11 @@ pub enum EventKind {
     /// The log was held against its evidence, as it is once a day: `leaves, found` (how many
     /// findings), `pruned, signed` (the size of the newest signed tree), `findings` (the first 10).
     Verification,
+    /// Bodies and texts of changes were erased: one of `change, deployment_id` (whose), `changes`
+    /// (of which all went), `beside` (that shared a document with them), `reason, by, login,
+    /// documents, originals, sealed_under` (the keys of these), and `leaves`, the positions of all
+    /// of which a part is gone, with what is `left` of each (a digest).
+    Erase,
     /// Somebody's records are held back from pruning, or no longer: `step` (`added`, `removed`),
     /// one of `deployment, actor, team`, and `reason`.
     Hold,

@@ -40,13 +40,13 @@ pub struct Hold {
 
 /// Everything that is held.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Held {
+pub(in crate::audit) struct Held {
     deployments: BTreeSet<String>,
     actors: BTreeSet<String>,
     fingerprints: BTreeSet<Vec<u8>>,
     teams: BTreeSet<String>,
     /// The newest word of the log on holds.
-    pub(super) word: i64,
+    pub(in crate::audit) word: i64,
 }
 
 impl HoldSubject {
@@ -115,7 +115,10 @@ pub(super) async fn in_force(reads: &Reads) -> Result<(Vec<Hold>, i64), Boxed> {
 
 impl Held {
     /// What these and the log itself hold. An actor's name stands for the tokens that had it, too.
-    pub(super) async fn of(reads: &Reads, configured: &[HoldSubject]) -> Result<Self, Boxed> {
+    pub(in crate::audit) async fn of(
+        reads: &Reads,
+        configured: &[HoldSubject],
+    ) -> Result<Self, Boxed> {
         let (holds, word) = in_force(reads).await?;
         let mut held = Self { word, ..Self::default() };
         for subject in configured.iter().chain(holds.iter().map(|hold| &hold.subject)) {
@@ -136,7 +139,7 @@ impl Held {
     }
 
     /// The hold that keeps a record of those.
-    pub(super) fn by(&self, subjects: &Subjects) -> Option<&'static str> {
+    pub(in crate::audit) fn by(&self, subjects: &Subjects) -> Option<&'static str> {
         let Subjects { fingerprint, name, team } = subjects;
         let is_actor = fingerprint.as_ref().is_some_and(|token| self.fingerprints.contains(token))
             || name.as_ref().is_some_and(|name| self.actors.contains(name));
@@ -149,7 +152,7 @@ impl Held {
     }
 
     /// The hold that keeps the records of a deployment.
-    pub(super) fn deployment(&self, id: Option<&str>) -> Option<&'static str> {
+    pub(in crate::audit) fn deployment(&self, id: Option<&str>) -> Option<&'static str> {
         id.is_some_and(|id| self.deployments.contains(id)).then_some("held_deployment")
     }
 

@@ -1,6 +1,8 @@
 //! Records as leaves, read by every kind of store with the same words. Names of tables are plain: a
 //! store's connections find its own.
 
+pub(super) mod owned;
+
 use sha2::{Digest as _, Sha256};
 
 use super::Boxed;

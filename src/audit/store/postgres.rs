@@ -13,6 +13,7 @@ mod counts;
 mod desk;
 mod documents;
 mod entries;
+mod erase;
 mod error;
 mod events;
 mod filter;

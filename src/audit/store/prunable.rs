@@ -121,7 +121,8 @@ pub(super) trait FromRow: Sized {
 }
 
 /// Events that are never pruned: what says that something else is not there any more, or why.
-const KINDS_KEPT: &str = "'prune', 'hold', 'key_rotation', 'move', 'failover'";
+const KINDS_KEPT: &str =
+    "'prune', 'erase', 'hold', 'key_rotation', 'seal_rotation', 'move', 'failover'";
 
 /// Numbers as a list of SQL. One that is empty holds a number that nothing has: NOT IN takes NULL
 /// for an answer to nothing.

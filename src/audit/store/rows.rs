@@ -239,7 +239,10 @@ fn unkept(row: &impl Row) -> Result<Unkept, Boxed> {
         let text: Option<&str> = maybe(row, column)?;
         Ok(text.map(serde_json::from_str).transpose()?.unwrap_or_default())
     };
-    Ok(Unkept { after: read("after_unkept")?.after, ..read("unkept")? })
+    let (mut unkept, end) = (read("unkept")?, read("after_unkept")?);
+    unkept.after = end.after;
+    unkept.erased.extend(end.erased);
+    Ok(unkept)
 }
 
 pub(super) fn list<T: for<'a> Deserialize<'a>>(

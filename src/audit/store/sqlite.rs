@@ -7,6 +7,7 @@ mod bulk;
 mod columns;
 mod counts;
 mod documents;
+mod erase;
 mod error;
 mod events;
 mod filter;

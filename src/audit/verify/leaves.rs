@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::checkpoints::Signed;
 use super::{FindingKind, Findings};
-use crate::audit::evidence::leaf::LeafKind;
+use crate::audit::erased::{Left, left};
+use crate::audit::evidence::leaf::{Facts, LeafKind, Salt};
 use crate::audit::evidence::tree::{Frontier, Hash, TILE_WIDTH, leaf_hash};
 use crate::audit::hashes::frontier;
 use crate::audit::pruned::Positions;
@@ -30,6 +31,9 @@ pub(super) struct Pass {
     /// The leaves whose records were pruned, by the log's word, and how many were found to be.
     pruned: Positions,
     gone: u64,
+    /// The same of those of which parts were erased, with what is left of each.
+    erased: BTreeMap<u64, Left>,
+    in_part: u64,
     /// The sizes at which roots are asked for, and the two roots.
     sizes: BTreeSet<u64>,
     roots: BTreeMap<u64, (Hash, Hash)>,
@@ -41,7 +45,7 @@ impl Pass {
         reads: &Reads,
         from: u64,
         size: u64,
-        (sizes, pruned): (BTreeSet<u64>, Positions),
+        (sizes, pruned, erased): (BTreeSet<u64>, Positions, BTreeMap<u64, Left>),
     ) -> Result<Self, Boxed> {
         let begin = if from == 0 { Frontier::default() } else { frontier(reads, from).await? };
         let mut pass = Self {
@@ -55,6 +59,8 @@ impl Pass {
             has_gaps: false,
             pruned,
             gone: 0,
+            erased,
+            in_part: 0,
             sizes,
             roots: BTreeMap::new(),
         };
@@ -70,6 +76,11 @@ impl Pass {
     /// How many records were found to be pruned.
     pub(super) fn pruned(&self) -> u64 {
         self.gone
+    }
+
+    /// How many records were found to be erased in part.
+    pub(super) fn erased(&self) -> u64 {
+        self.in_part
     }
 
     /// Looks at the next leaves, up to `end`.
@@ -115,28 +126,41 @@ impl Pass {
     fn leaf(&mut self, leaf: &LeafRow, tiles: &BTreeMap<u64, Hash>, findings: &mut Findings) {
         let what = what(leaf);
         let is_sealed = leaf.position < self.size || leaf.hash.is_some();
+        let is_missing = matches!(leaf.found, FoundRecord::Missing) && leaf.entry.is_some();
         let derived = match (&leaf.found, &leaf.entry, &leaf.salt) {
-            // A record that is not whole any more: its entry says what was.
-            (_, Some(entry), _) => Some(leaf_hash(entry)),
             // Its hash is held against the tree alone. The event that names it is a leaf too, which
             // is held against its own.
-            (FoundRecord::Missing, None, None) if self.is_pruned(leaf) => {
+            (FoundRecord::Missing, _, None) if self.is_pruned(leaf) => {
                 self.gone += 1;
                 let hash = leaf.hash.unwrap_or([0; 32]);
                 return self.append(hash, hash, tiles, findings);
             }
-            (FoundRecord::Whole(facts), None, Some(salt)) => Some(facts.hash(salt)),
-            (FoundRecord::Missing, None, _) => {
+            // A record that is not whole any more: its entry says what was.
+            (FoundRecord::Whole(facts), Some(entry), Some(salt)) => {
+                if let Some(about) = self.is_amiss(leaf.position, &what, facts, (entry, salt)) {
+                    findings.add(FindingKind::AlteredRecord, Some(leaf.position), about);
+                }
+                self.in_part += 1;
+                Some(leaf_hash(entry))
+            }
+            (FoundRecord::Whole(facts), None, Some(salt)) => {
+                if self.erased.contains_key(&leaf.position) {
+                    let about = format!("{what} is told to be erased, and is whole");
+                    findings.add(FindingKind::AlteredRecord, Some(leaf.position), about);
+                }
+                Some(facts.hash(salt))
+            }
+            (FoundRecord::Missing, ..) => {
                 let about = format!("{what} is gone: its leaf is there alone");
                 findings.add(FindingKind::MissingRecord, Some(leaf.position), about);
                 leaf.hash
             }
-            (FoundRecord::Unreadable(error), None, _) => {
+            (FoundRecord::Unreadable(error), ..) => {
                 let about = format!("{what} can't be read: {error}");
                 findings.add(FindingKind::AlteredRecord, Some(leaf.position), about);
                 leaf.hash
             }
-            (FoundRecord::Whole(_), None, None) => None,
+            (FoundRecord::Whole(_), _, None) => None,
         };
         if !is_sealed {
             self.at += 1;
@@ -144,13 +168,34 @@ impl Pass {
         }
         let stored = leaf.hash.unwrap_or([0; 32]);
         let derived = derived.unwrap_or([0; 32]);
-        if leaf.hash.is_none() || leaf.salt.is_none() && leaf.entry.is_none() {
+        if leaf.hash.is_none() || leaf.salt.is_none() && !is_missing {
             let about = format!("the hash or the salt of {what} is gone");
             findings.add(FindingKind::AlteredHash, Some(leaf.position), about);
         } else if stored != derived {
             self.doubted.push((leaf.position, what));
         }
         self.append(stored, derived, tiles, findings);
+    }
+
+    /// What is wrong with a record of which a part was erased: that no event says so, or that what
+    /// is left is not what was left then, or what its leaf shows.
+    fn is_amiss(
+        &self,
+        position: u64,
+        what: &str,
+        facts: &Facts,
+        (entry, salt): (&[u8], &Salt),
+    ) -> Option<String> {
+        match self.erased.get(&position) {
+            None => Some(format!("a part of {what} is gone, and no erasure says so")),
+            Some(told) if *told != left(facts, salt) => {
+                Some(format!("what is left of {what} is not what its erasure has left"))
+            }
+            Some(_) if !facts.is_shown_by(entry) => {
+                Some(format!("what is left of {what} is not what its leaf says"))
+            }
+            Some(_) => None,
+        }
     }
 
     /// Whether a prune names the leaf: one that was in the tree.

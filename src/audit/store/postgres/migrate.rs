@@ -13,7 +13,7 @@ const MIGRATIONS: [(&str, &str, i32); 1] =
     [("log", include_str!("../../../../migrations/postgres/0001_log.sql"), 1)];
 
 /// The functions, which are made anew each time.
-const FUNCTIONS: [&str; 8] = [
+const FUNCTIONS: [&str; 9] = [
     include_str!("../../../../migrations/postgres/functions/1_write.sql"),
     include_str!("../../../../migrations/postgres/functions/2_turns.sql"),
     include_str!("../../../../migrations/postgres/functions/3_policy.sql"),
@@ -22,6 +22,7 @@ const FUNCTIONS: [&str; 8] = [
     include_str!("../../../../migrations/postgres/functions/6_prune.sql"),
     include_str!("../../../../migrations/postgres/functions/7_sinks.sql"),
     include_str!("../../../../migrations/postgres/functions/8_originals.sql"),
+    include_str!("../../../../migrations/postgres/functions/9_erase.sql"),
 ];
 
 /// The roles, and what they are for.

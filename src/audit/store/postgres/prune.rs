@@ -14,7 +14,7 @@ use crate::audit::store::rows::cell;
 use crate::base::ids::Hex;
 
 /// The word of the function that something is named which would be gone.
-const NAMED: &str = "CG006";
+pub(super) const NAMED: &str = "CG006";
 
 /// A step holds up nobody but who asks where readers stop; it counts as a part of what it took.
 const COUNTS_FOR: u32 = 8;

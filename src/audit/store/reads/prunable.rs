@@ -15,7 +15,7 @@ const PART: usize = 1_000;
 const NONE: i64 = 0;
 
 impl Reads {
-    async fn found<T: FromRow>(&self, statement: &str) -> Result<Vec<T>, Boxed> {
+    pub(super) async fn found<T: FromRow>(&self, statement: &str) -> Result<Vec<T>, Boxed> {
         match self {
             Self::Sqlite(reads) => reads.found(statement).await,
             Self::Postgres(reads) => reads.found(statement).await,
@@ -199,7 +199,7 @@ impl Reads {
         Ok(found.await?.pop())
     }
 
-    async fn words(&self, kind: &str, after: i64) -> Result<Vec<Word>, Boxed> {
+    pub(super) async fn words(&self, kind: &str, after: i64) -> Result<Vec<Word>, Boxed> {
         self.found(&format!(
             "SELECT seq, at, detail FROM events WHERE kind = '{kind}' AND seq > {after} \
              ORDER BY seq LIMIT {PART}"

@@ -16,12 +16,12 @@ use crate::audit::store::rows::word_of;
 use crate::audit::store::{Boxed, StoreError};
 
 /// The newest word on holds.
-const NEWEST_HOLD: &str = "SELECT coalesce(max(seq), 0) FROM events WHERE kind = 'hold'";
+pub(super) const NEWEST_HOLD: &str = "SELECT coalesce(max(seq), 0) FROM events WHERE kind = 'hold'";
 
 /// Rows that name others go before those: a child's index would be needed for each of them, and
 /// the step has found them all.
-const WITHOUT_KEYS: &str = "PRAGMA foreign_keys = OFF";
-const WITH_KEYS: &str = "PRAGMA foreign_keys = ON";
+pub(super) const WITHOUT_KEYS: &str = "PRAGMA foreign_keys = OFF";
+pub(super) const WITH_KEYS: &str = "PRAGMA foreign_keys = ON";
 
 /// How many pages are left free for what comes next: 1 MiB.
 const FREE_PAGES_KEPT: i64 = 256;
