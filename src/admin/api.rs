@@ -160,7 +160,16 @@ pub(crate) async fn at(
              ask for a later time",
         )
     };
-    let found = api.deployment_at(&asker, &named(id)?, time).await?.ok_or_else(unseen)?;
+    let id = named(id)?;
+    let Some(found) = api.deployment_at(&asker, &id, time).await? else {
+        let erased = api.reader().erased_since(&id, time, None);
+        let erased = in_time(&asker.share.reading, erased).await?;
+        return Err(erased.map_or_else(unseen, |change| {
+            Problem::not_found(format!(
+                "what the log had seen of this deployment was erased: {change} tells what stays"
+            ))
+        }));
+    };
     api.budget.json(&found)
 }
 

@@ -237,3 +237,6 @@ impl Erased {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,7 +73,7 @@ impl Latest {
         self.known().remove(deployment);
     }
 
-    /// Forgets everything.
+    /// Forgets everything: some of it was erased, or lost.
     pub(super) fn clear(&self) {
         self.known().clear();
     }

@@ -154,6 +154,16 @@ pub enum ErasedBody {
     After,
 }
 
+impl ErasedBody {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Patch => "patch",
+            Self::Before => "before",
+            Self::After => "after",
+        }
+    }
+}
+
 /// A message of the gateway's own, as its client reads it: it says who speaks, and names the
 /// record of the call, or the request where there is none.
 #[must_use]
@@ -166,6 +176,13 @@ impl Unkept {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// The bodies that were erased, in words; `None` where none was.
+    #[must_use]
+    pub fn erased_words(&self) -> Option<String> {
+        let words: Vec<&str> = self.erased.iter().map(|body| body.word()).collect();
+        (!words.is_empty()).then(|| words.join(", "))
     }
 
     /// Whether a body was erased.

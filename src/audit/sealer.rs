@@ -31,6 +31,9 @@ use super::store::{Boxed, FoundRecord, Reads, Unsealed};
 use crate::base::ids::Hex;
 use crate::base::key::Key;
 
+/// The word of the events that tell of erasures, in their entries.
+const ERASE: &str = "erase";
+
 /// How often finished records are looked for.
 const EVERY: Duration = Duration::from_millis(200);
 
@@ -71,6 +74,8 @@ pub struct Sealer {
     is_told: bool,
     /// Whether it was told that the newest checkpoint is not remembered.
     forgets: bool,
+    /// The newest erasure of a shared log that is known.
+    erasure: i64,
 }
 
 /// The tree of a log, and the keys that sign it.
@@ -115,7 +120,8 @@ impl Audit {
         let now = self.shared.clock.instant();
         self.shared.sealer.note(|told| told.caught_up = Some(now));
         let (is_told, forgets) = (false, false);
-        Sealer { audit, settings, begun: None, signed: None, commits: None, is_told, forgets }
+        let (begun, signed, commits, erasure) = (None, None, None, 0);
+        Sealer { audit, settings, begun, signed, commits, is_told, forgets, erasure }
     }
 }
 
@@ -244,6 +250,12 @@ impl Sealer {
                 break;
             }
             let records: Vec<(i64, Facts)> = found.into_iter().map(record).collect();
+            if records
+                .iter()
+                .any(|(_reference, facts)| facts.clear("event").as_deref() == Some(ERASE))
+            {
+                self.audit.shared.latest.clear();
+            }
             let sealed = Sealed::of(&begun.frontier, &records);
             let frontier = sealed.frontier.clone();
             if !self.audit.seal(sealed).await? {
@@ -268,6 +280,12 @@ impl Sealer {
         if known.size() == size {
             return Ok(());
         }
+        // What a gateway remembers may be erased, and is not built upon any more.
+        let erasure = self.reads().newest_erasure().await?;
+        if std::mem::replace(&mut self.erasure, erasure) != erasure {
+            self.audit.shared.latest.clear();
+        }
+        let Some(Begun { frontier: known, .. }) = &self.begun else { return Ok(()) };
         let has_grown =
             known.size() < size && root(self.reads(), known.size()).await? == Some(known.root());
         if !has_grown {

@@ -53,7 +53,7 @@ async fn open(database: &Path) -> SqliteConnection {
 }
 
 /// Alters a log as who has its file can, the triggers dropped before.
-async fn attack(database: &Path, sql: &str) {
+pub(crate) async fn attack(database: &Path, sql: &str) {
     let mut log = open(database).await;
     for off in ["foreign_keys = OFF", "ignore_check_constraints = ON"] {
         let pragma = AssertSqlSafe(format!("PRAGMA {off}"));
@@ -69,7 +69,7 @@ async fn attack(database: &Path, sql: &str) {
 }
 
 /// A copy of a folder.
-fn copied(from: &Path) -> TempDir {
+pub(crate) fn copied(from: &Path) -> TempDir {
     let to = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

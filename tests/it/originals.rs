@@ -17,7 +17,7 @@ const SECRET: &str = "A=plain-as-day";
 const NEWER: &str = "A=another-day";
 
 /// A folder whose gateway seals, under a key in a folder of its own.
-fn folder(simulator: &Simulator) -> Folder {
+pub(crate) fn folder(simulator: &Simulator) -> Folder {
     let apart = tempfile::tempdir().unwrap().keep();
     let tokens = ["admin", "auditor"].map(|role| admin_token(&format!("{role}-token"), role, role));
     let key = apart.join("seal.key");
@@ -26,13 +26,13 @@ fn folder(simulator: &Simulator) -> Folder {
 }
 
 /// The file of a folder's sealing key.
-fn key_file(folder: &Folder) -> PathBuf {
+pub(crate) fn key_file(folder: &Folder) -> PathBuf {
     let config = fs::read_to_string(folder.path().join("changegate.toml")).unwrap();
     let end = config.split("[seal]\nkey_file = '").nth(1).unwrap();
     end.split('\'').next().unwrap().into()
 }
 
-async fn updated(program: &Program, patch: &Value) -> String {
+pub(crate) async fn updated(program: &Program, patch: &Value) -> String {
     let path = format!("/api/v1/cloud/deployments/{DEPLOYMENT}");
     let answer = call(program.proxy, Call::post(&path).json(patch)).await;
     assert_eq!(answer.status, 200, "{}", answer.text());

@@ -1,7 +1,7 @@
 //! Retention through the door: what is old goes, what is held stays, and `audit verify` tells one
 //! from what somebody has taken away.
 
-mod killed;
+pub(crate) mod killed;
 mod shared;
 
 use std::path::Path;

@@ -110,6 +110,11 @@ BEGIN
             SELECT number, digest, base, depth, body
             FROM jsonb_to_recordset(entries -> 'snapshots')
                 AS a (number bigint, digest bytea, base bigint, depth smallint, body bytea);
+        -- What was erased meanwhile is not built upon.
+        IF EXISTS (SELECT FROM jsonb_to_recordset(entries -> 'snapshots') AS a (base bigint)
+            WHERE a.base IS NOT NULL
+            AND NOT EXISTS (SELECT FROM changegate.snapshots s WHERE s.number = a.base))
+        THEN PERFORM changegate.refuse('the document that one is built upon is gone'); END IF;
     END IF;
 
     -- The turns of what begins, which nobody takes before this commits; and of what ends, which are
@@ -134,6 +139,10 @@ BEGIN
     END IF;
 
     IF entries ? 'changes' THEN
+        IF EXISTS (SELECT FROM jsonb_to_recordset(entries -> 'changes') AS a (before bigint)
+            WHERE a.before IS NOT NULL
+            AND NOT EXISTS (SELECT FROM changegate.snapshots s WHERE s.number = a.before))
+        THEN PERFORM changegate.refuse('the document that a change names is gone'); END IF;
         INSERT INTO changegate.changes (id, upstream, policy, node, process, turn, token, operation,
             method, deployment, actor_fingerprint, actor_name, actor_team, actor_person, client_ip,
             user_agent, client_retry, request_id, received_at, decided_at, decision, violations,

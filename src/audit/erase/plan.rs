@@ -41,29 +41,28 @@ pub(super) struct Planner<'p> {
     reads: &'p Reads,
     request: &'p EraseRequest,
     held: Held,
-    /// The place up to which changes of the deployment are done.
-    after: i64,
+    /// The place up to which changes of the deployment are done, and the one up to which they are
+    /// the target: what is made meanwhile is not.
+    span: (i64, i64),
 }
 
 impl<'p> Planner<'p> {
     /// Begins, and finds out first that all of it may be erased.
     pub(super) async fn begin(reads: &'p Reads, request: &'p EraseRequest) -> Result<Self, Boxed> {
         let held = Held::of(reads, &request.holds).await?;
-        let mut planner = Self { reads, request, held, after: 0 };
-        let mut count = 0;
-        while let Some(last) = planner.page().await?.last().cloned() {
+        let mut planner = Self { reads, request, held, span: (0, i64::MAX) };
+        let mut newest = None;
+        loop {
             let page = planner.page().await?;
-            count += page.len();
+            let Some(last) = page.last().map(|last| last.seq) else { break };
             planner.may_go(&page).await?;
-            planner.after = last.seq;
+            (newest, planner.span.0) = (Some(last), last);
             if let EraseTarget::Change(_) = request.target {
                 break;
             }
         }
-        if count == 0 {
-            return Err(EraseError::Unknown(request.target.clone()).into());
-        }
-        planner.after = 0;
+        let newest = newest.ok_or_else(|| EraseError::Unknown(request.target.clone()))?;
+        planner.span = (0, newest);
         Ok(planner)
     }
 
@@ -78,7 +77,7 @@ impl<'p> Planner<'p> {
         match &self.request.target {
             EraseTarget::Change(id) => Ok(self.reads.halves_of(*id).await?.into_iter().collect()),
             EraseTarget::Deployment(id) => {
-                self.reads.halves_of_deployment(id, self.after, STEP_MAX).await
+                self.reads.halves_of_deployment(id, self.span, STEP_MAX).await
             }
         }
     }
@@ -117,7 +116,7 @@ impl<'p> Planner<'p> {
             let Some(last) = page.last().map(|last| last.seq) else { return Ok(Next::Nothing) };
             let all = page.into_iter().map(|change| (change, Loss::Whole)).collect();
             match self.step(all, now).await? {
-                Next::Nothing => self.after = last,
+                Next::Nothing => self.span.0 = last,
                 next => return Ok(next),
             }
         }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 pub use self::fields::Field;
 use super::{BODIES_LIMIT_MAX, Cursor, Filter, PageRequest, QueryError, Reader};
-use crate::audit::record::Change;
+use crate::audit::record::{Change, ErasedBody};
 use crate::base::clock::Timestamp;
 use crate::base::ids::ChangeId;
 use crate::base::pointer::covers;
@@ -48,6 +48,13 @@ pub enum Origin {
         before: ChangeId,
         /// When that one was received.
         before_at: Timestamp,
+    },
+    /// A change did of which a body was erased, or one around it that shows less for that.
+    Erased {
+        /// The newest change of which a body was erased.
+        change: ChangeId,
+        /// When that one was received.
+        at: Timestamp,
     },
     /// It stood there already when the log first saw the deployment.
     Unseen {
@@ -95,6 +102,7 @@ impl Reader {
             newer: found.deployment.clone(),
             begin: (found.change, found.seen_at),
             last: None,
+            erased: None,
         };
         let filter =
             Filter { deployment_id: Some(found.deployment_id.clone()), ..Filter::default() };
@@ -126,6 +134,8 @@ struct Way {
     begin: Seen,
     /// The last change that was looked at; `None` before that first one.
     last: Option<Seen>,
+    /// The newest change since of which a body was erased.
+    erased: Option<Seen>,
 }
 
 impl Way {
@@ -139,6 +149,16 @@ impl Way {
         }
         let seen = (change.id, change.received_at);
         let Some(bodies) = change.bodies.take() else { return };
+        let is_erased = change.unkept.has_erased(ErasedBody::Before)
+            || change.unkept.has_erased(ErasedBody::After);
+        if is_erased && bodies.after.is_none() && bodies.before.is_none() {
+            if !is_begin {
+                self.erased.get_or_insert(seen);
+            }
+            return;
+        }
+        let erased = self.erased;
+        let around = |after, before| erased.map_or_else(|| around(after, before), gone);
         let provider = Provider::named(&change.provider);
         let is_own = |path: &str| {
             provider.is_some_and(|own| own.computed.iter().any(|place| covers(place, path)))
@@ -165,27 +185,37 @@ impl Way {
                     self.origins.back(&before, &after, &origin);
                     self.newer = before;
                 }
+                None if is_erased => {
+                    self.newer = after;
+                    self.erased = Some(seen);
+                    self.last = Some(seen);
+                    return;
+                }
                 None => self.origins.end(&origin),
             }
         } else if let Some(before) = bodies.before {
             if let Some(last) = self.last {
                 let setter = Setter::of(&change, true);
-                self.origins.back(&before, &self.newer, &|path| match () {
-                    () if is_own(path) => Origin::Server(setter.clone()),
-                    () if change.may_be_applied() => Origin::Change(setter.clone()),
-                    () => around(seen, last),
+                let erased = erased.or(is_erased.then_some(seen));
+                self.origins.back(&before, &self.newer, &|path| match erased {
+                    _ if is_own(path) => Origin::Server(setter.clone()),
+                    Some(erased) => gone(erased),
+                    None if change.may_be_applied() => Origin::Change(setter.clone()),
+                    None => around(seen, last),
                 });
             }
             self.newer = before;
         } else {
             return;
         }
-        self.last = Some(seen);
+        (self.last, self.erased) = (Some(seen), None);
     }
 
     fn end(mut self) -> Vec<Leaf<Origin>> {
         let (before, before_at) = self.last.unwrap_or(self.begin);
-        self.origins.end(&|_path| Origin::Unseen { before, before_at });
+        let erased = self.erased;
+        let unseen = Origin::Unseen { before, before_at };
+        self.origins.end(&|_path| erased.map_or_else(|| unseen.clone(), gone));
         self.origins.into_leaves()
     }
 }
@@ -193,6 +223,10 @@ impl Way {
 fn around(after: Seen, before: Seen) -> Origin {
     let ((after, after_at), (before, before_at)) = (after, before);
     Origin::Around { after, after_at, before, before_at }
+}
+
+fn gone((change, at): Seen) -> Origin {
+    Origin::Erased { change, at }
 }
 
 impl Setter {

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{BodyTexts, QueryError, Text};
 use crate::audit::question::parse;
-use crate::audit::record::{Bodies, Change};
+use crate::audit::record::{Bodies, Change, ErasedBody};
 use crate::audit::store::Documents;
 use crate::deployment::Object;
 use crate::deployment::diff::{Difference, diff};
@@ -56,6 +56,10 @@ fn difference(
     before: Option<&Value>,
     after: Option<&Value>,
 ) -> Vec<Difference> {
+    // What is not there any more was not nothing.
+    if change.unkept.has_erased(ErasedBody::Before) || change.unkept.has_erased(ErasedBody::After) {
+        return Vec::new();
+    }
     let nothing = Object::new();
     let asked = patch.and_then(Value::as_object).unwrap_or(&nothing);
     let provider = Provider::named(&change.provider);

@@ -4,8 +4,8 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Cursor, EventFilter, Filter, Page, PageRequest, QueryError, Reader};
-use crate::audit::record::{Change, Event, EventKind, Outcome};
+use super::{Cursor, EventFilter, Filter, LIMIT_MAX, Page, PageRequest, QueryError, Reader};
+use crate::audit::record::{Change, ErasedBody, Event, EventKind, Outcome};
 use crate::base::clock::Timestamp;
 use crate::base::ids::ChangeId;
 use crate::base::pointer::covers;
@@ -135,6 +135,27 @@ impl Reader {
         let last = newest.find(|change| change.left().is_some() || change.may_be_applied());
         let known = last.filter(|change| change.left().is_some());
         Ok(known.map_or(LastLeft::Unknown, |change| LastLeft::By(Box::new(change))))
+    }
+}
+
+impl Reader {
+    /// The newest change of a deployment behind one, received at or before `time`, that showed it
+    /// and of which that was erased, among the newest 1,000.
+    pub async fn erased_since(
+        &self,
+        deployment_id: &str,
+        time: Timestamp,
+        behind: Option<ChangeId>,
+    ) -> Result<Option<ChangeId>, QueryError> {
+        let until = Some(Timestamp::from_millis(time.millis().saturating_add(1)));
+        let deployment_id = Some(deployment_id.to_owned());
+        let filter = Filter { deployment_id, until, ..Filter::default() };
+        let page = PageRequest { limit: LIMIT_MAX, cursor: None };
+        let newest = self.changes(&filter, page, false).await?.data.into_iter();
+        let mut newer = newest.take_while(|change| Some(change.id) != behind);
+        let shown = [ErasedBody::Before, ErasedBody::After];
+        let found = newer.find(|change| shown.iter().any(|body| change.unkept.has_erased(*body)));
+        Ok(found.map(|change| change.id))
     }
 }
 

@@ -127,10 +127,13 @@ pub(super) fn named(id: ChangeId, is_shared: bool) -> String {
     format!("c.id = {}", Blob(id.as_bytes(), is_shared))
 }
 
-/// The condition that a change is of a deployment, behind the place `after`.
-pub(super) fn of_deployment(id: &str, after: i64, is_shared: bool) -> String {
+/// The condition that a change is of a deployment, behind one place up to another.
+pub(super) fn of_deployment(id: &str, (after, until): (i64, i64), is_shared: bool) -> String {
     let id = text(id, is_shared);
-    format!("c.deployment IN (SELECT number FROM deployments WHERE id = {id}) AND c.seq > {after}")
+    format!(
+        "c.deployment IN (SELECT number FROM deployments WHERE id = {id}) \
+         AND c.seq > {after} AND c.seq <= {until}"
+    )
 }
 
 /// The condition that a change names one of some documents, beside one change.

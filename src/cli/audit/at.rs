@@ -11,6 +11,7 @@ use super::{Environment, Failure, Zone, open, print_json, unanswered};
 use crate::admin::filter;
 use crate::audit::query::{DeploymentAt, Reader};
 use crate::base::clock::Timestamp;
+use crate::base::ids::ChangeId;
 use crate::cli::print::{self, Shade, Span};
 use crate::cli::terminal::Terminal;
 
@@ -71,13 +72,47 @@ pub(super) async fn seen(
     time: Timestamp,
 ) -> Result<DeploymentAt, Failure> {
     let found = reader.deployment_at(deployment_id, time).await.map_err(unanswered)?;
-    found.ok_or_else(|| unseen(deployment_id, time))
+    match found {
+        Some(found) => {
+            warn_of_erased(reader, (deployment_id, time), found.change).await?;
+            Ok(found)
+        }
+        None => Err(unseen(reader, deployment_id, time).await?),
+    }
 }
 
-/// The answer where the log has not seen the deployment.
-pub(super) fn unseen(deployment_id: &str, time: Timestamp) -> Failure {
+/// Warns where newer changes of a deployment than the one that shows it had shown it, too.
+pub(super) async fn warn_of_erased(
+    reader: &Reader,
+    (deployment_id, time): (&str, Timestamp),
+    found: ChangeId,
+) -> Result<(), Failure> {
+    let erased = reader.erased_since(deployment_id, time, Some(found)).await;
+    if let Some(change) = erased.map_err(unanswered)? {
+        let id = plain(deployment_id);
+        print::error_line(&format!(
+            "warning: {change} is newer, and what it showed was erased: this is {id} as it was \
+             seen before"
+        ));
+    }
+    Ok(())
+}
+
+/// The answer where the log does not show the deployment.
+pub(super) async fn unseen(
+    reader: &Reader,
+    deployment_id: &str,
+    time: Timestamp,
+) -> Result<Failure, Failure> {
     let id = plain(deployment_id);
-    Failure::NotHeld(anyhow!(
-        "the log has not seen {id} until {time}: `audit history {id}` tells since when it does"
-    ))
+    let erased = reader.erased_since(deployment_id, time, None).await.map_err(unanswered)?;
+    Ok(Failure::NotHeld(match erased {
+        Some(change) => anyhow!(
+            "what the log had seen of {id} until {time} was erased: `audit show {change}` tells \
+             what stays"
+        ),
+        None => anyhow!(
+            "the log has not seen {id} until {time}: `audit history {id}` tells since when it does"
+        ),
+    }))
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use unicode_width::UnicodeWidthStr as _;
 
 use super::arguments::BlameArgs;
-use super::at::{moment, unseen};
+use super::at::{moment, unseen, warn_of_erased};
 use super::differences::path;
 use super::layout::{Layout, Spans};
 use super::printer::print_spans;
@@ -50,8 +50,10 @@ pub(super) async fn run(
     let time = arguments.at.as_deref().map_or(Ok(now), |text| moment(text, now))?;
     let reader = open(&arguments.file, environment).await?;
     let id = &arguments.deployment_id;
-    let found = reader.blame(id, time).await.map_err(unanswered)?;
-    let blame = found.ok_or_else(|| unseen(id, time))?;
+    let Some(blame) = reader.blame(id, time).await.map_err(unanswered)? else {
+        return Err(unseen(&reader, id, time).await?);
+    };
+    warn_of_erased(&reader, (id, time), blame.change).await?;
     if arguments.json {
         let told = blame.places.iter().filter_map(|leaf| {
             let (path, value, origin) = (&leaf.path, &leaf.value, leaf.origin.as_ref()?);
@@ -96,6 +98,9 @@ fn row(field: &Field<'_>, time: impl Fn(Timestamp) -> String) -> [String; 6] {
             let between = format!("{after} and {before}");
             (format!("< {}", time(*before_at)), "around the gateway".to_owned(), between, none())
         }
+        Origin::Erased { change, at } => {
+            (format!("< {}", time(*at)), "erased".to_owned(), change.to_string(), none())
+        }
         Origin::Unseen { before, before_at } => {
             let (at, before) = (format!("< {}", time(*before_at)), before.to_string());
             (at, "before the log".to_owned(), before, none())
@@ -126,6 +131,9 @@ fn screen(fields: &[&Field<'_>], width: usize, time: impl Fn(Timestamp) -> Strin
         let (origin, shade) = match field.origin {
             Origin::Around { .. } => {
                 (format!("{at}  around the gateway, between {change}"), Shade::Unclear)
+            }
+            Origin::Erased { .. } => {
+                (format!("{at}  by {change} or before: erased"), Shade::Unclear)
             }
             Origin::Change(setter) => {
                 let who = if setter.actor.name.is_some() { who } else { short_id(&who) };

@@ -11,7 +11,7 @@ use super::printer::print_spans;
 use super::text::plain;
 use super::{Environment, Failure, Zone, differences, missing, open, print_json, unanswered};
 use crate::audit::query::Reader;
-use crate::audit::record::{Bodies, Change};
+use crate::audit::record::{Bodies, Change, ErasedBody};
 use crate::base::clock::Timestamp;
 use crate::base::ids::ChangeId;
 use crate::cli::print::{self, Shade, Span};
@@ -117,6 +117,7 @@ fn lines(compared: &Compared, zone: &Zone, layout: &Layout) -> Vec<Spans> {
 async fn named(reader: &Reader, text: &str, now: Timestamp) -> Result<State, Failure> {
     if text.starts_with("chg_") {
         let change = whole_change(reader, text).await?;
+        not_erased(&change)?;
         let (after, before) = states(change)?;
         return match (after, before) {
             (Some(after), _) => Ok(after),
@@ -151,6 +152,7 @@ async fn sides(reader: &Reader, text: &str) -> Result<(State, State), Failure> {
         )));
     }
     let change = whole_change(reader, text).await?;
+    not_erased(&change)?;
     match states(change)? {
         (Some(after), Some(before)) => Ok((before, after)),
         _ => Err(Failure::NotHeld(anyhow!(
@@ -168,6 +170,19 @@ async fn whole_change(reader: &Reader, text: &str) -> Result<Change, Failure> {
         Some(change) => Ok(change),
         None => Err(missing(reader, id).await?),
     }
+}
+
+/// Holds that both deployments of a change are there, as far as they were.
+fn not_erased(change: &Change) -> Result<(), Failure> {
+    let shown = [ErasedBody::Before, ErasedBody::After];
+    if !shown.iter().any(|body| change.unkept.has_erased(*body)) {
+        return Ok(());
+    }
+    let erased = change.unkept.erased_words().unwrap_or_default();
+    Err(Failure::NotHeld(anyhow!(
+        "{erased} of {} were erased: `audit erase --status` tells why",
+        change.id
+    )))
 }
 
 /// The deployment after a change, and before it, as far as it has them.

@@ -199,6 +199,9 @@ fn facts(change: &Change, zone: &Zone) -> Vec<(&'static str, String)> {
             facts.push(("not kept", format!("{name}: {} bytes{digest}", body.bytes)));
         }
     }
+    if let Some(erased) = change.unkept.erased_words() {
+        facts.push(("erased", erased));
+    }
     if change.unkept.findings > 0 {
         facts.push(("not listed", format!("{} more findings", change.unkept.findings)));
     }
@@ -227,6 +230,10 @@ struct Page<'l> {
 impl Page<'_> {
     /// Adds the difference where there is an after, else what was asked for.
     fn contents(&mut self, change: &Change, bodies: &Bodies) {
+        if let Some(erased) = change.unkept.erased_words() {
+            let erased = format!("not told: {erased} of it were erased, `audit erase --status`");
+            return self.section("changed", [erased]);
+        }
         if bodies.after.is_none() {
             if let Some(patch) = &bodies.patch {
                 match asked_for(change, patch, bodies.before.as_ref()) {

@@ -129,6 +129,9 @@ fn planned(
     });
     let (patch, before, after) = documents.ok_or_else(|| {
         let fix = match change.operation {
+            _ if !change.unkept.erased.is_empty() => {
+                "its bodies were erased, `audit erase --status` tells why"
+            }
             Operation::Create => "archive the deployment instead",
             _ => "the log has no deployment before and after it",
         };

@@ -47,7 +47,9 @@ impl Contents {
         };
         let (own, others) = (of(true), of(false));
         let mut shown = Shown { side_by_side, bytes: BYTES_MAX };
-        let places = if others.is_empty() {
+        let places = if let Some(erased) = change.unkept.erased_words() {
+            html! { p.dim { "Erased: " (erased) ". The log tells when and why." } }
+        } else if others.is_empty() {
             html! { p.dim { "No place differs." } }
         } else {
             table(title, &others, &mut shown)

@@ -74,6 +74,13 @@ fn row(field: &Field<'_>, shown: &mut Shown) -> Markup {
                         a href=(format!("/changes/{before}")) { "this one" }
                     }
                 }
+                Origin::Erased { change, at } => {
+                    td.time { "before " (date_clock(&at.to_string())) }
+                    td {
+                        "erased, of "
+                        a href=(format!("/changes/{change}")) { "this change" } " or one before it"
+                    }
+                }
                 Origin::Unseen { before, before_at } => {
                     td.time { "before " (date_clock(&before_at.to_string())) }
                     td {

@@ -18,7 +18,7 @@ use crate::world::{eventually, say};
 const RETENTION: &str = "[retention]\nmax_age = '30d'\n";
 
 /// How many old changes there are; `CHANGEGATE_RECORDS` makes it more.
-const RECORDS: u64 = 3_000;
+pub(crate) const RECORDS: u64 = 3_000;
 
 /// How often it is killed at most.
 const ROUNDS: usize = 30;
@@ -82,7 +82,7 @@ async fn slowest(load: &Load, program: &Program, for_so_long: Duration) -> Durat
 }
 
 /// A folder whose gateway is not running, and whose log has many old changes.
-async fn with_old_records(load: &Load, records: u64) -> Folder {
+pub(crate) async fn with_old_records(load: &Load, records: u64) -> Folder {
     let folder = Folder::new(load.simulator.address(), RETENTION);
     let program = folder.serve().await;
     load.once(program.proxy).await;
@@ -101,6 +101,30 @@ async fn with_old_records(load: &Load, records: u64) -> Folder {
     .await;
     sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut log).await.unwrap();
     log.close().await.unwrap();
+    folder
+}
+
+/// The same with a log in PostgreSQL.
+pub(crate) async fn with_old_records_at(
+    load: &Load,
+    records: u64,
+    database: &TestDatabase,
+) -> Folder {
+    let made = run(Path::new("/"), &["migrate", "--database", &database.url()]);
+    assert_eq!(made.code, 0, "{made:?}");
+    let folder = Folder::new(load.simulator.address(), RETENTION);
+    folder.keep_log_at(&database.url().replace("//postgres@", "//changegate@"));
+    let program = folder.serve().await;
+    load.once(program.proxy).await;
+    program.kill();
+    let sql = old_records(records, "changegate.", "decode(lpad(to_hex(n), 32, '0'), 'hex')");
+    database.sql(&sql.replace("SELECT 2 UNION", "SELECT 4 UNION"));
+    database.sql(&format!("SELECT setval('changegate.changes_seq', {records})"));
+    counted(&folder, async || {
+        let counted = database.sql("SELECT coalesce(max(seq), 0) FROM changegate.counted");
+        counted.trim().parse::<u64>().unwrap() >= records
+    })
+    .await;
     folder
 }
 
@@ -163,22 +187,8 @@ async fn a_kill_while_it_prunes_leaves_nothing_that_names_what_is_gone() {
 async fn a_kill_while_it_prunes_leaves_postgresql_whole() {
     let Some(database) = TestDatabase::new() else { return };
     let records = given("CHANGEGATE_RECORDS").unwrap_or(RECORDS / 2);
-    let made = run(Path::new("/"), &["migrate", "--database", &database.url()]);
-    assert_eq!(made.code, 0, "{made:?}");
     let load = Load::new(3);
-    let folder = Folder::new(load.simulator.address(), RETENTION);
-    folder.keep_log_at(&database.url().replace("//postgres@", "//changegate@"));
-    let program = folder.serve().await;
-    load.once(program.proxy).await;
-    program.kill();
-    let sql = old_records(records, "changegate.", "decode(lpad(to_hex(n), 32, '0'), 'hex')");
-    database.sql(&sql.replace("SELECT 2 UNION", "SELECT 4 UNION"));
-    database.sql(&format!("SELECT setval('changegate.changes_seq', {records})"));
-    counted(&folder, async || {
-        let counted = database.sql("SELECT coalesce(max(seq), 0) FROM changegate.counted");
-        counted.trim().parse::<u64>().unwrap() >= records
-    })
-    .await;
+    let folder = with_old_records_at(&load, records, &database).await;
     let mut dice = Dice::of(seed(), "retention in PostgreSQL");
     let old = "SELECT count(*) FROM changegate.changes WHERE request_id = 'req'";
     let mut rounds = 0;

@@ -70,5 +70,6 @@ fn key(origin: &Origin) -> Key {
         Origin::Server(_) => (1, None, None),
         Origin::Around { after, before, .. } => (2, Some(*after), Some(*before)),
         Origin::Unseen { before, .. } => (3, Some(*before), None),
+        Origin::Erased { change, .. } => (4, Some(*change), None),
     }
 }

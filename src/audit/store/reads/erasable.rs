@@ -29,15 +29,15 @@ impl Reads {
         Ok(found.into_iter().next())
     }
 
-    /// The changes of a deployment behind a place, in their order.
+    /// The changes of a deployment behind one place up to another, in their order.
     pub(in crate::audit) async fn halves_of_deployment(
         &self,
         id: &str,
-        after: i64,
+        span: (i64, i64),
         limit: usize,
     ) -> Result<Vec<Halves>, Boxed> {
         let is_shared = self.are_shared();
-        self.found(&halves(&of_deployment(id, after, is_shared), is_shared, limit)).await
+        self.found(&halves(&of_deployment(id, span, is_shared), is_shared, limit)).await
     }
 
     /// Changes that name one of some documents, beside one, in their order.
@@ -121,6 +121,11 @@ impl Reads {
             Self::Sqlite(_has_one_writer) => Ok(Pruned::Busy),
             Self::Postgres(reads) => reads.erase(step).await,
         }
+    }
+
+    /// The place of the newest event of an erasure; 0 where nothing was erased.
+    pub(in crate::audit) async fn newest_erasure(&self) -> Result<i64, Boxed> {
+        self.number("SELECT max(seq) AS number FROM events WHERE kind = 'erase'").await
     }
 
     /// What erasures tell behind a place, the oldest first; nothing at the end.

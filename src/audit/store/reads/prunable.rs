@@ -30,7 +30,7 @@ impl Reads {
         }
     }
 
-    async fn number(&self, statement: &str) -> Result<i64, Boxed> {
+    pub(super) async fn number(&self, statement: &str) -> Result<i64, Boxed> {
         Ok(self.found::<i64>(statement).await?.first().copied().unwrap_or(NONE))
     }
 
