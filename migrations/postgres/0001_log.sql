@@ -743,13 +743,15 @@ CREATE FUNCTION changegate.is_erased_alone(former changegate.changes, latter cha
 RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE rest changegate.changes := latter;
 BEGIN
-    rest.violations := former.violations; rest.standing := former.standing; rest.patch := former.patch;
-    rest.before := former.before; rest.body_digest := former.body_digest;
+    rest.violations := former.violations; rest.standing := former.standing;
+    rest.patch := former.patch; rest.before := former.before;
+    rest.body_digest := former.body_digest;
     rest.redacted := former.redacted; rest.unkept := former.unkept;
     RETURN rest IS NOT DISTINCT FROM former
         AND (latter.patch IS NULL OR latter.patch IS NOT DISTINCT FROM former.patch)
         AND (latter.before IS NULL OR latter.before IS NOT DISTINCT FROM former.before)
-        AND (latter.body_digest IS NULL OR latter.body_digest IS NOT DISTINCT FROM former.body_digest)
+        AND (latter.body_digest IS NULL
+            OR latter.body_digest IS NOT DISTINCT FROM former.body_digest)
         AND length(coalesce(latter.redacted, '')) <= length(coalesce(former.redacted, ''))
         AND changegate.rules_of(latter.violations)
             IS NOT DISTINCT FROM changegate.rules_of(former.violations)

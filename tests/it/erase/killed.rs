@@ -41,7 +41,7 @@ fn begun(folder: &Path, deployment: &str) -> Child {
 
 #[tokio::test]
 async fn a_kill_while_it_erases_leaves_nothing_that_no_record_tells_of() {
-    let records = given("CHANGEGATE_RECORDS").unwrap_or(RECORDS / 2);
+    let records = given("CHANGEGATE_RECORDS").unwrap_or(RECORDS / 4);
     let load = Load::new(3);
     let folder = with_old_records(&load, records).await;
     let database = folder.path().join("log.db");

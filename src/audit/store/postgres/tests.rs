@@ -151,6 +151,29 @@ async fn the_gateways_role_and_the_owner_alter_nothing() {
 }
 
 #[tokio::test]
+async fn erasing_takes_bodies_and_words_and_alters_nothing_else() {
+    let Some(log) = Log::new().await else { return };
+    let mut writes = log.opened().await;
+    writes.write(&[&whole(Outcome::Applied, &["/name"]), &event()]).await.unwrap();
+    for (sql, is_taken) in [
+        ("UPDATE changegate.changes SET patch = NULL", true),
+        ("UPDATE changegate.changes SET patch = ''", false),
+        ("UPDATE changegate.changes SET decision = 'deny'", false),
+        ("UPDATE changegate.changes SET violations = '[{\"rule\":\"a\"}]'", false),
+        ("UPDATE changegate.changes SET redacted = '[\"/patch\"]'", false),
+        ("UPDATE changegate.ends SET after = NULL, unkept = '{}'", true),
+        ("UPDATE changegate.ends SET outcome = 'failed'", false),
+        ("UPDATE changegate.ends SET reason = '{\"status\":1}'", false),
+        ("UPDATE changegate.events SET detail = '{\"erased\":true}'", false),
+        ("UPDATE changegate.events SET at = 9", false),
+    ] {
+        let text = format!("BEGIN; INSERT INTO changegate.pruning VALUES (1, 1); {sql}; ROLLBACK");
+        let done = log.database.try_sql(&text);
+        assert_eq!(done.is_ok(), is_taken, "{sql}: {done:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_is_not_fit_is_told_with_its_fix() {
     let Some(database) = TestDatabase::new() else { return };
     let url = url(&database.url());

@@ -100,6 +100,33 @@ async fn the_tables_refuse_what_the_log_must_not_suffer() {
     interfere(&database, pruned).await.unwrap();
     store.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn erasing_takes_bodies_and_words_and_alters_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("log.db");
+    let store = filled(&database).await;
+    let erasing = |sql: &str| format!("BEGIN; INSERT INTO pruning VALUES (1, 1); {sql}; ROLLBACK");
+    let rules = r#"[{"rule":"a","message":"long"}]"#;
+    for (sql, is_taken) in [
+        ("UPDATE changes SET patch = NULL".to_owned(), true),
+        ("UPDATE changes SET patch = x'00'".to_owned(), false),
+        ("UPDATE changes SET decision = 'deny'".to_owned(), false),
+        (format!("UPDATE changes SET violations = '{rules}'"), false),
+        ("UPDATE changes SET redacted = '[\"/patch\"]'".to_owned(), false),
+        ("UPDATE ends SET after = NULL, unkept = '{}'".to_owned(), true),
+        ("UPDATE ends SET outcome = 'failed'".to_owned(), false),
+        ("UPDATE ends SET reason = '{\"status\":1}'".to_owned(), false),
+        ("UPDATE events SET detail = '{\"erased\":true}'".to_owned(), false),
+        ("UPDATE events SET at = 9".to_owned(), false),
+        ("UPDATE leaves SET position = 99 WHERE position = 1".to_owned(), false),
+    ] {
+        let done = interfere(&database, &erasing(&sql)).await;
+        assert_eq!(done.is_ok(), is_taken, "{sql}: {done:?}");
+    }
+    store.close().await.unwrap();
+}
+
 /// A row that takes the place of another fires no trigger for its deletion.
 #[tokio::test]
 async fn no_row_is_replaced() {
