@@ -13,8 +13,11 @@ use sqlx::{Connection as _, Row as _};
 use tempfile::TempDir;
 
 use crate::evidence::{attack, copied};
+use crate::postgres::server::TestDatabase;
 use crate::retention::{nothing_is_orphaned, open};
 use crate::world::command::{Ran, run};
+use crate::world::load::Load;
+use crate::world::program::Folder;
 use crate::world::{Answer, Call, DEPLOYMENT, Setup, World, call, eventually, world};
 
 /// A text that is to be in no file.
@@ -325,4 +328,61 @@ async fn events_that_repeat_what_is_erased_lose_it_too() {
     assert_eq!((&drift["erased"], &drift["change"]), (&json!(true), &json!(found)));
     let page = call(world.admin(), Call::get("/drift")).await;
     assert_eq!(page.status, 200, "{}", page.text());
+}
+
+#[tokio::test]
+async fn an_erased_log_is_moved_whole_and_is_sound_there() {
+    let Some(database) = TestDatabase::new() else { return };
+    let world = world().await;
+    let (_first, denied, told) = told_a_secret(&world).await;
+    let (folder, _simulator) = world.end().await;
+    let folder = folder.path();
+    assert_eq!(erase(folder, &[&denied]).code, 0);
+    let made = run(Path::new("/"), &["migrate", "--database", &database.url()]);
+    assert_eq!(made.code, 0, "{made:?}");
+    let copied = run(folder, &["audit", "copy", "--from", "log.db", "--to", &database.url()]);
+    assert_eq!(copied.code, 0, "{copied:?}");
+    let config = fs::read_to_string(folder.join("changegate.toml")).unwrap();
+    let url = database.url().replace("//postgres@", "//changegate@");
+    fs::write(folder.join("changegate.toml"), config.replace("sqlite://log.db", &url)).unwrap();
+    assert_eq!(verified(folder), sound());
+    let ran = erase(folder, &[&told]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(verified(folder), sound());
+    let texts = "SELECT string_agg(violations, '') FROM changegate.changes";
+    assert!(!database.sql(texts).contains(CANARY));
+    let status = audit(folder, &["erase", "--status"]);
+    assert_eq!(status.out.lines().count(), 2, "{status:?}");
+}
+
+#[tokio::test]
+async fn a_gateway_builds_upon_nothing_that_was_erased_beside_it() {
+    let Some(database) = TestDatabase::new() else { return };
+    let made = run(Path::new("/"), &["migrate", "--database", &database.url()]);
+    assert_eq!(made.code, 0, "{made:?}");
+    let load = Load::new(1);
+    let folder = Folder::new(load.simulator.address(), "");
+    folder.keep_log_at(&database.url().replace("//postgres@", "//changegate@"));
+    let program = folder.serve().await;
+    let path = format!("/api/v1/cloud/deployments/{DEPLOYMENT}");
+    let update = async |text: &str| {
+        call(program.proxy, Call::post(&path).json(&json!({"description": text}))).await
+    };
+    let long = "a text that stays ".repeat(40);
+    let first = update(&format!("{long} one")).await;
+    assert_eq!(first.status, 200, "{}", first.text());
+    let ran = erase(folder.path(), &[&id_of(&first)]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    // What it remembers of the deployment is gone, which it learns soon; until then it refuses.
+    let next = eventually("a change", async || {
+        let answer = update(&format!("{long} two")).await;
+        (answer.status == 200).then_some(answer)
+    })
+    .await;
+    let shown = audit(folder.path(), &["show", &id_of(&next), "--json"]);
+    let shown: Value = serde_json::from_str(&shown.out).unwrap();
+    assert_eq!(shown["before"]["description"], format!("{long} one"));
+    assert_eq!(shown["after"]["description"], format!("{long} two"));
+    program.kill();
+    assert_eq!(verified(folder.path()), sound());
 }
