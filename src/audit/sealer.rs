@@ -8,10 +8,8 @@
 
 mod figures;
 
-use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
@@ -28,6 +26,7 @@ use super::evidence::tree::Frontier;
 use super::hashes::{frontier, root};
 use super::sealed::{Sealed, SignedTree};
 use super::store::{Boxed, FoundRecord, Reads, Unsealed};
+use crate::base::file::replace;
 use crate::base::ids::Hex;
 use crate::base::key::Key;
 
@@ -388,15 +387,4 @@ pub(super) fn record(unsealed: Unsealed) -> (i64, Facts) {
 fn altered(kind: i64) -> Facts {
     let kind = LeafKind::numbered(kind).unwrap_or(LeafKind::Event);
     Facts::of(kind)
-}
-
-/// Puts a text in the place of a file's, whole and on disk.
-fn replace(path: &Path, text: &str, mode: u32) -> io::Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    let mut options = fs::OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(mode).open(&beside)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&beside, path)
 }

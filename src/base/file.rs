@@ -1,8 +1,8 @@
 //! Small files, read whole and within a bound. What is no regular file is not read: a pipe may
 //! never open or end, and `/dev/zero` has no end.
 
-use std::fs::{File, Metadata};
-use std::io::{self, Read as _};
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Read as _, Write as _};
 #[cfg(unix)]
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -22,6 +22,20 @@ pub(crate) fn text(path: &Path) -> io::Result<String> {
 pub(crate) fn text_within(path: &Path, bytes_max: u64) -> io::Result<String> {
     let no_text = |_bytes| io::Error::new(io::ErrorKind::InvalidData, "it is not text in UTF-8");
     String::from_utf8(bytes_within(path, bytes_max)?).map_err(no_text)
+}
+
+/// Puts a text in the place of a file's, whole and on disk.
+pub(crate) fn replace(path: &Path, text: &str, mode: u32) -> io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    options.mode(mode);
+    let mut file = options.open(&beside)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&beside, path)
 }
 
 /// The certificates of a PEM file, at least one.

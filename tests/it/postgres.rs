@@ -179,8 +179,9 @@ pub(crate) async fn forgeable() -> Option<Forgeable> {
     database.sql(UNPROTECTED);
     database.sql(
         "DO $$ DECLARE c record; BEGIN FOR c IN SELECT conname, conrelid::regclass AS at \
-         FROM pg_constraint WHERE connamespace = 'changegate'::regnamespace AND contype IN ('c', 'f') \
-         LOOP EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', c.at, c.conname); END LOOP; \
+         FROM pg_constraint WHERE connamespace = 'changegate'::regnamespace \
+         AND contype IN ('c', 'f') LOOP \
+         EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', c.at, c.conname); END LOOP; \
          FOR c IN SELECT attname, attrelid::regclass AS at FROM pg_attribute a \
          JOIN pg_class t ON t.oid = a.attrelid WHERE t.relnamespace = 'changegate'::regnamespace \
          AND t.relkind = 'r' AND attnum > 0 AND attnotnull AND NOT EXISTS (SELECT FROM pg_index i \

@@ -176,8 +176,9 @@ pub(super) fn twins(seq: i64, documents: &[i64], is_shared: bool) -> String {
 }
 
 /// Records of a kind, in the tree.
-pub(super) fn records(kind: LeafKind, references: &[i64]) -> String {
-    let (select, number, references) = (select(kind, "leaves"), kind.number(), list(references));
+pub(super) fn records(kind: LeafKind, references: &[i64], is_shared: bool) -> String {
+    let select = select(kind, "leaves", is_shared);
+    let (number, references) = (kind.number(), list(references));
     let columns = select.strip_prefix("SELECT ").unwrap_or(&select);
     format!(
         "SELECT l.position, CAST(l.kind AS bigint) AS kind, l.hash, l.salt, l.entry, {columns} \

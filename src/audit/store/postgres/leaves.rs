@@ -218,7 +218,7 @@ pub(super) async fn records(
         let query =
             format!("{} WHERE l.kind = {} AND {which}", select(kind, source, true), kind.number());
         for row in &asking.rows(&query).await? {
-            let record = match facts(kind, row, true) {
+            let record = match facts(kind, row) {
                 Ok(facts) => FoundRecord::Whole(Box::new(facts)),
                 Err(error) => FoundRecord::Unreadable(error),
             };

@@ -75,7 +75,7 @@ impl Reads {
         if references.is_empty() || (kind == LeafKind::Late && !self.are_shared()) {
             return Ok(Vec::new());
         }
-        self.found(&records(kind, references)).await
+        self.found(&records(kind, references, self.are_shared())).await
     }
 
     /// The rows of approvals that changes asked for with a reason, and of such steps of them.

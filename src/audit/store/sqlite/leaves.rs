@@ -155,7 +155,7 @@ async fn records(
     let rows = query.fetch_all(connection).await?;
     let mut found = BTreeMap::new();
     for row in &rows {
-        let record = match facts(kind, row, false) {
+        let record = match facts(kind, row) {
             Ok(facts) => FoundRecord::Whole(Box::new(facts)),
             Err(error) => FoundRecord::Unreadable(error),
         };

@@ -102,8 +102,7 @@ impl Reads {
             let query = query.replace(" AND position < ", " AND l.position < ");
             let query = sqlx::query(AssertSqlSafe(query)).bind(from).bind(to);
             for row in &query.fetch_all(&mut *asking).await? {
-                let facts =
-                    facts(kind, row, false).map(|facts| FoundRecord::Whole(Box::new(facts)));
+                let facts = facts(kind, row).map(|facts| FoundRecord::Whole(Box::new(facts)));
                 let record = facts.unwrap_or_else(FoundRecord::Unreadable);
                 found.others.insert((number, cell(row, "ref")?), record);
             }

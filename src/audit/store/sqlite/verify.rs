@@ -15,8 +15,8 @@ use crate::base::ids::ChangeId;
 /// The most rows that a question of this kind tells.
 const TOLD_MAX: i64 = 1_000;
 
-/// Numbers from `?1` to `?2` that were given, are in no row, and are those of no leaves: what a leaf
-/// tells of is found missing by itself, or was pruned.
+/// Numbers from `?1` to `?2` that were given, are in no row, and are those of no leaves: what a
+/// leaf tells of is found missing by itself, or was pruned.
 const GAPS: &str = "SELECT first + leaves AS first, last FROM (SELECT first, last, \
     (SELECT count(*) FROM leaves WHERE kind = {kind} AND ref BETWEEN first AND last) AS leaves \
     FROM (SELECT lag(seq, 1, ?1 - 1) OVER (ORDER BY seq) + 1 AS first, seq - 1 AS last \
