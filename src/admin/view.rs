@@ -58,7 +58,7 @@ const PARTS: [(&str, &[&str]); 4] = [
 const EVENT: [&str; 5] = ["at", "kind", "actor", "client_ip", "request_id"];
 
 /// Members of an event's detail that a viewer sees as they are.
-const DETAIL: [&str; 53] = [
+const DETAIL: [&str; 56] = [
     "after",
     "after_at",
     "before_at",
@@ -99,6 +99,7 @@ const DETAIL: [&str; 53] = [
     "deployment",
     "team",
     "first_seq",
+    "found",
     "former_policy_digest",
     "last_seq",
     "leaves",
@@ -107,8 +108,10 @@ const DETAIL: [&str; 53] = [
     "operation",
     "originals",
     "person",
+    "pruned",
     "rows",
     "rules",
+    "signed",
     "sink",
     "timeline",
     "what",

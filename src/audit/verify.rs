@@ -170,6 +170,17 @@ impl Findings {
         }
     }
 
+    /// How many there are, and are told.
+    fn mark(&self) -> (u64, usize) {
+        (self.count, self.told.len())
+    }
+
+    /// Takes back what was found since.
+    fn back(&mut self, (count, told): (u64, usize)) {
+        self.count = count;
+        self.told.truncate(told);
+    }
+
     fn has(&self, kind: FindingKind) -> bool {
         self.told.iter().any(|finding| finding.kind == kind)
     }

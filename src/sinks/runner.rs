@@ -186,6 +186,7 @@ impl Runner {
             (self.alone_until, self.refused_in_a_row) = (0, 0);
             self.letters.clear();
             self.ahead.clear();
+            self.transport.begin_anew();
         }
         Ok(())
     }

@@ -112,6 +112,11 @@ impl Syslog {
         counts.then_some(Failure { why, after: None, back_to })
     }
 
+    /// Begins anew, with nothing that was written before: the sink is at another place now.
+    pub(super) fn begin_anew(&mut self) {
+        (self.open, self.unread) = (None, Unread::default());
+    }
+
     /// Has a connection that was written to be over; tells the position to go on from.
     pub(super) fn broke(&mut self) -> Option<u64> {
         self.open = None;

@@ -70,6 +70,13 @@ impl Transport {
         }
     }
 
+    /// Begins anew at another place of the log.
+    pub(super) fn begin_anew(&mut self) {
+        if let Self::Syslog(syslog) = self {
+            syslog.begin_anew();
+        }
+    }
+
     /// Gives up a delivery that took too long; tells the position to go on from, where what was
     /// sent before may be lost with it.
     pub(super) fn give_up(&mut self) -> Option<u64> {

@@ -85,7 +85,7 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'CG006',
             MESSAGE = 'a document that is named is not pruned';
     END IF;
-    UPDATE changegate.leaves SET salt = NULL WHERE position = ANY (positions);
+    UPDATE changegate.leaves SET salt = NULL, entry = NULL WHERE position = ANY (positions);
     INSERT INTO changegate.events (at, kind, detail)
         VALUES ((step ->> 'now')::bigint, 'prune',
             ((step -> 'detail') || jsonb_build_object('changes', cardinality(changes_gone),

@@ -247,13 +247,15 @@ impl<'p> Planner<'p> {
     ) -> Result<Vec<i64>, Boxed> {
         let ids: BTreeMap<String, Loss> =
             losses.values().map(|(id, loss)| (id.to_string(), *loss)).collect();
-        // Of one deployment, mostly: its events name it. Where there is none, they name the change.
+        // Events name the deployment or, of a create that asked for approval, the change alone.
         let names: BTreeSet<String> = records
             .iter()
-            .filter_map(|record| {
+            .flat_map(|record| {
                 let deployment = record.row.text("deployment_id").map(str::to_owned);
+                let is_create = record.row.text("operation") == Some("create");
                 let id = losses.get(&record.reference).map(|(id, _loss)| id.to_string());
-                deployment.or(id)
+                let id = id.filter(|_| is_create || deployment.is_none());
+                deployment.into_iter().chain(id)
             })
             .collect();
         let mut found = BTreeSet::new();

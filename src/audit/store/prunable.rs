@@ -166,8 +166,6 @@ pub(super) fn candidates(bounds: &PruneBounds, is_shared: bool, which: &str) -> 
             WHEN e.completed_at >= {waited} AND (l.position >= {spared} \
                 OR EXISTS (SELECT 1 FROM leaves m WHERE m.ref = c.seq \
                     AND (m.kind = 2 OR m.kind = 3) AND m.position >= {spared})) THEN 'sink' \
-            WHEN EXISTS (SELECT 1 FROM unsettled u \
-                WHERE u.deployment = c.deployment AND u.seq = c.seq) THEN 'unsettled' \
             WHEN EXISTS (SELECT 1 FROM idempotency_keys k \
                 WHERE k.seq = c.seq AND k.until_at > {now}) THEN 'idempotency_key' \
             WHEN c.approval IS NOT NULL AND EXISTS (SELECT 1 FROM approvals a \
@@ -175,6 +173,8 @@ pub(super) fn candidates(bounds: &PruneBounds, is_shared: bool, which: &str) -> 
                 AND ((a.kind = 'break_glass' AND s.step <> 'approved') \
                     OR EXISTS (SELECT 1 FROM live_approvals v WHERE v.approval = a.number \
                         AND v.actor_fingerprint = a.actor_fingerprint))) THEN 'approval' \
+            WHEN EXISTS (SELECT 1 FROM unsettled u \
+                WHERE u.deployment = c.deployment AND u.seq = c.seq) THEN 'unsettled' \
             WHEN c.deployment IS NOT NULL AND NOT EXISTS (SELECT 1 FROM changes n \
                 WHERE n.deployment = c.deployment AND n.seq > c.seq) THEN 'newest' \
             WHEN c.deployment IS NOT NULL \

@@ -1,8 +1,11 @@
 //! One pass over the leaves: each against its record, and all of them together against the tree.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::checkpoints::Signed;
+use super::erasures::Erasures;
+use super::prunes::Prunes;
 use super::{FindingKind, Findings};
 use crate::audit::erased::{Left, left};
 use crate::audit::evidence::leaf::{Facts, LeafKind, Salt};
@@ -14,7 +17,13 @@ use crate::audit::store::{Boxed, FoundRecord, LeafRow, Reads};
 /// How many leaves are read at once: whole tiles.
 const PART: u64 = 16 * TILE_WIDTH;
 
+/// How often a part that seems amiss is looked at once more, and so how often in a pass: in a log
+/// that was altered all over, a second look shows what the first one did.
+const LOOKS_MAX: usize = 2;
+const SECOND_LOOKS_MAX: usize = 200;
+
 /// A pass, as far as it has come.
+#[derive(Clone)]
 pub(super) struct Pass {
     from: u64,
     at: u64,
@@ -29,14 +38,16 @@ pub(super) struct Pass {
     doubted_tiles: Vec<u64>,
     has_gaps: bool,
     /// The leaves whose records were pruned, by the log's word, and how many were found to be.
-    pruned: Positions,
+    pruned: Arc<Positions>,
     gone: u64,
     /// The same of those of which parts were erased, with what is left of each.
-    erased: BTreeMap<u64, Left>,
+    erased: Arc<BTreeMap<u64, Left>>,
     in_part: u64,
     /// The sizes at which roots are asked for, and the two roots.
     sizes: BTreeSet<u64>,
     roots: BTreeMap<u64, (Hash, Hash)>,
+    /// How often a part was looked at once more.
+    second_looks: usize,
 }
 
 impl Pass {
@@ -57,12 +68,13 @@ impl Pass {
             doubted: Vec::new(),
             doubted_tiles: Vec::new(),
             has_gaps: false,
-            pruned,
+            pruned: Arc::new(pruned),
             gone: 0,
-            erased,
+            erased: Arc::new(erased),
             in_part: 0,
             sizes,
             roots: BTreeMap::new(),
+            second_looks: 0,
         };
         pass.note_root();
         Ok(pass)
@@ -83,8 +95,33 @@ impl Pass {
         self.in_part
     }
 
-    /// Looks at the next leaves, up to `end`.
+    /// Looks at the next leaves, up to `end`. Where anything seems amiss, it looks once more with
+    /// the words that have come meanwhile: what is pruned or erased beside it is no finding.
     pub(super) async fn part(
+        &mut self,
+        reads: &Reads,
+        end: u64,
+        findings: &mut Findings,
+    ) -> Result<(), Boxed> {
+        for _look in 0..LOOKS_MAX {
+            let (former, before) = (self.clone(), findings.mark());
+            self.look(reads, end, findings).await?;
+            let is_sound = findings.mark() == before && self.doubted.len() <= former.doubted.len();
+            if is_sound || self.second_looks >= SECOND_LOOKS_MAX {
+                return Ok(());
+            }
+            let second_looks = self.second_looks + 1;
+            let mut told = Findings::default();
+            let prunes = Prunes::found(reads, &mut told).await?;
+            let erasures = Erasures::found(reads, &mut told).await?;
+            findings.back(before);
+            let (pruned, erased) = (Arc::new(prunes.leaves), Arc::new(erasures.left));
+            *self = Self { pruned, erased, second_looks, ..former };
+        }
+        self.look(reads, end, findings).await
+    }
+
+    async fn look(
         &mut self,
         reads: &Reads,
         end: u64,

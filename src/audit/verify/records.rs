@@ -37,7 +37,7 @@ async fn of_kind(
     pace: Pace,
     findings: &mut Findings,
 ) -> Result<(), Boxed> {
-    let last = reads.last_number(kind.number()).await?;
+    let last = reads.last_number(kind.number()).await?.max(1);
     // Who forges a number does not make this longer.
     let width = NUMBERS.max(last / RANGES_MAX);
     let (mut first, mut gap): (i64, Option<Gap>) = (1, None);
@@ -82,9 +82,15 @@ async fn documents(reads: &Reads, pace: Pace, findings: &mut Findings) -> Result
     let (mut after, mut told) = (i64::MIN, 0);
     loop {
         let begun = Instant::now();
-        let Some((last, damaged)) = reads.damaged_documents(after, DOCUMENTS).await? else {
+        let Some((last, mut damaged)) = reads.damaged_documents(after, DOCUMENTS).await? else {
             return Ok(());
         };
+        if !damaged.is_empty() {
+            // One that was pruned, or packed anew, while it was read is sound or gone by now.
+            let again = reads.damaged_documents(after, DOCUMENTS).await?;
+            let again = again.map(|(_last, damaged)| damaged).unwrap_or_default();
+            damaged.retain(|document| again.contains(document));
+        }
         after = last;
         for document in damaged {
             told += 1;

@@ -20,7 +20,8 @@ const EVERY: Duration = Duration::from_hours(24);
 /// How long after a start one begins that is due: a start has enough to do.
 const AFTER_START: Duration = Duration::from_mins(10);
 
-/// Where several gateways share a log, each waits for up to so long more, so that one verifies.
+/// Where several gateways share a log, each waits for up to so long more, so that mostly one
+/// verifies: the one that is first. Two that do it at once do no harm.
 const SPREAD: Duration = Duration::from_mins(50);
 
 /// How long it is waited after a fault.
@@ -69,9 +70,10 @@ impl Audit {
     /// The task that is to run beside the log.
     #[must_use]
     pub fn verifying(&self) -> Verifying {
-        let spread = if self.reader().is_shared() { part_of(SPREAD) } else { Duration::ZERO };
-        let next = self.shared.clock.now().plus(AFTER_START + spread);
-        Verifying { audit: self.clone(), next }
+        let next = self.shared.clock.now().plus(AFTER_START);
+        let mut verifying = Verifying { audit: self.clone(), next };
+        verifying.next = next.plus(verifying.spread());
+        verifying
     }
 
     /// The newest verification, as far as this gateway knows.
@@ -118,7 +120,7 @@ impl Verifying {
         let now = audit.shared.clock.now();
         let due = audit.last_verification().map_or(now, |last| last.at.plus(EVERY));
         if due > now {
-            self.next = due;
+            self.next = due.plus(self.spread());
             return Ok(());
         }
         let checkpoints = newest.into_iter().collect();
@@ -129,8 +131,13 @@ impl Verifying {
         audit.note(event(&verified, at));
         let Verified { leaves, found, .. } = verified;
         audit.shared.verification.note(LastVerification { at, leaves, found });
-        self.next = at.plus(EVERY);
+        self.next = at.plus(EVERY + self.spread());
         Ok(())
+    }
+
+    /// How much longer this gateway waits than another one may.
+    fn spread(&self) -> Duration {
+        if self.audit.reader().is_shared() { part_of(SPREAD) } else { Duration::ZERO }
     }
 
     /// Takes note of the newest verification on record.

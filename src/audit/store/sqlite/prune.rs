@@ -169,7 +169,8 @@ fn statements(step: &PruneStep) -> String {
         let _infallible = write!(text, "DELETE FROM {table} WHERE {column} IN ({numbers});");
     }
     let leaves = list(&step.leaves);
-    let _infallible = write!(text, "UPDATE leaves SET salt = NULL WHERE position IN ({leaves});");
+    let _infallible =
+        write!(text, "UPDATE leaves SET salt = NULL, entry = NULL WHERE position IN ({leaves});");
     text
 }
 
