@@ -58,7 +58,7 @@ const PARTS: [(&str, &[&str]); 4] = [
 const EVENT: [&str; 5] = ["at", "kind", "actor", "client_ip", "request_id"];
 
 /// Members of an event's detail that a viewer sees as they are.
-const DETAIL: [&str; 56] = [
+const DETAIL: [&str; 59] = [
     "after",
     "after_at",
     "before_at",
@@ -95,8 +95,10 @@ const DETAIL: [&str; 56] = [
     "events",
     "from",
     "to",
+    "beside",
     "decision",
     "deployment",
+    "documents",
     "team",
     "first_seq",
     "found",
@@ -111,6 +113,7 @@ const DETAIL: [&str; 56] = [
     "pruned",
     "rows",
     "rules",
+    "sealed_under",
     "signed",
     "sink",
     "timeline",

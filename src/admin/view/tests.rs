@@ -80,7 +80,7 @@ fn a_viewer_sees_of_events_and_deployments_what_is_listed() {
 
 /// Members of details that a viewer does not see: words of people and of upstream, what is
 /// inside a deployment, digests of texts. And those of members that are shown whole.
-const WITHHELD: [&str; 5] = ["diff", "digest", "filter", "findings", "reason"];
+const WITHHELD: [&str; 6] = ["diff", "digest", "filter", "findings", "login", "reason"];
 const WITHIN: [&str; 2] = ["who", "held_up"];
 
 /// The members of details that the kinds of events are documented with: in backticks, a value
