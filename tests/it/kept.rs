@@ -199,8 +199,12 @@ async fn answers_that_nobody_takes_hold_a_bounded_memory() {
 async fn an_upload_that_upstream_gives_up_over_http2_loses_no_next_request() {
     const EARLY: &[Does] = &[Does::AnswersEarly, Does::Answers, Does::AnswersEarly, Does::Answers];
     let mut kept = 0;
-    for (body, rounds) in [(2, 5), (4 << 20, 1)] {
+    for (body, rounds) in [(2, 40), (4 << 20, 1)] {
         for _ in 0..rounds {
+            // On a machine with much else to do the answer often comes with its reset.
+            if body == 2 && kept == 5 {
+                break;
+            }
             let upstream = Http2Upstream::start(&[EARLY], &[]).await;
             let world = upstream.world().start().await;
             let mut stream = TcpStream::connect(world.proxy()).await.unwrap();
@@ -217,7 +221,7 @@ async fn an_upload_that_upstream_gives_up_over_http2_loses_no_next_request() {
             }
             kept += 1;
             // Upstream gives the stream up meanwhile.
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
             stream.write_all(&vec![b'y'; body]).await.unwrap();
             let next = format!(
                 "GET /api/v1/cloud/agents HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\

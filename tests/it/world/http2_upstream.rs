@@ -143,7 +143,7 @@ async fn say<W: AsyncRead + AsyncWrite + Unpin>(peer: &mut Peer<W>, doing: Does,
         Does::Resets(code) => peer.say(RST_STREAM, 0, came.stream, &code.to_be_bytes()).await,
         Does::AnswersEarly => {
             answer(peer, came.stream, 0).await;
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            tokio::time::sleep(std::time::Duration::from_millis(30)).await;
             // NO_ERROR.
             peer.say(RST_STREAM, 0, came.stream, &[0; 4]).await;
         }
