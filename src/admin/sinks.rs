@@ -124,7 +124,7 @@ pub(super) async fn test(
     api.budget.json(&tested(&api, id, operator).await?)
 }
 
-/// What came of a test.
+/// The result of a test.
 pub(crate) async fn tested(api: &Api, id: Id, Operator(by): Operator) -> Result<SinkTest, Problem> {
     api.state.sinks.test(&named(id)?, &by).await.ok_or_else(unknown)
 }

@@ -34,25 +34,25 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// The most changes beside the target that are told by name.
 const BESIDE_TOLD_MAX: usize = 1_000;
 
-/// What somebody wants erased.
+/// A request to erase.
 #[derive(Clone, Debug)]
 pub struct EraseRequest {
-    /// Whose bodies.
+    /// The change or deployment that loses its bodies.
     pub target: EraseTarget,
     /// Why, in words.
     pub reason: String,
     /// The login of who asks.
     pub by: Option<String>,
-    /// Whose records the configuration holds: none of them is erased.
+    /// Those that the configuration holds: none of their records is erased.
     pub holds: Vec<HoldSubject>,
 }
 
-/// What was erased.
+/// The result of an erasure.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Erased {
     /// How many changes lost their bodies.
     pub changes: u64,
-    /// How many others lost a document that they shared with those, and the first of them.
+    /// How many others lost a document that they shared with those.
     pub beside: u64,
     /// The first of them.
     pub beside_named: Vec<ChangeId>,

@@ -20,7 +20,7 @@ pub(super) type Left = [u8; LEFT_BYTES];
 /// What a step of an erasure took, all in one transaction with the event that says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ErasureRecord {
-    /// Whose bodies were to go.
+    /// The change or deployment whose bodies were to go.
     pub(super) target: EraseTarget,
     pub(super) reason: String,
     /// The login of who asked for it.
@@ -36,7 +36,7 @@ pub(super) struct ErasureRecord {
     pub(super) leaves: Vec<(u64, Left)>,
 }
 
-/// Whose bodies are to be erased.
+/// The change or deployment that is to lose its bodies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EraseTarget {
     /// Those of one change.

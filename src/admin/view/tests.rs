@@ -1,4 +1,4 @@
-//! What viewers see, member by member.
+//! The members that viewers see, one by one.
 
 use serde_json::json;
 

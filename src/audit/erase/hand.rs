@@ -1,4 +1,4 @@
-//! Who writes while something is erased: this process alone, or a function of the log.
+//! The writer while something is erased: this process alone, or a function of the log.
 
 use crate::audit::entry::Entry;
 use crate::audit::evidence::leaf::Facts;
@@ -10,7 +10,7 @@ use crate::audit::store::{Boxed, EraseStep, Pruned, Reads, Store};
 /// How many records come into the tree together.
 const PART: u64 = 1_024;
 
-/// Who writes.
+/// The writer.
 pub(super) enum Hand<'h> {
     /// This process alone, and nothing else.
     Alone(&'h mut Store),

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::audit::record::{ErasedBody, RefusedBody, Unkept};
 use crate::audit::store::{Boxed, ERASED, OwnedRow};
 
-/// What a change loses.
+/// The loss of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Loss {
     /// All bodies and texts.

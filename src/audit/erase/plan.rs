@@ -20,7 +20,7 @@ const STEP_MAX: usize = 64;
 /// How many events are looked at together.
 const EVENTS: usize = 512;
 
-/// What is to be done next.
+/// The next thing to do.
 pub(super) enum Next {
     Step(Box<EraseStep>, Box<ErasureRecord>),
     /// Something is on its way that has to end before.

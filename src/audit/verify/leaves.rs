@@ -17,7 +17,7 @@ use crate::audit::store::{Boxed, FoundRecord, LeafRow, Reads};
 /// How many leaves are read at once: whole tiles.
 const PART: u64 = 16 * TILE_WIDTH;
 
-/// How often a part that seems amiss is looked at once more, and so how often in a pass: in a log
+/// The number of times that a part that seems amiss is looked at once more, and so how often in a pass: in a log
 /// that was altered all over, a second look shows what the first one did.
 const LOOKS_MAX: usize = 2;
 const SECOND_LOOKS_MAX: usize = 200;

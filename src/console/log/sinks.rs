@@ -29,9 +29,7 @@ pub(in crate::console) async fn resume(
     id: Id,
     request: Request,
 ) -> Answer {
-    let operator = Operator::of(&asker)?;
-    let pairs = form::sent(request, FORM_BYTES_MAX).await?;
-    form::is_own(&api, &asker, &pairs)?;
+    let operator = operator(&api, &asker, request).await?;
     let _sink = resumed(&api, id, operator).await?;
     Ok(Redirect::to("/log#sinks").into_response())
 }
@@ -43,9 +41,7 @@ pub(in crate::console) async fn test(
     id: Id,
     request: Request,
 ) -> Answer {
-    let operator = Operator::of(&asker)?;
-    let pairs = form::sent(request, FORM_BYTES_MAX).await?;
-    form::is_own(&api, &asker, &pairs)?;
+    let operator = operator(&api, &asker, request).await?;
     let tested = tested(&api, id, operator).await?;
     let body = html! {
         div.head { h1 { "Test of the sink " (shown(&tested.sink)) } }
@@ -56,6 +52,14 @@ pub(in crate::console) async fn test(
         p { a href="/log#sinks" { "Back to the sinks" } }
     };
     frame::page(&api, &asker, (Tab::Log, "Test of a sink"), &body)
+}
+
+/// The asker, where they may give orders, and sent the form of a page of their own.
+async fn operator(api: &Api, asker: &Asker, request: Request) -> Result<Operator, Problem> {
+    let operator = Operator::of(asker)?;
+    let pairs = form::sent(request, FORM_BYTES_MAX).await?;
+    form::is_own(api, asker, &pairs)?;
+    Ok(operator)
 }
 
 /// The sinks that the log knows.

@@ -1,33 +1,18 @@
 //! The call that erases.
 
-use std::time::Instant;
-
 use serde_json::{Value, json};
 
-use super::error::code;
-use super::literal::{hex, json as literal};
-use super::prune::NAMED;
+use super::literal::hex;
 use super::select::Reads;
 use crate::audit::evidence::leaf::LeafKind;
 use crate::audit::store::Boxed;
 use crate::audit::store::erasable::{EraseStep, SealedRecord};
 use crate::audit::store::prunable::Pruned;
-use crate::audit::store::rows::cell;
 
 impl Reads {
     /// Carries out a step in one transaction, or nothing of it.
     pub(in crate::audit::store) async fn erase(&self, step: &EraseStep) -> Result<Pruned, Boxed> {
-        let call = format!("SELECT changegate.erase_v1({}::jsonb) AS word", literal(&told(step))?);
-        #[expect(clippy::disallowed_methods, reason = "how long the step takes, in real time")]
-        let begun = Instant::now();
-        let row = match self.evidence.ask().await?.row(&call).await {
-            Err(error) if code(&error).as_deref() == Some(NAMED) => return Ok(Pruned::Overtaken),
-            row => row?.ok_or("the function says nothing")?,
-        };
-        Ok(match cell(&row, "word")? {
-            "done" => Pruned::Done(begun.elapsed()),
-            _overtaken => Pruned::Overtaken,
-        })
+        self.step("erase_v1", &told(step)).await
     }
 }
 

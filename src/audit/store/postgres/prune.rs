@@ -14,7 +14,7 @@ use crate::audit::store::rows::cell;
 use crate::base::ids::Hex;
 
 /// The word of the function that something is named which would be gone.
-pub(super) const NAMED: &str = "CG006";
+const NAMED: &str = "CG006";
 
 /// A step holds up nobody but who asks where readers stop; it counts as a part of what it took.
 const COUNTS_FOR: u32 = 8;
@@ -31,7 +31,15 @@ impl Reads {
 
     /// Carries out a step in one transaction, or nothing of it.
     pub(in crate::audit::store) async fn prune(&self, step: &PruneStep) -> Result<Pruned, Boxed> {
-        let call = format!("SELECT changegate.prune_v1({}::jsonb) AS word", literal(&told(step))?);
+        Ok(match self.step("prune_v1", &told(step)).await? {
+            Pruned::Done(took) => Pruned::Done(took / COUNTS_FOR),
+            other => other,
+        })
+    }
+
+    /// Has a function carry out a step in one transaction, or nothing of it.
+    pub(super) async fn step(&self, function: &str, step: &Value) -> Result<Pruned, Boxed> {
+        let call = format!("SELECT changegate.{function}({}::jsonb) AS word", literal(step)?);
         #[expect(clippy::disallowed_methods, reason = "how long the step takes, in real time")]
         let begun = Instant::now();
         let row = match self.evidence.ask().await?.row(&call).await {
@@ -39,7 +47,7 @@ impl Reads {
             row => row?.ok_or("the function says nothing")?,
         };
         Ok(match cell(&row, "word")? {
-            "done" => Pruned::Done(begun.elapsed() / COUNTS_FOR),
+            "done" => Pruned::Done(begun.elapsed()),
             "busy" => Pruned::Busy,
             _overtaken => Pruned::Overtaken,
         })

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use sqlx::{AssertSqlSafe, Error, SqliteConnection};
 
-use super::error::{ambiguous, of_statement, spares_connection, unavailable};
-use super::prune::{NEWEST_HOLD, WITH_KEYS, WITHOUT_KEYS};
+use super::error::{of_statement, unavailable};
+use super::prune::{NEWEST_HOLD, WITHOUT_KEYS, settled, with_keys};
 use super::{Writes, begin};
 use crate::audit::evidence::leaf::LeafKind;
 use crate::audit::store::erasable::{ERASED, EraseStep, SealedRecord};
@@ -55,13 +55,7 @@ async fn erase(connection: &mut SqliteConnection, step: &EraseStep) -> Result<Pr
         sqlx::raw_sql(setting).execute(&mut *connection).await.map_err(unavailable)?;
     }
     let erased = transact(connection, step).await;
-    match &erased {
-        Err(fault) if !spares_connection(fault) => {}
-        _trusted => {
-            sqlx::raw_sql(WITH_KEYS).execute(connection).await.map_err(unavailable)?;
-        }
-    }
-    erased
+    with_keys(connection, erased).await
 }
 
 async fn transact(
@@ -78,22 +72,7 @@ async fn transact(
         }
         newest => newest.map(|_another: i64| false),
     };
-    match done {
-        Ok(true) => {
-            transaction.commit().await.map_err(ambiguous)?;
-            Ok(Pruned::Done(begun.elapsed()))
-        }
-        Ok(false) => {
-            transaction.rollback().await.map_err(unavailable)?;
-            Ok(Pruned::Overtaken)
-        }
-        Err(fault) => {
-            if spares_connection(&fault) {
-                transaction.rollback().await.map_err(unavailable)?;
-            }
-            Err(fault)
-        }
-    }
+    settled(transaction, begun, done).await
 }
 
 /// Takes all of it. Tells whether everything was as it was found, and nothing is left that names

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use sqlx::{AssertSqlSafe, Error, SqliteConnection};
+use sqlx::{AssertSqlSafe, Error, Sqlite, SqliteConnection, Transaction};
 
 use super::asking::Asking;
 use super::error::{ambiguous, of_statement, spares_connection, unavailable};
@@ -21,7 +21,7 @@ pub(super) const NEWEST_HOLD: &str = "SELECT coalesce(max(seq), 0) FROM events W
 /// Rows that name others go before those: a child's index would be needed for each of them, and
 /// the step has found them all.
 pub(super) const WITHOUT_KEYS: &str = "PRAGMA foreign_keys = OFF";
-pub(super) const WITH_KEYS: &str = "PRAGMA foreign_keys = ON";
+const WITH_KEYS: &str = "PRAGMA foreign_keys = ON";
 
 /// How many pages are left free for what comes next: 1 MiB.
 const FREE_PAGES_KEPT: i64 = 256;
@@ -63,13 +63,21 @@ impl Writes {
 async fn prune(connection: &mut SqliteConnection, step: &PruneStep) -> Result<Pruned, StoreError> {
     sqlx::raw_sql(WITHOUT_KEYS).execute(&mut *connection).await.map_err(unavailable)?;
     let pruned = transact(connection, step).await;
-    match &pruned {
+    with_keys(connection, pruned).await
+}
+
+/// Has keys held again after a step, where the connection is used any further.
+pub(super) async fn with_keys(
+    connection: &mut SqliteConnection,
+    done: Result<Pruned, StoreError>,
+) -> Result<Pruned, StoreError> {
+    match &done {
         Err(fault) if !spares_connection(fault) => {}
         _trusted => {
             sqlx::raw_sql(WITH_KEYS).execute(connection).await.map_err(unavailable)?;
         }
     }
-    pruned
+    done
 }
 
 async fn transact(
@@ -83,7 +91,16 @@ async fn transact(
         Ok(true) => take(&mut transaction, step).await,
         kept => kept,
     };
-    match done.map_err(of_statement) {
+    settled(transaction, begun, done.map_err(of_statement)).await
+}
+
+/// Ends the transaction of a step: with all of it, where everything was as it was found.
+pub(super) async fn settled(
+    transaction: Transaction<'_, Sqlite>,
+    begun: Instant,
+    done: Result<bool, StoreError>,
+) -> Result<Pruned, StoreError> {
+    match done {
         Ok(true) => {
             let took: Duration = begun.elapsed();
             transaction.commit().await.map_err(ambiguous)?;
