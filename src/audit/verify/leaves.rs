@@ -17,7 +17,7 @@ use crate::audit::store::{Boxed, FoundRecord, LeafRow, Reads};
 /// How many leaves are read at once: whole tiles.
 const PART: u64 = 16 * TILE_WIDTH;
 
-/// The number of times that a part that seems amiss is looked at once more, and so how often in a pass: in a log
+/// The most times that a part that seems amiss is looked at again, and the most in a pass: in a log
 /// that was altered all over, a second look shows what the first one did.
 const LOOKS_MAX: usize = 2;
 const SECOND_LOOKS_MAX: usize = 200;
@@ -95,7 +95,7 @@ impl Pass {
         self.in_part
     }
 
-    /// Looks at the next leaves, up to `end`. Where anything seems amiss, it looks once more with
+    /// Looks at the next leaves, up to `end`. Where anything seems amiss, it looks again with
     /// the words that have come meanwhile: what is pruned or erased beside it is no finding.
     pub(super) async fn part(
         &mut self,
