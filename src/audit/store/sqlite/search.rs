@@ -19,8 +19,8 @@ pub(super) struct Search {
     text: Folded,
     /// Whether it is looked for in ids and the names of actors alone.
     in_ids: bool,
-    /// The numbers of the places whose paths hold it, as a JSON list.
-    places: String,
+    /// The numbers of the places whose paths hold it.
+    places: Vec<String>,
 }
 
 impl Search {
@@ -45,7 +45,7 @@ impl Search {
                 }
             }
         }
-        Ok(Self { text, in_ids, places: format!("[{}]", places.join(",")) })
+        Ok(Self { text, in_ids, places })
     }
 
     /// The beginning of a query over changes that tells which of them touched such a place.
@@ -56,7 +56,8 @@ impl Search {
         query
     }
 
-    /// Adds the condition that a change may fit.
+    /// Adds the condition that a change may fit. Its texts are looked through as one: what only two
+    /// of them together hold is left out later.
     pub(super) fn push_may(&self, query: &mut QueryBuilder<Sqlite>) {
         let ids = [
             "'chg_' || lower(hex(c.id))",
@@ -67,16 +68,19 @@ impl Search {
             "c.actor_name",
             "c.actor_team",
         ];
-        query.push(" AND (");
-        for column in ids.into_iter().chain((!self.in_ids).then_some("c.user_agent")) {
-            push_may(query, &self.text, column);
-            query.push(" OR ");
+        let inside = ["c.user_agent", "c.violations"];
+        // The limit has SQLite put them together once, and not at each look.
+        query.push(" AND (EXISTS (SELECT 1 FROM (SELECT concat_ws(' '");
+        for column in ids.into_iter().chain(inside.into_iter().filter(|_| !self.in_ids)) {
+            query.push(", ").push(column);
         }
+        query.push(") AS texts LIMIT 1) WHERE ");
+        push_may(query, &self.text, "texts");
         if !self.in_ids {
-            query.push("EXISTS (SELECT 1 FROM json_each(c.violations) v WHERE ");
-            push_may(query, &self.text, "json_extract(v.value, '$.message')");
-            query.push(") OR ");
+            // JSON may spell a letter as an escape.
+            query.push(" OR instr(texts, '\\') > 0");
         }
+        query.push(") OR ");
         self.push_touched(query);
         query.push(")");
     }
@@ -91,19 +95,24 @@ impl Search {
 
     /// With every column of the index named, each place that fits is one look.
     fn push_touched(&self, query: &mut QueryBuilder<Sqlite>) {
+        if self.places.is_empty() {
+            query.push("0");
+            return;
+        }
         query.push("EXISTS (SELECT 1 FROM touched t WHERE t.seq = c.seq ");
         let kinds = Touch::CHANGED.map(|touch| [touch.kind(false), touch.kind(true)]).concat();
         let kinds: Vec<String> = kinds.iter().map(i64::to_string).collect();
         query.push(format_args!(" AND t.kind IN ({}) ", kinds.join(", ")));
-        query.push("AND t.place IN (SELECT value FROM json_each(").push_bind(self.places.clone());
+        let places = format!("[{}]", self.places.join(","));
+        query.push("AND t.place IN (SELECT value FROM json_each(").push_bind(places);
         query.push(")))");
     }
 }
 
 /// Adds the condition that `column` may hold a text: it does, or it has more than ASCII, or a NUL,
-/// behind which LIKE does not look.
+/// behind which neither LIKE nor `length()` looks.
 pub(super) fn push_may(query: &mut QueryBuilder<Sqlite>, text: &Folded, column: &str) {
     query.push("(").push(column).push(" LIKE ").push_bind(text.like());
-    query.push(" ESCAPE '\\' OR ").push(column).push(" GLOB '*[^ -~]*' OR instr(");
-    query.push(column).push(", char(0)) > 0)");
+    query.push(" ESCAPE '\\' OR length(").push(column).push(") < octet_length(");
+    query.push(column).push("))");
 }

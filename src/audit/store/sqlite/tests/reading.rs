@@ -109,7 +109,7 @@ async fn a_search_looks_each_place_up() {
     let _store = filled(&database).await;
     let mut query = QueryBuilder::new("EXPLAIN QUERY PLAN ");
     query.push(CHANGE).push(" WHERE c.seq < 9");
-    let filter = Filter { q: Some("x".to_owned()), ..Filter::default() };
+    let filter = Filter { q: Some("/".to_owned()), ..Filter::default() };
     let mut connection = options(&database).connect().await.unwrap();
     push_filter(&mut query, &Sought::by(&mut connection, &filter).await.unwrap());
     let plan = query.build().fetch_all(&mut connection).await.unwrap();
