@@ -2,6 +2,7 @@
 //! were these changes stays. Step by step, each of them one transaction with an event that says
 //! what it took, so that what is broken off goes on when it is asked for again.
 
+mod before;
 mod hand;
 mod left;
 mod plan;

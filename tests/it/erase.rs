@@ -1,6 +1,7 @@
 //! Erasing through the door: what goes is in no file any more, what stays is told as it was, and
 //! `audit verify` tells one from what somebody has taken away.
 
+mod again;
 mod killed;
 mod sealed;
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
+use super::before::LeftBefore;
 use super::left::{self, Loss};
 use super::{EraseError, EraseRequest};
 use crate::audit::document::alone;
@@ -44,13 +45,15 @@ pub(super) struct Planner<'p> {
     /// The place up to which changes of the deployment are done, and the one up to which they are
     /// the target: what is made meanwhile is not.
     span: (i64, i64),
+    before: LeftBefore,
 }
 
 impl<'p> Planner<'p> {
     /// Begins, and finds out first that all of it may be erased.
     pub(super) async fn begin(reads: &'p Reads, request: &'p EraseRequest) -> Result<Self, Boxed> {
         let held = Held::of(reads, &request.holds).await?;
-        let mut planner = Self { reads, request, held, span: (0, i64::MAX) };
+        let before = LeftBefore::default();
+        let mut planner = Self { reads, request, held, span: (0, i64::MAX), before };
         let mut newest = None;
         loop {
             let page = planner.page().await?;
@@ -108,6 +111,7 @@ impl<'p> Planner<'p> {
 
     /// The next step.
     pub(super) async fn next(&mut self, now: Timestamp) -> Result<Next, Boxed> {
+        self.before.follow(self.reads).await?;
         if let EraseTarget::Change(_) = self.request.target {
             return self.of_change(now).await;
         }
@@ -234,7 +238,7 @@ impl<'p> Planner<'p> {
         let mut draft = Draft::default();
         for record in all {
             let loss = losses.get(&record.reference).map(|(_id, loss)| *loss);
-            draft.add(record, loss)?;
+            draft.add(record, loss, &self.before)?;
         }
         Ok(Some(draft))
     }
@@ -330,7 +334,12 @@ impl<'p> Planner<'p> {
 
 impl Draft {
     /// Adds a record, where it loses anything.
-    fn add(&mut self, mut record: SealedRecord, loss: Option<Loss>) -> Result<(), Boxed> {
+    fn add(
+        &mut self,
+        mut record: SealedRecord,
+        loss: Option<Loss>,
+        before: &LeftBefore,
+    ) -> Result<(), Boxed> {
         let former = record.row.clone();
         let facts = record.facts()?;
         match (record.kind, loss) {
@@ -343,8 +352,11 @@ impl Draft {
         if record.row == former {
             return Ok(());
         }
-        // What was erased in part before is held against the word of that.
-        if record.entry.is_none() && facts.hash(&record.salt) != record.hash {
+        let is_unaltered = record.entry.as_deref().map_or_else(
+            || facts.hash(&record.salt) == record.hash,
+            |entry| before.is_left(&record, &facts, entry),
+        );
+        if !is_unaltered {
             let what = format!("{} {}", record.kind.name(), record.reference);
             return Err(EraseError::Altered(what).into());
         }
