@@ -37,8 +37,18 @@ pub(crate) struct Setup {
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
     /// The log; one in the folder where none is named.
     pub(crate) database: Option<PathBuf>,
+    /// The log that it shares with others, in place of a file.
+    pub(crate) shared: Option<SharedLog>,
     /// The command it runs under, such as valgrind with its arguments.
     pub(crate) under: Vec<String>,
+}
+
+/// A log in PostgreSQL.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedLog {
+    pub(crate) url: String,
+    /// The name of the gateway among those that share it.
+    pub(crate) node: String,
 }
 
 /// A running gateway.
@@ -80,6 +90,7 @@ impl Setup {
             other_writes: "off",
             tls: None,
             database: None,
+            shared: None,
             under: Vec::new(),
         }
     }
@@ -114,6 +125,10 @@ impl Setup {
             .limits_at
             .map_or_else(String::new, |address| format!("backend = 'redis://{address}'\n"));
         let key = database.with_file_name("key");
+        let (log, node) = self.shared.as_ref().map_or_else(
+            || (format!("sqlite://{}", database.display()), String::new()),
+            |shared| (shared.url.clone(), format!("[node]\nname = '{}'\n\n", shared.node)),
+        );
         let tls = self.tls.as_ref().map_or_else(String::new, |(cert, key)| {
             format!("tls.cert = '{}'\ntls.key = '{}'\n", cert.display(), key.display())
         });
@@ -122,11 +137,10 @@ impl Setup {
              [upstream]\nprovider = 'qoder-cn'\nurl = 'http://{}'\n\n\
              [policy]\nfile = 'policy.toml'\n\n\
              [rate_limit]\nenabled = {}\n{backend}read = {budget}\nwrite = {budget}\n\n\
-             [audit]\ndatabase = 'sqlite://{}'\nkey_file = '{}'\nother_writes = '{}'\n\n\
+             [audit]\ndatabase = '{log}'\nkey_file = '{}'\nother_writes = '{}'\n\n{node}\
              [limits]\nconnections = 15000\nidle_timeout = '10m'\n",
             self.upstream,
             self.budget.is_some(),
-            database.display(),
             key.display(),
             self.other_writes,
         )

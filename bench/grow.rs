@@ -8,20 +8,21 @@ use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
 use super::table::note;
 
-/// Changes again, later and under other ids; the snapshots are those of the first ones.
+/// Changes again, three seconds later for each place and under other ids; the snapshots are those
+/// of the first ones.
 const CHANGES: &str = "INSERT INTO changes (seq, id, upstream, policy, node, operation, \
     deployment, actor_fingerprint, actor_name, actor_team, client_ip, user_agent, request_id, \
     received_at, decided_at, decision, violations, standing, patch, before, body_bytes, \
     body_digest, redacted, method, unkept) \
     SELECT seq + ?1, unhex(printf('%016x%016x', seq + ?1, abs(random() / 2))), upstream, policy, \
     node, operation, deployment, actor_fingerprint, actor_name, actor_team, client_ip, user_agent, \
-    'req_' || lower(hex(randomblob(16))), received_at + ?1, decided_at + ?1, decision, \
-    violations, standing, patch, before, body_bytes, body_digest, redacted, method, \
+    'req_' || lower(hex(randomblob(16))), received_at + 3000 * ?1, decided_at + 3000 * ?1, \
+    decision, violations, standing, patch, before, body_bytes, body_digest, redacted, method, \
     unkept FROM changes WHERE seq <= ?2";
 
 const ENDS: &str = "INSERT INTO ends (seq, outcome, completed_at, upstream_call, upstream_status, \
     upstream_request_id, after, effect, reason, redacted, unkept, after_violations) \
-    SELECT seq + ?1, outcome, completed_at + ?1, upstream_call, upstream_status, \
+    SELECT seq + ?1, outcome, completed_at + 3000 * ?1, upstream_call, upstream_status, \
     upstream_request_id, after, effect, reason, redacted, unkept, after_violations \
     FROM ends WHERE seq <= ?2";
 

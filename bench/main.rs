@@ -18,9 +18,11 @@ mod log;
 mod machine;
 mod measure;
 mod origin;
+mod postgres;
 mod query;
 mod replay;
 mod rivals;
+mod shared;
 mod splice;
 mod start;
 mod table;
@@ -67,6 +69,8 @@ enum Command {
     Query(query::Query),
     /// Recorded changes judged anew, beside reading them alone
     Replay(replay::Replay),
+    /// A log in PostgreSQL that gateways share, beside pgbench
+    Shared(shared::Shared),
     /// From start to ready on a log with many changes, and memory at rest
     Start(start::Start),
     /// The upstream that always says the same
@@ -116,6 +120,7 @@ fn main() -> anyhow::Result<()> {
         Command::Disk(disk) => disk::run(&disk),
         Command::Query(query) => query::run(&query),
         Command::Replay(replay) => replay::run(&replay),
+        Command::Shared(shared) => shared::run(&shared),
         Command::Start(start) => start::run(&start),
         Command::Origin(Listen { listen }) => on_one_thread(origin::fixed(listen)),
         Command::Deployments { listen: Listen { listen }, count } => {

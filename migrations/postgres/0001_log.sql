@@ -136,8 +136,10 @@ CREATE INDEX changes_actor       ON changegate.changes (actor_name, seq)
 CREATE INDEX changes_team        ON changegate.changes (actor_team, seq)
     WHERE actor_team IS NOT NULL;
 CREATE INDEX changes_received_at ON changegate.changes (received_at);
-CREATE INDEX changes_request_id  ON changegate.changes (request_id);
+CREATE INDEX changes_request_id  ON changegate.changes (request_id, seq);
 CREATE INDEX changes_not_allowed ON changegate.changes (decision, seq) WHERE decision <> 'allow';
+CREATE INDEX changes_not_update  ON changegate.changes (operation, seq)
+    WHERE operation <> 'update';
 CREATE INDEX changes_before      ON changegate.changes (before) WHERE before IS NOT NULL;
 
 -- How it ended: one row for every change, once it has.
@@ -168,6 +170,7 @@ CREATE TABLE changegate.ends (
 );
 
 CREATE INDEX ends_not_applied ON changegate.ends (outcome, seq) WHERE outcome <> 'applied';
+CREATE INDEX ends_not_exact   ON changegate.ends (effect, seq) WHERE effect <> 'exact';
 CREATE INDEX ends_after       ON changegate.ends (after) WHERE after IS NOT NULL;
 
 -- Ends that came when the change had been ended for its gateway: kept beside, never in the place of
@@ -485,6 +488,14 @@ CREATE TABLE changegate.counts (
 CREATE TABLE changegate.counted (
     one integer PRIMARY KEY CHECK (one = 1),
     seq bigint  NOT NULL CHECK (seq > 0)
+);
+
+-- When the changes of a block of 1,024 places were received, as far as they are counted: where those
+-- of some time may lie. Places follow arrivals nearly, and clocks may be set.
+CREATE TABLE changegate.spans (
+    block    bigint PRIMARY KEY CHECK (block >= 0),
+    first_at bigint NOT NULL,
+    last_at  bigint NOT NULL CHECK (last_at >= first_at)
 );
 
 -- The log in SQLite that this one is a copy of. Until the copy is whole, the triggers are off and no

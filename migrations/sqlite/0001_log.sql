@@ -119,6 +119,7 @@ CREATE INDEX changes_team        ON changes (actor_team, seq) WHERE actor_team I
 CREATE INDEX changes_received_at ON changes (received_at);
 CREATE INDEX changes_request_id  ON changes (request_id);
 CREATE INDEX changes_not_allowed ON changes (decision, seq) WHERE decision <> 'allow';
+CREATE INDEX changes_not_update  ON changes (operation, seq) WHERE operation <> 'update';
 CREATE INDEX changes_before      ON changes (before) WHERE before IS NOT NULL;
 
 -- How it ended: one row for every change, once it has.
@@ -148,6 +149,7 @@ CREATE TABLE ends (
 ) STRICT;
 
 CREATE INDEX ends_not_applied ON ends (outcome, seq) WHERE outcome <> 'applied';
+CREATE INDEX ends_not_exact   ON ends (effect, seq) WHERE effect <> 'exact';
 CREATE INDEX ends_after       ON ends (after) WHERE after IS NOT NULL;
 
 -- The places in deployments that ever changed, or were asked to.
@@ -415,6 +417,14 @@ CREATE TABLE counts (
 CREATE TABLE counted (
     one INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
     seq INTEGER NOT NULL CHECK (seq > 0)
+) STRICT;
+
+-- When the changes of a block of 1,024 places were received, as far as they are counted: where those
+-- of some time may lie. Places follow arrivals nearly, and clocks may be set.
+CREATE TABLE spans (
+    block    INTEGER NOT NULL PRIMARY KEY CHECK (block >= 0),
+    first_at INTEGER NOT NULL,
+    last_at  INTEGER NOT NULL CHECK (last_at >= first_at)
 ) STRICT;
 
 -- Holds its one row only inside a transaction that prunes or erases: nothing is deleted without it.

@@ -232,7 +232,7 @@ impl Reader {
         let limit = page.limit(if bodies { BODIES_LIMIT_MAX } else { LIMIT_MAX });
         let mut filter = filter.clone();
         filter.q = filter.q.map(|text| text.chars().take(SEARCH_CHARS_MAX).collect());
-        let found = self.reads.changes(&filter, page.before(), limit, bodies).await;
+        let found = Box::pin(self.reads.changes(&filter, page.before(), limit, bodies)).await;
         let FoundChanges { changes, next } = found.map_err(QueryError::Store)?;
         let next_cursor = next.map(|seq| Cursor { seq, until: None }.to_string());
         Ok(Page { data: changes, has_more: next_cursor.is_some(), next_cursor })

@@ -275,8 +275,7 @@ impl Sealer {
     /// checkpoint before it is signed.
     async fn follow(&mut self) -> Result<(), Boxed> {
         let size = self.reads().tree_size().await?;
-        let Some(Begun { frontier: known, .. }) = &self.begun else { return Ok(()) };
-        if known.size() == size {
+        if self.begun.as_ref().is_some_and(|begun| begun.frontier.size() == size) {
             return Ok(());
         }
         // What a gateway remembers may be erased, and is not built upon any more.

@@ -13,7 +13,7 @@ pub struct RetentionConfig {
     pub max_age: Option<Duration>,
     /// The number of newest changes beyond which others are pruned.
     pub max_changes: Option<u32>,
-    /// Those whose records are never pruned.
+    /// Those whose records are never pruned or erased.
     pub holds: Vec<ConfiguredHold>,
 }
 

@@ -47,6 +47,11 @@ BEGIN
     UNION ALL SELECT about, 86400000, received_at / 86400000 * 86400000, value, count(*)
         FROM daily GROUP BY 1, 3, 4
     ON CONFLICT (about, step, at, value) DO UPDATE SET changes = k.changes + excluded.changes;
+    INSERT INTO changegate.spans AS s (block, first_at, last_at)
+    SELECT seq >> 10, min(received_at), max(received_at) FROM changegate.changes
+        WHERE seq > former AND seq <= latest GROUP BY 1
+    ON CONFLICT (block) DO UPDATE SET first_at = least(s.first_at, excluded.first_at),
+        last_at = greatest(s.last_at, excluded.last_at);
     INSERT INTO changegate.counted VALUES (1, latest)
         ON CONFLICT (one) DO UPDATE SET seq = excluded.seq;
     RETURN latest - former >= most;

@@ -60,7 +60,8 @@ impl<'p> Planner<'p> {
             let Some(last) = page.last().map(|last| last.seq) else { break };
             planner.may_go(&page).await?;
             (newest, planner.span.0) = (Some(last), last);
-            if let EraseTarget::Change(_) = request.target {
+            if let (EraseTarget::Change(_), [change]) = (&request.target, &*page) {
+                planner.may_go_with(change).await?;
                 break;
             }
         }
@@ -109,6 +110,35 @@ impl<'p> Planner<'p> {
         Ok(is_ready)
     }
 
+    /// Holds that all who share a document with a change may lose it: those that are held keep the
+    /// others whole too.
+    async fn may_go_with(&self, change: &Halves) -> Result<(), Boxed> {
+        let (documents, mut after) = (self.documents_of(change).await?, 0);
+        loop {
+            let sharing = self.sharing(&documents, (change.seq, after)).await?;
+            let Some(last) = sharing.last() else { return Ok(()) };
+            after = last.seq;
+            self.may_go(&sharing).await?;
+        }
+    }
+
+    /// The documents of a change, and those of its deployment with the same text.
+    async fn documents_of(&self, change: &Halves) -> Result<Vec<i64>, Boxed> {
+        let own: Vec<i64> =
+            [change.before, change.after, change.late_after].into_iter().flatten().collect();
+        let mut documents: BTreeSet<i64> = own.iter().copied().collect();
+        documents.extend(self.reads.twins(change.seq, &own).await?);
+        Ok(documents.into_iter().collect())
+    }
+
+    /// The next changes that name one of these documents, beside one and behind a place.
+    async fn sharing(&self, documents: &[i64], behind: (i64, i64)) -> Result<Vec<Halves>, Boxed> {
+        if documents.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.reads.halves_naming(documents, behind, STEP_MAX).await
+    }
+
     /// The next step.
     pub(super) async fn next(&mut self, now: Timestamp) -> Result<Next, Boxed> {
         self.before.follow(self.reads).await?;
@@ -129,16 +159,8 @@ impl<'p> Planner<'p> {
     /// The next step for one change: others that share its documents first, for it names these.
     async fn of_change(&self, now: Timestamp) -> Result<Next, Boxed> {
         let Some(change) = self.page().await?.into_iter().next() else { return Ok(Next::Nothing) };
-        let own: Vec<i64> =
-            [change.before, change.after, change.late_after].into_iter().flatten().collect();
-        let mut documents: BTreeSet<i64> = own.iter().copied().collect();
-        documents.extend(self.reads.twins(change.seq, &own).await?);
-        let documents: Vec<i64> = documents.into_iter().collect();
-        let sharing = if documents.is_empty() {
-            Vec::new()
-        } else {
-            self.reads.halves_naming(&documents, change.seq, STEP_MAX).await?
-        };
+        let documents = self.documents_of(&change).await?;
+        let sharing = self.sharing(&documents, (change.seq, 0)).await?;
         let is_last = sharing.len() < STEP_MAX;
         let loses = |number: Option<i64>| number.is_some_and(|number| documents.contains(&number));
         let mut all: Vec<(Halves, Loss)> = sharing

@@ -102,8 +102,8 @@ impl Known {
             let part = PART.min(self.count - self.newest);
             let (found, highest) = reads.changes_up_from(self.place, self.until, part).await?;
             if found < part {
-                // Fewer are there than was known.
-                self.count = 0;
+                // Fewer are there than was known: how many is found out by counting them.
+                (self.count, self.is_unsure) = (0, true);
                 return Ok(());
             }
             (self.place, self.count) = (highest, self.count - found);

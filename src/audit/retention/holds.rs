@@ -1,4 +1,4 @@
-//! Holds: whose records are never pruned.
+//! Holds: whose records are never pruned or erased.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -32,7 +32,7 @@ pub(super) const MOVE: &str = "move";
 
 /// All of them, in the order in which they are copied. `pending` is empty by then, and leases,
 /// turns and writers are the gateways' own.
-pub(super) const TABLES: [Table; 27] = [
+pub(super) const TABLES: [Table; 28] = [
     Table::of("upstreams", "number", "number, name, provider"),
     Table::of("nodes", "number", "number, name"),
     Table::of("policies", "number", "number, digest, text"),
@@ -95,6 +95,7 @@ pub(super) const TABLES: [Table; 27] = [
         "about, step, at, value, changes",
     ),
     Table::of("counted", "one", "one, seq"),
+    Table::of("spans", "block", "block, first_at, last_at"),
     Table::of("log_keys", "number", "number, vkey, at"),
     Table {
         // Those that are in no tree yet come into that of the copy.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde_json::json;
+
 use super::Boxed;
 use super::leaves::owned::owned;
 use super::leaves::{facts, select};
@@ -136,13 +138,14 @@ pub(super) fn of_deployment(id: &str, (after, until): (i64, i64), is_shared: boo
     )
 }
 
-/// The condition that a change names one of some documents, beside one change.
-pub(super) fn naming(documents: &[i64], beside: i64, is_shared: bool) -> String {
+/// The condition that a change behind a place names one of some documents, beside one change.
+pub(super) fn naming(documents: &[i64], (beside, after): (i64, i64), is_shared: bool) -> String {
     let documents = list(documents);
     let late = format!(" UNION SELECT seq FROM late WHERE after IN ({documents})");
     format!(
         "c.seq IN (SELECT seq FROM changes WHERE before IN ({documents}) \
-         UNION SELECT seq FROM ends WHERE after IN ({documents}){}) AND c.seq <> {beside}",
+         UNION SELECT seq FROM ends WHERE after IN ({documents}){}) \
+         AND c.seq <> {beside} AND c.seq > {after}",
         if is_shared { &late } else { "" }
     )
 }
@@ -206,11 +209,15 @@ pub(super) fn approval_steps(changes: &[ChangeId], is_shared: bool) -> String {
 
 /// Events that may repeat what a change shows, of those that name `name`, behind a place.
 pub(super) fn repeating(name: &str, after: i64, is_shared: bool, limit: usize) -> String {
-    let pattern = text(&format!("%{name}%"), is_shared);
+    // As JSON spells it, and with nothing in it that LIKE reads.
+    let spelt = json!(name).to_string();
+    let spelt = spelt.trim_matches('"');
+    let spelt = spelt.replace('!', "!!").replace('%', "!%").replace('_', "!_");
+    let pattern = text(&format!("%{spelt}%"), is_shared);
     format!(
         "SELECT seq, at, detail FROM events \
          WHERE (kind = 'drift' OR kind = 'approval' OR kind = 'break_glass') AND seq > {after} \
-         AND detail LIKE {pattern} ORDER BY seq LIMIT {limit}"
+         AND detail LIKE {pattern} ESCAPE '!' ORDER BY seq LIMIT {limit}"
     )
 }
 

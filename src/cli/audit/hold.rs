@@ -1,4 +1,4 @@
-//! `changegate audit hold`: whose records are never pruned.
+//! `changegate audit hold`: whose records are never pruned or erased.
 
 use anyhow::anyhow;
 use serde_json::json;

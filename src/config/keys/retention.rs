@@ -25,8 +25,8 @@ pub(super) const RETENTION: [KeySpec; 6] = [
     KeySpec::new(
         "retention.hold",
         ValueKind::Tables,
-        "Whose records are never pruned, beside those that `changegate audit hold` names: one of \
-         `deployment`, `actor` and `team` each. Any number.",
+        "Whose records are never pruned or erased, beside those that `changegate audit hold` \
+         names: one of `deployment`, `actor` and `team` each. Any number.",
     ),
     KeySpec::new(
         "retention.hold[].deployment",

@@ -135,3 +135,64 @@ async fn values_beyond_those_named_are_counted_together() {
         }
     }
 }
+
+/// The places of the changes that a filter finds, page by page.
+async fn places(reads: &Reads, filter: &Filter) -> Vec<i64> {
+    let (mut places, mut before) = (Vec::new(), i64::MAX);
+    loop {
+        let page = reads.changes(filter, before, 500, false).await.unwrap();
+        places.extend(page.changes.iter().map(|change| change.seq));
+        let Some(next) = page.next else { return places };
+        before = next;
+    }
+}
+
+/// Changes a second apart; for a while, the clock is an hour behind.
+fn a_second_later(n: usize) -> Entry {
+    let mut entry = change(n);
+    let Entry::Whole(opening, _) = &mut entry else { panic!() };
+    (opening.before, opening.patch) = (None, None);
+    let second = i64::try_from(n).unwrap() - if (1_100..1_200).contains(&n) { 3_600 } else { 0 };
+    opening.intent.received_at = Timestamp::from_millis(NOW.millis() + 1_000 * second);
+    entry
+}
+
+#[tokio::test]
+async fn a_time_finds_what_was_received_in_it_however_clocks_were_set() {
+    for place in Place::of_each_kind().await {
+        let mut store = place.opened().await;
+        for first in (0..2_400).step_by(300) {
+            let entries: Vec<Entry> = (first..first + 300).map(a_second_later).collect();
+            written(&mut store, &entries).await;
+        }
+        let reads = store.reads();
+        let all = reads.changes(&Filter::default(), i64::MAX, 2_400, false).await.unwrap();
+        assert_eq!(all.changes.len(), 2_400);
+        // Nothing is summed up, then a part, then all.
+        for counted in 0..3 {
+            for (since, until) in [
+                (Some(-4_000), Some(-100)),
+                (None, Some(10)),
+                (Some(1_000), Some(1_300)),
+                (Some(2_000), None),
+                (Some(2_399), Some(2_400)),
+                (Some(9_000), None),
+                (Some(500), Some(400)),
+            ] {
+                let second = |second: i64| Timestamp::from_millis(NOW.millis() + 1_000 * second);
+                let (since, until) = (since.map(second), until.map(second));
+                for outcome in [None, Some(Outcome::Denied), Some(Outcome::Applied)] {
+                    let filter = Filter { outcome, since, until, ..Filter::default() };
+                    let expected = all.changes.iter().filter(|change| {
+                        since.is_none_or(|since| change.received_at >= since)
+                            && until.is_none_or(|until| change.received_at < until)
+                            && outcome.is_none_or(|outcome| change.outcome == outcome)
+                    });
+                    let expected: Vec<i64> = expected.map(|change| change.seq).collect();
+                    assert_eq!(places(&reads, &filter).await, expected, "{counted}: {filter:?}");
+                }
+            }
+            store.count().await.unwrap();
+        }
+    }
+}

@@ -8,7 +8,7 @@ use crate::audit::question::{ActorFilter, Filter};
 use crate::audit::record::Outcome;
 use crate::audit::store::Boxed;
 use crate::audit::store::page::SAME_ID_MAX;
-use crate::audit::store::places::{place_of, places};
+use crate::audit::store::places::places;
 use crate::audit::store::rows::{cell, word_of};
 use crate::audit::touched::Touch;
 use crate::base::clock::Timestamp;
@@ -19,7 +19,7 @@ use crate::provider::Operation;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sought {
     pub(super) filter: Filter,
-    deployments: Option<Vec<i64>>,
+    pub(super) deployments: Option<Vec<i64>>,
     /// The text of `q`; `None` where none is looked for.
     pub(super) search: Option<Search>,
 }
@@ -48,9 +48,9 @@ impl Sought {
         self.search.as_ref().map_or_else(|| CHANGE.to_owned(), Search::select)
     }
 
-    /// The same, of a filter that asks for less, and for no text.
-    pub(super) fn within(&self, filter: Filter) -> Self {
-        Self { filter, deployments: self.deployments.clone(), search: None }
+    /// The same, of a filter that asks for less.
+    pub(super) fn with(&self, filter: Filter) -> Self {
+        Self { filter, deployments: self.deployments.clone(), search: self.search.clone() }
     }
 
     /// The conditions of a query over changes.
@@ -97,12 +97,13 @@ fn push_filter(query: &mut String, filter: &Filter) {
     push_indexed(query, filter);
 }
 
-/// Adds the conditions that have indexes of their own, but for the first, by which the changes are
-/// named: the path, the path that was asked for, the rule.
+/// Adds the conditions on other tables: the path, the path that was asked for, the rule.
 fn push_indexed(query: &mut String, filter: &Filter) {
-    if let (Some(path), Some(_)) = (&filter.asked_path, &filter.path) {
+    let changed = filter.path.as_deref().map(|path| (path, Touch::CHANGED));
+    let asked = filter.asked_path.as_deref().map(|path| (path, Touch::ASKED));
+    for (path, touches) in changed.into_iter().chain(asked) {
         query.push_str(" AND EXISTS (SELECT FROM touched t WHERE t.seq = c.seq AND (false");
-        for (path, kind) in places(path, Touch::ASKED) {
+        for (path, kind) in places(path, touches) {
             let path = text(Some(path));
             add(
                 query,
@@ -114,7 +115,7 @@ fn push_indexed(query: &mut String, filter: &Filter) {
         }
         query.push_str("))");
     }
-    if let (Some(rule), Some(_)) = (&filter.rule, place_of(filter)) {
+    if let Some(rule) = &filter.rule {
         let rule = text(Some(rule));
         add(
             query,

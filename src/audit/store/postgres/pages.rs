@@ -5,10 +5,9 @@ use super::asking::Asking;
 use super::columns::list;
 use super::documents::Documents;
 use super::filter::Sought;
-use super::searched::{bottom, next_of};
+use super::searched::{indexed, next_of};
 use super::select::Reads;
 use crate::audit::question::{Filter, FoundChanges};
-use crate::audit::store::indexed::IndexedChanges;
 use crate::audit::store::page::PageBuilder;
 use crate::audit::store::{Boxed, rows};
 
@@ -29,30 +28,17 @@ impl Reads {
         let before = self.horizon.before(&mut asking, before).await?;
         let sought = Sought::by(&mut asking, filter).await?;
         let mut page = PageBuilder::new(limit);
-        if let Some(mut named) = IndexedChanges::by(filter, before, limit) {
-            loop {
-                let places = next_of(&mut named, &mut asking).await?;
-                if !places.is_empty() {
-                    let condition = format!("c.seq IN {}", list(&places));
-                    fill(&mut page, &mut asking, &condition, (&sought, before)).await?;
-                }
-                let goes_on = named.goes_on_before();
-                if page.next.is_some() || goes_on.is_none() {
-                    break;
-                }
-                if named.is_spent() {
-                    page.next = goes_on;
-                    break;
-                }
+        let (mut named, rest) = indexed(&mut asking, &sought, before, limit).await?;
+        while let (Some((_from, goes_on)), None) = (named.stretch(), page.next) {
+            if named.is_spent() {
+                page.next = Some(goes_on);
+                break;
             }
-        } else {
-            let bottom = match filter.q {
-                Some(_) => bottom(&mut asking, &sought, before).await?,
-                None => None,
-            };
-            let condition = format!("c.seq >= {}", bottom.unwrap_or(0));
-            fill(&mut page, &mut asking, &condition, (&sought, before)).await?;
-            page.next = page.next.or(bottom);
+            let places = next_of(&mut named, &mut asking).await?;
+            if !places.is_empty() {
+                let condition = format!("c.seq IN {}", list(&places));
+                fill(&mut page, &mut asking, &condition, (&rest, before)).await?;
+            }
         }
         if bodies {
             let (mut documents, mut number) = (Documents::by(asking), 0);

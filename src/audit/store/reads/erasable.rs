@@ -40,15 +40,16 @@ impl Reads {
         self.found(&halves(&of_deployment(id, span, is_shared), is_shared, limit)).await
     }
 
-    /// Changes that name one of some documents, beside one, in their order.
+    /// Changes behind a place that name one of some documents, beside one, in their order.
     pub(in crate::audit) async fn halves_naming(
         &self,
         documents: &[i64],
-        beside: i64,
+        (beside, after): (i64, i64),
         limit: usize,
     ) -> Result<Vec<Halves>, Boxed> {
         let is_shared = self.are_shared();
-        self.found(&halves(&naming(documents, beside, is_shared), is_shared, limit)).await
+        let which = naming(documents, (beside, after), is_shared);
+        self.found(&halves(&which, is_shared, limit)).await
     }
 
     /// Documents of the same deployment with the same text as some of a change, these among them.

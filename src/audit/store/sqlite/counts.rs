@@ -8,6 +8,7 @@ use super::select::Reads;
 use super::{Writes, begin};
 use crate::audit::count::{CountRow, Counting};
 use crate::audit::store::counted::{COUNTED_AT_ONCE, RULES, UNCOUNTED_MAX, statement};
+use crate::audit::store::indexed::BLOCK_BITS;
 use crate::audit::store::{Boxed, StoreError};
 
 /// The place up to which all have ended, at most so many behind the former one.
@@ -42,6 +43,12 @@ const COUNT: &str = "WITH span AS MATERIALIZED (\
         FROM daily WHERE true GROUP BY 1, 3, 4 \
     ON CONFLICT (about, step, at, value) DO UPDATE SET changes = changes + excluded.changes";
 
+/// The times at which they were received, by blocks of their places.
+const SPANS: &str = "INSERT INTO spans (block, first_at, last_at) \
+    SELECT seq >> ?3, min(received_at), max(received_at) FROM changes \
+    WHERE seq > ?1 AND seq <= ?2 GROUP BY 1 ON CONFLICT (block) DO UPDATE SET \
+    first_at = min(first_at, excluded.first_at), last_at = max(last_at, excluded.last_at)";
+
 const COUNTED: &str =
     "INSERT INTO counted VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET seq = excluded.seq";
 
@@ -74,6 +81,8 @@ async fn count(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
         let count = format!("{RULES}, {}", COUNT.trim_start_matches("WITH "));
         let count = sqlx::query(AssertSqlSafe(count)).bind(former).bind(next);
         count.execute(&mut *transaction).await.map_err(unavailable)?;
+        let spans = sqlx::query(SPANS).bind(former).bind(next).bind(BLOCK_BITS);
+        spans.execute(&mut *transaction).await.map_err(unavailable)?;
         let note = sqlx::query(COUNTED).bind(next).execute(&mut *transaction);
         note.await.map_err(unavailable)?;
     }

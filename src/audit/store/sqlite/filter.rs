@@ -7,7 +7,7 @@ use super::search::Search;
 use crate::audit::question::{ActorFilter, Filter};
 use crate::audit::record::Outcome;
 use crate::audit::store::page::SAME_ID_MAX;
-use crate::audit::store::places::{place_of, places};
+use crate::audit::store::places::places;
 use crate::audit::store::rows::word_of;
 use crate::audit::touched::Touch;
 use crate::base::clock::Timestamp;
@@ -18,7 +18,7 @@ use crate::provider::Operation;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sought {
     pub(super) filter: Filter,
-    deployments: Option<Vec<i64>>,
+    pub(super) deployments: Option<Vec<i64>>,
     /// The text of `q`; `None` where none is looked for.
     pub(super) search: Option<Search>,
 }
@@ -50,9 +50,9 @@ impl Sought {
         self.search.as_ref().map_or_else(|| QueryBuilder::new(CHANGE), Search::select)
     }
 
-    /// The same, of a filter that asks for less, and for no text.
-    pub(super) fn within(&self, filter: Filter) -> Self {
-        Self { filter, deployments: self.deployments.clone(), search: None }
+    /// The same, of a filter that asks for less.
+    pub(super) fn with(&self, filter: Filter) -> Self {
+        Self { filter, deployments: self.deployments.clone(), search: self.search.clone() }
     }
 }
 
@@ -69,54 +69,46 @@ pub(super) async fn deployments(
     sqlx::query_scalar(numbers).bind(listed).bind(most).fetch_all(connection).await
 }
 
-/// Adds what is sought to the conditions of a query over changes.
+/// Adds what is sought to the conditions of a query over changes, which finds them otherwise than
+/// by these: the plus keeps SQLite from the indexes.
 pub(super) fn push_filter(query: &mut QueryBuilder<Sqlite>, sought: &Sought) {
     let filter = &sought.filter;
-    match sought.deployments.as_deref() {
-        None => {}
-        Some([]) => {
-            query.push(" AND 0");
+    if let Some(numbers) = &sought.deployments {
+        let mut listed = query.push(" AND +c.deployment IN (").separated(", ");
+        for number in numbers {
+            listed.push_bind(*number);
         }
-        // The index gives these in their order.
-        Some([number]) => {
-            query.push(" AND c.deployment = ").push_bind(*number);
-        }
-        Some(numbers) => {
-            let mut listed = query.push(" AND c.deployment IN (").separated(", ");
-            for number in numbers {
-                listed.push_bind(*number);
-            }
-            query.push(")");
-        }
+        query.push(")");
     }
-    push_actor(query, "c", filter.actor.as_ref());
-    push_match(query, " AND c.actor_team = ", filter.team.clone());
-    push_match(query, " AND c.operation = ", filter.operation.map(Operation::name));
-    push_decision(query, filter.decision);
+    push_actor(query, "+c", filter.actor.as_ref());
+    push_match(query, " AND +c.actor_team = ", filter.team.clone());
+    push_match(query, " AND +c.operation = ", filter.operation.map(Operation::name));
+    push_match(query, " AND +c.decision = ", filter.decision.map(Decision::name));
     push_outcome(query, filter.outcome);
     push_match(query, " AND e.effect = ", filter.effect.as_ref().map(word_of));
-    push_match(query, " AND c.request_id = ", filter.request_id.clone());
-    push_match(query, " AND c.received_at >= ", filter.since.map(Timestamp::millis));
-    push_match(query, " AND c.received_at < ", filter.until.map(Timestamp::millis));
+    push_match(query, " AND +c.request_id = ", filter.request_id.clone());
+    push_match(query, " AND +c.received_at >= ", filter.since.map(Timestamp::millis));
+    push_match(query, " AND +c.received_at < ", filter.until.map(Timestamp::millis));
     push_indexed(query, filter);
     if let Some(search) = &sought.search {
         search.push_may(query);
     }
 }
 
-/// Adds the conditions that have indexes of their own, but for the first, by which the changes are
-/// named: the path, the path that was asked for, the rule.
+/// Adds the conditions on other tables: the path, the path that was asked for, the rule.
 fn push_indexed(query: &mut QueryBuilder<Sqlite>, filter: &Filter) {
-    if let (Some(path), Some(_)) = (&filter.asked_path, &filter.path) {
+    let changed = filter.path.as_deref().map(|path| (path, Touch::CHANGED));
+    let asked = filter.asked_path.as_deref().map(|path| (path, Touch::ASKED));
+    for (path, touches) in changed.into_iter().chain(asked) {
         query.push(" AND EXISTS (SELECT 1 FROM touched t WHERE t.seq = c.seq AND (0");
-        for (path, kind) in places(path, Touch::ASKED) {
+        for (path, kind) in places(path, touches) {
             query.push(" OR (t.kind = ").push_bind(kind);
             query.push(" AND t.place = (SELECT number FROM places WHERE path = ");
             query.push_bind(path.to_owned()).push("))");
         }
         query.push("))");
     }
-    if let (Some(rule), Some(_)) = (&filter.rule, place_of(filter)) {
+    if let Some(rule) = &filter.rule {
         query.push(" AND EXISTS (SELECT 1 FROM broken b WHERE b.seq = c.seq AND b.rule = ");
         query.push_bind(rule.clone()).push(")");
     }
@@ -158,27 +150,12 @@ where
     }
 }
 
-/// Adds the condition on the decision. Rare ones have an index, used where the condition says so.
-fn push_decision(query: &mut QueryBuilder<Sqlite>, wanted: Option<Decision>) {
-    if wanted.is_some_and(|decision| decision != Decision::Allow) {
-        query.push(" AND c.decision <> 'allow'");
-    }
-    push_match(query, " AND c.decision = ", wanted.map(Decision::name));
-}
-
 fn push_outcome(query: &mut QueryBuilder<Sqlite>, wanted: Option<Outcome>) {
     match wanted {
         None => {}
         Some(Outcome::Pending) => {
             query.push(" AND c.seq IN (SELECT seq FROM pending)");
         }
-        Some(Outcome::Applied) => {
-            query.push(" AND e.outcome = 'applied'");
-        }
-        Some(outcome) => {
-            query.push(" AND c.seq IN (SELECT seq FROM ends WHERE outcome <> 'applied'");
-            push_match(query, " AND outcome = ", Some(outcome.name()));
-            query.push(")");
-        }
+        Some(outcome) => push_match(query, " AND e.outcome = ", Some(outcome.name())),
     }
 }

@@ -7,10 +7,9 @@ use sqlx::{QueryBuilder, Sqlite};
 use super::asking::Asking;
 use super::documents::Documents;
 use super::filter::{Sought, push_filter};
-use super::searched::{bottom, next_of};
+use super::searched::{indexed, next_of};
 use super::select::Reads;
 use crate::audit::question::{Filter, FoundChanges};
-use crate::audit::store::indexed::IndexedChanges;
 use crate::audit::store::page::PageBuilder;
 use crate::audit::store::{Boxed, rows};
 
@@ -28,32 +27,19 @@ impl Reads {
         let mut asking = Asking::on(pool).await?;
         let sought = Sought::by(&mut asking, filter).await?;
         let mut page = PageBuilder::new(limit);
-        if let Some(mut named) = IndexedChanges::by(filter, before, limit) {
-            loop {
-                let places = next_of(&mut named, &mut asking).await?;
-                let mut query = sought.select();
+        let (mut named, rest) = indexed(&mut asking, &sought, before, limit).await?;
+        while let (Some((_from, before)), None) = (named.stretch(), page.next) {
+            if named.is_spent() {
+                page.next = Some(before);
+                break;
+            }
+            let places = next_of(&mut named, &mut asking).await?;
+            if !places.is_empty() {
+                let mut query = rest.select();
                 query.push(" WHERE c.seq IN (SELECT value FROM json_each(");
                 query.push_bind(serde_json::to_string(&places)?).push("))");
-                fill(&mut page, &mut asking, query, &sought).await?;
-                let goes_on = named.goes_on_before();
-                if page.next.is_some() || goes_on.is_none() {
-                    break;
-                }
-                if named.is_spent() {
-                    page.next = goes_on;
-                    break;
-                }
+                fill(&mut page, &mut asking, query, &rest).await?;
             }
-        } else {
-            let bottom = match filter.q {
-                Some(_) => bottom(&mut asking, &sought, before).await?,
-                None => None,
-            };
-            let mut query = sought.select();
-            query.push(" WHERE c.seq < ").push_bind(before);
-            query.push(" AND c.seq >= ").push_bind(bottom.unwrap_or(0));
-            fill(&mut page, &mut asking, query, &sought).await?;
-            page.next = page.next.or(bottom);
         }
         if bodies {
             let (mut documents, mut number) = (Documents::by(asking), 0);

@@ -1,77 +1,150 @@
-//! Bounds on what one question looks through: a page ends where enough was searched, and tells
-//! where to go on.
+//! Changes that indexes name: which way to them is the shortest, and the next part of it.
 
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
-use super::filter::{Sought, push_filter};
+use super::filter::Sought;
 use crate::audit::question::Filter;
-use crate::audit::store::indexed::IndexedChanges;
-use crate::audit::store::page::SEARCHED_MAX;
-use crate::audit::store::places::{place_of, places};
+use crate::audit::store::indexed::{
+    IndexRange, IndexedChanges, PROBED, Span, Way, stretches, ways,
+};
+use crate::audit::store::rows::word_of;
+use crate::base::clock::Timestamp;
 
-/// Where the search for a page ends: the lowest place, unless all is searched.
-pub(super) async fn bottom(
+/// The changes that fit what is sought are among those, and what is still to be asked of each.
+pub(super) async fn indexed<'s>(
     connection: &mut SqliteConnection,
-    sought: &Sought,
+    sought: &'s Sought,
     before: i64,
-) -> Result<Option<i64>, sqlx::Error> {
-    let indexed =
-        Filter { q: None, path: None, asked_path: None, rule: None, ..sought.filter.clone() };
-    let indexed = sought.within(indexed);
-    let mut query = QueryBuilder::new(
-        "SELECT c.seq FROM changes c LEFT JOIN ends e ON e.seq = c.seq WHERE c.seq < ",
-    );
-    query.push_bind(before);
-    push_filter(&mut query, &indexed);
-    query.push(" ORDER BY c.seq DESC LIMIT 1 OFFSET ").push_bind(SEARCHED_MAX - 1);
-    query.build_query_scalar().fetch_optional(connection).await
+    limit: u16,
+) -> Result<(IndexedChanges<'s>, Sought), sqlx::Error> {
+    let span = span(connection, &sought.filter).await?;
+    let ways = ways(&sought.filter, sought.deployments.as_deref());
+    let Way { ranges, rest } = shortest(connection, ways, stretches(span, before)).await?;
+    Ok((IndexedChanges::of(ranges, span, before, limit), sought.with(rest)))
 }
 
-/// The next changes that an index names; nothing where there are no more.
+/// Where changes lie of the time that is asked for; `None` where none is.
+async fn span(
+    connection: &mut SqliteConnection,
+    filter: &Filter,
+) -> Result<Option<Span>, sqlx::Error> {
+    if filter.since.is_none() && filter.until.is_none() {
+        return Ok(None);
+    }
+    let blocks = "SELECT (SELECT coalesce(max(seq), 0) FROM counted) AS known, \
+        min(block) AS first, max(block) AS last FROM spans WHERE last_at >= ? AND first_at < ?";
+    let since = filter.since.map_or(i64::MIN, Timestamp::millis);
+    let until = filter.until.map_or(i64::MAX, Timestamp::millis);
+    let found = sqlx::query(blocks).bind(since).bind(until).fetch_one(connection).await?;
+    let (first, last): (Option<i64>, Option<i64>) =
+        (found.try_get("first")?, found.try_get("last")?);
+    Ok(Some(Span { known: found.try_get("known")?, blocks: first.zip(last) }))
+}
+
+/// The way on which the newest part begins at the lowest place: it names the fewest.
+async fn shortest<'f>(
+    connection: &mut SqliteConnection,
+    ways: Vec<Way<'f>>,
+    stretches: Vec<(i64, i64)>,
+) -> Result<Way<'f>, sqlx::Error> {
+    let all = (
+        stretches.first().map_or(0, |(from, _before)| *from),
+        stretches.last().map_or(0, |(_from, before)| *before),
+    );
+    let mut found: Option<(i64, Way<'f>)> = None;
+    let is_alone = ways.len() == 1;
+    for way in ways {
+        let place = if is_alone {
+            0
+        } else {
+            let mut query = QueryBuilder::new("SELECT coalesce((SELECT seq FROM (");
+            push_ranges(&mut query, &way.ranges, all, PROBED);
+            query.push(") ORDER BY seq DESC LIMIT 1 OFFSET ").push_bind(PROBED - 1).push("), -1)");
+            query.build_query_scalar().fetch_one(&mut *connection).await?
+        };
+        if found.as_ref().is_none_or(|(lowest, _way)| place < *lowest) {
+            found = Some((place, way));
+        }
+    }
+    found.map(|(_place, way)| way).ok_or(sqlx::Error::RowNotFound)
+}
+
+/// The next changes that an index names; nothing where its stretch has no more.
 pub(super) async fn next_of(
     indexed: &mut IndexedChanges<'_>,
     connection: &mut SqliteConnection,
 ) -> Result<Vec<i64>, sqlx::Error> {
-    let mut query = query(indexed);
+    let Some(stretch) = indexed.stretch() else { return Ok(Vec::new()) };
+    let mut query = QueryBuilder::new("SELECT DISTINCT seq FROM (");
+    push_ranges(&mut query, &indexed.ranges, stretch, indexed.part);
+    query.push(") ORDER BY seq DESC LIMIT ").push_bind(indexed.part);
     let named: Vec<i64> = query.build_query_scalar().fetch_all(connection).await?;
     indexed.heed(&named);
     Ok(named)
 }
 
-/// Each range of an index is walked back from its newest entry; together they give no more than
-/// one part.
-fn query(indexed: &IndexedChanges<'_>) -> QueryBuilder<Sqlite> {
-    let mut query = QueryBuilder::new("SELECT DISTINCT seq FROM (");
-    if let Some((path, touches)) = place_of(indexed.filter) {
-        let mut union = "";
-        for (path, kind) in places(path, touches) {
-            query.push(union);
-            union = " UNION ALL ";
-            push_touched(indexed, &mut query, path, kind);
-        }
-    } else {
-        query.push("SELECT seq FROM broken WHERE rule = ");
-        query.push_bind(indexed.filter.rule.clone().unwrap_or_default());
-        push_part(indexed, &mut query);
-    }
-    query.push(") ORDER BY seq DESC LIMIT ").push_bind(indexed.part);
-    query
-}
-
-fn push_touched(
-    indexed: &IndexedChanges<'_>,
+/// Adds what ranges of an index name. Each is walked back from its newest entry; none gives more
+/// than a part.
+pub(super) fn push_ranges(
     query: &mut QueryBuilder<Sqlite>,
-    path: &str,
-    kind: i64,
+    ranges: &[IndexRange<'_>],
+    (from, before): (i64, i64),
+    part: i64,
 ) {
-    query.push("SELECT * FROM (SELECT seq FROM touched WHERE place = ");
-    query.push("(SELECT number FROM places WHERE path = ").push_bind(path.to_owned());
-    query.push(") AND kind = ").push_bind(kind);
-    push_part(indexed, query);
-    query.push(")");
+    if ranges.is_empty() {
+        query.push("SELECT 0 AS seq WHERE 0");
+    }
+    let mut union = "";
+    for range in ranges {
+        query.push(union).push("SELECT * FROM (SELECT seq FROM ");
+        union = " UNION ALL ";
+        push_range(query, *range);
+        query.push(" AND seq >= ").push_bind(from).push(" AND seq < ").push_bind(before);
+        query.push(" ORDER BY seq DESC LIMIT ").push_bind(part).push(")");
+    }
 }
 
-fn push_part(indexed: &IndexedChanges<'_>, query: &mut QueryBuilder<Sqlite>) {
-    query.push(" AND seq < ").push_bind(indexed.before);
-    query.push(" ORDER BY seq DESC LIMIT ").push_bind(indexed.part);
+/// Adds the table of a range, and what its entries have in common. Partial indexes are found by
+/// their own words.
+fn push_range(query: &mut QueryBuilder<Sqlite>, range: IndexRange<'_>) {
+    let (common, value) = match range {
+        IndexRange::All => {
+            query.push("changes WHERE 1");
+            return;
+        }
+        IndexRange::Pending => {
+            query.push("pending WHERE 1");
+            return;
+        }
+        IndexRange::Place(path, kind) => {
+            query.push("touched WHERE place = (SELECT number FROM places WHERE path = ");
+            query.push_bind(path.to_owned()).push(") AND kind = ").push_bind(kind);
+            return;
+        }
+        IndexRange::Deployment(number) => {
+            query.push("changes WHERE deployment = ").push_bind(number);
+            return;
+        }
+        IndexRange::Token(token) => {
+            query.push("changes WHERE actor_fingerprint = ").push_bind(token.as_bytes().to_vec());
+            return;
+        }
+        IndexRange::Rule(rule) => ("broken WHERE rule = ", rule.to_owned()),
+        IndexRange::ActorName(name) => ("changes WHERE actor_name = ", name.to_owned()),
+        IndexRange::Team(team) => ("changes WHERE actor_team = ", team.to_owned()),
+        IndexRange::Request(id) => ("changes WHERE request_id = ", id.to_owned()),
+        IndexRange::Outcome(outcome) => {
+            ("ends WHERE outcome <> 'applied' AND outcome = ", outcome.name().to_owned())
+        }
+        IndexRange::Decision(decision) => {
+            ("changes WHERE decision <> 'allow' AND decision = ", decision.name().to_owned())
+        }
+        IndexRange::Operation(operation) => {
+            ("changes WHERE operation <> 'update' AND operation = ", operation.name().to_owned())
+        }
+        IndexRange::Effect(effect) => {
+            ("ends WHERE effect <> 'exact' AND effect = ", word_of(&effect))
+        }
+    };
+    query.push(common).push_bind(value);
 }

@@ -8,8 +8,10 @@ use super::*;
 use crate::audit::approval::ApprovalState;
 use crate::audit::question::{EventFilter, Filter};
 use crate::audit::store::approval_rows::standing;
+use crate::audit::store::indexed::IndexRange;
 use crate::audit::store::postgres::approvals::{AMONG, APPROVAL};
 use crate::audit::store::postgres::link::connect;
+use crate::audit::store::postgres::searched::named;
 use crate::audit::store::rows::cell;
 use crate::base::clock::Timestamp;
 
@@ -86,5 +88,22 @@ async fn approvals_that_wait_or_are_over_are_found_without_looking_through_the_o
         assert!(plan.contains(by_number), "{plan}");
         let is_over = state == ApprovalState::Expired;
         assert_eq!(plan.contains("approval_steps_expired"), is_over, "{plan}");
+    }
+}
+
+/// Each way to changes is an index in the order of their places.
+#[tokio::test]
+async fn what_is_asked_for_is_found_by_an_index() {
+    let Some(log) = Log::new().await else { return };
+    let reads = log.opened().await.reads();
+    let mut asking = reads.operators.ask().await.unwrap();
+    asking.rows("SET enable_seqscan = off").await.unwrap();
+    asking.rows("SET enable_bitmapscan = off").await.unwrap();
+    for (range, index) in IndexRange::of_each_kind() {
+        let plan = asking.rows(&format!("EXPLAIN {}", named(&[range], (3, 9), 5))).await.unwrap();
+        let plan: Vec<String> = plan.iter().map(|row| cell(row, "QUERY PLAN").unwrap()).collect();
+        let plan = plan.join("\n");
+        assert!(plan.contains(index) && plan.contains("Index"), "{range:?}: {plan}");
+        assert!(!plan.contains("Sort"), "{range:?}: {plan}");
     }
 }

@@ -1,14 +1,18 @@
 use super::*;
 use crate::audit::approval::ApprovalState;
 use crate::audit::evidence::leaf::LeafKind;
+use crate::audit::question::ActorFilter;
 use crate::audit::store::approval_rows::standing;
+use crate::audit::store::indexed::IndexRange;
 use crate::audit::store::page::SEARCHED_MAX;
 use crate::audit::store::sqlite::approvals::{AMONG, APPROVAL};
 use crate::audit::store::sqlite::columns::CHANGE;
 use crate::audit::store::sqlite::filter::{Sought, push_filter};
 use crate::audit::store::sqlite::leaves::within;
+use crate::audit::store::sqlite::searched::push_ranges;
 use crate::base::clock::Timestamp;
 use crate::deployment::key::DeploymentKey;
+use crate::policy::Decision;
 use sqlx::QueryBuilder;
 
 #[tokio::test]
@@ -84,13 +88,13 @@ async fn a_search_ends_where_enough_was_searched_and_tells_where_to_go_on() {
         Filter { q: Some(request_id), path: Some("/name".to_owned()), ..Filter::default() },
         Filter {
             path: Some("/metadata/a".to_owned()),
-            team: Some("x".into()),
+            since: Some(Timestamp::from_millis(i64::MAX / 2)),
             ..Filter::default()
         },
     ];
     let first = reads.changes(&sought[0], i64::MAX, 9, false).await.unwrap();
-    assert_eq!((first.changes.len(), first.next), (0, Some(1_510)));
-    let second = reads.changes(&sought[0], 1_510, 9, false).await.unwrap();
+    assert_eq!((first.changes.len(), first.next), (0, Some(1_500)));
+    let second = reads.changes(&sought[0], 1_500, 9, false).await.unwrap();
     assert_eq!((second.changes.len(), second.next), (1, None));
     // An index names what is looked at.
     let named = reads.changes(&sought[1], i64::MAX, 9, false).await.unwrap();
@@ -116,6 +120,51 @@ async fn a_search_looks_each_place_up() {
     let plan: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
     let looks_up = |step: &&String| step.contains("(place=? AND kind=? AND seq=?)");
     assert!(plan.iter().any(|step| looks_up(&step)), "{plan:#?}");
+}
+
+/// Each way to changes is an index in the order of their places, and each change that it names is
+/// looked up.
+#[tokio::test]
+async fn what_is_asked_for_is_found_by_an_index_and_looked_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("log.db");
+    let _store = filled(&database).await;
+    let mut connection = options(&database).connect().await.unwrap();
+    for (range, index) in IndexRange::of_each_kind() {
+        let mut query = QueryBuilder::new("EXPLAIN QUERY PLAN SELECT seq FROM (");
+        push_ranges(&mut query, &[range], (3, 9), 5);
+        query.push(") ORDER BY seq DESC LIMIT 5");
+        let plan = query.build().fetch_all(&mut connection).await.unwrap();
+        let plan: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
+        let scans = |step: &&String| step.starts_with("SCAN") && !step.contains("(subquery");
+        assert_eq!(plan.iter().find(scans), None, "{range:?}: {plan:#?}");
+        assert!(plan.iter().any(|step| step.contains(index)), "{range:?}: {plan:#?}");
+        // The one sort is that of the parts of several ranges.
+        let sorts = plan.iter().filter(|step| step.contains("TEMP B-TREE")).count();
+        assert!(sorts <= 1, "{range:?}: {plan:#?}");
+    }
+    let filter = Filter {
+        deployment_ids: Some(vec!["dep_1".to_owned(), "dep_2".to_owned()]),
+        actor: Some(ActorFilter::Name("n".to_owned())),
+        team: Some("t".to_owned()),
+        request_id: Some("r".to_owned()),
+        since: Some(NOW),
+        until: Some(NOW),
+        outcome: Some(Outcome::Denied),
+        decision: Some(Decision::Deny),
+        rule: Some("r".to_owned()),
+        path: Some("/name".to_owned()),
+        ..Filter::default()
+    };
+    let mut query = QueryBuilder::new("EXPLAIN QUERY PLAN ");
+    query.push(CHANGE).push(" WHERE c.seq IN (SELECT value FROM json_each('[1, 2]'))");
+    push_filter(&mut query, &Sought::by(&mut connection, &filter).await.unwrap());
+    query.push(" ORDER BY c.seq DESC");
+    let plan = query.build().fetch_all(&mut connection).await.unwrap();
+    let plan: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
+    let by_place = "SEARCH c USING INTEGER PRIMARY KEY (rowid=?)";
+    assert!(plan.iter().any(|step| step == by_place), "{plan:#?}");
+    assert!(!plan.iter().any(|step| step.contains("AUTOMATIC")), "{plan:#?}");
 }
 
 /// Sealing and verifying read on: what a part of the leaves costs does not grow with the others.
