@@ -6,6 +6,7 @@ WORKDIR /build
 # The dependencies alone, against empty sources: this layer holds until they change. A target that
 # a Cargo.toml names, such as a [[bench]], needs an empty source here too.
 COPY Cargo.toml Cargo.lock ./
+COPY .cargo .cargo
 COPY bench/Cargo.toml bench/
 RUN mkdir src benches && touch src/lib.rs \
     && for main in src bench; do echo 'fn main() {}' > $main/main.rs; done \

@@ -183,7 +183,7 @@ pub(crate) const SEARCH: &[Key] = &[key(
     search,
     "This text, in any case of any script, in ids, names, user agent, violation messages or \
      changed paths; for a viewer in ids and the names of actors alone. A page ends once 20,000 \
-     changes were looked through: it may be empty, and its cursor leads on.",
+     changes were looked through, whatever is asked for: it may be empty, and its cursor leads on.",
 )];
 
 const EVENT_SEARCH: &[Key] = &[key(

@@ -74,24 +74,51 @@ pub(in crate::audit) enum FoundRecord {
     Missing,
 }
 
-/// The question for the records of a kind among those that `source` names as `l`, in a log that
-/// several gateways share or in one of a gateway's own.
-pub(super) fn select(kind: LeafKind, source: &str, is_shared: bool) -> String {
-    let Shape { columns, from, of_several, .. } = shape(kind);
+/// The columns of records that are asked for. The others cost as much where they hold nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Columns {
+    /// All, in a log of several gateways.
+    Shared,
+    /// All, in a log of one gateway: what only several have is nothing there.
+    All,
+    /// Those that most records have; the flag `more` tells of a record that has others.
+    Common,
+}
+
+impl Columns {
+    fn has(self, rare: &[&str], (_sql, name, shown): &(&str, &str, Shown)) -> bool {
+        match self {
+            Self::Shared | Self::All => true,
+            Self::Common => !matches!(shown, Shown::OfSeveral(_)) && !rare.contains(name),
+        }
+    }
+}
+
+/// The question for these columns of the records of a kind among those that `source` names as `l`.
+pub(super) fn select(kind: LeafKind, source: &str, wanted: Columns) -> String {
+    let Shape { columns, from, of_several, rare, .. } = shape(kind);
+    let asked = columns.iter().filter(|column| wanted.has(rare, column));
     let column = |(sql, name, shown): &(&str, &str, Shown)| match shown {
-        Shown::OfSeveral(_) if !is_shared => format!("NULL AS \"{name}\""),
+        Shown::OfSeveral(_) if wanted == Columns::All => format!("NULL AS \"{name}\""),
         _there => format!("{sql} AS \"{name}\""),
     };
-    let columns: Vec<String> = columns.iter().map(column).collect();
-    let beside = if is_shared { of_several } else { "" };
-    format!("SELECT l.ref, {} FROM {source} l {from}{beside}", columns.join(", "))
+    let mut asked: Vec<String> = asked.map(column).collect();
+    if wanted == Columns::Common {
+        let others = columns.iter().filter(|(_sql, name, _shown)| rare.contains(name));
+        let others: Vec<&str> = others.map(|(sql, ..)| *sql).collect();
+        // SQLite's coalesce() takes two values at least.
+        let others = format!("coalesce({}, NULL, NULL) IS NOT NULL", others.join(", "));
+        asked.push(if rare.is_empty() { "0 AS more".to_owned() } else { others + " AS more" });
+    }
+    let beside = if wanted == Columns::Shared { of_several } else { "" };
+    format!("SELECT l.ref, {} FROM {source} l {from}{beside}", asked.join(", "))
 }
 
 /// A record, from a row of such a question.
-pub(super) fn facts(kind: LeafKind, row: &impl Row) -> Result<Facts, Boxed> {
-    let Shape { columns, clear, .. } = shape(kind);
+pub(super) fn facts(kind: LeafKind, row: &impl Row, asked: Columns) -> Result<Facts, Boxed> {
+    let Shape { columns, clear, rare, .. } = shape(kind);
     let mut facts = Facts::of(kind);
-    for (_sql, name, shown) in *columns {
+    for (_sql, name, shown) in columns.iter().filter(|column| asked.has(rare, column)) {
         let name = *name;
         let is_clear = clear.contains(&name);
         match shown.plain() {

@@ -29,6 +29,12 @@ const CONNECTIONS_MAX: u32 = 4;
 /// How many questions are answered at once, beside those, that may look through the whole log.
 const SCANS_MAX: u32 = 2;
 
+/// How many rows that a thread of SQLite has read wait for who asked.
+const ROWS_MAX: usize = 50;
+
+/// The same of leaves, which are read by hundreds: the two seldom wait for each other.
+const LEAVES_MAX: usize = 512;
+
 /// How long a question waits for its turn.
 const TURN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -124,12 +130,12 @@ impl Reads {
     }
 
     fn with(database: &Path, immutable: bool) -> Self {
-        let pool = |connections_max| pool(database, immutable, connections_max);
+        let pool = |connections_max| pool(database, immutable, (connections_max, ROWS_MAX));
         Self {
             pool: pool(CONNECTIONS_MAX),
             scans: pool(SCANS_MAX),
             calls: pool(1),
-            evidence: pool(1),
+            evidence: self::pool(database, immutable, (1, LEAVES_MAX)),
             sinks: pool(1),
             _descriptor: None,
         }
@@ -300,12 +306,13 @@ impl Reads {
     }
 }
 
-fn pool(database: &Path, immutable: bool, connections_max: u32) -> SqlitePool {
+fn pool(database: &Path, immutable: bool, (connections_max, rows_max): (u32, usize)) -> SqlitePool {
     let options = SqliteConnectOptions::new()
         .filename(database)
         .busy_timeout(BUSY_TIMEOUT)
         .read_only(true)
         .immutable(immutable)
+        .row_buffer_size(rows_max)
         .disable_statement_logging();
     SqlitePoolOptions::new()
         .max_connections(connections_max)

@@ -11,7 +11,7 @@ use super::select::Reads;
 use crate::audit::sink::{DeadLetter, FinishedRecord, LETTERS_MAX, SinkOrder, SinkState, SinkStep};
 use crate::audit::store::Boxed;
 use crate::audit::store::finished::{Finished, OTHERS, PLACE, STATE, letter, place, state};
-use crate::audit::store::leaves::{FoundRecord, facts, select};
+use crate::audit::store::leaves::{Columns, FoundRecord, facts, select};
 use crate::audit::store::rows::{self, cell};
 use crate::base::clock::Timestamp;
 
@@ -97,12 +97,13 @@ impl Reads {
             }
             let query = format!(
                 "{} WHERE +l.kind = {number} AND l.{WITHIN}",
-                select(kind, "leaves", false)
+                select(kind, "leaves", Columns::All)
             );
             let query = query.replace(" AND position < ", " AND l.position < ");
             let query = sqlx::query(AssertSqlSafe(query)).bind(from).bind(to);
             for row in &query.fetch_all(&mut *asking).await? {
-                let facts = facts(kind, row).map(|facts| FoundRecord::Whole(Box::new(facts)));
+                let facts =
+                    facts(kind, row, Columns::All).map(|facts| FoundRecord::Whole(Box::new(facts)));
                 let record = facts.unwrap_or_else(FoundRecord::Unreadable);
                 found.others.insert((number, cell(row, "ref")?), record);
             }
