@@ -1,6 +1,7 @@
 //! The log held against its own evidence: every record against its leaf, every leaf against the
 //! tree, the tree against the checkpoints that were signed.
 
+mod ahead;
 mod checkpoints;
 mod erasures;
 mod leaves;
@@ -13,6 +14,7 @@ use std::mem::take;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
+use self::ahead::Ahead;
 use self::checkpoints::Signed;
 use self::erasures::Erasures;
 use self::leaves::Pass;
@@ -170,6 +172,13 @@ impl Findings {
         }
     }
 
+    /// Adds what was found elsewhere.
+    fn add_all(&mut self, others: Self) {
+        self.count += others.count;
+        let room = FINDINGS_MAX.saturating_sub(self.told.len());
+        self.told.extend(others.told.into_iter().take(room));
+    }
+
     /// How many there are, and are told.
     fn mark(&self) -> (u64, usize) {
         (self.count, self.told.len())
@@ -231,9 +240,10 @@ async fn verify(
     let mut erasures = Erasures::found(reads, &mut findings).await?;
     let of = (signed.sizes(), take(&mut prunes.leaves), take(&mut erasures.left));
     let mut pass = Pass::begin(reads, from, size, of).await?;
+    let mut ahead = Ahead::of(reads);
     while pass.at() < end {
         let begun = Instant::now();
-        pass.part(reads, end, &mut findings).await?;
+        pass.part(&mut ahead, (end, terms.pace), &mut findings).await?;
         progress(pass.at(), end);
         terms.pace.rest(begun).await;
     }

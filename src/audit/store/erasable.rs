@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::Boxed;
 use super::leaves::owned::owned;
-use super::leaves::{Columns, facts, select};
+use super::leaves::{facts, select};
 use super::owned_row::OwnedRow;
 use super::prunable::{FromRow, list};
 use super::rows::{Bytes, Row, cell, maybe};
@@ -77,7 +77,7 @@ pub(in crate::audit) struct EraseStep {
 impl SealedRecord {
     /// The record as it is made a leaf.
     pub(in crate::audit) fn facts(&self) -> Result<Facts, Boxed> {
-        facts(self.kind, &self.row, Columns::All)
+        facts(self.kind, &self.row)
     }
 }
 
@@ -180,8 +180,7 @@ pub(super) fn twins(seq: i64, documents: &[i64], is_shared: bool) -> String {
 
 /// Records of a kind, in the tree.
 pub(super) fn records(kind: LeafKind, references: &[i64], is_shared: bool) -> String {
-    let columns = if is_shared { Columns::Shared } else { Columns::All };
-    let select = select(kind, "leaves", columns);
+    let select = select(kind, "leaves", is_shared);
     let (number, references) = (kind.number(), list(references));
     let columns = select.strip_prefix("SELECT ").unwrap_or(&select);
     format!(

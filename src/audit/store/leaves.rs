@@ -4,15 +4,16 @@
 pub(super) mod owned;
 mod shape;
 
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use self::shape::{Shape, Shown, shape};
 use super::Boxed;
-use super::rows::{Bytes, Row, cell, maybe};
+use super::rows::{BadColumn, Bytes, Row, cell, maybe};
 use crate::audit::document::unpack;
 use crate::audit::evidence::leaf::{Fact, Facts, LeafKind, Salt};
 use crate::audit::evidence::tree::Hash;
-use crate::base::ids::ChangeId;
+use crate::base::ids::{ChangeId, unhex};
 
 /// A leaf, and what is found of its record.
 #[derive(Debug)]
@@ -74,51 +75,85 @@ pub(in crate::audit) enum FoundRecord {
     Missing,
 }
 
-/// The columns of records that are asked for. The others cost as much where they hold nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Columns {
-    /// All, in a log of several gateways.
-    Shared,
-    /// All, in a log of one gateway: what only several have is nothing there.
-    All,
-    /// Those that most records have; the flag `more` tells of a record that has others.
-    Common,
-}
-
-impl Columns {
-    fn has(self, rare: &[&str], (_sql, name, shown): &(&str, &str, Shown)) -> bool {
-        match self {
-            Self::Shared | Self::All => true,
-            Self::Common => !matches!(shown, Shown::OfSeveral(_)) && !rare.contains(name),
-        }
-    }
-}
-
-/// The question for these columns of the records of a kind among those that `source` names as `l`.
-pub(super) fn select(kind: LeafKind, source: &str, wanted: Columns) -> String {
-    let Shape { columns, from, of_several, rare, .. } = shape(kind);
-    let asked = columns.iter().filter(|column| wanted.has(rare, column));
+/// The question for the records of a kind among those that `source` names as `l`, in a log that
+/// several gateways share or in one of a gateway's own.
+pub(super) fn select(kind: LeafKind, source: &str, is_shared: bool) -> String {
+    let Shape { columns, from, of_several, .. } = shape(kind);
     let column = |(sql, name, shown): &(&str, &str, Shown)| match shown {
-        Shown::OfSeveral(_) if wanted == Columns::All => format!("NULL AS \"{name}\""),
+        Shown::OfSeveral(_) if !is_shared => format!("NULL AS \"{name}\""),
         _there => format!("{sql} AS \"{name}\""),
     };
-    let mut asked: Vec<String> = asked.map(column).collect();
-    if wanted == Columns::Common {
-        let others = columns.iter().filter(|(_sql, name, _shown)| rare.contains(name));
-        let others: Vec<&str> = others.map(|(sql, ..)| *sql).collect();
-        // SQLite's coalesce() takes two values at least.
-        let others = format!("coalesce({}, NULL, NULL) IS NOT NULL", others.join(", "));
-        asked.push(if rare.is_empty() { "0 AS more".to_owned() } else { others + " AS more" });
-    }
-    let beside = if wanted == Columns::Shared { of_several } else { "" };
-    format!("SELECT l.ref, {} FROM {source} l {from}{beside}", asked.join(", "))
+    let columns: Vec<String> = columns.iter().map(column).collect();
+    let beside = if is_shared { of_several } else { "" };
+    format!("SELECT l.ref, {} FROM {source} l {from}{beside}", columns.join(", "))
 }
 
-/// A record, from a row of such a question.
-pub(super) fn facts(kind: LeafKind, row: &impl Row, asked: Columns) -> Result<Facts, Boxed> {
-    let Shape { columns, clear, rare, .. } = shape(kind);
+/// The same question of a log in SQLite, which copies each column of a row, one that holds nothing
+/// too: `record` is a list of all values in JSON, but for that which is a frame, `frame`.
+pub(super) fn select_packed(kind: LeafKind, source: &str) -> String {
+    let Shape { columns, from, .. } = shape(kind);
+    let mut frame = "NULL";
+    let mut packed = Vec::with_capacity(columns.len());
+    for (sql, _name, shown) in *columns {
+        match shown {
+            Shown::OfSeveral(_) => {}
+            Shown::Frame => frame = sql,
+            Shown::Hex(_) | Shown::Digest => {
+                packed.push(format!("CASE WHEN {sql} IS NOT NULL THEN lower(hex({sql})) END"));
+            }
+            Shown::Integer | Shown::Flag | Shown::Text => packed.push((*sql).to_owned()),
+        }
+    }
+    let packed = packed.join(", ");
+    format!("SELECT l.ref, json_array({packed}) AS record, {frame} AS frame FROM {source} l {from}")
+}
+
+/// A record, from a row of that question.
+pub(super) fn packed_facts(kind: LeafKind, row: &impl Row) -> Result<Facts, Boxed> {
+    let Shape { columns, clear, .. } = shape(kind);
+    let packed: &str = cell(row, "record")?;
+    let mut values = serde_json::from_str::<Vec<Value>>(packed)?.into_iter();
     let mut facts = Facts::of(kind);
-    for (_sql, name, shown) in columns.iter().filter(|column| asked.has(rare, column)) {
+    for (_sql, name, shown) in *columns {
+        let name = *name;
+        let is_clear = clear.contains(&name);
+        match shown {
+            Shown::OfSeveral(_) => continue,
+            Shown::Frame => {
+                if let Some(frame) = row.bytes("frame")? {
+                    facts.add_body(name, body_digest(*shown, &frame)?);
+                }
+                continue;
+            }
+            _packed => {}
+        }
+        match (shown, values.next().ok_or(BadColumn(name))?) {
+            (_, Value::Null) => {}
+            (Shown::Integer, Value::Number(number)) => {
+                let number = number.as_i64().ok_or(BadColumn(name))?;
+                facts.add(name, Fact::Integer(number), is_clear);
+            }
+            (Shown::Flag, Value::Number(flag)) => {
+                facts.add(name, Fact::Flag(flag.as_i64() != Some(0)), is_clear);
+            }
+            (Shown::Text, Value::String(text)) => facts.add(name, Fact::Text(&text), is_clear),
+            (Shown::Hex(letters), Value::String(digits)) => {
+                facts.add(name, Fact::Text(&format!("{letters}{digits}")), is_clear);
+            }
+            (Shown::Digest, Value::String(digits)) => {
+                facts.add_body(name, unhex(&digits).ok_or(BadColumn(name))?);
+            }
+            _another => return Err(BadColumn(name).into()),
+        }
+    }
+    Ok(facts.whole())
+}
+
+/// A record, from a row of the question that is not packed.
+pub(super) fn facts(kind: LeafKind, row: &impl Row) -> Result<Facts, Boxed> {
+    let Shape { columns, clear, .. } = shape(kind);
+    let mut facts = Facts::of(kind);
+    for (_sql, name, shown) in *columns {
         let name = *name;
         let is_clear = clear.contains(&name);
         match shown.plain() {

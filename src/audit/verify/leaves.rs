@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use tokio::task::spawn_blocking;
+
+use super::ahead::Ahead;
 use super::checkpoints::Signed;
 use super::erasures::Erasures;
 use super::prunes::Prunes;
-use super::{FindingKind, Findings};
+use super::{FindingKind, Findings, Pace};
 use crate::audit::erased::{Left, left};
 use crate::audit::evidence::leaf::{Facts, LeafKind, Salt};
 use crate::audit::evidence::tree::{Frontier, Hash, TILE_WIDTH, leaf_hash};
@@ -99,36 +102,39 @@ impl Pass {
     /// the words that have come meanwhile: what is pruned or erased beside it is no finding.
     pub(super) async fn part(
         &mut self,
-        reads: &Reads,
-        end: u64,
+        ahead: &mut Ahead<'_>,
+        (end, pace): (u64, Pace),
         findings: &mut Findings,
     ) -> Result<(), Boxed> {
         for _look in 0..LOOKS_MAX {
             let (former, before) = (self.clone(), findings.mark());
-            self.look(reads, end, findings).await?;
+            self.look(ahead, (end, pace), findings).await?;
             let is_sound = findings.mark() == before && self.doubted.len() <= former.doubted.len();
             if is_sound || self.second_looks >= SECOND_LOOKS_MAX {
                 return Ok(());
             }
             let second_looks = self.second_looks + 1;
             let mut told = Findings::default();
-            let prunes = Prunes::found(reads, &mut told).await?;
-            let erasures = Erasures::found(reads, &mut told).await?;
+            let prunes = Prunes::found(ahead.reads(), &mut told).await?;
+            let erasures = Erasures::found(ahead.reads(), &mut told).await?;
             findings.back(before);
             let (pruned, erased) = (Arc::new(prunes.leaves), Arc::new(erasures.left));
             *self = Self { pruned, erased, second_looks, ..former };
         }
-        self.look(reads, end, findings).await
+        self.look(ahead, (end, pace), findings).await
     }
 
+    /// Looks at the next leaves on a thread beside; at full pace, the ones after them are read
+    /// meanwhile.
     async fn look(
         &mut self,
-        reads: &Reads,
-        end: u64,
+        ahead: &mut Ahead<'_>,
+        (end, pace): (u64, Pace),
         findings: &mut Findings,
     ) -> Result<(), Boxed> {
         let until = (self.at + PART).min(end);
-        let leaves = match reads.leaves(self.at..until).await {
+        let reads = ahead.reads();
+        let leaves = match ahead.leaves(self.at..until).await {
             Ok(leaves) => leaves,
             Err(error) if reads.are_shared() => return Err(error),
             Err(error) => {
@@ -141,14 +147,34 @@ impl Pass {
         let tile = self.at / TILE_WIDTH;
         let tiles = reads.hashes(1, tile..until.div_ceil(TILE_WIDTH)).await.unwrap_or_default();
         let tiles: BTreeMap<u64, Hash> = (tile..).zip(tiles).collect();
+        let mut pass = self.clone();
+        let held = spawn_blocking(move || {
+            let mut found = Findings::default();
+            pass.hold(leaves, until, &tiles, &mut found);
+            (pass, found)
+        });
+        let next = if pace == Pace::Full { until..(until + PART).min(end) } else { 0..0 };
+        let (held, ()) = tokio::join!(held, ahead.read(next));
+        let (pass, found) = held?;
+        *self = pass;
+        findings.add_all(found);
+        Ok(())
+    }
+
+    fn hold(
+        &mut self,
+        leaves: Vec<LeafRow>,
+        until: u64,
+        tiles: &BTreeMap<u64, Hash>,
+        findings: &mut Findings,
+    ) {
         let mut leaves = leaves.into_iter().peekable();
         while self.at < until {
             match leaves.next_if(|leaf| leaf.position == self.at) {
-                Some(leaf) => self.leaf(&leaf, &tiles, findings),
-                None => self.gap(&tiles, findings),
+                Some(leaf) => self.leaf(&leaf, tiles, findings),
+                None => self.gap(tiles, findings),
             }
         }
-        Ok(())
     }
 
     /// A position that no leaf has.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
@@ -14,7 +15,10 @@ use crate::world::load::Load;
 use crate::world::say;
 
 /// How often it is killed at most.
-const ROUNDS: usize = 40;
+const ROUNDS: u32 = 40;
+
+/// How much longer each round waits than the one before: a slow machine comes to an end too.
+const LONGER: Duration = Duration::from_millis(100);
 
 const DEPLOYMENT_OF: &str =
     "SELECT d.id FROM deployments d JOIN changes c ON c.deployment = d.number WHERE c.seq = 1";
@@ -53,7 +57,7 @@ async fn a_kill_while_it_erases_leaves_nothing_that_no_record_tells_of() {
         rounds += 1;
         assert!(rounds <= ROUNDS, "{left} are left");
         let mut erasing = begun(folder.path(), &deployment);
-        tokio::time::sleep(dice.millis(200, 1_500)).await;
+        tokio::time::sleep(dice.millis(200, 1_500) + LONGER * (rounds - 1)).await;
         erasing.kill().unwrap();
         erasing.wait().unwrap();
         let mut log = open(&database).await;
@@ -91,7 +95,7 @@ async fn a_kill_while_it_erases_beside_gateways_leaves_postgresql_whole() {
         rounds += 1;
         assert!(rounds <= ROUNDS, "{} are left", of(WITH_BODIES));
         let mut erasing = begun(folder.path(), &deployment);
-        tokio::time::sleep(dice.millis(300, 2_000)).await;
+        tokio::time::sleep(dice.millis(300, 2_000) + LONGER * (rounds - 1)).await;
         erasing.kill().unwrap();
         erasing.wait().unwrap();
     }

@@ -38,8 +38,6 @@ pub(super) struct Shape {
     pub(super) of_several: &'static str,
     /// The columns that an entry shows in clear.
     pub(super) clear: &'static [&'static str],
-    /// The columns that few records have.
-    pub(super) rare: &'static [&'static str],
 }
 
 use Shown::{Digest, Flag, Frame, Integer, OfSeveral, Text};
@@ -116,22 +114,6 @@ const CHANGE: Shape = Shape {
         "outcome",
         "policy",
     ],
-    rare: &[
-        "actor_person",
-        "after_redacted",
-        "after_unkept",
-        "after_violations",
-        "approval",
-        "body_bytes",
-        "body_digest",
-        "client_retry",
-        "reason",
-        "redacted",
-        "reverts",
-        "standing",
-        "unkept",
-        "violations",
-    ],
 };
 
 const SETTLEMENT: Shape = Shape {
@@ -145,7 +127,6 @@ const SETTLEMENT: Shape = Shape {
     from: "JOIN settlements s ON s.seq = l.ref JOIN changes c ON c.seq = s.seq",
     of_several: "",
     clear: &["seq", "change", "by", "at", "applied"],
-    rare: &[],
 };
 
 const EVENT: Shape = Shape {
@@ -165,7 +146,6 @@ const EVENT: Shape = Shape {
     from: "JOIN events v ON v.seq = l.ref",
     of_several: " LEFT JOIN nodes n ON n.number = v.node",
     clear: &["seq", "at", "event", "actor"],
-    rare: &[],
 };
 
 const POLICY: Shape = Shape {
@@ -177,7 +157,6 @@ const POLICY: Shape = Shape {
     from: "JOIN policies p ON p.number = l.ref",
     of_several: "",
     clear: &["number", "digest"],
-    rare: &[],
 };
 
 const KEY: Shape = Shape {
@@ -190,7 +169,6 @@ const KEY: Shape = Shape {
     from: "JOIN keys k ON k.number = l.ref",
     of_several: "",
     clear: &["number", "id", "first_seq", "at"],
-    rare: &[],
 };
 
 const APPROVAL: Shape = Shape {
@@ -217,7 +195,6 @@ const APPROVAL: Shape = Shape {
     from: "JOIN approvals a ON a.number = l.ref",
     of_several: "",
     clear: &["number", "id", "approval", "change", "opened_at"],
-    rare: &[],
 };
 
 const STEP: Shape = Shape {
@@ -235,7 +212,6 @@ const STEP: Shape = Shape {
     from: "JOIN approval_steps t ON t.number = l.ref JOIN approvals a ON a.number = t.approval",
     of_several: "",
     clear: &["number", "id", "step", "at", "change"],
-    rare: &[],
 };
 
 const LOG_KEY: Shape = Shape {
@@ -243,7 +219,6 @@ const LOG_KEY: Shape = Shape {
     from: "JOIN log_keys k ON k.number = l.ref",
     of_several: "",
     clear: &["number", "vkey", "at"],
-    rare: &[],
 };
 
 pub(super) const fn shape(kind: LeafKind) -> &'static Shape {
@@ -282,5 +257,4 @@ const LATE: Shape = Shape {
         LEFT JOIN nodes n ON n.number = e.node LEFT JOIN snapshots a ON a.number = e.after",
     of_several: "",
     clear: &["seq", "change", "node", "at", "outcome", "completed_at"],
-    rare: &[],
 };

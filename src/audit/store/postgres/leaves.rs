@@ -11,7 +11,7 @@ use crate::audit::evidence::leaf::LeafKind;
 use crate::audit::evidence::tree::Hash;
 use crate::audit::sealed::{Sealed, SignedTree};
 use crate::audit::store::Boxed;
-use crate::audit::store::leaves::{Columns, FoundRecord, LeafRow, Unsealed, facts, leaf, select};
+use crate::audit::store::leaves::{FoundRecord, LeafRow, Unsealed, facts, leaf, select};
 use crate::audit::store::rows::{Bytes, cell, maybe};
 use crate::base::clock::Timestamp;
 use crate::base::ids::ChangeId;
@@ -215,13 +215,10 @@ pub(super) async fn records(
 ) -> Result<BTreeMap<(i64, i64), FoundRecord>, Boxed> {
     let mut found = BTreeMap::new();
     for kind in LeafKind::ALL.into_iter().filter(|kind| kinds.contains(&kind.number())) {
-        let query = format!(
-            "{} WHERE l.kind = {} AND {which}",
-            select(kind, source, Columns::Shared),
-            kind.number()
-        );
+        let query =
+            format!("{} WHERE l.kind = {} AND {which}", select(kind, source, true), kind.number());
         for row in &asking.rows(&query).await? {
-            let record = match facts(kind, row, Columns::Shared) {
+            let record = match facts(kind, row) {
                 Ok(facts) => FoundRecord::Whole(Box::new(facts)),
                 Err(error) => FoundRecord::Unreadable(error),
             };

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use super::asking::Asking;
@@ -11,8 +10,9 @@ use super::select::Reads;
 use crate::audit::evidence::leaf::LeafKind;
 use crate::audit::evidence::tree::Hash;
 use crate::audit::store::Boxed;
-use crate::audit::store::leaves::{Columns, FoundRecord, LeafRow, Unsealed, facts, leaf, select};
-use crate::audit::store::prunable::list;
+use crate::audit::store::leaves::{
+    FoundRecord, LeafRow, Unsealed, leaf, packed_facts, select_packed,
+};
 use crate::audit::store::rows::cell;
 use crate::base::clock::Timestamp;
 use crate::base::ids::ChangeId;
@@ -45,8 +45,15 @@ impl Reads {
         let rows = sqlx::query(LEAVES).bind(from).bind(to).fetch_all(&mut *asking).await?;
         let mut leaves = rows.iter().map(leaf).collect::<Result<Vec<_>, _>>()?;
         for kind in LeafKind::ALL {
-            if leaves.iter().any(|leaf| leaf.record.0 == kind.number()) {
-                records(&mut asking, kind, (from, to), &mut leaves).await?;
+            let number = kind.number();
+            if !leaves.iter().any(|leaf| leaf.record.0 == number) {
+                continue;
+            }
+            let mut found = records(&mut asking, kind, (from, to)).await?;
+            for leaf in leaves.iter_mut().filter(|leaf| leaf.record.0 == number) {
+                if let Some(record) = found.remove(&leaf.record.1) {
+                    leaf.found = record;
+                }
             }
         }
         Ok(leaves)
@@ -140,47 +147,23 @@ impl Reads {
 
 /// The question for the records of a kind among the leaves from a position up to another. The index
 /// of all leaves of the kind is kept out of it by the plus: it has nothing of positions.
-pub(super) fn within(kind: LeafKind, columns: Columns) -> String {
-    let (select, kind) = (select(kind, "leaves", columns), kind.number());
+pub(super) fn within(kind: LeafKind) -> String {
+    let (select, kind) = (select_packed(kind, "leaves"), kind.number());
     format!("{select} WHERE +l.kind = {kind} AND l.position >= ? AND l.position < ?")
 }
 
-/// Reads the records of a kind among the leaves of a range. SQLite copies each column of a row, one
-/// that holds nothing too: those that few records have are read of these alone.
-async fn records(
+/// The records of a kind among the leaves of a range, by their rows.
+pub(super) async fn records(
     connection: &mut SqliteConnection,
     kind: LeafKind,
     (from, to): (i64, i64),
-    leaves: &mut [LeafRow],
-) -> Result<(), Boxed> {
-    let (mut found, mut longer) = (BTreeMap::new(), Vec::new());
-    let query = sqlx::query(AssertSqlSafe(within(kind, Columns::Common))).bind(from).bind(to);
-    for row in &query.fetch_all(&mut *connection).await? {
-        let reference: i64 = cell(row, "ref")?;
-        if cell(row, "more")? {
-            longer.push(reference);
-        } else {
-            found.insert(reference, read(kind, row, Columns::Common));
-        }
+) -> Result<BTreeMap<i64, FoundRecord>, Boxed> {
+    let query = sqlx::query(AssertSqlSafe(within(kind))).bind(from).bind(to);
+    let rows = query.fetch_all(connection).await?;
+    let mut found = BTreeMap::new();
+    for row in &rows {
+        let record = packed_facts(kind, row).map(|facts| FoundRecord::Whole(Box::new(facts)));
+        found.insert(cell(row, "ref")?, record.unwrap_or_else(FoundRecord::Unreadable));
     }
-    if !longer.is_empty() {
-        let these = format!("{} AND l.ref IN ({})", within(kind, Columns::All), list(&longer));
-        let query = sqlx::query(AssertSqlSafe(these)).bind(from).bind(to);
-        for row in &query.fetch_all(connection).await? {
-            found.insert(cell(row, "ref")?, read(kind, row, Columns::All));
-        }
-    }
-    for leaf in leaves.iter_mut().filter(|leaf| leaf.record.0 == kind.number()) {
-        if let Some(record) = found.remove(&leaf.record.1) {
-            leaf.found = record;
-        }
-    }
-    Ok(())
-}
-
-fn read(kind: LeafKind, row: &SqliteRow, columns: Columns) -> FoundRecord {
-    match facts(kind, row, columns) {
-        Ok(facts) => FoundRecord::Whole(Box::new(facts)),
-        Err(error) => FoundRecord::Unreadable(error),
-    }
+    Ok(found)
 }

@@ -7,12 +7,12 @@ use sqlx::{AssertSqlSafe, Error, SqliteConnection};
 use super::asking::Asking;
 use super::columns::CHANGE;
 use super::documents::Documents;
+use super::leaves::records;
 use super::select::Reads;
 use crate::audit::sink::{DeadLetter, FinishedRecord, LETTERS_MAX, SinkOrder, SinkState, SinkStep};
 use crate::audit::store::Boxed;
 use crate::audit::store::finished::{Finished, OTHERS, PLACE, STATE, letter, place, state};
-use crate::audit::store::leaves::{Columns, FoundRecord, facts, select};
-use crate::audit::store::rows::{self, cell};
+use crate::audit::store::rows;
 use crate::base::clock::Timestamp;
 
 const WITHIN: &str = "position >= ?1 AND position < ?2";
@@ -95,18 +95,9 @@ impl Reads {
             if !leaves.iter().any(|leaf| leaf.kind == number) {
                 continue;
             }
-            let query = format!(
-                "{} WHERE +l.kind = {number} AND l.{WITHIN}",
-                select(kind, "leaves", Columns::All)
-            );
-            let query = query.replace(" AND position < ", " AND l.position < ");
-            let query = sqlx::query(AssertSqlSafe(query)).bind(from).bind(to);
-            for row in &query.fetch_all(&mut *asking).await? {
-                let facts =
-                    facts(kind, row, Columns::All).map(|facts| FoundRecord::Whole(Box::new(facts)));
-                let record = facts.unwrap_or_else(FoundRecord::Unreadable);
-                found.others.insert((number, cell(row, "ref")?), record);
-            }
+            let records = records(&mut asking, kind, (from, to)).await?;
+            let records = records.into_iter().map(|(row, record)| ((number, row), record));
+            found.others.extend(records);
         }
         Ok(found.of(&leaves))
     }
