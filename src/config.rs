@@ -45,7 +45,7 @@ pub use self::seal::SealConfig;
 pub(crate) use self::shared_limits::told as told_shared_limits;
 pub use self::shared_limits::{BackendAddress, LimitBackend, SharedLimits, WhileAway};
 pub use self::sinks::{
-    FileSink, HecSink, SinkConfig, SinkFilter, SinkKind, SinkTarget, SyslogSink,
+    FileSink, HecSink, SinkConfig, SinkFilter, SinkFormat, SinkKind, SinkTarget, SyslogSink,
 };
 pub(crate) use self::upstream::is_loopback;
 use crate::base::database::Database;

@@ -4,7 +4,7 @@
 
 mod columns;
 pub mod csv;
-mod ocsf;
+pub mod ocsf;
 mod parquet;
 mod walk;
 

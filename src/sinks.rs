@@ -6,6 +6,7 @@
 
 mod attempt;
 mod client;
+mod cut;
 mod delivery;
 mod dial;
 mod gone;
@@ -224,7 +225,8 @@ impl Sinks {
             Err(error) => return Some(chain(&error)),
         };
         let now = self.shared.clock.now();
-        let messages = [Message::test(&config.name, &self.shared.node, now)];
+        let sink = (&*config.name, config.format);
+        let messages = [Message::test(sink, &self.shared.node, now)];
         let sent = timeout(config.timeout, transport.deliver(&messages, &sender, now));
         match sent.await {
             Ok(Ok(Delivery::Taken)) => None,

@@ -140,7 +140,7 @@ const ROOMS: [(&str, &str); 23] = [
     ("telemetry", "audit base policy provider"),
     ("upstream", "base config net"),
     ("oidc", "base config net upstream"),
-    ("sinks", "audit base config net provider telemetry upstream"),
+    ("sinks", "audit base config export net provider telemetry upstream"),
     ("gateway", "audit base config deployment net offload policy provider telemetry upstream"),
     ("admin", "audit base config deployment export gateway net policy provider sinks"),
     ("console", "admin audit base config deployment oidc policy provider"),

@@ -2,6 +2,7 @@
 
 mod digest;
 mod filter;
+mod target;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -10,15 +11,16 @@ use std::time::Duration;
 
 use self::digest::digest;
 pub use self::filter::SinkFilter;
+use self::target::target;
 use super::Origin;
 use super::files;
 use super::secret_file;
-use super::upstream::{is_loopback, name, place};
+use super::upstream::{is_loopback, name};
 use crate::base::clock::Clock;
 use crate::base::key::Token;
 use crate::settings::raw::Node;
 use crate::settings::reader::{Placed, Reader, member};
-use crate::settings::value::{Meant, choice, count, name as label, size, span, text};
+use crate::settings::value::{choice, count, name as label, size, span, text};
 
 /// The most sinks: each reads the log by itself.
 const SINKS_MAX: usize = 16;
@@ -60,12 +62,23 @@ pub struct SinkConfig {
     pub kind: SinkKind,
     /// Whether it begins at the start of the log, where the log does not know it yet.
     pub from_start: bool,
+    /// The form in which it is told of records.
+    pub format: SinkFormat,
     /// How long one delivery may take (default 20 s).
     pub timeout: Duration,
     /// The records that are sent.
     pub filter: SinkFilter,
     /// Another one where its kind, its place or its secret is another.
     pub digest: String,
+}
+
+/// The form in which a sink is told of records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SinkFormat {
+    /// Changes and all else, as the admin API lists them.
+    Change,
+    /// Changes as events of the Open Cybersecurity Schema Framework, and nothing else.
+    Ocsf,
 }
 
 /// The kind of a sink, and where it is.
@@ -200,13 +213,16 @@ fn sink(
     let from_start = reader.optional(table, "sink[].from", from);
     let bounds = reader.span("sink[].timeout").unwrap_or(TIMEOUT..=TIMEOUT);
     let timeout = reader.optional(table, "sink[].timeout", span(bounds));
-    let filter = filter::read(reader, table);
+    let format = choice(&[("change", SinkFormat::Change), ("ocsf", SinkFormat::Ocsf)]);
+    let format = reader.optional(table, "sink[].format", format);
+    let format = format.map_or(SinkFormat::Change, |(format, _)| format);
+    let filter = filter::read(reader, table, format);
     let kind = meant(reader, table, kind.as_ref(), files);
     let ((name, place), kind) = (name?, kind?);
     let (from_start, timeout) = (from_start.is_some_and(|(start, _)| start), timeout);
     let timeout = timeout.map_or(TIMEOUT, |(timeout, _)| timeout);
     let digest = digest(&kind);
-    Some((SinkConfig { name, kind, from_start, timeout, filter, digest }, place))
+    Some((SinkConfig { name, kind, from_start, format, timeout, filter, digest }, place))
 }
 
 /// Complains of keys that mean nothing for a kind.
@@ -351,46 +367,4 @@ fn file(reader: &mut Reader<'_>, table: &Node) -> Option<FileSink> {
     let bytes_max = bytes_max.map_or(FILE_BYTES, |(bytes, _)| bytes);
     let bytes_max = u64::try_from(bytes_max).unwrap_or(u64::MAX);
     Some(FileSink { path, bytes_max, keep: keep.map_or(FILES_KEPT, |(keep, _)| keep) })
-}
-
-/// The place that a URL names, for a kind.
-fn target(node: &Node, kind: Kind) -> Meant<SinkTarget> {
-    let (schemes, own_path, fix) = match kind {
-        Kind::Syslog => (
-            [("tcp", 601), ("tls", 6514)],
-            "",
-            "write such as \"tls://syslog.example.com:6514\" or \"tcp://127.0.0.1:601\"",
-        ),
-        Kind::SplunkHec => (
-            [("http", 80), ("https", 443)],
-            "/services/collector/event",
-            "write such as \"https://splunk.example.com:8088\"",
-        ),
-        Kind::Otlp => (
-            [("http", 80), ("https", 443)],
-            "/v1/logs",
-            "write such as \"https://otel.example.com:4318\"",
-        ),
-        Kind::Webhook | Kind::File => (
-            [("http", 80), ("https", 443)],
-            "/",
-            "write such as \"https://siem.example.com/changegate\"",
-        ),
-    };
-    let (origin, user, path) = place(&text(node)?, schemes, fix)?;
-    if user.is_some() {
-        return Err(format!("no user or password here; {fix}"));
-    }
-    if path.contains('#') {
-        return Err(format!("a fragment is sent nowhere: remove it; {fix}"));
-    }
-    let is_bare = path.is_empty() || path == "/";
-    if kind == Kind::Syslog && !is_bare {
-        return Err(format!("no path here; {fix}"));
-    }
-    if !origin.tls && !is_loopback(&origin.host) && kind != Kind::Syslog {
-        return Err(format!("records would travel in clear to another host: use https; {fix}"));
-    }
-    let path = if is_bare { own_path } else { path.as_str() };
-    Ok(SinkTarget { origin, path: Token::new(path), ca_file: None })
 }

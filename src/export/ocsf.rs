@@ -1,5 +1,6 @@
 //! Changes as events of the Open Cybersecurity Schema Framework, 1.8.0: Entity Management (3004)
 //! for changes of a deployment, API Activity (6003) for runs, with the profile Security Control.
+//! What is no change has no class of the schema but its base.
 
 use std::io;
 
@@ -7,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::audit::query::BodyTexts;
 use crate::audit::record::{Change, Outcome};
+use crate::base::clock::Timestamp;
 use crate::policy::Decision;
 use crate::provider::Operation;
 
@@ -14,7 +16,7 @@ use crate::provider::Operation;
 const VERSION: &str = "1.8.0";
 
 /// An object of the schema.
-type Members = Map<String, Value>;
+pub type Members = Map<String, Value>;
 
 /// The class of an event and what was done, by the schema's numbers and names.
 struct Class {
@@ -43,7 +45,7 @@ impl Class {
 }
 
 /// The event of a change.
-pub(super) fn event(change: &Change, bodies: &BodyTexts) -> io::Result<Value> {
+pub fn event(change: &Change, bodies: &BodyTexts) -> io::Result<Members> {
     let class = Class::of(change.operation);
     let [patch, before, after] = bodies.documents()?;
     let (was_stopped, status) = status(change);
@@ -95,7 +97,39 @@ pub(super) fn event(change: &Change, bodies: &BodyTexts) -> io::Result<Value> {
         }
         event.insert("message".into(), json!(message(change)));
     }
-    Ok(Value::Object(event))
+    Ok(event)
+}
+
+/// The same without the bodies themselves: what they are called, and where they differ, stays.
+pub fn event_without_bodies(change: &Change, bodies: &BodyTexts) -> io::Result<Members> {
+    let mut event = event(change, bodies)?;
+    for (object, body) in [("entity", "data"), ("entity_result", "data"), ("unmapped", "patch")] {
+        if let Some(object) = event.get_mut(object).and_then(Value::as_object_mut) {
+            object.remove(body);
+        }
+    }
+    Ok(event)
+}
+
+/// An event of the base class, of what is no change and has this name.
+#[must_use]
+pub fn base_event(name: &str, at: Timestamp, unmapped: &Value) -> Members {
+    members(json!({
+        "category_uid": 0,
+        "category_name": "Uncategorized",
+        "class_uid": 0,
+        "class_name": "Base Event",
+        "activity_id": 99,
+        "activity_name": name,
+        "type_uid": 99,
+        "type_name": "Base Event: Other",
+        "severity_id": 1,
+        "severity": "Informational",
+        "time": at.millis(),
+        "message": name,
+        "metadata": { "version": VERSION, "product": product() },
+        "unmapped": unmapped,
+    }))
 }
 
 /// The members that only some changes have.
@@ -144,14 +178,18 @@ fn status(change: &Change) -> (bool, (u32, &'static str)) {
     (was_stopped, status)
 }
 
+fn product() -> Value {
+    json!({
+        "name": "Changegate",
+        "vendor_name": "Changegate",
+        "version": env!("CARGO_PKG_VERSION"),
+    })
+}
+
 fn metadata(change: &Change) -> Value {
     json!({
         "version": VERSION,
-        "product": {
-            "name": "Changegate",
-            "vendor_name": "Changegate",
-            "version": env!("CARGO_PKG_VERSION"),
-        },
+        "product": product(),
         "profiles": ["security_control"],
         "uid": change.id.to_string(),
         "sequence": change.seq,

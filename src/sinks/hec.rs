@@ -74,10 +74,11 @@ impl Collector {
     /// Appends an event: what is about it, and the message as it is.
     fn event(&self, message: &Message, now: Timestamp, body: &mut Vec<u8>) -> io::Result<()> {
         let at = message.at.unwrap_or(now);
+        let sourcetype = if message.event.is_some() { "changegate:ocsf" } else { "changegate" };
         let mut about = json!({
             "host": self.node,
             "source": "changegate",
-            "sourcetype": "changegate",
+            "sourcetype": sourcetype,
         });
         if let (Some(about), Some(index)) = (about.as_object_mut(), &self.index) {
             about.insert("index".to_owned(), json!(index));

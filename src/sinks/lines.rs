@@ -177,6 +177,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::config::SinkFormat;
 
     fn sink(folder: &Path, keep: u32) -> FileSink {
         FileSink { path: folder.join("log.jsonl"), bytes_max: 10, keep }
@@ -216,7 +217,7 @@ mod tests {
         let sink = FileSink { bytes_max: 1 << 20, ..sink(folder.path(), 1) };
         let files = Files::default();
         let now = Timestamp::from_millis(0);
-        let messages = [Message::test("file", "main", now)];
+        let messages = [Message::test(("file", SinkFormat::Change), "main", now)];
         // A write that hangs, as a runner that is gone has left it.
         let hanging = files.owner(&sink.path).lock_owned().await;
         let mut lines = Lines::new(&sink, &files);

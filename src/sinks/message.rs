@@ -2,27 +2,15 @@
 
 use std::io;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use super::cut;
 use crate::audit::record::{Change, EventKind};
 use crate::audit::sinks::{FinishedContent, FinishedPart, FinishedRecord};
 use crate::base::clock::Timestamp;
-use crate::config::SinkFilter;
+use crate::config::{SinkFilter, SinkFormat};
+use crate::export::ocsf::{self, Members};
 use crate::provider::Operation;
-
-/// The members of a change, an event or another record that make place, in this order, where it is
-/// too long.
-const LONG: [&str; 9] = [
-    "diff",
-    "text",
-    "standing",
-    "after_violations",
-    "redacted",
-    "violations",
-    "unkept",
-    "detail",
-    "reason",
-];
 
 /// The word in place of the kind of a test.
 pub(super) const TEST: &str = "sink.test";
@@ -37,7 +25,9 @@ pub(super) struct Message {
     /// When it was finished; `None` where that is not recorded.
     pub(super) at: Option<Timestamp>,
     /// Everything that is told of it.
-    pub(super) data: Map<String, Value>,
+    pub(super) data: Members,
+    /// The same as an event of OCSF, which is sent in its place.
+    pub(super) event: Option<Members>,
 }
 
 /// How much a message matters.
@@ -76,49 +66,40 @@ pub(super) enum Told {
 
 impl Message {
     /// A message that shows that one arrives.
-    pub(super) fn test(sink: &str, node: &str, at: Timestamp) -> Self {
-        let data = members(json!({ "sink": sink, "node": node, "at": at }));
-        Self { position: None, kind: TEST.to_owned(), at: Some(at), data }
+    pub(super) fn test((sink, format): (&str, SinkFormat), node: &str, at: Timestamp) -> Self {
+        let data = json!({ "sink": sink, "node": node, "at": at });
+        let is_ocsf = format == SinkFormat::Ocsf;
+        let event = is_ocsf.then(|| ocsf::base_event(TEST, at, &data));
+        Self { position: None, kind: TEST.to_owned(), at: Some(at), data: members(data), event }
     }
 
-    /// The text: `{"type", "timestamp", "data"}`, where it is no longer than `bytes_max`; else what
-    /// is longest of it is left out, by its name in `omitted`.
+    /// The text, no longer than `bytes_max`: an event of OCSF as it is, anything else in its
+    /// envelope.
     pub(super) fn text(&self, now: Timestamp, bytes_max: usize) -> io::Result<Vec<u8>> {
+        match &self.event {
+            Some(event) => cut::event(event, bytes_max, |event| Ok(serde_json::to_vec(event)?)),
+            None => self.enveloped(now, bytes_max),
+        }
+    }
+
+    /// The text in its envelope, `{"type", "timestamp", "data"}`, no longer than `bytes_max`.
+    pub(super) fn enveloped(&self, now: Timestamp, bytes_max: usize) -> io::Result<Vec<u8>> {
         let at = self.at.unwrap_or(now);
-        let text = |data: &Map<String, Value>| -> io::Result<Vec<u8>> {
+        let print = |data: &Members| {
             let envelope = json!({ "type": self.kind, "timestamp": at, "data": data });
             Ok(serde_json::to_vec(&envelope)?)
         };
-        let whole = text(&self.data)?;
-        if whole.len() <= bytes_max {
-            return Ok(whole);
+        match &self.event {
+            Some(event) => cut::event(event, bytes_max, print),
+            None => cut::record(&self.data, bytes_max, print),
         }
-        let (mut data, mut omitted) = (self.data.clone(), Vec::new());
-        for name in LONG {
-            if data.remove(name).is_none() {
-                continue;
-            }
-            omitted.push(name);
-            data.insert("omitted".to_owned(), json!(omitted));
-            let cut = text(&data)?;
-            if cut.len() <= bytes_max {
-                return Ok(cut);
-            }
-        }
-        // What is left names it.
-        let ids = ["position", "id", "deployment_id", "decision", "outcome", "kind"];
-        data.retain(|name, value| {
-            ids.contains(&name.as_str()) && value.as_str().is_none_or(|text| text.len() <= 256)
-        });
-        data.insert("omitted".to_owned(), json!(["*"]));
-        text(&data)
     }
 
-    /// How long its data is, as text.
+    /// How long what is told is, as text.
     pub(super) fn weight(&self) -> usize {
         let mut count = Counted(0);
         // To count never fails.
-        let _ = serde_json::to_writer(&mut count, &self.data);
+        let _ = serde_json::to_writer(&mut count, self.event.as_ref().unwrap_or(&self.data));
         count.0
     }
 
@@ -142,6 +123,19 @@ impl Message {
             Some(diff) => self.data.insert("diff".to_owned(), diff),
             None => self.data.insert("omitted".to_owned(), json!(["diff"])),
         };
+    }
+
+    /// Has the message be an event of OCSF, with its position among what the schema has no place
+    /// for; without where the deployments differ, where that would be too long.
+    pub(super) fn become_event(&mut self, mut event: Members, has_diff: bool) {
+        if let Some(unmapped) = event.get_mut("unmapped").and_then(Value::as_object_mut) {
+            unmapped.insert("position".to_owned(), json!(self.position));
+            if !has_diff {
+                unmapped.remove("diff");
+                unmapped.insert("omitted".to_owned(), json!(["diff"]));
+            }
+        }
+        self.event = Some(event);
     }
 }
 
@@ -195,12 +189,12 @@ pub(super) fn told(record: FinishedRecord, filter: &SinkFilter) -> io::Result<To
     };
     let mut data = data;
     data.insert("position".to_owned(), json!(position));
-    let message = Message { position: Some(position), kind, at, data };
+    let message = Message { position: Some(position), kind, at, data, event: None };
     Ok(Told::Sent(Box::new(message), change))
 }
 
 /// Whether a change is one that the filter lets pass.
-fn fits(change: &Map<String, Value>, filter: &SinkFilter) -> bool {
+fn fits(change: &Members, filter: &SinkFilter) -> bool {
     let text = |pointer: &[&str]| {
         let (first, rest) = pointer.split_first()?;
         let found = rest.iter().try_fold(change.get(*first)?, |value, name| value.get(name))?;
@@ -229,7 +223,7 @@ fn fits(change: &Map<String, Value>, filter: &SinkFilter) -> bool {
 }
 
 /// The kind of a record that is neither a change nor an event.
-fn other_kind(kind: &str, data: &Map<String, Value>) -> String {
+fn other_kind(kind: &str, data: &Members) -> String {
     let word = |name: &str| data.get(name).and_then(Value::as_str).unwrap_or_default();
     match kind {
         "approval" if word("approval") == "break_glass" => "break_glass.opened".to_owned(),
@@ -240,15 +234,15 @@ fn other_kind(kind: &str, data: &Map<String, Value>) -> String {
 }
 
 /// When such a record was made, where it says so.
-fn other_at(data: &Map<String, Value>) -> Option<Timestamp> {
+fn other_at(data: &Members) -> Option<Timestamp> {
     let text = ["at", "opened_at"].iter().find_map(|name| data.get(*name)?.as_str());
     text.and_then(|text| Timestamp::parse(text).ok())
 }
 
-fn members(value: Value) -> Map<String, Value> {
+fn members(value: Value) -> Members {
     match value {
         Value::Object(members) => members,
-        _ => Map::new(),
+        _ => Members::new(),
     }
 }
 
@@ -256,9 +250,7 @@ fn members(value: Value) -> Map<String, Value> {
 mod tests {
     use super::*;
 
-    const NOW: Timestamp = Timestamp::from_millis(1_781_427_491_123);
-
-    fn change() -> Map<String, Value> {
+    fn change() -> Members {
         members(json!({
             "decision": "deny", "outcome": "denied", "operation": "update", "effect": null,
             "deployment_id": "dep_1", "actor": {"fingerprint": "pat_1", "name": "bot"},
@@ -290,29 +282,5 @@ mod tests {
         ] {
             assert_eq!(fits(&change(), &filter), expected, "{filter:?}");
         }
-    }
-
-    #[test]
-    fn a_message_fits_its_bound_and_tells_what_it_leaves_out() {
-        let mut data = change();
-        data.insert("position".to_owned(), json!(7));
-        data.insert("diff".to_owned(), json!("d".repeat(5_000)));
-        data.insert("client".to_owned(), json!({"user_agent": "u".repeat(500)}));
-        let kind = "change.denied".to_owned();
-        let message = Message { position: Some(7), kind, at: Some(NOW), data };
-        let read = |bytes_max| -> Value {
-            let text = message.text(NOW, bytes_max).unwrap();
-            assert!(text.len() <= bytes_max, "{} of {bytes_max}", text.len());
-            serde_json::from_slice(&text).unwrap()
-        };
-        assert_eq!(read(10_000)["data"]["omitted"], Value::Null);
-        assert_eq!(read(2_000)["data"]["omitted"], json!(["diff"]));
-        let bare = read(300);
-        assert_eq!(
-            (&bare["data"]["omitted"], &bare["data"]["position"]),
-            (&json!(["*"]), &json!(7))
-        );
-        assert_eq!(bare["type"], "change.denied");
-        assert_eq!(bare["timestamp"], NOW.to_string());
     }
 }

@@ -1,6 +1,7 @@
 //! What a sink is to be sent next, read from the log within bounds.
 
 use std::collections::VecDeque;
+use std::io;
 
 use serde_json::{Value, json};
 
@@ -8,7 +9,8 @@ use super::message::{Message, Told, told};
 use crate::audit::query::{BodyTexts, QueryError, Reader};
 use crate::audit::record::{Change, Outcome};
 use crate::audit::sinks::FinishedRecord;
-use crate::config::SinkFilter;
+use crate::config::{SinkConfig, SinkFormat};
+use crate::export::ocsf;
 
 /// How many records are read at once.
 const PAGE: u64 = 128;
@@ -18,6 +20,9 @@ const BATCH_BYTES: usize = 1 << 20;
 
 /// The longest bodies of a change, together, whose difference is told.
 const DIFFERING_BYTES_MAX: usize = 4 << 20;
+
+/// No bodies.
+const NONE: BodyTexts = BodyTexts { patch: None, before: None, after: None };
 
 /// Messages to be delivered next.
 #[derive(Default)]
@@ -36,7 +41,7 @@ pub(super) struct Batch {
 /// finished record. Records `ahead` were read before.
 pub(super) async fn batch(
     reader: &Reader,
-    filter: &SinkFilter,
+    config: &SinkConfig,
     next: u64,
     messages_max: usize,
     ahead: &mut VecDeque<FinishedRecord>,
@@ -52,7 +57,7 @@ pub(super) async fn batch(
     while batch.messages.len() < messages_max && bytes < BATCH_BYTES {
         let Some(record) = ahead.pop_front() else { break };
         let position = record.position;
-        match message(reader, filter, record).await? {
+        match message(reader, config, record).await? {
             Told::Sent(message, _change) => {
                 bytes += message.weight();
                 batch.messages.push(*message);
@@ -72,25 +77,41 @@ pub(super) async fn batch(
 /// The message of a record, whole.
 async fn message(
     reader: &Reader,
-    filter: &SinkFilter,
+    config: &SinkConfig,
     record: FinishedRecord,
 ) -> Result<Told, QueryError> {
-    let told = told(record, filter).map_err(|error| QueryError::Store(error.into()))?;
+    let told = told(record, &config.filter).map_err(unreadable)?;
     let Told::Sent(mut message, Some(change)) = told else { return Ok(told) };
-    if matches!(change.outcome, Outcome::Applied | Outcome::Unknown) {
+    let is_ocsf = config.format == SinkFormat::Ocsf;
+    if is_ocsf || matches!(change.outcome, Outcome::Applied | Outcome::Unknown) {
         let mut texts = reader.texts_for_sinks().await?;
-        let bodies = texts.of(&change).await?;
-        message.add_diff(differences(&bodies, &change));
+        let bodies = short(texts.of(&change).await?);
+        if is_ocsf {
+            let has_diff = bodies.is_some();
+            let bodies = bodies.unwrap_or(NONE);
+            let event = ocsf::event_without_bodies(&change, &bodies).map_err(unreadable)?;
+            message.become_event(event, has_diff);
+        } else {
+            message.add_diff(bodies.and_then(|bodies| differences(&bodies, &change)));
+        }
     } else {
         message.add_diff(Some(json!([])));
     }
     Ok(Told::Sent(message, None))
 }
 
-/// Where the deployments before and after a change differ; `None` where that takes too long.
-fn differences(bodies: &BodyTexts, change: &Change) -> Option<Value> {
+fn unreadable(error: io::Error) -> QueryError {
+    QueryError::Store(error.into())
+}
+
+/// Bodies that are not too long to be compared.
+fn short(bodies: BodyTexts) -> Option<BodyTexts> {
     let texts = [&bodies.patch, &bodies.before, &bodies.after];
     let bytes: usize = texts.into_iter().flatten().map(|text| text.len()).sum();
-    let is_short = bytes <= DIFFERING_BYTES_MAX;
-    is_short.then(|| serde_json::to_value(bodies.diff(change).ok()?).ok()).flatten()
+    (bytes <= DIFFERING_BYTES_MAX).then_some(bodies)
+}
+
+/// Where the deployments before and after a change differ.
+fn differences(bodies: &BodyTexts, change: &Change) -> Option<Value> {
+    serde_json::to_value(bodies.diff(change).ok()?).ok()
 }

@@ -200,8 +200,8 @@ impl Runner {
         }
         let is_alone = next < self.alone_until;
         let messages_max = if is_alone { 1 } else { self.transport.batch_max() };
-        let (filter, ahead) = (&self.config.filter, &mut self.ahead);
-        let batch = batch(reader, filter, next, messages_max, ahead).await?;
+        let (config, ahead) = (&self.config, &mut self.ahead);
+        let batch = batch(reader, config, next, messages_max, ahead).await?;
         if batch.is_none() {
             self.commits = Some(commits);
         }

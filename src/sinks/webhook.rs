@@ -48,7 +48,7 @@ impl Webhook {
         log: &str,
         now: Timestamp,
     ) -> io::Result<Delivery> {
-        let body = Bytes::from(message.text(now, MESSAGE_BYTES_MAX)?);
+        let body = Bytes::from(message.enveloped(now, MESSAGE_BYTES_MAX)?);
         let id = id(message, log);
         let seconds = now.unix_seconds();
         let mut fields = HeaderMap::new();
@@ -88,6 +88,7 @@ fn signatures(secrets: &[Vec<u8>], id: &str, seconds: i64, body: &[u8]) -> Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::SinkFormat;
 
     #[test]
     fn a_message_is_signed_as_the_standard_shows() {
@@ -104,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_message_keeps_its_name() {
-        let mut message = Message::test("s", "n", Timestamp::from_millis(0));
+        let mut message = Message::test(("s", SinkFormat::Change), "n", Timestamp::from_millis(0));
         assert_ne!(id(&message, "a"), id(&message, "a"));
         message.position = Some(7);
         assert_eq!(id(&message, "ab"), "rec_ab_7");

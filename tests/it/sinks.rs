@@ -2,6 +2,7 @@
 
 mod killed;
 mod kinds;
+mod ocsf;
 mod page;
 mod refused;
 mod reloaded;

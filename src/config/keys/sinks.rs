@@ -3,7 +3,7 @@
 use crate::settings::key::{KeySpec, ValueKind};
 
 /// Where finished records are sent, in the reference file's order.
-pub(super) const SINKS: [KeySpec; 14] = [
+pub(super) const SINKS: [KeySpec; 15] = [
     KeySpec::new(
         "sink",
         ValueKind::Tables,
@@ -56,6 +56,15 @@ pub(super) const SINKS: [KeySpec; 14] = [
          which it is where nothing is said, or at the `\"start\"` of the log.",
     )
     .example("\"now\""),
+    KeySpec::new(
+        "sink[].format",
+        ValueKind::Choice(&["change", "ocsf"]),
+        "The form of what is sent: `\"change\"`, which it is where nothing is said, as the API \
+         lists changes and all else; or `\"ocsf\"`: changes alone, each as an event of the Open \
+         Cybersecurity Schema Framework 1.8.0, as `audit export --format ocsf` writes them, \
+         without bodies.",
+    )
+    .example("\"change\""),
     KeySpec::new(
         "sink[].timeout",
         ValueKind::Span(1, 120),

@@ -1,5 +1,6 @@
 //! `sink.filter`: which records a sink is sent.
 
+use super::SinkFormat;
 use crate::provider::Operation;
 use crate::settings::key::near;
 use crate::settings::raw::{Node, Value};
@@ -60,13 +61,14 @@ impl Default for SinkFilter {
     }
 }
 
-/// Reads the filter of a `[[sink]]`.
-pub(super) fn read(reader: &mut Reader<'_>, table: &Node) -> SinkFilter {
-    let Some(node) = member(table, "sink[].filter").cloned() else { return SinkFilter::default() };
+/// Reads the filter of a `[[sink]]`. OCSF has a class for changes alone.
+pub(super) fn read(reader: &mut Reader<'_>, table: &Node, format: SinkFormat) -> SinkFilter {
+    let all = SinkFilter { events: format == SinkFormat::Change, ..SinkFilter::default() };
+    let Some(node) = member(table, "sink[].filter").cloned() else { return all };
     let Value::Table(fields) = &node.value else {
         let message = "`sink.filter`: write a table, such as { decision = \"deny\" }";
         reader.complaints.error(&node.place, message);
-        return SinkFilter::default();
+        return all;
     };
     for (name, field) in fields {
         let names = || KEYS.iter().map(|(name, _)| *name);
@@ -92,6 +94,14 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &Node) -> SinkFilter {
         events: true,
     };
     let events = reader.optional(&node, "sink[].filter.events", flag);
+    if format == SinkFormat::Ocsf {
+        if let Some((true, place)) = &events {
+            let message = "`sink.filter.events` means nothing where `format` is \"ocsf\", which \
+                tells of changes alone: remove it, or add a sink without `format` for the rest";
+            reader.complaints.error(place, message);
+        }
+        return SinkFilter { events: false, ..filter };
+    }
     let events = events.map_or(filter == SinkFilter::default(), |(events, _)| events);
     SinkFilter { events, ..filter }
 }

@@ -12,14 +12,14 @@ use crate::world::recorder::{Recorder, answer};
 use crate::world::{World, eventually};
 
 /// Three changes of different ends.
-async fn change(world: &World) {
+pub(super) async fn change(world: &World) {
     world.update(&json!({"name": "first"})).await;
     world.update(&json!({"metadata": {"owner_override": "me"}})).await;
     world.update(&json!({"name": "second"})).await;
 }
 
 /// The objects in a text, one after the other.
-fn objects(text: &[u8]) -> Vec<Value> {
+pub(super) fn objects(text: &[u8]) -> Vec<Value> {
     serde_json::Deserializer::from_slice(text).into_iter().map(Result::unwrap).collect()
 }
 
@@ -103,7 +103,7 @@ async fn otlp_is_sent_log_records() {
 }
 
 /// A receiver of syslog under TLS, which keeps what comes.
-async fn syslog(certificate: &Certificate) -> (String, Arc<Mutex<Vec<u8>>>) {
+pub(super) async fn syslog(certificate: &Certificate) -> (String, Arc<Mutex<Vec<u8>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let (heard, acceptor) = (Arc::<Mutex<Vec<u8>>>::default(), certificate.acceptor(&[]));
@@ -121,7 +121,7 @@ async fn syslog(certificate: &Certificate) -> (String, Arc<Mutex<Vec<u8>>>) {
 }
 
 /// Messages that are counted in octets.
-fn counted(mut bytes: &[u8]) -> Vec<String> {
+pub(super) fn counted(mut bytes: &[u8]) -> Vec<String> {
     let mut found = Vec::new();
     while let Some(space) = bytes.iter().position(|byte| *byte == b' ') {
         let length: usize = std::str::from_utf8(&bytes[..space]).unwrap().parse().unwrap();
