@@ -1,4 +1,5 @@
-"""Deliveries verified by standardwebhooks, as a receiver of webhooks does it."""
+"""Deliveries verified by standardwebhooks, as a receiver of webhooks does it, and events of OCSF
+held against its schema."""
 
 import base64
 import http.server
@@ -12,11 +13,14 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.error
 import urllib.request
 
+import ocsf
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-PATH = "/api/v1/cloud/deployments/dep_019ec55a2b687b3f94eee77dd77e4b2a"
+DEPLOYMENTS = "/api/v1/cloud/deployments"
+PATH = DEPLOYMENTS + "/dep_019ec55a2b687b3f94eee77dd77e4b2a"
 
 CHANGES = 20
 
@@ -35,6 +39,14 @@ def call(url, body=None):
         return answer.read()
 
 
+def refused(url, body):
+    try:
+        call(url, body)
+    except urllib.error.HTTPError as error:
+        return error.code
+    sys.exit(f"{body} was not refused")
+
+
 def eventually(found):
     for _ in range(200):
         try:
@@ -48,15 +60,16 @@ def eventually(found):
 
 
 class Receiver(http.server.BaseHTTPRequestHandler):
-    """Keeps what comes, and refuses each tenth for now."""
+    """Keeps what comes by its path, and refuses each tenth for now."""
 
     protocol_version = "HTTP/1.1"
-    kept = []
+    hook, ocsf = [], []
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["content-length"]))
-        self.kept.append((dict(self.headers), body))
-        self.send_response(503 if len(self.kept) % 10 == 0 else 204)
+        kept = getattr(self, self.path[1:])
+        kept.append((dict(self.headers), body))
+        self.send_response(503 if len(kept) % 10 == 0 else 204)
         self.send_header("retry-after", "1")
         self.send_header("content-length", "0")
         self.end_headers()
@@ -65,10 +78,11 @@ class Receiver(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def check(keys):
+def verify(kept, keys):
+    """Verifies deliveries; gives the messages, each once."""
     former, new, other = (Webhook(key) for key in keys)
-    ids, changes = {}, 0
-    for headers, body in Receiver.kept:
+    ids, messages = {}, []
+    for headers, body in kept:
         # Both secrets sign while one takes the other's place; no third one does.
         for verifier in (former, new):
             verifier.verify(body, headers)
@@ -80,12 +94,43 @@ def check(keys):
             sys.exit("what was altered was verified")
         message = json.loads(body)
         assert {"type", "timestamp", "data"} == set(message), message
-        ids.setdefault(headers["webhook-id"], message["data"]["position"])
-        changes += message["type"] == "change.applied"
+        if headers["webhook-id"] not in ids:
+            data = message["data"]
+            ids[headers["webhook-id"]] = data.get("unmapped", data)["position"]
+            messages.append(message)
     positions = list(ids.values())
     assert positions == sorted(set(positions)), positions
-    assert len(Receiver.kept) > len(ids), "what was refused came again, under the same id"
-    return changes
+    assert len(kept) > len(ids), "what was refused came again, under the same id"
+    return messages
+
+
+def change(api):
+    """Changes of every operation, and every end that comes about by itself."""
+    path = api + PATH
+    for number in range(CHANGES):
+        call(path, {"name": f"number {number}"})
+    assert refused(path, {"metadata": {"owner_override": "me"}}) == 403
+    assert refused(path, {"initial_events": 7}) == 400
+    assert refused(path, {"name": "n", "description": []}) == 400
+    for verb in ("pause", "unpause", "run", "archive"):
+        call(f"{path}/{verb}", {})
+    found = json.loads(call(path))
+    kept = ("agent", "environment_id", "initial_events", "name")
+    call(api + DEPLOYMENTS, {name: found[name] for name in kept})
+
+
+def hold_events(program, folder):
+    """Holds what two sinks were sent, and an export, against the schema, and against each other."""
+    hooked = [json.loads(body)["data"] for _headers, body in Receiver.ocsf]
+    filed = list(map(json.loads, (pathlib.Path(folder) / "ocsf.jsonl").read_text().splitlines()))
+    export = [program, "audit", "export", "--format", "ocsf", "--config", "changegate.toml"]
+    export = subprocess.run(export, cwd=folder, capture_output=True, text=True, check=True).stdout
+    exported = list(map(json.loads, export.splitlines()))
+    for where, events in (("webhook", hooked), ("file", filed), ("export", exported)):
+        ocsf.check(where, events)
+    uids = [{event["metadata"]["uid"] for event in events} for events in (hooked, filed, exported)]
+    assert uids[0] == uids[1] == uids[2] and len(uids[0]) == len(filed) == len(exported)
+    return len(exported)
 
 
 def main(program):
@@ -103,9 +148,17 @@ def main(program):
         (pathlib.Path(folder) / "changegate.toml").write_text(
             f"listen.proxy = '127.0.0.1:{proxy}'\nlisten.admin = '127.0.0.1:{admin}'\n"
             f"upstream.provider = 'qoder-cn'\nupstream.url = 'http://127.0.0.1:{upstream}'\n"
-            "rate_limit.enabled = false\n[[sink]]\nname = 'hook'\nkind = 'webhook'\n"
-            f"url = 'http://127.0.0.1:{server.server_port}/hook'\n"
-            "secret_file = 'hook.secret'\nfrom = 'start'\n"
+            "rate_limit.enabled = false\npolicy.file = 'policy.toml'\n"
+            "[[sink]]\nname = 'hook'\nkind = 'webhook'\nsecret_file = 'hook.secret'\n"
+            f"url = 'http://127.0.0.1:{server.server_port}/hook'\nfrom = 'start'\n"
+            "[[sink]]\nname = 'events'\nkind = 'webhook'\nsecret_file = 'hook.secret'\n"
+            f"url = 'http://127.0.0.1:{server.server_port}/ocsf'\nfrom = 'start'\n"
+            "format = 'ocsf'\n"
+            "[[sink]]\nname = 'lines'\nkind = 'file'\npath = 'ocsf.jsonl'\nfrom = 'start'\n"
+            "format = 'ocsf'\n"
+        )
+        (pathlib.Path(folder) / "policy.toml").write_text(
+            "[metadata]\nforbidden_keys = ['owner_override']\n"
         )
         quiet = {"cwd": folder, "stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
         listen = f"127.0.0.1:{upstream}"
@@ -114,24 +167,32 @@ def main(program):
             subprocess.Popen([program, "serve", "--config", "changegate.toml"], **quiet),
         ]
         try:
-            api = f"http://127.0.0.1:{proxy}{PATH}"
-            eventually(lambda: call(api))
-            for number in range(CHANGES):
-                call(api, {"name": f"number {number}"})
+            api = f"http://127.0.0.1:{proxy}"
+            eventually(lambda: call(api + PATH))
+            change(api)
 
             def current():
                 sinks = json.loads(call(f"http://127.0.0.1:{admin}/api/v1/sinks"))["data"]
-                return sinks[0]["state"] == "current" and sinks[0]["sent"] >= CHANGES
+                return all(
+                    sink["state"] == "current" and sink["sent"] >= CHANGES for sink in sinks
+                )
 
             eventually(current)
+            events = hold_events(program, folder)
         finally:
             for process in both:
                 process.terminate()
             for process in both:
                 process.wait(10)
-    changes = check(keys)
-    assert changes >= CHANGES, changes
-    print(f"standardwebhooks verifies {len(Receiver.kept)} deliveries by both secrets")
+    hook, events_hook = (
+        [message["type"] for message in verify(kept, keys)]
+        for kept in (Receiver.hook, Receiver.ocsf)
+    )
+    assert hook.count("change.applied") >= CHANGES, hook
+    assert [kind for kind in hook if kind.startswith("change.")] == events_hook, events_hook
+    count = len(Receiver.hook) + len(Receiver.ocsf)
+    print(f"standardwebhooks verifies {count} deliveries by both secrets")
+    print(f"OCSF {ocsf.VERSION} takes {events} events, from two sinks and an export")
 
 
 main(sys.argv[1])

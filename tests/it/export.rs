@@ -204,9 +204,6 @@ async fn an_event_of_ocsf_tells_what_was_done_to_which_entity() {
         (&run["class_uid"], &run["api"]["operation"]),
         (&json!(6003), &json!("deployments.run"))
     );
-    if let Ok(file) = std::env::var("CHANGEGATE_OCSF_SAMPLE") {
-        std::fs::write(file, exported(&world, "format=ocsf").await).unwrap();
-    }
 }
 
 #[tokio::test]
