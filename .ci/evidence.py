@@ -1,5 +1,7 @@
-"""A log read by tlog-scales, through the admin API of the program that is named."""
+"""A log read by public verifiers through the admin API: evidence.py PROGRAM [READER], where READER
+is what .ci/evidence.go is built into."""
 
+import http.server
 import json
 import os
 import pathlib
@@ -8,15 +10,25 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 
-from tlog_scales import backend, reader, signing, tiles
+try:
+    from tlog_scales import backend, reader, signing, tiles
+except ImportError:
+    reader = None
 
 PATH = "/api/v1/cloud/deployments/dep_019ec55a2b687b3f94eee77dd77e4b2a"
 
 # More than one tile holds, and a part of another.
 CHANGES = 300
+
+# What is forged on the way, one at a time, where the second verifier must find it.
+FORGED = ("/checkpoint", "/tile/0/000", "/tile/0/001.p/", "/tile/entries/000", "/proof/")
+
+# How many of the log's own proofs the second verifier asks for.
+PROVED = 20
 
 
 def free():
@@ -47,7 +59,7 @@ def eventually(found):
 
 def check(admin):
     """Reads the log as a stranger does."""
-    base = f"http://127.0.0.1:{admin}/api/v1/log"
+    base = log_of(admin)
     log = reader.TilesReader(backend.make_backend(base))
     checkpoint = log.get_checkpoint()
     keys = get(base + "/key").decode().split()
@@ -75,7 +87,48 @@ def check(admin):
     return checkpoint.size
 
 
-def main(program):
+def log_of(port):
+    return f"http://127.0.0.1:{port}/api/v1/log"
+
+
+class Forger(http.server.BaseHTTPRequestHandler):
+    """Hands on what the log serves, a bit of one thing aside."""
+
+    log, forged = None, None
+
+    def do_GET(self):
+        body = bytearray(get(self.log + self.path))
+        if self.path.startswith(self.forged):
+            # Of a proof, the first hash; of tiles and entries, a bit anywhere.
+            place = body.index(b"\n", body.index(b"\nindex ") + 1) + 5 if b"index" in body else 40
+            body[place] ^= 1
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def read_by_go(binary, admin, older):
+    """Has Go's libraries read the log, and refuse what is forged on the way."""
+    changes = json.loads(get(f"http://127.0.0.1:{admin}/api/v1/changes?limit={PROVED}"))["data"]
+    changes = [change["id"] for change in changes]
+    told = subprocess.run([binary, log_of(admin), older, *changes], capture_output=True, text=True)
+    if told.returncode != 0:
+        sys.exit(told.stdout + told.stderr)
+    print(told.stdout, end="")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Forger)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    Forger.log = log_of(admin)
+    for Forger.forged in FORGED:
+        forged = [binary, f"http://127.0.0.1:{server.server_port}", older, *changes]
+        told = subprocess.run(forged, capture_output=True, text=True)
+        assert told.returncode == 1 and "does not hold" in told.stderr, (Forger.forged, told)
+    server.shutdown()
+
+
+def main(program, binary=None):
     program = os.path.abspath(program)
     with tempfile.TemporaryDirectory() as folder:
         upstream, proxy, admin = free(), free(), free()
@@ -93,23 +146,28 @@ def main(program):
         try:
             api = f"http://127.0.0.1:{proxy}{PATH}"
             eventually(lambda: get(api))
+
+            def covered(leaves):
+                note = get(log_of(admin) + "/checkpoint")
+                return note if int(note.split(b"\n")[1]) >= leaves else None
+
             for number in range(CHANGES):
                 get(api, {"name": f"number {number}"})
-
-            def covered():
-                note = get(f"http://127.0.0.1:{admin}/api/v1/log/checkpoint").decode()
-                return int(note.split("\n")[1]) >= CHANGES
-
-            eventually(covered)
+                if number == CHANGES // 2:
+                    older = pathlib.Path(folder) / "older.checkpoint"
+                    older.write_bytes(eventually(lambda: covered(CHANGES // 2)))
+            eventually(lambda: covered(CHANGES))
             # One more interval, so that the newest change is under the checkpoint.
             time.sleep(1.5)
-            leaves = check(admin)
+            if reader:
+                print(f"tlog-scales reads a log of {check(admin)} leaves, and all of it holds")
+            if binary:
+                read_by_go(os.path.abspath(binary), admin, older)
         finally:
             for process in both:
                 process.terminate()
             for process in both:
                 process.wait(10)
-    print(f"tlog-scales reads a log of {leaves} leaves, and all of it holds")
 
 
-main(sys.argv[1])
+main(*sys.argv[1:])
