@@ -6,20 +6,20 @@ import json
 import os
 import pathlib
 import re
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import urllib.request
+
+from gateway import PATH, Gateway, call, eventually
 
 try:
     from tlog_scales import backend, reader, signing, tiles
 except ImportError:
     reader = None
 
-PATH = "/api/v1/cloud/deployments/dep_019ec55a2b687b3f94eee77dd77e4b2a"
+LOG = "/api/v1/log"
 
 # More than one tile holds, and a part of another.
 CHANGES = 300
@@ -31,38 +31,12 @@ FORGED = ("/checkpoint", "/tile/0/000", "/tile/0/001.p/", "/tile/entries/000", "
 PROVED = 20
 
 
-def free():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def get(url, body=None):
-    asked = urllib.request.Request(url, body and json.dumps(body).encode())
-    asked.add_header("authorization", "Bearer pt-alice-0123456789")
-    asked.add_header("content-type", "application/json")
-    with urllib.request.urlopen(asked, timeout=10) as answer:
-        return answer.read()
-
-
-def eventually(found):
-    for _ in range(200):
-        try:
-            value = found()
-            if value:
-                return value
-        except OSError:
-            pass
-        time.sleep(0.1)
-    sys.exit("it did not come about in 20 seconds")
-
-
 def check(admin):
     """Reads the log as a stranger does."""
-    base = log_of(admin)
+    base = admin + LOG
     log = reader.TilesReader(backend.make_backend(base))
     checkpoint = log.get_checkpoint()
-    keys = get(base + "/key").decode().split()
+    keys = call(base + "/key").decode().split()
     for key in keys:
         checkpoint.verify(signing.Vkey.from_string(key))
     assert [key.sig_type for key in map(signing.Vkey.from_string, keys)] == [1, 4], keys
@@ -78,17 +52,13 @@ def check(admin):
     half = checkpoint.size // 2
     log.get_consistency_proof(half, checkpoint.size).check(log.mth(0, half), checkpoint.root_hash)
     # Our own proof is theirs, hash for hash.
-    change = json.loads(get(f"http://127.0.0.1:{admin}/api/v1/changes?limit=1"))["data"][0]["id"]
-    own = get(f"{base}/proof/{change}").decode()
+    change = json.loads(call(admin + "/api/v1/changes?limit=1"))["data"][0]["id"]
+    own = call(f"{base}/proof/{change}").decode()
     index = int(re.search(r"^index (\d+)$", own, re.M)[1])
     size = int(own.split("\n\n", 1)[1].split("\n")[1])
     theirs = [signing.b64enc(node) for node in log.get_inclusion_proof(index, size).node_hashes]
     assert own.split("\n\n", 1)[0].split("\n")[2:] == theirs, own
     return checkpoint.size
-
-
-def log_of(port):
-    return f"http://127.0.0.1:{port}/api/v1/log"
 
 
 class Forger(http.server.BaseHTTPRequestHandler):
@@ -97,7 +67,7 @@ class Forger(http.server.BaseHTTPRequestHandler):
     log, forged = None, None
 
     def do_GET(self):
-        body = bytearray(get(self.log + self.path))
+        body = bytearray(call(self.log + self.path))
         if self.path.startswith(self.forged):
             # Of a proof, the first hash; of tiles and entries, a bit anywhere.
             place = body.index(b"\n", body.index(b"\nindex ") + 1) + 5 if b"index" in body else 40
@@ -112,15 +82,15 @@ class Forger(http.server.BaseHTTPRequestHandler):
 
 def read_by_go(binary, admin, older):
     """Has Go's libraries read the log, and refuse what is forged on the way."""
-    changes = json.loads(get(f"http://127.0.0.1:{admin}/api/v1/changes?limit={PROVED}"))["data"]
+    changes = json.loads(call(f"{admin}/api/v1/changes?limit={PROVED}"))["data"]
     changes = [change["id"] for change in changes]
-    told = subprocess.run([binary, log_of(admin), older, *changes], capture_output=True, text=True)
+    told = subprocess.run([binary, admin + LOG, older, *changes], capture_output=True, text=True)
     if told.returncode != 0:
         sys.exit(told.stdout + told.stderr)
     print(told.stdout, end="")
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Forger)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    Forger.log = log_of(admin)
+    Forger.log = admin + LOG
     for Forger.forged in FORGED:
         forged = [binary, f"http://127.0.0.1:{server.server_port}", older, *changes]
         told = subprocess.run(forged, capture_output=True, text=True)
@@ -131,28 +101,15 @@ def read_by_go(binary, admin, older):
 def main(program, binary=None):
     program = os.path.abspath(program)
     with tempfile.TemporaryDirectory() as folder:
-        upstream, proxy, admin = free(), free(), free()
-        (pathlib.Path(folder) / "changegate.toml").write_text(
-            f"listen.proxy = '127.0.0.1:{proxy}'\nlisten.admin = '127.0.0.1:{admin}'\n"
-            f"upstream.provider = 'qoder-cn'\nupstream.url = 'http://127.0.0.1:{upstream}'\n"
-            "rate_limit.enabled = false\n[evidence]\ninterval = '1s'\n"
-        )
-        quiet = {"cwd": folder, "stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
-        listen = f"127.0.0.1:{upstream}"
-        both = [
-            subprocess.Popen([program, "simulate", "--listen", listen], **quiet),
-            subprocess.Popen([program, "serve", "--config", "changegate.toml"], **quiet),
-        ]
-        try:
-            api = f"http://127.0.0.1:{proxy}{PATH}"
-            eventually(lambda: get(api))
+        tables = "[evidence]\ninterval = '1s'\n"
+        with Gateway(program, folder, tables) as gateway:
 
             def covered(leaves):
-                note = get(log_of(admin) + "/checkpoint")
+                note = call(f"{gateway.admin}{LOG}/checkpoint")
                 return note if int(note.split(b"\n")[1]) >= leaves else None
 
             for number in range(CHANGES):
-                get(api, {"name": f"number {number}"})
+                call(gateway.api + PATH, {"name": f"number {number}"})
                 if number == CHANGES // 2:
                     older = pathlib.Path(folder) / "older.checkpoint"
                     older.write_bytes(eventually(lambda: covered(CHANGES // 2)))
@@ -160,14 +117,10 @@ def main(program, binary=None):
             # One more interval, so that the newest change is under the checkpoint.
             time.sleep(1.5)
             if reader:
-                print(f"tlog-scales reads a log of {check(admin)} leaves, and all of it holds")
+                leaves = check(gateway.admin)
+                print(f"tlog-scales reads a log of {leaves} leaves, and all of it holds")
             if binary:
-                read_by_go(os.path.abspath(binary), admin, older)
-        finally:
-            for process in both:
-                process.terminate()
-            for process in both:
-                process.wait(10)
+                read_by_go(os.path.abspath(binary), gateway.admin, older)
 
 
 main(*sys.argv[1:])

@@ -7,56 +7,16 @@ import json
 import os
 import pathlib
 import secrets
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
-import time
-import urllib.error
-import urllib.request
 
 import ocsf
+from gateway import DEPLOYMENTS, PATH, Gateway, call, refused
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-DEPLOYMENTS = "/api/v1/cloud/deployments"
-PATH = DEPLOYMENTS + "/dep_019ec55a2b687b3f94eee77dd77e4b2a"
-
 CHANGES = 20
-
-
-def free():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def call(url, body=None):
-    asked = urllib.request.Request(url, body and json.dumps(body).encode())
-    asked.add_header("authorization", "Bearer pt-alice-0123456789")
-    asked.add_header("content-type", "application/json")
-    with urllib.request.urlopen(asked, timeout=10) as answer:
-        return answer.read()
-
-
-def refused(url, body):
-    try:
-        call(url, body)
-    except urllib.error.HTTPError as error:
-        return error.code
-    sys.exit(f"{body} was not refused")
-
-
-def eventually(found):
-    for _ in range(200):
-        try:
-            value = found()
-            if value:
-                return value
-        except OSError:
-            pass
-        time.sleep(0.1)
-    sys.exit("it did not come about in 20 seconds")
 
 
 class Receiver(http.server.BaseHTTPRequestHandler):
@@ -141,49 +101,26 @@ def main(program):
         "whsec_" + base64.b64encode(secrets.token_bytes(size)).decode() for size in (24, 64, 32)
     ]
     with tempfile.TemporaryDirectory() as folder:
-        upstream, proxy, admin = free(), free(), free()
         secret = pathlib.Path(folder) / "hook.secret"
         secret.touch(0o600)
         secret.write_text("\n".join(keys[:2]))
-        (pathlib.Path(folder) / "changegate.toml").write_text(
-            f"listen.proxy = '127.0.0.1:{proxy}'\nlisten.admin = '127.0.0.1:{admin}'\n"
-            f"upstream.provider = 'qoder-cn'\nupstream.url = 'http://127.0.0.1:{upstream}'\n"
-            "rate_limit.enabled = false\npolicy.file = 'policy.toml'\n"
-            "[[sink]]\nname = 'hook'\nkind = 'webhook'\nsecret_file = 'hook.secret'\n"
-            f"url = 'http://127.0.0.1:{server.server_port}/hook'\nfrom = 'start'\n"
-            "[[sink]]\nname = 'events'\nkind = 'webhook'\nsecret_file = 'hook.secret'\n"
-            f"url = 'http://127.0.0.1:{server.server_port}/ocsf'\nfrom = 'start'\n"
-            "format = 'ocsf'\n"
-            "[[sink]]\nname = 'lines'\nkind = 'file'\npath = 'ocsf.jsonl'\nfrom = 'start'\n"
-            "format = 'ocsf'\n"
-        )
         (pathlib.Path(folder) / "policy.toml").write_text(
             "[metadata]\nforbidden_keys = ['owner_override']\n"
         )
-        quiet = {"cwd": folder, "stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
-        listen = f"127.0.0.1:{upstream}"
-        both = [
-            subprocess.Popen([program, "simulate", "--listen", listen], **quiet),
-            subprocess.Popen([program, "serve", "--config", "changegate.toml"], **quiet),
-        ]
-        try:
-            api = f"http://127.0.0.1:{proxy}"
-            eventually(lambda: call(api + PATH))
-            change(api)
-
-            def current():
-                sinks = json.loads(call(f"http://127.0.0.1:{admin}/api/v1/sinks"))["data"]
-                return all(
-                    sink["state"] == "current" and sink["sent"] >= CHANGES for sink in sinks
-                )
-
-            eventually(current)
+        url = f"http://127.0.0.1:{server.server_port}"
+        tables = (
+            "policy.file = 'policy.toml'\n"
+            "[[sink]]\nname = 'hook'\nkind = 'webhook'\nsecret_file = 'hook.secret'\n"
+            f"url = '{url}/hook'\nfrom = 'start'\n"
+            "[[sink]]\nname = 'events'\nkind = 'webhook'\nsecret_file = 'hook.secret'\n"
+            f"url = '{url}/ocsf'\nfrom = 'start'\nformat = 'ocsf'\n"
+            "[[sink]]\nname = 'lines'\nkind = 'file'\npath = 'ocsf.jsonl'\nfrom = 'start'\n"
+            "format = 'ocsf'\n"
+        )
+        with Gateway(program, folder, tables) as gateway:
+            change(gateway.api)
+            gateway.sinks_have(CHANGES)
             events = hold_events(program, folder)
-        finally:
-            for process in both:
-                process.terminate()
-            for process in both:
-                process.wait(10)
     hook, events_hook = (
         [message["type"] for message in verify(kept, keys)]
         for kept in (Receiver.hook, Receiver.ocsf)
