@@ -104,7 +104,8 @@ class Rsyslog:
 
 def change(gateway, first):
     for number in range(first, first + CHANGES // 2):
-        call(gateway.api + PATH, {"name": f"n\"u\\m]b=er {number} \u591c\t\U0001f468\u200d\U0001f469"})
+        name = f"n\"u\\m]b=er {number} \u591c\t\U0001f468\u200d\U0001f469"
+        call(gateway.api + PATH, {"name": name})
     assert refused(gateway.api + PATH, {"metadata": {"owner_override": "me"}}) == 403
     # Longer than a message may be.
     metadata = {f"key-{number}": f"{first:0500}" for number in range(12)}

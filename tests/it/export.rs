@@ -1,6 +1,8 @@
 //! Exports: the same changes by the command line and the API, in each format; what broke off goes
 //! on.
 
+mod killed;
+
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::record::{Field, Row};
 use serde_json::{Value, json};
