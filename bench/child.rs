@@ -92,12 +92,12 @@ impl Child {
 
     /// A figure of `/proc/<pid>/status` in kB, summed with its children's.
     pub(crate) fn status_kb(&self, name: &str) -> f64 {
-        let figure = |process: u32| {
-            let text = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-            line.split_whitespace().next()?.parse::<f64>().ok()
-        };
-        family(self.id()).into_iter().filter_map(figure).sum()
+        family(self.id()).into_iter().filter_map(|process| status_kb(process, name)).sum()
+    }
+
+    /// The most memory that it has had so far, without its children, in kB.
+    pub(crate) fn peak_kb(&self) -> Option<f64> {
+        status_kb(self.id(), "VmHWM")
     }
 
     /// Ends it gracefully, and waits.
@@ -131,6 +131,13 @@ impl Drop for Child {
             }
         }
     }
+}
+
+/// A figure of `/proc/<pid>/status` in kB; `None` where the process has ended.
+fn status_kb(process: u32, name: &str) -> Option<f64> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    line.split_whitespace().next()?.parse::<f64>().ok()
 }
 
 /// Sends a signal by the shell's own `kill`.

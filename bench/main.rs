@@ -8,6 +8,7 @@ mod child;
 mod compare;
 mod disk;
 mod document;
+mod export;
 mod figures;
 mod gateway;
 mod grow;
@@ -71,6 +72,8 @@ enum Command {
     Replay(replay::Replay),
     /// A log in PostgreSQL that gateways share, beside pgbench
     Shared(shared::Shared),
+    /// The log exported in every format: rows a second, and memory
+    Export(export::Export),
     /// From start to ready on a log with many changes, and memory at rest
     Start(start::Start),
     /// The upstream that always says the same
@@ -121,6 +124,7 @@ fn main() -> anyhow::Result<()> {
         Command::Query(query) => query::run(&query),
         Command::Replay(replay) => replay::run(&replay),
         Command::Shared(shared) => shared::run(&shared),
+        Command::Export(export) => export::run(&export),
         Command::Start(start) => start::run(&start),
         Command::Origin(Listen { listen }) => on_one_thread(origin::fixed(listen)),
         Command::Deployments { listen: Listen { listen }, count } => {
