@@ -49,6 +49,7 @@ mod unrecorded;
 pub mod unseal;
 mod unsettled;
 pub mod verify;
+pub mod witness;
 mod writer;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -130,6 +131,7 @@ struct Shared {
     sealer: sealer::SealerFigures,
     retention: retention::RetentionFigures,
     verification: verify::VerificationFigures,
+    witnesses: witness::Witnesses,
 }
 
 /// Why the log could not be started.
@@ -221,6 +223,7 @@ impl Audit {
             sealer: sealer::SealerFigures::default(),
             retention: retention::RetentionFigures::default(),
             verification: verify::VerificationFigures::default(),
+            witnesses: witness::Witnesses::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }

@@ -13,5 +13,6 @@ pub(crate) mod peer;
 pub mod pointer;
 pub(crate) mod scan;
 pub mod verbosity;
+pub(crate) mod verifier;
 pub(crate) mod visible;
 pub(crate) mod work;

@@ -34,7 +34,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use self::actors::{ActorName, Actors, SubjectName};
-pub use self::evidence::EvidenceConfig;
+pub use self::evidence::{EvidenceConfig, WitnessConfig};
 pub(crate) use self::keys::KEYS;
 pub(crate) use self::logins::CALLBACK;
 pub use self::logins::{AuthProxy, GroupRoles, Logins, OidcConfig};
@@ -45,7 +45,7 @@ pub use self::seal::SealConfig;
 pub(crate) use self::shared_limits::told as told_shared_limits;
 pub use self::shared_limits::{BackendAddress, LimitBackend, SharedLimits, WhileAway};
 pub use self::sinks::{
-    FileSink, HecSink, SinkConfig, SinkFilter, SinkFormat, SinkKind, SinkTarget, SyslogSink,
+    FileSink, HecSink, SinkConfig, SinkFilter, SinkFormat, SinkKind, SyslogSink, Target,
 };
 pub(crate) use self::upstream::is_loopback;
 use crate::base::database::Database;

@@ -23,7 +23,9 @@ pub mod export;
 mod upstream;
 
 mod oidc;
+mod outgoing;
 pub mod sinks;
+mod witnesses;
 
 pub mod admin;
 mod console;

@@ -179,7 +179,7 @@ impl Server {
         let stop = CancellationToken::new();
         let stopping = stop.clone().drop_guard();
         let vital = Vital::new(stop.clone());
-        let sealing = Sealing::start(&gateway.audit, evidence, &vital);
+        let sealing = Sealing::start(&gateway.audit, (evidence, &live.config.evidence), &vital);
         let sinks = sinks_of(&gateway);
         let sending = sinks.start().map_err(ServeError::Worker)?;
         let (files, listeners) = ([proxy.file, admin.file], proxy.listeners);

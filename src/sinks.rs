@@ -5,10 +5,8 @@
 //! where it is, in the log, and the sink's place before it: at least once is what holds.
 
 mod attempt;
-mod client;
 mod cut;
 mod delivery;
-mod dial;
 mod gone;
 mod hec;
 mod lines;

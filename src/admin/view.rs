@@ -58,7 +58,7 @@ const PARTS: [(&str, &[&str]); 4] = [
 const EVENT: [&str; 5] = ["at", "kind", "actor", "client_ip", "request_id"];
 
 /// Members of an event's detail that a viewer sees as they are.
-const DETAIL: [&str; 59] = [
+const DETAIL: [&str; 61] = [
     "after",
     "after_at",
     "before_at",
@@ -114,10 +114,12 @@ const DETAIL: [&str; 59] = [
     "rows",
     "rules",
     "sealed_under",
+    "seen",
     "signed",
     "sink",
     "timeline",
     "what",
+    "witness",
 ];
 
 /// The kinds of event whose `path` is that of a request, and whose `message` is of the gateway's

@@ -1,8 +1,9 @@
 //! Evidence that nothing of the log is missing or altered: a Merkle tree over its records, in the
-//! formats of transparency logs (RFC 6962; C2SP's tlog-tiles, tlog-checkpoint, signed-note and
-//! tlog-proof). Pure: neither a clock nor a store.
+//! formats of transparency logs (RFC 6962; C2SP's tlog-tiles, tlog-checkpoint, signed-note,
+//! tlog-cosignature and tlog-proof). Pure: neither a clock nor a store.
 
 pub(crate) mod checkpoint;
+pub(crate) mod cosigned;
 pub(crate) mod leaf;
 pub(crate) mod note;
 pub(crate) mod proof;

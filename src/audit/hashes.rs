@@ -21,6 +21,14 @@ pub(super) async fn root(reads: &Reads, size: u64) -> Result<Option<Hash>, Boxed
     Ok(plan.made(&known(reads, &plan).await?).and_then(|roots| fold(&roots)))
 }
 
+/// The proof that the tree of a size has grown from that of a former one (RFC 6962, 2.1.2). Nothing
+/// proves what has grown from a tree without leaves.
+pub(super) async fn consistency(reads: &Reads, former: u64, size: u64) -> Result<Vec<Hash>, Boxed> {
+    let Some(plan) = Plan::of_consistency(former, size) else { return Ok(Vec::new()) };
+    let hashes = plan.made(&known(reads, &plan).await?);
+    hashes.ok_or_else(|| "hashes of the tree are missing: `changegate audit verify` tells".into())
+}
+
 /// The hashes that a plan needs, as far as they are there.
 pub(super) async fn known(reads: &Reads, plan: &Plan) -> Result<Known, Boxed> {
     let mut known = Known::default();

@@ -275,6 +275,16 @@ pub fn check(text: &[u8], keys: &[String]) -> Option<Vec<Finding>> {
     Some(found.into_iter().map(finding).collect())
 }
 
+/// How many of the witnesses among these keys sign the checkpoint of a bundle, and how many these
+/// are.
+#[must_use]
+pub fn witnesses(text: &[u8], keys: &[String]) -> (usize, usize) {
+    let keys: Vec<VerifierKey> = keys.iter().filter_map(|key| VerifierKey::parse(key)).collect();
+    let bundle = serde_json::from_slice::<Bundle>(text).ok();
+    let proof = bundle.and_then(|bundle| LeafProof::parse(&bundle.proof));
+    proof.map_or((0, 0), |proof| held::witnesses(&proof.checkpoint, &keys))
+}
+
 /// The parts of a bundle that are not what an entry says.
 fn unopened(bundle: &Bundle, entry: &Value, salt: &Salt) -> Vec<String> {
     let nothing = Map::new();

@@ -7,6 +7,7 @@
 //! ```
 
 mod figures;
+mod signing;
 
 use std::io;
 use std::path::PathBuf;
@@ -20,13 +21,13 @@ pub(super) use self::figures::SealerFigures;
 use super::Audit;
 use super::entry::Entry;
 use super::evidence::checkpoint::{Checkpoint, Signers};
+use super::evidence::cosigned::Gathered;
 use super::evidence::leaf::{Facts, LeafKind};
-use super::evidence::note::Note;
+use super::evidence::note::{Note, VerifierKey};
 use super::evidence::tree::Frontier;
 use super::hashes::{frontier, root};
-use super::sealed::{Sealed, SignedTree};
+use super::sealed::Sealed;
 use super::store::{Boxed, FoundRecord, Reads, Unsealed};
-use crate::base::file::replace;
 use crate::base::ids::Hex;
 use crate::base::key::Key;
 
@@ -58,6 +59,11 @@ pub struct EvidenceSettings {
     pub checkpoint_file: Option<PathBuf>,
     /// The file beside the key that the newest checkpoint is remembered in.
     pub newest_file: PathBuf,
+    /// Whether witnesses sign checkpoints too.
+    pub is_witnessed: bool,
+    /// The keys by which they do, as verifiers take them; without any, their signatures are not
+    /// held against anything.
+    pub witness_keys: Vec<String>,
 }
 
 /// The task itself.
@@ -75,6 +81,10 @@ pub struct Sealer {
     forgets: bool,
     /// The newest erasure of a shared log that is known.
     erasure: i64,
+    witness_keys: Vec<VerifierKey>,
+    /// The tree that was signed last, as only the log has signed it.
+    newest: Option<(u64, Note)>,
+    gathered: Gathered,
 }
 
 /// The tree of a log, and the keys that sign it.
@@ -118,9 +128,20 @@ impl Audit {
         // What was left by the last process counts as behind until it is in the tree.
         let now = self.shared.clock.instant();
         self.shared.sealer.note(|told| told.caught_up = Some(now));
-        let (is_told, forgets) = (false, false);
-        let (begun, signed, commits, erasure) = (None, None, None, 0);
-        Sealer { audit, settings, begun, signed, commits, is_told, forgets, erasure }
+        let witness_keys = settings.witness_keys.iter();
+        Sealer {
+            audit,
+            begun: None,
+            signed: None,
+            commits: None,
+            is_told: false,
+            forgets: false,
+            erasure: 0,
+            witness_keys: witness_keys.filter_map(|key| VerifierKey::parse(key)).collect(),
+            newest: None,
+            gathered: Gathered::default(),
+            settings,
+        }
     }
 }
 
@@ -154,7 +175,7 @@ impl Sealer {
 
     fn tell(&mut self, error: &Boxed) {
         // What has come into the tree meanwhile is looked at anew.
-        self.begun = None;
+        (self.begun, self.newest) = (None, None);
         if !std::mem::replace(&mut self.is_told, true) {
             let error = &**error as &dyn std::error::Error;
             tracing::error!(error, "the log is written, but its evidence is not kept up");
@@ -175,7 +196,7 @@ impl Sealer {
             self.signed = Some(now);
             self.audit.shared.sealer.note(|told| told.signed = Some(now));
         }
-        Ok(())
+        self.cosign().await
     }
 
     /// Finds the tree, holds it against the newest checkpoint, and has the keys on record.
@@ -287,35 +308,13 @@ impl Sealer {
         let has_grown =
             known.size() < size && root(self.reads(), known.size()).await? == Some(known.root());
         if !has_grown {
+            self.newest = None;
             self.begun = Some(self.begin().await?);
             return Ok(());
         }
         let frontier = frontier(self.reads(), size).await?;
         if let Some(begun) = &mut self.begun {
             begun.frontier = frontier;
-        }
-        Ok(())
-    }
-
-    async fn sign(&mut self) -> Result<(), Boxed> {
-        let Some(begun) = &mut self.begun else { return Ok(()) };
-        if let Some(refused) = begun.refused.take() {
-            return Err(refused);
-        }
-        let (size, root) = (begun.frontier.size(), begun.frontier.root());
-        let at = self.audit.shared.clock.now();
-        let note = begun.signers.sign(size, root, at).to_string();
-        // Remembered first: what was once published is never forgotten.
-        if let Err(error) = replace(&self.settings.newest_file, &note, 0o600)
-            && !std::mem::replace(&mut self.forgets, true)
-        {
-            let (error, file) = (&error as &dyn std::error::Error, &self.settings.newest_file);
-            let file = file.display();
-            tracing::warn!(error, %file, "the newest checkpoint is not remembered beside the key");
-        }
-        self.audit.keep_checkpoint(SignedTree { size, at, note: note.clone() }).await?;
-        if let Some(file) = &self.settings.checkpoint_file {
-            replace(file, &note, 0o644)?;
         }
         Ok(())
     }
@@ -333,16 +332,6 @@ impl Audit {
             Reads::Sqlite(_) => {
                 self.submit(Entry::Sealing(Box::new(sealed))).await?;
                 Ok(true)
-            }
-        }
-    }
-
-    async fn keep_checkpoint(&self, signed: SignedTree) -> Result<(), Boxed> {
-        match self.shared.reader.reads() {
-            Reads::Postgres(reads) => reads.sign(&signed).await,
-            Reads::Sqlite(_) => {
-                self.submit(Entry::Checkpoint(Box::new(signed))).await?;
-                Ok(())
             }
         }
     }

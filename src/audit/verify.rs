@@ -8,6 +8,7 @@ mod leaves;
 mod prunes;
 mod records;
 mod task;
+mod witnessed;
 
 use std::mem::take;
 
@@ -21,6 +22,7 @@ use self::leaves::Pass;
 use self::prunes::Prunes;
 pub(super) use self::task::VerificationFigures;
 pub use self::task::{LastVerification, Verifying};
+pub use self::witnessed::Witnessed;
 use super::erase::waiting;
 use super::evidence::note::VerifierKey;
 use super::query::{QueryError, Reader};
@@ -36,6 +38,8 @@ pub struct Terms {
     /// The keys that may have signed, as verifiers take them; where there are none, those that the
     /// log names itself.
     pub keys: Vec<String>,
+    /// The keys of witnesses, which are beside those.
+    pub witness_keys: Vec<String>,
     /// Checkpoints from elsewhere, each with the name that findings call it by.
     pub checkpoints: Vec<(String, String)>,
     /// Only what came at or after it.
@@ -119,6 +123,8 @@ pub struct Verified {
     pub signed_at: Option<Timestamp>,
     /// The keys that signed it.
     pub keys: Vec<String>,
+    /// The witnesses whose keys were named.
+    pub witnesses: Vec<Witnessed>,
     /// Remarks beside the findings.
     pub notes: Vec<String>,
 }
@@ -202,9 +208,8 @@ impl Reader {
         terms: &Terms,
         mut progress: impl FnMut(u64, u64) + Send,
     ) -> Result<Verified, VerifyError> {
-        let keys = terms
-            .keys
-            .iter()
+        let all = terms.keys.iter().chain(&terms.witness_keys);
+        let keys = all
             .map(|text| VerifierKey::parse(text).ok_or_else(|| VerifyError::BadKey(text.clone())));
         let keys = keys.collect::<Result<Vec<_>, _>>()?;
         let verified = verify(self.reads(), keys, terms, &mut progress).await;
@@ -270,6 +275,9 @@ async fn verify(
         );
     }
     let newest = signed.newest(end);
+    let witnesses = signed.witnesses(end);
+    let behind = |one: &&Witnessed| !one.signs(newest.map(|(size, _at)| size));
+    notes.extend(witnesses.iter().filter(behind).map(Witnessed::remark));
     Ok(Verified {
         found: findings.count,
         findings: findings.told,
@@ -279,6 +287,7 @@ async fn verify(
         signed: newest.map(|(size, _at)| size),
         signed_at: newest.and_then(|(_size, at)| at),
         keys: signed.keys(),
+        witnesses,
         notes,
     })
 }

@@ -31,8 +31,9 @@ impl LogFile {
         if let Some(given) = &self.database {
             let database = Database::parse_or_path(given);
             let database = database.map_err(|fix| Failure::Usage(anyhow!("--database: {fix}")))?;
-            let (actors, newest_checkpoint, holds) = (Actors::default(), None, Vec::new());
-            return Ok(LogConfig { database, actors, newest_checkpoint, holds });
+            let (actors, newest_checkpoint) = (Actors::default(), None);
+            let (witness_keys, holds) = (Vec::new(), Vec::new());
+            return Ok(LogConfig { database, actors, newest_checkpoint, witness_keys, holds });
         }
         let path = self.config.path(environment);
         log::read(path, environment.variables()).map_err(|complaints| {

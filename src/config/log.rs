@@ -24,6 +24,8 @@ pub struct LogConfig {
     pub actors: Actors,
     /// The file beside the key of the evidence that remembers the newest checkpoint.
     pub newest_checkpoint: Option<PathBuf>,
+    /// The keys of witnesses, as verifiers take them, as far as they can be read.
+    pub witness_keys: Vec<String>,
     /// `retention.hold`, as far as it can be read.
     pub holds: Vec<ConfiguredHold>,
 }
@@ -56,6 +58,7 @@ pub fn read(path: &Path, environment: &[(String, String)]) -> Result<LogConfig, 
     // What is wrong with them concerns the gateway.
     let actors = people::actors(&mut reader, &mut Vec::new());
     let newest_checkpoint = evidence::newest_file(&mut reader);
+    let witness_keys = evidence::witness_keys(&mut reader);
     let holds = retention::holds(&mut reader);
-    Ok(LogConfig { database, actors, newest_checkpoint, holds })
+    Ok(LogConfig { database, actors, newest_checkpoint, witness_keys, holds })
 }

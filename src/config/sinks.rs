@@ -87,7 +87,7 @@ pub enum SinkKind {
     /// Standard Webhooks.
     Webhook {
         /// Where it is.
-        to: SinkTarget,
+        to: Target,
         /// The secrets that sign, each `whsec_` and base64.
         secrets: Vec<Token>,
     },
@@ -98,7 +98,7 @@ pub enum SinkKind {
     /// OTLP/HTTP, logs as JSON.
     Otlp {
         /// Where it is.
-        to: SinkTarget,
+        to: Target,
         /// Header fields of each request.
         fields: Vec<(http::HeaderName, Token)>,
     },
@@ -108,7 +108,7 @@ pub enum SinkKind {
 
 /// Where a sink of the network is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SinkTarget {
+pub struct Target {
     /// The server.
     pub origin: Origin,
     /// The path and the query, which may hold a secret; empty for syslog.
@@ -121,7 +121,7 @@ pub struct SinkTarget {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HecSink {
     /// Where it is.
-    pub to: SinkTarget,
+    pub to: Target,
     /// Its token.
     pub token: Token,
     /// The index; `None` for that of the token.
@@ -132,7 +132,7 @@ pub struct HecSink {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyslogSink {
     /// Where it is.
-    pub to: SinkTarget,
+    pub to: Target,
     /// The private enterprise number in the name of the structured data.
     pub enterprise: u32,
 }
@@ -288,7 +288,7 @@ fn meant(
             clear: use tls:// where it takes that";
         secrets.reader.complaints.warn(place, message);
     }
-    let to = url.map(|(to, _place)| SinkTarget { ca_file, ..to });
+    let to = url.map(|(to, _place)| Target { ca_file, ..to });
     Some(match kind {
         Kind::Webhook => {
             let secrets = secrets.read(secret_file::signing);

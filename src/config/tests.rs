@@ -166,6 +166,58 @@ fn every_example_is_valid_where_it_lies() {
     assert_eq!(count, 4);
 }
 
+/// Values of keys that take no number.
+const OWN_VALUES: &[(&str, &str)] = &[
+    ("listen.proxy", "[::1]:9000"),
+    ("listen.admin", "127.0.0.1:9001"),
+    ("listen.trusted_proxies", r#"["10.0.0.0/8", "192.0.2.1"]"#),
+    ("listen.socket_mode", "0600"),
+    ("listen.cors", "['https://a.example']"),
+    ("listen.tls.cert", "tls/c2.pem"),
+    ("listen.tls.key", "tls/k2.pem"),
+    ("listen.admin_tls.cert", "tls/c2.pem"),
+    ("listen.admin_tls.key", "tls/k2.pem"),
+    ("upstream.provider", "claude"),
+    ("upstream.url", "https://api.example.com:8443/"),
+    ("upstream.proxy", "http://proxy.example:3128"),
+    ("upstream.ca_file", "tls/ca.pem"),
+    ("upstream.allow_writes", "['DELETE /deployments/{id}']"),
+    ("policy.file", "policy.toml"),
+    ("rate_limit.enabled", "false"),
+    ("rate_limit.backend", "redis://127.0.0.1"),
+    ("rate_limit.ca_file", "tls/ca.pem"),
+    ("rate_limit.away", "deny"),
+    ("audit.database", "sqlite://other.db"),
+    ("audit.key_file", "good.key"),
+    ("audit.other_writes", "off"),
+    ("limits.header_bytes", "16 KiB"),
+    ("actors.unknown", "\"deny\""),
+    ("actor", r#"[{"fingerprint": "pat_0011223344556677", "name": "a"}]"#),
+    ("admin.oidc.issuer", "https://j.example"),
+    ("admin.oidc.client_secret_file", "oidc.secret"),
+    ("admin.oidc.redirect_url", "https://d.example/login/oidc/callback"),
+    ("admin.oidc.ca_file", "tls/ca.pem"),
+    ("admin.oidc.scopes", "['groups']"),
+    ("admin.auth_proxy.addresses", "['10.0.0.2']"),
+    ("admin.roles.viewer", "['a']"),
+    ("admin.roles.auditor", "['a']"),
+    ("admin.roles.approver", "['a']"),
+    ("admin.roles.admin", "['a']"),
+    ("admin.roles.default", "none"),
+    ("sink", r#"[{"name": "s", "kind": "file", "path": "s.jsonl"}]"#),
+    ("redact.pointers", "[\"/a\"]"),
+    ("seal.key_file", "tls/seal.key"),
+    ("seal.beside_database", "true"),
+    ("retention.max_age", "400d"),
+    ("retention.hold", "[{team = 'a'}]"),
+    ("evidence.key_file", "good.key"),
+    ("evidence.witness_urls", "[\"https://witness.example.com\"]"),
+    (
+        "evidence.witness_keys",
+        "['witness.example+0080fed4+BAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f']",
+    ),
+];
+
 #[test]
 fn every_key_can_be_overridden_by_its_variable() {
     let folder = folder();
@@ -183,55 +235,13 @@ fn every_key_can_be_overridden_by_its_variable() {
     base.typed.clear();
     let base = format!("{base:?}");
     let token = format!("[{{name = 'a', role = 'admin', sha256 = '{DIGEST}'}}]");
-    let own = [
-        ("listen.proxy", "[::1]:9000"),
-        ("listen.admin", "127.0.0.1:9001"),
-        ("listen.trusted_proxies", r#"["10.0.0.0/8", "192.0.2.1"]"#),
-        ("listen.socket_mode", "0600"),
-        ("listen.cors", "['https://a.example']"),
-        ("listen.tls.cert", "tls/c2.pem"),
-        ("listen.tls.key", "tls/k2.pem"),
-        ("listen.admin_tls.cert", "tls/c2.pem"),
-        ("listen.admin_tls.key", "tls/k2.pem"),
-        ("upstream.provider", "claude"),
-        ("upstream.url", "https://api.example.com:8443/"),
-        ("upstream.proxy", "http://proxy.example:3128"),
-        ("upstream.ca_file", "tls/ca.pem"),
-        ("upstream.allow_writes", "['DELETE /deployments/{id}']"),
-        ("policy.file", "policy.toml"),
-        ("rate_limit.enabled", "false"),
-        ("rate_limit.backend", "redis://127.0.0.1"),
-        ("rate_limit.ca_file", "tls/ca.pem"),
-        ("rate_limit.away", "deny"),
-        ("audit.database", "sqlite://other.db"),
-        ("audit.key_file", "good.key"),
-        ("audit.other_writes", "off"),
-        ("limits.header_bytes", "16 KiB"),
-        ("actors.unknown", "\"deny\""),
-        ("actor", r#"[{"fingerprint": "pat_0011223344556677", "name": "a"}]"#),
-        ("admin.token", &token),
-        ("admin.oidc.issuer", "https://j.example"),
-        ("admin.oidc.client_secret_file", "oidc.secret"),
-        ("admin.oidc.redirect_url", "https://d.example/login/oidc/callback"),
-        ("admin.oidc.ca_file", "tls/ca.pem"),
-        ("admin.oidc.scopes", "['groups']"),
-        ("admin.auth_proxy.addresses", "['10.0.0.2']"),
-        ("admin.roles.viewer", "['a']"),
-        ("admin.roles.auditor", "['a']"),
-        ("admin.roles.approver", "['a']"),
-        ("admin.roles.admin", "['a']"),
-        ("admin.roles.default", "none"),
-        ("sink", r#"[{"name": "s", "kind": "file", "path": "s.jsonl"}]"#),
-        ("redact.pointers", "[\"/a\"]"),
-        ("seal.key_file", "tls/seal.key"),
-        ("seal.beside_database", "true"),
-        ("retention.max_age", "400d"),
-        ("retention.hold", "[{team = 'a'}]"),
-        ("evidence.key_file", "good.key"),
-        ("evidence.witness_urls", "[\"https://witness.example.com\"]"),
-    ];
+    let more = [("admin.token", token.as_str())];
     for path in KEYS.all().map(|key| key.path).filter(|path| !path.contains("[]")) {
-        let value = own.iter().find(|(key, _)| *key == path).map_or("7", |(_, value)| value);
+        let value = OWN_VALUES
+            .iter()
+            .chain(&more)
+            .find(|(key, _)| *key == path)
+            .map_or("7", |(_, value)| value);
         let variable = format!("CHANGEGATE_{}", path.to_uppercase().replace('.', "__"));
         let mut config = config_of(folder.path(), &text, &[(&variable, value)]);
         config.typed.clear();

@@ -2,6 +2,7 @@
 
 mod kept;
 pub(super) mod sinks;
+mod witnesses;
 
 use std::time::Duration;
 
@@ -112,6 +113,7 @@ async fn evidence(api: &Api, asker: &Asker) -> Result<Markup, Problem> {
                 code { "changegate audit verify" } " finds what was altered, left out or cut off."
             }
             (standing(api))
+            (witnesses::section(api))
             details {
                 summary { "Newest checkpoint and keys" }
                 @match &checkpoint {

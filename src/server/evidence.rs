@@ -13,6 +13,7 @@ use crate::audit::{Audit, EvidenceSettings, SealingKey};
 use crate::base;
 use crate::base::key::{self, Key, Staged, sweep};
 use crate::config::EvidenceConfig;
+use crate::witnesses;
 
 /// How long its last checkpoint may take.
 const ENDS_WITHIN: Duration = Duration::from_secs(3);
@@ -40,6 +41,8 @@ pub(super) fn settings(
         interval: config.interval,
         checkpoint_file: config.checkpoint_file.clone(),
         newest_file: config.newest_file.clone(),
+        is_witnessed: !config.witnesses.is_empty(),
+        witness_keys: config.witness_keys.clone(),
     })
 }
 
@@ -55,8 +58,13 @@ pub(super) fn sealing(file: &Path) -> Result<SealingKey, ServeError> {
 }
 
 impl Sealing {
-    pub(super) fn start(audit: &Audit, settings: EvidenceSettings, vital: &Vital) -> Self {
+    pub(super) fn start(
+        audit: &Audit,
+        (settings, config): (EvidenceSettings, &EvidenceConfig),
+        vital: &Vital,
+    ) -> Self {
         let stop = CancellationToken::new();
+        witnesses::start(audit, config, &stop);
         let newest_file = settings.newest_file.clone();
         let (sealer, stopped) = (audit.sealer(settings), stop.clone());
         let running = vital.running("the task that keeps the evidence up");

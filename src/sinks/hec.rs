@@ -8,12 +8,12 @@ use http::{HeaderMap, HeaderValue, header};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::client::Client;
 use super::delivery::Delivery;
 use super::message::Message;
 use crate::base::clock::Timestamp;
 use crate::base::excerpt::excerpt;
 use crate::config::HecSink;
+use crate::outgoing::client::Client;
 use crate::upstream::trust::TrustError;
 
 /// The most bytes of an event.

@@ -7,13 +7,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::client::{Answer, Client};
 use super::delivery::Delivery;
 use super::message::{Message, Severity};
 use crate::base::clock::Timestamp;
 use crate::base::excerpt::excerpt;
 use crate::base::key::Token;
-use crate::config::SinkTarget;
+use crate::config::Target;
+use crate::outgoing::client::{Answer, Client};
 use crate::upstream::trust::TrustError;
 
 /// The most bytes of a record's body.
@@ -56,7 +56,7 @@ struct Refusal {
 
 impl Collector {
     pub(super) fn new(
-        to: &SinkTarget,
+        to: &Target,
         given: &[(HeaderName, Token)],
         log: &str,
         node: &str,
@@ -160,7 +160,8 @@ mod tests {
 
     fn told(status: u16, body: &'static str) -> Delivery {
         let status = StatusCode::from_u16(status).unwrap();
-        meaning(&Answer { status, after: None, body: Bytes::from_static(body.as_bytes()) })
+        let (content_type, body) = (None, Bytes::from_static(body.as_bytes()));
+        meaning(&Answer { status, content_type, after: None, body })
     }
 
     #[test]
@@ -181,6 +182,7 @@ mod tests {
         assert!(matches!(told(503, ""), Delivery::Failed(_)));
         let answer = Answer {
             status: StatusCode::TOO_MANY_REQUESTS,
+            content_type: None,
             after: Some(Duration::from_secs(7)),
             body: Bytes::new(),
         };

@@ -14,13 +14,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
 use super::delivery::{Delivery, Failure};
-use super::dial::Dial;
 use super::message::{Message, Severity};
 use super::unread::{End, Unread};
 use crate::base::clock::Timestamp;
 use crate::base::visible::chain;
 use crate::config::SyslogSink;
 use crate::net::stream::Wire;
+use crate::outgoing::dial::Dial;
 use crate::upstream::trust::TrustError;
 
 /// The longest message, in bytes, that a receiver should take (RFC 5424, 6.1).

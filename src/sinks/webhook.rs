@@ -9,13 +9,13 @@ use hmac::{Hmac, Mac as _};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use sha2::Sha256;
 
-use super::client::Client;
 use super::delivery::Delivery;
 use super::message::Message;
 use crate::base::clock::Timestamp;
 use crate::base::ids::{Hex, random};
 use crate::base::key::Token;
-use crate::config::SinkTarget;
+use crate::config::Target;
+use crate::outgoing::client::Client;
 use crate::upstream::trust::TrustError;
 
 /// The most bytes of a message. The standard advises less than 20 kB, which most are.
@@ -33,7 +33,7 @@ pub(super) struct Webhook {
 }
 
 impl Webhook {
-    pub(super) fn new(to: &SinkTarget, secrets: &[Token]) -> Result<Self, TrustError> {
+    pub(super) fn new(to: &Target, secrets: &[Token]) -> Result<Self, TrustError> {
         let bytes = |secret: &Token| {
             let text = secret.expose().strip_prefix("whsec_").unwrap_or_default();
             // It was decoded once, when it was read.

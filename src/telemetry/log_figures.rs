@@ -1,5 +1,7 @@
 //! The log's own counts, copied when the metrics are read.
 
+mod witnesses;
+
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -7,6 +9,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use self::witnesses::WitnessFigures;
 use crate::audit::{Audit, Health};
 use crate::base::clock::Timestamp;
 
@@ -31,11 +34,12 @@ pub(super) struct LogFigures {
     pruned_events: Counter,
     pruned_at: Gauge,
     prune_overdue: Gauge,
+    witnesses: WitnessFigures,
 }
 
 impl LogFigures {
     pub(super) fn registered(registry: &mut Registry) -> Self {
-        let log = Self::default();
+        let log = Self { witnesses: WitnessFigures::registered(registry), ..Self::default() };
         for (name, help, counter) in [
             ("audit_commits", "Transactions that the log committed", &log.commits),
             ("audit_rows", "Rows that the log committed", &log.rows),
@@ -133,5 +137,6 @@ impl LogFigures {
         self.pruned_events.inner().store(retention.events, Ordering::Relaxed);
         self.pruned_at.set(retention.pruned_at.map_or(0, Timestamp::unix_seconds));
         self.prune_overdue.set(seconds(retention.overdue));
+        self.witnesses.copy(audit.witnesses());
     }
 }

@@ -86,4 +86,5 @@ mod timeouts;
 mod tls;
 mod unix_socket;
 mod upstream;
+mod witnesses;
 mod world;

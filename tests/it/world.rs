@@ -14,6 +14,7 @@ pub(crate) mod load;
 pub(crate) mod many;
 pub(crate) mod program;
 pub(crate) mod recorder;
+pub(crate) mod witness;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -24,6 +24,16 @@ pub(crate) struct Signers {
     clock: Signer,
 }
 
+/// Whether a key is a witness's: it signs times, and is not that of the clock of a log whose key is
+/// among these.
+pub(crate) fn is_witness(key: &VerifierKey, known: &[VerifierKey]) -> bool {
+    let is_log = |name| {
+        let of = |log: &VerifierKey| log.algorithm() == Algorithm::Ed25519 && log.name() == name;
+        known.iter().any(of)
+    };
+    key.algorithm() == Algorithm::Cosignature && !key.name().strip_suffix(CLOCK).is_some_and(is_log)
+}
+
 impl Checkpoint {
     /// The checkpoint that a note's text tells; `None` where it tells none.
     pub(crate) fn parse(text: &str) -> Option<Self> {

@@ -2,12 +2,11 @@
 
 use std::fmt;
 
-use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
-use sha2::{Digest as _, Sha256};
-
 use super::{base64, from_base64};
 use crate::base::clock::Timestamp;
-use crate::base::ids::{Hex, unhex};
+use crate::base::verifier::is_key_name;
+pub(crate) use crate::base::verifier::{Algorithm, VerifierKey};
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 
 /// How a line of a signature begins.
 const SIGNED: &str = "\u{2014} ";
@@ -18,23 +17,6 @@ const NOTE_BYTES_MAX: usize = 64 << 10;
 /// The most signatures of a note that is read.
 const SIGNATURES_MAX: usize = 64;
 
-/// How a signature is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Algorithm {
-    /// Ed25519 over the text.
-    Ed25519,
-    /// Ed25519 over the text and the time: the largest tree that was seen until then.
-    Cosignature,
-}
-
-/// The public half of a key, with the name that it signs by: `name+id+key`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct VerifierKey {
-    name: String,
-    algorithm: Algorithm,
-    public: [u8; 32],
-}
-
 /// A key that signs.
 pub(crate) struct Signer {
     pair: Ed25519KeyPair,
@@ -43,7 +25,7 @@ pub(crate) struct Signer {
 
 /// One signature of a note.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Signature {
+pub(crate) struct Signature {
     name: String,
     key_id: [u8; 4],
     bytes: Vec<u8>,
@@ -53,13 +35,20 @@ struct Signature {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Note {
     pub(crate) text: String,
-    signatures: Vec<Signature>,
+    pub(super) signatures: Vec<Signature>,
 }
 
 /// A known key's signature that does not hold.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the signature by {0} does not hold")]
 pub(crate) struct BadSignature(String);
+
+impl BadSignature {
+    /// The name of the key.
+    pub(crate) fn name(&self) -> &str {
+        &self.0
+    }
+}
 
 /// A signature that holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,86 +58,21 @@ pub(crate) struct Signed<'k> {
     pub(crate) at: Option<Timestamp>,
 }
 
-impl Algorithm {
-    const fn byte(self) -> u8 {
-        match self {
-            Self::Ed25519 => 0x01,
-            Self::Cosignature => 0x04,
+/// The statement that a signature of these bytes makes of `text`; `None` where it does not hold.
+fn signed<'k>(key: &'k VerifierKey, text: &str, signature: &[u8]) -> Option<Signed<'k>> {
+    let verifier = UnparsedPublicKey::new(&ED25519, key.public());
+    match key.algorithm() {
+        Algorithm::Ed25519 => {
+            verifier.verify(text.as_bytes(), signature).ok()?;
+            Some(Signed { key, at: None })
         }
-    }
-
-    const fn of_byte(byte: u8) -> Option<Self> {
-        match byte {
-            0x01 => Some(Self::Ed25519),
-            0x04 => Some(Self::Cosignature),
-            _ => None,
+        Algorithm::Cosignature => {
+            let (time, signature) = signature.split_first_chunk()?;
+            let seconds = u64::from_be_bytes(*time);
+            verifier.verify(cosigned(text, seconds).as_bytes(), signature).ok()?;
+            let millis = i64::try_from(seconds).ok()?.checked_mul(1_000)?;
+            Some(Signed { key, at: Some(Timestamp::from_millis(millis)) })
         }
-    }
-}
-
-/// Whether a key may have that name.
-pub(crate) fn is_key_name(name: &str) -> bool {
-    !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+')
-}
-
-impl VerifierKey {
-    /// The key from its text; `None` where it is none.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let (name, rest) = text.split_once('+')?;
-        let (id, key) = rest.split_once('+')?;
-        let key = from_base64(key)?;
-        let (algorithm, public) = key.split_first()?;
-        let key = Self {
-            name: name.to_owned(),
-            algorithm: Algorithm::of_byte(*algorithm)?,
-            public: public.try_into().ok()?,
-        };
-        (is_key_name(name) && unhex(id) == Some(key.id())).then_some(key)
-    }
-
-    /// The name that it signs by.
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// How it signs.
-    pub(crate) fn algorithm(&self) -> Algorithm {
-        self.algorithm
-    }
-
-    fn id(&self) -> [u8; 4] {
-        let digest = Sha256::new()
-            .chain_update(&self.name)
-            .chain_update(b"\n")
-            .chain_update([self.algorithm.byte()])
-            .chain_update(self.public);
-        digest.finalize().first_chunk().copied().unwrap_or_default()
-    }
-
-    /// The statement that a signature of these bytes makes of `text`; `None` where it does not
-    /// hold.
-    fn signed<'k>(&'k self, text: &str, signature: &[u8]) -> Option<Signed<'k>> {
-        let verifier = UnparsedPublicKey::new(&ED25519, self.public);
-        match self.algorithm {
-            Algorithm::Ed25519 => {
-                verifier.verify(text.as_bytes(), signature).ok()?;
-                Some(Signed { key: self, at: None })
-            }
-            Algorithm::Cosignature => {
-                let (time, signature) = signature.split_first_chunk()?;
-                let seconds = u64::from_be_bytes(*time);
-                verifier.verify(cosigned(text, seconds).as_bytes(), signature).ok()?;
-                let millis = i64::try_from(seconds).ok()?.checked_mul(1_000)?;
-                Some(Signed { key: self, at: Some(Timestamp::from_millis(millis)) })
-            }
-        }
-    }
-}
-
-impl fmt::Display for VerifierKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key = [&[self.algorithm.byte()], &self.public[..]].concat();
-        write!(f, "{}+{}+{}", self.name, Hex(&self.id()), base64(&key))
     }
 }
 
@@ -162,8 +86,7 @@ impl Signer {
     pub(crate) fn new(name: &str, algorithm: Algorithm, seed: &[u8; 32]) -> Option<Self> {
         let pair = Ed25519KeyPair::from_seed_unchecked(seed).ok()?;
         let public = pair.public_key().as_ref().try_into().ok()?;
-        let key = VerifierKey { name: name.to_owned(), algorithm, public };
-        is_key_name(name).then_some(Self { pair, key })
+        Some(Self { pair, key: VerifierKey::new(name, algorithm, public)? })
     }
 
     /// The public half.
@@ -172,7 +95,7 @@ impl Signer {
     }
 
     fn sign(&self, text: &str, now: Timestamp) -> Signature {
-        let bytes = match self.key.algorithm {
+        let bytes = match self.key.algorithm() {
             Algorithm::Ed25519 => self.pair.sign(text.as_bytes()).as_ref().to_vec(),
             Algorithm::Cosignature => {
                 let seconds = u64::try_from(now.millis() / 1_000).unwrap_or_default();
@@ -180,7 +103,7 @@ impl Signer {
                 [&seconds.to_be_bytes(), signature.as_ref()].concat()
             }
         };
-        Signature { name: self.key.name.clone(), key_id: self.key.id(), bytes }
+        Signature { name: self.key.name().to_owned(), key_id: self.key.id(), bytes }
     }
 }
 
@@ -218,38 +141,56 @@ impl Note {
         &self,
         keys: &'k [VerifierKey],
     ) -> Result<Vec<Signed<'k>>, BadSignature> {
-        let mut signed: Vec<Signed<'k>> = Vec::new();
+        let mut all: Vec<Signed<'k>> = Vec::new();
         for signature in &self.signatures {
-            let is_of =
-                |key: &&VerifierKey| key.name == signature.name && key.id() == signature.key_id;
-            let Some(key) = keys.iter().find(is_of) else { continue };
-            let holds = key.signed(&self.text, &signature.bytes);
-            let holds = holds.ok_or_else(|| BadSignature(key.name.clone()))?;
-            if !signed.iter().any(|former| former.key == key) {
-                signed.push(holds);
+            let Some(key) = keys.iter().find(|key| signature.is_of(key)) else { continue };
+            let holds = signed(key, &self.text, &signature.bytes);
+            let holds = holds.ok_or_else(|| BadSignature(key.name().to_owned()))?;
+            if !all.iter().any(|former| former.key == key) {
+                all.push(holds);
             }
         }
-        Ok(signed)
+        Ok(all)
     }
 }
 
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.text)?;
-        self.signatures.iter().try_for_each(|signature| {
-            let bytes = [&signature.key_id, &signature.bytes[..]].concat();
-            writeln!(f, "{SIGNED}{} {}", signature.name, base64(&bytes))
-        })
+        self.signatures.iter().try_for_each(|signature| write!(f, "{signature}"))
+    }
+}
+
+impl fmt::Display for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = [&self.key_id, &self.bytes[..]].concat();
+        writeln!(f, "{SIGNED}{} {}", self.name, base64(&bytes))
     }
 }
 
 impl Signature {
-    fn parse(line: &str) -> Option<Self> {
+    /// The signature from its line, without the new line at the end; `None` where it is none.
+    pub(crate) fn parse(line: &str) -> Option<Self> {
         let (name, bytes) = line.strip_prefix(SIGNED)?.split_once(' ')?;
         let bytes = from_base64(bytes)?;
         let (key_id, bytes) = bytes.split_first_chunk()?;
         let is_named = is_key_name(name) && !bytes.is_empty();
         is_named.then(|| Self { name: name.to_owned(), key_id: *key_id, bytes: bytes.to_vec() })
+    }
+
+    /// The name of the key that made it, as it says itself.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it says that a key made it.
+    pub(crate) fn is_of(&self, key: &VerifierKey) -> bool {
+        key.name() == self.name && key.id() == self.key_id
+    }
+
+    /// Whether both say that they were made by the same key.
+    pub(crate) fn is_beside(&self, other: &Self) -> bool {
+        self.name == other.name && self.key_id == other.key_id
     }
 }
 

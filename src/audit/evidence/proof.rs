@@ -96,7 +96,6 @@ impl Plan {
         Some(Self(ranges))
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "a witness asks for it"))]
     /// From the root of a tree of the size `former` to that of one of the size `size`; `None` where
     /// it is not the smaller one, or has no leaf.
     pub(crate) fn of_consistency(former: u64, size: u64) -> Option<Self> {

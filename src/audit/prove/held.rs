@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use crate::audit::evidence::checkpoint::Checkpoint;
+use crate::audit::evidence::checkpoint::{Checkpoint, is_witness};
 use crate::audit::evidence::leaf::{Salt, commitment};
 use crate::audit::evidence::note::{Algorithm, Note, VerifierKey};
 use crate::audit::evidence::proof::{LeafProof, root_by};
@@ -38,6 +38,19 @@ pub(super) fn faults(
         faults.push((FindingKind::AlteredHash, about));
     }
     Some(faults)
+}
+
+/// How many of the witnesses among these keys sign a checkpoint, and how many these are.
+pub(super) fn witnesses(checkpoint: &str, keys: &[VerifierKey]) -> (usize, usize) {
+    let mut all: Vec<VerifierKey> = Vec::new();
+    for key in keys.iter().filter(|key| is_witness(key, keys)) {
+        if !all.contains(key) {
+            all.push(key.clone());
+        }
+    }
+    let note = Note::parse(checkpoint);
+    let by = note.and_then(|note| note.signed_by(&all).ok().map(|by| by.len()));
+    (by.unwrap_or_default(), all.len())
 }
 
 /// SHA-256 of a value's canonical text.

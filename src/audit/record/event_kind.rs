@@ -81,4 +81,8 @@ pub enum EventKind {
     /// Somebody's records are held back from pruning, or no longer: `step` (`added`, `removed`),
     /// one of `deployment, actor, team`, and `reason`.
     Hold,
+    /// A witness of checkpoints has seen another history of the log: `witness` (its URL without the
+    /// scheme)`, what` (`ahead` of the log, `fork` of it), `seen` (how many leaves it says it has
+    /// seen), `signed` (how many the tree has that it was asked to sign).
+    Witness,
 }

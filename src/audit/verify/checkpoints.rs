@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{FindingKind, Findings, Terms};
-use crate::audit::evidence::checkpoint::Checkpoint;
+use super::{FindingKind, Findings, Terms, Witnessed};
+use crate::audit::evidence::checkpoint::{Checkpoint, is_witness};
 use crate::audit::evidence::note::{Algorithm, Note, VerifierKey};
 use crate::audit::store::{Boxed, Reads};
 use crate::base::clock::Timestamp;
@@ -15,6 +15,7 @@ const OWN: &str = "the log's own checkpoint";
 pub(super) struct Signed {
     trees: Vec<SignedTree>,
     keys: Vec<VerifierKey>,
+    witnesses: Vec<VerifierKey>,
     /// Whether the keys are those that the log names itself.
     is_own_word: bool,
 }
@@ -24,6 +25,8 @@ pub(super) struct SignedTree {
     pub(super) name: String,
     pub(super) checkpoint: Checkpoint,
     at: Option<Timestamp>,
+    /// The witnesses that sign it, and when they say they did.
+    witnesses: Vec<(VerifierKey, Option<Timestamp>)>,
 }
 
 impl Signed {
@@ -37,8 +40,11 @@ impl Signed {
         let named = reads.log_keys().await?;
         let named: Vec<VerifierKey> =
             named.iter().filter_map(|text| VerifierKey::parse(text)).collect();
+        let known = [&keys[..], &named].concat();
+        let (witnesses, keys): (Vec<_>, Vec<_>) =
+            keys.into_iter().partition(|key| is_witness(key, &known));
         let is_own_word = keys.is_empty();
-        let mut signed = Self { trees: Vec::new(), keys, is_own_word };
+        let mut signed = Self { trees: Vec::new(), keys, witnesses, is_own_word };
         if is_own_word {
             signed.keys.clone_from(&named);
         } else {
@@ -71,7 +77,8 @@ impl Signed {
         let Some((checkpoint, note)) = parsed else {
             return unsigned("is no checkpoint: it was altered, or cut");
         };
-        let by = match note.signed_by(&self.keys) {
+        let all = [&self.keys[..], &self.witnesses].concat();
+        let by = match note.signed_by(&all) {
             Ok(by) => by,
             Err(bad) => return unsigned(&format!("is not what was signed: {bad}")),
         };
@@ -86,8 +93,11 @@ impl Signed {
             }
             return;
         }
-        let at = by.iter().filter_map(|signed| signed.at).max();
-        self.trees.push(SignedTree { name: name.to_owned(), checkpoint, at });
+        let (by, own): (Vec<_>, Vec<_>) =
+            by.into_iter().partition(|signed| self.witnesses.contains(signed.key));
+        let at = own.iter().filter_map(|signed| signed.at).max();
+        let witnesses = by.into_iter().map(|signed| (signed.key.clone(), signed.at)).collect();
+        self.trees.push(SignedTree { name: name.to_owned(), checkpoint, at, witnesses });
     }
 
     /// The sizes of the trees.
@@ -104,6 +114,27 @@ impl Signed {
     pub(super) fn newest(&self, end: u64) -> Option<(u64, Option<Timestamp>)> {
         let trees = self.trees.iter().filter(|tree| tree.checkpoint.size <= end);
         trees.map(|tree| (tree.checkpoint.size, tree.at)).max()
+    }
+
+    /// How far each witness signs, of the trees that are no larger than `end`.
+    pub(super) fn witnesses(&self, end: u64) -> Vec<Witnessed> {
+        let mut names: Vec<&VerifierKey> = Vec::new();
+        for key in &self.witnesses {
+            if !names.contains(&key) {
+                names.push(key);
+            }
+        }
+        let witnessed = |key: &VerifierKey| {
+            let trees = self.trees.iter().filter(|tree| tree.checkpoint.size <= end);
+            let signed = trees.filter_map(|tree| {
+                let (_key, at) = tree.witnesses.iter().find(|(by, _at)| by == key)?;
+                Some((tree.checkpoint.size, *at))
+            });
+            let newest = signed.max();
+            let (size, at) = (newest.map(|(size, _at)| size), newest.and_then(|(_size, at)| at));
+            Witnessed { name: key.name().to_owned(), size, at }
+        };
+        names.into_iter().map(witnessed).collect()
     }
 
     /// The keys that signatures were held against.

@@ -29,7 +29,8 @@ pub struct VerifyArgs {
     /// number.
     #[arg(long, value_name = "FILE|-")]
     checkpoint: Vec<PathBuf>,
-    /// A key that may have signed, as /api/v1/log/key tells it: NAME+ID+KEY. Any number.
+    /// A key that may have signed, as /api/v1/log/key tells it, or one of a witness:
+    /// NAME+ID+KEY. Any number.
     #[arg(long, value_name = "VKEY")]
     key: Vec<String>,
     /// Only what came at or after: a time (RFC 3339), a date, or how long ago, such as 24h or 7d.
@@ -76,7 +77,8 @@ pub(super) async fn run(
     {
         checkpoints.push((format!("the newest checkpoint ({})", newest.display()), text));
     }
-    let terms = Terms { keys: arguments.key.clone(), checkpoints, since, pace: Pace::Full };
+    let (keys, witness_keys) = (arguments.key.clone(), log.witness_keys.clone());
+    let terms = Terms { keys, witness_keys, checkpoints, since, pace: Pace::Full };
     let reader = open_at(&log).await?;
     let clock = Clock::System;
     let mut progress = Progress::new(clock.instant());
@@ -92,16 +94,24 @@ pub(super) async fn run(
 /// Holds the proof of one change against the keys.
 fn alone(bundle: &Path, arguments: &VerifyArgs) -> Result<(), Failure> {
     let shown = bundle.display();
-    let findings = prove::check(&read(bundle, BUNDLE_BYTES_MAX)?, &arguments.key);
+    let text = read(bundle, BUNDLE_BYTES_MAX)?;
+    let findings = prove::check(&text, &arguments.key);
     let findings = findings.ok_or_else(|| {
         Failure::NotHeld(anyhow!("{shown} is no proof: `audit prove` writes one"))
     })?;
     let found = u64::try_from(findings.len()).unwrap_or(u64::MAX);
     print_findings(&findings, arguments.json)?;
     if found == 0 && !arguments.json {
-        print::line(format_args!("{shown} holds: the change is in the tree that was signed."))?;
+        let by = by_witnesses(prove::witnesses(&text, &arguments.key));
+        print::line(format_args!("{shown} holds: the change is in the tree that was signed{by}."))?;
     }
     held(found)
+}
+
+/// How many of the witnesses whose keys were named sign, in words; nothing where none was named.
+fn by_witnesses((count, all): (usize, usize)) -> String {
+    let word = if all == 1 { "witness" } else { "witnesses" };
+    if all == 0 { String::new() } else { format!(", also by {count} of {all} {word}") }
 }
 
 /// The failure of so many findings.
@@ -133,6 +143,11 @@ fn tell(verified: &Verified, json: bool) -> Result<(), Failure> {
         (Some(size), Some(at)) => format!("the first {size} are signed, as of {at}"),
         (Some(size), None) => format!("the first {size} are signed"),
         (None, _) => "none is signed".to_owned(),
+    };
+    let signing = verified.witnesses.iter().filter(|one| one.size == verified.signed);
+    let until = match verified.signed {
+        Some(_) => until + &by_witnesses((signing.count(), verified.witnesses.len())),
+        None => until,
     };
     let leaves = verified.leaves;
     let holds = if verified.found == 0 { "sound: " } else { "" };

@@ -3,7 +3,7 @@
 use crate::settings::key::{KeySpec, ValueKind};
 
 /// The tree over the log and how it is signed, in the reference file's order.
-pub(super) const EVIDENCE: [KeySpec; 5] = [
+pub(super) const EVIDENCE: [KeySpec; 6] = [
     KeySpec::new(
         "evidence.origin",
         ValueKind::Text,
@@ -38,8 +38,17 @@ pub(super) const EVIDENCE: [KeySpec; 5] = [
     .restart("yes"),
     KeySpec::new(
         "evidence.witness_urls",
-        ValueKind::Texts(16),
-        "Witnesses that sign checkpoints too; not asked yet.",
+        ValueKind::Texts(7),
+        "Witnesses (C2SP tlog-witness) that are asked to sign each checkpoint too: `https`, or \
+         `http` on this machine. `/add-checkpoint` is added.",
+    )
+    .default("[]")
+    .restart("yes"),
+    KeySpec::new(
+        "evidence.witness_keys",
+        ValueKind::Texts(14),
+        "The keys of all these witnesses, NAME+ID+KEY (Ed25519 cosignatures). Only what they sign \
+         is kept then; without any, what comes is kept and never told as verified.",
     )
     .default("[]")
     .restart("yes"),

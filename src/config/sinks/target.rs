@@ -1,13 +1,13 @@
 //! `sink.url`: where a sink of the network is.
 
-use super::{Kind, SinkTarget};
+use super::{Kind, Target};
 use crate::base::key::Token;
 use crate::config::upstream::{is_loopback, place};
 use crate::settings::raw::Node;
 use crate::settings::value::{Meant, text};
 
 /// The place that a URL names, for a kind.
-pub(super) fn target(node: &Node, kind: Kind) -> Meant<SinkTarget> {
+pub(super) fn target(node: &Node, kind: Kind) -> Meant<Target> {
     let (schemes, own_path, fix) = match kind {
         Kind::Syslog => (
             [("tcp", 601), ("tls", 6514)],
@@ -45,5 +45,5 @@ pub(super) fn target(node: &Node, kind: Kind) -> Meant<SinkTarget> {
         return Err(format!("records would travel in clear to another host: use https; {fix}"));
     }
     let path = if is_bare { own_path } else { path.as_str() };
-    Ok(SinkTarget { origin, path: Token::new(path), ca_file: None })
+    Ok(Target { origin, path: Token::new(path), ca_file: None })
 }

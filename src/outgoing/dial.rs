@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::config::{Origin, SinkTarget};
+use crate::config::{Origin, Target};
 use crate::net::stream::Wire;
 use crate::upstream::trust::{TrustError, Trusted};
 
@@ -16,14 +16,14 @@ use crate::upstream::trust::{TrustError, Trusted};
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
 /// Where connections are made to.
-pub(super) struct Dial {
+pub(crate) struct Dial {
     origin: Origin,
     tls: Option<(TlsConnector, ServerName<'static>)>,
 }
 
 /// No connection came about.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum DialError {
+pub(crate) enum DialError {
     #[error("no connection")]
     Connect(#[source] io::Error),
     #[error("the TLS handshake failed")]
@@ -33,7 +33,7 @@ pub(super) enum DialError {
 }
 
 impl Dial {
-    pub(super) fn new(to: &SinkTarget, protocols: &[&[u8]]) -> Result<Self, TrustError> {
+    pub(crate) fn new(to: &Target, protocols: &[&[u8]]) -> Result<Self, TrustError> {
         let origin = to.origin.clone();
         let mut trusted = Trusted::new(to.ca_file.clone());
         let tls = origin.tls.then(|| trusted.connector(&origin, protocols)).transpose()?;
@@ -41,11 +41,11 @@ impl Dial {
     }
 
     /// The host that connections are made to.
-    pub(super) fn host(&self) -> &str {
+    pub(crate) fn host(&self) -> &str {
         &self.origin.host
     }
 
-    pub(super) async fn connect(&self) -> Result<Wire, DialError> {
+    pub(crate) async fn connect(&self) -> Result<Wire, DialError> {
         let connected = timeout(CONNECT_WITHIN, self.connected()).await;
         connected.unwrap_or(Err(DialError::Late))
     }

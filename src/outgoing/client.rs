@@ -14,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::dial::{Dial, DialError};
 use crate::base::key::Token;
 use crate::base::visible::chain;
-use crate::config::SinkTarget;
+use crate::config::Target;
 use crate::upstream::trust::TrustError;
 
 /// The most bytes of an answer's body that are read.
@@ -28,7 +28,7 @@ const FIELDS_MAX: usize = 100;
 const BODY_WAIT: Duration = Duration::from_secs(2);
 
 /// A client, with the connection that it may use again.
-pub(super) struct Client {
+pub(crate) struct Client {
     dial: Dial,
     host: HeaderValue,
     path: Token,
@@ -43,17 +43,19 @@ struct Line {
 
 /// An answer.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    /// The type of its body.
+    pub(crate) content_type: Option<HeaderValue>,
     /// How long it asks to wait.
-    pub(super) after: Option<Duration>,
+    pub(crate) after: Option<Duration>,
     /// The body; empty where it was too long, or did not come.
-    pub(super) body: Bytes,
+    pub(crate) body: Bytes,
 }
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum CallError {
+pub(crate) enum CallError {
     #[error(transparent)]
     Dial(#[from] DialError),
     #[error("what is no HTTP/1.1 came in answer, or the connection broke")]
@@ -63,14 +65,14 @@ pub(super) enum CallError {
 }
 
 impl Client {
-    pub(super) fn new(to: &SinkTarget) -> Result<Self, TrustError> {
+    pub(crate) fn new(to: &Target) -> Result<Self, TrustError> {
         let host = HeaderValue::try_from(to.origin.authority()).map_err(TrustError::Host)?;
         let path = to.path.clone();
         Ok(Self { dial: Dial::new(to, &[b"http/1.1"])?, host, path, kept: None })
     }
 
     /// Sends a body, and waits for the answer. Who drops this, drops the connection.
-    pub(super) async fn post(
+    pub(crate) async fn post(
         &mut self,
         fields: &HeaderMap,
         body: &Bytes,
@@ -112,19 +114,21 @@ impl Client {
         let answer = line.sender.send_request(request).await.map_err(CallError::Http)?;
         let (head, body) = answer.into_parts();
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect();
-        let body = timeout(BODY_WAIT, body).await.ok().and_then(Result::ok);
-        if let Some(read) = body {
+        let read = timeout(BODY_WAIT, body).await.ok().and_then(Result::ok);
+        let mut body = Bytes::new();
+        if let Some(read) = read {
             self.kept = Some(line);
-            let body = read.to_bytes();
-            return Ok(Answer { status: head.status, after: after(&head.headers), body });
+            body = read.to_bytes();
         }
-        Ok(Answer { status: head.status, after: after(&head.headers), body: Bytes::new() })
+        let content_type = head.headers.get(header::CONTENT_TYPE).cloned();
+        let after = after(&head.headers);
+        Ok(Answer { status: head.status, content_type, after, body })
     }
 }
 
 impl CallError {
     /// The error and its causes in a line.
-    pub(super) fn told(&self) -> String {
+    pub(crate) fn told(&self) -> String {
         let error: &(dyn Error + 'static) = self;
         chain(error)
     }
