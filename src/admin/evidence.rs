@@ -22,7 +22,8 @@ const TEXT: &str = "text/plain; charset=utf-8";
 const BYTES: &str = "application/octet-stream";
 
 /// The newest checkpoint: the size and the root of the tree, signed (C2SP tlog-checkpoint), with
-/// the time until when it was the newest (a timestamped cosignature).
+/// the time until when it was the newest (a timestamped cosignature), and below it the signatures
+/// of witnesses that have come.
 #[utoipa::path(
     get,
     path = "/api/v1/log/checkpoint",

@@ -43,6 +43,7 @@ pub(super) const EVIDENCE: [KeySpec; 6] = [
          `http` on this machine. `/add-checkpoint` is added.",
     )
     .default("[]")
+    .hidden()
     .restart("yes"),
     KeySpec::new(
         "evidence.witness_keys",

@@ -62,6 +62,8 @@ struct State {
     /// The largest tree of each that it has signed.
     seen: HashMap<String, (u64, Hash)>,
     asked: Vec<Asked>,
+    /// How many questions it has left without an answer.
+    left: usize,
 }
 
 /// A key with its name and the number of its kind, as verifiers take it.
@@ -90,6 +92,7 @@ impl Witness {
             logs: HashMap::new(),
             seen: HashMap::new(),
             asked: Vec::new(),
+            left: 0,
         };
         let state = Arc::new(Mutex::new(state));
         let shared = Arc::clone(&state);
@@ -131,6 +134,11 @@ impl Witness {
         self.state().asked.clone()
     }
 
+    /// How many questions it has left without an answer.
+    pub(crate) fn left(&self) -> usize {
+        self.state().left
+    }
+
     /// The size of the largest tree that it has signed.
     pub(crate) fn signed(&self) -> u64 {
         self.state().seen.values().map(|(size, _root)| *size).max().unwrap_or_default()
@@ -146,6 +154,7 @@ async fn answered(
     let text = String::from_utf8(body.to_vec()).unwrap();
     let manner = state.lock().unwrap().manner.clone();
     if manner == Manner::Hangs {
+        state.lock().unwrap().left += 1;
         tokio::time::sleep(Duration::from_mins(10)).await;
     }
     let is_asked = head.method == "POST" && head.uri.path() == "/w/add-checkpoint";
