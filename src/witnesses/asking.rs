@@ -52,9 +52,9 @@ impl Asking {
     }
 
     /// Has it sign a checkpoint; tells whether it did. It did not where another gateway of the log
-    /// has shown it a larger tree meanwhile.
+    /// has shown it a larger tree meanwhile, and is not asked about a tree without leaves.
     pub(super) async fn ask(&mut self, checkpoint: &OwnCheckpoint) -> Result<bool, Trouble> {
-        if self.seen > checkpoint.size {
+        if checkpoint.size == 0 || self.seen > checkpoint.size {
             return Ok(false);
         }
         for _ in 0..ASKED_MAX {

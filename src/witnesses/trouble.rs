@@ -32,7 +32,10 @@ pub(super) enum Trouble {
     Fork { seen: u64 },
     #[error("it does not know the origin of this log (404): have it added there, or fix the url")]
     OriginUnknown,
-    #[error("it does not take the key of this log (403): give it that of /api/v1/log/key")]
+    #[error(
+        "it does not take this log, or its key (403): have the first line of /api/v1/log/key added \
+         there"
+    )]
     KeyUnknown,
     #[error("it takes the question for malformed (400): fix the url in evidence.witness_urls")]
     Malformed,

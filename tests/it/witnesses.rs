@@ -50,6 +50,15 @@ async fn checkpoint(world: &World, size: u64, lines: usize) -> String {
     .await
 }
 
+/// A bundle with another signature by the witness.
+fn spoilt(bundle: &str) -> String {
+    let mut bytes = bundle.as_bytes().to_vec();
+    // Behind the id of the key and the time.
+    let at = bundle.rfind(NAME).unwrap() + NAME.len() + 30;
+    bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+    String::from_utf8(bytes).unwrap()
+}
+
 fn size_of(note: &str) -> Option<u64> {
     note.lines().nth(1)?.parse().ok()
 }
@@ -141,6 +150,11 @@ async fn checkpoints_are_signed_by_a_witness_as_the_log_grows() {
         let other = Witness::start(NAME, 2).await;
         let ran = run(folder, &[&bundled[..], &["--key", &other.vkey]].concat());
         assert!(ran.code == 0 && ran.out.contains("also by 0 of 1 witness."), "{ran:?}");
+        // A signature of a key that is known, and does not hold, spoils what it is below.
+        std::fs::write(folder.join("bundle"), spoilt(&bundle)).unwrap();
+        let ran = run(folder, &[&bundled[..], &["--key", &witness.vkey]].concat());
+        assert!(ran.code == 1 && ran.out.starts_with("unsigned: "), "{ran:?}");
+        assert_eq!(run(folder, &bundled).code, 0);
         checkpoint(&world, size, 1).await;
         let ran = verify(folder, &["--key", &key, "--key", &other.vkey]);
         assert!(ran.code == 0 && ran.out.contains("also by 1 of 2 witnesses."), "{ran:?}");
@@ -228,6 +242,34 @@ async fn an_older_log_that_is_put_back_is_told_by_who_has_seen_more() {
     assert!(!note.contains("witness."), "{note}");
     let calm = world.events("witness", 3).await;
     assert_eq!(calm.len(), 2, "each is on record once: {calm:?}");
+}
+
+#[tokio::test]
+async fn a_log_that_is_written_anew_is_told_on_each_store() {
+    for ((setup, _former), (anew, _later)) in setups().into_iter().zip(setups()) {
+        let witness = Witness::start(NAME, 1).await;
+        let config = evidence(&[&witness], &[&witness.vkey]);
+        let world = setup.config(&config).start().await;
+        witness.trust(&log_key(&world).await);
+        let change = async |world: &World| world.update(&json!({"name": "another"})).await;
+        while witness.signed() < 8 {
+            change(&world).await;
+            checkpoint(&world, 0, 1).await;
+        }
+        world.end().await;
+        let seen = witness.signed();
+        // The same key and origin, and another history.
+        let world = anew.config(&config).start().await;
+        let told = world.events("witness", 1).await;
+        assert_eq!(told[0]["detail"]["what"], "ahead", "{told:?}");
+        let size = async || size_of(&text(&world, "/api/v1/log/checkpoint").await);
+        while size().await.is_none_or(|size| size < seen) {
+            change(&world).await;
+        }
+        let told = world.events("witness", 2).await;
+        assert_eq!(told[0]["detail"]["what"], "fork", "{told:?}");
+        assert_eq!(witness.signed(), seen);
+    }
 }
 
 #[tokio::test]

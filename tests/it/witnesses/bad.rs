@@ -65,7 +65,7 @@ async fn garbage_and_lies_do_not_spoil_the_checkpoint_and_are_on_record_once() {
         (Manner::Says(200, String::new()), "holds no signature"),
         (Manner::Says(409, "0\n".to_owned()), "contradicts itself"),
         (Manner::Says(409, "soon\n".to_owned()), "contradicts itself"),
-        (Manner::Says(403, String::new()), "does not take the key of this log"),
+        (Manner::Says(403, String::new()), "does not take this log, or its key"),
         (Manner::Says(400, String::new()), "takes the question for malformed"),
         (Manner::Says(503, String::new()), "it answers 503"),
         (Manner::Says(204, String::new()), "it answers 204"),
