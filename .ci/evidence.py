@@ -15,6 +15,7 @@ import time
 from gateway import PATH, Gateway, call, eventually
 
 try:
+    import witness as witnesses
     from tlog_scales import backend, reader, signing, tiles
 except ImportError:
     reader = None
@@ -31,7 +32,7 @@ FORGED = ("/checkpoint", "/tile/0/000", "/tile/0/001.p/", "/tile/entries/000", "
 PROVED = 20
 
 
-def check(admin):
+def check(admin, witness):
     """Reads the log as a stranger does."""
     base = admin + LOG
     log = reader.TilesReader(backend.make_backend(base))
@@ -40,6 +41,8 @@ def check(admin):
     for key in keys:
         checkpoint.verify(signing.Vkey.from_string(key))
     assert [key.sig_type for key in map(signing.Vkey.from_string, keys)] == [1, 4], keys
+    checkpoint.verify(witness.vkey)
+    assert witness.proofs > 1 and not witness.refused, (witness.proofs, witness.refused)
     log.set_size(checkpoint.size)
     assert log.calculate_root_hash() == checkpoint.root_hash
     changes = 0
@@ -101,12 +104,24 @@ def read_by_go(binary, admin, older):
 def main(program, binary=None):
     program = os.path.abspath(program)
     with tempfile.TemporaryDirectory() as folder:
+        witness = witnesses.Witness() if reader else None
         tables = "[evidence]\ninterval = '1s'\n"
+        if witness:
+            key = witness.vkey.serialize()
+            tables += f"witness_urls = ['{witness.url}']\nwitness_keys = ['{key}']\n"
         with Gateway(program, folder, tables) as gateway:
+            if witness:
+                keys = eventually(lambda: call(f"{gateway.admin}{LOG}/key").decode().split())
+                key = signing.Vkey.from_string(keys[0])
+                witness.logs[key.name] = key
 
             def covered(leaves):
                 note = call(f"{gateway.admin}{LOG}/checkpoint")
                 return note if int(note.split(b"\n")[1]) >= leaves else None
+
+            def cosigned():
+                note = call(f"{gateway.admin}{LOG}/checkpoint")
+                return witnesses.NAME.encode() in note
 
             for number in range(CHANGES):
                 call(gateway.api + PATH, {"name": f"number {number}"})
@@ -117,8 +132,10 @@ def main(program, binary=None):
             # One more interval, so that the newest change is under the checkpoint.
             time.sleep(1.5)
             if reader:
-                leaves = check(gateway.admin)
+                eventually(cosigned, "a witness's signature")
+                leaves = check(gateway.admin, witness)
                 print(f"tlog-scales reads a log of {leaves} leaves, and all of it holds")
+                print(f"a witness on it has signed that it grew, by {witness.proofs} proofs")
             if binary:
                 read_by_go(os.path.abspath(binary), gateway.admin, older)
 

@@ -4,10 +4,12 @@ use std::ops::Range;
 
 use crate::audit::store::{Boxed, LeafRow, Reads};
 
+type Found = Result<Vec<LeafRow>, Boxed>;
+
 /// The asking side, and what was read ahead.
 pub(super) struct Ahead<'r> {
     reads: &'r Reads,
-    read: Option<(Range<u64>, Result<Vec<LeafRow>, Boxed>)>,
+    read: Option<(Range<u64>, Found)>,
 }
 
 impl<'r> Ahead<'r> {
@@ -20,7 +22,7 @@ impl<'r> Ahead<'r> {
     }
 
     /// The leaves of a range, with their records.
-    pub(super) async fn leaves(&mut self, range: Range<u64>) -> Result<Vec<LeafRow>, Boxed> {
+    pub(super) async fn leaves(&mut self, range: Range<u64>) -> Found {
         match self.read.take() {
             Some((ahead, found)) if ahead == range => found,
             _others => self.reads.leaves(range).await,
