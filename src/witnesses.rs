@@ -25,6 +25,7 @@ use self::trouble::{Telling, Trouble};
 use crate::audit::Audit;
 use crate::audit::witness::OwnCheckpoint;
 use crate::base::verifier::VerifierKey;
+use crate::base::visible::chain;
 use crate::config::{EvidenceConfig, WitnessConfig};
 
 /// How often one checkpoint is shown to a witness that has a fault which may pass.
@@ -74,7 +75,8 @@ fn begun(
                 stop.run_until_cancelled(witness.run()).await;
             }
             Err(error) => {
-                let error = &error as &dyn std::error::Error;
+                let error = chain(&error);
+                audit.witness_failed(number, &error);
                 tracing::error!(witness = config.name, error, "a witness can't be asked");
             }
         }
