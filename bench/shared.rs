@@ -152,26 +152,21 @@ impl Site {
         let statements = self.kept("kept", |gateway| {
             Plan::new(gateway.proxy, Call::Update, seconds).run(None).map(drop)
         })?;
-        let is_call = |statement: &&String| called(statement).is_some();
+        // In one script, which is read before it runs: a lease would be over between two.
         let (before, after) = statements;
-        let scripts = [("before.sql", &before), ("measured.sql", &after)].map(|(name, all)| {
-            let path = self.folder.path().join(name);
-            let calls: Vec<&str> = all.iter().filter(is_call).map(String::as_str).collect();
-            std::fs::write(&path, calls.join(";\n") + ";\n").map(|()| path)
-        });
-        let [before, measured] = scripts;
+        let all = before.iter().chain(&after).filter(|statement| called(statement).is_some());
+        let script = self.folder.path().join("calls.sql");
+        let all: Vec<&str> = all.map(String::as_str).collect();
+        std::fs::write(&script, all.join(";\n") + ";\n")?;
         self.log("again")?;
-        self.postgres.pgbench("again", &before?)?;
-        let count = || -> anyhow::Result<u64> {
-            Ok(self.postgres.sql("again", "SELECT count(*) FROM changegate.ends")?.parse()?)
-        };
-        let former = count()?;
-        let seconds = self.postgres.pgbench("again", &measured?)?;
+        let seconds = self.postgres.pgbench("again", &script)?;
+        let changes =
+            self.postgres.sql("again", "SELECT count(*) FROM changegate.ends")?.parse()?;
         let mut calls = BTreeMap::new();
         for name in after.iter().filter_map(|statement| called(statement)) {
             *calls.entry(name.to_owned()).or_default() += 1;
         }
-        Ok(Replayed { changes: count()? - former, seconds, calls })
+        Ok(Replayed { changes, seconds, calls })
     }
 
     /// The statements that a gateway sends before some work and from there on.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use futures_util::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use super::asking::Asking;
@@ -42,8 +43,12 @@ impl Reads {
     pub(in crate::audit) async fn leaves(&self, range: Range<u64>) -> Result<Vec<LeafRow>, Boxed> {
         let mut asking = Asking::on(&self.evidence).await?;
         let (from, to) = (i64::try_from(range.start)?, i64::try_from(range.end)?);
-        let rows = sqlx::query(LEAVES).bind(from).bind(to).fetch_all(&mut *asking).await?;
-        let mut leaves = rows.iter().map(leaf).collect::<Result<Vec<_>, _>>()?;
+        let mut leaves = Vec::new();
+        let mut rows = sqlx::query(LEAVES).bind(from).bind(to).fetch(&mut *asking);
+        while let Some(row) = rows.try_next().await? {
+            leaves.push(leaf(&row)?);
+        }
+        drop(rows);
         for kind in LeafKind::ALL {
             let number = kind.number();
             if !leaves.iter().any(|leaf| leaf.record.0 == number) {
@@ -159,11 +164,12 @@ pub(super) async fn records(
     (from, to): (i64, i64),
 ) -> Result<BTreeMap<i64, FoundRecord>, Boxed> {
     let query = sqlx::query(AssertSqlSafe(within(kind))).bind(from).bind(to);
-    let rows = query.fetch_all(connection).await?;
     let mut found = BTreeMap::new();
-    for row in &rows {
-        let record = packed_facts(kind, row).map(|facts| FoundRecord::Whole(Box::new(facts)));
-        found.insert(cell(row, "ref")?, record.unwrap_or_else(FoundRecord::Unreadable));
+    // SQLite's thread reads on meanwhile.
+    let mut rows = query.fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        let record = packed_facts(kind, &row).map(|facts| FoundRecord::Whole(Box::new(facts)));
+        found.insert(cell(&row, "ref")?, record.unwrap_or_else(FoundRecord::Unreadable));
     }
     Ok(found)
 }
