@@ -171,7 +171,7 @@ impl Program {
     /// Waits until every change has its end, and no other has begun for a moment: a call whose
     /// client has gone may not be on record yet.
     pub(crate) async fn settle_down(&self) {
-        let newest = async || self.ask("/api/v1/changes?limit=1").await["data"][0]["id"].take();
+        let newest = async || self.ask("/api/v1/changes?limit=1").await["data"][0]["id"].clone();
         eventually("the end of every change", async || {
             let former = newest().await;
             tokio::time::sleep(Duration::from_millis(200)).await;
