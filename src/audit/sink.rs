@@ -61,6 +61,8 @@ pub enum SinkOrder {
 pub struct FinishedRecord {
     /// The position.
     pub position: u64,
+    /// The hash of its leaf; `None` until that is in the tree.
+    pub hash: Option<[u8; 32]>,
     /// The record.
     pub content: FinishedContent,
 }

@@ -132,6 +132,13 @@ impl Reader {
         self.reads().finished(range).await.map_err(QueryError::Store)
     }
 
+    /// Whether the leaf at a position has this hash: on another server of the log, which may lack
+    /// what was sent, it may be another one's.
+    pub async fn has_leaf(&self, position: u64, hash: &[u8; 32]) -> Result<bool, QueryError> {
+        let found = self.reads().hashes(0, position..position.saturating_add(1)).await;
+        Ok(found.map_err(QueryError::Store)?.first() == Some(hash))
+    }
+
     /// The bodies of changes, read for a sink.
     pub async fn texts_for_sinks(&self) -> Result<Texts, QueryError> {
         Ok(Texts(self.reads().sink_documents().await.map_err(QueryError::Store)?))
