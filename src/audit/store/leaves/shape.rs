@@ -49,11 +49,14 @@ const CHANGE: Shape = Shape {
         ("c.actor_person", "actor_person", Text),
         ("c.actor_team", "actor_team", Text),
         ("a.digest", "after", Digest),
+        // That it names a document which is not there is never so.
+        ("CASE WHEN e.after IS NOT NULL AND a.number IS NULL THEN true END", "after_gone", Flag),
         ("e.redacted", "after_redacted", Text),
         ("e.unkept", "after_unkept", Text),
         ("e.after_violations", "after_violations", Text),
         ("c.approval", "approval", Shown::Hex("apr_")),
         ("b.digest", "before", Digest),
+        ("CASE WHEN c.before IS NOT NULL AND b.number IS NULL THEN true END", "before_gone", Flag),
         ("c.body_bytes", "body_bytes", Integer),
         ("c.body_digest", "body_digest", Text),
         ("c.client_ip", "client_ip", Text),
@@ -238,6 +241,8 @@ pub(super) const fn shape(kind: LeafKind) -> &'static Shape {
 const LATE: Shape = Shape {
     columns: &[
         ("a.digest", "after", Digest),
+        // That it names a document which is not there is never so.
+        ("CASE WHEN e.after IS NOT NULL AND a.number IS NULL THEN true END", "after_gone", Flag),
         ("e.after_violations", "after_violations", Text),
         ("e.at", "at", Integer),
         ("c.id", "change", Shown::Hex("chg_")),
