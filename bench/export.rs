@@ -99,7 +99,7 @@ fn export(log: &Log, format: &str, core: usize) -> anyhow::Result<Taken> {
 }
 
 /// Reads all that an export writes; tells how much that is, and how much memory the export took.
-/// What it makes last waits in the pipe while it is looked, so that nothing great is missed.
+/// The last of it waits in the pipe while the memory is looked at, so that no peak is missed.
 fn drain(mut written: impl Read, child: &Child) -> anyhow::Result<(u64, f64)> {
     let (mut chunk, mut bytes) = (vec![0; CHUNK_BYTES], 0);
     let (mut looked, mut peak) = (now(), 0.0_f64);

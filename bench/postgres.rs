@@ -66,7 +66,7 @@ impl Postgres {
         format!("postgres://{OWNER}@{socket}/{name}")
     }
 
-    /// What these statements print, a row a line.
+    /// The rows that these statements print, one a line.
     pub(crate) fn sql(&self, database: &str, text: &str) -> anyhow::Result<String> {
         let mut psql = Command::new(self.programs.join("psql"));
         psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", text]);
@@ -136,7 +136,7 @@ fn as_owner(program: &Path) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// What a command prints, once it has done its work.
+/// The text that a command prints, once it has done its work.
 fn done(command: &mut Command) -> anyhow::Result<String> {
     let output = command.output().with_context(|| format!("can't start {command:?}"))?;
     let error = String::from_utf8_lossy(&output.stderr);

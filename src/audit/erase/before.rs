@@ -1,5 +1,5 @@
-//! What earlier erasures left of records: one of which a part is gone fits its leaf no more, and is
-//! held against the newest word of what was left.
+//! Records that earlier erasures took a part of: such a one fits its leaf no more, and is held
+//! against the newest event that says what was left of it.
 
 use std::collections::BTreeMap;
 

@@ -100,7 +100,7 @@ pub(crate) fn kept(
     Ok(Cosigned { signatures, by })
 }
 
-/// What of a checkpoint that others may have altered is to be trusted, beside a note of one's own:
+/// The part to be trusted of a checkpoint that others may have altered, beside a note of one's own:
 /// signatures by these keys; `None` where it is of another tree, or is not signed by the log.
 pub(crate) fn trusted(stored: &str, own: &Note, keys: &[VerifierKey]) -> Option<Note> {
     let mut stored = Note::parse(stored).filter(|stored| stored.text == own.text)?;

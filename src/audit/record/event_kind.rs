@@ -82,7 +82,7 @@ pub enum EventKind {
     /// one of `deployment, actor, team`, and `reason`.
     Hold,
     /// A witness of checkpoints has seen another history of the log: `witness` (its URL without the
-    /// scheme)`, what` (`ahead` of the log, `fork` of it), `seen` (how many leaves it says it has
+    /// scheme), `what` (`ahead` of the log, `fork` of it), `seen` (how many leaves it says it has
     /// seen), `signed` (how many the tree has that it was asked to sign).
     Witness,
 }

@@ -1,10 +1,13 @@
 //! Changes that an index names, for a page: which index, and how far it was gone through.
 
+use super::Boxed;
 use super::page::{NAMED_MAX, SEARCHED_MAX};
 use super::places::places;
+use super::rows::{Row, cell, maybe};
 use crate::audit::question::{ActorFilter, Filter};
 use crate::audit::record::Outcome;
 use crate::audit::touched::Touch;
+use crate::base::clock::Timestamp;
 use crate::base::ids::Fingerprint;
 use crate::deployment::diff::Effect;
 use crate::policy::Decision;
@@ -45,7 +48,7 @@ pub(super) enum IndexRange<'f> {
 #[derive(Clone, Debug)]
 pub(super) struct Way<'f> {
     pub(super) ranges: Vec<IndexRange<'f>>,
-    /// What is still to be asked of each.
+    /// The filter that is still to be asked of each.
     pub(super) rest: Filter,
 }
 
@@ -131,6 +134,26 @@ pub(super) struct Span {
     pub(super) blocks: Option<(i64, i64)>,
 }
 
+impl Span {
+    /// The question for the time that a filter asks for; `None` where it asks for none.
+    pub(super) fn question(filter: &Filter) -> Option<String> {
+        filter.since.or(filter.until)?;
+        let since = filter.since.map_or(i64::MIN, Timestamp::millis);
+        let until = filter.until.map_or(i64::MAX, Timestamp::millis);
+        Some(format!(
+            "SELECT (SELECT coalesce(max(seq), 0) FROM counted) AS known, \
+             min(block) AS first, max(block) AS last FROM spans \
+             WHERE last_at >= {since} AND first_at < {until}"
+        ))
+    }
+
+    /// The answer, from its row.
+    pub(super) fn of(row: &impl Row) -> Result<Self, Boxed> {
+        let (first, last): (Option<i64>, Option<i64>) = (maybe(row, "first")?, maybe(row, "last")?);
+        Ok(Self { known: cell(row, "known")?, blocks: first.zip(last) })
+    }
+}
+
 /// How many places make a block, as a power of two.
 pub(super) const BLOCK_BITS: i64 = 10;
 
@@ -193,6 +216,19 @@ pub(super) fn stretches(span: Option<Span>, before: i64) -> Vec<(i64, i64)> {
     let stretches = [(first << BLOCK_BITS, behind_blocks.min(known + 1)), (known + 1, i64::MAX)];
     let cut = stretches.map(|(from, until)| (from, until.min(before)));
     cut.into_iter().filter(|(from, until)| from < until).collect()
+}
+
+/// The places from the first to the last of some stretches.
+pub(super) fn across(stretches: &[(i64, i64)]) -> (i64, i64) {
+    let from = stretches.first().map_or(0, |(from, _before)| *from);
+    (from, stretches.last().map_or(0, |(_from, before)| *before))
+}
+
+/// Of ways with the lowest of the newest places that each names, so many on each, the one that
+/// reaches furthest back: it names the fewest.
+pub(super) fn fewest(probed: Vec<(i64, Way<'_>)>) -> Result<Way<'_>, Boxed> {
+    let found = probed.into_iter().min_by_key(|(lowest, _way)| *lowest);
+    Ok(found.map(|(_lowest, way)| way).ok_or("there is always a way")?)
 }
 
 #[cfg(test)]

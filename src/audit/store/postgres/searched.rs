@@ -6,10 +6,9 @@ use super::literal::{bytes, text};
 use crate::audit::question::Filter;
 use crate::audit::store::Boxed;
 use crate::audit::store::indexed::{
-    IndexRange, IndexedChanges, PROBED, Span, Way, stretches, ways,
+    IndexRange, IndexedChanges, PROBED, Span, Way, across, fewest, stretches, ways,
 };
-use crate::audit::store::rows::{cell, maybe, word_of};
-use crate::base::clock::Timestamp;
+use crate::audit::store::rows::{cell, word_of};
 
 /// The changes that fit what is sought are among those, and what is still to be asked of each.
 pub(super) async fn indexed<'s>(
@@ -20,57 +19,44 @@ pub(super) async fn indexed<'s>(
 ) -> Result<(IndexedChanges<'s>, Sought), Boxed> {
     let span = span(asking, &sought.filter).await?;
     let ways = ways(&sought.filter, sought.deployments.as_deref());
-    let Way { ranges, rest } = shortest(asking, ways, stretches(span, before)).await?;
+    let Way { ranges, rest } = shortest(asking, ways, across(&stretches(span, before))).await?;
     Ok((IndexedChanges::of(ranges, span, before, limit), sought.with(rest)))
 }
 
 /// Where changes lie of the time that is asked for; `None` where none is.
 async fn span(asking: &mut Asking, filter: &Filter) -> Result<Option<Span>, Boxed> {
-    if filter.since.is_none() && filter.until.is_none() {
-        return Ok(None);
-    }
-    let since = filter.since.map_or(i64::MIN, Timestamp::millis);
-    let until = filter.until.map_or(i64::MAX, Timestamp::millis);
-    let blocks = format!(
-        "SELECT (SELECT coalesce(max(seq), 0) FROM counted) AS known, \
-         min(block) AS first, max(block) AS last FROM spans \
-         WHERE last_at >= {since} AND first_at < {until}"
-    );
-    let found = asking.row(&blocks).await?.ok_or("an aggregate has no row")?;
-    let (first, last): (Option<i64>, Option<i64>) =
-        (maybe(&found, "first")?, maybe(&found, "last")?);
-    Ok(Some(Span { known: cell(&found, "known")?, blocks: first.zip(last) }))
+    let Some(question) = Span::question(filter) else { return Ok(None) };
+    let row = asking.row(&question).await?.ok_or("an aggregate has no row")?;
+    Span::of(&row).map(Some)
 }
 
-/// The way on which the newest part begins at the lowest place: it names the fewest.
+/// The way that names the fewest.
 async fn shortest<'f>(
     asking: &mut Asking,
     ways: Vec<Way<'f>>,
-    stretches: Vec<(i64, i64)>,
+    stretch: (i64, i64),
 ) -> Result<Way<'f>, Boxed> {
-    let all = (
-        stretches.first().map_or(0, |(from, _before)| *from),
-        stretches.last().map_or(0, |(_from, before)| *before),
-    );
-    let mut found: Option<(i64, Way<'f>)> = None;
-    let is_alone = ways.len() == 1;
+    let (is_alone, mut probed) = (ways.len() == 1, Vec::with_capacity(ways.len()));
     for way in ways {
-        let place = if is_alone {
-            0
-        } else {
-            let named = named(&way.ranges, all, PROBED);
-            let probe = format!(
-                "SELECT seq FROM ({named}) named ORDER BY seq DESC LIMIT 1 OFFSET {}",
-                PROBED - 1
-            );
-            let row = asking.row(&probe).await?;
-            row.as_ref().map(|row| cell(row, "seq")).transpose()?.unwrap_or(-1)
-        };
-        if found.as_ref().is_none_or(|(lowest, _way)| place < *lowest) {
-            found = Some((place, way));
-        }
+        let lowest = if is_alone { 0 } else { probe(asking, &way.ranges, stretch).await? };
+        probed.push((lowest, way));
     }
-    Ok(found.map(|(_place, way)| way).ok_or("there is always a way")?)
+    fewest(probed)
+}
+
+/// The lowest of the newest places that ranges name; below all where they name fewer.
+async fn probe(
+    asking: &mut Asking,
+    ranges: &[IndexRange<'_>],
+    stretch: (i64, i64),
+) -> Result<i64, Boxed> {
+    let probe = format!(
+        "SELECT seq FROM ({}) named ORDER BY seq DESC LIMIT 1 OFFSET {}",
+        named(ranges, stretch, PROBED),
+        PROBED - 1
+    );
+    let row = asking.row(&probe).await?;
+    Ok(row.as_ref().map(|row| cell(row, "seq")).transpose()?.unwrap_or(-1))
 }
 
 /// The next changes that an index names; nothing where its stretch has no more.

@@ -1,14 +1,14 @@
 //! Changes that indexes name: which way to them is the shortest, and the next part of it.
 
-use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
+use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite, SqliteConnection};
 
 use super::filter::Sought;
 use crate::audit::question::Filter;
+use crate::audit::store::Boxed;
 use crate::audit::store::indexed::{
-    IndexRange, IndexedChanges, PROBED, Span, Way, stretches, ways,
+    IndexRange, IndexedChanges, PROBED, Span, Way, across, fewest, stretches, ways,
 };
 use crate::audit::store::rows::word_of;
-use crate::base::clock::Timestamp;
 
 /// The changes that fit what is sought are among those, and what is still to be asked of each.
 pub(super) async fn indexed<'s>(
@@ -16,57 +16,45 @@ pub(super) async fn indexed<'s>(
     sought: &'s Sought,
     before: i64,
     limit: u16,
-) -> Result<(IndexedChanges<'s>, Sought), sqlx::Error> {
+) -> Result<(IndexedChanges<'s>, Sought), Boxed> {
     let span = span(connection, &sought.filter).await?;
     let ways = ways(&sought.filter, sought.deployments.as_deref());
-    let Way { ranges, rest } = shortest(connection, ways, stretches(span, before)).await?;
+    let Way { ranges, rest } = shortest(connection, ways, across(&stretches(span, before))).await?;
     Ok((IndexedChanges::of(ranges, span, before, limit), sought.with(rest)))
 }
 
 /// Where changes lie of the time that is asked for; `None` where none is.
-async fn span(
-    connection: &mut SqliteConnection,
-    filter: &Filter,
-) -> Result<Option<Span>, sqlx::Error> {
-    if filter.since.is_none() && filter.until.is_none() {
-        return Ok(None);
-    }
-    let blocks = "SELECT (SELECT coalesce(max(seq), 0) FROM counted) AS known, \
-        min(block) AS first, max(block) AS last FROM spans WHERE last_at >= ? AND first_at < ?";
-    let since = filter.since.map_or(i64::MIN, Timestamp::millis);
-    let until = filter.until.map_or(i64::MAX, Timestamp::millis);
-    let found = sqlx::query(blocks).bind(since).bind(until).fetch_one(connection).await?;
-    let (first, last): (Option<i64>, Option<i64>) =
-        (found.try_get("first")?, found.try_get("last")?);
-    Ok(Some(Span { known: found.try_get("known")?, blocks: first.zip(last) }))
+async fn span(connection: &mut SqliteConnection, filter: &Filter) -> Result<Option<Span>, Boxed> {
+    let Some(question) = Span::question(filter) else { return Ok(None) };
+    let row = sqlx::query(AssertSqlSafe(question)).fetch_one(connection).await?;
+    Span::of(&row).map(Some)
 }
 
-/// The way on which the newest part begins at the lowest place: it names the fewest.
+/// The way that names the fewest.
 async fn shortest<'f>(
     connection: &mut SqliteConnection,
     ways: Vec<Way<'f>>,
-    stretches: Vec<(i64, i64)>,
-) -> Result<Way<'f>, sqlx::Error> {
-    let all = (
-        stretches.first().map_or(0, |(from, _before)| *from),
-        stretches.last().map_or(0, |(_from, before)| *before),
-    );
-    let mut found: Option<(i64, Way<'f>)> = None;
-    let is_alone = ways.len() == 1;
+    stretch: (i64, i64),
+) -> Result<Way<'f>, Boxed> {
+    let (is_alone, mut probed) = (ways.len() == 1, Vec::with_capacity(ways.len()));
     for way in ways {
-        let place = if is_alone {
-            0
-        } else {
-            let mut query = QueryBuilder::new("SELECT coalesce((SELECT seq FROM (");
-            push_ranges(&mut query, &way.ranges, all, PROBED);
-            query.push(") ORDER BY seq DESC LIMIT 1 OFFSET ").push_bind(PROBED - 1).push("), -1)");
-            query.build_query_scalar().fetch_one(&mut *connection).await?
-        };
-        if found.as_ref().is_none_or(|(lowest, _way)| place < *lowest) {
-            found = Some((place, way));
-        }
+        let lowest =
+            if is_alone { 0 } else { probe(&mut *connection, &way.ranges, stretch).await? };
+        probed.push((lowest, way));
     }
-    found.map(|(_place, way)| way).ok_or(sqlx::Error::RowNotFound)
+    fewest(probed)
+}
+
+/// The lowest of the newest places that ranges name; below all where they name fewer.
+async fn probe(
+    connection: &mut SqliteConnection,
+    ranges: &[IndexRange<'_>],
+    stretch: (i64, i64),
+) -> Result<i64, sqlx::Error> {
+    let mut query = QueryBuilder::new("SELECT coalesce((SELECT seq FROM (");
+    push_ranges(&mut query, ranges, stretch, PROBED);
+    query.push(") ORDER BY seq DESC LIMIT 1 OFFSET ").push_bind(PROBED - 1).push("), -1)");
+    query.build_query_scalar().fetch_one(connection).await
 }
 
 /// The next changes that an index names; nothing where its stretch has no more.
