@@ -431,7 +431,8 @@ CREATE TABLE changegate.checkpoint (
 CREATE TABLE changegate.sinks (
     name     text   PRIMARY KEY CHECK (name <> ''),
     next     bigint NOT NULL CHECK (next >= 0),               -- a position
-    revision bigint NOT NULL DEFAULT 1 CHECK (revision > 0),  -- another one with each order
+    revision bigint NOT NULL DEFAULT 1 CHECK (revision > 0),  -- another one with each order,
+                                                              -- and with each failover
     attempts bigint NOT NULL DEFAULT 0 CHECK (attempts >= 0), -- that failed, one after the other
     next_at  bigint,                                          -- no attempt before
     sent     bigint NOT NULL DEFAULT 0 CHECK (sent >= 0),
@@ -441,7 +442,8 @@ CREATE TABLE changegate.sinks (
     dead     bigint NOT NULL DEFAULT 0 CHECK (dead >= 0),     -- that were refused, listed or not
     disabled text,                                            -- a digest of the keys that were
     holder   uuid,                                            -- the process that sends
-    until_at timestamptz                                      -- for how long, if it says no more
+    until_at timestamptz,                                     -- for how long, if it says no more
+    timeline text                                             -- of the server when it was taken
 ) WITH (fillfactor = 50);
 
 -- The newest records that sinks refused for themselves, and were passed over.

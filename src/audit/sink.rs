@@ -16,7 +16,7 @@ pub struct SinkState {
     pub name: String,
     /// The position of the record that it is sent next.
     pub next: u64,
-    /// Another one with each order of an operator.
+    /// Another one with each order of an operator, and with each failover of the log's server.
     pub revision: u64,
     /// How many attempts failed, one after the other.
     pub attempts: u32,
@@ -61,8 +61,6 @@ pub enum SinkOrder {
 pub struct FinishedRecord {
     /// The position.
     pub position: u64,
-    /// The hash of its leaf; `None` until that is in the tree.
-    pub hash: Option<[u8; 32]>,
     /// The record.
     pub content: FinishedContent,
 }

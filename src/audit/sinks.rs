@@ -51,7 +51,8 @@ impl Audit {
     }
 
     /// Keeps how far a sink has come, and what it refused; tells whether it was kept. It is not
-    /// where an operator gave an order meanwhile, or where another gateway has the sink.
+    /// where an operator gave an order meanwhile, where another gateway has the sink, or where
+    /// another server of the log took over.
     pub async fn keep_sink(
         &self,
         state: &SinkState,
@@ -130,13 +131,6 @@ impl Reader {
     pub async fn finished(&self, from: u64, limit: u64) -> Result<Vec<FinishedRecord>, QueryError> {
         let range = from..from.saturating_add(limit);
         self.reads().finished(range).await.map_err(QueryError::Store)
-    }
-
-    /// Whether the leaf at a position has this hash: on another server of the log, which may lack
-    /// what was sent, it may be another one's.
-    pub async fn has_leaf(&self, position: u64, hash: &[u8; 32]) -> Result<bool, QueryError> {
-        let found = self.reads().hashes(0, position..position.saturating_add(1)).await;
-        Ok(found.map_err(QueryError::Store)?.first() == Some(hash))
     }
 
     /// The bodies of changes, read for a sink.

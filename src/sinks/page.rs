@@ -30,8 +30,6 @@ pub(super) struct Batch {
     pub(super) messages: Vec<Message>,
     /// The position behind the last record that was read for it.
     pub(super) next: u64,
-    /// That record's position, and the hash of its leaf.
-    pub(super) last: Option<(u64, [u8; 32])>,
     /// How many records were pruned, and the position of the last of them.
     pub(super) pruned: u64,
     pub(super) pruned_last: Option<u64>,
@@ -59,7 +57,6 @@ pub(super) async fn batch(
     while batch.messages.len() < messages_max && bytes < BATCH_BYTES {
         let Some(record) = ahead.pop_front() else { break };
         let position = record.position;
-        batch.last = record.hash.map(|hash| (position, hash));
         match message(reader, config, record).await? {
             Told::Sent(message, _change) => {
                 bytes += message.weight();

@@ -59,10 +59,6 @@ pub(super) struct Runner {
     transport: Transport,
     /// `None` until the sink is taken.
     state: Option<SinkState>,
-    /// How far it had come when that was kept last.
-    kept_next: u64,
-    /// The position of the last record that was passed, and the hash of its leaf.
-    last: Option<(u64, [u8; 32])>,
     /// When it was taken, or kept taken, last.
     taken: Option<Instant>,
     /// Records that were read and are not delivered yet.
@@ -95,8 +91,6 @@ impl Runner {
             sender,
             transport,
             state: None,
-            kept_next: 0,
-            last: None,
             taken: None,
             ahead: VecDeque::new(),
             letters: Vec::new(),
@@ -175,20 +169,12 @@ impl Runner {
         };
         let end = self.shared.audit.reader().end().await?;
         let own = self.state.as_ref().filter(|own| own.revision == found.revision);
-        // Another server of the log may lack what was sent: other records have its positions, now
-        // or soon.
-        let is_there = match &self.last {
-            Some((position, hash)) => self.shared.audit.reader().has_leaf(*position, hash).await?,
-            None => true,
-        };
-        let own = own.filter(|own| is_there && own.next <= end && found.next >= self.kept_next);
         let next = own.map_or(found.next, |own| own.next);
         self.shared.metrics.sinks.lag(name, end.saturating_sub(next));
         if own.is_none() {
             // Another gateway had it, or an operator wants something else. Who disabled it was one
             // of other keys, perhaps.
             let disabled = found.disabled.clone().filter(|keys| *keys == self.config.digest);
-            (self.kept_next, self.last) = (found.next, None);
             self.state = Some(SinkState { disabled, ..found });
             (self.keep_at, self.commits) = (None, None);
             (self.alone_until, self.refused_in_a_row) = (0, 0);
@@ -228,7 +214,7 @@ impl Runner {
         }
         self.tell_of_gone(Some(batch.next));
         if batch.messages.is_empty() {
-            self.go_on(&batch, KEEP_PASSED_EVERY);
+            self.go_on(batch.next, KEEP_PASSED_EVERY);
             return Ok(());
         }
         let what = (batch.messages.as_slice(), now);
@@ -253,7 +239,7 @@ impl Runner {
                 let position = batch.messages.first().and_then(|message| message.position);
                 let reason = excerpt(&why, ERROR_CHARS_MAX);
                 self.bury(DeadLetter { position: position.unwrap_or(0), at: now, reason });
-                self.go_on(&batch, Duration::ZERO);
+                self.go_on(batch.next, Duration::ZERO);
             }
             Delivery::Failed(failure) => self.fail(failure, now).await?,
             Delivery::Gone => self.disable(now).await?,
@@ -283,11 +269,10 @@ impl Runner {
     }
 
     /// Goes on behind what was done; it is kept after a while.
-    fn go_on(&mut self, done: &Batch, keep_after: Duration) {
+    fn go_on(&mut self, next: u64, keep_after: Duration) {
         if let Some(state) = &mut self.state {
-            state.next = done.next;
+            state.next = next;
         }
-        self.last = done.last;
         let due = Instant::now() + keep_after;
         self.keep_at = Some(self.keep_at.map_or(due, |at| at.min(due)));
     }
@@ -300,7 +285,7 @@ impl Runner {
             state.sent += count;
             (state.sent_at, state.attempts, state.next_at) = (Some(now), 0, None);
         }
-        self.go_on(batch, KEEP_EVERY);
+        self.go_on(batch.next, KEEP_EVERY);
         if std::mem::take(&mut self.is_told) {
             tracing::info!(sink = %self.config.name, "the sink takes records again");
         }
@@ -357,7 +342,6 @@ impl Runner {
         let (audit, holder) = (&self.shared.audit, &self.shared.holder);
         match audit.keep_sink(state, &self.letters, holder).await {
             Ok(true) => {
-                self.kept_next = state.next;
                 (self.keep_at, self.taken) = (None, Some(Instant::now()));
                 self.letters.clear();
             }

@@ -76,7 +76,7 @@ async fn a_renewed_certificate_is_shown_and_open_connections_stay() {
     // A certificate whose key is not there yet changes nothing, and is said.
     folder.write("cert.pem", &third.chain);
     program.signal(Signal::HUP);
-    eventually("the failed reload", async || program.has_said("reload failed").then_some(())).await;
+    program.says("reload failed").await;
     for address in [program.proxy, program.admin] {
         assert!(shown(address, second).await && !shown(address, third).await);
     }
@@ -92,8 +92,7 @@ async fn a_renewed_certificate_is_shown_and_open_connections_stay() {
     eventually_shown(&program, fourth).await;
     folder.write("changegate.toml", &config.replace(BOTH, ""));
     program.signal(Signal::HUP);
-    let said = async || program.has_said("needs a restart").then_some(());
-    eventually("the line about it", said).await;
+    program.says("needs a restart").await;
     assert!(shown(program.proxy, fourth).await);
 }
 

@@ -11,7 +11,7 @@ use crate::world::connect_proxy::{ConnectProxy, Connects};
 use crate::world::http2_upstream::Http2Upstream;
 use crate::world::program::Folder;
 use crate::world::recorder::{Recorder, answer};
-use crate::world::{Call, DEPLOYMENT, Setup, call, eventually};
+use crate::world::{Call, DEPLOYMENT, Setup, call};
 
 const AGENTS: &str = "/api/v1/cloud/agents";
 
@@ -86,7 +86,7 @@ async fn what_the_proxy_refuses_was_not_forwarded_and_the_log_says_why() {
             assert!(answer.text().contains("nothing was forwarded"), "{}", answer.text());
             assert_eq!(answer.header("x-should-retry"), None);
         }
-        eventually(told, async || program.has_said(told).then_some(())).await;
+        program.says(told).await;
         let lines = program.said();
         assert!(!lines.contains("hidden-word") && !lines.contains("Basic"), "{lines}");
         assert_eq!(upstream.state().writes(DEPLOYMENT).received, 0);

@@ -223,7 +223,7 @@ async fn a_second_signal_cuts_nothing_either() {
         [(Signal::TERM, "\"draining\""), (Signal::INT, "already"), (Signal::TERM, "already")]
     {
         program.signal(signal);
-        eventually(told, async || program.has_said(told).then_some(())).await;
+        program.says(told).await;
     }
     assert_eq!(begun.await.unwrap().status, 200);
     assert_eq!(program.end().await.code(), Some(0));

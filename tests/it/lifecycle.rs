@@ -210,7 +210,7 @@ async fn a_change_of_an_address_is_said_and_left() {
     program.signal(Signal::HUP);
     let events = program.events("reload", 1).await;
     assert_eq!(events[0]["detail"].get("error"), None, "{events:?}");
-    assert!(program.has_said("needs a restart"));
+    program.says("needs a restart").await;
     assert_eq!(status_of(&program, &json!({"name": "x"})).await, 200);
 }
 

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use super::rows::{Row, cell, maybe};
 use super::{Boxed, FoundRecord};
 use crate::audit::evidence::leaf::LeafKind;
-use crate::audit::evidence::tree::Hash;
 use crate::audit::record::{Change, Event};
 use crate::audit::sink::{DeadLetter, FinishedContent, FinishedPart, FinishedRecord, SinkState};
 use crate::base::clock::Timestamp;
@@ -18,7 +17,7 @@ pub(super) const STATE: &str = "name, next, revision, attempts, next_at, sent, s
 
 /// The columns of a leaf: where it is in the tree and its salt is gone, so is its record, by a
 /// prune.
-pub(super) const PLACE: &str = "position, CAST(kind AS bigint) AS kind, ref, hash, CAST(CASE \
+pub(super) const PLACE: &str = "position, CAST(kind AS bigint) AS kind, ref, CAST(CASE \
     WHEN hash IS NOT NULL AND salt IS NULL AND entry IS NULL THEN 1 ELSE 0 END AS bigint) AS gone";
 
 /// The kinds that are read by themselves, since nothing else is shown of them.
@@ -42,17 +41,16 @@ pub(super) struct Place {
     /// The number of its kind.
     pub(super) kind: i64,
     row: i64,
-    hash: Option<Hash>,
     is_pruned: bool,
 }
 
 impl Finished {
     /// The records of these leaves.
     pub(super) fn of(mut self, leaves: &[Place]) -> Vec<FinishedRecord> {
-        let record = |&Place { position, kind, row, hash, is_pruned }: &Place| {
+        let record = |&Place { position, kind, row, is_pruned }: &Place| {
             let content = LeafKind::numbered(kind).and_then(|kind| self.content(kind, row));
             let gone = if is_pruned { FinishedContent::Pruned } else { FinishedContent::Missing };
-            FinishedRecord { position, hash, content: content.unwrap_or(gone) }
+            FinishedRecord { position, content: content.unwrap_or(gone) }
         };
         leaves.iter().map(record).collect()
     }
@@ -125,7 +123,6 @@ pub(super) fn place(row: &impl Row) -> Result<Place, Boxed> {
         position: u64::try_from(cell::<i64>(row, "position")?)?,
         kind: cell(row, "kind")?,
         row: cell(row, "ref")?,
-        hash: row.bytes("hash")?.map(|hash| (&*hash).try_into()).transpose()?,
         is_pruned: cell::<i64>(row, "gone")? != 0,
     })
 }

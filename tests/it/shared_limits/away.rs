@@ -10,7 +10,7 @@ use tokio::net::UnixListener;
 use super::redis::TestRedis;
 use super::{config, gateway, is_away, read, read_as, remaining, until, upstream};
 use crate::world::program::{Folder, Program};
-use crate::world::{Call, call, eventually};
+use crate::world::{Call, call};
 
 #[tokio::test]
 async fn without_the_backend_a_gateway_limits_by_itself_until_it_is_back() {
@@ -39,9 +39,9 @@ async fn without_the_backend_a_gateway_limits_by_itself_until_it_is_back() {
     ];
     assert_eq!(statuses, [200, 200, 429], "the own budgets are full at first");
     assert!(begun.elapsed() < Duration::from_secs(1));
-    eventually("the line", async || program.has_said("backend is away").then_some(())).await;
+    program.says("backend is away").await;
     redis.start_again();
-    eventually("the line", async || program.has_said("backend is back").then_some(())).await;
+    program.says("backend is back").await;
     assert_eq!(call_once(&program).await.status, 200);
     assert_eq!(program.said_times("backend is away"), 1, "{}", program.said());
     assert_eq!(program.said_times("backend is back"), 1, "{}", program.said());

@@ -209,6 +209,11 @@ impl Program {
         self.log.lock().unwrap().iter().any(|line| line.contains(text))
     }
 
+    /// Waits until the program says this.
+    pub(crate) async fn says(&self, text: &str) {
+        eventually(text, async || self.has_said(text).then_some(())).await;
+    }
+
     /// An answer of the admin API.
     pub(crate) async fn ask(&self, path: &str) -> Value {
         call(self.admin, Call::get(path)).await.json()
