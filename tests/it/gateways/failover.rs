@@ -74,6 +74,8 @@ async fn what_a_standby_never_had_is_told_as_lost_and_nothing_else_is_claimed() 
         let note = call(program.admin, Call::get("/api/v1/log/checkpoint")).await.text();
         note.lines().nth(1).and_then(|size| size.parse::<u64>().ok()).unwrap_or_default()
     };
+    let waiting = async || pair.primary.sql("SELECT count(*) FROM changegate.unsequenced");
+    eventually("all of it in the tree", async || (waiting().await == "0").then_some(())).await;
     let newest = pair.primary.sql("SELECT size FROM changegate.tree").parse().unwrap();
     eventually("a checkpoint over all", async || (checkpoint().await >= newest).then_some(()))
         .await;
