@@ -245,17 +245,21 @@ impl<'p> Planner<'p> {
         if all.len() < seqs.len() {
             return Ok(None);
         }
-        let events = self.events(losses, &all).await?;
-        let found = self.reads.sealed_records(LeafKind::Event, &events).await?;
-        if found.len() < events.len() {
-            return Ok(None);
-        }
-        all.extend(found);
-        all.extend(self.reads.sealed_records(LeafKind::Late, &seqs).await?);
         let whole = losses.values().filter(|(_id, loss)| loss.is_whole()).map(|(id, _loss)| *id);
         let (asked, steps) = self.reads.reasons_of(&whole.collect::<Vec<_>>()).await?;
-        all.extend(self.reads.sealed_records(LeafKind::Approval, &asked).await?);
-        all.extend(self.reads.sealed_records(LeafKind::Step, &steps).await?);
+        let others = [
+            (LeafKind::Event, self.events(losses, &all).await?),
+            (LeafKind::Late, self.reads.late(&seqs).await?),
+            (LeafKind::Approval, asked),
+            (LeafKind::Step, steps),
+        ];
+        for (kind, references) in others {
+            let found = self.reads.sealed_records(kind, &references).await?;
+            if found.len() < references.len() {
+                return Ok(None);
+            }
+            all.extend(found);
+        }
         all.sort_unstable_by_key(|record| record.position);
         let mut draft = Draft::default();
         for record in all {

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::audit::approval::Verdict;
 use crate::audit::document::{Document, SnapshotRef, Stored};
 use crate::audit::entry::{CompletionRow, Entry};
 use crate::audit::erased::{left, named_leaves};
 use crate::audit::evidence::tree::{Frontier, leaf_hash};
 use crate::audit::record::{Change, Outcome};
 use crate::audit::samples::intent;
+use crate::audit::store::contract::approvals::{decided, denied};
 use crate::audit::store::contract::{Place, leaves::seal, written};
 use crate::audit::store::samples::opening;
 use crate::audit::store::{FoundRecord, Store};
@@ -162,5 +164,30 @@ async fn what_has_not_ended_is_not_erased() {
         written(&mut store, &[Entry::Intent(Box::new(row))]).await;
         let refused = erased(&mut store, EraseTarget::Change(id), &[]).await.unwrap_err();
         assert!(refused.contains("has not ended"), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_in_the_tree_yet_is_waited_for() {
+    for place in Place::of_each_kind().await {
+        let mut store = place.opened().await;
+        let (asking, approval) = denied(1, Vec::new());
+        let Entry::Whole(opening, _ending) = &asking else { panic!() };
+        let target = EraseTarget::Change(opening.intent.id);
+        written(&mut store, &[asking]).await;
+        seal(&mut store, &Frontier::default()).await.unwrap();
+        written(&mut store, &[decided(approval, Verdict::Rejected, "jun", None)]).await;
+        let reason = "asked for".to_owned();
+        let request = EraseRequest { target: target.clone(), reason, by: None, holds: Vec::new() };
+        let reads = store.reads();
+        let mut planner = Planner::begin(&reads, &request).await.unwrap();
+        assert!(matches!(planner.next(BEGIN).await.unwrap(), Next::Waits));
+        erased(&mut store, target, &[]).await.unwrap();
+        assert!(matches!(planner.next(BEGIN).await.unwrap(), Next::Nothing));
+        let shown = reads.approval(approval, BEGIN).await.unwrap().unwrap();
+        assert!(
+            shown.steps.iter().any(|step| step.reason.as_deref() == Some("erased")),
+            "{shown:?}"
+        );
     }
 }

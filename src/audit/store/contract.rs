@@ -1,6 +1,6 @@
 //! The contract of a store: what any kind of it must hold, whatever it is made of.
 
-mod approvals;
+pub(in crate::audit) mod approvals;
 mod copies;
 mod counts;
 mod idempotency;

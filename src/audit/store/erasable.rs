@@ -189,6 +189,11 @@ pub(super) fn records(kind: LeafKind, references: &[i64], is_shared: bool) -> St
     )
 }
 
+/// The ends of changes that came late.
+pub(super) fn late(changes: &[i64]) -> String {
+    format!("SELECT seq AS number FROM late WHERE seq IN ({})", list(changes))
+}
+
 /// The approvals that changes asked for.
 pub(super) fn approvals(changes: &[ChangeId], is_shared: bool) -> String {
     let changes = ids(changes, is_shared);

@@ -27,7 +27,7 @@ fn new(terms: NewTerms) -> Box<NewApproval> {
 }
 
 /// A change that is denied and asks for approval, and the approval.
-fn denied(asked: u8, voids: Vec<(ApprovalId, String)>) -> (Entry, ApprovalId) {
+pub(in crate::audit) fn denied(asked: u8, voids: Vec<(ApprovalId, String)>) -> (Entry, ApprovalId) {
     let (asked, asks, base) = ([asked; 32], vec![[1; 8]], Some([2; 16]));
     let new = new(NewTerms::Request { expires_at: TOO_LATE, asked, base, asks, voids });
     let id = new.id;
@@ -47,7 +47,13 @@ fn ended(change: ChangeId, outcome: Outcome) -> Entry {
     Entry::Completion(Box::new(CompletionRow::bare(change, outcome, LATER)))
 }
 
-fn decided(id: ApprovalId, verdict: Verdict, person: &str, until: Option<Timestamp>) -> Entry {
+/// A decision, by a person.
+pub(in crate::audit) fn decided(
+    id: ApprovalId,
+    verdict: Verdict,
+    person: &str,
+    until: Option<Timestamp>,
+) -> Entry {
     let (token, reason) = ("release".to_owned(), "agreed".to_owned());
     let person = person.to_owned();
     Entry::Decision(Box::new(Decided { id, verdict, person, token, reason, at: NOW, until }))

@@ -3,7 +3,7 @@
 use super::Reads;
 use crate::audit::evidence::leaf::LeafKind;
 use crate::audit::store::erasable::{
-    EraseStep, Halves, SealedRecord, approval_steps, approvals, halves, named, naming,
+    EraseStep, Halves, SealedRecord, approval_steps, approvals, halves, late, named, naming,
     of_deployment, originals, records, repeating, sealing_keys, touched_inside, twins,
 };
 use crate::audit::store::prunable::{Candidate, PruneBounds, Pruned, candidates, list};
@@ -73,10 +73,18 @@ impl Reads {
         kind: LeafKind,
         references: &[i64],
     ) -> Result<Vec<SealedRecord>, Boxed> {
-        if references.is_empty() || (kind == LeafKind::Late && !self.are_shared()) {
+        if references.is_empty() {
             return Ok(Vec::new());
         }
         self.found(&records(kind, references, self.are_shared())).await
+    }
+
+    /// Which of these changes have an end that came late: only gateways that share a log do.
+    pub(in crate::audit) async fn late(&self, changes: &[i64]) -> Result<Vec<i64>, Boxed> {
+        if !self.are_shared() {
+            return Ok(Vec::new());
+        }
+        self.found(&late(changes)).await
     }
 
     /// The rows of approvals that changes asked for with a reason, and of such steps of them.
