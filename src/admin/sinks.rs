@@ -26,6 +26,9 @@ pub(crate) struct Sink {
     /// The kind; null of one that is not configured any more.
     #[schema(required)]
     pub(crate) kind: Option<&'static str>,
+    /// The form in which it is told of records, `change` or `ocsf`; null likewise.
+    #[schema(required)]
+    pub(crate) format: Option<&'static str>,
     /// Where it is, without the path of a URL, which may hold a secret; null likewise.
     #[schema(required)]
     pub(crate) to: Option<String>,
@@ -98,8 +101,12 @@ pub(crate) async fn all(api: &Api) -> Result<Page<Sink>, QueryError> {
     let standings = api.reader().sinks(api.state.clock.now()).await?;
     let sink = |standing: SinkStanding| {
         let config = api.state.sinks.named(&standing.name);
-        let kind = config.as_ref().map(|config| config.kind.name());
-        Sink { kind, to: config.map(|config| config.kind.shown()), standing }
+        Sink {
+            kind: config.as_ref().map(|config| config.kind.name()),
+            format: config.as_ref().map(|config| config.format.name()),
+            to: config.map(|config| config.kind.shown()),
+            standing,
+        }
     };
     let data = standings.into_iter().map(sink).collect();
     Ok(Page { data, next_cursor: None, has_more: false })

@@ -81,6 +81,17 @@ pub enum SinkFormat {
     Ocsf,
 }
 
+impl SinkFormat {
+    /// Its name in the configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Change => "change",
+            Self::Ocsf => "ocsf",
+        }
+    }
+}
+
 /// The kind of a sink, and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SinkKind {
@@ -213,7 +224,8 @@ fn sink(
     let from_start = reader.optional(table, "sink[].from", from);
     let bounds = reader.span("sink[].timeout").unwrap_or(TIMEOUT..=TIMEOUT);
     let timeout = reader.optional(table, "sink[].timeout", span(bounds));
-    let format = choice(&[("change", SinkFormat::Change), ("ocsf", SinkFormat::Ocsf)]);
+    let formats = [SinkFormat::Change, SinkFormat::Ocsf].map(|format| (format.name(), format));
+    let format = choice(&formats);
     let format = reader.optional(table, "sink[].format", format);
     let format = format.map_or(SinkFormat::Change, |(format, _)| format);
     let filter = filter::read(reader, table, format);

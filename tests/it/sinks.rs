@@ -136,7 +136,7 @@ async fn what_is_recorded_reaches_a_webhook_in_its_order_and_signed() {
     }
     let standing = stands(&world, "hook", "current").await;
     assert_eq!((&standing["kind"], &standing["to"]), (&json!("webhook"), &json!(recorder.url)));
-    assert_eq!(standing["lag_positions"], 0);
+    assert_eq!((&standing["format"], &standing["lag_positions"]), (&json!("change"), &json!(0)));
 }
 
 #[tokio::test]

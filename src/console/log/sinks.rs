@@ -105,6 +105,7 @@ fn line(sink: &Sink, form: Option<&str>) -> Markup {
                         (Some(kind), Some(to)) => { (kind) " " code { (cut(to, 80)) } }
                         _ => "not configured any more",
                     }
+                    @if sink.format == Some("ocsf") { " as OCSF" }
                 }
             }
             td { (condition(sink)) }
