@@ -134,9 +134,8 @@ impl Export {
         }
         let mut texts = reader.texts().await?;
         while piece.len() < PIECE_BYTES
-            && let Some(change) = self.walk.take()
+            && let Some((change, bodies)) = self.walk.take(&mut texts).await?
         {
-            let bodies = texts.of(&change).await?;
             let is_long = encoder.may_take_long() || texts.read_bytes() > HERE_BYTES_MAX;
             let write = move || -> io::Result<(Vec<u8>, Encoder)> {
                 encoder.write(&change, &bodies, &mut piece)?;

@@ -11,6 +11,7 @@ pub(super) mod contract;
 mod copied;
 mod copying;
 mod counted;
+mod documents;
 mod erasable;
 mod finished;
 mod folded;
@@ -43,6 +44,7 @@ use std::sync::Arc;
 
 pub(super) use self::copying::copy;
 pub use self::copying::{Copied, CopyError, Part, Step};
+pub(super) use self::documents::AHEAD;
 pub(super) use self::erasable::{ERASED, EraseStep, ErasedLeaf, Halves, SealedRecord};
 pub(super) use self::leaves::{FoundRecord, Gap, LeafRow, Unfit, Unsealed};
 pub(super) use self::originals::{OriginalRow, Rewrapped};
@@ -248,6 +250,11 @@ impl Store {
             Self::Sqlite(writes) => writes.write(entries).await,
             Self::Postgres(writes) => writes.write(entries).await,
         }
+    }
+
+    /// Writes `entries` durably, all together, or fails where one of them is refused.
+    pub(super) async fn write_each(&mut self, entries: &[&Entry]) -> Result<(), StoreError> {
+        self.write(entries).await?.into_iter().try_for_each(|answer| answer.map(|_written| ()))
     }
 
     /// Gives back the room that a large batch has taken, if there is too much of it.

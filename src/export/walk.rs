@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 
-use crate::audit::query::{Cursor, Filter, LIMIT_MAX, PageRequest, QueryError, Reader};
+use crate::audit::query::{
+    BodyTexts, Cursor, Filter, LIMIT_MAX, PageRequest, QueryError, Reader, Texts,
+};
 use crate::audit::record::Change;
 
 /// A walk through the changes that a filter finds. It remembers where it is, and holds nothing of
@@ -42,8 +44,11 @@ impl ExportWalk {
         Ok(!self.waiting.is_empty())
     }
 
-    /// The next of those that wait.
-    pub fn take(&mut self) -> Option<Change> {
-        self.waiting.pop_front()
+    /// The next of those that wait, with its bodies.
+    pub async fn take(
+        &mut self,
+        texts: &mut Texts,
+    ) -> Result<Option<(Change, BodyTexts)>, QueryError> {
+        texts.next(&mut self.waiting).await
     }
 }

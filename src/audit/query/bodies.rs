@@ -1,11 +1,13 @@
 //! The bodies of changes, as texts and as values.
 
+use std::collections::VecDeque;
+
 use serde_json::Value;
 
 use super::{BodyTexts, QueryError, Text};
 use crate::audit::question::parse;
 use crate::audit::record::{Bodies, Change, ErasedBody};
-use crate::audit::store::Documents;
+use crate::audit::store::{AHEAD, Documents};
 use crate::deployment::Object;
 use crate::deployment::diff::{Difference, diff};
 use crate::provider::Provider;
@@ -16,7 +18,24 @@ pub struct Texts(pub(in crate::audit) Documents);
 impl Texts {
     /// The bodies of `change`.
     pub async fn of(&mut self, change: &Change) -> Result<BodyTexts, QueryError> {
-        self.0.bodies(change.seq).await.map_err(QueryError::Store)
+        let found = self.0.bodies(change.seq).await.map_err(QueryError::Store)?;
+        found.ok_or_else(|| QueryError::Store("the change was pruned meanwhile".into()))
+    }
+
+    /// The next change that waits, with its bodies; those behind it are read together. What was
+    /// pruned meanwhile is left out.
+    pub async fn next(
+        &mut self,
+        waiting: &mut VecDeque<Change>,
+    ) -> Result<Option<(Change, BodyTexts)>, QueryError> {
+        while !waiting.is_empty() {
+            let next: Vec<i64> = waiting.iter().take(AHEAD).map(|change| change.seq).collect();
+            let found = self.0.bodies_of_first(&next).await.map_err(QueryError::Store)?;
+            if let (Some(change), Some(bodies)) = (waiting.pop_front(), found) {
+                return Ok(Some((change, bodies)));
+            }
+        }
+        Ok(None)
     }
 
     /// The bytes of all that was read so far.

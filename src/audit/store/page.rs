@@ -1,9 +1,10 @@
 //! A page of changes that is being filled, and the bounds on what one question looks through.
 
-use crate::audit::question::{BodyTexts, FoundChanges};
+use super::documents::{AHEAD, Ask, Documents};
+use super::texts::show;
+use crate::audit::question::FoundChanges;
 use crate::audit::record::Change;
 use crate::audit::store::Boxed;
-use crate::audit::store::texts::show;
 
 /// The most changes, or events, that are looked at for one page, where no index tells which of them
 /// fit.
@@ -60,19 +61,30 @@ impl PageBuilder {
         true
     }
 
-    /// The place of the change at `number`, whose bodies are shown next, where so many bytes of
-    /// text were shown so far; `None` where the page ends.
-    pub(super) fn next_shown(&mut self, number: usize, read_bytes: usize) -> Option<i64> {
-        if read_bytes > PAGE_BYTES_MAX && number < self.changes.len() {
-            self.changes.truncate(number);
-            self.next = self.changes.last().map(|change| change.seq);
+    /// Shows the bodies of the changes, as far as a page goes. What was pruned meanwhile is left
+    /// out.
+    pub(super) async fn show_bodies<A: Ask>(
+        &mut self,
+        documents: &mut Documents<A>,
+    ) -> Result<(), Boxed> {
+        let mut number = 0;
+        while number < self.changes.len() {
+            if documents.read_bytes() > PAGE_BYTES_MAX {
+                self.changes.truncate(number);
+                self.next = self.changes.last().map(|change| change.seq);
+                break;
+            }
+            let next: Vec<i64> =
+                self.changes.iter().skip(number).take(AHEAD).map(|change| change.seq).collect();
+            let texts = documents.bodies_of_first(&next).await?;
+            if let (Some(texts), Some(change)) = (texts, self.changes.get_mut(number)) {
+                show(change, &texts)?;
+                number += 1;
+            } else {
+                self.changes.remove(number);
+            }
         }
-        self.changes.get(number).map(|change| change.seq)
-    }
-
-    /// Shows the bodies of the change at `number`.
-    pub(super) fn show(&mut self, number: usize, texts: &BodyTexts) -> Result<(), Boxed> {
-        self.changes.get_mut(number).map_or(Ok(()), |change| show(change, texts))
+        Ok(())
     }
 
     pub(super) fn finish(self) -> FoundChanges {

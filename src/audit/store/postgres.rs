@@ -11,7 +11,6 @@ mod asking;
 mod columns;
 mod counts;
 mod desk;
-mod documents;
 mod entries;
 mod erase;
 mod error;
@@ -41,7 +40,7 @@ mod walk;
 mod writer;
 mod writes;
 
-pub(super) use self::documents::Documents;
+pub(super) use self::asking::Documents;
 pub(super) use self::found::find;
 pub use self::migrate::Migrated;
 pub(super) use self::migrate::migrate;

@@ -344,11 +344,22 @@ impl Reads {
 }
 
 impl Documents {
-    /// The bodies of the change at the place `seq`.
-    pub(in crate::audit) async fn bodies(&mut self, seq: i64) -> Result<BodyTexts, Boxed> {
+    /// The bodies of the change at the place `seq`; `None` where there is no such change.
+    pub(in crate::audit) async fn bodies(&mut self, seq: i64) -> Result<Option<BodyTexts>, Boxed> {
         match self {
             Self::Sqlite(documents) => documents.bodies(seq).await,
             Self::Postgres(documents) => documents.bodies(seq).await,
+        }
+    }
+
+    /// The bodies of the first of these changes, likewise; those of the others are read ahead.
+    pub(in crate::audit) async fn bodies_of_first(
+        &mut self,
+        changes: &[i64],
+    ) -> Result<Option<BodyTexts>, Boxed> {
+        match self {
+            Self::Sqlite(documents) => documents.bodies_of_first(changes).await,
+            Self::Postgres(documents) => documents.bodies_of_first(changes).await,
         }
     }
 

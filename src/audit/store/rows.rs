@@ -41,7 +41,7 @@ pub(super) fn variant<T: for<'a> Deserialize<'a>>(word: &str) -> Result<T, WordE
 pub(super) type Bytes<'r> = Cow<'r, [u8]>;
 
 /// A row, by the names of its columns.
-pub(super) trait Row {
+pub(in crate::audit) trait Row {
     fn integer(&self, column: &'static str) -> Result<Option<i64>, Boxed>;
     fn flag(&self, column: &'static str) -> Result<Option<bool>, Boxed>;
     fn text(&self, column: &'static str) -> Result<Option<&str>, Boxed>;

@@ -6,7 +6,6 @@ mod backup;
 mod bulk;
 mod columns;
 mod counts;
-mod documents;
 mod erase;
 mod error;
 mod events;
@@ -38,7 +37,7 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _, SqliteConnection};
 
-pub(super) use self::documents::Documents;
+pub(super) use self::asking::Documents;
 use self::error::{
     ambiguous, damaged, may_pass, moved, of_statement, spares_connection, touches_file, unavailable,
 };

@@ -176,8 +176,7 @@ async fn walk(
     }
     while walk.fill(reader).await.map_err(unanswered)? {
         let mut texts = reader.texts().await.map_err(unanswered)?;
-        while let Some(change) = walk.take() {
-            let bodies = texts.of(&change).await.map_err(unanswered)?;
+        while let Some((change, bodies)) = walk.take(&mut texts).await.map_err(unanswered)? {
             sink.take(&change, &bodies)?;
             count += 1;
             progress.tell(&clock, || {

@@ -10,7 +10,11 @@ use tokio::time::timeout;
 
 use super::error::code;
 use super::link::{connect, run};
+use crate::audit::store::{Boxed, documents};
 use crate::base::database::PostgresUrl;
+
+/// The documents of one question.
+pub(in crate::audit) type Documents = documents::Documents<Asking>;
 
 /// How long a question waits for its turn.
 const TURN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -31,7 +35,7 @@ pub(super) struct Line {
 }
 
 /// A question that has its turn. Where it is given up while a statement runs, so is the connection.
-pub(super) struct Asking {
+pub(in crate::audit) struct Asking {
     url: Arc<PostgresUrl>,
     kept: OwnedMutexGuard<Option<PgConnection>>,
 }
@@ -88,6 +92,14 @@ impl Asking {
             *self.kept = Some(connection);
         }
         found
+    }
+}
+
+impl documents::Ask for Asking {
+    type Row = PgRow;
+
+    async fn found(&mut self, statement: &str) -> Result<Vec<PgRow>, Boxed> {
+        Ok(self.rows(statement).await?)
     }
 }
 

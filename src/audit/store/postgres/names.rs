@@ -1,7 +1,7 @@
 //! Names in the log: those of deployments, by their newest snapshots, and of actors; and the texts
 //! of policies.
 
-use super::documents::Documents;
+use super::asking::Documents;
 use super::filter::deployments;
 use super::literal::text;
 use super::select::Reads;

@@ -1,9 +1,8 @@
 //! Pages of changes: what a filter asks for, newest first, within bounds on what is searched and on
 //! what is shown.
 
-use super::asking::Asking;
+use super::asking::{Asking, Documents};
 use super::columns::list;
-use super::documents::Documents;
 use super::filter::Sought;
 use super::searched::{indexed, next_of};
 use super::select::Reads;
@@ -41,11 +40,7 @@ impl Reads {
             }
         }
         if bodies {
-            let (mut documents, mut number) = (Documents::by(asking), 0);
-            while let Some(seq) = page.next_shown(number, documents.read_bytes()) {
-                page.show(number, &documents.bodies(seq).await?)?;
-                number += 1;
-            }
+            page.show_bodies(&mut Documents::by(asking)).await?;
         }
         Ok(page.finish())
     }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use sqlx::postgres::PgRow;
 
+use super::asking::Documents;
 use super::asking::Line;
 use super::columns::CHANGE;
-use super::documents::Documents;
 use super::filter::deployments;
 use super::horizon::Horizon;
 use super::literal::{bytes, text};
@@ -57,7 +57,9 @@ impl Reads {
         id: ChangeId,
     ) -> Result<Option<Change>, Boxed> {
         let Some(mut change) = self.bare_change(id).await? else { return Ok(None) };
-        let texts = self.documents().await?.bodies(change.seq).await?;
+        let Some(texts) = self.documents().await?.bodies(change.seq).await? else {
+            return Ok(None);
+        };
         show(&mut change, &texts)?;
         Ok(Some(change))
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::asking::Documents;
 use super::columns::CHANGE;
-use super::documents::Documents;
 use super::leaves::records;
 use super::literal::{json, text};
 use super::select::Reads;

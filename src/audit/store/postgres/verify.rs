@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::documents::Documents;
+use super::asking::Documents;
 use super::select::Reads;
 use crate::audit::store::Boxed;
 use crate::audit::store::leaves::{Gap, RECORDS, Unfit};

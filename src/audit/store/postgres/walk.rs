@@ -7,8 +7,8 @@ use std::sync::Arc;
 use serde_json::Value;
 use sqlx::postgres::PgRow;
 
+use super::asking::Documents;
 use super::columns::list;
-use super::documents::Documents;
 use super::filter::Sought;
 use super::select::Reads;
 use crate::audit::question::{Filter, RecordedChange, parse};

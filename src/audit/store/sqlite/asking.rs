@@ -6,14 +6,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sqlx::pool::PoolConnection;
-use sqlx::{Sqlite, SqliteConnection, SqlitePool};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection, SqlitePool};
+
+use crate::audit::store::{Boxed, documents};
+
+/// The documents of one question.
+pub(in crate::audit) type Documents = documents::Documents<Asking>;
 
 /// The steps of SQLite's machine between two looks at whether the answer is still wanted: a
 /// fraction of a millisecond.
 const STEPS_BETWEEN_LOOKS: i32 = 1_000;
 
 /// A connection and its one question. Dropping it interrupts the statement that runs.
-pub(super) struct Asking {
+pub(in crate::audit) struct Asking {
     // Before the connection, which goes back to its pool once its statement has ended.
     _wanted: Wanted,
     connection: PoolConnection<Sqlite>,
@@ -33,6 +39,16 @@ impl Asking {
         handle.set_progress_handler(STEPS_BETWEEN_LOOKS, move || !gone.load(Ordering::Relaxed));
         drop(handle);
         Ok(Self { _wanted: wanted, connection })
+    }
+}
+
+impl documents::Ask for Asking {
+    type Row = SqliteRow;
+
+    async fn found(&mut self, statement: &str) -> Result<Vec<SqliteRow>, Boxed> {
+        // Its numbers are in it, so that it is another one each time.
+        let query = sqlx::query(AssertSqlSafe(statement.to_owned())).persistent(false);
+        Ok(query.fetch_all(&mut **self).await?)
     }
 }
 

@@ -1,8 +1,7 @@
 //! Names in the log: those of deployments, by their newest snapshots, and of actors; and the texts
 //! of policies.
 
-use super::asking::Asking;
-use super::documents::Documents;
+use super::asking::{Asking, Documents};
 use super::filter::deployments;
 use super::select::Reads;
 use crate::audit::question::KnownPolicy;

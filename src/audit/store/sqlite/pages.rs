@@ -4,8 +4,7 @@
 use futures_util::TryStreamExt as _;
 use sqlx::{QueryBuilder, Sqlite};
 
-use super::asking::Asking;
-use super::documents::Documents;
+use super::asking::{Asking, Documents};
 use super::filter::{Sought, push_filter};
 use super::searched::{indexed, next_of};
 use super::select::Reads;
@@ -42,11 +41,7 @@ impl Reads {
             }
         }
         if bodies {
-            let (mut documents, mut number) = (Documents::by(asking), 0);
-            while let Some(seq) = page.next_shown(number, documents.read_bytes()) {
-                page.show(number, &documents.bodies(seq).await?)?;
-                number += 1;
-            }
+            page.show_bodies(&mut Documents::by(asking)).await?;
         }
         Ok(page.finish())
     }

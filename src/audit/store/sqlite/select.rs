@@ -9,9 +9,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteRow};
 use sqlx::{ConnectOptions as _, QueryBuilder, Row as _, SqlitePool};
 
 use super::BUSY_TIMEOUT;
-use super::asking::Asking;
+use super::asking::{Asking, Documents};
 use super::columns::CHANGE;
-use super::documents::Documents;
 use super::filter::deployments;
 use crate::audit::idempotency::EarlierCall;
 use crate::audit::question::{DeploymentAt, DeploymentSummary, Unclear};
@@ -163,7 +162,9 @@ impl Reads {
     /// One change with its bodies.
     pub(in crate::audit) async fn change(&self, id: ChangeId) -> Result<Option<Change>, Boxed> {
         let Some(mut change) = self.bare_change(id).await? else { return Ok(None) };
-        let texts = self.documents().await?.bodies(change.seq).await?;
+        let Some(texts) = self.documents().await?.bodies(change.seq).await? else {
+            return Ok(None);
+        };
         show(&mut change, &texts)?;
         Ok(Some(change))
     }

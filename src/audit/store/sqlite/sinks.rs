@@ -4,9 +4,8 @@ use std::ops::Range;
 
 use sqlx::{AssertSqlSafe, Error, SqliteConnection};
 
-use super::asking::Asking;
+use super::asking::{Asking, Documents};
 use super::columns::CHANGE;
-use super::documents::Documents;
 use super::leaves::records;
 use super::select::Reads;
 use crate::audit::sink::{DeadLetter, FinishedRecord, LETTERS_MAX, SinkOrder, SinkState, SinkStep};

@@ -5,8 +5,7 @@ use std::ops::RangeInclusive;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::asking::Asking;
-use super::documents::Documents;
+use super::asking::{Asking, Documents};
 use super::select::Reads;
 use crate::audit::store::Boxed;
 use crate::audit::store::leaves::{Gap, RECORDS, Unfit};
@@ -106,7 +105,7 @@ impl Reads {
             "SELECT number, base, digest, body FROM snapshots WHERE number > ? \
              ORDER BY number LIMIT ?",
         );
-        let rows = rows.bind(after).bind(limit).fetch_all(documents.asking()).await?;
+        let rows = rows.bind(after).bind(limit).fetch_all(&mut **documents.asking()).await?;
         let (mut last, mut damaged) = (None, Vec::new());
         for row in &rows {
             let number: i64 = row.try_get("number")?;

@@ -9,8 +9,7 @@ use serde_json::Value;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite};
 
-use super::asking::Asking;
-use super::documents::Documents;
+use super::asking::{Asking, Documents};
 use super::filter::{Sought, push_filter};
 use super::select::Reads;
 use crate::audit::question::{Filter, RecordedChange, parse};
@@ -123,7 +122,7 @@ impl Walk {
         let rows = {
             let mut rows = Vec::new();
             let mut bytes = 0;
-            let mut found = query.build().fetch(self.documents.asking());
+            let mut found = query.build().fetch(&mut **self.documents.asking());
             while let Some(row) = found.try_next().await? {
                 bytes += packed_bytes(&row)?;
                 rows.push(row);
@@ -166,7 +165,7 @@ impl Walk {
             return Ok(Arc::clone(digest));
         }
         let digest = sqlx::query_scalar("SELECT digest FROM policies WHERE number = ?");
-        let digest: String = digest.bind(number).fetch_one(self.documents.asking()).await?;
+        let digest: String = digest.bind(number).fetch_one(&mut **self.documents.asking()).await?;
         let digest: Arc<str> = digest.into();
         self.digests.insert(number, Arc::clone(&digest));
         Ok(digest)
