@@ -139,7 +139,7 @@ pub async fn rotate_seal(
     });
     let (kind, at) = (EventKind::SealRotation, now);
     let told = Event { at, kind, actor: None, client_ip: None, request_id: None, detail };
-    let told = store.write(&[&Entry::Happening(Box::new(told))]).await;
+    let told = store.write_each(&[&Entry::Happening(Box::new(told))]).await;
     told.map_err(|fault| unreadable(database, fault.into()))?;
     let closed = store.close().await;
     let _hold = closed.map_err(|fault| unreadable(database, fault.into()))?;

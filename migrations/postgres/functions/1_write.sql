@@ -65,11 +65,12 @@ BEGIN
         ON CONFLICT (process) DO UPDATE SET batch = EXCLUDED.batch, at = clock_timestamp();
 
     SELECT n.number INTO node_number FROM changegate.nodes n WHERE n.name = node_name;
-    IF node_number IS NULL THEN
+    -- A command that writes is none.
+    IF node_number IS NULL AND node_name IS NOT NULL THEN
         INSERT INTO changegate.nodes (name) VALUES (node_name) ON CONFLICT DO NOTHING;
         SELECT n.number INTO node_number FROM changegate.nodes n WHERE n.name = node_name;
     END IF;
-    PERFORM set_config('changegate.node', node_number::text, true);
+    PERFORM set_config('changegate.node', coalesce(node_number::text, ''), true);
 
     IF entries ? 'approvals' OR entries ? 'steps' OR entries ? 'expiry' THEN
         -- Before any other lock.

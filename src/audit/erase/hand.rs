@@ -32,9 +32,7 @@ impl Hand<'_> {
             let sealed = Sealed::of(&frontier(reads, size).await?, &records);
             match self {
                 Self::Alone(store) => {
-                    for answer in store.write(&[&Entry::Sealing(Box::new(sealed))]).await? {
-                        answer?;
-                    }
+                    store.write_each(&[&Entry::Sealing(Box::new(sealed))]).await?;
                 }
                 Self::Shared(Reads::Postgres(shared)) => {
                     // Where a gateway was faster, there is less to do.

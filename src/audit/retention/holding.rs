@@ -4,7 +4,6 @@ use super::direct::PruneError;
 use super::holds::{HOLDS_MAX, Hold, HoldSubject, in_force};
 use crate::audit::entry::Entry;
 use crate::audit::query::{QueryError, Reader};
-use crate::audit::record::Event;
 use crate::audit::redact::Redaction;
 use crate::audit::store::{Boxed, Preparation, Reads, Store};
 use crate::audit::{StartError, take};
@@ -75,17 +74,9 @@ pub async fn change_hold(
     })?;
     let opened = Store::open_alone(hold, Preparation { key: None, at: clock.now() }).await;
     let mut store = opened.map_err(failed)?;
-    let written = write(&mut store, event).await;
+    let written = store.write_each(&[&Entry::Happening(Box::new(event))]).await;
     let closed = store.close().await;
-    written.map_err(failed)?;
+    written.map_err(|fault| failed(fault.into()))?;
     closed.map_err(|fault| failed(fault.into()))?;
     Ok(true)
-}
-
-async fn write(store: &mut Store, event: Event) -> Result<(), Boxed> {
-    let entry = Entry::Happening(Box::new(event));
-    for answer in store.write(&[&entry]).await? {
-        answer?;
-    }
-    Ok(())
 }
