@@ -22,6 +22,7 @@ use super::question::Text;
 use super::record::{Event, Outcome, Settlement, Unkept, signed};
 use super::redact::{Redacted, Redactor};
 use super::sealed::{Sealed, SignedTree};
+use super::shown::Concealed;
 use super::sink::SinkStep;
 use super::touched::{Touched, touched};
 use crate::base::canonical::canonical;
@@ -75,6 +76,8 @@ pub(super) struct IntentRow {
     /// The patch's canonical text, compressed by zstd.
     pub(super) patch: Option<Text>,
     pub(super) before: Option<SnapshotRef>,
+    /// What `before` names by the number that the log has it under, as far as is known here.
+    pub(super) named: Option<Arc<Concealed>>,
     pub(super) unkept: Unkept,
     pub(super) redacted: Vec<String>,
     /// The bodies as they were before anything was concealed, where they are kept.
@@ -116,6 +119,16 @@ impl Entry {
             Self::Completion(ending) => Some(ending.id),
             _beside => None,
         }
+    }
+
+    /// Takes the deployment before along, where it named one that the log has under a number: it
+    /// may have been erased meanwhile. Returns whether it did.
+    pub(super) fn files_anew(&mut self) -> bool {
+        let (Self::Intent(opening) | Self::Whole(opening, _)) = self else { return false };
+        let filed = opening.named.take().map(|named| named.document.file(None));
+        let Some(Ok(filed)) = filed else { return false };
+        opening.before = Some(filed);
+        true
     }
 
     /// Whether that the tables refuse it is no fault: of many that want to use or decide the same
@@ -194,6 +207,9 @@ impl IntentRow {
         });
         let request_id = redactor.scrub(intent.request_id.as_str()).into_owned();
         let (patch, filed) = (patch.transpose()?, filed.transpose()?.flatten());
+        let is_named = matches!(filed, Some(SnapshotRef::Already(_)));
+        let named = before.as_ref().filter(|_| is_named);
+        let named = named.map(|before| Arc::clone(&before.concealed));
         let redacted = redacted.into_paths();
         let asked = match asked {
             Some(patch) => {
@@ -204,7 +220,7 @@ impl IntentRow {
         };
         let originals = redactor.sealed(originals, intent.id, Half::Intent)?;
         let opening =
-            Self { intent, request_id, patch, before: filed, unkept, redacted, originals };
+            Self { intent, request_id, patch, before: filed, named, unkept, redacted, originals };
         Ok((opening, Former { before, told_by_patch, asked, conceals_patch }))
     }
 }

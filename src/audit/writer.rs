@@ -213,7 +213,17 @@ impl Writer {
         batch
     }
 
-    async fn write(&mut self, batch: Vec<Queued>) {
+    /// Writes a batch, and once more what has to be written in another way.
+    async fn write(&mut self, mut batch: Vec<Queued>) {
+        while !batch.is_empty() {
+            batch = self.write_once(batch).await;
+        }
+        self.tally.kept.store(u64::try_from(self.kept.len()).unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// Returns what is to be written again.
+    async fn write_once(&mut self, batch: Vec<Queued>) -> Vec<Queued> {
+        let mut again = Vec::new();
         let entries: Vec<&Entry> = batch.iter().map(|queued| &queued.entry).collect();
         let written = self.store.write(&entries).await;
         if self.store.takes_back_documents() {
@@ -226,9 +236,14 @@ impl Writer {
                 self.tally.commits.fetch_add(1, Ordering::Relaxed);
                 self.tally.rows.fetch_add(u64::try_from(rows).unwrap_or(0), Ordering::Relaxed);
                 let now = self.clock.now();
-                for (queued, answer) in batch.into_iter().zip(answers) {
+                for (mut queued, answer) in batch.into_iter().zip(answers) {
                     match &answer {
                         Ok(written) => remember(&self.latest, &queued.entry, *written, now),
+                        Err(_refused) if queued.entry.files_anew() => {
+                            self.save(&queued.entry);
+                            again.push(queued);
+                            continue;
+                        }
                         Err(fault) => {
                             tell_of_refusal(&queued.entry, fault);
                             self.save(&queued.entry);
@@ -249,7 +264,7 @@ impl Writer {
                 }
             }
         }
-        self.tally.kept.store(u64::try_from(self.kept.len()).unwrap_or(0), Ordering::Relaxed);
+        again
     }
 
     /// After a batch, the work that is not put off to a time without any.
@@ -366,11 +381,11 @@ impl Writer {
 
 /// A line for an entry that the tables have refused.
 fn tell_of_refusal(entry: &Entry, fault: &StoreError) {
-    let (change, error) = (entry.id(), chain(fault));
+    let (change, error) = (entry.id().map(tracing::field::display), chain(fault));
     if entry.contends() {
-        tracing::debug!(?change, error, "others were faster");
+        tracing::debug!(change, error, "others were faster");
     } else {
-        tracing::error!(?change, error, "a record is refused");
+        tracing::error!(change, error, "a record is refused");
     }
 }
 

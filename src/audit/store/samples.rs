@@ -25,7 +25,7 @@ pub(in crate::audit) fn opening(patch: &Value) -> IntentRow {
     let patch = Some(Arc::new(seal(patch.to_string().as_bytes()).unwrap()));
     let unkept = Unkept::default();
     let (redacted, originals) = (Vec::new(), None);
-    IntentRow { intent, request_id, patch, before: None, unkept, redacted, originals }
+    IntentRow { intent, request_id, patch, before: None, named: None, unkept, redacted, originals }
 }
 
 /// An update of `dep_1` that ended at once and changed these places.
