@@ -192,6 +192,11 @@ impl Provider {
         Self::ALL.into_iter().find(|provider| provider.name == name)
     }
 
+    /// The names of the members that a deployment has at any provider.
+    pub fn members() -> impl Iterator<Item = &'static str> {
+        Self::ALL.into_iter().flat_map(|provider| provider.fields.iter().map(|field| field.name))
+    }
+
     /// The places that upstream takes and never shows.
     pub fn write_only(&self) -> impl Iterator<Item = &'static str> {
         let places = self.shown_as.iter();

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::audit::record::{ErasedBody, RefusedBody, Unkept};
 use crate::audit::store::{Boxed, ERASED, OwnedRow};
+use crate::provider::Provider;
 
 /// The loss of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,10 +164,13 @@ fn findings(row: &mut OwnedRow, column: &'static str) -> Result<(), Boxed> {
     Ok(())
 }
 
-/// The place of the member of a deployment that a place lies in.
+/// The place of the member of a deployment that a place lies in. The name of any other is its
+/// caller's own: nothing is left of it.
 fn member(path: &str) -> &str {
     let end = path.match_indices('/').nth(1).map_or(path.len(), |(end, _)| end);
-    path.get(..end).unwrap_or_default()
+    let member = path.get(..end).unwrap_or_default();
+    let name = member.strip_prefix('/');
+    if Provider::members().any(|known| name == Some(known)) { member } else { "" }
 }
 
 /// Leaves of the answer its status and type.
@@ -257,7 +261,13 @@ mod tests {
 
     #[test]
     fn a_place_is_told_by_the_member_that_it_lies_in() {
-        for (path, told) in [("/a/b/c", "/a"), ("/a", "/a"), ("", ""), ("/a~1b/c", "/a~1b")] {
+        for (path, told) in [
+            ("/metadata/b/c", "/metadata"),
+            ("/name", "/name"),
+            ("", ""),
+            ("/own/c", ""),
+            ("/name~1b", ""),
+        ] {
             assert_eq!(member(path), told);
         }
     }

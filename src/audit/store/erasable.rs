@@ -15,6 +15,7 @@ use crate::audit::evidence::tree::Hash;
 use crate::audit::record::Event;
 use crate::base::ids::{ChangeId, Hex};
 use crate::base::key::KeyId;
+use crate::provider::Provider;
 
 /// The text in place of a reason that was erased; the tables say so too.
 pub(in crate::audit) const ERASED: &str = "erased";
@@ -226,12 +227,14 @@ pub(super) fn repeating(name: &str, after: i64, is_shared: bool, limit: usize) -
     )
 }
 
-/// The places that changes touched below the members of their deployments.
+/// The places that changes touched, but for those of the members that deployments have.
 pub(super) fn touched_inside(changes: &[i64]) -> String {
+    let members: Vec<String> = Provider::members().map(|name| format!("'/{name}'")).collect();
     format!(
         "SELECT t.place, CAST(t.kind AS bigint) AS kind, t.seq FROM touched t \
-         WHERE t.place IN (SELECT number FROM places WHERE path LIKE '/%/%') \
+         WHERE t.place IN (SELECT number FROM places WHERE path NOT IN ('', {})) \
          AND t.kind IN (0, 1, 2, 3, 4, 5) AND t.seq IN ({})",
+        members.join(", "),
         list(changes)
     )
 }
