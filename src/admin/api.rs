@@ -266,6 +266,7 @@ impl Api {
         part: PageRequest,
     ) -> Result<Page<Seen<Event>>, Problem> {
         let page = in_time(asker.turns(filter.scans()), self.events(filter, part)).await?;
+        self.note_differences(asker, &page);
         Ok(view::page(page, asker.role))
     }
 
@@ -277,7 +278,18 @@ impl Api {
         part: PageRequest,
     ) -> Result<Page<Seen<Event>>, Problem> {
         let page = in_time(&asker.share.scanning, self.reader().drifts(&filter, part)).await?;
+        self.note_differences(asker, &page);
         Ok(view::page(page, asker.role))
+    }
+
+    /// Tells the log of who sees differences of deployments in events.
+    fn note_differences(&self, asker: &Asker, page: &Page<Event>) {
+        if asker.may_look_inside().is_err() {
+            return;
+        }
+        let differing = page.data.iter().filter(|event| event.detail.get("diff").is_some());
+        let changes = differing.filter_map(|event| event.detail["change"].as_str()?.parse().ok());
+        self.note_look(asker, &changes.collect::<Vec<_>>());
     }
 
     /// Changes without bodies.

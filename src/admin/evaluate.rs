@@ -268,6 +268,7 @@ async fn last_seen(api: &Api, asker: &Asker, id: &str) -> Result<(Value, Vec<Str
     let (reader, now) = (api.state.audit.reader(), api.state.clock.now());
     let at = reader.deployment_at(id, now).await?.ok_or_else(missing)?;
     let change = reader.bare_change(at.change).await?.ok_or_else(missing)?;
+    api.note_look(asker, &[at.change]);
     let places = change.redacted.iter().filter_map(|place| {
         let place = place.strip_prefix("/before").or_else(|| place.strip_prefix("/after"))?;
         Some(format!("/before{place}"))

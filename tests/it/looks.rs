@@ -51,3 +51,25 @@ async fn who_reads_bodies_is_told_of_once() {
     get(&world, "auditor", &format!("/api/v1/deployments/{DEPLOYMENT}/at?time=0s")).await;
     assert_eq!(looks(&world, 2).await.len(), 2);
 }
+
+#[tokio::test]
+async fn whatever_else_shows_a_deployment_is_told_of_too() {
+    let tokens = [("auditor", "auditor"), ("viewer", "viewer")]
+        .map(|(token, role)| admin_token(token, token, role));
+    let world = Setup::new().config(&tokens.concat()).start().await;
+    let answer = world.update(&json!({"name": "one"})).await;
+    let first = answer.header("changegate-change").unwrap();
+    let asked = json!({"deployment_id": DEPLOYMENT, "patch": {"name": "tried"}});
+    let tried = Call::post("/api/v1/evaluate").token("auditor").json(&asked);
+    assert_eq!(call(world.admin(), tried).await.status, 200);
+    assert_eq!(looks(&world, 1).await[0]["detail"]["changes"], json!([first]));
+
+    let around = Call::post(&format!("/api/v1/cloud/deployments/{DEPLOYMENT}"));
+    let around = around.json(&json!({"name": "by hand"}));
+    assert_eq!(call(world.simulator().address(), around).await.status, 200);
+    let answer = world.update(&json!({"name": "two"})).await;
+    let second = answer.header("changegate-change").unwrap();
+    get(&world, "viewer", "/api/v1/drift").await;
+    get(&world, "auditor", "/api/v1/drift").await;
+    assert_eq!(looks(&world, 2).await[1]["detail"]["changes"], json!([second]));
+}
