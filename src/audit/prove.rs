@@ -27,11 +27,15 @@ use crate::base::ids::{ChangeId, Hex, unhex};
 /// The most bytes of a bundle that is read.
 pub const BUNDLE_BYTES_MAX: u64 = 256 << 20;
 
+/// The bodies of a change, by their names.
+const BODIES: [&str; 3] = ["patch", "before", "after"];
+
 /// The version of bundles.
 const VERSION: &str = "changegate-proof/v1";
 
 /// A change with everything that proves it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Bundle {
     /// The form of the bundle.
     pub version: String,
@@ -293,13 +297,15 @@ fn unopened(bundle: &Bundle, entry: &Value, salt: &Salt) -> Vec<String> {
     if !commits(entry, salt, "record", &digest(&bundle.record)) {
         wrong.push("the record is not the one that was committed to".to_owned());
     }
-    for name in ["patch", "before", "after"] {
+    for name in BODIES {
         let found = bundle.bodies.get(name);
         let holds = |body| commits(entry, salt, name, &digest(body));
         if !found.map_or(!is_committed(name), holds) {
             wrong.push(format!("{name} is not the one that was committed to"));
         }
     }
+    let others = bundle.bodies.keys().filter(|name| !BODIES.contains(&name.as_str()));
+    wrong.extend(others.map(|name| format!("{name} is no body of a change")));
     let entry = entry.as_object().unwrap_or(&nothing);
     let own = ["commitments", "kind", "v"];
     for (name, value) in entry.iter().filter(|(name, _)| !own.contains(&name.as_str())) {
@@ -310,12 +316,10 @@ fn unopened(bundle: &Bundle, entry: &Value, salt: &Salt) -> Vec<String> {
     if entry.get("decision") != Some(&bundle.decision) {
         wrong.push("the decision is not that of the entry".to_owned());
     }
-    if let Some(text) = &bundle.policy {
-        let digest = Hex(&Sha256::digest(text)).to_string();
-        let named = entry.get("policy").and_then(Value::as_str).unwrap_or_default();
-        if digest != named && !(named.is_empty() && text.is_empty()) {
-            wrong.push("the policy is not the one that decided".to_owned());
-        }
+    let named = entry.get("policy").and_then(Value::as_str).unwrap_or_default();
+    let text = bundle.policy.as_deref().unwrap_or_default();
+    if Hex(&Sha256::digest(text)).to_string() != named && !(named.is_empty() && text.is_empty()) {
+        wrong.push("the policy is not the one that decided".to_owned());
     }
     wrong
 }

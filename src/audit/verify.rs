@@ -261,8 +261,9 @@ async fn verify(
     records::hold(reads, terms.since.is_none(), terms.pace, &mut findings).await?;
     let mut notes = signed.notes();
     notes.extend(gone(reads, (pruned, &prunes), (erased, &erasures)).await?);
-    if end > size {
-        notes.push(format!("{} records are not in the tree yet", end - size));
+    let outside = reads.outside_of_tree().await?;
+    if outside > 0 {
+        notes.push(format!("{outside} records are not in the tree yet"));
     }
     if from > 0 {
         notes.push(format!("the leaves before {from} were not looked at"));

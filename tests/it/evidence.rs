@@ -249,6 +249,7 @@ async fn a_change_is_proven_without_the_log() {
         ("/record/client_ip", json!("192.0.2.1"), "altered-record"),
         ("/decision", json!("deny"), "altered-record"),
         ("/policy", json!(""), "altered-record"),
+        ("/policy", Value::Null, "altered-record"),
         ("/entry/outcome", json!("denied"), "altered-hash"),
     ] {
         let mut bundle = bundle.clone();
@@ -256,6 +257,12 @@ async fn a_change_is_proven_without_the_log() {
         let ran = check(&bundle, key);
         assert_eq!(ran.code, 1, "{pointer}: {ran:?}");
         assert!(words(&ran).contains(&word), "{pointer}: {ran:?}");
+    }
+    // Nothing that is not proven stands beside what is.
+    for pointer in ["", "/bodies"] {
+        let mut bundle = bundle.clone();
+        bundle.pointer_mut(pointer).unwrap()["original"] = json!({"name": "forged"});
+        assert_eq!(check(&bundle, key).code, 1, "{pointer}");
     }
     let others = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
     assert_eq!(words(&check(&bundle, others)), ["unknown-key"]);

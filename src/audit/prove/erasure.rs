@@ -16,6 +16,7 @@ use crate::base::ids::{Hex, unhex};
 
 /// The erasure of a change in part, with everything that proves it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ErasureProof {
     /// The entry that the change would have, were it made of what is left, under the bundle's salt.
     pub left: Value,

@@ -97,7 +97,8 @@ fn alone(bundle: &Path, arguments: &VerifyArgs) -> Result<(), Failure> {
     let text = read(bundle, BUNDLE_BYTES_MAX)?;
     let findings = prove::check(&text, &arguments.key);
     let findings = findings.ok_or_else(|| {
-        Failure::NotHeld(anyhow!("{shown} is no proof: `audit prove` writes one"))
+        let wrong = "is no proof, or has more in it than one: `audit prove` writes it anew";
+        Failure::NotHeld(anyhow!("{shown} {wrong}"))
     })?;
     let found = u64::try_from(findings.len()).unwrap_or(u64::MAX);
     print_findings(&findings, arguments.json)?;

@@ -28,6 +28,11 @@ impl Reads {
         self.number("SELECT coalesce(max(position), -1) + 1 AS number FROM leaves").await
     }
 
+    /// How many finished records are not in the tree.
+    pub(in crate::audit::store) async fn outside_of_tree(&self) -> Result<u64, Boxed> {
+        self.number("SELECT count(*) AS number FROM unsequenced").await
+    }
+
     async fn number(&self, query: &str) -> Result<u64, Boxed> {
         let row = self.evidence.ask().await?.row(query).await?;
         let number: Option<i64> = row.as_ref().map(|row| cell(row, "number")).transpose()?;

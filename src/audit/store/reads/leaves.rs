@@ -32,6 +32,8 @@ by_kind! {
     tree_size() -> u64;
     /// The position behind the last leaf.
     leaves_end() -> u64;
+    /// How many finished records are not in the tree.
+    outside_of_tree() -> u64;
     /// The leaves of a range, with their records.
     leaves(range: Range<u64>) -> Vec<LeafRow>;
     /// Records that are finished and not in the tree of that size, at most `limit` of them.

@@ -39,6 +39,11 @@ impl Reads {
         Ok(u64::try_from(end)?)
     }
 
+    /// How many finished records are not in the tree.
+    pub(in crate::audit) async fn outside_of_tree(&self) -> Result<u64, Boxed> {
+        Ok(self.leaves_end().await?.saturating_sub(self.tree_size().await?))
+    }
+
     /// The leaves of a range, with their records.
     pub(in crate::audit) async fn leaves(&self, range: Range<u64>) -> Result<Vec<LeafRow>, Boxed> {
         let mut asking = Asking::on(&self.evidence).await?;
