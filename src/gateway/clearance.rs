@@ -117,8 +117,8 @@ async fn answer(
 ) -> Result<Answer, NotForwarded> {
     let Some(person) = &call.caller.actor.person else {
         return Ok(Answer::Nothing(
-            "no approval is asked for, since no `person` stands in the [[actor]] of this token: \
-             have an operator add one"
+            "no approval is asked for, since the [[actor]] of this token has no `person`: have an \
+             operator add one"
                 .to_owned(),
         ));
     };
