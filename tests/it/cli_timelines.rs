@@ -75,6 +75,11 @@ async fn blame_names_the_change_the_server_and_what_came_around_the_gateway() {
     assert!(wide.lines().any(|line| line.ends_with(&format!("{second}  {policy}"))), "{wide}");
     let piped = in_world(&world, &blame[..3]);
     assert!(piped.out.starts_with("FIELD"), "{}", piped.out);
+    // What the server keeps is nobody's, and stands last.
+    let last: Vec<&str> = piped.out.lines().last().unwrap().split("  ").collect();
+    let cells: Vec<&str> =
+        last.into_iter().map(str::trim).filter(|cell| !cell.is_empty()).collect();
+    assert_eq!((cells[0], cells[2], cells[4]), ("/updated_at", "the server", "-"), "{piped:?}");
 
     let changes = world.changes().await;
     let of = |id: &str| changes.iter().find(|change| change["id"] == id).unwrap();

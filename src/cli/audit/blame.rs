@@ -64,7 +64,10 @@ pub(super) async fn run(
     let zone = Zone::found(environment, now, arguments.zone.utc);
     let fields = blame.fields();
     let Some(terminal) = Terminal::found(environment) else {
-        let rows = fields.iter().map(|field| row(field, |at| zone.second(at)));
+        // Last and apart, as on a terminal.
+        let is_own = |field: &&Field<'_>| matches!(field.origin, Origin::Server(_));
+        let (own, set): (Vec<_>, Vec<_>) = fields.iter().partition(is_own);
+        let rows = set.into_iter().chain(own).map(|field| row(field, |at| zone.second(at)));
         return print_lines(Table::new(&HEADINGS).rows(rows));
     };
     let layout = Layout::of(Some(terminal));
@@ -86,10 +89,14 @@ pub(super) async fn run(
     print_spans(&lines, layout.colour)
 }
 
-/// A field as a row of cells.
+/// A field as a row of cells. Of what the server keeps, the change is the one whose effect it is,
+/// and nobody set it.
 fn row(field: &Field<'_>, time: impl Fn(Timestamp) -> String) -> [String; 6] {
     let (at, who, change, policy) = match field.origin {
-        Origin::Change(setter) | Origin::Server(setter) => {
+        Origin::Server(setter) => {
+            (time(setter.at), "the server".to_owned(), setter.change.to_string(), none())
+        }
+        Origin::Change(setter) => {
             let unclear = if setter.unclear { "?" } else { "" };
             let who = format!("{}{unclear}", short_actor(&setter.actor));
             (time(setter.at), who, setter.change.to_string(), policy(setter))
