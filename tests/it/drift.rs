@@ -54,6 +54,11 @@ async fn a_change_made_around_the_gateway_is_told_with_its_window() {
 
     let listed = in_world(&world, &["audit", "drift", "--json"]);
     assert_eq!(serde_json::from_str::<Value>(&listed.out).unwrap(), events[0]);
+    let row = format!("{},drift,,,", events[0]["at"].as_str().unwrap());
+    for list in [["audit", "drift", "--csv"].as_slice(), &["audit", "list", "--events", "--csv"]] {
+        let csv = in_world(&world, list).out;
+        assert!(csv.lines().any(|line| line.starts_with(&row)), "nobody is an empty cell: {csv}");
+    }
     let shown = on_terminal(&world, 80, &[("NO_COLOR", "1")], &["audit", "drift"]);
     assert!(shown.contains(&format!("  after   {last}")), "{shown}");
     assert!(shown.contains("  /name: \"one\" → \"by hand\""), "{shown}");

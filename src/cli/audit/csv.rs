@@ -68,8 +68,13 @@ pub(super) fn deployment(found: &DeploymentSummary) -> Result<(), Failure> {
 }
 
 pub(super) fn event(event: &Event) -> Result<(), Failure> {
-    let [_at, kind, actor, from, _detail] = render::event_row(event);
-    record(&[event.at.to_string(), kind, actor, from, event.detail.to_string()])
+    record(&[
+        event.at.to_string(),
+        render::word(&event.kind),
+        event.actor.as_ref().map(render::short_actor).unwrap_or_default(),
+        event.client_ip.clone().unwrap_or_default(),
+        event.detail.to_string(),
+    ])
 }
 
 fn record(cells: &[String]) -> Result<(), Failure> {
