@@ -19,7 +19,7 @@ use super::view::{self, Seen};
 use super::whole::{self, Source};
 use crate::audit::query::{
     ActorFilter, BODIES_LIMIT_MAX, DeploymentAt, DeploymentSummary, EventFilter, Filter, LIMIT_MAX,
-    Page, PageRequest, QueryError, Reader,
+    Page, PageRequest, PrunedSpan, QueryError, Reader, Unseen,
 };
 use crate::audit::record::{Change, Event};
 use crate::base::clock::Timestamp;
@@ -31,6 +31,9 @@ pub(crate) type Id = Result<Path<String>, PathRejection>;
 
 /// How long an answer may take. The command line waits longer.
 pub(crate) const QUESTION_MAX: Duration = Duration::from_secs(10);
+
+const NO_CHANGE: &str =
+    "no change of this deployment is recorded: /api/v1/deployments lists the known ones";
 
 /// Changes without bodies, newest first.
 #[utoipa::path(
@@ -117,9 +120,7 @@ pub(crate) async fn history(
     let limit = PageRequest { limit: limit.limit.min(limit_max), ..limit };
     let page = in_time(asker.turns(filter.scans()), api.changes(filter, limit)).await?;
     if every && page.data.is_empty() {
-        return Err(Problem::not_found(
-            "no change of this deployment is recorded: /api/v1/deployments lists the known ones",
-        ));
+        return Err(Problem::not_found(NO_CHANGE));
     }
     if !bodies {
         return api.budget.json(&view::page(page, asker.role));
@@ -154,23 +155,33 @@ pub(crate) async fn at(
     let missing = || Problem::invalid("time", "time: say when, such as time=2026-06-14T08:58:11Z");
     let text = asked.text("time").ok_or_else(missing)?;
     let time = filter::moment("time", text, api.state.clock.now())?;
-    let unseen = || {
-        Problem::not_found(
-            "the log has not seen this deployment until then: see that the id is right, or \
-             ask for a later time",
-        )
-    };
     let id = named(id)?;
     let Some(found) = api.deployment_at(&asker, &id, time).await? else {
-        let erased = api.reader().erased_since(&id, time, None);
-        let erased = in_time(&asker.share.reading, erased).await?;
-        return Err(erased.map_or_else(unseen, |change| {
-            Problem::not_found(format!(
-                "what the log had seen of this deployment was erased: {change} tells what stays"
-            ))
-        }));
+        let reader = api.reader();
+        let why = in_time(&asker.share.reading, reader.why_unseen(&id, time)).await?;
+        return Err(unseen(&why));
     };
     api.budget.json(&found)
+}
+
+/// The problem of a deployment that the log does not show at a moment.
+fn unseen(why: &Unseen) -> Problem {
+    Problem::not_found(match why {
+        Unseen::Never => NO_CHANGE.to_owned(),
+        Unseen::Erased(change) => {
+            format!(
+                "what the log had seen of this deployment was erased: {change} tells what stays"
+            )
+        }
+        Unseen::Pruned(PrunedSpan { at, since, until, .. }) => format!(
+            "the log has nothing of this deployment until then: it had not seen it, or that went \
+             when changes that came between {since} and {until} were pruned at {at}, as the event \
+             prune of that time tells: ask for a later time"
+        ),
+        Unseen::NotYet => {
+            "the log had not seen this deployment by then: ask for a later time".to_owned()
+        }
+    })
 }
 
 /// Events: all that is not a governed call, newest first.

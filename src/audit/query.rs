@@ -4,6 +4,7 @@ mod approvals;
 mod blame;
 mod bodies;
 mod drift;
+mod unseen;
 mod walk;
 
 use std::fmt;
@@ -19,11 +20,13 @@ pub(crate) use self::approvals::asked_diff;
 pub use self::blame::{Blame, Field, Origin, Setter};
 pub use self::bodies::Texts;
 pub use self::drift::{Drift, DriftNow, DriftPlace, LastLeft};
+pub use self::unseen::Unseen;
 pub use self::walk::Walk;
 pub use super::count::{
     BadCounting, Count, CountedBy, Counting, Counts, Step, StepCounts, VALUES_MAX,
 };
 use super::idempotency::EarlierCall;
+pub use super::pruned::PrunedSpan;
 pub(crate) use super::question::Text;
 pub use super::question::{
     ActorFilter, BodyTexts, DeploymentAt, DeploymentSummary, EventFilter, Filter, KnownPolicy,

@@ -93,6 +93,26 @@ async fn blame_names_the_change_the_server_and_what_came_around_the_gateway() {
 }
 
 #[tokio::test]
+async fn an_empty_id_or_time_is_named() {
+    let world = world().await;
+    updated(&world, &json!({"name": "one"})).await;
+    let (id, time) = ("the deployment's id is empty", "the time is empty: write a time");
+    let no_time = format!("{DEPLOYMENT}@");
+    for (question, word) in [
+        (vec!["history", ""], id),
+        (vec!["at", "", "1d"], id),
+        (vec!["blame", ""], id),
+        (vec!["diff", "@7d", DEPLOYMENT], id),
+        (vec!["diff", ""], id),
+        (vec!["diff", &no_time, DEPLOYMENT], time),
+        (vec!["at", DEPLOYMENT, ""], time),
+    ] {
+        let ran = in_world(&world, &[&["audit"], question.as_slice()].concat());
+        assert!(ran.code == 2 && ran.err.contains(word), "{question:?}: {ran:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_deployment_is_shown_as_it_was() {
     let world = world().await;
     let first = updated(&world, &json!({"name": "one"})).await;

@@ -95,6 +95,15 @@ async fn a_running_gateway_prunes_what_it_is_not_to_keep() {
     })
     .await;
     assert_eq!(ids, [new[1].clone(), new[0].clone()]);
+    for (id, time, word) in [
+        (DEPLOYMENT, LONG_AGO.to_string(), "or that went when changes that came between"),
+        (DEPLOYMENT, "2020-01-01T00:00:00Z".to_owned(), "had not seen this deployment by then"),
+        ("dep_none", LONG_AGO.to_string(), "no change of this deployment is recorded"),
+    ] {
+        let at = format!("/api/v1/deployments/{id}/at?time={time}");
+        let answer = call(world.admin(), Call::get(&at)).await;
+        assert!(answer.status == 404 && answer.text().contains(word), "{at}: {}", answer.text());
+    }
     let whole = world.ask(&format!("/api/v1/changes/{}", new[0])).await;
     assert_eq!(
         (&whole["before"]["name"], &whole["after"]["name"]),
@@ -169,6 +178,21 @@ async fn what_goes_is_told_before_and_a_gateway_that_runs_is_not_disturbed() {
     assert!(left.contains(&old[2]), "{left}");
     let at = audit(folder.path(), &["at", DEPLOYMENT, "2026-01-01T00:00:00Z", "--json"]);
     assert!(at.out.contains("\"three\""), "{at:?}");
+    // It is not said that the log had never seen what was pruned, nor that it had what it had not.
+    let (then, other) = (LONG_AGO.to_string(), "dep_none");
+    let before_all = "2020-01-01T00:00:00Z";
+    for (id, time, word) in [
+        (DEPLOYMENT, then.as_str(), "or that was pruned: changes that came between"),
+        (DEPLOYMENT, before_all, "had not seen"),
+        (other, then.as_str(), "no change of dep_none is recorded"),
+    ] {
+        let state = format!("{id}@{time}");
+        for ask in [vec!["at", id, time], vec!["blame", id, "--at", time], vec!["diff", &state, id]]
+        {
+            let ran = audit(folder.path(), &ask);
+            assert!(ran.code == 1 && ran.err.contains(word), "{ask:?}: {ran:?}");
+        }
+    }
     let again = audit(folder.path(), &["prune", "--older-than", "30d"]);
     assert!(again.out.starts_with("0 changes and 0 events were pruned."), "{again:?}");
     assert_eq!(verify(folder.path()).0, 0);

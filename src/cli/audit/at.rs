@@ -9,7 +9,7 @@ use super::printer::print_spans;
 use super::text::plain;
 use super::{Environment, Failure, Zone, open, print_json, unanswered};
 use crate::admin::filter;
-use crate::audit::query::{DeploymentAt, Reader};
+use crate::audit::query::{DeploymentAt, Reader, Unseen};
 use crate::base::clock::Timestamp;
 use crate::base::ids::ChangeId;
 use crate::cli::print::{self, Shade, Span};
@@ -21,9 +21,9 @@ pub(super) async fn run(
     environment: &Environment,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let time = moment(&arguments.time, now)?;
+    let (id, time) = (deployment_id(&arguments.deployment_id)?, moment(&arguments.time, now)?);
     let reader = open(&arguments.file, environment).await?;
-    let found = seen(&reader, &arguments.deployment_id, time).await?;
+    let found = seen(&reader, id, time).await?;
     if arguments.json {
         return print_json(&[found]);
     }
@@ -62,7 +62,8 @@ pub(super) fn moment(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
         return Ok(now);
     }
     let time = filter::moment("time", text, now);
-    time.map_err(|bad| Failure::Usage(anyhow!("{}: {}, or now", plain(text), bad.fix)))
+    let given = if text.is_empty() { "the time is empty".to_owned() } else { plain(text) };
+    time.map_err(|bad| Failure::Usage(anyhow!("{given}: {}, or now", bad.fix)))
 }
 
 /// A deployment as the log saw it at or before `time`.
@@ -105,14 +106,36 @@ pub(super) async fn unseen(
     time: Timestamp,
 ) -> Result<Failure, Failure> {
     let id = plain(deployment_id);
-    let erased = reader.erased_since(deployment_id, time, None).await.map_err(unanswered)?;
-    Ok(Failure::NotHeld(match erased {
-        Some(change) => anyhow!(
+    let why = reader.why_unseen(deployment_id, time).await.map_err(unanswered)?;
+    Ok(Failure::NotHeld(match why {
+        Unseen::Never => never(&id),
+        Unseen::Erased(change) => anyhow!(
             "what the log had seen of {id} until {time} was erased: `audit show {change}` tells \
              what stays"
         ),
-        None => anyhow!(
-            "the log has not seen {id} until {time}: `audit history {id}` tells since when it does"
+        Unseen::Pruned(span) => anyhow!(
+            "the log has nothing of {id} until {time}: it had not seen it by then, or that was \
+             pruned: {span}; `audit history {id}` tells what there is"
+        ),
+        Unseen::NotYet => anyhow!(
+            "the log had not seen {id} by {time}: `audit history {id}` tells since when it has"
         ),
     }))
+}
+
+/// The answer where there is no change of a deployment.
+pub(super) fn never(id: &str) -> anyhow::Error {
+    anyhow!(
+        "no change of {id} is recorded: see that the id is right, `audit deployments` lists those \
+         that the log knows"
+    )
+}
+
+/// The deployment's id as typed, which must not be empty.
+pub(super) fn deployment_id(text: &str) -> Result<&str, Failure> {
+    if text.is_empty() {
+        let fix = "the deployment's id is empty: write it, such as dep_019e8f2c";
+        return Err(Failure::Usage(anyhow!(fix)));
+    }
+    Ok(text)
 }

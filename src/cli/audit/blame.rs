@@ -5,7 +5,7 @@ use serde_json::Value;
 use unicode_width::UnicodeWidthStr as _;
 
 use super::arguments::BlameArgs;
-use super::at::{moment, unseen, warn_of_erased};
+use super::at::{deployment_id, moment, unseen, warn_of_erased};
 use super::differences::path;
 use super::layout::{Layout, Spans};
 use super::printer::print_spans;
@@ -48,8 +48,8 @@ pub(super) async fn run(
     now: Timestamp,
 ) -> Result<(), Failure> {
     let time = arguments.at.as_deref().map_or(Ok(now), |text| moment(text, now))?;
+    let id = deployment_id(&arguments.deployment_id)?;
     let reader = open(&arguments.file, environment).await?;
-    let id = &arguments.deployment_id;
     let Some(blame) = reader.blame(id, time).await.map_err(unanswered)? else {
         return Err(unseen(&reader, id, time).await?);
     };

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::arguments::DiffArgs;
-use super::at::{moment, seen};
+use super::at::{deployment_id, moment, seen};
 use super::layout::{Layout, Spans};
 use super::printer::print_spans;
 use super::text::plain;
@@ -130,7 +130,7 @@ async fn named(reader: &Reader, text: &str, now: Timestamp) -> Result<State, Fai
         };
     }
     let (id, time) = text.rsplit_once('@').unwrap_or((text, "now"));
-    let found = seen(reader, id, moment(time, now)?).await?;
+    let found = seen(reader, deployment_id(id)?, moment(time, now)?).await?;
     let change = reader.bare_change(found.change).await.map_err(unanswered)?;
     let provider = change.map(|change| change.provider).unwrap_or_default();
     Ok(State {
@@ -147,8 +147,8 @@ async fn named(reader: &Reader, text: &str, now: Timestamp) -> Result<State, Fai
 async fn sides(reader: &Reader, text: &str) -> Result<(State, State), Failure> {
     if !text.starts_with("chg_") {
         return Err(Failure::Usage(anyhow!(
-            "say what {} is compared with: chg_… or DEPLOYMENT@TIME",
-            plain(text)
+            "say what {} is compared with: chg_… or DEPLOYMENT@WHEN",
+            plain(deployment_id(text)?)
         )));
     }
     let change = whole_change(reader, text).await?;

@@ -1,8 +1,7 @@
 //! `changegate audit history`: what became of one deployment, newest first.
 
-use anyhow::anyhow;
-
 use super::arguments::HistoryArgs;
+use super::at::{deployment_id, never};
 use super::layout::{Layout, Spans};
 use super::printer::{ListPrinter, print_spans};
 use super::text::plain;
@@ -25,10 +24,10 @@ pub(super) async fn run(
     environment: &Environment,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let id = &arguments.deployment_id;
+    let id = deployment_id(&arguments.deployment_id)?;
     let (since, until) =
         filter::span(|name| arguments.part.given(name), now).map_err(bad_option)?;
-    let filter = Filter { deployment_id: Some(id.clone()), since, until, ..Filter::default() };
+    let filter = Filter { deployment_id: Some(id.to_owned()), since, until, ..Filter::default() };
     let reader = open(&arguments.file, environment).await?;
     let form = &arguments.part.shown;
     let zone = Zone::found(environment, now, form.zone.utc);
@@ -55,8 +54,7 @@ pub(super) async fn run(
     }
     say_more(shown, wanted.more_changes(&reader, &filter).await?);
     if shown == 0 && since.is_none() && until.is_none() {
-        let id = plain(id);
-        return Err(Failure::NotHeld(anyhow!("no change of {id} is recorded: look for its id")));
+        return Err(Failure::NotHeld(never(&plain(id))));
     }
     let nothing = "No change of this deployment is recorded in this time.";
     say_nothing_found(shown == 0, form.is_for_programs(), nothing)
