@@ -35,6 +35,8 @@ pub struct Reverting {
     pub left: Vec<Left>,
     /// What was changed since, elsewhere.
     pub later: Vec<Difference>,
+    /// Whether nothing is left to restore, so that nothing is to be asked for.
+    pub is_done: bool,
 }
 
 /// A place that can't be restored.
@@ -70,11 +72,19 @@ pub fn revert(former: &Former<'_>, now: &Value) -> Result<Reverting, Irrevocable
         patch: Object::new(),
         left: Vec::new(),
         later: later(former, now),
+        is_done: true,
     };
+    // Where it was paused before already, there is nothing to unpause.
+    let status = former.before.get("status");
+    let is_done = status.is_some() && alike(now.get("status"), status);
     match former.operation {
         Operation::Update => {}
-        Operation::Pause => return Ok(Reverting { operation: Operation::Unpause, ..reverting }),
-        Operation::Unpause => return Ok(Reverting { operation: Operation::Pause, ..reverting }),
+        Operation::Pause => {
+            return Ok(Reverting { operation: Operation::Unpause, is_done, ..reverting });
+        }
+        Operation::Unpause => {
+            return Ok(Reverting { operation: Operation::Pause, is_done, ..reverting });
+        }
         operation => return Err(Irrevocable::Operation(operation)),
     }
     let (mut wanted, mut again) = (now.clone(), Vec::new());
@@ -105,6 +115,7 @@ pub fn revert(former: &Former<'_>, now: &Value) -> Result<Reverting, Irrevocable
             set(former.provider, &mut reverting, field, (from, to));
         }
     }
+    reverting.is_done = reverting.patch.is_empty();
     Ok(reverting)
 }
 
@@ -327,6 +338,30 @@ mod tests {
         let error = reverted(&before, &after, &again).unwrap_err();
         assert_eq!(error, Irrevocable::ChangedAgain(vec!["/schedule/expression".to_owned()]));
         assert_eq!(patch(reverted(&before, &after, &before)), json!({}), "it is as it was");
+    }
+
+    #[test]
+    fn a_pause_is_taken_back_where_it_changed_anything_that_still_stands() {
+        let (active, paused) = (json!({"status": "active"}), json!({"status": "paused"}));
+        let (pause, unpause) = (Operation::Pause, Operation::Unpause);
+        for (operation, before, after, now, back, is_done) in [
+            (pause, &active, &paused, &paused, unpause, false),
+            (pause, &active, &paused, &active, unpause, true),
+            (pause, &paused, &paused, &paused, unpause, true),
+            (unpause, &paused, &active, &active, pause, false),
+            (unpause, &paused, &active, &paused, pause, true),
+        ] {
+            let former = Former {
+                provider: Provider::named("qoder-cn").unwrap(),
+                operation,
+                patch: &Object::new(),
+                before,
+                after,
+                redacted: &[],
+            };
+            let found = revert(&former, now).unwrap();
+            assert_eq!((found.operation, found.is_done), (back, is_done), "{before} {now}");
+        }
     }
 
     #[test]

@@ -116,6 +116,12 @@ async fn a_revert_is_policed_and_what_it_cannot_restore_is_named() {
     let paused = paused.header("changegate-change").unwrap().to_owned();
     assert_eq!(revert(&world, &paused, &[]).await.code, 0);
     assert_eq!(shown(&world).await["status"], "active");
+    let count = world.changes().await.len();
+    for more in [&[][..], &["--dry-run"]] {
+        let again = revert(&world, &paused, more).await;
+        assert!(again.code == 1 && again.err.contains("nothing left to restore"), "{again:?}");
+    }
+    assert_eq!(world.changes().await.len(), count, "nothing is sent");
     let run = call(world.proxy(), Call::post(&format!("{around}/run"))).await;
     let run = revert(&world, run.header("changegate-change").unwrap(), &[]).await;
     assert!(run.code == 1 && run.err.contains("no call takes run back"), "{run:?}");

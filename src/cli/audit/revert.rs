@@ -82,7 +82,7 @@ pub(super) async fn run(arguments: &RevertArgs, environment: &Environment) -> Re
     if !work.reverting.later.is_empty() && !arguments.merge {
         return Err(work.changed_since());
     }
-    if work.is_done() {
+    if work.reverting.is_done {
         let left = work.left_lines(&Layout::WHOLE);
         print_spans(&left, false)?;
         return Err(Failure::NotHeld(anyhow!("nothing is sent: there is nothing left to restore")));
@@ -153,10 +153,6 @@ fn planned(
 }
 
 impl Work {
-    fn is_done(&self) -> bool {
-        self.reverting.operation == Operation::Update && self.reverting.patch.is_empty()
-    }
-
     fn changed_since(&self) -> Failure {
         let places: Vec<String> =
             self.reverting.later.iter().take(8).map(|place| plain(&place.path)).collect();

@@ -51,7 +51,7 @@ pub(in crate::console) async fn dry_run(
     let now = api.deployment_at(&asker, &deployment, api.state.clock.now()).await?;
     let now = now.ok_or_else(|| Problem::not_found("the log has not seen this deployment"))?;
     let body = match planned(&change, &bodies, provider, &now)? {
-        Ok(reverting) if is_done(&reverting) => html! {
+        Ok(reverting) if reverting.is_done => html! {
             p { "There is nothing left to restore: the deployment stands as before the change." }
             (left(&reverting.left))
         },
@@ -128,10 +128,6 @@ fn planned(
     let (operation, redacted) = (change.operation, &change.redacted);
     let former = Former { provider, operation, patch, before, after, redacted };
     Ok(revert(&former, &now.deployment))
-}
-
-fn is_done(reverting: &Reverting) -> bool {
-    reverting.operation == Operation::Update && reverting.patch.is_empty()
 }
 
 /// The policy's word on the call.
