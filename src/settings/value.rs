@@ -94,8 +94,9 @@ pub(crate) fn span(bounds: RangeInclusive<Duration>) -> impl Fn(&Node) -> Meant<
                 seconds if seconds % 60 == 0 => format!("{}m", seconds / 60),
                 seconds => format!("{seconds}s"),
             };
+            let example = hours(&bounds.start().saturating_mul(2).min(*bounds.end()));
             let (least, most) = (hours(bounds.start()), hours(bounds.end()));
-            format!("write a text such as \"15m\" or \"60h\"; at least {least}, at most {most}")
+            format!("write a text such as \"{example}\"; at least {least}, at most {most}")
         };
         length(node).filter(|length| bounds.contains(length)).ok_or_else(fix)
     }
