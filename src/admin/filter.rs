@@ -30,10 +30,7 @@ pub fn filter<'a>(
     given: impl Fn(&str) -> Option<&'a str>,
     now: Timestamp,
 ) -> Result<Filter, BadFilter> {
-    let text = |param: &'static str| match given(param) {
-        Some("") => Err(BadFilter { param, fix: "write a value, or leave it out" }),
-        text => Ok(text),
-    };
+    let text = |param: &'static str| given(param).map(|text| value(param, text)).transpose();
     let owned = |param: &'static str| Ok(text(param)?.map(str::to_owned));
     let (since, until) = span(&given, now)?;
     Ok(Filter {
@@ -58,6 +55,12 @@ pub fn filter<'a>(
         q: text("q")?.map(search).transpose()?,
         q_in_ids: false,
     })
+}
+
+/// A text that is given, which must not be empty.
+pub fn value<'a>(param: &'static str, text: &'a str) -> Result<&'a str, BadFilter> {
+    let fix = "write a value, or leave it out";
+    Some(text).filter(|text| !text.is_empty()).ok_or(BadFilter { param, fix })
 }
 
 /// The part of a filter that events have too.
@@ -102,8 +105,8 @@ pub fn span<'a>(
 pub fn moment(param: &'static str, text: &str, now: Timestamp) -> Result<Timestamp, BadFilter> {
     let fix = "write a time such as 2026-06-14T08:58:11Z, a date such as 2026-06-14, \
         or how long ago, such as 30m, 24h or 7d";
-    Timestamp::parse(text)
-        .or_else(|_no_time| Timestamp::parse(&format!("{text}T00:00:00Z")))
+    Timestamp::parse_clamped(text)
+        .or_else(|_no_time| Timestamp::parse_clamped(&format!("{text}T00:00:00Z")))
         .ok()
         .or_else(|| {
             let ago = i64::try_from(ago(text)?.as_millis()).ok()?;
@@ -156,6 +159,10 @@ pub(super) fn word<'a, T: Deserialize<'a>>(
 
 fn pointer(param: &'static str, text: &str) -> Result<String, BadFilter> {
     let fix = "write a JSON Pointer, such as /schedule/timezone";
+    if text.split('~').skip(1).any(|rest| !rest.starts_with(['0', '1'])) {
+        let fix = "in a JSON Pointer ~0 stands for ~ and ~1 for /: write no other ~";
+        return Err(BadFilter { param, fix });
+    }
     let found = text.starts_with('/').then(|| text.to_owned());
     found.ok_or(BadFilter { param, fix })
 }
@@ -185,6 +192,10 @@ mod tests {
         for (text, expected) in [
             ("2026-06-14T16:58:11.123+08:00", Some("2026-06-14T08:58:11.123Z")),
             ("2026-06-14", Some("2026-06-14T00:00:00.000Z")),
+            ("9999-12-31T23:59:59Z", Some("9999-12-30T22:00:00.999Z")),
+            ("9999-12-31", Some("9999-12-30T22:00:00.999Z")),
+            ("9999-12-32", None),
+            ("9999-12-31T23:59:59", None),
             ("0s", Some("2026-06-14T08:58:11.123Z")),
             ("24h", Some("2026-06-13T08:58:11.123Z")),
             ("7d", Some("2026-06-07T08:58:11.123Z")),
@@ -220,6 +231,8 @@ mod tests {
         assert_eq!(found.decision, Some(Decision::Deny));
         assert_eq!(found.outcome, Some(Outcome::Denied));
         assert_eq!(found.effect, Some(Effect::Other));
+        let path = read(&[("path", "/metadata/a~1b~0c")]).unwrap().path;
+        assert_eq!(path.as_deref(), Some("/metadata/a~1b~0c"));
         assert_eq!(read(&[]).unwrap(), Filter::default());
     }
 
@@ -232,6 +245,8 @@ mod tests {
             ("outcome", "ok"),
             ("effect", "all"),
             ("path", "schedule"),
+            ("path", "/a~2"),
+            ("asked_path", "/a/b~"),
             ("since", "yesterday"),
             ("until", ""),
             ("team", ""),

@@ -254,6 +254,7 @@ async fn a_query_that_means_nothing_names_its_key() {
         ("/api/v1/changes?cursor=x", "cursor"),
         ("/api/v1/changes?since=yesterday", "since"),
         ("/api/v1/changes?outcome=ok", "outcome"),
+        ("/api/v1/changes?path=/a~2", "path"),
         ("/api/v1/deployments?q=x", "q"),
         ("/api/v1/deployments/dep_1/history?deployment_id=x", "deployment_id"),
         ("/api/v1/deployments/dep_1/at", "time"),

@@ -48,6 +48,17 @@ impl Timestamp {
             .map_err(|_source| BadTimestamp { text: text.chars().take(64).collect() })
     }
 
+    /// The same, where a time beyond the last that can be told, such as the end of 9999, is that
+    /// last one.
+    pub fn parse_clamped(text: &str) -> Result<Self, BadTimestamp> {
+        let is_beyond = || {
+            let pieces = jiff::fmt::temporal::Pieces::parse(text).ok()?;
+            (pieces.offset().is_some() && pieces.time().is_some() && pieces.date().year() == 9999)
+                .then_some(Self(jiff::Timestamp::MAX.as_millisecond()))
+        };
+        Self::parse(text).or_else(|bad| is_beyond().ok_or(bad))
+    }
+
     /// This moment moved by `duration` into the future.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {

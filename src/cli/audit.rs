@@ -200,9 +200,11 @@ pub(in crate::cli) async fn sought(
 ) -> Result<(Reader, Filter), Failure> {
     let given = |name: &str| which.given(name).or_else(|| span.given(name));
     let filter = filter::filter(given, now).map_err(bad_option)?;
+    let name = which.name.as_deref().map(|text| filter::value("name", text)).transpose();
+    let name = name.map_err(bad_option)?;
     let reader = open_at(log).await?;
     let filter = by_tokens(filter, &reader, log).await?;
-    let deployment_ids = match &which.name {
+    let deployment_ids = match name {
         Some(text) => Some(deployments::named(&reader, text).await?),
         None => None,
     };

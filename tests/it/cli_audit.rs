@@ -213,6 +213,17 @@ async fn a_question_that_can_find_nothing_is_told_so() {
         assert_eq!(ran.code, 0, "{ran:?}");
         assert_eq!(ran.err.contains("no policy on record has a rule"), warns, "{ran:?}");
     }
+    for (option, text, fix) in [
+        ("--name", "", "--name: write a value"),
+        ("--q", "", "--q: write a value"),
+        ("--path", "/a~2", "--path: in a JSON Pointer ~0 stands for ~"),
+        ("--asked-path", "/a~", "--asked-path: in a JSON Pointer"),
+    ] {
+        let ran = in_world(&world, &["audit", "list", option, text]);
+        assert!(ran.code == 2 && ran.err.contains(fix), "{option} {text:?}: {ran:?}");
+    }
+    let ran = in_world(&world, &["audit", "list", "--until", "9999-12-31T23:59:59Z", "--json"]);
+    assert_eq!((ran.code, json_lines(&ran.out).len()), (0, 1), "{ran:?}");
     let day = ["audit", "list", "--since", "2026-06-14", "--until", "2026-06-14"];
     let ran = in_world(&world, &day);
     assert_eq!(ran.code, 2);
