@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::filter::BadFilter;
 use crate::audit::query::QueryError;
 
-/// The most characters of a query key that is repeated to its sender.
+/// The most characters of a name that is repeated to its sender.
 const PARAM_CHARS_MAX: usize = 64;
 
 /// The rights of a browser that shows an answer as a page. `frame-ancestors`, `base-uri` and
@@ -59,7 +59,7 @@ struct Told {
     kind: &'static str,
     /// The fault, and its fix.
     message: String,
-    /// The query key it is about.
+    /// The query key, or the member of the body, that it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     param: Option<String>,
@@ -84,10 +84,11 @@ impl Problem {
         &self.message
     }
 
+    /// A fault of what is asked, in the key or member `param`; empty where it is in none.
     pub(crate) fn invalid(param: &str, message: impl Into<String>) -> Self {
-        let param = param.chars().take(PARAM_CHARS_MAX).collect();
+        let param = (!param.is_empty()).then(|| param.chars().take(PARAM_CHARS_MAX).collect());
         let problem = Self::new(StatusCode::BAD_REQUEST, "invalid_request_error", message);
-        Self { param: Some(param), ..problem }
+        Self { param, ..problem }
     }
 
     pub(crate) fn query_too_long(bytes_max: usize) -> Self {

@@ -31,6 +31,8 @@ pub(super) struct DecisionReason {
 
 impl Body for DecisionReason {
     const BYTES_MAX: usize = 16 << 10;
+    const MEMBER: Option<&str> = Some("reason");
+    const EXAMPLE: &str = "{\"reason\": \"why it is so decided\"}";
 }
 
 /// Approvals, newest first, and the reviews of what passed by break-glass.

@@ -8,6 +8,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::uri::{Authority, Uri};
 use axum::http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::time::timeout;
 
 use super::answer::Problem;
@@ -19,6 +20,12 @@ const BODY_WAIT: Duration = Duration::from_secs(10);
 pub(crate) trait Body: DeserializeOwned {
     /// The most bytes that it may have.
     const BYTES_MAX: usize;
+
+    /// The name of its one member, where it has one.
+    const MEMBER: Option<&str>;
+
+    /// The text to write, as an example.
+    const EXAMPLE: &str;
 }
 
 /// A call with its body.
@@ -29,9 +36,25 @@ impl<T: Body, S: Sync> FromRequest<S> for Sent<T> {
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
         let bytes = bytes(request, T::BYTES_MAX).await?;
-        // Its messages name members and places, and repeat no value.
-        let body = serde_json::from_slice(&bytes);
-        body.map(Self).map_err(|error| Problem::invalid("", format!("the body: {error}")))
+        serde_json::from_slice(&bytes).map(Self).map_err(|_unread| unread::<T>(&bytes))
+    }
+}
+
+/// What is wrong with a body that can't be read, in words that repeat no value.
+fn unread<T: Body>(bytes: &[u8]) -> Problem {
+    let example = T::EXAMPLE;
+    let Ok(body) = serde_json::from_slice::<Value>(bytes) else {
+        return Problem::invalid("", format!("the body is not JSON: write {example}"));
+    };
+    let known = |name: &&String| T::MEMBER == Some(name.as_str());
+    let other = body.as_object().and_then(|members| members.keys().find(|name| !known(name)));
+    if let Some(name) = other {
+        let message = format!("this member means nothing here: leave it out, and write {example}");
+        return Problem::invalid(name, message);
+    }
+    match T::MEMBER.filter(|_member| body.is_object()) {
+        Some(member) => Problem::invalid(member, format!("{member}: write {example}")),
+        None => Problem::invalid("", format!("the body: write {example}")),
     }
 }
 

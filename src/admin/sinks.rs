@@ -51,10 +51,14 @@ pub(super) struct ReplayFrom {
 
 impl Body for NoMembers {
     const BYTES_MAX: usize = SENT_BYTES_MAX;
+    const MEMBER: Option<&str> = None;
+    const EXAMPLE: &str = "{}";
 }
 
 impl Body for ReplayFrom {
     const BYTES_MAX: usize = SENT_BYTES_MAX;
+    const MEMBER: Option<&str> = Some("from");
+    const EXAMPLE: &str = "{\"from\": 0}, with the position of a record";
 }
 
 /// The holder of an admin token who may change what the gateway does, made sure of before anything

@@ -26,6 +26,8 @@ pub(super) struct UnsealingReason {
 
 impl Body for UnsealingReason {
     const BYTES_MAX: usize = 16 << 10;
+    const MEMBER: Option<&str> = Some("reason");
+    const EXAMPLE: &str = "{\"reason\": \"why the originals are asked for\"}";
 }
 
 /// The bodies of a change as they were, those that hold anything that the record conceals.

@@ -181,6 +181,17 @@ async fn a_replay_sends_the_same_messages_once_more() {
         let told = order(&world, token, path, &body).await;
         assert_eq!(told.status, status, "{token} {path}: {}", told.text());
     }
+    // What is wrong with a body is told by its member, in words of its own.
+    for (body, param, word) in [
+        (json!({"from": -1}), json!("from"), "from: write {\"from\": 0}"),
+        (json!({}), json!("from"), "from: write {\"from\": 0}"),
+        (json!({"to": 0}), json!("to"), "leave it out, and write {\"from\": 0}"),
+        (json!([0]), json!(null), "the body: write {\"from\": 0}"),
+    ] {
+        let told = order(&world, "admin", "hook/replay", &body).await.json();
+        assert_eq!(told["error"]["param"], param, "{body}: {told}");
+        assert!(told["error"]["message"].as_str().unwrap().contains(word), "{body}: {told}");
+    }
     of_kind(&recorder, "event.start", 1).await;
     of_kind(&recorder, "change.applied", 2).await;
     let mut ids = BTreeMap::new();
