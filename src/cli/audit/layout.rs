@@ -221,6 +221,12 @@ fn clusters(line: &Line) -> Vec<Cluster> {
 }
 
 /// Lines of at most `width` columns, broken between words where there are any. Of a line that is
+/// Whether a line may end between two characters: behind a blank, and beside one of a script
+/// without blanks, whose characters are wide.
+fn may_end(last: &Cluster, next: &Cluster) -> bool {
+    last.text == " " || last.width > 1 || next.width > 1
+}
+
 /// longer, what lies far from every change is left out.
 fn wrapped(line: &[Cluster], width: usize) -> Vec<Vec<Cluster>> {
     let columns = |line: &[Cluster]| line.iter().map(|cluster| cluster.width).sum::<usize>();
@@ -231,13 +237,12 @@ fn wrapped(line: &[Cluster], width: usize) -> Vec<Vec<Cluster>> {
     let mut current: Vec<Cluster> = Vec::new();
     for cluster in shortened(line) {
         if columns(&current) + cluster.width > width {
-            let blank = current.iter().rposition(|cluster| cluster.text == " ");
-            let rest = match blank
-                .filter(|at| columns(current.get(..*at).unwrap_or_default()) * 2 > width)
-            {
-                Some(at) => current.split_off(at + 1),
-                None => Vec::new(),
-            };
+            let end = (1..=current.len()).rev().find(|at| {
+                let next = current.get(*at).unwrap_or(&cluster);
+                current.get(at - 1).is_some_and(|last| may_end(last, next))
+            });
+            let end = end.filter(|at| columns(current.get(..*at).unwrap_or_default()) * 2 > width);
+            let rest = end.map(|at| current.split_off(at)).unwrap_or_default();
             while current.pop_if(|last| last.text == " ").is_some() {}
             lines.push(std::mem::replace(&mut current, rest));
         }
@@ -285,4 +290,24 @@ fn spans(line: &[Cluster], shades: Shades) -> impl Iterator<Item = Span> {
         let text = run.iter().map(|cluster| cluster.text.as_str()).collect();
         Span { text, shade: if is_changed { shades.changed } else { shades.kept } }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &str, width: usize) -> Vec<String> {
+        let line = vec![Part { text: text.to_owned(), is_changed: true }];
+        let told = |line: &Vec<Cluster>| line.iter().map(|cluster| cluster.text.as_str()).collect();
+        wrapped(&clusters(&line), width).iter().map(told).collect()
+    }
+
+    #[test]
+    fn words_stay_whole_beside_scripts_without_blanks() {
+        let text = "第20版2：The quick brown";
+        assert_eq!(lines(text, 11), ["第20版2：", "The quick", "brown"]);
+        assert_eq!(lines("每天早上九点发送", 6), ["每天早", "上九点", "发送"]);
+        assert_eq!(lines("one two three", 8), ["one two", "three"]);
+        assert_eq!(lines("unbreakable", 6), ["unbrea", "kable"]);
+    }
 }
