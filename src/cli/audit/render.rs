@@ -176,8 +176,8 @@ fn facts(change: &Change, zone: &Zone) -> Vec<(&'static str, String)> {
     facts.push(("upstream", answer));
     // What the policy denies for is listed rule by rule.
     if let Some(reason) = change.reason.as_ref().filter(|_| change.violations.is_empty()) {
-        let said =
-            [reason.kind.as_deref(), reason.message.as_deref()].map(Option::unwrap_or_default);
+        let said = [reason.kind.as_deref(), reason.message.as_deref()];
+        let said: Vec<&str> = said.into_iter().flatten().filter(|text| !text.is_empty()).collect();
         facts.push(("reason", plain(format!("{} {}", reason.status, said.join(": ")).trim_end())));
     }
     if let Some(effect) = &change.effect {

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::table::Table;
 use super::*;
 use crate::audit::record::{
-    Bodies, Change, Client, Event, EventKind, Outcome, RefusedBody, Settlement, Unkept,
+    Bodies, Change, Client, Event, EventKind, Outcome, Reason, RefusedBody, Settlement, Unkept,
     UpstreamAnswer, UpstreamCall,
 };
 use crate::base::ids::{ChangeId, Fingerprint};
@@ -205,6 +205,16 @@ fn a_refused_body_and_a_settlement_are_told() {
         "when        2026-06-14T08:58:11.123Z, not finished\n",
     ] {
         assert!(text.contains(line), "{text}");
+    }
+}
+
+#[test]
+fn a_reason_without_a_message_ends_with_its_kind() {
+    for message in [None, Some(String::new())] {
+        let kind = Some("invalid_request_error".to_owned());
+        let reason = Some(Reason { status: 400, kind, message, is_own: false });
+        let text = change_lines(&Change { reason, ..applied() }).join("\n");
+        assert!(text.contains("reason      400 invalid_request_error\n"), "{text}");
     }
 }
 
