@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::evidence::{attack, copied};
 use crate::postgres::server::TestDatabase;
 use crate::retention::{nothing_is_orphaned, open};
-use crate::world::command::{Ran, run};
+use crate::world::command::{Ran, on_terminal, run};
 use crate::world::load::Load;
 use crate::world::program::Folder;
 use crate::world::{Answer, Call, DEPLOYMENT, Setup, World, call, eventually, world};
@@ -257,6 +257,9 @@ async fn every_command_says_that_it_was_erased() {
     assert!(status.out.contains("a request of the person"), "{status:?}");
     // The gateway goes on upon it, and what is there again is that of the last change.
     let world = World::again(folder, simulator).await;
+    let status = on_terminal(&world, 80, &[("NO_COLOR", "1")], &["audit", "erase", "--status"]);
+    assert!(status.contains("a request of the person"), "{status}");
+    assert!(status.lines().all(|line| line.len() <= 80), "{status}");
     let answer = world.update(&json!({"name": "after it"})).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let next = world.change_of(&answer).await;

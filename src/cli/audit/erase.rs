@@ -4,6 +4,9 @@ use anyhow::{Context as _, anyhow};
 use serde_json::json;
 
 use super::super::{ConfigFile, Environment, Failure, load_config, print};
+use super::layout::Layout;
+use super::print_json;
+use super::printer::print_spans;
 use super::text::plain;
 use super::{plural, print_json};
 use crate::audit::erase::{self, EraseError, EraseRequest, EraseTarget, Erased, Erasure};
@@ -12,6 +15,7 @@ use crate::audit::retention::HoldSubject;
 use crate::base::clock::Clock;
 use crate::base::database::Database;
 use crate::base::key::Key;
+use crate::cli::terminal::Terminal;
 use crate::config::Config;
 
 /// The most changes beside the target that are named.
@@ -64,7 +68,7 @@ pub(super) async fn run(arguments: &EraseArgs, environment: &Environment) -> Res
     let database = &config.audit.database;
     super::open_at_place(database).await?;
     if arguments.status {
-        return status(database, arguments.json).await;
+        return status(database, arguments.json, Terminal::found(environment)).await;
     }
     let target = arguments.target()?;
     let key = Key::load(&config.audit.key_file);
@@ -151,7 +155,11 @@ fn tell(target: &EraseTarget, erased: &Erased, database: &Database) -> Result<()
     ))
 }
 
-async fn status(database: &Database, json: bool) -> Result<(), Failure> {
+async fn status(
+    database: &Database,
+    json: bool,
+    terminal: Option<Terminal>,
+) -> Result<(), Failure> {
     let erasures = erase::erasures(database).await;
     let erasures = erasures.map_err(|error| Failure::NotCarriedOut(error.into()))?;
     if json {
@@ -160,10 +168,11 @@ async fn status(database: &Database, json: bool) -> Result<(), Failure> {
     if erasures.is_empty() {
         return print::line("Nothing was erased.");
     }
-    erasures.iter().try_for_each(|erasure| print::line(line(erasure)))
+    let layout = Layout::of(terminal);
+    erasures.iter().try_for_each(|erasure| print_spans(&layout.text(&line(erasure)), layout.colour))
 }
 
-/// An erasure in one line.
+/// An erasure, in one line where nothing folds it.
 fn line(erasure: &Erasure) -> String {
     let target = match (&erasure.change, &erasure.deployment_id) {
         (Some(change), _) => plain(change),
