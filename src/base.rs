@@ -4,6 +4,7 @@ pub mod canonical;
 pub(crate) mod certificate;
 pub mod claims;
 pub mod clock;
+pub(crate) mod count;
 pub mod database;
 pub mod excerpt;
 pub(crate) mod file;

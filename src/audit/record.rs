@@ -185,6 +185,13 @@ impl Unkept {
         (!words.is_empty()).then(|| words.join(", "))
     }
 
+    /// The same as a clause, such as `its before, after were erased`.
+    #[must_use]
+    pub fn erased_clause(&self) -> Option<String> {
+        let verb = if self.erased.len() == 1 { "was" } else { "were" };
+        self.erased_words().map(|words| format!("its {words} {verb} erased"))
+    }
+
     /// Whether a body was erased.
     #[must_use]
     pub fn has_erased(&self, body: ErasedBody) -> bool {

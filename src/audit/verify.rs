@@ -28,9 +28,14 @@ use super::evidence::note::VerifierKey;
 use super::query::{QueryError, Reader};
 use super::store::{Boxed, Reads};
 use crate::base::clock::Timestamp;
+use crate::base::count::{counted, numbered};
 
 /// The most findings that are told one by one.
 const FINDINGS_MAX: usize = 1_000;
+
+/// What is not told of a log in PostgreSQL.
+const NOT_FOUND_IN_POSTGRES: &str =
+    "that an intent was deleted before its end is not found in PostgreSQL, whose numbers have gaps";
 
 /// The terms of a verification: keys, checkpoints and a time that it takes beside the log.
 #[derive(Clone, Debug, Default)]
@@ -263,17 +268,14 @@ async fn verify(
     notes.extend(gone(reads, (pruned, &prunes), (erased, &erasures)).await?);
     let outside = reads.outside_of_tree().await?;
     if outside > 0 {
-        notes.push(format!("{outside} records are not in the tree yet"));
+        let waiting = numbered(outside, "record is", "records are");
+        notes.push(format!("{waiting} not in the tree yet"));
     }
     if from > 0 {
         notes.push(format!("the leaves before {from} were not looked at"));
     }
     if reads.are_shared() && terms.since.is_none() {
-        notes.push(
-            "that an intent was deleted before its end is not found in PostgreSQL, whose numbers \
-             have gaps"
-                .to_owned(),
-        );
+        notes.push(NOT_FOUND_IN_POSTGRES.to_owned());
     }
     let newest = signed.newest(end);
     let witnesses = signed.witnesses(end);
@@ -303,23 +305,23 @@ async fn gone(
     let mut notes = Vec::new();
     if let Some((first, last)) = prunes.times.filter(|_| pruned > 0) {
         notes.push(format!(
-            "{pruned} records were pruned between {first} and {last}, by {} events that say so: \
-             `audit list --events`",
-            prunes.count
+            "{} pruned between {first} and {last}, by {}: `audit list --events`",
+            numbered(pruned, "record was", "records were"),
+            numbered(prunes.count, "event that says so", "events that say so")
         ));
     }
     if let Some((first, last)) = erasures.times.filter(|_| erased > 0) {
         notes.push(format!(
-            "parts of {erased} records were erased between {first} and {last}, by {} events that \
-             say so: `audit erase --status`",
-            erasures.count
+            "parts of {} were erased between {first} and {last}, by {}: `audit erase --status`",
+            counted(erased, "record"),
+            numbered(erasures.count, "event that says so", "events that say so")
         ));
     }
     let waiting = waiting(reads).await?;
     if waiting > 0 {
         notes.push(format!(
-            "{waiting} of them are complete once `key rotate --seal` has destroyed the key of what \
-             was sealed"
+            "{} complete once `key rotate --seal` has destroyed the key of what was sealed",
+            numbered(waiting, "of them is", "of them are")
         ));
     }
     Ok(notes)

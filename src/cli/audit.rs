@@ -281,11 +281,6 @@ async fn open_at_place(database: &Database) -> Result<(), Failure> {
     Reader::open(database).await.map(drop).map_err(unanswered)
 }
 
-/// A count with its noun.
-fn plural(count: u64, noun: &str) -> String {
-    if count == 1 { format!("{count} {noun}") } else { format!("{count} {noun}s") }
-}
-
 fn print_lines(lines: impl IntoIterator<Item = impl Display>) -> Result<(), Failure> {
     lines.into_iter().try_for_each(print::line)
 }

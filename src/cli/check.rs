@@ -10,6 +10,7 @@ use serde_json::json;
 use super::{ConfigFile, Environment, Failure, print, runtime};
 use crate::audit::keys;
 use crate::base::clock::Clock;
+use crate::base::count::counted;
 use crate::base::visible::chain;
 use crate::config::check::check;
 use crate::config::{Config, Rate, told_shared_limits};
@@ -101,10 +102,6 @@ fn summary(path: &Path, config: &Config) -> String {
         counted(config.admin_tokens.len(), "admin token"),
         told_shared_limits(config.rate_limit, &config.shared_limits),
     )
-}
-
-fn counted(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

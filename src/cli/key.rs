@@ -7,6 +7,7 @@ use super::{ConfigFile, Environment, Failure, load_config, print, runtime};
 use crate::audit::keys;
 use crate::audit::unseal;
 use crate::base::clock::Clock;
+use crate::base::count::{counted, numbered};
 use crate::config::Config;
 
 /// The actions on the key.
@@ -72,19 +73,20 @@ fn rotate_seal(config: &Config, arguments: &RotateArgs) -> Result<(), Failure> {
             "left": rotated.left, "completed": rotated.completed}));
     }
     print::line(format_args!(
-        "{} holds a new key, {key}; the keys of {count} sealed originals are wrapped under it.",
-        key_file.display()
+        "{} holds a new key, {key}; the keys of {} are wrapped under it.",
+        key_file.display(),
+        counted(count, "sealed original")
     ))?;
     if rotated.left > 0 {
         print::line(format_args!(
-            "{} originals are under other keys, or not what they were, and stay as they are.",
-            rotated.left
+            "{} under other keys, or not as it was sealed, and left alone.",
+            numbered(rotated.left, "original is", "originals are")
         ))?;
     }
     if rotated.completed > 0 {
         print::line(format_args!(
-            "{} erasures are complete with it: `audit erase --status` tells which.",
-            rotated.completed
+            "{} complete with it: `audit erase --status` tells which.",
+            numbered(rotated.completed, "erasure is", "erasures are")
         ))?;
     }
     print::line(format_args!(

@@ -178,9 +178,9 @@ fn not_erased(change: &Change) -> Result<(), Failure> {
     if !shown.iter().any(|body| change.unkept.has_erased(*body)) {
         return Ok(());
     }
-    let erased = change.unkept.erased_words().unwrap_or_default();
+    let erased = change.unkept.erased_clause().unwrap_or_default();
     Err(Failure::NotHeld(anyhow!(
-        "{erased} of {} were erased: `audit erase --status` tells why",
+        "{} can't be compared: {erased}, `audit erase --status` tells why",
         change.id
     )))
 }

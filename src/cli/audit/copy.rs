@@ -7,6 +7,7 @@ use super::super::progress::Progress;
 use super::{Failure, print};
 use crate::audit::copy::{CopyError, Part, Step, copy};
 use crate::base::clock::Clock;
+use crate::base::count::counted;
 use crate::base::database::Database;
 
 /// The arguments of `audit copy`.
@@ -52,7 +53,9 @@ pub(super) async fn run(arguments: &CopyArgs) -> Result<(), Failure> {
         return print::line(format_args!("{to} is a whole copy of {from} already."));
     }
     print::line(format_args!(
-        "{to} holds all of {from}: {changes} changes, {rows} rows in all, each compared."
+        "{to} holds all of {from}: {}, {} in all, each compared.",
+        counted(changes, "change"),
+        counted(rows, "row")
     ))?;
     print::line(format_args!(
         "{from} is sealed: no gateway writes it again. Name the new one in audit.database, as the \

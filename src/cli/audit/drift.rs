@@ -10,6 +10,7 @@ use super::{Environment, Failure, Zone, bad_option, open, say_more, say_nothing_
 use crate::admin::filter;
 use crate::audit::query::EventFilter;
 use crate::base::clock::Timestamp;
+use crate::base::count::counted;
 use crate::cli::print::{Shade, Span};
 use crate::cli::terminal::Terminal;
 
@@ -68,7 +69,8 @@ pub(super) fn lines(detail: &Value, zone: &Zone, layout: &Layout) -> Vec<Spans> 
     let all = detail.get("places").and_then(Value::as_u64).unwrap_or_default();
     let more = all.saturating_sub(places.len() as u64);
     if more > 0 {
-        lines.extend(layout.shaded(&format!("  and {more} more places"), Shade::Faint));
+        lines
+            .extend(layout.shaded(&format!("  and {}", counted(more, "more place")), Shade::Faint));
     }
     lines
 }

@@ -12,6 +12,7 @@ use super::{plural, print_json};
 use crate::audit::erase::{self, EraseError, EraseRequest, EraseTarget, Erased, Erasure};
 use crate::audit::redact::Redaction;
 use crate::audit::retention::HoldSubject;
+use crate::base::count::counted;
 use crate::base::clock::Clock;
 use crate::base::database::Database;
 use crate::base::key::Key;
@@ -118,9 +119,9 @@ fn tell(target: &EraseTarget, erased: &Erased, database: &Database) -> Result<()
     } else {
         print::line(format_args!(
             "The bodies of {} are erased: {} and {}.",
-            plural(erased.changes, "change"),
-            plural(erased.documents, "document"),
-            plural(erased.originals, "sealed original"),
+            counted(erased.changes, "change"),
+            counted(erased.documents, "document"),
+            counted(erased.originals, "sealed original"),
         ))?;
     }
     if erased.beside > 0 {
@@ -129,7 +130,7 @@ fn tell(target: &EraseTarget, erased: &Erased, database: &Database) -> Result<()
         let more = if erased.beside > named.len() as u64 { " and more" } else { "" };
         print::line(format_args!(
             "{} shared a document with it and lost that half: {}{more}",
-            plural(erased.beside, "other change"),
+            counted(erased.beside, "other change"),
             named.join(", ")
         ))?;
     }
@@ -188,7 +189,7 @@ fn line(erasure: &Erasure) -> String {
     let by = erasure.by.as_deref().map(|by| format!(" by {}", plain(by))).unwrap_or_default();
     format!(
         "{at}  {target}: {}{by}, {standing}; {}",
-        plural(erasure.changes, "change"),
+        counted(erasure.changes, "change"),
         plain(&erasure.reason),
         at = erasure.at,
     )

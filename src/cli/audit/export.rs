@@ -13,6 +13,7 @@ use super::{Environment, Failure, print, sought, unanswered};
 use crate::audit::query::{BodyTexts, Filter, Reader};
 use crate::audit::record::Change;
 use crate::base::clock::{Clock, Timestamp};
+use crate::base::count::counted;
 use crate::cli::log::LogFile;
 use crate::cli::progress::Progress;
 use crate::export::{Encoder, ExportWalk, Format};
@@ -70,7 +71,7 @@ pub(super) async fn run(
             print::error_line(&format!("broken off: go on with --cursor {seq}"));
         }
         let count = walked?;
-        print::error_line(&format!("{count} changes exported; {NOT_RECORDED}"));
+        print::error_line(&format!("{} exported; {NOT_RECORDED}", counted(count, "change")));
         return Ok(());
     };
     let asked = arguments.asked();
@@ -180,7 +181,8 @@ async fn walk(
             sink.take(&change, &bodies)?;
             count += 1;
             progress.tell(&clock, || {
-                format!("{count} changes exported, as far back as {}", change.received_at)
+                let count = counted(count, "change");
+                format!("{count} exported, as far back as {}", change.received_at)
             });
         }
     }

@@ -4,6 +4,7 @@
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::text::plain;
+use crate::base::count::counted;
 use crate::cli::print::{Shade, Span};
 use crate::cli::terminal::{Terminal, folded};
 use crate::deployment::prose::{Line, Part, Row};
@@ -184,7 +185,7 @@ fn kept(text: &str) -> Line {
 }
 
 fn skipped(count: usize) -> Span {
-    Span { text: format!("{LEFT_OUT} {count} lines as before"), shade: Shade::Faint }
+    Span { text: format!("{LEFT_OUT} {} as before", counted(count, "line")), shade: Shade::Faint }
 }
 
 /// A line with signs around what changed in it, where not all of it did.
@@ -220,13 +221,13 @@ fn clusters(line: &Line) -> Vec<Cluster> {
     clusters
 }
 
-/// Lines of at most `width` columns, broken between words where there are any. Of a line that is
 /// Whether a line may end between two characters: behind a blank, and beside one of a script
 /// without blanks, whose characters are wide.
 fn may_end(last: &Cluster, next: &Cluster) -> bool {
     last.text == " " || last.width > 1 || next.width > 1
 }
 
+/// Lines of at most `width` columns, broken between words where there are any. Of a line that is
 /// longer, what lies far from every change is left out.
 fn wrapped(line: &[Cluster], width: usize) -> Vec<Vec<Cluster>> {
     let columns = |line: &[Cluster]| line.iter().map(|cluster| cluster.width).sum::<usize>();

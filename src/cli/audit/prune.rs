@@ -6,9 +6,10 @@ use anyhow::anyhow;
 
 use super::super::log::LogFile;
 use super::super::{Environment, Failure, print};
-use super::{plural, print_json};
+use super::print_json;
 use crate::audit::retention::{self, AGE_MIN, HoldSubject, PruneError, Retention, Survey};
 use crate::base::clock::Clock;
+use crate::base::count::{counted, numbered};
 use crate::config::ConfiguredHold;
 
 /// The arguments of `audit prune`.
@@ -72,14 +73,15 @@ pub(super) async fn run(arguments: &PruneArgs, environment: &Environment) -> Res
 fn tell(survey: &Survey, is_dry: bool) -> Result<(), Failure> {
     let Survey { changes, events, since, until, kept } = survey;
     let would = if is_dry { "would be" } else { "were" };
-    let (changes, events) = (plural(*changes, "change"), plural(*events, "event"));
+    let (changes, events) = (counted(*changes, "change"), counted(*events, "event"));
     let span = match (since, until) {
         (Some(since), Some(until)) => format!(", from {since} to {until}"),
         _none => String::new(),
     };
     print::line(format_args!("{changes} and {events} {would} pruned{span}."))?;
     for (keeper, count) in kept {
-        print::line(format_args!("{} stay: {}", plural(*count, "old change"), why(keeper)))?;
+        let stay = numbered(count, "old change stays", "old changes stay");
+        print::line(format_args!("{stay}: {}", why(keeper)))?;
     }
     Ok(())
 }

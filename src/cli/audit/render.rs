@@ -10,6 +10,7 @@ use super::text::{json, plain};
 use super::zone::Zone;
 use crate::audit::query::DeploymentSummary;
 use crate::audit::record::{Bodies, Change, Event, Outcome, Settlement, UpstreamCall};
+use crate::base::count::counted;
 use crate::cli::print::Shade;
 use crate::deployment::diff::{Difference, asked_values};
 use crate::deployment::patch::Patch;
@@ -185,8 +186,8 @@ fn facts(change: &Change, zone: &Zone) -> Vec<(&'static str, String)> {
     }
     if let Some(body) = &change.body {
         let digest = body.digest.as_deref().map(|digest| format!(", {}", plain(digest)));
-        let unit = if body.bytes == 1 { "byte" } else { "bytes" };
-        facts.push(("body", format!("{} {unit}{}", body.bytes, digest.unwrap_or_default())));
+        let bytes = counted(body.bytes, "byte");
+        facts.push(("body", format!("{bytes}{}", digest.unwrap_or_default())));
     }
     for (name, body) in [
         ("patch", &change.unkept.patch),
@@ -196,14 +197,14 @@ fn facts(change: &Change, zone: &Zone) -> Vec<(&'static str, String)> {
         if let Some(body) = body {
             let digest = body.digest.as_deref().map(|digest| format!(", {}", plain(digest)));
             let digest = digest.unwrap_or_default();
-            facts.push(("not kept", format!("{name}: {} bytes{digest}", body.bytes)));
+            facts.push(("not kept", format!("{name}: {}{digest}", counted(body.bytes, "byte"))));
         }
     }
     if let Some(erased) = change.unkept.erased_words() {
         facts.push(("erased", erased));
     }
     if change.unkept.findings > 0 {
-        facts.push(("not listed", format!("{} more findings", change.unkept.findings)));
+        facts.push(("not listed", counted(change.unkept.findings, "more finding")));
     }
     facts.push(("policy", plain(&change.policy_digest)));
     facts
@@ -230,8 +231,8 @@ struct Page<'l> {
 impl Page<'_> {
     /// Adds the difference where there is an after, else what was asked for.
     fn contents(&mut self, change: &Change, bodies: &Bodies) {
-        if let Some(erased) = change.unkept.erased_words() {
-            let erased = format!("not told: {erased} of it were erased, `audit erase --status`");
+        if let Some(erased) = change.unkept.erased_clause() {
+            let erased = format!("not told: {erased}, `audit erase --status` tells why");
             return self.section("changed", [erased]);
         }
         if bodies.after.is_none() {

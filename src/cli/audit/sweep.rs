@@ -15,6 +15,7 @@ use super::{Environment, Failure, Zone, open, print_json, unanswered};
 use crate::audit::query::{Cursor, DriftNow, LIMIT_MAX, LastLeft, PageRequest, Reader};
 use crate::audit::record::Change;
 use crate::base::clock::Clock;
+use crate::base::count::counted;
 use crate::cli::print::{self, Shade};
 use crate::cli::progress::Progress;
 use crate::cli::proxy::{Answered, ProxyClient, path};
@@ -68,8 +69,8 @@ pub(super) async fn run(arguments: &DriftArgs, environment: &Environment) -> Res
     let Tally { looked_at, drifted, gone, unclear } = tally;
     let not_told = if unclear == 0 { String::new() } else { format!(", {unclear} can't be told") };
     let held = format!(
-        "{looked_at} deployments looked at, {drifted} changed around the gateway, \
-        {gone} gone{not_told}"
+        "{} looked at, {drifted} changed around the gateway, {gone} gone{not_told}",
+        counted(looked_at, "deployment")
     );
     if drifted + gone > 0 {
         return Err(Failure::NotHeld(anyhow!(held)));

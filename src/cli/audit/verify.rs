@@ -12,6 +12,7 @@ use crate::admin::filter;
 use crate::audit::prove::{self, BUNDLE_BYTES_MAX};
 use crate::audit::verify::{Finding, Pace, Terms, Verified, VerifyError};
 use crate::base::clock::{Clock, Timestamp};
+use crate::base::count::numbered;
 use crate::base::file::{bytes_within, text};
 use crate::cli::log::LogFile;
 use crate::cli::print;
@@ -150,9 +151,9 @@ fn tell(verified: &Verified, json: bool) -> Result<(), Failure> {
         Some(_) => until + &by_witnesses((signing.count(), verified.witnesses.len())),
         None => until,
     };
-    let leaves = verified.leaves;
+    let leaves = numbered(verified.leaves, "leaf", "leaves");
     let holds = if verified.found == 0 { "sound: " } else { "" };
-    print::line(format_args!("{holds}{leaves} leaves; {until}."))
+    print::line(format_args!("{holds}{leaves}; {until}."))
 }
 
 /// Prints the proof of one change.

@@ -15,6 +15,7 @@ use regex_lite::Regex;
 use self::suite::Suite;
 pub(super) use self::suite::refuse;
 use crate::base::clock::Clock;
+use crate::base::count::counted;
 use crate::cli::terminal::Terminal;
 use crate::cli::{ConfigFile, Environment, Failure, print};
 use crate::policy::case::Case;
@@ -178,8 +179,4 @@ impl Results {
         };
         Some(Failure::NotHeld(anyhow!(message)))
     }
-}
-
-fn counted(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }

@@ -12,6 +12,7 @@ use super::{Failure, Sink, failed, not_written};
 use crate::audit::query::{BodyTexts, Filter};
 use crate::audit::record::Change;
 use crate::base::clock::Timestamp;
+use crate::base::count::counted;
 use crate::base::file;
 use crate::export::{Encoder, Format};
 
@@ -104,7 +105,8 @@ impl Parts {
         self.state.is_done = true;
         self.save()?;
         let (rows, parts, folder) = (self.state.rows, self.state.parts, self.folder.display());
-        Ok(format!("{rows} changes exported into {parts} files in {folder}"))
+        let (rows, parts) = (counted(rows, "change"), counted(parts, "file"));
+        Ok(format!("{rows} exported into {parts} in {folder}"))
     }
 
     fn part(&mut self) -> Result<&mut Part, Failure> {

@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use crate::audit::judged::ReadyChange;
+use crate::base::count::counted;
 use crate::base::visible::plain;
 use crate::cli::{Failure, print};
 use crate::policy::recorded::Rejudged;
@@ -98,7 +99,7 @@ impl CaseWriter {
             count => format!("; {count} left out that can't be judged anew or are too many"),
         };
         let path = self.path.display();
-        print::error_line(&format!("{path}: {} cases{left_out}", self.cases));
+        print::error_line(&format!("{path}: {}{left_out}", counted(self.cases, "case")));
         Ok(())
     }
 

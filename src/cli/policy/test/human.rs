@@ -6,7 +6,8 @@ use std::fmt;
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-use super::{Ran, Results, SuiteRun, TestArgs, counted};
+use super::{Ran, Results, SuiteRun, TestArgs};
+use crate::base::count::counted;
 use crate::cli::Failure;
 use crate::cli::print::{self, Shade, Span};
 use crate::cli::terminal::{Terminal, cut, wrapped};

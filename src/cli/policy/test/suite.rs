@@ -8,6 +8,7 @@ use std::rc::Rc;
 use anyhow::{Context as _, anyhow};
 
 use super::TestArgs;
+use crate::base::count::counted;
 use crate::base::file::text_within;
 use crate::cli::{Environment, Failure, print};
 use crate::config::policy_file::{self, PolicySource};
@@ -110,7 +111,7 @@ pub(in crate::cli::policy) fn refuse(complaints: &[Complaint]) -> Result<(), Fai
     let files: Vec<&Path> = complaints.iter().map(|complaint| complaint.file.as_path()).collect();
     let is_one = files.iter().all(|file| *file == first.file);
     let count = complaints.len();
-    let errors = super::counted(count, "error");
+    let errors = counted(count, "error");
     let file = if is_one { first.file.display().to_string() } else { "a file".to_owned() };
     Err(Failure::Usage(anyhow!("{file} is not valid: fix the {errors} named above")))
 }
