@@ -8,12 +8,11 @@ use super::layout::Layout;
 use super::print_json;
 use super::printer::print_spans;
 use super::text::plain;
-use super::{plural, print_json};
 use crate::audit::erase::{self, EraseError, EraseRequest, EraseTarget, Erased, Erasure};
 use crate::audit::redact::Redaction;
 use crate::audit::retention::HoldSubject;
-use crate::base::count::counted;
 use crate::base::clock::Clock;
+use crate::base::count::counted;
 use crate::base::database::Database;
 use crate::base::key::Key;
 use crate::cli::terminal::Terminal;
@@ -143,7 +142,8 @@ fn tell(target: &EraseTarget, erased: &Erased, database: &Database) -> Result<()
     if let Database::Postgres(_) = database {
         print::line(
             "The server's files hold what is deleted until it is overwritten: as the owner, run \
-             VACUUM FULL on the tables of the schema changegate, in a quiet hour.",
+             VACUUM FULL on the tables of the schema changegate, in a quiet hour. Its write-ahead \
+             log holds it until old segments are recycled.",
         )?;
     }
     if erased.sealed_under.is_empty() {
