@@ -5,9 +5,11 @@ pub mod audit;
 pub mod backup;
 pub mod check;
 mod client;
+pub mod completions;
 pub mod demo;
 pub mod key;
 mod log;
+pub mod man;
 pub mod migrate;
 pub mod openapi;
 mod place;
@@ -26,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use tokio::runtime::Runtime;
 
 use crate::config::Config;
@@ -75,6 +77,15 @@ enum Command {
     Schema(schema::SchemaArgs),
     /// Prints the description of the admin API (OpenAPI 3.1).
     Openapi,
+    /// Prints what a shell completes commands and options by.
+    Completions(completions::CompletionsArgs),
+    /// Prints the manual page, in roff.
+    Man,
+}
+
+/// All that may be typed.
+fn command() -> clap::Command {
+    CommandLine::command()
 }
 
 /// `--config FILE`, which most commands take.
@@ -153,6 +164,8 @@ fn run(command: Command, environment: &Environment) -> Result<(), Failure> {
         Command::Migrate(arguments) => migrate::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Openapi => openapi::run(),
+        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Man => man::run(),
     }
 }
 
@@ -274,12 +287,12 @@ mod tests {
 
     #[test]
     fn the_command_line_is_well_formed() {
-        <CommandLine as clap::CommandFactory>::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]
     fn help_fits_a_terminal_of_80_columns() {
-        let mut waiting = vec![<CommandLine as clap::CommandFactory>::command()];
+        let mut waiting = vec![command()];
         while let Some(command) = waiting.pop() {
             let help = command.clone().term_width(80).render_long_help().to_string();
             let longest = help.lines().max_by_key(|line| line.chars().count()).unwrap();

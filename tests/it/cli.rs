@@ -270,3 +270,27 @@ async fn openapi_prints_what_the_gateway_serves() {
     let printed: Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(printed, world.ask("/openapi.json").await);
 }
+
+#[test]
+fn shells_complete_and_the_manual_has_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let printed = |arguments: &[&str]| {
+        let ran = run(folder.path(), arguments, "");
+        assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{arguments:?}");
+        ran.out
+    };
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = printed(&["completions", shell]);
+        assert!(script.contains("older-than"), "{shell}: {script}");
+    }
+    for wrong in [&["completions"][..], &["completions", "csh"]] {
+        assert_eq!(run(folder.path(), wrong, "").code, 2, "{wrong:?}");
+    }
+    let page = printed(&["man"]);
+    assert!(page.contains("\n.TH changegate 1"), "{page}");
+    for command in ["serve", "audit list", "audit hold add", "policy test", "man"] {
+        assert!(page.contains(&format!("\n.SS \"changegate {command}\"\n")), "{command}: {page}");
+    }
+    // The definitions of each part stand at the beginning, once.
+    assert_eq!(page.matches(".ie ").count(), 1, "{page}");
+}
