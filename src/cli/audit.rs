@@ -238,9 +238,7 @@ async fn show(
     environment: &Environment,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let id = arguments.id.parse();
-    let id = id.with_context(|| format!("{} names no change", text::plain(&arguments.id)));
-    let id = id.map_err(Failure::Usage)?;
+    let id = change_id(&arguments.id)?;
     let reader = open(&arguments.file, environment).await?;
     let found = reader.change(id).await.map_err(unanswered)?;
     let Some(change) = found else { return Err(missing(&reader, id).await?) };
@@ -274,6 +272,13 @@ pub(in crate::cli) fn unanswered(error: QueryError) -> Failure {
 
 fn bad_option(bad: BadFilter) -> Failure {
     Failure::Usage(anyhow!("--{}: {}", bad.param.replace('_', "-"), bad.fix))
+}
+
+/// The change that an id as typed names.
+pub(in crate::cli) fn change_id(text: &str) -> Result<ChangeId, Failure> {
+    let typed = if text.is_empty() { "an empty id".to_owned() } else { text::plain(text) };
+    let id = text.parse().with_context(|| format!("{typed} names no change"));
+    id.map_err(Failure::Usage)
 }
 
 /// Finds out that there is a log which can be read.

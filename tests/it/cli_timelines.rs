@@ -106,6 +106,8 @@ async fn an_empty_id_or_time_is_named() {
         (vec!["diff", ""], id),
         (vec!["diff", &no_time, DEPLOYMENT], time),
         (vec!["at", DEPLOYMENT, ""], time),
+        (vec!["show", ""], "an empty id names no change"),
+        (vec!["drift", "--deployment-id", ""], "--deployment-id: write a value"),
     ] {
         let ran = in_world(&world, &[&["audit"], question.as_slice()].concat());
         assert!(ran.code == 2 && ran.err.contains(word), "{question:?}: {ran:?}");

@@ -9,7 +9,9 @@ use super::at::{deployment_id, moment, seen};
 use super::layout::{Layout, Spans};
 use super::printer::print_spans;
 use super::text::plain;
-use super::{Environment, Failure, Zone, differences, missing, open, print_json, unanswered};
+use super::{
+    Environment, Failure, Zone, change_id, differences, missing, open, print_json, unanswered,
+};
 use crate::audit::query::Reader;
 use crate::audit::record::{Bodies, Change, ErasedBody};
 use crate::base::clock::Timestamp;
@@ -162,9 +164,7 @@ async fn sides(reader: &Reader, text: &str) -> Result<(State, State), Failure> {
 }
 
 async fn whole_change(reader: &Reader, text: &str) -> Result<Change, Failure> {
-    let id: Result<ChangeId, _> = text.parse();
-    let id = id.with_context(|| format!("{} names no change", plain(text)));
-    let id = id.map_err(Failure::Usage)?;
+    let id = change_id(text)?;
     let found = reader.change(id).await.map_err(unanswered)?;
     match found {
         Some(change) => Ok(change),

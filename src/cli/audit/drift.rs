@@ -22,7 +22,9 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     let (since, until) =
         filter::span(|name| arguments.part.given(name), now).map_err(bad_option)?;
-    let deployment_id = arguments.deployment_id.clone();
+    let id = arguments.deployment_id.as_deref();
+    let id = id.map(|text| filter::value("deployment_id", text)).transpose().map_err(bad_option)?;
+    let deployment_id = id.map(str::to_owned);
     let filter = EventFilter { deployment_id, since, until, ..EventFilter::default() };
     let reader = open(&arguments.file, environment).await?;
     let form = &arguments.part.shown;

@@ -1,13 +1,13 @@
 //! `changegate audit erase`: the bodies of changes go for good, and everything that repeats them.
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use serde_json::json;
 
 use super::super::{ConfigFile, Environment, Failure, load_config, print};
 use super::layout::Layout;
-use super::print_json;
 use super::printer::print_spans;
 use super::text::plain;
+use super::{change_id, print_json};
 use crate::audit::erase::{self, EraseError, EraseRequest, EraseTarget, Erased, Erasure};
 use crate::audit::redact::Redaction;
 use crate::audit::retention::HoldSubject;
@@ -52,8 +52,7 @@ pub struct EraseArgs {
 impl EraseArgs {
     fn target(&self) -> Result<EraseTarget, Failure> {
         if let Some(text) = &self.change {
-            let id = text.parse().with_context(|| format!("{} names no change", plain(text)));
-            return id.map(EraseTarget::Change).map_err(Failure::Usage);
+            return change_id(text).map(EraseTarget::Change);
         }
         let id = self.deployment.clone().unwrap_or_default();
         let fits = !id.is_empty() && id.len() <= 512 && !id.chars().any(char::is_control);

@@ -4,15 +4,16 @@ mod judged;
 mod sent;
 mod unsealed;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use serde_json::{Value, json};
 
 use super::layout::Layout;
 use super::printer::print_spans;
 use super::text::{json as shown_json, plain};
-use super::{Environment, Failure, differences, missing, open_at, print, print_json, unanswered};
+use super::{
+    Environment, Failure, change_id, differences, missing, open_at, print, print_json, unanswered,
+};
 use crate::audit::record::{Change, Outcome};
-use crate::base::ids::ChangeId;
 use crate::cli::log::LogFile;
 use crate::cli::print::Shade;
 use crate::cli::proxy::{ProxyClient, Shown, ViaArgs};
@@ -64,9 +65,7 @@ struct Work {
 pub(super) async fn run(arguments: &RevertArgs, environment: &Environment) -> Result<(), Failure> {
     let log = arguments.file.find(environment)?;
     let reader = open_at(&log).await?;
-    let id: Result<ChangeId, _> = arguments.id.parse();
-    let id = id.with_context(|| format!("{} names no change", plain(&arguments.id)));
-    let id = id.map_err(Failure::Usage)?;
+    let id = change_id(&arguments.id)?;
     let found = reader.change(id).await.map_err(unanswered)?;
     let Some(mut change) = found else { return Err(missing(&reader, id).await?) };
     let (provider, deployment_id) = revertible(&change)?;

@@ -7,7 +7,7 @@ use anyhow::{Context as _, anyhow};
 use serde_json::json;
 
 use super::text::plain;
-use super::{Environment, Failure, bad_option, open_at, print_json, print_lines};
+use super::{Environment, Failure, bad_option, change_id, open_at, print_json, print_lines};
 use crate::admin::filter;
 use crate::audit::prove::{self, BUNDLE_BYTES_MAX};
 use crate::audit::verify::{Finding, Pace, Terms, Verified, VerifyError};
@@ -158,9 +158,7 @@ fn tell(verified: &Verified, json: bool) -> Result<(), Failure> {
 
 /// Prints the proof of one change.
 pub(super) async fn prove(arguments: &ProveArgs, environment: &Environment) -> Result<(), Failure> {
-    let id = arguments.id.parse();
-    let id = id.with_context(|| format!("{} names no change", plain(&arguments.id)));
-    let id = id.map_err(Failure::Usage)?;
+    let id = change_id(&arguments.id)?;
     let reader = open_at(&arguments.file.find(environment)?).await?;
     let bundle = reader.prove(id).await.map_err(|error| match error {
         prove::ProveError::Query(error) => super::unanswered(error),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use crate::audit::judged::{ReadyChange, RecordedPolicies};
 use crate::audit::query::Reader;
 use crate::base::clock::Clock;
 use crate::base::visible::plain;
-use crate::cli::audit::{Zone, ZoneArgs, missing, open_at, unanswered};
+use crate::cli::audit::{Zone, ZoneArgs, change_id, missing, open_at, unanswered};
 use crate::cli::log::LogFile;
 use crate::cli::print::{self, Shade, Span};
 use crate::cli::terminal::{Terminal, folded};
@@ -88,8 +88,7 @@ pub fn run(arguments: &ExplainArgs, environment: &Environment) -> Result<(), Fai
 
 /// The change, ready to be judged.
 async fn find(reader: &Reader, id: &str) -> Result<ReadyChange, Failure> {
-    let parsed = id.parse().with_context(|| format!("{} names no change", plain(id)));
-    let id = parsed.map_err(Failure::Usage)?;
+    let id = change_id(id)?;
     let found = reader.change(id).await.map_err(unanswered)?;
     let Some(change) = found else { return Err(missing(reader, id).await?) };
     ReadyChange::of_whole(change).map_err(|_not_asked| {
