@@ -92,12 +92,12 @@ fn why(keeper: &str) -> &str {
         "held_deployment" => "the deployment is held",
         "held_actor" => "the actor is held",
         "held_team" => "the team is held",
-        "pending" => "they have not ended",
-        "unsettled" => "whether they were applied is not settled",
-        "idempotency_key" => "their Idempotency-Key is in force",
-        "approval" => "an approval of them is open, or a review",
-        "newest" => "they tell how their deployments were left",
-        "sink" => "a sink has not taken them yet",
+        "pending" => "not ended yet",
+        "unsettled" => "not settled whether it was applied",
+        "idempotency_key" => "the Idempotency-Key is in force",
+        "approval" => "an approval is open, or a review",
+        "newest" => "what tells how a deployment was left",
+        "sink" => "not taken by a sink yet",
         other => other,
     }
 }
