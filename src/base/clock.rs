@@ -54,7 +54,7 @@ impl Timestamp {
         let is_beyond = || {
             let pieces = jiff::fmt::temporal::Pieces::parse(text).ok()?;
             (pieces.offset().is_some() && pieces.time().is_some() && pieces.date().year() == 9999)
-                .then_some(Self(jiff::Timestamp::MAX.as_millisecond()))
+                .then_some(Self(jiff::Timestamp::MAX.as_second() * 1_000))
         };
         Self::parse(text).or_else(|bad| is_beyond().ok_or(bad))
     }
