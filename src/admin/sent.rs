@@ -36,7 +36,10 @@ impl<T: Body, S: Sync> FromRequest<S> for Sent<T> {
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
         let bytes = bytes(request, T::BYTES_MAX).await?;
-        serde_json::from_slice(&bytes).map(Self).map_err(|_unread| unread::<T>(&bytes))
+        // A list would be read as the members in their order.
+        let is_object = bytes.trim_ascii_start().starts_with(b"{");
+        let body = is_object.then(|| serde_json::from_slice(&bytes).ok()).flatten();
+        body.map(Self).ok_or_else(|| unread::<T>(&bytes))
     }
 }
 
