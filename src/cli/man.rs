@@ -41,6 +41,10 @@ fn commands(command: &Command, name: &str, page: &mut String) -> io::Result<()> 
         if command.get_arguments().next().is_some() {
             page.push_str(body(&section(|roff| man.render_options_section(roff))?));
         }
+        if command.get_after_help().is_some() {
+            page.push_str(".PP\n");
+            page.push_str(body(&section(|roff| man.render_extra_section(roff))?));
+        }
         commands(command, &name, page)?;
     }
     Ok(())
