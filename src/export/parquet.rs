@@ -7,7 +7,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::parser::parse_message_type;
 
@@ -18,8 +18,9 @@ use crate::audit::record::Change;
 /// The most rows that are compressed together.
 const GROUP_ROWS_MAX: usize = 50_000;
 
-/// The bytes of values after which a group ends: bodies may be megabytes each.
-const GROUP_BYTES: usize = 8 << 20;
+/// The bytes of values after which a group ends: bodies may be megabytes each. What the file's
+/// index says of a group is held until the end, so that many small ones would take more room.
+const GROUP_BYTES: usize = 24 << 20;
 
 /// The name under which a file tells the seq of its last change, behind which another goes on.
 const CURSOR: &str = "changegate.cursor";
@@ -37,11 +38,8 @@ pub(super) struct ParquetFile {
 impl ParquetFile {
     pub(super) fn new() -> io::Result<Self> {
         let schema = parse_message_type(&schema()).map_err(broken)?;
-        let properties = WriterProperties::builder()
-            .set_created_by(concat!("changegate ", env!("CARGO_PKG_VERSION")).to_owned())
-            .set_compression(Compression::ZSTD(ZstdLevel::default()))
-            .build();
-        let writer = SerializedFileWriter::new(Vec::new(), Arc::new(schema), Arc::new(properties));
+        let properties = Arc::new(properties());
+        let writer = SerializedFileWriter::new(Vec::new(), Arc::new(schema), properties);
         let columns = std::array::from_fn(|_column| Vec::new());
         Ok(Self { writer: writer.map_err(broken)?, columns, rows: 0, bytes: 0, last: None })
     }
@@ -94,6 +92,21 @@ impl ParquetFile {
     fn hand_over(&mut self, out: &mut Vec<u8>) {
         out.append(self.writer.inner_mut());
     }
+}
+
+/// How files are written: with the least and the greatest value of a column in each group, by which
+/// readers leave out groups, but for JSON, of which these tell nothing.
+fn properties() -> WriterProperties {
+    let json = COLUMNS.iter().filter(|(_name, kind)| *kind == Kind::Json);
+    let builder = WriterProperties::builder()
+        .set_created_by(concat!("changegate ", env!("CARGO_PKG_VERSION")).to_owned())
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_offset_index_disabled(true);
+    json.fold(builder, |builder, (name, _kind)| {
+        builder.set_column_statistics_enabled((*name).into(), EnabledStatistics::None)
+    })
+    .build()
 }
 
 /// Writes the values of a column.
