@@ -431,8 +431,7 @@ CREATE TABLE changegate.checkpoint (
 CREATE TABLE changegate.sinks (
     name     text   PRIMARY KEY CHECK (name <> ''),
     next     bigint NOT NULL CHECK (next >= 0),               -- a position
-    revision bigint NOT NULL DEFAULT 1 CHECK (revision > 0),  -- another one with each order,
-                                                              -- and with each failover
+    revision bigint NOT NULL DEFAULT 1 CHECK (revision > 0),  -- another one with each order
     attempts bigint NOT NULL DEFAULT 0 CHECK (attempts >= 0), -- that failed, one after the other
     next_at  bigint,                                          -- no attempt before
     sent     bigint NOT NULL DEFAULT 0 CHECK (sent >= 0),

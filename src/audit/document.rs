@@ -130,11 +130,16 @@ fn packed(
     Ok(body)
 }
 
+/// The bytes of a frame's text, as it says itself.
+pub(super) fn text_bytes(body: &[u8]) -> Option<usize> {
+    let bytes = get_frame_content_size(body).ok().flatten();
+    bytes.and_then(|bytes| usize::try_from(bytes).ok())
+}
+
 /// The text of a frame, of which `base` is the text that it was packed against.
 pub(super) fn unpack(body: &[u8], base: Option<&[u8]>) -> io::Result<Vec<u8>> {
     let unknown = || io::Error::new(io::ErrorKind::InvalidData, "a frame does not tell its size");
-    let bytes = get_frame_content_size(body).ok().flatten();
-    let bytes = bytes.and_then(|bytes| usize::try_from(bytes).ok()).ok_or_else(unknown)?;
+    let bytes = text_bytes(body).ok_or_else(unknown)?;
     let mut text = Vec::new();
     text.try_reserve_exact(bytes).map_err(io::Error::other)?;
     let base = base.unwrap_or_default();

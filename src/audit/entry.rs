@@ -208,7 +208,7 @@ impl IntentRow {
         let request_id = redactor.scrub(intent.request_id.as_str()).into_owned();
         let (patch, filed) = (patch.transpose()?, filed.transpose()?.flatten());
         let is_named = matches!(filed, Some(SnapshotRef::Already(_)));
-        let named = before.as_ref().filter(|_| is_named);
+        let named = before.as_ref().filter(|_| is_named && is_kept);
         let named = named.map(|before| Arc::clone(&before.concealed));
         let redacted = redacted.into_paths();
         let asked = match asked {

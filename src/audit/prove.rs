@@ -23,12 +23,16 @@ use super::query::{QueryError, Reader};
 use super::store::{Boxed, FoundRecord, LeafRow, Reads};
 use super::verify::{Finding, FindingKind};
 use crate::base::ids::{ChangeId, Hex, unhex};
+use crate::deployment::patch::parse_value;
 
 /// The most bytes of a bundle that is read.
 pub const BUNDLE_BYTES_MAX: u64 = 256 << 20;
 
 /// The bodies of a change, by their names.
 const BODIES: [&str; 3] = ["patch", "before", "after"];
+
+/// The most levels of a bundle: a body has 128 at most, and is two levels deep.
+const BUNDLE_DEPTH_MAX: usize = 132;
 
 /// The version of bundles.
 const VERSION: &str = "changegate-proof/v1";
@@ -260,7 +264,9 @@ async fn path(reads: &Reads, plan: &Plan) -> Result<Option<Vec<Hash>>, Boxed> {
 /// Checks a bundle by these keys of verifiers, and tells its faults; `None` where it is no bundle.
 #[must_use]
 pub fn check(text: &[u8], keys: &[String]) -> Option<Vec<Finding>> {
-    let bundle: Bundle = serde_json::from_slice(text).ok()?;
+    // Of members that come twice, others may read the other one.
+    let bundle = parse_value(text, BUNDLE_DEPTH_MAX).ok()?;
+    let bundle: Bundle = serde_json::from_value(bundle).ok()?;
     let proof = LeafProof::parse(&bundle.proof)?;
     let salt: Salt = unhex(&bundle.salt)?;
     if bundle.version != VERSION {

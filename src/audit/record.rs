@@ -185,11 +185,15 @@ impl Unkept {
         (!words.is_empty()).then(|| words.join(", "))
     }
 
-    /// The same as a clause, such as `its before, after were erased`.
+    /// The same as a clause, such as `its before and after were erased`.
     #[must_use]
     pub fn erased_clause(&self) -> Option<String> {
         let verb = if self.erased.len() == 1 { "was" } else { "were" };
-        self.erased_words().map(|words| format!("its {words} {verb} erased"))
+        let mut words = self.erased_words()?;
+        if let Some(last) = words.rfind(", ") {
+            words.replace_range(last..last + 2, " and ");
+        }
+        Some(format!("its {words} {verb} erased"))
     }
 
     /// Whether a body was erased.

@@ -16,8 +16,11 @@ pub struct SinkState {
     pub name: String,
     /// The position of the record that it is sent next.
     pub next: u64,
-    /// Another one with each order of an operator, and with each failover of the log's server.
+    /// Another one with each order of an operator.
     pub revision: u64,
+    /// The timeline of the server that has the log, another one from each failover on; `None` of a
+    /// log that has one file.
+    pub timeline: Option<String>,
     /// How many attempts failed, one after the other.
     pub attempts: u32,
     /// Until when there is no attempt.

@@ -87,6 +87,18 @@ pub(super) enum StoreError {
     Gone(Cause),
 }
 
+impl StoreError {
+    /// Whether a record was refused since it names a document that the log does not have any more.
+    pub(super) fn is_of_lost_document(&self) -> bool {
+        matches!(self, Self::Refused(cause) if cause.is::<LostDocument>())
+    }
+}
+
+/// A record names a document that the log does not have any more.
+#[derive(Debug, thiserror::Error)]
+#[error("it names a document that the log does not have any more: try it again")]
+pub(super) struct LostDocument;
+
 /// The facts found in a log. One that is not there, or empty, holds nothing.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LogFacts {

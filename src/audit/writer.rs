@@ -239,7 +239,7 @@ impl Writer {
                 for (mut queued, answer) in batch.into_iter().zip(answers) {
                     match &answer {
                         Ok(written) => remember(&self.latest, &queued.entry, *written, now),
-                        Err(_refused) if queued.entry.files_anew() => {
+                        Err(fault) if fault.is_of_lost_document() && queued.entry.files_anew() => {
                             self.save(&queued.entry);
                             again.push(queued);
                             continue;

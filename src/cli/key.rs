@@ -79,8 +79,8 @@ fn rotate_seal(config: &Config, arguments: &RotateArgs) -> Result<(), Failure> {
     ))?;
     if rotated.left > 0 {
         print::line(format_args!(
-            "{} under other keys, or not as it was sealed, and left alone.",
-            numbered(rotated.left, "original is", "originals are")
+            "{} left alone: under another key, or altered since.",
+            numbered(rotated.left, "original was", "originals were")
         ))?;
     }
     if rotated.completed > 0 {

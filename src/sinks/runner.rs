@@ -168,11 +168,14 @@ impl Runner {
             return Ok(());
         };
         let end = self.shared.audit.reader().end().await?;
-        let own = self.state.as_ref().filter(|own| own.revision == found.revision);
+        // Another server of the log may lack what was sent, and have other records there.
+        let of = |state: &SinkState| (state.revision, state.timeline.clone());
+        let own = self.state.as_ref().filter(|own| of(own) == of(&found));
         let next = own.map_or(found.next, |own| own.next);
         self.shared.metrics.sinks.lag(name, end.saturating_sub(next));
         if own.is_none() {
-            // Another gateway had it, or an operator wants something else. Who disabled it was one
+            // Another gateway had it, or an operator wants something else, or another server took
+            // over. Who disabled it was one
             // of other keys, perhaps.
             let disabled = found.disabled.clone().filter(|keys| *keys == self.config.digest);
             self.state = Some(SinkState { disabled, ..found });

@@ -264,6 +264,12 @@ async fn a_change_is_proven_without_the_log() {
         bundle.pointer_mut(pointer).unwrap()["original"] = json!({"name": "forged"});
         assert_eq!(check(&bundle, key).code, 1, "{pointer}");
     }
+    // Nor twice: others may read the other one.
+    let twice =
+        bundle.to_string().replacen("\"bodies\":{", "\"bodies\":{\"after\":{\"name\":1},", 1);
+    std::fs::write(alone.path().join("bundle"), twice).unwrap();
+    let ran = run(alone.path(), &["audit", "verify", "--bundle", "bundle", "--key", key]);
+    assert_eq!(ran.code, 1, "{ran:?}");
     let others = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
     assert_eq!(words(&check(&bundle, others)), ["unknown-key"]);
     let mut forged = bundle;

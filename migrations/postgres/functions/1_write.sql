@@ -115,7 +115,8 @@ BEGIN
         IF EXISTS (SELECT FROM jsonb_to_recordset(entries -> 'snapshots') AS a (base bigint)
             WHERE a.base IS NOT NULL
             AND NOT EXISTS (SELECT FROM changegate.snapshots s WHERE s.number = a.base))
-        THEN PERFORM changegate.refuse('the document that one is built upon is gone'); END IF;
+        THEN RAISE EXCEPTION USING ERRCODE = 'CG007',
+            MESSAGE = 'the document that one is built upon is gone'; END IF;
     END IF;
 
     -- The turns of what begins, which nobody takes before this commits; and of what ends, which are
@@ -143,7 +144,8 @@ BEGIN
         IF EXISTS (SELECT FROM jsonb_to_recordset(entries -> 'changes') AS a (before bigint)
             WHERE a.before IS NOT NULL
             AND NOT EXISTS (SELECT FROM changegate.snapshots s WHERE s.number = a.before))
-        THEN PERFORM changegate.refuse('the document that a change names is gone'); END IF;
+        THEN RAISE EXCEPTION USING ERRCODE = 'CG007',
+            MESSAGE = 'the document that a change names is gone'; END IF;
         INSERT INTO changegate.changes (id, upstream, policy, node, process, turn, token, operation,
             method, deployment, actor_fingerprint, actor_name, actor_team, actor_person, client_ip,
             user_agent, client_retry, request_id, received_at, decided_at, decision, violations,

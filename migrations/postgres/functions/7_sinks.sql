@@ -9,8 +9,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $f$
 $f$;
 
 -- Takes a sink, or keeps it taken: tells whether it is. One that is not known begins at the start,
--- or at the end of what there is. After a failover it has another revision, so that whoever has it
--- goes on from what this server knows.
+-- or at the end of what there is.
 CREATE OR REPLACE FUNCTION changegate.take_sink_v1(
     sink text, from_start boolean, me uuid, millis bigint) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $f$
@@ -19,8 +18,7 @@ BEGIN
         VALUES (sink, CASE WHEN from_start THEN 0 ELSE (SELECT size FROM changegate.tree) END, me,
             clock_timestamp() + millis * interval '1 millisecond', changegate.timeline())
         ON CONFLICT (name) DO UPDATE SET holder = EXCLUDED.holder, until_at = EXCLUDED.until_at,
-            timeline = EXCLUDED.timeline,
-            revision = s.revision + (s.timeline IS DISTINCT FROM EXCLUDED.timeline)::int
+            timeline = EXCLUDED.timeline
         WHERE s.holder IS NULL OR s.holder = me OR s.until_at < clock_timestamp();
     RETURN FOUND;
 END $f$;

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::prunable::list;
 use super::rows::{Bytes, Row, cell, maybe};
 use super::texts::{Damaged, Texts};
+use crate::audit::document::text_bytes;
 use crate::audit::question::{BodyTexts, Text, parse};
 use crate::audit::store::Boxed;
 
@@ -15,7 +16,11 @@ pub(in crate::audit) const AHEAD: usize = 32;
 
 /// The most bytes, packed, of one body that is read ahead: of longer ones a few would take much
 /// room, and no time that is worth saving.
-const AHEAD_BYTES_MAX: usize = 16 << 10;
+const AHEAD_BYTES_MAX: i64 = 16 << 10;
+
+/// The same of its text, and of all texts that are unpacked ahead together.
+const AHEAD_TEXT_BYTES_MAX: usize = 64 << 10;
+const AHEAD_TEXTS_BYTES_MAX: usize = 4 << 20;
 
 /// A connection that one question has for itself.
 pub(in crate::audit) trait Ask {
@@ -30,8 +35,8 @@ pub(in crate::audit) trait Ask {
 pub(in crate::audit) struct Documents<A> {
     asking: A,
     texts: Texts,
-    /// Of changes that were read ahead.
-    ahead: HashMap<i64, Packed>,
+    /// Of changes that were read ahead; `None` of one that is read by itself.
+    ahead: HashMap<i64, Option<Packed>>,
 }
 
 /// The bodies of a change, as its row has them.
@@ -101,7 +106,7 @@ impl<A: Ask> Documents<A> {
     /// The bodies of the change at this place, as the log holds them; `None` where there is no such
     /// change.
     pub(in crate::audit) async fn bodies(&mut self, seq: i64) -> Result<Option<BodyTexts>, Boxed> {
-        let packed = match self.ahead.remove(&seq) {
+        let packed = match self.ahead.remove(&seq).flatten() {
             Some(packed) => packed,
             None => match self.asking.found(&bodies_of(&[seq], i64::MAX)).await?.first() {
                 Some(row) => Packed::of(row)?,
@@ -134,23 +139,28 @@ impl<A: Ask> Documents<A> {
     /// Reads what the bodies of these changes are made of, together, but for long ones. What is
     /// damaged is told of when it is asked for.
     async fn read_ahead(&mut self, changes: &[i64]) -> Result<(), Boxed> {
-        self.ahead.clear();
-        let most = i64::try_from(AHEAD_BYTES_MAX)?;
+        self.ahead = changes.iter().map(|seq| (*seq, None)).collect();
         let mut numbers = BTreeSet::new();
-        for row in &self.asking.found(&bodies_of(changes, most)).await? {
+        for row in &self.asking.found(&bodies_of(changes, AHEAD_BYTES_MAX)).await? {
             let packed = Packed::of(row)?;
             numbers.extend([packed.before, packed.after].into_iter().flatten());
-            self.ahead.insert(cell(row, "seq")?, packed);
+            self.ahead.insert(cell(row, "seq")?, Some(packed));
         }
         let numbers: Vec<i64> =
             numbers.into_iter().filter(|number| self.texts.find(*number).is_none()).collect();
         if numbers.is_empty() {
             return Ok(());
         }
-        for link in &self.asking.found(&chain(&numbers, most)).await? {
+        let mut bytes = 0;
+        for link in &self.asking.found(&chain(&numbers, AHEAD_BYTES_MAX)).await? {
             let former = maybe(link, "base")?.map(|base| self.texts.find(base));
-            if !matches!(former, Some(None)) {
-                let _is_damaged = self.unpack(link, former.flatten().as_ref());
+            let body: Bytes<'_> = cell(link, "body")?;
+            let is_short = text_bytes(&body).is_some_and(|bytes| bytes <= AHEAD_TEXT_BYTES_MAX);
+            if is_short && !matches!(former, Some(None)) {
+                bytes += self.unpack(link, former.flatten().as_ref()).map_or(0, |text| text.len());
+            }
+            if bytes > AHEAD_TEXTS_BYTES_MAX {
+                break;
             }
         }
         Ok(())
@@ -191,14 +201,17 @@ fn bodies_of(changes: &[i64], most: i64) -> String {
 }
 
 /// Snapshots with all that they are built on, those first, but for bodies of more than so many
-/// bytes.
+/// bytes. PostgreSQL expects ten times as many as there are: looked up once more by their numbers,
+/// it would read the whole table for them.
 fn chain(numbers: &[i64], most: i64) -> String {
+    let body = format!("CASE WHEN length(s.body) <= {most} THEN s.body END");
     format!(
-        "WITH RECURSIVE chain (number, base) AS (\
-         SELECT number, base FROM snapshots WHERE number IN ({}) \
-         UNION SELECT s.number, s.base FROM chain c JOIN snapshots s ON s.number = c.base) \
-         SELECT s.number, s.base, s.digest, s.body FROM chain c \
-         JOIN snapshots s ON s.number = c.number WHERE length(s.body) <= {most} ORDER BY s.depth",
+        "WITH RECURSIVE chain (number, base, depth, digest, body) AS (\
+         SELECT s.number, s.base, s.depth, s.digest, {body} FROM snapshots s \
+         WHERE s.number IN ({}) \
+         UNION SELECT s.number, s.base, s.depth, s.digest, {body} \
+         FROM chain c JOIN snapshots s ON s.number = c.base) \
+         SELECT number, base, digest, body FROM chain WHERE body IS NOT NULL ORDER BY depth",
         list(numbers)
     )
 }

@@ -97,6 +97,7 @@ pub(super) fn state(row: &impl Row) -> Result<SinkState, Boxed> {
         name: cell(row, "name")?,
         next: number("next")?,
         revision: number("revision")?,
+        timeline: text("timeline")?,
         attempts: u32::try_from(number("attempts")?)?,
         next_at: maybe(row, "next_at")?,
         sent: number("sent")?,

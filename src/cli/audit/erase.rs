@@ -142,7 +142,7 @@ fn tell(target: &EraseTarget, erased: &Erased, database: &Database) -> Result<()
         print::line(
             "The server's files hold what is deleted until it is overwritten: as the owner, run \
              VACUUM FULL on the tables of the schema changegate, in a quiet hour. Its write-ahead \
-             log holds it until old segments are recycled.",
+             log holds it until old segments are overwritten or removed.",
         )?;
     }
     if erased.sealed_under.is_empty() {

@@ -93,6 +93,15 @@ async fn one_process_at_a_time_has_a_sink() {
         reads.leave_sinks(OTHER).await.unwrap();
         assert!(reads.take_sink("one", true, ME, HELD).await.unwrap());
         assert!(!reads.order_sink("none", SinkOrder::Resume).await.unwrap());
+        // After a failover, whoever has it takes it anew before anything of it is kept.
+        let Place::Postgres(database) = &place else { panic!() };
+        let taken = state(&store).await;
+        database.sql("UPDATE changegate.sinks SET timeline = 'another'");
+        assert!(!reads.keep_sink(&taken, &[], ME, HELD).await.unwrap());
+        assert_ne!(state(&store).await.timeline, taken.timeline);
+        assert!(reads.take_sink("one", true, ME, HELD).await.unwrap());
+        assert_eq!(state(&store).await.timeline, taken.timeline);
+        assert!(reads.keep_sink(&taken, &[], ME, HELD).await.unwrap());
     }
 }
 

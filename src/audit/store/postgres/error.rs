@@ -1,13 +1,17 @@
 //! PostgreSQL's errors as those of any store.
 
 use std::io;
+use std::sync::Arc;
 
 use sqlx::Error;
 
-use crate::audit::store::{Boxed, StoreError};
+use crate::audit::store::{Boxed, LostDocument, StoreError};
 
 /// The word of the log's rules that a record is refused.
 const REFUSED: &str = "CG001";
+
+/// The word of the functions that a record names a document which is gone.
+const LOST_DOCUMENT: &str = "CG007";
 
 /// The word of the functions that a deployment's turn was lost.
 pub(super) const TURN_LOST: &str = "CG002";
@@ -96,6 +100,9 @@ pub(super) fn of_batch(error: Error) -> StoreError {
         }
         None => matches!(error, Error::Encode(_)),
     };
+    if code(&error).as_deref() == Some(LOST_DOCUMENT) {
+        return StoreError::Refused(Arc::new(LostDocument));
+    }
     if is_refused { StoreError::Refused(told(error).into()) } else { unavailable(error) }
 }
 

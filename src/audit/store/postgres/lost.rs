@@ -4,11 +4,6 @@ use super::parts::filed;
 use crate::audit::document::SnapshotRef;
 use crate::audit::entry::Entry;
 
-/// A record is told by a document that is lost.
-#[derive(Debug, thiserror::Error)]
-#[error("it names a document that another server of the log does not have: try it again")]
-pub(super) struct NamesLost;
-
 /// What is known of losses.
 #[derive(Debug, Default)]
 pub(super) struct Lost {

@@ -43,7 +43,7 @@ struct LetterRow<'s> {
 impl Reads {
     /// How far every sink has come that the log knows.
     pub(in crate::audit::store) async fn sink_states(&self) -> Result<Vec<SinkState>, Boxed> {
-        let query = format!("SELECT {STATE} FROM sinks ORDER BY name LIMIT 1000");
+        let query = format!("SELECT {STATE}, timeline FROM sinks ORDER BY name LIMIT 1000");
         let rows = self.sinks.ask().await?.rows(&query).await?;
         rows.iter().map(state).collect()
     }

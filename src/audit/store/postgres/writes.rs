@@ -13,13 +13,13 @@ use super::error::{
 };
 use super::link::{connect, run};
 use super::literal::{bytes, json, text};
-use super::lost::{Lost, NamesLost};
+use super::lost::Lost;
 use super::parts::{documents, parts};
 use super::select::Reads;
 use super::writer::Writer;
 use crate::audit::entry::{Entry, Written};
 use crate::audit::store::batch::{Batch, KnownNumbers};
-use crate::audit::store::{Boxed, Preparation, StoreError};
+use crate::audit::store::{Boxed, LostDocument, Preparation, StoreError};
 use crate::base::clock::Timestamp;
 use crate::base::key::KeyId;
 
@@ -217,7 +217,7 @@ impl Writes {
         loop {
             let connected = self.connect().await;
             if connected.is_ok() && self.lost.is_named() {
-                return Err(StoreError::Refused(Arc::new(NamesLost)));
+                return Err(StoreError::Refused(Arc::new(LostDocument)));
             }
             let ran = match connected {
                 Ok(()) => self.attempt(statement).await,

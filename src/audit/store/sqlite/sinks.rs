@@ -36,7 +36,7 @@ impl Reads {
     /// How far every sink has come that the log knows.
     pub(in crate::audit) async fn sink_states(&self) -> Result<Vec<SinkState>, Boxed> {
         let mut asking = Asking::on(&self.sinks).await?;
-        let query = format!("SELECT {STATE} FROM sinks ORDER BY name LIMIT 1000");
+        let query = format!("SELECT {STATE}, NULL AS timeline FROM sinks ORDER BY name LIMIT 1000");
         let rows = sqlx::query(AssertSqlSafe(query)).fetch_all(&mut *asking).await?;
         rows.iter().map(state).collect()
     }
