@@ -51,6 +51,7 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/deployments/{id}", get(deployment::show))
         .route("/approvals", get(approvals::list))
         .route("/approvals/{id}", get(approvals::show))
+        .route("/approvals/{id}/change", get(approvals::whole))
         .route("/approvals/{id}/approve", post(approvals::approve).fallback(answer::only_posts))
         .route("/approvals/{id}/reject", post(approvals::reject).fallback(answer::only_posts))
         .route("/policy", get(policy::show).post(policy::judge))

@@ -1,21 +1,24 @@
 //! Approvals: who waits for whose word, what exactly would change, and the word itself.
 
+mod contents;
 mod decide;
+mod whole;
 
 pub(super) use self::decide::{approve, reject};
+pub(super) use self::whole::show as whole;
 
 use axum::Extension;
 use axum::extract::State;
 use maud::{Markup, html};
 use serde_json::Value;
 
+use self::contents::Contents;
 use super::changes::names_of;
 use super::deployments::values;
-use super::fields::{BYTES_MAX, Shown, places};
 use super::form::with_query;
 use super::frame::{self, Tab};
 use super::pager;
-use super::sentence::{actor, deployment, without_rule};
+use super::sentence::{actor, deployment};
 use super::text::{at, cut, date_clock, exact, found, items, shown};
 use super::words::chip;
 use crate::admin::Api;
@@ -177,28 +180,28 @@ pub(super) async fn show(
     id: Id,
     _nothing: Asked<ApprovalPage>,
 ) -> Answer {
-    let seen = api.seen_approval(&asker, id).await?;
-    let approval = serde_json::to_value(&seen).map_err(|error| Problem::store_fails(&error))?;
-    let name = names(&api, &asker, std::slice::from_ref(&approval)).await?.into_iter().next();
+    let contents = Contents::of(&api, &asker, id).await?;
+    let approval = &contents.approval;
+    let name = names(&api, &asker, std::slice::from_ref(approval)).await?.into_iter().next();
     let name = name.flatten();
     let body = html! {
         article.change {
             div.head {
                 div {
-                    h1 { (asks(&approval, name.as_deref())) }
+                    h1 { (asks(approval, name.as_deref())) }
                     p.chips {
-                        (state(at(&approval, "/state"))) " "
-                        code.id data-copy { (at(&approval, "/id")) }
+                        (state(at(approval, "/state"))) " "
+                        code.id data-copy { (at(approval, "/id")) }
                     }
                 }
             }
-            (terms(&approval))
-            (decision(&api, &asker, &approval))
-            (asked_for(&approval))
-            (steps(&approval))
+            (terms(approval))
+            (decision(&api, &asker, &contents))
+            (contents.section())
+            (steps(approval))
         }
     };
-    frame::page(&api, &asker, (Tab::Approvals, at(&approval, "/id")), &body)
+    frame::page(&api, &asker, (Tab::Approvals, at(approval, "/id")), &body)
 }
 
 fn terms(approval: &Value) -> Markup {
@@ -228,7 +231,8 @@ fn terms(approval: &Value) -> Markup {
 }
 
 /// The form of who may decide, and why nobody else may.
-fn decision(api: &Api, asker: &Asker, approval: &Value) -> Markup {
+fn decision(api: &Api, asker: &Asker, contents: &Contents) -> Markup {
+    let approval = &contents.approval;
     let (kind, state) = (at(approval, "/kind"), at(approval, "/state"));
     let may_be_approved = state == "open" || kind == "break_glass" && state == "rejected";
     let may_be_rejected = state == "open" || kind == "request" && state == "approved";
@@ -245,32 +249,7 @@ fn decision(api: &Api, asker: &Asker, approval: &Value) -> Markup {
                 Ok(decider) if is_own(&decider) => p.dim {
                     "You asked for this yourself: somebody else decides."
                 },
-                Ok(_) => (decide::form(api, asker, at(approval, "/id"), may_be)),
-            }
-        }
-    }
-}
-
-fn asked_for(approval: &Value) -> Markup {
-    let mut bounds = Shown { side_by_side: true, bytes: BYTES_MAX };
-    let broken = items(approval, "/violations");
-    html! {
-        section aria-labelledby="asked" {
-            h2 #asked { "What exactly would change" }
-            @match approval.get("diff").and_then(Value::as_array) {
-                None => p.dim { "Your role, viewer, does not show it: the role auditor does." },
-                Some(all) if all.is_empty() => p.dim {
-                    "No place differs, or the log no longer has it."
-                },
-                Some(all) => (places("What exactly would change", all, &mut bounds)),
-            }
-            @if !broken.is_empty() {
-                ul.broken { @for rule in broken {
-                    li {
-                        code { (shown(at(rule, "/rule"))) } " "
-                        (cut(without_rule(at(rule, "/message"), at(rule, "/rule")), TEXT_CHARS_MAX))
-                    }
-                } }
+                Ok(_) => (decide::form(api, asker, contents, may_be)),
             }
         }
     }

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::deployments::values;
-use super::fields::{BYTES_MAX, Shown, places};
+use super::fields::{Shown, places};
 use super::frame::{self, Tab};
 use super::pager;
 use super::sentence::deployment;
@@ -30,7 +30,7 @@ pub(super) async fn list(
     let part = PageRequest { limit: part.limit.min(ROWS_MAX), ..part };
     let page = api.seen_drifts(&asker, filter, part).await?;
     let rows = values(&page)?;
-    let mut bounds = Shown { side_by_side: true, bytes: BYTES_MAX };
+    let mut bounds = Shown::new(true, "/api/v1/drift".to_owned());
     let body = html! {
         div.head { h1 { "Drift" } p.dim { "Deployments that were changed around the gateway" } }
         @if rows.is_empty() {

@@ -1,25 +1,77 @@
 //! Places where two deployments differ, as a table: what stood there, and what stands there now.
 
+use std::time::Instant;
+
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::prose::{compared, is_long};
+use super::prose::{COMPARE_MAX, compared, is_long};
 use super::text::{grouped, pointer, runs, split};
+use crate::base::clock::Clock;
+use crate::base::key::CONCEALED;
 use crate::deployment::diff::Difference;
 
 /// The most places that are shown.
 const PLACES_MAX: usize = 200;
 
 /// The most bytes of values that one page shows.
-pub(super) const BYTES_MAX: usize = 60 << 10;
+const BYTES_MAX: usize = 60 << 10;
 
 /// The most characters of a value beside another one.
 const VALUE_CHARS_MAX: usize = 1_000;
 
-/// How differences are shown, and how much more of them may be.
+/// How differences are shown, how much more of them may be, and how much was left out.
 pub(super) struct Shown {
     pub(super) side_by_side: bool,
     pub(super) bytes: usize,
+    /// Until when texts are compared.
+    pub(super) until: Instant,
+    pub(super) left_out: LeftOut,
+    /// The path of where all of it is; empty where there is none.
+    whole: String,
+}
+
+/// How much of what differs a page does not show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct LeftOut {
+    pub(super) places: usize,
+    pub(super) lines: usize,
+    pub(super) chars: usize,
+}
+
+impl Shown {
+    /// As much as one page shows; `whole` is the path of where all of it is, empty where there is
+    /// none.
+    pub(super) fn new(side_by_side: bool, whole: String) -> Self {
+        let until = Clock::System.instant() + COMPARE_MAX;
+        Self { side_by_side, bytes: BYTES_MAX, until, left_out: LeftOut::default(), whole }
+    }
+
+    /// The way to all of it, behind the words of what is left out.
+    pub(super) fn whole(&self) -> Markup {
+        html! { @if !self.whole.is_empty() { ": " a href=(self.whole) { "read all of it" } } }
+    }
+}
+
+impl LeftOut {
+    /// Whether everything is shown.
+    pub(super) fn is_nothing(self) -> bool {
+        self == Self::default()
+    }
+
+    /// How much it is, in words.
+    pub(super) fn told(self) -> String {
+        let of = |count: usize, one: &str, many: &str| {
+            let word = if count == 1 { one } else { many };
+            (count > 0).then(|| format!("{} {word}", grouped(count)))
+        };
+        let parts = [
+            of(self.places, "place", "places"),
+            of(self.lines, "line", "lines"),
+            of(self.chars, "character", "characters"),
+        ];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(" and ")
+    }
 }
 
 /// A place where two deployments differ.
@@ -71,6 +123,7 @@ pub(super) fn table(caption: &str, places: &[Place<'_>], shown: &mut Shown) -> M
         rows.push(row(place, shown));
     }
     let left_out = places.len() - rows.len();
+    shown.left_out.places += left_out;
     html! {
         table.places {
             caption.unseen { (caption) }
@@ -79,12 +132,18 @@ pub(super) fn table(caption: &str, places: &[Place<'_>], shown: &mut Shown) -> M
             } }
             tbody { @for row in rows { (row) } }
         }
-        @if left_out > 0 { p.more { (grouped(left_out)) " more places: see the raw JSON" } }
+        @if left_out > 0 {
+            p.more {
+                (grouped(left_out)) " more " (if left_out == 1 { "place" } else { "places" })
+                (shown.whole())
+            }
+        }
     }
 }
 
 fn row(place: &Place<'_>, shown: &mut Shown) -> Markup {
     let (from, to) = (place.from, place.to);
+    shown.bytes = shown.bytes.saturating_sub(place.path.len());
     if place.is_long {
         return html! {
             tr {
@@ -95,16 +154,11 @@ fn row(place: &Place<'_>, shown: &mut Shown) -> Markup {
     }
     let long = |value: Option<&Value>| value.and_then(Value::as_str).is_some_and(is_long);
     if long(from) || long(to) {
-        let text = |value: Option<&Value>| match value {
-            None | Some(Value::Null) => String::new(),
-            Some(Value::String(text)) => text.clone(),
-            Some(other) => other.to_string(),
-        };
         let (from, to) = (text(from), text(to));
         return html! {
             tr.long {
                 th scope="row" { (pointer(place.path)) }
-                td colspan="2" { (compared(&from, &to, shown.side_by_side, &mut shown.bytes)) }
+                td colspan="2" { (compared(&from, &to, shown)) }
             }
         };
     }
@@ -124,13 +178,29 @@ fn row(place: &Place<'_>, shown: &mut Shown) -> Markup {
     }
 }
 
+/// A value as text: that of a string, JSON of any other one.
+pub(super) fn text(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
 fn none() -> Markup {
     html! { span.none { "none" } }
 }
 
+/// Whether the log holds a digest in a secret's place, and not a text that only begins like one.
+fn is_concealed(text: &str) -> bool {
+    text.strip_prefix(CONCEALED).is_some_and(|digest| {
+        digest.len() == 32 && digest.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
+}
+
 /// A value as JSON, cut to its place.
 pub(super) fn value(value: &Value, shown: &mut Shown) -> Markup {
-    if let Some(text) = value.as_str().filter(|text| text.starts_with("hmac-sha256:")) {
+    if let Some(text) = value.as_str().filter(|text| is_concealed(text)) {
         let (head, _) = split(text, 20);
         return html! {
             span.concealed title="a secret: the log holds a keyed digest of it" {
@@ -145,6 +215,7 @@ pub(super) fn value(value: &Value, shown: &mut Shown) -> Markup {
     let text = text.unwrap_or_default();
     let (head, rest) = split(&text, VALUE_CHARS_MAX.min(shown.bytes.max(20)));
     shown.bytes = shown.bytes.saturating_sub(head.len() + 40);
+    shown.left_out.chars += rest;
     html! {
         code.value dir="auto" {
             (runs(head)) @if rest > 0 { span.more { "… " (grouped(rest)) " more" } }

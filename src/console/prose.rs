@@ -4,19 +4,22 @@ use std::time::Duration;
 
 use maud::{Markup, html};
 
+use super::fields::Shown;
 use super::text::{grouped, runs, split};
-use crate::base::clock::Clock;
-use crate::deployment::prose::{Line, Row, compare};
+use crate::deployment::prose::{Line, Part, Row, compare};
 
 /// The lines that are shown around each change of a text.
 const CONTEXT_LINES: usize = 2;
 
-/// How long two texts are compared.
-const COMPARE_MAX: Duration = Duration::from_millis(200);
+/// How long the texts of a page are compared.
+pub(super) const COMPARE_MAX: Duration = Duration::from_millis(200);
 
-/// The most rows, and the most characters of one line, that are shown.
+/// The most rows, and the most characters of one part of a line, that are shown.
 const ROWS_MAX: usize = 120;
-const LINE_CHARS_MAX: usize = 600;
+const PART_CHARS_MAX: usize = 600;
+
+/// The characters of a long part that stayed which are shown beside what changed.
+const BESIDE_CHARS: usize = 120;
 
 /// The shortest text that is told line by line.
 const LONG_CHARS_MIN: usize = 80;
@@ -26,25 +29,23 @@ pub(super) fn is_long(text: &str) -> bool {
     text.contains('\n') || text.chars().nth(LONG_CHARS_MIN).is_some()
 }
 
-/// Two texts compared; at most `bytes` of them, of which what is shown is taken.
-pub(super) fn compared(
-    former: &str,
-    latter: &str,
-    side_by_side: bool,
-    bytes: &mut usize,
-) -> Markup {
-    let until = Clock::System.instant() + COMPARE_MAX;
-    let all = compare(former, latter, CONTEXT_LINES, Some(until));
-    let mut shown = Vec::new();
+/// Two texts compared, as much of them as may still be shown.
+pub(super) fn compared(former: &str, latter: &str, shown: &mut Shown) -> Markup {
+    let all = compare(former, latter, CONTEXT_LINES, Some(shown.until));
+    let mut rows = Vec::new();
     for row in all.iter().take(ROWS_MAX) {
         let length = length(row);
-        if length > *bytes {
+        if length > shown.bytes {
             break;
         }
-        *bytes -= length;
-        shown.push(row);
+        shown.bytes -= length;
+        shown.left_out.chars += beyond(row);
+        rows.push(row);
     }
-    let left_out = all.len() - shown.len();
+    let behind = all.iter().skip(rows.len());
+    let left_out = behind.filter(|row| matches!(row, Row::Changed { .. })).count();
+    shown.left_out.lines += left_out;
+    let side_by_side = shown.side_by_side;
     html! {
         div.prose {
             table class=(if side_by_side { "texts beside" } else { "texts" }) {
@@ -53,26 +54,41 @@ pub(super) fn compared(
                     th scope="col" { "Before" } @if side_by_side { th scope="col" { "After" } }
                 } }
                 tbody {
-                    @for row in shown { @if side_by_side { (beside(row)) } @else { (below(row)) } }
+                    @for row in rows { @if side_by_side { (beside(row)) } @else { (below(row)) } }
                 }
             }
-            @if left_out > 0 { p.more { (grouped(left_out)) " more lines: see the raw JSON" } }
+            @if left_out > 0 {
+                p.more {
+                    (grouped(left_out)) " more " (if left_out == 1 { "line" } else { "lines" })
+                    " that changed" (shown.whole())
+                }
+            }
         }
     }
 }
 
+/// The lines of a row that changed.
+fn lines(row: &Row) -> impl Iterator<Item = &Line> {
+    let (former, latter) = match row {
+        Row::Changed { former, latter } => (former.as_ref(), latter.as_ref()),
+        Row::Kept(_) | Row::Skipped(_) => (None, None),
+    };
+    former.into_iter().chain(latter)
+}
+
 fn length(row: &Row) -> usize {
-    let line = |line: &Line| -> usize {
-        line.iter().map(|part| part.text.len().min(LINE_CHARS_MAX)).sum()
+    let kept = match row {
+        Row::Kept(text) => 2 * text.len().min(PART_CHARS_MAX),
+        Row::Changed { .. } | Row::Skipped(_) => 0,
     };
-    let sides: usize = match row {
-        Row::Kept(text) => 2 * text.len().min(LINE_CHARS_MAX),
-        Row::Changed { former, latter } => {
-            [former, latter].into_iter().flatten().map(line).sum::<usize>()
-        }
-        Row::Skipped(_) => 0,
-    };
-    sides + 60
+    let parts = lines(row).flatten().map(|part| part.text.len().min(PART_CHARS_MAX));
+    kept + parts.sum::<usize>() + 60
+}
+
+/// How many characters that changed are cut off.
+fn beyond(row: &Row) -> usize {
+    let changed = lines(row).flatten().filter(|part| part.is_changed);
+    changed.map(|part| split(&part.text, PART_CHARS_MAX).1).sum()
 }
 
 fn beside(row: &Row) -> Markup {
@@ -102,12 +118,13 @@ fn below(row: &Row) -> Markup {
 }
 
 fn kept(text: &str) -> Markup {
-    let (head, rest) = split(text, LINE_CHARS_MAX);
-    html! {
-        span dir="auto" {
-            (runs(head)) @if rest > 0 { span.more { "… " (grouped(rest)) " more" } }
-        }
-    }
+    html! { span dir="auto" { (head(text)) } }
+}
+
+/// The begin of a text, and how much more there is.
+fn head(text: &str) -> Markup {
+    let (head, rest) = split(text, PART_CHARS_MAX);
+    html! { (runs(head)) @if rest > 0 { span.more { "… " (grouped(rest)) " more" } } }
 }
 
 fn skipped(lines: usize) -> String {
@@ -115,13 +132,51 @@ fn skipped(lines: usize) -> String {
 }
 
 fn words(line: &Line) -> Markup {
+    let last = line.len().saturating_sub(1);
     html! {
         span dir="auto" {
-            @for part in line {
-                @let (head, rest) = split(&part.text, LINE_CHARS_MAX);
-                @if part.is_changed { mark { (runs(head)) } } @else { (runs(head)) }
-                @if rest > 0 { span.more { "… " (grouped(rest)) " more" } }
+            @for (place, part) in line.iter().enumerate() {
+                @if part.is_changed { mark { (head(&part.text)) } } @else {
+                    (stayed(part, place == 0, place == last))
+                }
             }
         }
+    }
+}
+
+/// A part that stayed: of a long one, what stands beside what changed.
+fn stayed(part: &Part, is_first: bool, is_last: bool) -> Markup {
+    let chars = part.text.chars().count();
+    if chars <= PART_CHARS_MAX {
+        return html! { (runs(&part.text)) };
+    }
+    let front = if is_first && !is_last { 0 } else { BESIDE_CHARS };
+    let back = if is_last { 0 } else { BESIDE_CHARS };
+    let of = |place| part.text.char_indices().nth(place).map_or(part.text.len(), |(at, _)| at);
+    let (begin, end) = (of(front), of(chars - back));
+    html! {
+        (runs(part.text.get(..begin).unwrap_or_default()))
+        span.more { "… " (grouped(chars - front - back)) " that stayed … " }
+        (runs(part.text.get(end..).unwrap_or_default()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changed_is_seen_however_long_what_stayed_is() {
+        let text = |letter: &str| format!("{}{letter}{}", "x".repeat(500_000), "x".repeat(499_999));
+        for side_by_side in [true, false] {
+            let mut shown = Shown::new(side_by_side, "/raw".to_owned());
+            let told = compared(&text("a"), &text("b"), &mut shown).into_string();
+            assert!(told.contains("<mark>a</mark>") && told.contains("<mark>b</mark>"), "{told}");
+            assert!(told.contains("499,880 that stayed") && told.len() < 3_000, "{told}");
+            assert!(shown.left_out.is_nothing());
+        }
+        let mut shown = Shown::new(true, "/raw".to_owned());
+        compared(&"ab".repeat(5_000), &"cd".repeat(400), &mut shown);
+        assert_eq!(shown.left_out.chars, 9_400 + 200);
     }
 }

@@ -183,3 +183,34 @@ async fn new_changes_are_told_as_they_come() {
     let ending = tokio::time::timeout(std::time::Duration::from_secs(4), world.end()).await;
     assert!(ending.is_ok());
 }
+
+#[tokio::test]
+async fn what_an_approval_does_not_show_is_read_elsewhere_before_it_is_approved() {
+    let world = asking().await;
+    let prompt = |name: &str| (0..300).map(|n| format!("{name} line {n}\n")).collect::<String>();
+    let zone = json!({"type": "cron", "expression": "0 9 * * *", "timezone": "Europe/Berlin"});
+    let denied = world.update(&json!({"schedule": zone, "description": prompt("new")})).await;
+    let id = denied.header("changegate-approval").unwrap().to_owned();
+    let bob = cookie(&world, "bob-token").await;
+    let shown = text(&world, &format!("/approvals/{id}"), &bob).await;
+    let whole = format!("href=\"/approvals/{id}/change\"");
+    assert!(shown.contains(&whole) && shown.contains("I have read all of it"), "{shown}");
+    assert!(shown.contains("lines</strong> of what would change"), "{shown}");
+    assert!(!shown.contains("new line 299"));
+    let told = text(&world, &format!("/approvals/{id}/change"), &bob).await;
+    for line in ["== /description", "+ new line 0\n", "+ new line 299", "Europe/Berlin"] {
+        assert!(told.contains(line), "{line}: {told}");
+    }
+    let sent = text(&world, &format!("/approvals/{id}/change?text=sent"), &bob).await;
+    assert!(sent.contains("new line 299") && sent.contains("&quot;description&quot;"), "{sent}");
+    for query in ["part=2", "part=0", "text=nosuch"] {
+        let answer = call(world.admin(), page(&format!("/approvals/{id}/change?{query}"), &bob));
+        assert!([400, 404].contains(&answer.await.status.as_u16()), "{query}");
+    }
+    let body = |more: &str| format!("form={}&reason=it+is+so+now{more}", token_of(&shown));
+    let unread = call(world.admin(), decide(&world, &id, "approve", &bob, &body(""))).await;
+    assert_eq!(unread.status, 400);
+    assert!(unread.text().contains("read all of it"), "{}", unread.text());
+    let read = call(world.admin(), decide(&world, &id, "approve", &bob, &body("&read=all"))).await;
+    assert_eq!(read.status, 303, "{}", read.text());
+}

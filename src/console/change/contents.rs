@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use crate::audit::query::{BodyTexts, asked_diff};
 use crate::audit::record::Change;
-use crate::console::fields::{BYTES_MAX, Place, Shown, table};
+use crate::console::fields::{Place, Shown, table};
 
 /// The most bytes of bodies with which the record stands on the page itself.
 const RAW_BYTES_MAX: usize = 24 << 10;
@@ -46,7 +46,7 @@ impl Contents {
             those.map(Place::from).collect::<Vec<_>>()
         };
         let (own, others) = (of(true), of(false));
-        let mut shown = Shown { side_by_side, bytes: BYTES_MAX };
+        let mut shown = Shown::new(side_by_side, format!("/api/v1/changes/{}", change.id));
         let places = if let Some(erased) = change.unkept.erased_words() {
             html! { p.dim { "Erased: " (erased) ". The log tells when and why." } }
         } else if others.is_empty() {

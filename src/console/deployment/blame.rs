@@ -8,7 +8,7 @@ use crate::admin::answer::Problem;
 use crate::admin::api::{QUESTION_MAX, within};
 use crate::audit::query::{Field, Origin, Setter};
 use crate::base::clock::Timestamp;
-use crate::console::fields::{BYTES_MAX, Shown, value};
+use crate::console::fields::{Shown, value};
 use crate::console::sentence::actor;
 use crate::console::text::{date_clock, exact, grouped, pointer};
 use crate::console::words::decision;
@@ -33,7 +33,7 @@ pub(super) async fn section(
     let blame = found.await?.ok_or_else(unseen)?;
     api.note_look(asker, &[blame.change]);
     let fields = blame.fields();
-    let mut shown = Shown { side_by_side: true, bytes: BYTES_MAX };
+    let mut shown = Shown::new(true, String::new());
     let mut rows = Vec::new();
     for field in fields.iter().take(FIELDS_MAX) {
         if shown.bytes == 0 {

@@ -9,7 +9,7 @@ use crate::admin::Api;
 use crate::admin::access::Asker;
 use crate::admin::answer::Problem;
 use crate::admin::api::Answer;
-use crate::console::fields::{BYTES_MAX, Shown, places};
+use crate::console::fields::{Shown, places};
 use crate::console::form::{self, TOKEN};
 use crate::console::text::{at, cut, items, pointer, shown};
 use crate::console::words::{decision, enforcement};
@@ -138,7 +138,7 @@ pub(super) fn section(
 
 /// The policy's word on a change that nobody makes.
 pub(in crate::console) fn told(answer: &Value) -> Markup {
-    let mut bounds = Shown { side_by_side: true, bytes: BYTES_MAX };
+    let mut bounds = Shown::new(true, String::new());
     let (broken, standing) = (items(answer, "/violations"), items(answer, "/standing"));
     html! {
         div.result role="status" {

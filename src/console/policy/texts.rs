@@ -14,6 +14,7 @@ use crate::admin::api::{Answer, Id, in_time, named};
 use crate::admin::asked::{self, Asked, Key, Kind, key, text};
 use crate::audit::query::KnownPolicy;
 use crate::base::clock::Timestamp;
+use crate::console::fields::Shown;
 use crate::console::form::{segment, with_query};
 use crate::console::frame::{self, Tab};
 use crate::console::prose::compared;
@@ -195,8 +196,9 @@ fn choice(digest: &str, against: Option<&str>, known: &[KnownPolicy]) -> Markup 
 }
 
 fn difference(former: &str, latter: &str, side_by_side: bool) -> Markup {
-    let mut bytes = COMPARED_BYTES_MAX;
-    compared(former, latter, side_by_side, &mut bytes)
+    let mut shown = Shown::new(side_by_side, String::new());
+    shown.bytes = COMPARED_BYTES_MAX;
+    compared(former, latter, &mut shown)
 }
 
 fn differs(digest: &str, former: &str, side_by_side: bool, difference: &Markup) -> Markup {
