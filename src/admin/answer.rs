@@ -153,6 +153,10 @@ impl Problem {
         Self::later("too many questions are on their way: ask again when they are answered")
     }
 
+    pub(crate) fn too_many_streams() -> Self {
+        Self::later("too many lists are followed live: close some, or load the list anew")
+    }
+
     pub(crate) fn no_room() -> Self {
         Self::later(
             "the answers that are on their way leave no room for this one: ask again later, \

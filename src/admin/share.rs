@@ -14,6 +14,9 @@ const QUESTIONS_EACH_MAX: usize = 32;
 /// The most of one asker that read the log at once: one less than it has connections for them.
 const READING_EACH_MAX: usize = 3;
 
+/// The most streams of changes of one asker at once.
+pub(crate) const STREAMS_EACH_MAX: usize = 8;
+
 /// All askers. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct Askers {
@@ -33,6 +36,8 @@ pub(crate) struct Share {
     pub(crate) reading: Semaphore,
     /// Questions that may look through the whole log.
     pub(crate) scanning: Semaphore,
+    /// Streams of changes.
+    pub(crate) streams: Arc<Semaphore>,
     /// Questions for bodies.
     pub(crate) bodies: Semaphore,
 }
@@ -74,6 +79,7 @@ impl Default for Share {
     fn default() -> Self {
         Self {
             questions: Arc::new(Semaphore::new(QUESTIONS_EACH_MAX)),
+            streams: Arc::new(Semaphore::new(STREAMS_EACH_MAX)),
             reading: Semaphore::new(READING_EACH_MAX),
             scanning: Semaphore::new(1),
             bodies: Semaphore::new(1),

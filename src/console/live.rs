@@ -15,17 +15,13 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
 
 use super::deployments::values;
-use super::form::segment;
-use super::sentence::without_rule;
-use super::text::{at, found, items, split};
-use super::words::{deed, outcome_tone};
+use super::text::at;
 use crate::admin::Api;
 use crate::admin::access::{Asker, Streamed};
 use crate::admin::answer::Problem;
 use crate::admin::api::Answer;
 use crate::admin::asked::{self, Asked, Key, Kind, key, text};
 use crate::audit::query::{Filter, PageRequest};
-use crate::base::visible::plain;
 
 /// How often it looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -39,9 +35,6 @@ const LOOKS_MAX: u32 = 1_800;
 
 /// The most changes that are told at once; where more came, the page is to be loaded anew.
 const CHANGES_MAX: u16 = 50;
-
-/// The most characters of a text.
-const TEXT_CHARS_MAX: usize = 120;
 
 /// The query of a stream: that of the list, and where it begins.
 pub(super) enum Live {}
@@ -66,7 +59,7 @@ struct Tail {
     after: i64,
     looks: u32,
     quiet: u32,
-    _place: OwnedSemaphorePermit,
+    _places: (OwnedSemaphorePermit, OwnedSemaphorePermit),
 }
 
 /// The stream.
@@ -81,15 +74,17 @@ pub(super) async fn stream(
         let message = "live changes can't be searched: leave out q, operation and effect";
         return Err(Problem::invalid("q", message));
     }
+    let own = Arc::clone(&asker.share.streams).try_acquire_owned();
+    let own = own.map_err(|_taken| Problem::too_many_streams())?;
     let place = Arc::clone(&api.streams).try_acquire_owned();
-    let place = place.map_err(|_taken| Problem::too_many_questions())?;
+    let places = (own, place.map_err(|_taken| Problem::too_many_streams())?);
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let after = last.or(asked.text("after")).and_then(|seq| seq.parse().ok());
     let after = match after {
         Some(after) => after,
         None => newest(&api, &asker).await?,
     };
-    let tail = Tail { api, asker, filter, after, looks: 0, quiet: 0, _place: place };
+    let tail = Tail { api, asker, filter, after, looks: 0, quiet: 0, _places: places };
     let begin = Bytes::from_static(b"retry: 3000\n\n");
     let pieces = unfold((tail, Some(begin)), |(mut tail, begin)| async {
         let piece = match begin {
@@ -148,25 +143,8 @@ impl Tail {
     }
 }
 
-/// A change as an event: texts that the script puts into a line, none of them markup.
+/// A change as an event: which one. The list itself has it as a line.
 fn event(change: &Value) -> String {
-    let short = |text: &str| plain(split(text, TEXT_CHARS_MAX).0);
-    let actor = found(change, "/actor/name").unwrap_or(at(change, "/actor/fingerprint"));
-    let deployment = found(change, "/deployment_id");
-    let why = items(change, "/violations").first().map(|broken| {
-        let rule = at(broken, "/rule");
-        format!("{rule}: {}", without_rule(at(broken, "/message"), rule))
-    });
-    let told = json!({
-        "id": at(change, "/id"),
-        "at": at(change, "/received_at"),
-        "actor": short(actor),
-        "deed": deed(change),
-        "deployment": deployment.map(short),
-        "target": deployment.map(|id| format!("/deployments/{}", segment(id))),
-        "why": why.as_deref().map(short),
-        "outcome": at(change, "/outcome"),
-        "tone": outcome_tone(change),
-    });
+    let told = json!({ "id": at(change, "/id") });
     format!("id: {}\ndata: {told}\n\n", seq(change))
 }

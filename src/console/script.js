@@ -34,55 +34,55 @@ function offerCopy(holder) {
 tellLocally(document);
 for (const holder of document.querySelectorAll("[data-copy]")) offerCopy(holder);
 
-// The live tail: new changes come on top of the list while a button is pressed.
-function cell(row, name, ...parts) {
-  const td = document.createElement("td");
-  td.className = name;
-  td.append(...parts);
-  row.append(td);
-  return td;
+// The live tail: while a button is pressed, new changes come on top of the list. An event says that
+// there are some; their lines are those of this very page, asked for once more.
+function pageAnew() {
+  return new Promise((done, failed) => {
+    const asking = new XMLHttpRequest();
+    asking.open("GET", location.href);
+    asking.responseType = "document";
+    asking.addEventListener("load", () => done(asking.response));
+    asking.addEventListener("error", failed);
+    asking.send();
+  });
 }
 
-function link(target, text, name) {
-  const a = document.createElement("a");
-  a.href = target;
-  a.textContent = text;
-  a.className = name;
-  return a;
-}
+const target = (row) => row.querySelector("td.time a")?.getAttribute("href");
 
-function line(change) {
-  const row = document.createElement("tr");
-  row.className = "item fresh";
-  const time = document.createElement("time");
-  time.dateTime = change.at;
-  time.textContent = change.at.slice(11, 19);
-  const opened = link(`/changes/${change.id}`, "", "");
-  opened.append(time);
-  cell(row, "time", opened);
-  const actor = document.createElement("span");
-  actor.className = "actor";
-  actor.textContent = change.actor;
-  const what = cell(row, "what", actor, ` ${change.deed} `);
-  what.append(change.target ? link(change.target, change.deployment, "deployment") : "a new deployment");
-  if (change.why) {
-    const why = document.createElement("div");
-    why.className = "why";
-    why.textContent = change.why;
-    what.append(why);
+function merge(body, lines) {
+  const known = new Map([...body.rows].map((row) => [target(row) ?? row.textContent, row]));
+  let place = body.rows[0];
+  for (const line of [...lines]) {
+    const old = known.get(target(line) ?? line.textContent);
+    const row = old?.textContent === line.textContent ? old : document.importNode(line, true);
+    if (row !== old) tellLocally(row);
+    if (!old) {
+      if (target(row)) row.classList.add("fresh");
+      body.insertBefore(row, place);
+      continue;
+    }
+    if (row !== old) old.replaceWith(row);
+    place = row.nextElementSibling;
   }
-  const chip = document.createElement("span");
-  chip.className = `chip ${change.tone}`;
-  chip.textContent = change.outcome;
-  cell(row, "end", chip);
-  cell(row, "rare", link(`/changes/${change.id}`, `${change.id.slice(0, 16)}…`, ""));
-  tellLocally(row);
-  return row;
+  while (body.rows.length > 200) body.rows[body.rows.length - 1].remove();
+}
+
+async function freshen() {
+  const lines = (await pageAnew())?.querySelector("table.changes tbody")?.rows;
+  const body = document.querySelector("table.changes tbody");
+  if (lines && body) merge(body, lines); else location.reload();
+}
+
+// A stream that is refused does not say why: who asks for its head alone is told.
+async function whyNot(live) {
+  const { status, redirected } = await fetch(live, { method: "HEAD" });
+  if (redirected) return "Log in again to follow live";
+  return status === 503 ? "Too many lists are followed live: try again later" : "Follow live";
 }
 
 function offerLive(holder) {
   const button = document.createElement("button");
-  let source = null;
+  let [source, wanted, isAsking] = [null, false, false];
   button.type = "button";
   button.textContent = "Follow live";
   button.setAttribute("aria-pressed", "false");
@@ -97,14 +97,22 @@ function offerLive(holder) {
     source = new EventSource(holder.dataset.live);
     button.textContent = "Following live: stop";
     button.setAttribute("aria-pressed", "true");
-    source.addEventListener("message", ({ data }) => {
-      const body = document.querySelector("table.changes tbody");
-      if (!body) { location.reload(); return; }
-      body.prepend(line(JSON.parse(data)));
-      while (body.rows.length > 200) body.rows[body.rows.length - 1].remove();
+    source.addEventListener("message", async () => {
+      wanted = true;
+      if (isAsking) return;
+      isAsking = true;
+      while (wanted && source) {
+        wanted = false;
+        await freshen().catch(() => stop("The list was not answered: try again later"));
+      }
+      isAsking = false;
     });
     source.addEventListener("more", () => stop("Many more came: load the page anew"));
-    source.addEventListener("error", () => { if (source?.readyState === EventSource.CLOSED) stop("Follow live"); });
+    source.addEventListener("error", async () => {
+      if (source?.readyState !== EventSource.CLOSED) return;
+      stop("Follow live");
+      button.textContent = await whyNot(holder.dataset.live).catch(() => "The gateway does not answer: try again later");
+    });
   });
   holder.append(button);
 }
@@ -113,13 +121,13 @@ for (const holder of document.querySelectorAll("[data-live]")) offerLive(holder)
 
 // Keys: `/` searches, `j` and `k` walk through a list, Enter opens, `?` tells them.
 const rows = () => [...document.querySelectorAll("tr.item")];
-let at = -1;
 
 function walk(by) {
   const all = rows();
   if (all.length === 0) return;
-  all[at]?.classList.remove("here");
-  at = Math.min(Math.max(at + by, 0), all.length - 1);
+  const former = all.findIndex((row) => row.classList.contains("here"));
+  all[former]?.classList.remove("here");
+  const at = Math.min(Math.max(former + by, 0), all.length - 1);
   all[at].classList.add("here");
   all[at].querySelector("a")?.focus();
   all[at].scrollIntoView({ block: "nearest" });
