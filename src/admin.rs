@@ -296,20 +296,20 @@ const ROUTES: [Route; 27] = [
 )]
 struct Description;
 
-/// More paths, which another room answers on the same listener.
-pub(crate) type More = fn(Api) -> Router;
+/// Adds to the API's paths more of them, which another room answers on the same listener.
+pub(crate) type More = fn(Api, Router) -> Router;
 
 /// The whole API, and `more`.
 fn router(api: Api, more: More) -> Router {
     let routes = ROUTES
         .iter()
         .fold(Router::new(), |router, route| router.route(route.path, (route.answered)()));
-    routes
+    let routes = routes
         .fallback(answer::no_such_path)
         .method_not_allowed_fallback(answer::only_reads)
         .layer(from_fn_with_state(api.clone(), access::guard))
-        .with_state(api.clone())
-        .merge(more(api))
+        .with_state(api.clone());
+    more(api, routes)
 }
 
 impl Api {

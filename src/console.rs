@@ -39,8 +39,12 @@ use crate::admin::Api;
 use crate::admin::answer;
 use crate::config::CALLBACK;
 
-/// The console's paths.
-pub(crate) fn router(api: Api) -> Router {
+/// The console's paths beside those of the API.
+pub(crate) fn router(api: Api, others: Router) -> Router {
+    others.merge(pages(api.clone())).layer(from_fn_with_state(api, door::strays))
+}
+
+fn pages(api: Api) -> Router {
     let router = Router::new()
         .route("/", get(overview::show))
         .route("/changes", get(changes::list))

@@ -47,8 +47,8 @@ fn sinks_of(audit: &Audit, clock: &Clock) -> Sinks {
 }
 
 /// No paths beside the API's.
-fn no_more(_api: Api) -> Router {
-    Router::new()
+fn no_more(_api: Api, routes: Router) -> Router {
+    routes
 }
 
 /// An answer, read whole.

@@ -30,17 +30,64 @@ pub(super) async fn guard(State(api): State<Api>, request: Request, next: Next) 
     let entry = Entry::of(&request);
     let mut answer =
         if is_asset { next.run(request).await } else { page(&api, &entry, request, next).await };
-    harden_as(&mut answer, SECURITY_POLICY);
+    secure(&mut answer);
+    if is_asset {
+        let kept = HeaderValue::from_static("public, max-age=31536000, immutable");
+        answer.headers_mut().insert(header::CACHE_CONTROL, kept);
+    }
+    answer
+}
+
+fn secure(answer: &mut Response) {
+    harden_as(answer, SECURITY_POLICY);
     let headers = answer.headers_mut();
     let opener = HeaderName::from_static("cross-origin-opener-policy");
     headers.insert(opener, HeaderValue::from_static("same-origin"));
     // With `no-referrer` browsers would hide the origin of forms from this very site.
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
-    if is_asset {
-        let kept = HeaderValue::from_static("public, max-age=31536000, immutable");
-        headers.insert(header::CACHE_CONTROL, kept);
+}
+
+/// Answers with a page who comes with a browser to an address that there is not.
+pub(super) async fn strays(State(api): State<Api>, request: Request, next: Next) -> Response {
+    if request.uri().path() == "/favicon.ico" {
+        let [_, _, icon] = assets::paths();
+        return Redirect::permanent(icon).into_response();
     }
-    answer
+    let (entry, uri) = (Entry::of(&request), request.uri().clone());
+    let is_for_reader = entry.reads && takes_pages(request.headers());
+    let answer = next.run(request).await;
+    let problem = answer.extensions().get::<Problem>().filter(|_| is_for_reader);
+    let status = problem.filter(|_| !uri.path().starts_with("/api/")).map(Problem::status);
+    let mut shown = match status {
+        Some(StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND) if ends_in_slash(&uri) => {
+            let path = uri.path().trim_matches('/');
+            let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+            let target = format!("/{path}{query}");
+            Redirect::permanent(form::own_target(Some(&target))).into_response()
+        }
+        Some(StatusCode::UNAUTHORIZED) => {
+            Redirect::to(&form::login_path(&entry.target)).into_response()
+        }
+        Some(StatusCode::NOT_FOUND) => {
+            let problem = Problem::not_found("no page has this address: see the pages there are");
+            let mut page = frame::problem(&api, answer.extensions().get::<Asker>(), &problem);
+            *page.status_mut() = StatusCode::NOT_FOUND;
+            page
+        }
+        _ => return answer,
+    };
+    secure(&mut shown);
+    shown
+}
+
+/// Whether somebody reads the answer: programs do not ask for pages.
+fn takes_pages(headers: &HeaderMap) -> bool {
+    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    accepted.is_some_and(|accepted| accepted.contains("text/html"))
+}
+
+fn ends_in_slash(uri: &Uri) -> bool {
+    uri.path().len() > 1 && uri.path().ends_with('/')
 }
 
 async fn page(api: &Api, entry: &Entry, request: Request, next: Next) -> Response {

@@ -94,3 +94,35 @@ async fn actors_have_their_lines_and_the_evidence_its_standing() {
     let overview = text(&world, "/", &auditor).await;
     assert!(overview.contains("href=\"/log#evidence\""), "{overview}");
 }
+
+#[tokio::test]
+async fn a_browser_that_strays_is_shown_a_page() {
+    let world = world().await;
+    let cookie = cookie(&world, "auditor-token").await;
+    let browser = |target: &str, cookie: &str| {
+        page(target, cookie).header("accept", "text/html,application/xhtml+xml,*/*;q=0.8")
+    };
+    for target in ["/nosuch", "/Changes", "/policy/nosuch"] {
+        let answer = call(world.admin(), browser(target, &cookie)).await;
+        assert_eq!(answer.status, 404, "{target}");
+        assert!(answer.text().contains("no page has this address"), "{}", answer.text());
+        assert!(answer.text().contains("<nav") && answer.text().contains("auditor"));
+        let policy = answer.header("content-security-policy").unwrap();
+        assert!(policy.contains("style-src 'self'"), "{policy}");
+        let program = call(world.admin(), page(target, &cookie)).await;
+        assert!(program.header("content-type").unwrap().contains("json"), "{target}");
+    }
+    for (target, cookie, status, location) in [
+        ("/changes/?since=7d", &*cookie, 308, Some("/changes?since=7d")),
+        ("/policy/", "", 308, Some("/policy")),
+        ("//evil.example/", &cookie, 308, Some("/evil.example")),
+        ("/nosuch?a=b", "", 303, Some("/login?next=/nosuch%3Fa%3Db")),
+        ("/api/v1/nosuch", &cookie, 404, None),
+        ("/healthz", "", 200, None),
+    ] {
+        let answer = call(world.admin(), browser(target, cookie)).await;
+        assert_eq!((answer.status.as_u16(), answer.header("location")), (status, location));
+    }
+    let icon = call(world.admin(), page("/favicon.ico", "")).await;
+    assert!(icon.header("location").unwrap().starts_with("/assets/icon-"));
+}
