@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
+use percent_encoding::percent_decode_str;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{Ref, RefOr, Required, Schema};
@@ -300,6 +301,10 @@ impl<K: Kind, S: Sync> FromRequestParts<S> for Asked<K> {
         if uri.query().is_some_and(|query| query.len() > QUERY_BYTES_MAX) {
             return Err(Problem::query_too_long(QUERY_BYTES_MAX));
         }
+        if !uri.query().is_none_or(is_text) {
+            let message = "after each % write two hex digits, of bytes that are UTF-8";
+            return Err(Problem::invalid("", message));
+        }
         let read = Query::<Vec<(String, String)>>::try_from_uri(uri);
         let Query(pairs) =
             read.map_err(|_bad| Problem::invalid("", "write the query as key=value&key=value"))?;
@@ -315,6 +320,15 @@ impl<K: Kind, S: Sync> FromRequestParts<S> for Asked<K> {
         }
         Ok(Self(pairs, PhantomData))
     }
+}
+
+/// Whether what stands behind percent signs is text: what reads queries takes anything.
+fn is_text(query: &str) -> bool {
+    let mut rests = query.split('%').skip(1);
+    let is_hex = |rest: &str| {
+        rest.get(..2).is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    };
+    rests.all(is_hex) && percent_decode_str(query).decode_utf8().is_ok()
 }
 
 impl<K> Asked<K> {
