@@ -27,6 +27,7 @@ mod pager;
 mod policy;
 mod prose;
 mod sentence;
+mod shown;
 mod text;
 mod views;
 mod words;

@@ -5,14 +5,17 @@ use axum::extract::State;
 use maud::{Markup, html};
 use serde_json::Value;
 
+use super::changes::names_of;
 use super::deployments::values;
-use super::fields::{Shown, places};
+use super::fields::places;
 use super::frame::{self, Tab};
 use super::pager;
 use super::sentence::deployment;
+use super::shown::Shown;
 use super::text::{at, date_clock, found};
 use crate::admin::Api;
 use crate::admin::access::Asker;
+use crate::admin::answer::Problem;
 use crate::admin::api::Answer;
 use crate::admin::asked::{self, Asked};
 use crate::audit::query::PageRequest;
@@ -30,6 +33,7 @@ pub(super) async fn list(
     let part = PageRequest { limit: part.limit.min(ROWS_MAX), ..part };
     let page = api.seen_drifts(&asker, filter, part).await?;
     let rows = values(&page)?;
+    let names = names(&api, &asker, &rows).await?;
     let mut bounds = Shown::new(true, "/api/v1/drift".to_owned());
     let body = html! {
         div.head { h1 { "Drift" } p.dim { "Deployments that were changed around the gateway" } }
@@ -42,20 +46,34 @@ pub(super) async fn list(
                 }
             }
         }
-        @for row in &rows { (entry(row, &mut bounds)) }
+        @for (row, name) in rows.iter().zip(&names) { (entry(row, name.as_deref(), &mut bounds)) }
         (pager::pages("/drift", &asked, page.next_cursor.as_deref()))
     };
     frame::page(&api, &asker, (Tab::Drift, "Drift"), &body)
 }
 
-fn entry(event: &Value, bounds: &mut Shown) -> Markup {
+/// The name of each one's deployment, where it is known and may be.
+pub(super) async fn names(
+    api: &Api,
+    asker: &Asker,
+    events: &[Value],
+) -> Result<Vec<Option<String>>, Problem> {
+    let ids = events.iter().map(|event| at(event, "/detail/deployment_id").to_owned());
+    names_of(api, asker, &ids.collect::<Vec<_>>()).await
+}
+
+fn entry(event: &Value, name: Option<&str>, bounds: &mut Shown) -> Markup {
     let detail = event.get("detail").unwrap_or(&Value::Null);
     let all = detail.get("diff").and_then(Value::as_array);
     html! {
         article.card {
-            (headline(detail))
+            (headline(detail, name))
             @match all {
-                None => p.dim { (count(detail)) " places differ; the role auditor shows which." },
+                None => p.dim {
+                    @let places = count(detail);
+                    (places) (if places == 1 { " place differs" } else { " places differ" })
+                    "; the role auditor shows which."
+                },
                 Some(all) => (places("Changed around the gateway", all, bounds)),
             }
         }
@@ -67,9 +85,9 @@ fn count(detail: &Value) -> u64 {
 }
 
 /// Which deployment, in which window.
-fn headline(detail: &Value) -> Markup {
+fn headline(detail: &Value, name: Option<&str>) -> Markup {
     html! {
-        h2 { (deployment(found(detail, "/deployment_id"), None)) }
+        h2 { (deployment(found(detail, "/deployment_id"), name)) }
         p {
             "between " (date_clock(at(detail, "/after_at"))) " and "
             (date_clock(at(detail, "/before_at"))) " UTC: after "
@@ -80,13 +98,13 @@ fn headline(detail: &Value) -> Markup {
 }
 
 /// One in a line.
-pub(super) fn line(event: &Value) -> Markup {
+pub(super) fn line(event: &Value, name: Option<&str>) -> Markup {
     let detail = event.get("detail").unwrap_or(&Value::Null);
     let places = count(detail);
     html! {
         li {
             (date_clock(at(event, "/at"))) " "
-            (deployment(found(detail, "/deployment_id"), None)) ", "
+            (deployment(found(detail, "/deployment_id"), name)) ", "
             a href=(format!("/changes/{}", at(detail, "/change"))) {
                 (places) @if places == 1 { " place" } @else { " places" }
             }

@@ -1,78 +1,19 @@
 //! Places where two deployments differ, as a table: what stood there, and what stands there now.
 
-use std::time::Instant;
-
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::prose::{COMPARE_MAX, compared, is_long};
-use super::text::{grouped, pointer, runs, split};
-use crate::base::clock::Clock;
+use super::prose::{compared, is_long};
+use super::shown::Shown;
+use super::text::{grouped, head, pointer, runs, split};
 use crate::base::key::CONCEALED;
 use crate::deployment::diff::Difference;
 
 /// The most places that are shown.
 const PLACES_MAX: usize = 200;
 
-/// The most bytes of values that one page shows.
-const BYTES_MAX: usize = 60 << 10;
-
 /// The most characters of a value beside another one.
 const VALUE_CHARS_MAX: usize = 1_000;
-
-/// How differences are shown, how much more of them may be, and how much was left out.
-pub(super) struct Shown {
-    pub(super) side_by_side: bool,
-    pub(super) bytes: usize,
-    /// Until when texts are compared.
-    pub(super) until: Instant,
-    pub(super) left_out: LeftOut,
-    /// The path of where all of it is; empty where there is none.
-    whole: String,
-}
-
-/// How much of what differs a page does not show.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct LeftOut {
-    pub(super) places: usize,
-    pub(super) lines: usize,
-    pub(super) chars: usize,
-}
-
-impl Shown {
-    /// As much as one page shows; `whole` is the path of where all of it is, empty where there is
-    /// none.
-    pub(super) fn new(side_by_side: bool, whole: String) -> Self {
-        let until = Clock::System.instant() + COMPARE_MAX;
-        Self { side_by_side, bytes: BYTES_MAX, until, left_out: LeftOut::default(), whole }
-    }
-
-    /// The way to all of it, behind the words of what is left out.
-    pub(super) fn whole(&self) -> Markup {
-        html! { @if !self.whole.is_empty() { ": " a href=(self.whole) { "read all of it" } } }
-    }
-}
-
-impl LeftOut {
-    /// Whether everything is shown.
-    pub(super) fn is_nothing(self) -> bool {
-        self == Self::default()
-    }
-
-    /// How much it is, in words.
-    pub(super) fn told(self) -> String {
-        let of = |count: usize, one: &str, many: &str| {
-            let word = if count == 1 { one } else { many };
-            (count > 0).then(|| format!("{} {word}", grouped(count)))
-        };
-        let parts = [
-            of(self.places, "place", "places"),
-            of(self.lines, "line", "lines"),
-            of(self.chars, "character", "characters"),
-        ];
-        parts.into_iter().flatten().collect::<Vec<_>>().join(" and ")
-    }
-}
 
 /// A place where two deployments differ.
 #[derive(Clone, Copy)]
@@ -213,7 +154,7 @@ pub(super) fn value(value: &Value, shown: &mut Shown) -> Markup {
         other => serde_json::to_string(other),
     };
     let text = text.unwrap_or_default();
-    let (head, rest) = split(&text, VALUE_CHARS_MAX.min(shown.bytes.max(20)));
+    let (head, rest) = head(&text, VALUE_CHARS_MAX.min(shown.bytes.max(20)));
     shown.bytes = shown.bytes.saturating_sub(head.len() + 40);
     shown.left_out.chars += rest;
     html! {

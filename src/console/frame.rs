@@ -127,7 +127,7 @@ pub(super) fn problem(api: &Api, asker: Option<&Asker>, problem: &Problem) -> Re
     let body = html! {
         div class=(format!("problem {kind}")) {
             h1 { (title) }
-            p { (super::text::shown(problem.message())) }
+            p { (super::text::ticked(&super::text::for_readers(problem.message()))) }
             @if kind == "failed" && problem.status().is_server_error() {
                 p.dim { "Nothing is lost: the log goes on being written while pages fail." }
             }
@@ -163,9 +163,15 @@ fn framed(
             }
             @if let Some(asker) = asker { (who(api, asker)) }
         }
+        p.printed {
+            "Changegate, gateway " (super::text::shown(&(api.state.node)())) ": "
+            (tab.map_or("", Tab::name)) ", " (super::text::shown(title))
+            span data-address {}
+            ", as of " (super::text::exact(&api.state.clock.now().to_string()))
+        }
         main #main { (body) }
         footer.foot {
-            p { "Times are UTC; rest the pointer on one for yours. Gateway "
+            p data-zones { "Times are UTC; rest the pointer on one for yours. Gateway "
                 (super::text::shown(&(api.state.node)())) ", version "
                 (env!("CARGO_PKG_VERSION")) "." }
         }

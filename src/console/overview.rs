@@ -54,6 +54,8 @@ struct Listed {
     /// The names of the deployments that wait.
     names: Vec<Option<String>>,
     drifts: Vec<Value>,
+    /// The names of the deployments that drifted.
+    drifted: Vec<Option<String>>,
     newest: changes::Rows,
 }
 
@@ -115,8 +117,9 @@ async fn listed(api: &Api, asker: &Asker) -> Result<Listed, Problem> {
     let week = Some(api.state.clock.now().minus(WEEK));
     let lately = EventFilter { since: week, ..EventFilter::default() };
     let drifts = values(&api.seen_drifts(asker, lately, part(DRIFTS)).await?)?;
+    let drifted = drift::names(api, asker, &drifts).await?;
     let page = api.seen_changes(asker, Filter::default(), part(NEWEST)).await?;
-    Ok(Listed { waiting, names, drifts, newest: rows(api, asker, page).await? })
+    Ok(Listed { waiting, names, drifts, drifted, newest: rows(api, asker, page).await? })
 }
 
 /// A warning of the log's faults, where it has any.
@@ -239,7 +242,9 @@ fn lists(listed: &Listed) -> Markup {
                     h2 #drifts { "Changed around the gateway, 7 days" }
                     a href="/drift" { "All drift" }
                 }
-                ul.broken { @for event in &listed.drifts { (drift::line(event)) } }
+                ul.broken { @for (event, name) in listed.drifts.iter().zip(&listed.drifted) {
+                    (drift::line(event, name.as_deref()))
+                } }
             }
         }
     }

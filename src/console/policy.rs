@@ -18,7 +18,7 @@ use serde_json::Value;
 use super::deployments::values;
 use super::form::with_query;
 use super::frame::{self, Tab};
-use super::text::{at, cut, date_clock, found, grouped, items, runs, shown, split};
+use super::text::{at, cut, cut_ticked, date_clock, found, grouped, items, runs, shown, split};
 use crate::admin::Api;
 use crate::admin::access::Asker;
 use crate::admin::answer::Problem;
@@ -62,7 +62,9 @@ async fn page(
     let body = html! {
         div.head {
             h1 { "Policy" }
-            p.dim { "Digest " code data-copy { (policy.digest) } }
+            @if policy.digest.is_empty() { p.dim { "No policy is configured." } } @else {
+                p.dim { "Digest " code data-copy { (policy.digest) } }
+            }
         }
         @if let Some(contact) = &policy.contact { p { "Questions go to " (shown(contact)) "." } }
         (rules(api, &policy, &counts))
@@ -129,7 +131,7 @@ fn rules(api: &Api, policy: &Policy, counts: &[Count]) -> Markup {
                         tr {
                             th scope="row" { (cut(told, 100)) }
                             td { ul.sentences { @for sentence in sentences.iter().take(20) {
-                                li { (cut(sentence, 400)) }
+                                li { (cut_ticked(sentence, 400)) }
                             } } }
                             td {
                                 @if count == 0 { span.none { "never" } } @else {
@@ -155,8 +157,12 @@ fn changes_of(history: &[Value]) -> Markup {
             } @else {
                 ol.steps { @for event in history { li {
                     (date_clock(at(event, "/at"))) " " code { (at(event, "/kind")) } " "
-                    @if let Some(digest) = found(event, "/detail/policy_digest") {
-                        "policy " code { (shown(digest.get(..12).unwrap_or(digest))) }
+                    @match found(event, "/detail/policy_digest") {
+                        Some("") => "without a policy",
+                        Some(digest) => {
+                            "policy " code { (shown(digest.get(..12).unwrap_or(digest))) }
+                        }
+                        None => {}
                     }
                     @if let Some(by) = found(event, "/detail/by") { " by " (shown(by)) }
                     @if let Some(error) = found(event, "/detail/error") { " " (cut(error, 300)) }

@@ -1,18 +1,14 @@
 //! Long texts, such as prompts, word by word: side by side, or one below the other.
 
-use std::time::Duration;
-
 use maud::{Markup, html};
 
-use super::fields::Shown;
-use super::text::{grouped, runs, split};
+use super::shown::Shown;
+use super::text::{grouped, head, runs};
+use crate::admin::answer::Problem;
 use crate::deployment::prose::{Line, Part, Row, compare};
 
 /// The lines that are shown around each change of a text.
 const CONTEXT_LINES: usize = 2;
-
-/// How long the texts of a page are compared.
-pub(super) const COMPARE_MAX: Duration = Duration::from_millis(200);
 
 /// The most rows, and the most characters of one part of a line, that are shown.
 const ROWS_MAX: usize = 120;
@@ -27,6 +23,15 @@ const LONG_CHARS_MIN: usize = 80;
 /// Whether a text is better told line by line than beside its former one.
 pub(super) fn is_long(text: &str) -> bool {
     text.contains('\n') || text.chars().nth(LONG_CHARS_MIN).is_some()
+}
+
+/// Whether long texts stand side by side, as a query asks.
+pub(super) fn side_by_side(asked: Option<&str>) -> Result<bool, Problem> {
+    match asked {
+        None => Ok(true),
+        Some("inline") => Ok(false),
+        Some(_) => Err(Problem::invalid("diff", "diff: write inline, or leave it out")),
+    }
 }
 
 /// Two texts compared, as much of them as may still be shown.
@@ -88,7 +93,7 @@ fn length(row: &Row) -> usize {
 /// How many characters that changed are cut off.
 fn beyond(row: &Row) -> usize {
     let changed = lines(row).flatten().filter(|part| part.is_changed);
-    changed.map(|part| split(&part.text, PART_CHARS_MAX).1).sum()
+    changed.map(|part| head(&part.text, PART_CHARS_MAX).1).sum()
 }
 
 fn beside(row: &Row) -> Markup {
@@ -118,12 +123,12 @@ fn below(row: &Row) -> Markup {
 }
 
 fn kept(text: &str) -> Markup {
-    html! { span dir="auto" { (head(text)) } }
+    html! { span dir="auto" { (begin(text)) } }
 }
 
 /// The begin of a text, and how much more there is.
-fn head(text: &str) -> Markup {
-    let (head, rest) = split(text, PART_CHARS_MAX);
+fn begin(text: &str) -> Markup {
+    let (head, rest) = head(text, PART_CHARS_MAX);
     html! { (runs(head)) @if rest > 0 { span.more { "… " (grouped(rest)) " more" } } }
 }
 
@@ -136,7 +141,7 @@ fn words(line: &Line) -> Markup {
     html! {
         span dir="auto" {
             @for (place, part) in line.iter().enumerate() {
-                @if part.is_changed { mark { (head(&part.text)) } } @else {
+                @if part.is_changed { mark { (begin(&part.text)) } } @else {
                     (stayed(part, place == 0, place == last))
                 }
             }

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::form::{segment, with_query};
-use super::text::{LINE_CHARS_MAX, at, cut, found, items, short_id, shown};
+use super::text::{LINE_CHARS_MAX, at, cut, cut_ticked, found, items, short_id, shown};
 use super::words::deed;
 
 /// The most characters of a name.
@@ -67,12 +67,14 @@ pub(super) fn why(change: &Value) -> Option<Markup> {
         let more = broken.len() - 1;
         return Some(html! {
             code.rule { (shown(rule)) } " "
-            (cut(without_rule(message, rule), LINE_CHARS_MAX))
-            @if more > 0 { span.more { " and " (more) " more" } }
+            (cut_ticked(without_rule(message, rule), LINE_CHARS_MAX))
+            @if more > 0 {
+                span.more { " (+" (more) (if more == 1 { " rule)" } else { " rules)" }) }
+            }
         });
     }
     let message = found(change, "/reason/message").or_else(|| found(change, "/reason/type"))?;
-    Some(cut(message, LINE_CHARS_MAX))
+    Some(cut_ticked(message, LINE_CHARS_MAX))
 }
 
 /// A message that begins with its rule's name, as clients read it, does not say it twice here.

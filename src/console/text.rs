@@ -9,6 +9,9 @@ use crate::base::visible::steers;
 /// The most characters of a text in a line of a list.
 pub(super) const LINE_CHARS_MAX: usize = 120;
 
+/// The fewest characters that are worth cutting off.
+const WORTH_CUTTING: usize = 8;
+
 /// A text as it is, with what is not seen by itself made visible.
 pub(super) fn shown(text: &str) -> Markup {
     html! { bdi { (runs(text)) } }
@@ -16,8 +19,51 @@ pub(super) fn shown(text: &str) -> Markup {
 
 /// The same, cut to a number of characters, with how many more there are.
 pub(super) fn cut(text: &str, chars_max: usize) -> Markup {
+    cut_as(text, chars_max, shown)
+}
+
+/// The same of a message, in which what stands between backticks is code.
+pub(super) fn cut_ticked(text: &str, chars_max: usize) -> Markup {
+    cut_as(text, chars_max, ticked)
+}
+
+fn cut_as(text: &str, chars_max: usize, told: fn(&str) -> Markup) -> Markup {
+    let (head, rest) = head(text, chars_max);
+    html! { (told(head)) @if rest > 0 { span.more { "… " (grouped(rest)) " more" } } }
+}
+
+/// A message as it is; what stands between backticks is code. A backtick without another one is
+/// nothing but that.
+pub(super) fn ticked(text: &str) -> Markup {
+    let parts: Vec<&str> = text.split('`').collect();
+    let last = parts.len() - 1;
+    html! {
+        bdi { @for (place, part) in parts.iter().enumerate() {
+            @if place % 2 == 0 { (runs(part)) } @else if place < last { code { (runs(part)) } }
+            @else { "`" (runs(part)) }
+        } }
+    }
+}
+
+/// A message of the API without what only its callers can follow.
+pub(super) fn for_readers(message: &str) -> String {
+    let api_only = [
+        " (a + in a URL is %2B)",
+        ": /api/v1/changes lists them",
+        ": /api/v1/approvals lists them",
+        ": /api/v1/sinks lists them",
+        ", or see /openapi.json for those that do",
+    ];
+    let message =
+        api_only.into_iter().fold(message.to_owned(), |told, part| told.replace(part, ""));
+    message.replace("needs deployment_id or before", "needs the id of a deployment")
+}
+
+/// The first characters of a text, and how many there are behind them. Fewer than the words would
+/// take that tell of them are not cut off.
+pub(super) fn head(text: &str, chars_max: usize) -> (&str, usize) {
     let (head, rest) = split(text, chars_max);
-    html! { (shown(head)) @if rest > 0 { span.more { "… " (grouped(rest)) " more" } } }
+    if rest < WORTH_CUTTING { (text, 0) } else { (head, rest) }
 }
 
 /// The first characters of a text, and how many there are behind them.
@@ -136,9 +182,24 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_between_backticks_is_code() {
+        for (text, told) in [
+            ("write `a<b` or `c`.", "write <code>a&lt;b</code> or <code>c</code>."),
+            ("one ` alone", "one ` alone"),
+            ("a `b` and `", "a <code>b</code> and `"),
+            ("none", "none"),
+        ] {
+            assert_eq!(ticked(text).into_string(), format!("<bdi>{told}</bdi>"));
+        }
+        let message = "no change has this id: /api/v1/changes lists them";
+        assert_eq!(for_readers(message), "no change has this id");
+    }
+
+    #[test]
     fn a_long_text_is_cut_at_a_character() {
         let text = "夜".repeat(1_000_000);
         let told = cut(&text, 10).into_string();
+        assert_eq!(cut("abcdefghij", 9).into_string(), shown("abcdefghij").into_string());
         assert!(told.contains("999,990 more") && told.len() < 200, "{}", told.len());
     }
 }

@@ -73,6 +73,10 @@ async fn an_approver_decides_on_the_page_as_by_the_api() {
     let again = call(world.admin(), decide(&world, &id, "approve", &bob, &good)).await;
     assert_eq!(again.status, 409);
     assert!(again.text().contains("Overtaken"));
+    let change = shown.split("href=\"/changes/chg_").nth(1).unwrap().split('"').next().unwrap();
+    let change = text(&world, &format!("/changes/chg_{change}"), &bob).await;
+    assert!(change.contains(&format!("href=\"/approvals/{id}\"")), "{change}");
+    assert!(change.contains("with this change."), "{change}");
     let rejected = call(world.admin(), decide(&world, &id, "reject", &bob, &good)).await;
     assert_eq!(rejected.status, 303, "what is not used may be taken back");
     for state in ["all", "rejected"] {

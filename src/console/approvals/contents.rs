@@ -9,9 +9,10 @@ use crate::admin::Api;
 use crate::admin::access::Asker;
 use crate::admin::answer::Problem;
 use crate::admin::api::Id;
-use crate::console::fields::{LeftOut, Shown, places};
+use crate::console::fields::places;
 use crate::console::sentence::without_rule;
-use crate::console::text::{at, cut, items, shown};
+use crate::console::shown::{LeftOut, Shown};
+use crate::console::text::{at, cut_ticked, items, shown};
 
 /// An approval, as its page shows it.
 pub(super) struct Contents {
@@ -70,7 +71,7 @@ impl Contents {
                         @let (name, message) = (at(rule, "/rule"), at(rule, "/message"));
                         li {
                             code { (shown(name)) } " "
-                            (cut(without_rule(message, name), TEXT_CHARS_MAX))
+                            (cut_ticked(without_rule(message, name), TEXT_CHARS_MAX))
                         }
                     } }
                 }

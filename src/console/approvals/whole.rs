@@ -17,7 +17,8 @@ use crate::base::clock::Clock;
 use crate::base::visible::{plain, steers};
 use crate::console::form::with_query;
 use crate::console::frame::{self, Tab};
-use crate::console::prose::{COMPARE_MAX, is_long};
+use crate::console::prose::is_long;
+use crate::console::shown::COMPARE_MAX;
 use crate::console::text::{at, grouped, items, runs};
 use crate::deployment::prose::{Line, Row, compare};
 
@@ -110,8 +111,9 @@ fn steps(id: &str, kind: &str, (part, all): (usize, usize)) -> Markup {
     html! {
         @if all > 1 {
             nav.pages aria-label="Parts of the text" {
-                @if part > 1 { a href=(path(id, kind, part - 1)) rel="prev" { "Part " (part - 1) } }
-                @if part < all { a href=(path(id, kind, part + 1)) rel="next" { "Part " (part + 1) } }
+                @let (prior, next) = (part - 1, part + 1);
+                @if prior > 0 { a href=(path(id, kind, prior)) rel="prev" { "Part " (prior) } }
+                @if part < all { a href=(path(id, kind, next)) rel="next" { "Part " (next) } }
             }
         }
         p { a href=(format!("/approvals/{id}")) { "Back to the approval" } }

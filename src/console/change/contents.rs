@@ -4,7 +4,9 @@ use maud::{Markup, html};
 
 use crate::audit::query::{BodyTexts, asked_diff};
 use crate::audit::record::Change;
-use crate::console::fields::{Place, Shown, table};
+use crate::base::visible::lines;
+use crate::console::fields::{Place, table};
+use crate::console::shown::Shown;
 
 /// The most bytes of bodies with which the record stands on the page itself.
 const RAW_BYTES_MAX: usize = 24 << 10;
@@ -94,7 +96,8 @@ impl Contents {
                 @if let Some(computed) = computed { (computed) }
                 @if *concealed > 0 {
                     p.dim {
-                        (concealed) " concealed values: the log holds keyed digests of secrets, \
+                        (concealed) " concealed " (if *concealed == 1 { "value" } else { "values" })
+                        ": the log holds keyed digests of secrets, \
                         equal for equal ones of this deployment."
                     }
                 }
@@ -111,7 +114,7 @@ impl Contents {
                 @match raw {
                     Some(raw) => details {
                         summary { "Show as JSON" }
-                        pre.raw data-copy tabindex="0" { (crate::console::text::runs(raw)) }
+                        pre.raw data-copy tabindex="0" { (lines(raw)) }
                     },
                     None => p { "The record is long: open it by " strong { "Raw JSON" } " above." },
                 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::admin::Api;
 use crate::console::form::with_query;
 use crate::console::sentence::without_rule;
-use crate::console::text::{at, cut, exact, found, items, pointer, shown};
+use crate::console::text::{at, cut, cut_ticked, exact, found, items, pointer, shown};
 use crate::console::words::{decision, enforcement};
 
 /// The most rules that are shown of each kind.
@@ -69,7 +69,12 @@ fn rules(caption: &str, broken: &[Value]) -> Markup {
                             }
                             " " (enforcement(at(rule, "/enforcement")))
                         }
-                        td { (cut(without_rule(at(rule, "/message"), name), MESSAGE_CHARS_MAX)) }
+                        td {
+                            (cut_ticked(
+                                without_rule(at(rule, "/message"), name),
+                                MESSAGE_CHARS_MAX,
+                            ))
+                        }
                         td { (pointer(at(rule, "/path"))) }
                         td { (actual(rule.get("actual"))) }
                     }

@@ -7,7 +7,7 @@ use crate::base::clock::Timestamp;
 use crate::config::Role;
 use crate::console::form::{segment, with_query};
 use crate::console::sentence::actor;
-use crate::console::text::{at, cut, exact, found, items, shown};
+use crate::console::text::{at, cut, cut_ticked, exact, found, items, shown};
 
 /// The most characters of a fact.
 const FACT_CHARS_MAX: usize = 400;
@@ -24,7 +24,7 @@ pub(super) fn why(change: &Value) -> Markup {
             p.answer {
                 @let status = change.pointer("/reason/status").unwrap_or(&Value::Null);
                 span.dim { "Answered " (status) ": " }
-                (cut(message, FACT_CHARS_MAX))
+                (cut_ticked(message, FACT_CHARS_MAX))
             }
         }
     }
@@ -161,10 +161,13 @@ pub(super) fn exceptions(change: &Value) -> Markup {
             section aria-labelledby="approval" {
                 h2 #approval { "Approval" }
                 p {
-                    code { (at(approval, "/id")) }
+                    @let (id, asked_with) = (at(approval, "/id"), at(approval, "/change"));
+                    a href=(format!("/approvals/{}", segment(id))) { code { (id) } }
                     ", asked for by " (shown(at(approval, "/asked_by"))) " "
                     (exact(at(approval, "/asked_at")))
-                    " with " (change_link(at(approval, "/change"))) "."
+                    @if asked_with == at(change, "/id") { " with this change" } @else {
+                        " with " (change_link(asked_with))
+                    } "."
                 }
                 (decided(approval))
             }

@@ -9,9 +9,11 @@ use crate::admin::Api;
 use crate::admin::access::Asker;
 use crate::admin::answer::Problem;
 use crate::admin::api::Answer;
-use crate::console::fields::{Shown, places};
+use crate::console::fields::places;
 use crate::console::form::{self, TOKEN};
-use crate::console::text::{at, cut, items, pointer, shown};
+use crate::console::sentence::without_rule;
+use crate::console::shown::Shown;
+use crate::console::text::{at, cut_ticked, for_readers, items, pointer, shown};
 use crate::console::words::{decision, enforcement};
 use crate::deployment::patch::{DEPTH_MAX, parse_value};
 
@@ -62,7 +64,7 @@ pub(in crate::console) async fn judge(
         }
         // What can't be understood is told beside the form, which keeps what was written.
         Err(problem) if problem.status().is_client_error() => html! {
-            p.wrong role="alert" { (cut(problem.message(), 2_000)) }
+            p.wrong role="alert" { (cut_ticked(&for_readers(problem.message()), 2_000)) }
         },
         Err(problem) => return Err(problem),
     };
@@ -167,7 +169,8 @@ fn rules(title: &str, broken: &[Value]) -> Markup {
             p { (title) ":" }
             ul.broken { @for rule in broken.iter().take(100) { li {
                 code { (shown(at(rule, "/rule"))) } " " (enforcement(at(rule, "/enforcement"))) " "
-                (pointer(at(rule, "/path"))) " " (cut(at(rule, "/message"), 400))
+                (pointer(at(rule, "/path"))) " "
+                (cut_ticked(without_rule(at(rule, "/message"), at(rule, "/rule")), 400))
             } } }
         }
     }

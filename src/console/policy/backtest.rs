@@ -1,6 +1,8 @@
 //! A policy held against the newest changes: what it would have decided, as a matrix, and of which
 //! changes it would have thought otherwise.
 
+use std::collections::HashMap;
+
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -12,9 +14,13 @@ use crate::admin::answer::Problem;
 use crate::admin::api::Answer;
 use crate::admin::asked::{self, Asked};
 use crate::admin::backtest::{Backtest, COUNTS};
-use crate::console::form::{self, TOKEN, segment};
+use crate::console::changes::names_of;
+use crate::console::form::{self, TOKEN};
 use crate::console::frame::{self, Tab};
-use crate::console::text::{cut, date_clock, grouped, runs, short_id, shown, split};
+use crate::console::sentence::deployment;
+use crate::console::text::{
+    cut, cut_ticked, date_clock, for_readers, grouped, short_id, shown, split,
+};
 use crate::console::words::decision;
 use crate::policy::gap::Gap;
 use crate::policy::replay::{DECISIONS, Moved, Replay, RuleCount};
@@ -56,10 +62,10 @@ pub(in crate::console) async fn run(
     let count = form::field(&pairs, "count").and_then(|count| count.parse().ok());
     let count = count.filter(|count| COUNTS.contains(count)).unwrap_or(COUNTS[1]);
     let result = match Box::pin(api.backtest(&asker, text.to_owned(), count)).await {
-        Ok(tested) => told(&tested),
+        Ok(tested) => told(&tested, &names(&api, &asker, &tested.replay).await?),
         // What can't be understood is told beside the form, which keeps what was written.
         Err(problem) if problem.status().is_client_error() => html! {
-            p.wrong role="alert" { (cut(problem.message(), 2_000)) }
+            p.wrong role="alert" { (cut_ticked(&for_readers(problem.message()), 2_000)) }
         },
         Err(problem) => return Err(problem),
     };
@@ -106,7 +112,24 @@ fn number(count: u64) -> String {
     grouped(usize::try_from(count).unwrap_or(usize::MAX))
 }
 
-fn told(tested: &Backtest) -> Markup {
+/// The deployments of the changes that are named, by their ids, each with its name.
+async fn names(
+    api: &Api,
+    asker: &Asker,
+    replay: &Replay,
+) -> Result<HashMap<String, String>, Problem> {
+    let cells = DECISIONS.into_iter().flat_map(|old| columns().map(move |new| (old, new)));
+    let mut ids = Vec::new();
+    for (old, new) in cells {
+        ids.extend(replay.cell(old, new).newest().filter_map(|moved| moved.deployment_id.clone()));
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    let names = names_of(api, asker, &ids).await?;
+    Ok(ids.into_iter().zip(names).filter_map(|(id, name)| Some((id, name?))).collect())
+}
+
+fn told(tested: &Backtest, names: &HashMap<String, String>) -> Markup {
     let replay = &tested.replay;
     html! {
         section.card.result aria-labelledby="result" {
@@ -138,7 +161,7 @@ fn told(tested: &Backtest) -> Markup {
             }
             @if replay.count > 0 { (matrix(replay)) (rules(&tested.policy, &replay.rules)) }
             @for old in DECISIONS { @for new in columns() {
-                @if new != Some(old) { (cell(replay, old, new)) }
+                @if new != Some(old) { (cell(replay, old, new, names)) }
             } }
         }
     }
@@ -214,7 +237,12 @@ fn rules(policy: &Policy, counts: &[RuleCount]) -> Markup {
 }
 
 /// The newest changes of one kind of change of mind.
-fn cell(replay: &Replay, old: Decision, new: Option<Decision>) -> Markup {
+fn cell(
+    replay: &Replay,
+    old: Decision,
+    new: Option<Decision>,
+    names: &HashMap<String, String>,
+) -> Markup {
     let cell = replay.cell(old, new);
     let named = cell.newest().count();
     html! {
@@ -226,21 +254,19 @@ fn cell(replay: &Replay, old: Decision, new: Option<Decision>) -> Markup {
                         span.dim { ", the newest " (named) }
                     }
                 }
-                ul.broken { @for moved in cell.newest() { li { (line(moved)) } } }
+                ul.broken { @for moved in cell.newest() { li { (line(moved, names)) } } }
             }
         }
     }
 }
 
-fn line(moved: &Moved) -> Markup {
+fn line(moved: &Moved, names: &HashMap<String, String>) -> Markup {
     let id = moved.id.to_string();
     html! {
         (date_clock(&moved.received_at.to_string())) " "
         a href={ "/changes/" (id) } { code { (short_id(&id)) } } " by " (cut(&moved.actor, 60))
-        @if let Some(deployment) = &moved.deployment_id {
-            " at " a href={ "/deployments/" (segment(deployment)) } {
-                code { (runs(split(deployment, 60).0)) }
-            }
+        @if let Some(id) = &moved.deployment_id {
+            " at " (deployment(Some(id), names.get(id).map(String::as_str)))
         }
         @for rule in moved.rules.iter().take(10) { " " code { (shown(rule)) } }
     }
