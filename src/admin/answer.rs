@@ -84,6 +84,11 @@ impl Problem {
         &self.message
     }
 
+    /// The query key, or the member of the body, that it is about.
+    pub(crate) fn param(&self) -> Option<&str> {
+        self.param.as_deref()
+    }
+
     /// A fault of what is asked, in the key or member `param`; empty where it is in none.
     pub(crate) fn invalid(param: &str, message: impl Into<String>) -> Self {
         let param = (!param.is_empty()).then(|| param.chars().take(PARAM_CHARS_MAX).collect());

@@ -12,7 +12,7 @@ use crate::base::ids::Fingerprint;
 use crate::provider::Operation;
 
 /// The most characters of a text that is searched for.
-pub(super) const SEARCH_CHARS_MAX: usize = 200;
+pub(crate) const SEARCH_CHARS_MAX: usize = 200;
 
 /// A filter's text means nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

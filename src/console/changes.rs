@@ -2,6 +2,7 @@
 
 use axum::Extension;
 use axum::extract::State;
+use axum::http::StatusCode;
 use maud::{Markup, html};
 use serde::Serialize;
 use serde_json::Value;
@@ -55,7 +56,13 @@ pub(super) async fn list(
     asked: Asked<ChangesPage>,
 ) -> Answer {
     let columns = columns::asked(asked.text("columns"))?;
-    let (filter, part) = (asked.filter(&api, &asker)?, asked.page()?);
+    let part = asked.page()?;
+    let filter = match asked.filter(&api, &asker) {
+        Err(wrong) if filters::is_of_form(&wrong) => {
+            return mistyped(&api, &asker, &asked, &wrong);
+        }
+        filter => filter?,
+    };
     let part = PageRequest { limit: part.limit.min(ROWS_MAX), ..part };
     let may_follow = asked.text("cursor").is_none() && asked.text("until").is_none();
     let may_follow = may_follow && !filter.scans();
@@ -70,7 +77,7 @@ pub(super) async fn list(
             h1 { "Changes" }
             (exports(&asker, &asked))
         }
-        (filters::form("/changes", &asked))
+        (filters::form("/changes", &asked, None))
         div.choices { (columns::choice("/changes", &asked, &columns)) (views::links(&asker)) }
         @if let Some(live) = &live { p.live data-live=(live) {} }
         @if rows.changes.is_empty() { (nothing(&asked, next.is_some())) } @else {
@@ -80,6 +87,21 @@ pub(super) async fn list(
         (pager::pages("/changes", &asked, next.as_deref()))
     };
     frame::page(&api, &asker, (Tab::Changes, "Changes"), &body)
+}
+
+/// The page with its form as it was filled in, and what is wrong with it.
+fn mistyped(api: &Api, asker: &Asker, asked: &Asked<ChangesPage>, wrong: &Problem) -> Answer {
+    let body = html! {
+        div.head { h1 { "Changes" } }
+        (filters::form("/changes", asked, Some(wrong)))
+        div.empty {
+            h2 { "Not understood" }
+            p { "Nothing was looked for: fix the filter that is marked above." }
+        }
+    };
+    let mut answer = frame::page(api, asker, (Tab::Changes, "Changes"), &body)?;
+    *answer.status_mut() = StatusCode::BAD_REQUEST;
+    Ok(answer)
 }
 
 /// The stream that tells what comes on top of this list.
@@ -139,9 +161,19 @@ pub(super) fn table(rows: &Rows) -> Markup {
 
 /// The same with more columns.
 fn table_with(rows: &Rows, columns: &[Column]) -> Markup {
-    let mut day = "";
+    if columns.is_empty() {
+        return bare_table(rows, columns);
+    }
     html! {
-        table.list.changes {
+        div.scroll tabindex="0" role="group" aria-label="Changes" { (bare_table(rows, columns)) }
+    }
+}
+
+fn bare_table(rows: &Rows, columns: &[Column]) -> Markup {
+    let mut day = "";
+    let kind = if columns.is_empty() { "list changes" } else { "list changes stack" };
+    html! {
+        table class=(kind) {
             caption.unseen { "Changes, newest first; times are UTC" }
             thead { tr {
                 th scope="col" { "Time (UTC)" }
@@ -204,6 +236,14 @@ fn exports(asker: &Asker, asked: &Asked<ChangesPage>) -> Markup {
 fn nothing(asked: &Asked<ChangesPage>, has_more: bool) -> Markup {
     html! {
         div.empty {
+            @if let Some(text) = asked.text("q") {
+                p {
+                    "Names of deployments are searched at "
+                    a href=(with_query("/deployments", std::iter::once(("name", text)))) {
+                        "Deployments"
+                    } "."
+                }
+            }
             @if has_more {
                 h2 { "Nothing among the changes looked through so far" }
                 p { "A search looks through 20,000 changes a page. Go on to the older ones." }

@@ -82,7 +82,7 @@ impl Column {
 
     pub(super) fn cell(self, change: &Value) -> Markup {
         html! {
-            td {
+            td.chosen data-label=(self.heading) {
                 @match found(change, self.place) {
                     None => span.none { "none" },
                     Some(_) if matches!(self.name, "policy" | "request") => {

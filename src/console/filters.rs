@@ -1,10 +1,16 @@
 //! The filters of a list of changes: those of the API, by the same names, in the URL.
 
+use axum::http::StatusCode;
 use maud::{Markup, html};
 
 use super::form::with_query;
-use super::text::{LINE_CHARS_MAX, cut};
+use super::text::{LINE_CHARS_MAX, cut, for_readers, ticked};
+use crate::admin::answer::Problem;
 use crate::admin::asked::Asked;
+use crate::admin::filter::SEARCH_CHARS_MAX;
+
+/// The most characters of a field that is not searched by.
+const TEXT_CHARS_MAX: usize = 400;
 
 /// A filter in the form.
 struct Field {
@@ -71,6 +77,11 @@ fn is_filter(key: &str) -> bool {
     FIELDS.iter().any(|field| field.name == key)
 }
 
+/// Whether a fault is one of what stands in a field here.
+pub(super) fn is_of_form(wrong: &Problem) -> bool {
+    wrong.status() == StatusCode::BAD_REQUEST && wrong.param().is_some_and(is_filter)
+}
+
 /// The pairs of the query that say what is asked for, and how it is shown.
 pub(super) fn kept<K>(asked: &Asked<K>) -> impl Iterator<Item = (&str, &str)> {
     asked.pairs().filter(|(key, _)| *key != "cursor")
@@ -82,8 +93,13 @@ pub(super) fn filters<K>(asked: &Asked<K>) -> impl Iterator<Item = (&str, &str)>
 }
 
 /// The form of the filters, and those that are in force, each with a link that takes it away.
-pub(super) fn form<K>(path: &str, asked: &Asked<K>) -> Markup {
+///
+/// `wrong` is the fault of what is asked for, which stands beside its field.
+pub(super) fn form<K>(path: &str, asked: &Asked<K>, wrong: Option<&Problem>) -> Markup {
     let is_more = FIELDS.iter().any(|field| !field.is_first && asked.text(field.name).is_some());
+    let wrong_of = |field: &Field| {
+        wrong.filter(|wrong| wrong.param() == Some(field.name)).map(Problem::message)
+    };
     let others = kept(asked).filter(|(key, _)| !is_filter(key));
     html! {
         search {
@@ -91,7 +107,7 @@ pub(super) fn form<K>(path: &str, asked: &Asked<K>) -> Markup {
                 @for (key, text) in others { input type="hidden" name=(key) value=(text); }
                 div.fields {
                     @for field in FIELDS.iter().filter(|field| field.is_first) {
-                        (input(field, asked.text(field.name)))
+                        (input(field, asked.text(field.name), wrong_of(field)))
                     }
                     button type="submit" { "Show" }
                 }
@@ -99,18 +115,21 @@ pub(super) fn form<K>(path: &str, asked: &Asked<K>) -> Markup {
                     summary { "More filters" }
                     div.fields {
                         @for field in FIELDS.iter().filter(|field| !field.is_first) {
-                            (input(field, asked.text(field.name)))
+                            (input(field, asked.text(field.name), wrong_of(field)))
                         }
                     }
                 }
             }
         }
-        (in_force(path, asked))
+        @if wrong.is_none() { (in_force(path, asked)) }
     }
 }
 
-fn input(field: &Field, text: Option<&str>) -> Markup {
+fn input(field: &Field, text: Option<&str>, wrong: Option<&str>) -> Markup {
     let id = format!("f-{}", field.name);
+    let wrong_id = wrong.map(|_| format!("{id}-wrong"));
+    let is_wrong = wrong.map(|_| "true");
+    let chars_max = if field.name == "q" { SEARCH_CHARS_MAX } else { TEXT_CHARS_MAX };
     let wide = if field.name == "q" { "field wide" } else { "field" };
     html! {
         div class=(wide) {
@@ -118,14 +137,19 @@ fn input(field: &Field, text: Option<&str>) -> Markup {
             @if field.words.is_empty() {
                 input id=(id) type=(if field.name == "q" { "search" } else { "text" })
                     name=(field.name) value=(text.unwrap_or_default()) placeholder=(field.hint)
-                    autocomplete="off" spellcheck="false" maxlength="400";
+                    autocomplete="off" spellcheck="false" maxlength=(chars_max)
+                    aria-invalid=[is_wrong] aria-describedby=[wrong_id.as_deref()];
             } @else {
-                select id=(id) name=(field.name) {
+                select id=(id) name=(field.name) aria-invalid=[is_wrong]
+                    aria-describedby=[wrong_id.as_deref()] {
                     option value="" { "any" }
                     @for word in field.words {
                         option value=(word) selected[text == Some(word)] { (word) }
                     }
                 }
+            }
+            @if let Some(wrong) = wrong {
+                p.wrong id=[wrong_id.as_deref()] role="alert" { (ticked(&for_readers(wrong))) }
             }
         }
     }

@@ -1,9 +1,9 @@
 //! Parts of the console that help on: a dry run of a revert, counts, views, actors, evidence.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::console::{cookie, page, text};
-use crate::world::{Setup, World, admin_token, call, fingerprint};
+use crate::world::{DEPLOYMENT, Setup, World, admin_token, call, fingerprint};
 
 async fn world() -> World {
     let tokens = ["viewer", "auditor", "approver"]
@@ -125,4 +125,68 @@ async fn a_browser_that_strays_is_shown_a_page() {
     }
     let icon = call(world.admin(), page("/favicon.ico", "")).await;
     assert!(icon.header("location").unwrap().starts_with("/assets/icon-"));
+}
+
+#[tokio::test]
+async fn what_is_mistyped_stands_in_its_form_with_the_fault_beside_it() {
+    let world = world().await;
+    world.update(&json!({"description": "x"})).await;
+    let auditor = cookie(&world, "auditor-token").await;
+    let asked = page("/changes?outcome=applied&since=last+tuesday", &auditor);
+    let answer = call(world.admin(), asked).await;
+    assert_eq!(answer.status, 400);
+    let shown = answer.text();
+    for part in [
+        "value=\"last tuesday\"",
+        "<option value=\"applied\" selected>",
+        "aria-invalid=\"true\" aria-describedby=\"f-since-wrong\"",
+        "<p class=\"wrong\" id=\"f-since-wrong\"",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    assert!(!shown.contains("%2B"), "{shown}");
+    let early = format!("/deployments/{DEPLOYMENT}?view=blame&time=2020-01-01");
+    assert!(text(&world, &early, &auditor).await.contains("Not seen yet"));
+    let nothing = text(&world, "/changes?q=no+such+thing", &auditor).await;
+    assert!(nothing.contains("href=\"/deployments?name=no%20such%20thing\""), "{nothing}");
+    for (target, status) in
+        [("/changes?team=%ff", 400), ("/changes?team=%zz", 400), ("/changes?team=%E5%A4%9C", 200)]
+    {
+        assert_eq!(call(world.admin(), page(target, &auditor)).await.status, status, "{target}");
+    }
+}
+
+#[tokio::test]
+async fn a_viewer_is_offered_what_is_for_viewers() {
+    let world = world().await;
+    let changed = world.update(&json!({"description": "x"})).await;
+    let id = changed.header("changegate-change").unwrap();
+    let [viewer, auditor] =
+        [cookie(&world, "viewer-token").await, cookie(&world, "auditor-token").await];
+    let deployment = format!("/deployments/{DEPLOYMENT}");
+    assert!(text(&world, &deployment, &auditor).await.contains("view=blame"));
+    assert!(!text(&world, &deployment, &viewer).await.contains("view=blame"));
+    let garbage = page(&format!("/changes/{id}?diff=garbage"), &auditor);
+    assert_eq!(call(world.admin(), garbage).await.status, 400);
+    assert!(
+        text(&world, &format!("/changes/{id}?diff=inline"), &auditor)
+            .await
+            .contains("Side by side")
+    );
+}
+
+#[tokio::test]
+async fn a_record_with_hidden_characters_is_shown_as_json_that_can_be_copied() {
+    let world = world().await;
+    let changed = world.update(&json!({"description": "a\u{202e}b"})).await;
+    let id = changed.header("changegate-change").unwrap();
+    let auditor = cookie(&world, "auditor-token").await;
+    let shown = text(&world, &format!("/changes/{id}"), &auditor).await;
+    let record = shown.split("<pre class=\"raw\"").nth(1).unwrap();
+    let record = record.split_once('>').unwrap().1.split("</pre>").next().unwrap();
+    let record: Value = serde_json::from_str(&record.replace("&quot;", "\"")).unwrap();
+    assert_eq!(record["patch"]["description"], "a\u{202e}b");
+    assert!(!shown.contains('\u{202e}'));
+    // Who prints a page reads there where it is from.
+    assert!(shown.contains("<p class=\"printed\">Changegate, gateway "), "{shown}");
 }

@@ -8,8 +8,9 @@ use crate::admin::answer::Problem;
 use crate::admin::api::{QUESTION_MAX, within};
 use crate::audit::query::{Field, Origin, Setter};
 use crate::base::clock::Timestamp;
-use crate::console::fields::{Shown, value};
+use crate::console::fields::value;
 use crate::console::sentence::actor;
+use crate::console::shown::Shown;
 use crate::console::text::{date_clock, exact, grouped, pointer};
 use crate::console::words::decision;
 use crate::policy::Decision;
@@ -29,8 +30,7 @@ pub(super) async fn section(
         let _source = api.bodies(asker, &[]).await?;
         Ok(api.reader().blame(id, time).await?)
     });
-    let unseen = || Problem::not_found("the log has not seen this deployment until then");
-    let blame = found.await?.ok_or_else(unseen)?;
+    let Some(blame) = found.await? else { return Ok(super::state::not_seen_yet()) };
     api.note_look(asker, &[blame.change]);
     let fields = blame.fields();
     let mut shown = Shown::new(true, String::new());

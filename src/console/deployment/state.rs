@@ -44,10 +44,7 @@ pub(super) async fn section(
             div.beside-list {
                 (moments(rows, path, time))
                 @match &seen {
-                    None => div.empty {
-                        h3 { "Not seen yet" }
-                        p { "The log had not seen this deployment by then. Choose a later moment." }
-                    },
+                    None => (not_seen_yet()),
                     Some(seen) => div {
                         p.dim { "As seen " (exact(&seen.seen_at.to_string())) " with "
                             a href=(format!("/changes/{}", segment(&seen.change.to_string()))) {
@@ -59,6 +56,16 @@ pub(super) async fn section(
             }
         }
     })
+}
+
+/// The words for a moment before the log had seen the deployment.
+pub(super) fn not_seen_yet() -> Markup {
+    html! {
+        div.empty {
+            h3 { "Not seen yet" }
+            p { "The log had not seen this deployment by then. Choose a later moment." }
+        }
+    }
 }
 
 /// The moments at which it changed, the newest first.
