@@ -19,6 +19,7 @@ use tokio::task::spawn_blocking;
 use self::contents::Contents;
 use super::changes::names_of;
 use super::frame::{self, Tab};
+use super::prose::side_by_side;
 use super::sentence::sentence;
 use super::text::at;
 use super::words::outcome;
@@ -46,8 +47,8 @@ pub(super) async fn show(
     id: Id,
     asked: Asked<ChangePage>,
 ) -> Answer {
+    let side_by_side = side_by_side(asked.text("diff"))?;
     let change = api.bare_change(&asker, id).await?;
-    let side_by_side = asked.text("diff") != Some("inline");
     let name = name(&api, &asker, &change).await?;
     let (change, contents) = contents(&api, &asker, change, side_by_side).await?;
     let seen = serde_json::to_value(view::seen(change, asker.role));

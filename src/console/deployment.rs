@@ -101,7 +101,7 @@ pub(super) async fn show(
                 h1 { @match &name { Some(name) => (cut(name, 120)), None => (cut(&id, 120)) } }
                 p.dim { code data-copy { (shown(&id)) } }
             }
-            (tabs(&path, view))
+            (tabs(&path, view, asker.role))
         }
         (inner)
     };
@@ -109,10 +109,12 @@ pub(super) async fn show(
     frame::page(&api, &asker, (Tab::Deployments, title), &body)
 }
 
-fn tabs(path: &str, here: View) -> Markup {
+fn tabs(path: &str, here: View, role: Role) -> Markup {
+    // The others take the role auditor.
+    let may = |view: View| view == View::Timeline || role >= Role::Auditor;
     html! {
         nav.tabs aria-label="Parts of this deployment" {
-            @for (view, name, told) in View::ALL {
+            @for (view, name, told) in View::ALL.into_iter().filter(|(view, ..)| may(*view)) {
                 @let pair = std::iter::once(("view", name)).filter(|_| view != View::Timeline);
                 a href=(with_query(path, pair)) aria-current=[(view == here).then_some("page")] {
                     (told)

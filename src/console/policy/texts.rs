@@ -14,10 +14,10 @@ use crate::admin::api::{Answer, Id, in_time, named};
 use crate::admin::asked::{self, Asked, Key, Kind, key, text};
 use crate::audit::query::KnownPolicy;
 use crate::base::clock::Timestamp;
-use crate::console::fields::Shown;
 use crate::console::form::{segment, with_query};
 use crate::console::frame::{self, Tab};
-use crate::console::prose::compared;
+use crate::console::prose::{compared, side_by_side};
+use crate::console::shown::Shown;
 use crate::console::text::{date_clock, grouped, runs, shown, split};
 use crate::console::words::chip;
 
@@ -66,7 +66,7 @@ fn table(known: &[KnownPolicy], in_force: &str) -> Markup {
     let former = known.iter().skip(1).map(Some).chain([None]);
     html! {
         div.scroll tabindex="0" role="group" aria-label="Policies that decided" {
-            table.list {
+            table.list.stack {
                 caption.unseen { "Policies, the newest first; times are UTC" }
                 thead { tr {
                     th scope="col" { "Policy" } th scope="col" { "First change (UTC)" }
@@ -81,9 +81,15 @@ fn table(known: &[KnownPolicy], in_force: &str) -> Markup {
                             @if policy.digest == in_force { " " (chip("good", "in force")) }
                             div.why { (characters(policy.chars)) }
                         }
-                        td.time { (moment(policy.first_at, "not known any more")) }
-                        td.time { (moment(policy.last_at, "none of the newest")) }
-                        td.number { (grouped(usize::try_from(policy.changes).unwrap_or(0))) }
+                        td.time data-label="First change (UTC)" {
+                            (moment(policy.first_at, "not known any more"))
+                        }
+                        td.time data-label="Last change (UTC)" {
+                            (moment(policy.last_at, "none of the newest"))
+                        }
+                        td.number data-label="Of the newest 20,000" {
+                            (grouped(usize::try_from(policy.changes).unwrap_or(0)))
+                        }
                         td { @match former {
                             Some(former) => a href=(against(&policy.digest, &former.digest)) {
                                 "What differs"
@@ -129,15 +135,19 @@ pub(in crate::console) async fn show(
     id: Id,
     asked: Asked<TextPage>,
 ) -> Answer {
-    asker.may_look_inside()?;
     let digest = named(id)?;
+    let may_compare = asker.may_look_inside();
+    // The text in force is on the page of the policy, for everybody.
+    if digest != (api.state.policy)().digest || asked.text("against").is_some() {
+        may_compare.clone()?;
+    }
     let latter = found(&api, &asker, &digest).await?;
     let former = match asked.text("against") {
         Some(former) => Some((former.to_owned(), found(&api, &asker, former).await?)),
         None => None,
     };
-    let known = known(&api, &asker).await?;
-    let side_by_side = asked.text("diff") != Some("inline");
+    let known = if may_compare.is_ok() { known(&api, &asker).await? } else { Vec::new() };
+    let side_by_side = side_by_side(asked.text("diff"))?;
     let told = match former {
         Some((name, former)) => {
             let difference = spawn_blocking(move || difference(&former, &latter, side_by_side));
@@ -151,9 +161,9 @@ pub(in crate::console) async fn show(
             h1 { "Policy " (short(if digest == "none" { "" } else { &digest })) }
             p.dim { "Digest " code data-copy { (shown(&digest)) } }
         }
-        (choice(&digest, asked.text("against"), &known))
+        @if may_compare.is_ok() { (choice(&digest, asked.text("against"), &known)) }
         (told)
-        p { a href="/policy/texts" { "All policies that decided" } }
+        @if may_compare.is_ok() { p { a href="/policy/texts" { "All policies that decided" } } }
     };
     frame::page(&api, &asker, (Tab::Policy, "Policy text"), &body)
 }
