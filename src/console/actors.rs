@@ -135,7 +135,7 @@ impl Known {
 
 fn table(rows: &[Known]) -> Markup {
     html! {
-        table.list {
+        table.list.stack {
             caption.unseen { "Actors, those with a name first; times are UTC" }
             thead { tr {
                 th scope="col" { "Actor" } th scope="col" { "Team" } th scope="col" { "Person" }
@@ -159,10 +159,14 @@ fn line(row: &Known) -> Markup {
                 }
                 (naming(row))
             }
-            td { @match &row.team { Some(team) => (cut(team, 60)), None => (none) } }
-            td { @match &row.person { Some(person) => (cut(person, 60)), None => (none) } }
-            td.number { (row.changes) }
-            td.time {
+            td data-label="Team" {
+                @match &row.team { Some(team) => (cut(team, 60)), None => (none) }
+            }
+            td data-label="Person" {
+                @match &row.person { Some(person) => (cut(person, 60)), None => (none) }
+            }
+            td.number data-label={ "Changes in " (DAYS) " days" } { (row.changes) }
+            td.time data-label="Last change (UTC)" {
                 @match &row.last_seen { Some(seen) => (date_clock(seen)), None => (none) }
             }
         }

@@ -121,11 +121,11 @@ pub(super) async fn names(
 /// Approvals as a table.
 pub(super) fn table(rows: &[Value], names: &[Option<String>]) -> Markup {
     html! {
-        table.list {
+        table.list.stack {
             caption.unseen { "Approvals, newest first; times are UTC" }
             thead { tr {
                 th scope="col" { "Asked (UTC)" } th scope="col" { "What" }
-                th scope="col" { "State" } th.rare scope="col" { "Until" }
+                th scope="col" { "State" } th scope="col" { "Until (UTC)" }
             } }
             tbody { @for (row, name) in rows.iter().zip(names) { (line(row, name.as_deref())) } }
         }
@@ -137,7 +137,9 @@ fn line(row: &Value, name: Option<&str>) -> Markup {
     let until = found(row, "/run_until").or_else(|| found(row, "/expires_at"));
     html! {
         tr.item {
-            td.time { a href=(target) { (date_clock(at(row, "/opened_at"))) } }
+            td.time data-label="Asked (UTC)" {
+                a href=(target) { (date_clock(at(row, "/opened_at"))) }
+            }
             td {
                 (asks(row, name))
                 div.why { @for rule in items(row, "/rules") {
@@ -145,7 +147,9 @@ fn line(row: &Value, name: Option<&str>) -> Markup {
                 } }
             }
             td.end { (state(at(row, "/state"))) }
-            td.rare { @if let Some(until) = until { (date_clock(until)) } }
+            td.time data-label=[until.map(|_| "Until (UTC)")] {
+                @if let Some(until) = until { (date_clock(until)) }
+            }
         }
     }
 }

@@ -15,11 +15,14 @@ pub(super) const PREFIX: &str = "/assets/";
 /// All of them.
 pub(super) static ALL: LazyLock<[Asset; 3]> = LazyLock::new(|| {
     [
-        Asset::new("style", "css", "text/css; charset=utf-8", include_str!("style.css")),
+        Asset::new("style", "css", "text/css; charset=utf-8", STYLE),
         Asset::new("script", "js", "text/javascript; charset=utf-8", include_str!("script.js")),
         Asset::new("icon", "svg", "image/svg+xml", include_str!("icon.svg")),
     ]
 });
+
+/// The stylesheet: what holds everywhere first.
+const STYLE: &str = concat!(include_str!("style.css"), include_str!("narrow.css"));
 
 /// A file that pages take along.
 pub(super) struct Asset {

@@ -118,8 +118,10 @@ fn line(row: &Value) -> Markup {
                 }
                 @if found(row, "/name").is_some() { div.why { code { (cut(id, 100)) } } }
             }
-            td.number { a href=(all) { (count) } }
-            td.time { a href=(last) { (date_clock(at(row, "/last_changed_at"))) } }
+            td.number data-label="Changes" { a href=(all) { (count) } }
+            td.time data-label="Last changed (UTC)" {
+                a href=(last) { (date_clock(at(row, "/last_changed_at"))) }
+            }
         }
     }
 }
