@@ -5,11 +5,33 @@
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 const local = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "medium" });
 
+const zoned = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "long" });
+let isLocal = false;
+
 function tellLocally(root) {
   for (const time of root.querySelectorAll("time[datetime]")) {
     const at = new Date(time.dateTime);
-    if (!Number.isNaN(at.valueOf())) time.title = `${time.dateTime} (UTC)\n${local.format(at)} (${zone})`;
+    if (Number.isNaN(at.valueOf())) continue;
+    time.title = `${time.dateTime} (UTC)\n${local.format(at)} (${zone})`;
+    time.dataset.utc ??= time.textContent;
+    time.textContent = isLocal ? zoned.format(at) : time.dataset.utc;
   }
+}
+
+// Whoever has no pointer to rest on a time has all of them told in their own zone.
+function offerZone(holder) {
+  if (zone === "UTC") return;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "quiet";
+  button.textContent = `Show times in ${zone}`;
+  button.setAttribute("aria-pressed", "false");
+  button.addEventListener("click", () => {
+    isLocal = !isLocal;
+    button.setAttribute("aria-pressed", String(isLocal));
+    tellLocally(document);
+  });
+  holder.append(" ", button);
 }
 
 function offerCopy(holder) {
@@ -32,6 +54,8 @@ function offerCopy(holder) {
 }
 
 tellLocally(document);
+for (const holder of document.querySelectorAll("[data-zones]")) offerZone(holder);
+for (const holder of document.querySelectorAll("[data-address]")) holder.textContent = `, ${location.pathname}${location.search}`;
 for (const holder of document.querySelectorAll("[data-copy]")) offerCopy(holder);
 
 // The live tail: while a button is pressed, new changes come on top of the list. An event says that
@@ -54,8 +78,9 @@ function merge(body, lines) {
   let place = body.rows[0];
   for (const line of [...lines]) {
     const old = known.get(target(line) ?? line.textContent);
-    const row = old?.textContent === line.textContent ? old : document.importNode(line, true);
-    if (row !== old) tellLocally(row);
+    const fresh = document.importNode(line, true);
+    tellLocally(fresh);
+    const row = old?.textContent === fresh.textContent ? old : fresh;
     if (!old) {
       if (target(row)) row.classList.add("fresh");
       body.insertBefore(row, place);
@@ -159,7 +184,9 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
   if (event.target.closest("input, textarea, select, [contenteditable]")) return;
   const keyed = document.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
-  if (event.key === "/") document.querySelector("input[type=search]")?.focus();
+  const search = document.querySelector("input[type=search]");
+  if (event.key === "/" && search) search.focus();
+  else if (event.key === "/") location.assign("/changes#f-q");
   else if (event.key === "j") walk(1);
   else if (event.key === "k") walk(-1);
   else if (event.key === "?") help();

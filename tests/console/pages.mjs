@@ -105,9 +105,9 @@ async function linked(page) {
   assert.equal(page.url(), `${origin}/changes?since=7d`);
 }
 
-// The live tail: a change that is made meanwhile comes on top.
+// The live tail: a change that is made meanwhile comes on top, below its day, with every column.
 async function live(page) {
-  await page.goto(`${origin}/changes`);
+  await page.goto(`${origin}/changes?columns=team,from`);
   await page.click(".live button");
   const rows = await page.locator("tr.item").count();
   await page.evaluate(() => new Promise((done) => setTimeout(done, 500)));
@@ -119,6 +119,10 @@ async function live(page) {
   assert.equal(answer.status, 200);
   await page.waitForSelector("tr.fresh");
   assert.ok((await page.locator("tr.item").count()) > rows);
+  const [heads, cells] = [page.locator("table.changes thead th"), page.locator("tr.fresh").first().locator("td")];
+  assert.equal(await cells.count(), await heads.count());
+  assert.match(await page.locator("table.changes tbody tr").first().getAttribute("class"), /day/);
+  assert.match(await page.locator("tr.fresh .what").first().innerText(), /invoice/i);
   await page.click(".live button");
 }
 
@@ -137,6 +141,11 @@ async function keys(page) {
   await page.keyboard.press("/");
   assert.equal(await page.evaluate(() => document.activeElement.name), "q");
   assert.match(await page.locator("time").first().getAttribute("title"), /\(UTC\)\n/);
+  await page.goto(`${origin}/policy`);
+  await page.keyboard.press("/");
+  await page.waitForURL(`${origin}/changes#f-q`);
+  await page.locator("[data-zones] button").click();
+  assert.match(await page.locator("td.time time").first().innerText(), /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d /);
 }
 
 for (const scripts of [true, false]) {
@@ -157,7 +166,7 @@ for (const width of [320, 2560]) {
   await page.context().close();
 }
 for (const javaScriptEnabled of [true, false]) {
-  const page = await open({ javaScriptEnabled, acceptDownloads: true });
+  const page = await open({ javaScriptEnabled, acceptDownloads: true, timezoneId: "Asia/Shanghai" });
   if (javaScriptEnabled) {
     await keys(page);
     await live(page);
