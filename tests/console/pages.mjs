@@ -41,7 +41,7 @@ async function paths(page) {
     overview: "/", changes: "/changes", filtered: "/changes?since=7d&decision=deny&team=platform",
     columns: "/changes?columns=team,from,program,gateway", nothing: "/changes?team=nobody", denied, prompt, inline: `${prompt}?diff=inline`, dryRun: `${prompt}/revert`,
     deployments: "/deployments", deployment, state: `${deployment}?view=state`, blame: `${deployment}?view=blame`,
-    approvals: "/approvals", all: "/approvals?state=all", approval, policy: "/policy", backtest: "/policy/backtest", texts: "/policy/texts", policyText, drift: "/drift",
+    approvals: "/approvals", all: "/approvals?state=all", approval, whole: `${approval}/change`, policy: "/policy", backtest: "/policy/backtest", texts: "/policy/texts", policyText, drift: "/drift",
     actors: "/actors", log: "/log", absent: "/changes/chg_00000000000000000000000000000000", login: "/login",
   };
 }
@@ -126,6 +126,22 @@ async function live(page) {
   await page.click(".live button");
 }
 
+// Who has as many streams as there are for one is told why there is not another one.
+async function crowded(page) {
+  const cookies = (await page.context().cookies()).map(({ name, value }) => `${name}=${value}`);
+  const leaving = new AbortController();
+  const asking = { headers: { cookie: cookies.join("; ") }, signal: leaving.signal };
+  const streams = await Promise.all(Array.from({ length: 8 }, () => fetch(`${origin}/changes/live`, asking)));
+  assert.ok(streams.every(({ status }) => status === 200));
+  // That a stream is refused is told on the browser's console of its own page.
+  const other = await page.context().newPage();
+  await other.goto(`${origin}/changes`);
+  await other.click(".live button");
+  await other.waitForSelector(".live button:text('Too many lists are followed live')");
+  leaving.abort();
+  await other.close();
+}
+
 // Keys, and times of the reader's own zone: what the script adds.
 async function keys(page) {
   await page.goto(`${origin}/changes`);
@@ -170,6 +186,7 @@ for (const javaScriptEnabled of [true, false]) {
   if (javaScriptEnabled) {
     await keys(page);
     await live(page);
+    await crowded(page);
   } else await tasks(page);
   await linked(page);
   await page.context().close();

@@ -195,7 +195,8 @@ async fn new_changes_are_told_as_they_come() {
 #[tokio::test]
 async fn what_an_approval_does_not_show_is_read_elsewhere_before_it_is_approved() {
     let world = asking().await;
-    let prompt = |name: &str| (0..300).map(|n| format!("{name} line {n}\n")).collect::<String>();
+    let prompt =
+        |name: &str| (0..300).map(|n| format!("{name} line {n}\n")).collect::<Vec<_>>().concat();
     let zone = json!({"type": "cron", "expression": "0 9 * * *", "timezone": "Europe/Berlin"});
     let denied = world.update(&json!({"schedule": zone, "description": prompt("new")})).await;
     let id = denied.header("changegate-approval").unwrap().to_owned();

@@ -118,7 +118,8 @@ async fn a_start_finds_what_was_changed_while_no_gateway_ran() {
 
 #[tokio::test]
 async fn a_viewer_sees_that_it_happened_and_not_what() {
-    let world = Setup::new().config(&admin_token("seer", "v", "viewer")).start().await;
+    let tokens = admin_token("seer", "v", "viewer") + &admin_token("auditor", "a", "auditor");
+    let world = Setup::new().config(&tokens).start().await;
     updated(&world, &json!({"name": "one"})).await;
     around(&world, &json!({"name": "by hand"})).await;
     updated(&world, &json!({"name": "two"})).await;
@@ -129,4 +130,9 @@ async fn a_viewer_sees_that_it_happened_and_not_what() {
     let seen = seen.await;
     assert_eq!(seen["detail"]["places"], 1, "{seen}");
     assert!(seen["detail"].get("diff").is_none() && !seen.to_string().contains("by hand"));
+    // On the console too, where an auditor reads the deployment's name.
+    let page = async |token| call(world.admin(), Call::get("/drift").token(token)).await.text();
+    let (viewed, whole) = (page("seer").await, page("auditor").await);
+    assert!(viewed.contains("1 place differs; the role auditor shows which"), "{viewed}");
+    assert!(whole.contains("<bdi>two</bdi></a></h2>") && whole.contains("by hand"), "{whole}");
 }

@@ -222,7 +222,8 @@ mod tests {
 
     #[test]
     fn every_place_is_told_whole() {
-        let prompt = |name: &str| (0..300).map(|n| format!("{name} {n}\n")).collect::<String>();
+        let prompt =
+            |name: &str| (0..300).map(|n| format!("{name} {n}\n")).collect::<Vec<_>>().concat();
         let approval = json!({"diff": [
             {"path": "/a\n+ b", "from": prompt("old"), "to": prompt("new"), "computed": false},
             {"path": "/name", "to": "x", "computed": false},
