@@ -70,8 +70,7 @@ pub(in crate::console) async fn show(
     let body = html! {
         article.change {
             div.head {
-                h1 { "Everything that " a href=(format!("/approvals/{id}")) { "this approval" }
-                    " would change" }
+                h1 { "Everything that this approval would change" }
                 p.links { a href=(format!("/api/v1/approvals/{id}")) data-key="r" { "Raw JSON" } }
             }
             nav.tabs aria-label="Texts" { @for (name, title) in TEXTS {
