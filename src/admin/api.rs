@@ -293,16 +293,6 @@ impl Api {
         Ok(view::page(page, asker.role))
     }
 
-    /// Tells the log of who sees differences of deployments in events.
-    fn note_differences(&self, asker: &Asker, page: &Page<Event>) {
-        if asker.may_look_inside().is_err() {
-            return;
-        }
-        let differing = page.data.iter().filter(|event| event.detail.get("diff").is_some());
-        let changes = differing.filter_map(|event| event.detail["change"].as_str()?.parse().ok());
-        self.note_look(asker, &changes.collect::<Vec<_>>());
-    }
-
     /// Changes without bodies.
     async fn changes(&self, filter: Filter, part: PageRequest) -> Result<Page<Change>, QueryError> {
         let filter = Filter { actor: self.with_tokens(filter.actor).await?, ..filter };

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::Api;
 use super::access::Asker;
+use crate::audit::query::Page;
 use crate::audit::record::{Event, EventKind};
 use crate::base::clock::Timestamp;
 use crate::base::ids::ChangeId;
@@ -74,6 +75,17 @@ impl Api {
             request_id: None,
             detail: json!({ "by": by, "person": person, "changes": untold }),
         });
+    }
+
+    /// Tells the log of who sees differences of deployments in events.
+    pub(super) fn note_differences(&self, asker: &Asker, page: &Page<Event>) {
+        if asker.may_look_inside().is_err() {
+            return;
+        }
+        let differing = page.data.iter().filter(|event| event.detail.get("diff").is_some());
+        let changes =
+            differing.filter_map(|event| event.detail.get("change")?.as_str()?.parse().ok());
+        self.note_look(asker, &changes.collect::<Vec<_>>());
     }
 }
 

@@ -2,6 +2,7 @@
 //! caller's task, so that the writer only writes.
 
 mod former;
+mod named;
 
 use std::collections::HashSet;
 use std::io;
@@ -121,16 +122,6 @@ impl Entry {
         }
     }
 
-    /// Takes the deployment before along, where it named one that the log has under a number: it
-    /// may have been erased meanwhile. Returns whether it did.
-    pub(super) fn files_anew(&mut self) -> bool {
-        let (Self::Intent(opening) | Self::Whole(opening, _)) = self else { return false };
-        let filed = opening.named.take().map(|named| named.document.file(None));
-        let Some(Ok(filed)) = filed else { return false };
-        opening.before = Some(filed);
-        true
-    }
-
     /// Whether that the tables refuse it is no fault: of many that want to use or decide the same
     /// approval, one does.
     pub(super) fn contends(&self) -> bool {
@@ -207,9 +198,7 @@ impl IntentRow {
         });
         let request_id = redactor.scrub(intent.request_id.as_str()).into_owned();
         let (patch, filed) = (patch.transpose()?, filed.transpose()?.flatten());
-        let is_named = matches!(filed, Some(SnapshotRef::Already(_)));
-        let named = before.as_ref().filter(|_| is_named && is_kept);
-        let named = named.map(|before| Arc::clone(&before.concealed));
+        let named = before.as_ref().and_then(|before| before.named(filed.as_ref(), is_kept));
         let redacted = redacted.into_paths();
         let asked = match asked {
             Some(patch) => {

@@ -9,6 +9,7 @@
 //!                                      +-----------------------------------------+
 //! ```
 
+mod answered;
 mod chores;
 
 use std::convert::Infallible;
@@ -21,16 +22,15 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use self::answered::{remember, tell_of_refusal};
 use super::chore::Chore;
 use super::condition::Health;
-use super::document::{SnapshotRef, Stored};
-use super::entry::{Entry, Written};
+use super::entry::Entry;
 use super::latest::Latest;
 use super::queue::{QueueCounters, Queued, Queues, WriterEnds};
 use super::store::{Store, StoreError};
-use crate::base::clock::{Clock, Timestamp};
+use crate::base::clock::Clock;
 use crate::base::visible::chain;
-use crate::deployment::key::DeploymentKey;
 use crate::net::thread::spawn;
 
 /// The most commands in one transaction, and the most endings beside them.
@@ -376,38 +376,5 @@ impl Writer {
         if self.ends.health.send_replace(failing) == Health::Writable {
             tracing::error!(error = reason, "the audit database can't be written");
         }
-    }
-}
-
-/// A line for an entry that the tables have refused.
-fn tell_of_refusal(entry: &Entry, fault: &StoreError) {
-    let (change, error) = (entry.id().map(tracing::field::display), chain(fault));
-    if entry.contends() {
-        tracing::debug!(change, error, "others were faster");
-    } else {
-        tracing::error!(change, error, "a record is refused");
-    }
-}
-
-/// Remembers what an entry that is durable now shows of its deployment.
-fn remember(latest: &Latest, entry: &Entry, written: Written, now: Timestamp) {
-    let learn = |deployment: Option<&DeploymentKey>,
-                 filed: Option<&SnapshotRef>,
-                 stored: Option<Stored>| {
-        if let (Some(deployment), Some(SnapshotRef::New(new)), Some(stored)) =
-            (deployment, filed, stored)
-        {
-            latest.learn(deployment, (new.digest, stored), now);
-        }
-    };
-    match entry {
-        Entry::Intent(opening) | Entry::Whole(opening, _) => {
-            let deployment = opening.intent.deployment();
-            learn(deployment.as_ref(), opening.before.as_ref(), written.before);
-        }
-        Entry::Completion(ending) => {
-            learn(ending.deployment.as_ref(), ending.after.as_ref(), written.after);
-        }
-        _beside => {}
     }
 }
