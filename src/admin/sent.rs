@@ -43,7 +43,7 @@ impl<T: Body, S: Sync> FromRequest<S> for Sent<T> {
     }
 }
 
-/// What is wrong with a body that can't be read, in words that repeat no value.
+/// The fault of a body that can't be read, in words that repeat no value.
 fn unread<T: Body>(bytes: &[u8]) -> Problem {
     let example = T::EXAMPLE;
     let Ok(body) = serde_json::from_slice::<Value>(bytes) else {

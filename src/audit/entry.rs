@@ -77,7 +77,7 @@ pub(super) struct IntentRow {
     /// The patch's canonical text, compressed by zstd.
     pub(super) patch: Option<Text>,
     pub(super) before: Option<SnapshotRef>,
-    /// What `before` names by the number that the log has it under, as far as is known here.
+    /// The document that `before` names by its number, in case the log does not have it any more.
     pub(super) named: Option<Arc<Concealed>>,
     pub(super) unkept: Unkept,
     pub(super) redacted: Vec<String>,

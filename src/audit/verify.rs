@@ -33,7 +33,7 @@ use crate::base::count::{counted, numbered};
 /// The most findings that are told one by one.
 const FINDINGS_MAX: usize = 1_000;
 
-/// What is not told of a log in PostgreSQL.
+/// The remark on a log in PostgreSQL.
 const NOT_FOUND_IN_POSTGRES: &str =
     "that an intent was deleted before its end is not found in PostgreSQL, whose numbers have gaps";
 

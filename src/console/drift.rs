@@ -19,6 +19,7 @@ use crate::admin::answer::Problem;
 use crate::admin::api::Answer;
 use crate::admin::asked::{self, Asked};
 use crate::audit::query::PageRequest;
+use crate::base::count::{counted, numbered};
 
 /// The most of one page.
 const ROWS_MAX: u16 = 30;
@@ -70,8 +71,7 @@ fn entry(event: &Value, name: Option<&str>, bounds: &mut Shown) -> Markup {
             (headline(detail, name))
             @match all {
                 None => p.dim {
-                    @let places = count(detail);
-                    (places) (if places == 1 { " place differs" } else { " places differ" })
+                    (numbered(count(detail), "place differs", "places differ"))
                     "; the role auditor shows which."
                 },
                 Some(all) => (places("Changed around the gateway", all, bounds)),
@@ -100,13 +100,12 @@ fn headline(detail: &Value, name: Option<&str>) -> Markup {
 /// One in a line.
 pub(super) fn line(event: &Value, name: Option<&str>) -> Markup {
     let detail = event.get("detail").unwrap_or(&Value::Null);
-    let places = count(detail);
     html! {
         li {
             (date_clock(at(event, "/at"))) " "
             (deployment(found(detail, "/deployment_id"), name)) ", "
             a href=(format!("/changes/{}", at(detail, "/change"))) {
-                (places) @if places == 1 { " place" } @else { " places" }
+                (counted(count(detail), "place"))
             }
         }
     }

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::prose::{compared, is_long};
 use super::shown::Shown;
 use super::text::{grouped, head, pointer, runs, split};
+use crate::base::count::counted;
 use crate::base::key::CONCEALED;
 use crate::deployment::diff::Difference;
 
@@ -75,7 +76,7 @@ pub(super) fn table(caption: &str, places: &[Place<'_>], shown: &mut Shown) -> M
         }
         @if left_out > 0 {
             p.more {
-                (grouped(left_out)) " more " (if left_out == 1 { "place" } else { "places" })
+                (counted(grouped(left_out), "more place"))
                 (shown.whole())
             }
         }

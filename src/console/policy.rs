@@ -25,6 +25,7 @@ use crate::admin::answer::Problem;
 use crate::admin::api::Answer;
 use crate::admin::asked::{self, Asked};
 use crate::audit::query::{Count, CountedBy, Counting, EventFilter, PageRequest, Step};
+use crate::base::count::counted;
 use crate::policy::Policy;
 
 /// How far back violations are counted.
@@ -136,7 +137,7 @@ fn rules(api: &Api, policy: &Policy, counts: &[Count]) -> Markup {
                             td {
                                 @if count == 0 { span.none { "never" } } @else {
                                     a href=(with_query("/changes", pairs)) {
-                                        (count) @if count == 1 { " time" } @else { " times" }
+                                        (counted(count, "time"))
                                     }
                                 }
                             }

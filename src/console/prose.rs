@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::shown::Shown;
 use super::text::{grouped, head, runs};
 use crate::admin::answer::Problem;
+use crate::base::count::counted;
 use crate::deployment::prose::{Line, Part, Row, compare};
 
 /// The lines that are shown around each change of a text.
@@ -64,8 +65,7 @@ pub(super) fn compared(former: &str, latter: &str, shown: &mut Shown) -> Markup 
             }
             @if left_out > 0 {
                 p.more {
-                    (grouped(left_out)) " more " (if left_out == 1 { "line" } else { "lines" })
-                    " that changed" (shown.whole())
+                    (counted(grouped(left_out), "more line")) " that changed" (shown.whole())
                 }
             }
         }

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::form::{segment, with_query};
 use super::text::{LINE_CHARS_MAX, at, cut, cut_ticked, found, items, short_id, shown};
 use super::words::deed;
+use crate::base::count::counted;
 
 /// The most characters of a name.
 const NAME_CHARS_MAX: usize = 60;
@@ -69,7 +70,7 @@ pub(super) fn why(change: &Value) -> Option<Markup> {
             code.rule { (shown(rule)) } " "
             (cut_ticked(without_rule(message, rule), LINE_CHARS_MAX))
             @if more > 0 {
-                span.more { " (+" (more) (if more == 1 { " rule)" } else { " rules)" }) }
+                span.more { " (+" (counted(more, "rule")) ")" }
             }
         });
     }

@@ -6,6 +6,7 @@ use maud::{Markup, html};
 
 use super::text::grouped;
 use crate::base::clock::Clock;
+use crate::base::count::counted;
 
 /// The most bytes of values that one page shows.
 const BYTES_MAX: usize = 60 << 10;
@@ -54,15 +55,9 @@ impl LeftOut {
 
     /// How much it is, in words.
     pub(super) fn told(self) -> String {
-        let of = |count: usize, one: &str, many: &str| {
-            let word = if count == 1 { one } else { many };
-            (count > 0).then(|| format!("{} {word}", grouped(count)))
-        };
-        let parts = [
-            of(self.places, "place", "places"),
-            of(self.lines, "line", "lines"),
-            of(self.chars, "character", "characters"),
-        ];
-        parts.into_iter().flatten().collect::<Vec<_>>().join(" and ")
+        let parts = [(self.places, "place"), (self.lines, "line"), (self.chars, "character")];
+        let parts = parts.into_iter().filter(|(count, _noun)| *count > 0);
+        let told: Vec<String> = parts.map(|(count, noun)| counted(grouped(count), noun)).collect();
+        told.join(" and ")
     }
 }

@@ -1,16 +1,16 @@
-//! Why the log does not show a deployment at a moment.
+//! The reason why the log does not show a deployment at a moment.
 
 use super::{Filter, PageRequest, QueryError, Reader};
 use crate::audit::pruned::{PrunedSpan, span};
 use crate::base::clock::Timestamp;
 use crate::base::ids::ChangeId;
 
-/// Why the log does not show a deployment at a moment.
+/// The reason why the log does not show a deployment at a moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unseen {
     /// It has no change of it at all.
     Never,
-    /// What this change had shown was erased.
+    /// The change that showed it was erased.
     Erased(ChangeId),
     /// Changes of that time were pruned, and may have shown it.
     Pruned(PrunedSpan),

@@ -24,7 +24,7 @@ const AHEAD_TEXTS_BYTES_MAX: usize = 4 << 20;
 
 /// A connection that one question has for itself.
 pub(in crate::audit) trait Ask {
-    /// What it finds.
+    /// A row of an answer.
     type Row: Row;
 
     /// The rows that a statement finds.

@@ -12,7 +12,7 @@ use crate::admin::filter;
 use crate::audit::prove::{self, BUNDLE_BYTES_MAX};
 use crate::audit::verify::{Finding, Pace, Terms, Verified, VerifyError};
 use crate::base::clock::{Clock, Timestamp};
-use crate::base::count::numbered;
+use crate::base::count::{counted, numbered};
 use crate::base::file::{bytes_within, text};
 use crate::cli::log::LogFile;
 use crate::cli::print;
@@ -112,14 +112,13 @@ fn alone(bundle: &Path, arguments: &VerifyArgs) -> Result<(), Failure> {
 
 /// How many of the witnesses whose keys were named sign, in words; nothing where none was named.
 fn by_witnesses((count, all): (usize, usize)) -> String {
-    let word = if all == 1 { "witness" } else { "witnesses" };
-    if all == 0 { String::new() } else { format!(", also by {count} of {all} {word}") }
+    let all_of_them = numbered(all, "witness", "witnesses");
+    if all == 0 { String::new() } else { format!(", also by {count} of {all_of_them}") }
 }
 
 /// The failure of so many findings.
 fn held(found: u64) -> Result<(), Failure> {
-    let word = if found == 1 { "finding" } else { "findings" };
-    if found == 0 { Ok(()) } else { Err(Failure::NotHeld(anyhow!("{found} {word}"))) }
+    if found == 0 { Ok(()) } else { Err(Failure::NotHeld(anyhow!(counted(found, "finding")))) }
 }
 
 fn print_findings(findings: &[Finding], json: bool) -> Result<(), Failure> {

@@ -1,4 +1,4 @@
-//! What an approval would change, as far as its page shows it, and how much that is not.
+//! The change that an approval is about, as far as its page shows it, and how much is left out.
 
 use maud::{Markup, html};
 use serde_json::Value;
@@ -13,6 +13,9 @@ use crate::console::fields::places;
 use crate::console::sentence::without_rule;
 use crate::console::shown::{LeftOut, Shown};
 use crate::console::text::{at, cut_ticked, items, shown};
+
+/// The words where no place differs.
+pub(super) const NO_PLACE: &str = "No place differs, or the log no longer has it.";
 
 /// An approval, as its page shows it.
 pub(super) struct Contents {
@@ -43,7 +46,7 @@ impl Contents {
                 p.dim { "Your role, viewer, does not show it: the role auditor does." }
             },
             Some(all) if all.is_empty() => html! {
-                p.dim { "No place differs, or the log no longer has it." }
+                p.dim { (NO_PLACE) }
             },
             Some(all) => places("What exactly would change", all, &mut bounds),
         };

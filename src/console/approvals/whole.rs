@@ -156,7 +156,7 @@ fn differences(approval: &Value) -> String {
         }
         told.push('\n');
     }
-    if told.is_empty() { "No place differs, or the log no longer has it.".to_owned() } else { told }
+    if told.is_empty() { contents::NO_PLACE.to_owned() } else { told }
 }
 
 /// A value as lines; a short text has its quotation marks.

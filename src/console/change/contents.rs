@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use crate::audit::query::{BodyTexts, asked_diff};
 use crate::audit::record::Change;
+use crate::base::count::counted;
 use crate::base::visible::lines;
 use crate::console::fields::{Place, table};
 use crate::console::shown::Shown;
@@ -96,7 +97,7 @@ impl Contents {
                 @if let Some(computed) = computed { (computed) }
                 @if *concealed > 0 {
                     p.dim {
-                        (concealed) " concealed " (if *concealed == 1 { "value" } else { "values" })
+                        (counted(concealed, "concealed value"))
                         ": the log holds keyed digests of secrets, \
                         equal for equal ones of this deployment."
                     }
