@@ -21,9 +21,9 @@ const CHANGES: &str = "INSERT INTO changes (seq, id, upstream, policy, node, ope
     unkept FROM changes WHERE seq <= ?2";
 
 const ENDS: &str = "INSERT INTO ends (seq, outcome, completed_at, upstream_call, upstream_status, \
-    upstream_request_id, after, effect, reason, redacted, unkept, after_violations) \
+    upstream_request_id, after, effect, reason, redacted, unkept, after_violations, touched) \
     SELECT seq + ?1, outcome, completed_at + 3000 * ?1, upstream_call, upstream_status, \
-    upstream_request_id, after, effect, reason, redacted, unkept, after_violations \
+    upstream_request_id, after, effect, reason, redacted, unkept, after_violations, touched \
     FROM ends WHERE seq <= ?2";
 
 /// Where the first changes changed their deployments: the index itself is not in their order.

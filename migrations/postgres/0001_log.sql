@@ -116,6 +116,8 @@ CREATE TABLE changegate.changes (
     approval          bytea   CHECK (length(approval) = 16),
     -- The change of the same deployment that it says to take back.
     reverts           bytea   CHECK (length(reverts) = 16),
+    -- Half the SHA-256 of the body of its row in `originals`, half 1.
+    sealed            bytea   CHECK (length(sealed) = 16),
 
     CHECK ((turn IS NULL) = (token IS NULL)),
     CHECK (operation = 'create' OR deployment IS NOT NULL),
@@ -162,6 +164,9 @@ CREATE TABLE changegate.ends (
     unkept              text    CHECK (unkept IS NULL OR unkept::json IS NOT NULL),
     -- Rules found broken after the change that were not broken before, nor predicted to be.
     after_violations    text    CHECK (after_violations IS NULL OR after_violations::json IS NOT NULL),
+    -- Digests of its rows in `touched`, and of half 2 in `originals`.
+    touched             bytea   CHECK (length(touched) = 16),
+    sealed              bytea   CHECK (length(sealed) = 16),
 
     CHECK (NOT swept OR outcome = 'unknown'),
     CHECK (effect IS NULL OR outcome = 'applied'),
@@ -190,7 +195,8 @@ CREATE TABLE changegate.late (
     reason              text    CHECK (reason IS NULL OR reason::json IS NOT NULL),
     redacted            text    CHECK (redacted IS NULL OR redacted::json IS NOT NULL),
     unkept              text    CHECK (unkept IS NULL OR unkept::json IS NOT NULL),
-    after_violations    text    CHECK (after_violations IS NULL OR after_violations::json IS NOT NULL)
+    after_violations    text    CHECK (after_violations IS NULL OR after_violations::json IS NOT NULL),
+    sealed              bytea   CHECK (length(sealed) = 16)
 );
 
 CREATE INDEX late_after ON changegate.late (after) WHERE after IS NOT NULL;
@@ -792,8 +798,11 @@ FOR EACH ROW EXECUTE FUNCTION changegate.changes_learn_what_they_made();
 CREATE FUNCTION changegate.ends_stay() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM changegate.pruning)
-        OR to_jsonb(NEW) - ARRAY['after', 'reason', 'redacted', 'unkept', 'after_violations']
-            <> to_jsonb(OLD) - ARRAY['after', 'reason', 'redacted', 'unkept', 'after_violations']
+        OR to_jsonb(NEW)
+            - ARRAY['after', 'reason', 'redacted', 'unkept', 'after_violations', 'touched']
+            <> to_jsonb(OLD)
+            - ARRAY['after', 'reason', 'redacted', 'unkept', 'after_violations', 'touched']
+        OR to_jsonb(NEW) -> 'touched' NOT IN ('null', to_jsonb(OLD) -> 'touched')
         OR (NEW.after IS NOT NULL AND NEW.after IS DISTINCT FROM OLD.after)
         OR NEW.reason::json ->> 'status' IS DISTINCT FROM OLD.reason::json ->> 'status'
         OR length(coalesce(NEW.reason, '')) > length(coalesce(OLD.reason, ''))

@@ -102,6 +102,8 @@ CREATE TABLE changes (
     approval          BLOB    CHECK (length(approval) = 16),
     -- The change of the same deployment that it says to take back.
     reverts           BLOB    CHECK (length(reverts) = 16),
+    -- Half the SHA-256 of the body of its row in `originals`, half 1.
+    sealed            BLOB    CHECK (length(sealed) = 16),
 
     CHECK (operation = 'create' OR deployment IS NOT NULL),
     CHECK (operation <> 'create' OR before IS NULL),
@@ -142,6 +144,9 @@ CREATE TABLE ends (
     unkept              TEXT    CHECK (unkept IS NULL OR json_valid(unkept)),
     -- Rules found broken after the change that were not broken before, nor predicted to be.
     after_violations    TEXT    CHECK (after_violations IS NULL OR json_valid(after_violations)),
+    -- Digests of its rows in `touched`, and of half 2 in `originals`.
+    touched             BLOB    CHECK (length(touched) = 16),
+    sealed              BLOB    CHECK (length(sealed) = 16),
 
     CHECK (effect IS NULL OR outcome = 'applied'),
     CHECK (upstream_call IS NOT NULL
@@ -606,7 +611,7 @@ BEGIN SELECT RAISE(ABORT, 'a checkpoint is of the newest tree'); END;
 
 CREATE TRIGGER changes_stay BEFORE UPDATE OF seq, id, upstream, policy, node, operation, actor_fingerprint,
     actor_name, actor_team, actor_person, client_ip, user_agent, client_retry, request_id, received_at, decided_at,
-    decision, body_bytes, method, approval, reverts ON changes
+    decision, body_bytes, method, approval, reverts, sealed ON changes
 BEGIN SELECT RAISE(ABORT, 'a change is never altered'); END;
 
 -- Erasing takes bodies and texts away, and leaves which rules there were.
@@ -632,6 +637,8 @@ WHEN NOT EXISTS (SELECT 1 FROM pruning)
     OR NEW.seq <> OLD.seq OR NEW.outcome <> OLD.outcome OR NEW.completed_at <> OLD.completed_at
     OR NEW.upstream_call IS NOT OLD.upstream_call OR NEW.upstream_status IS NOT OLD.upstream_status
     OR NEW.upstream_request_id IS NOT OLD.upstream_request_id OR NEW.effect IS NOT OLD.effect
+    OR NEW.sealed IS NOT OLD.sealed
+    OR (NEW.touched IS NOT NULL AND NEW.touched IS NOT OLD.touched)
     OR (NEW.after IS NOT NULL AND NEW.after IS NOT OLD.after)
     OR json_extract(NEW.reason, '$.status') IS NOT json_extract(OLD.reason, '$.status')
     OR length(coalesce(NEW.reason, '')) > length(coalesce(OLD.reason, ''))

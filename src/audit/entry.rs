@@ -25,7 +25,7 @@ use super::redact::{Redacted, Redactor};
 use super::sealed::{Sealed, SignedTree};
 use super::shown::Concealed;
 use super::sink::SinkStep;
-use super::touched::{Touched, touched};
+use super::touched::{Touched, TouchedDigest, touched};
 use crate::base::canonical::canonical;
 use crate::base::clock::Timestamp;
 use crate::base::ids::ChangeId;
@@ -98,6 +98,8 @@ pub(super) struct CompletionRow {
     pub(super) unkept: Unkept,
     /// Where the deployment changed, computed fields aside, or was asked to.
     pub(super) touched: Vec<Touched>,
+    /// The digest of these.
+    pub(super) touched_digest: Option<[u8; 16]>,
     /// The turn that ends with it, among the gateways of the log.
     pub(super) fence: Option<Fence>,
     pub(super) redacted: Vec<String>,
@@ -278,23 +280,20 @@ impl CompletionRow {
         let places = after.map(|after| changed(asked, part, shown, &after.value));
         let places = places.unwrap_or_default();
         let beside = former.asked.beside(asked, shown, completion.effect);
-        let touched = touched(&places, beside.as_deref());
         let redacted = redacted.into_paths();
         let made = completion.deployment_id.clone();
         let made = made.map(|id| DeploymentKey::new(&asked.upstream, id));
-        let (deployment, after, fence) = (None, filed, None);
-        Self {
-            id,
-            deployment,
-            completion,
-            made,
-            after,
-            unkept,
-            touched,
-            fence,
-            redacted,
-            originals,
-        }
+        let bare = Self::bare(id, completion.outcome, completion.completed_at);
+        let mut ending =
+            Self { completion, made, after: filed, unkept, redacted, originals, ..bare };
+        ending.touch(touched(&places, beside.as_deref()));
+        ending
+    }
+
+    /// Notes where the deployment changed, or was asked to.
+    pub(super) fn touch(&mut self, touched: Vec<Touched>) {
+        self.touched_digest = TouchedDigest::of(&touched).half();
+        self.touched = touched;
     }
 
     /// An end of which nothing but its outcome is known.
@@ -310,7 +309,7 @@ impl CompletionRow {
             after_violations: Vec::new(),
         };
         let (unkept, redacted) = (Unkept::default(), Vec::new());
-        let touched = Vec::new();
+        let (touched, touched_digest) = (Vec::new(), None);
         let (deployment, made, after, fence, originals) = (None, None, None, None, None);
         Self {
             id,
@@ -320,6 +319,7 @@ impl CompletionRow {
             after,
             unkept,
             touched,
+            touched_digest,
             fence,
             redacted,
             originals,

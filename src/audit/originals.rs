@@ -13,6 +13,7 @@ use std::sync::Arc;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::error::Unspecified;
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 
 use super::document::{seal as pack, unpack};
 use crate::base::canonical::canonical;
@@ -85,6 +86,13 @@ impl Half {
     /// The half of that number.
     pub(super) fn numbered(number: i64) -> Option<Self> {
         Self::BOTH.into_iter().find(|half| i64::from(half.number()) == number)
+    }
+}
+
+impl SealedOriginals {
+    /// The digest that is recorded with the half that they are of.
+    pub(super) fn digest(&self) -> [u8; 16] {
+        digest(&self.body)
     }
 }
 
@@ -163,6 +171,12 @@ impl SealingKey {
         let data_key = self.unwrap(sealed, change, half)?;
         Ok(newer.wrap(&data_key, change, half)?)
     }
+}
+
+/// The first half of the SHA-256 of an encrypted body, which stays the same under whichever key.
+pub(super) fn digest(body: &[u8]) -> [u8; 16] {
+    let digest: [u8; 32] = Sha256::digest(body).into();
+    digest.first_chunk().copied().unwrap_or_default()
 }
 
 /// The text that an encryption is bound to: moved to another place, it does not open.

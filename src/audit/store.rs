@@ -6,6 +6,7 @@
 
 mod approval_rows;
 mod batch;
+mod beside;
 #[cfg(test)]
 pub(super) mod contract;
 mod copied;
@@ -42,10 +43,12 @@ use std::error::Error;
 use std::io;
 use std::sync::Arc;
 
+pub(super) use self::beside::{OriginalBody, SpanRow, TouchedRows};
 pub(super) use self::copying::copy;
 pub use self::copying::{Copied, CopyError, Part, Step};
 pub(super) use self::documents::AHEAD;
 pub(super) use self::erasable::{ERASED, EraseStep, ErasedLeaf, Halves, SealedRecord};
+pub(super) use self::indexed::BLOCK_BITS;
 pub(super) use self::leaves::{FoundRecord, Gap, LeafRow, Unfit, Unsealed};
 pub(super) use self::originals::{OriginalRow, Rewrapped};
 pub(super) use self::owned_row::OwnedRow;

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use sha2::{Digest as _, Sha256};
+
 use crate::deployment::diff::ChangedPlace;
 
 /// The most segments of a place that is told from those around it. What lies deeper is told as the
@@ -46,6 +48,38 @@ impl Touch {
             Self::Asked => 4,
         };
         kind + i64::from(is_whole)
+    }
+}
+
+/// The places that a change touched, by a digest that is recorded with its end: as often as there
+/// are rows, in the order of their paths and kinds, the SHA-256 of the one before (32 zero bytes at
+/// first), the kind as one byte, and the path. Of the last one the first half is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct TouchedDigest(Option<[u8; 32]>);
+
+impl TouchedDigest {
+    /// The digest of rows in their order.
+    pub(super) fn of(touched: &[Touched]) -> Self {
+        let mut digest = Self::default();
+        for Touched { path, touch, is_whole } in touched {
+            digest.add(path, touch.kind(*is_whole));
+        }
+        digest
+    }
+
+    /// Adds the next row.
+    pub(super) fn add(&mut self, path: &str, kind: i64) {
+        let mut next = Sha256::new();
+        next.update(self.0.unwrap_or_default());
+        // Kinds are small numbers.
+        next.update([u8::try_from(kind).unwrap_or(u8::MAX)]);
+        next.update(path);
+        self.0 = Some(next.finalize().into());
+    }
+
+    /// The part that is recorded; `None` of no rows.
+    pub(super) fn half(&self) -> Option<[u8; 16]> {
+        self.0.and_then(|digest| digest.first_chunk().copied())
     }
 }
 
@@ -137,6 +171,20 @@ mod tests {
         );
         assert_eq!(told(&[("", true)]), expected(&[("", true)]));
         assert_eq!(told(&[]), expected(&[]));
+    }
+
+    #[test]
+    fn the_digest_is_of_all_rows_in_their_order() {
+        let place = |path: &str, is_whole| ChangedPlace { path: path.to_owned(), is_whole };
+        let rows = touched(&[place("/a", false), place("/b", true)], None);
+        let first = Sha256::digest([&[0; 32][..], &[0], b"/a"].concat());
+        let last: [u8; 32] = Sha256::digest([&first[..], &[1], b"/b"].concat()).into();
+        assert_eq!(TouchedDigest::of(&rows).half().as_ref(), last.first_chunk());
+        let others = [&rows[..1], &rows[1..], &[rows[1].clone(), rows[0].clone()]];
+        for other in others {
+            assert_ne!(TouchedDigest::of(other), TouchedDigest::of(&rows));
+        }
+        assert_eq!(TouchedDigest::of(&[]).half(), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! tree, the tree against the checkpoints that were signed.
 
 mod ahead;
+mod beside;
 mod checkpoints;
 mod erasures;
 mod leaves;
@@ -16,6 +17,7 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use self::ahead::Ahead;
+use self::beside::RowsBeside;
 use self::checkpoints::Signed;
 use self::erasures::Erasures;
 use self::leaves::Pass;
@@ -251,12 +253,15 @@ async fn verify(
     let of = (signed.sizes(), take(&mut prunes.leaves), take(&mut erasures.left));
     let mut pass = Pass::begin(reads, from, size, of).await?;
     let mut ahead = Ahead::of(reads);
+    let mut beside = RowsBeside::of(reads, terms.pace);
     while pass.at() < end {
         let begun = Instant::now();
-        pass.part(&mut ahead, (end, terms.pace), &mut findings).await?;
+        let told = pass.part(&mut ahead, (end, terms.pace), &mut findings).await?;
+        beside.add(told, &mut findings).await?;
         progress(pass.at(), end);
         terms.pace.rest(begun).await;
     }
+    beside.hold(&mut findings).await?;
     let (pruned, erased) = (pass.pruned(), pass.erased());
     pass.end(&signed, &mut findings);
     if end < size && !findings.has(FindingKind::CutTail) {

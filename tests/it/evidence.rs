@@ -126,13 +126,30 @@ async fn what_is_done_to_a_log_has_its_word() {
         ("DELETE FROM leaves WHERE position > 5", "cut-tail"),
         ("UPDATE tree SET size = 3; DELETE FROM leaves WHERE position > 2", "cut-tail"),
         ("DELETE FROM checkpoint", "sound"),
+        // What finds records.
+        (
+            "DELETE FROM touched WHERE seq = (SELECT max(seq) FROM touched) AND kind = 0",
+            "altered-record",
+        ),
+        (
+            "INSERT INTO touched SELECT max(place), 5, min(seq) FROM touched WHERE kind < 5",
+            "altered-record",
+        ),
+        ("UPDATE places SET path = path || 'x' WHERE path = '/name'", "altered-record"),
+        ("DELETE FROM broken", "altered-record"),
+        ("INSERT INTO broken VALUES ('another', 1)", "altered-record"),
+        ("DELETE FROM spans", "altered-record"),
+        ("UPDATE spans SET first_at = first_at + 1", "altered-record"),
+        // Where more changes are looked at than need be, each is found.
+        ("UPDATE spans SET last_at = last_at + 1", "sound"),
         ("UPDATE checkpoint SET note = replace(note, 'A', 'B')", "unsigned"),
         (
             "INSERT INTO changes SELECT 99, zeroblob(16), upstream, policy, node, operation, \
               method, \
           deployment, actor_fingerprint, actor_name, actor_team, actor_person, client_ip, \
           user_agent, client_retry, request_id, received_at, decided_at, decision, violations, \
-          standing, patch, before, body_bytes, body_digest, redacted, unkept, approval, reverts \
+          standing, patch, before, body_bytes, body_digest, redacted, unkept, approval, reverts, \
+          sealed \
           FROM changes WHERE seq = 1",
             "missing-record",
         ),

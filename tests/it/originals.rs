@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::evidence::{attack, copied};
 use crate::world::client::TOKEN;
+use crate::world::command::run;
 use crate::world::program::{Folder, Program};
 use crate::world::{Answer, Call, DEPLOYMENT, admin_token, call, eventually};
 use changegate::simulator::{Options, Simulator};
@@ -105,6 +107,32 @@ async fn originals_are_sealed_and_shown_for_a_reason_that_is_on_record() {
     assert!(!change.to_string().contains("plain-as-day"), "{change}");
     program.kill();
     assert!(!is_anywhere(&folder, "plain-as-day"));
+}
+
+#[tokio::test]
+async fn an_original_that_is_altered_or_gone_is_found() {
+    let simulator = Simulator::start(Options::default()).unwrap();
+    let folder = folder(&simulator);
+    let mut program = folder.serve().await;
+    updated(&program, &json!({"environment_variables": SECRET})).await;
+    program.signal(Signal::TERM);
+    assert_eq!(program.end().await.code(), Some(0));
+    let rotated = folder.command(&["key", "rotate", "--seal"]).output().unwrap();
+    assert!(rotated.status.success(), "{rotated:?}");
+    for (sql, expected) in [
+        ("SELECT 1", "sound"),
+        ("UPDATE originals SET body = zeroblob(length(body)) WHERE half = 1", "altered-record"),
+        ("UPDATE originals SET seq = seq + 1 WHERE half = 2", "missing-record"),
+        ("DELETE FROM originals WHERE half = 2", "missing-record"),
+        ("DELETE FROM originals", "missing-record"),
+        ("UPDATE changes SET sealed = NULL; DELETE FROM originals", "altered-record"),
+    ] {
+        let copy = copied(folder.path());
+        attack(&copy.path().join("log.db"), sql).await;
+        let ran = run(copy.path(), &["audit", "verify", "--database", "log.db"]);
+        assert!(ran.out.contains(&format!("{expected}: ")), "{sql}: {ran:?}");
+        assert_eq!(ran.code, i32::from(expected != "sound"), "{sql}: {ran:?}");
+    }
 }
 
 #[tokio::test]

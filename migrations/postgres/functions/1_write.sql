@@ -149,7 +149,8 @@ BEGIN
         INSERT INTO changegate.changes (id, upstream, policy, node, process, turn, token, operation,
             method, deployment, actor_fingerprint, actor_name, actor_team, actor_person, client_ip,
             user_agent, client_retry, request_id, received_at, decided_at, decision, violations,
-            standing, patch, before, body_bytes, body_digest, redacted, unkept, approval, reverts)
+            standing, patch, before, body_bytes, body_digest, redacted, unkept, approval, reverts,
+            sealed)
         SELECT a.id,
             (SELECT number FROM changegate.upstreams u
                 WHERE u.name = a.upstream AND u.provider = a.provider),
@@ -160,19 +161,20 @@ BEGIN
             a.actor_fingerprint, a.actor_name, a.actor_team, a.actor_person, a.client_ip,
             a.user_agent, a.client_retry, a.request_id, a.received_at, a.decided_at, a.decision,
             a.violations, a.standing, a.patch, a.before, a.body_bytes, a.body_digest, a.redacted,
-            a.unkept, a.approval, a.reverts
+            a.unkept, a.approval, a.reverts, a.sealed
         FROM ROWS FROM (jsonb_to_recordset(entries -> 'changes') AS (id bytea, upstream text,
             provider text, policy text, turn uuid, token bigint, operation text, method text,
             deployment text, actor_fingerprint bytea, actor_name text, actor_team text,
             actor_person text, client_ip text, user_agent text, client_retry bigint,
             request_id text, received_at bigint, decided_at bigint, decision text, violations text,
             standing text, patch bytea, before bigint, body_bytes bigint, body_digest text,
-            redacted text, unkept text, approval bytea, reverts bytea)) WITH ORDINALITY
+            redacted text, unkept text, approval bytea, reverts bytea, sealed bytea))
+            WITH ORDINALITY
             AS a (id, upstream,
             provider, policy, turn, token, operation, method, deployment, actor_fingerprint,
             actor_name, actor_team, actor_person, client_ip, user_agent, client_retry, request_id,
             received_at, decided_at, decision, violations, standing, patch, before, body_bytes,
-            body_digest, redacted, unkept, approval, reverts, place)
+            body_digest, redacted, unkept, approval, reverts, sealed, place)
         ORDER BY a.place;
     END IF;
     IF entries ? 'keys' THEN
@@ -277,9 +279,10 @@ BEGIN
         FROM ROWS FROM (jsonb_to_recordset(entries -> 'ends') AS (id bytea, outcome text,
             completed_at bigint, upstream_call text, upstream_status integer,
             upstream_request_id text, after bigint, effect text, reason text, redacted text,
-            unkept text, after_violations text)) WITH ORDINALITY AS a (id, outcome, completed_at,
+            unkept text, after_violations text, touched bytea, sealed bytea)) WITH ORDINALITY
+            AS a (id, outcome, completed_at,
             upstream_call, upstream_status, upstream_request_id, after, effect, reason, redacted,
-            unkept, after_violations, place)
+            unkept, after_violations, touched, sealed, place)
         JOIN changegate.changes c ON c.id = a.id
         ORDER BY c.seq, a.place
     ), open AS MATERIALIZED (
@@ -287,23 +290,24 @@ BEGIN
         WHERE p.seq IN (SELECT at_seq FROM asked) ORDER BY p.seq FOR UPDATE
     ), done AS (
         INSERT INTO changegate.ends (seq, outcome, completed_at, upstream_call, upstream_status,
-            upstream_request_id, after, effect, reason, redacted, unkept, after_violations)
+            upstream_request_id, after, effect, reason, redacted, unkept, after_violations,
+            touched, sealed)
         SELECT a.at_seq, a.outcome, a.completed_at, a.upstream_call, a.upstream_status,
             a.upstream_request_id, a.after, a.effect, a.reason, a.redacted, a.unkept,
-            a.after_violations
+            a.after_violations, a.touched, a.sealed
         FROM asked a JOIN open o ON o.seq = a.at_seq ORDER BY a.at_seq
         RETURNING seq
     )
     SELECT coalesce(array_agg(seq), '{}') INTO ended FROM done;
     INSERT INTO changegate.late (seq, node, at, outcome, completed_at, upstream_call,
         upstream_status, upstream_request_id, after, effect, reason, redacted, unkept,
-        after_violations)
+        after_violations, sealed)
     SELECT c.seq, node_number, (extract(epoch FROM clock_timestamp()) * 1000)::bigint, a.outcome,
         a.completed_at, a.upstream_call, a.upstream_status, a.upstream_request_id, a.after,
-        a.effect, a.reason, a.redacted, a.unkept, a.after_violations
+        a.effect, a.reason, a.redacted, a.unkept, a.after_violations, a.sealed
     FROM jsonb_to_recordset(entries -> 'ends') AS a (id bytea, outcome text, completed_at bigint,
         upstream_call text, upstream_status integer, upstream_request_id text, after bigint,
-        effect text, reason text, redacted text, unkept text, after_violations text)
+        effect text, reason text, redacted text, unkept text, after_violations text, sealed bytea)
     JOIN changegate.changes c ON c.id = a.id JOIN changegate.ends e ON e.seq = c.seq AND e.swept
     ORDER BY c.seq ON CONFLICT (seq) DO NOTHING;
     GET DIAGNOSTICS late_ends = ROW_COUNT;

@@ -80,9 +80,11 @@ BEGIN
         WHERE c.seq = a.seq;
     UPDATE changegate.ends e SET reason = a.reason, redacted = a.after_redacted,
         unkept = a.after_unkept, after_violations = a.after_violations,
-        after = CASE WHEN a.has_after THEN e.after END
+        after = CASE WHEN a.has_after THEN e.after END,
+        touched = CASE WHEN a.has_touched THEN e.touched END
         FROM jsonb_to_recordset(erasure -> 'changes') AS a (seq bigint, reason text,
-            after_redacted text, after_unkept text, after_violations text, has_after boolean)
+            after_redacted text, after_unkept text, after_violations text, has_after boolean,
+            has_touched boolean)
         WHERE e.seq = a.seq;
     UPDATE changegate.late e SET reason = a.reason, redacted = a.redacted, unkept = a.unkept,
         after_violations = a.after_violations, after = CASE WHEN a.has_after THEN e.after END

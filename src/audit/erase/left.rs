@@ -46,6 +46,10 @@ pub(super) fn change(row: &mut OwnedRow, loss: Loss) -> Result<(), Boxed> {
         row.take("body_digest");
         concealed(row, "redacted", "/patch")?;
     }
+    if loss.before() || loss.after() {
+        // Who guesses where it changed could hold that against a digest.
+        row.take("touched");
+    }
     if loss.before() {
         let was_there = row.has("before") || intent.before.is_some();
         note(&mut intent, ErasedBody::Before, was_there);

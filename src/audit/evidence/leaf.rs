@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::ops::Range;
 
 use hmac::{Hmac, Mac as _};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -28,6 +29,9 @@ const RECORD_BYTES: usize = 1_024;
 
 /// The same of an entry.
 const ENTRY_BYTES: usize = 1_024;
+
+/// The room for members that a record is given at once: enough for most.
+const MEMBERS: usize = 32;
 
 const COMMITMENTS: &str = "commitments";
 
@@ -69,11 +73,20 @@ pub(crate) struct Facts {
     /// Everything that is recorded of it but for its bodies: an object as canonical JSON. Until it
     /// is whole, its last brace is missing.
     record: Vec<u8>,
-    /// The members that the entry has in clear, in the order of their names, each with the place of
-    /// its value in the record.
-    clear: Vec<(&'static str, Range<usize>)>,
+    /// Its members, in the order of their names.
+    members: Vec<Member>,
     /// SHA-256 of the bodies' texts, by their names in their order.
     bodies: Vec<(&'static str, Hash)>,
+}
+
+/// A member of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Member {
+    name: &'static str,
+    /// The place of its value in the record.
+    value: Range<usize>,
+    /// Whether the entry has it in clear.
+    is_clear: bool,
 }
 
 /// A value of a record.
@@ -140,7 +153,7 @@ impl Facts {
     pub(crate) fn of(kind: LeafKind) -> Self {
         let mut record = Vec::with_capacity(RECORD_BYTES);
         record.push(b'{');
-        Self { kind, record, clear: Vec::new(), bodies: Vec::new() }
+        Self { kind, record, members: Vec::with_capacity(MEMBERS), bodies: Vec::new() }
     }
 
     /// Adds a member. They come in the order of their names, which need no escaping.
@@ -161,9 +174,8 @@ impl Facts {
             Fact::Hex(letters, bytes) => drop(write!(record, "\"{letters}{}\"", Hex(bytes))),
         }
         let is_short = !matches!(value, Fact::Text(text) if text.len() > CLEAR_BYTES_MAX);
-        if is_clear && is_short {
-            self.clear.push((name, start..record.len()));
-        }
+        let is_clear = is_clear && is_short;
+        self.members.push(Member { name, value: start..record.len(), is_clear });
     }
 
     /// Adds a body, by the SHA-256 of its text. They come in the order of their names too.
@@ -182,10 +194,26 @@ impl Facts {
         serde_json::from_slice(&self.record).unwrap_or_default()
     }
 
+    /// The value of a member; `None` where the record has none, or one of another type.
+    pub(crate) fn value<V: DeserializeOwned>(&self, name: &str) -> Option<V> {
+        let member = self.members.iter().find(|member| member.name == name)?;
+        serde_json::from_slice(self.printed(member)).ok()
+    }
+
     /// The text of a member that the entry has in clear; `None` where it has none, or no text.
     pub(crate) fn clear(&self, name: &str) -> Option<String> {
-        let (_name, place) = self.clear.iter().find(|(clear, _place)| *clear == name)?;
-        serde_json::from_slice(self.record.get(place.clone())?).ok()
+        let member = self.shown().find(|member| member.name == name)?;
+        serde_json::from_slice(self.printed(member)).ok()
+    }
+
+    /// The members that the entry has in clear.
+    fn shown(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().filter(|member| member.is_clear)
+    }
+
+    /// The value of a member, as JSON.
+    fn printed(&self, member: &Member) -> &[u8] {
+        self.record.get(member.value.clone()).unwrap_or_default()
     }
 
     /// Whether an entry of the kind has the same members in clear.
@@ -195,24 +223,22 @@ impl Facts {
         for own in OWN {
             entry.remove(own);
         }
-        let value = |place: &Range<usize>| -> Option<Value> {
-            serde_json::from_slice(self.record.get(place.clone())?).ok()
-        };
+        let value = |member| serde_json::from_slice::<Value>(self.printed(member)).ok();
         is_of_kind
-            && entry.len() == self.clear.len()
-            && self.clear.iter().all(|(name, place)| entry.get(*name) == value(place).as_ref())
+            && entry.len() == self.shown().count()
+            && self.shown().all(|member| entry.get(member.name) == value(member).as_ref())
     }
 
     /// The entry of the leaf: canonical JSON.
     pub(crate) fn entry(&self, salt: &Salt) -> Vec<u8> {
         let mut entry = Vec::with_capacity(ENTRY_BYTES);
         let mut own = OWN.into_iter().peekable();
-        for (name, place) in &self.clear {
-            while let Some(before) = own.next_if(|own| own < name) {
+        for member in self.shown() {
+            while let Some(before) = own.next_if(|own| *own < member.name) {
                 self.add_own(before, salt, &mut entry);
             }
-            begin(name, &mut entry);
-            entry.extend_from_slice(self.record.get(place.clone()).unwrap_or_default());
+            begin(member.name, &mut entry);
+            entry.extend_from_slice(self.printed(member));
         }
         for name in own {
             self.add_own(name, salt, &mut entry);

@@ -46,13 +46,13 @@ pub(super) const TABLES: [Table; 28] = [
         "seq, id, upstream, policy, node, operation, method, deployment, actor_fingerprint, \
          actor_name, actor_team, actor_person, client_ip, user_agent, client_retry, request_id, \
          received_at, decided_at, decision, violations, standing, patch, before, body_bytes, \
-         body_digest, redacted, unkept, approval, reverts",
+         body_digest, redacted, unkept, approval, reverts, sealed",
     ),
     Table::of(
         "ends",
         "seq",
         "seq, outcome, completed_at, upstream_call, upstream_status, upstream_request_id, after, \
-         effect, reason, redacted, unkept, after_violations",
+         effect, reason, redacted, unkept, after_violations, touched, sealed",
     ),
     Table::of("touched", "place, kind, seq", "place, kind, seq"),
     Table::of("broken", "rule COLLATE BINARY, seq", "rule, seq"),

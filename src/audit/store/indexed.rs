@@ -155,7 +155,7 @@ impl Span {
 }
 
 /// How many places make a block, as a power of two.
-pub(super) const BLOCK_BITS: i64 = 10;
+pub(in crate::audit) const BLOCK_BITS: i64 = 10;
 
 /// The changes that a way names, part by part, the newest first.
 #[derive(Debug)]

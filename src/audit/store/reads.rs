@@ -1,5 +1,6 @@
 //! The asking side of a log, by its kind.
 
+mod beside;
 mod erasable;
 mod leaves;
 mod prunable;

@@ -34,7 +34,7 @@ pub(in crate::audit) fn whole(outcome: Outcome, paths: &[&str]) -> Entry {
     let mut ending = CompletionRow::bare(opening.intent.id, outcome, NOW);
     let place = |path: &&str| ChangedPlace { path: (*path).to_owned(), is_whole: false };
     let places: Vec<ChangedPlace> = paths.iter().map(place).collect();
-    ending.touched = touched(&places, None);
+    ending.touch(touched(&places, None));
     Entry::Whole(Box::new(opening), Box::new(ending))
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::task::spawn_blocking;
 
 use super::ahead::Ahead;
+use super::beside::Told;
 use super::checkpoints::Signed;
 use super::erasures::Erasures;
 use super::prunes::Prunes;
@@ -98,20 +99,21 @@ impl Pass {
         self.in_part
     }
 
-    /// Looks at the next leaves, up to `end`. Where anything seems amiss, it looks again with
+    /// Looks at the next leaves, up to `end`, and gives what their records tell of what lies beside
+    /// them. Where anything seems amiss, it looks again with
     /// the words that have come meanwhile: what is pruned or erased beside it is no finding.
     pub(super) async fn part(
         &mut self,
         ahead: &mut Ahead<'_>,
         (end, pace): (u64, Pace),
         findings: &mut Findings,
-    ) -> Result<(), Boxed> {
+    ) -> Result<Vec<Told>, Boxed> {
         for _look in 0..LOOKS_MAX {
             let (former, before) = (self.clone(), findings.mark());
-            self.look(ahead, (end, pace), findings).await?;
+            let told = self.look(ahead, (end, pace), findings).await?;
             let is_sound = findings.mark() == before && self.doubted.len() <= former.doubted.len();
             if is_sound || self.second_looks >= SECOND_LOOKS_MAX {
-                return Ok(());
+                return Ok(told);
             }
             let second_looks = self.second_looks + 1;
             let mut told = Findings::default();
@@ -131,7 +133,7 @@ impl Pass {
         ahead: &mut Ahead<'_>,
         (end, pace): (u64, Pace),
         findings: &mut Findings,
-    ) -> Result<(), Boxed> {
+    ) -> Result<Vec<Told>, Boxed> {
         let until = (self.at + PART).min(end);
         let reads = ahead.reads();
         let leaves = match ahead.leaves(self.at..until).await {
@@ -141,7 +143,7 @@ impl Pass {
                 let about = format!("the leaves from {} on can't be read: {error}", self.at);
                 findings.add(FindingKind::AlteredRecord, Some(self.at), about);
                 (self.has_gaps, self.at) = (true, until);
-                return Ok(());
+                return Ok(Vec::new());
             }
         };
         let tile = self.at / TILE_WIDTH;
@@ -150,15 +152,16 @@ impl Pass {
         let mut pass = self.clone();
         let held = spawn_blocking(move || {
             let mut found = Findings::default();
+            let told = leaves.iter().filter_map(Told::of).collect();
             pass.hold(leaves, until, &tiles, &mut found);
-            (pass, found)
+            (pass, found, told)
         });
         let next = if pace == Pace::Full { until..(until + PART).min(end) } else { 0..0 };
         let (held, ()) = tokio::join!(held, ahead.read(next));
-        let (pass, found) = held?;
+        let (pass, found, told) = held?;
         *self = pass;
         findings.add_all(found);
-        Ok(())
+        Ok(told)
     }
 
     fn hold(

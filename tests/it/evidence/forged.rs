@@ -8,8 +8,8 @@ use crate::postgres::forgeable;
 use crate::world::command::Ran;
 use crate::world::dice::{Dice, given, seed};
 
-/// The tables of what is recorded, and of its evidence.
-const TABLES: [&str; 12] = [
+/// The tables of what is recorded, of what finds it, and of its evidence.
+const TABLES: [&str; 15] = [
     "changes",
     "ends",
     "events",
@@ -22,6 +22,9 @@ const TABLES: [&str; 12] = [
     "nodes",
     "tree",
     "checkpoint",
+    "places",
+    "touched",
+    "broken",
 ];
 
 /// Columns that say nothing by themselves: of a document how it is packed, which its text shows; of
@@ -114,7 +117,14 @@ async fn columns(log: &mut sqlx::SqliteConnection, table: &str) -> Vec<String> {
 }
 
 fn statement(Forgery { table, column, rows: (row, other), way }: &Forgery) -> String {
-    let at = |row| format!("(SELECT rowid FROM {table} ORDER BY rowid LIMIT 1 OFFSET {row})");
+    let key = match *table {
+        "touched" => "(place, kind, seq)",
+        "broken" => "(rule, seq)",
+        _table_with_rowids => "(rowid)",
+    };
+    let columns = key.trim_matches(['(', ')']);
+    let at =
+        |row| format!("(SELECT {columns} FROM {table} ORDER BY {columns} LIMIT 1 OFFSET {row})");
     let (this, other) = (at(row), at(other));
     match way {
         Way::Alter => format!(
@@ -122,16 +132,16 @@ fn statement(Forgery { table, column, rows: (row, other), way }: &Forgery) -> St
              WHEN 'integer' THEN \"{column}\" + 1000 WHEN 'text' THEN \"{column}\" || 'x' \
              WHEN 'blob' THEN zeroblob(length(\"{column}\")) \
              ELSE (SELECT CASE type WHEN 'INTEGER' THEN 7 WHEN 'TEXT' THEN 'x' ELSE x'07' END \
-             FROM pragma_table_info('{table}') WHERE name = '{column}') END WHERE rowid = {this}"
+             FROM pragma_table_info('{table}') WHERE name = '{column}') END WHERE {key} = {this}"
         ),
         Way::Empty => {
-            format!("UPDATE OR IGNORE {table} SET \"{column}\" = NULL WHERE rowid = {this}")
+            format!("UPDATE OR IGNORE {table} SET \"{column}\" = NULL WHERE {key} = {this}")
         }
         Way::Exchange => format!(
             "UPDATE OR IGNORE {table} SET \"{column}\" = \
-             (SELECT \"{column}\" FROM {table} WHERE rowid = {other}) WHERE rowid = {this}"
+             (SELECT \"{column}\" FROM {table} WHERE {key} = {other}) WHERE {key} = {this}"
         ),
-        Way::Delete => format!("DELETE FROM {table} WHERE rowid = {this}"),
+        Way::Delete => format!("DELETE FROM {table} WHERE {key} = {this}"),
     }
 }
 

@@ -37,19 +37,22 @@ fn old_records(records: u64, before: &str, ids: &str) -> String {
     let rows = format!(
         "WITH RECURSIVE more (n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM more WHERE n < {records})"
     );
+    let first = format!("(SELECT min(seq) FROM {before}ends)");
     format!(
         "INSERT INTO {before}snapshots (number, digest, base, depth, body) {rows} \
          SELECT n + 1000000, digest, NULL, 0, body FROM {before}snapshots, more \
          WHERE number = (SELECT min(number) FROM {before}snapshots); \
-         INSERT INTO {before}changes (seq, id, request_id, received_at, before, {columns}) {rows} \
-         SELECT n, {ids}, 'req', {at} + n * 1000, n + 1000000, {columns} \
+         INSERT INTO {before}changes \
+         (seq, id, request_id, received_at, before, violations, {columns}) {rows} \
+         SELECT n, {ids}, 'req', {at} + n * 1000, n + 1000000, \
+         '[{{\"rule\":\"rule-' || (n % 3) || '\",\"enforcement\":\"warn\",\"path\":\"/name\",' \
+             || '\"message\":\"m\"}}]', {columns} \
          FROM {before}changes, more WHERE seq = 1; \
-         INSERT INTO {before}ends (seq, outcome, completed_at, after) {rows} \
-         SELECT n, 'applied', {at} + n * 1000 + 1, CASE WHEN n < {records} THEN n + 1000001 END \
-         FROM more; \
+         INSERT INTO {before}ends (seq, outcome, completed_at, after, touched) {rows} \
+         SELECT n, 'applied', {at} + n * 1000 + 1, CASE WHEN n < {records} THEN n + 1000001 END, \
+         touched FROM {before}ends, more WHERE seq = {first}; \
          INSERT INTO {before}touched (place, kind, seq) {rows} \
-         SELECT number, 0, n FROM {before}places, more; \
-         INSERT INTO {before}broken (rule, seq) {rows} SELECT 'rule-' || (n % 3), n FROM more; \
+         SELECT place, kind, n FROM {before}touched, more WHERE seq = {first}; \
          INSERT INTO {before}events (at, kind, detail) {rows} \
          SELECT {at} + n, 'other_write', '{{}}' FROM more;"
     )

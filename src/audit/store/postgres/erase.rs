@@ -63,6 +63,7 @@ fn change(record: &SealedRecord) -> Value {
         "after_unkept": row.text("after_unkept"),
         "after_violations": row.text("after_violations"),
         "has_after": row.has("after"),
+        "has_touched": row.has("touched"),
     })
 }
 

@@ -19,7 +19,7 @@ const CHANGE: &str = "UPDATE changes SET violations = ?, standing = ?, body_dige
     before = CASE WHEN ? THEN before END WHERE seq = ?";
 
 const END: &str = "UPDATE ends SET reason = ?, redacted = ?, unkept = ?, after_violations = ?, \
-    after = CASE WHEN ? THEN after END WHERE seq = ?";
+    after = CASE WHEN ? THEN after END, touched = CASE WHEN ? THEN touched END WHERE seq = ?";
 
 const LEAF: &str = "UPDATE leaves SET entry = ?, salt = ? WHERE position = ? AND salt = ?";
 
@@ -138,6 +138,7 @@ async fn change(connection: &mut SqliteConnection, record: &SealedRecord) -> Res
         .bind(text(row, "after_unkept"))
         .bind(text(row, "after_violations"))
         .bind(row.has("after"))
+        .bind(row.has("touched"))
         .bind(record.reference)
         .execute(connection)
         .await?;

@@ -48,7 +48,7 @@ static CHANGES: LazyLock<Bulk> = LazyLock::new(|| {
         into: "changes (id, upstream, policy, node, operation, deployment, actor_fingerprint, \
             actor_name, actor_team, client_ip, user_agent, request_id, received_at, decision, \
             violations, standing, patch, before, body_bytes, body_digest, redacted, method, \
-            unkept, client_retry, actor_person, decided_at, approval, reverts)",
+            unkept, client_retry, actor_person, decided_at, approval, reverts, sealed)",
         values: "column1, \
             (SELECT number FROM upstreams WHERE name = column2 AND provider = column3), \
             (SELECT number FROM policies WHERE digest = column4), \
@@ -57,8 +57,8 @@ static CHANGES: LazyLock<Bulk> = LazyLock::new(|| {
             column9, column10, column11, column12, column13, column14, column15, column16, \
             column17, column18, column19, column20, column21, column22, column23, column24, \
             column25, column26, column27, column28, column29, \
-            column30",
-        width: 30,
+            column30, column31",
+        width: 31,
         join: None,
         conflict: "",
     })
@@ -80,10 +80,11 @@ static IDEMPOTENCY_KEYS: LazyLock<Bulk> = LazyLock::new(|| {
 static ENDS: LazyLock<Bulk> = LazyLock::new(|| {
     Bulk::new(&Insert {
         into: "ends (seq, outcome, completed_at, upstream_call, upstream_status, \
-            upstream_request_id, after, effect, reason, redacted, unkept, after_violations)",
+            upstream_request_id, after, effect, reason, redacted, unkept, after_violations, \
+            touched, sealed)",
         values: "c.seq, column2, column3, column4, column5, column6, column7, column8, column9, \
-            column10, column11, column12",
-        width: 12,
+            column10, column11, column12, column13, column14",
+        width: 14,
         join: Some(("changes c", "c.id = column1")),
         conflict: "ON CONFLICT (seq) DO NOTHING",
     })
@@ -219,7 +220,8 @@ fn change(query: Query, change: &Change<'_>) -> Result<Query, Error> {
         .bind(intent.actor.person.as_deref().map(text))
         .bind(intent.decided_at.map(Timestamp::millis))
         .bind(intent.approval.as_ref().map(|part| part.id().as_bytes().to_vec()))
-        .bind(intent.reverts.map(|id| id.as_bytes().to_vec()));
+        .bind(intent.reverts.map(|id| id.as_bytes().to_vec()))
+        .bind(opening.originals.as_ref().map(|sealed| sealed.digest().to_vec()));
     Ok(query)
 }
 
@@ -246,7 +248,9 @@ fn end(query: Query, end: &End<'_>) -> Result<Query, Error> {
         .bind(completion.reason.as_ref().map(json).transpose()?)
         .bind(list(&end.ending.redacted)?)
         .bind(unkept(&end.ending.unkept)?)
-        .bind(list(&completion.after_violations)?);
+        .bind(list(&completion.after_violations)?)
+        .bind(end.ending.touched_digest.map(Vec::from))
+        .bind(end.ending.originals.as_ref().map(|sealed| sealed.digest().to_vec()));
     Ok(query)
 }
 

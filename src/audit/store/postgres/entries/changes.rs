@@ -47,6 +47,8 @@ pub(super) struct ChangeRow<'e> {
     unkept: Option<String>,
     approval: Option<String>,
     reverts: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sealed: Option<String>,
     turn: Option<String>,
     token: Option<i64>,
 }
@@ -78,6 +80,10 @@ pub(super) struct EndRow<'e> {
     redacted: Option<String>,
     unkept: Option<String>,
     after_violations: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    touched: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sealed: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     turn: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -119,6 +125,7 @@ pub(super) fn change<'e>(change: &'e Change<'e>) -> Result<ChangeRow<'e>, Fault>
         unkept: unkept(&opening.unkept)?,
         approval: intent.approval.as_ref().map(|part| hex(part.id().as_bytes())),
         reverts: intent.reverts.map(|id| hex(id.as_bytes())),
+        sealed: opening.originals.as_ref().map(|sealed| hex(&sealed.digest())),
         turn: intent.fence.as_ref().map(|fence| Hex(&fence.turn).to_string()),
         token: intent.fence.as_ref().map(|fence| fence.token),
     })
@@ -149,6 +156,8 @@ pub(super) fn end<'e>(end: &'e End<'e>) -> Result<EndRow<'e>, Fault> {
         redacted: list(&end.ending.redacted)?,
         unkept: unkept(&end.ending.unkept)?,
         after_violations: list(&completion.after_violations)?,
+        touched: end.ending.touched_digest.map(|digest| hex(&digest)),
+        sealed: end.ending.originals.as_ref().map(|sealed| hex(&sealed.digest())),
         turn: end.ending.fence.as_ref().map(|fence| Hex(&fence.turn).to_string()),
         token: end.ending.fence.as_ref().map(|fence| fence.token),
     })

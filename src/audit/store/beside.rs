@@ -1,0 +1,113 @@
+//! Rows beside the records, by which questions are answered, read to be held against the records,
+//! by every kind of store with the same words.
+
+use super::Boxed;
+use super::prunable::{FromRow, list};
+use super::rows::{Bytes, Row, cell};
+
+/// How many places are asked for at once, and how many originals.
+const PLACES: usize = 16;
+const ORIGINALS: usize = 64;
+
+/// The numbers of kinds in `touched`.
+const KINDS: &str = "(SELECT 0 AS kind UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 \
+    UNION ALL SELECT 4 UNION ALL SELECT 5)";
+
+/// The changes of a span that touched a place in one way.
+#[derive(Clone, Debug)]
+pub(in crate::audit) struct TouchedRows {
+    pub(in crate::audit) place: i64,
+    pub(in crate::audit) path: String,
+    pub(in crate::audit) kind: i64,
+    /// Their places, as a list in JSON; `None` where there are none.
+    pub(in crate::audit) changes: Option<String>,
+}
+
+/// A block of places, and when its changes were received.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::audit) struct SpanRow {
+    pub(in crate::audit) block: i64,
+    pub(in crate::audit) first_at: i64,
+    pub(in crate::audit) last_at: i64,
+}
+
+/// The encrypted body of a sealed original.
+#[derive(Clone, Debug)]
+pub(in crate::audit) struct OriginalBody {
+    pub(in crate::audit) seq: i64,
+    pub(in crate::audit) half: i64,
+    pub(in crate::audit) body: Vec<u8>,
+}
+
+/// The next places that changes of a span touched, behind the path of one, in the order of their
+/// paths' bytes, then kinds.
+pub(super) fn touched((first, last): (i64, i64), behind: Option<i64>, is_shared: bool) -> String {
+    let (collate, group) = if is_shared {
+        (" COLLATE \"C\"", "CAST(json_agg(t.seq) AS text)")
+    } else {
+        ("", "json_group_array(t.seq)")
+    };
+    let behind = behind.map_or_else(String::new, |place| {
+        let path = format!("(SELECT b.path FROM places b WHERE b.number = {place})");
+        format!("q.path{collate} > {path}{collate} AND ")
+    });
+    let within = format!("t.seq >= {first} AND t.seq <= {last}");
+    format!(
+        "SELECT p.number AS place, p.path, CAST(k.kind AS bigint) AS kind, \
+            (SELECT {group} FROM touched t \
+                WHERE t.place = p.number AND t.kind = k.kind AND {within}) AS changes \
+        FROM (SELECT q.number, q.path FROM places q WHERE {behind}EXISTS (SELECT 1 FROM touched t \
+                WHERE t.place = q.number AND t.kind IN (0, 1, 2, 3, 4, 5) AND {within}) \
+            ORDER BY q.path{collate} LIMIT {PLACES}) p \
+        CROSS JOIN {KINDS} k ORDER BY p.path{collate}, k.kind"
+    )
+}
+
+/// The blocks in which the changes of a span lie.
+pub(super) fn spans((first, last): (i64, i64), block_bits: i64) -> String {
+    let (first, last) = (first >> block_bits, last >> block_bits);
+    format!("SELECT block, first_at, last_at FROM spans WHERE block >= {first} AND block <= {last}")
+}
+
+/// The next originals of the changes of a span, behind a half of one.
+pub(super) fn originals((first, last): (i64, i64), (seq, half): (i64, i64)) -> String {
+    format!(
+        "SELECT seq, CAST(half AS bigint) AS half, body FROM originals \
+        WHERE seq >= {first} AND seq <= {last} \
+        AND (seq > {seq} OR (seq = {seq} AND half > {half})) ORDER BY seq, half LIMIT {ORIGINALS}"
+    )
+}
+
+/// Those of some changes whose leaves still are of whole records.
+pub(super) fn whole(changes: &[i64]) -> String {
+    let changes = list(changes);
+    format!(
+        "SELECT ref AS number FROM leaves WHERE kind = 1 AND ref IN ({changes}) \
+        AND entry IS NULL AND salt IS NOT NULL"
+    )
+}
+
+impl FromRow for TouchedRows {
+    fn of(row: &impl Row) -> Result<Self, Boxed> {
+        Ok(Self {
+            place: cell(row, "place")?,
+            path: cell(row, "path")?,
+            kind: cell(row, "kind")?,
+            changes: row.text("changes")?.map(str::to_owned),
+        })
+    }
+}
+
+impl FromRow for SpanRow {
+    fn of(row: &impl Row) -> Result<Self, Boxed> {
+        let (first_at, last_at) = (cell(row, "first_at")?, cell(row, "last_at")?);
+        Ok(Self { block: cell(row, "block")?, first_at, last_at })
+    }
+}
+
+impl FromRow for OriginalBody {
+    fn of(row: &impl Row) -> Result<Self, Boxed> {
+        let body: Bytes<'_> = cell(row, "body")?;
+        Ok(Self { seq: cell(row, "seq")?, half: cell(row, "half")?, body: body.into_owned() })
+    }
+}

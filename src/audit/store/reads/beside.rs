@@ -1,0 +1,36 @@
+//! Questions about the rows beside records, which are held against those.
+
+use super::Reads;
+use crate::audit::store::beside::{originals, spans, touched, whole};
+use crate::audit::store::indexed::BLOCK_BITS;
+use crate::audit::store::{Boxed, OriginalBody, SpanRow, TouchedRows};
+
+impl Reads {
+    /// The next places that changes of a span touched, behind the path of the place `behind`.
+    pub(in crate::audit) async fn touched_places(
+        &self,
+        span: (i64, i64),
+        behind: Option<i64>,
+    ) -> Result<Vec<TouchedRows>, Boxed> {
+        self.found(&touched(span, behind, self.are_shared())).await
+    }
+
+    /// The blocks in which the changes of a span lie, as far as they are counted.
+    pub(in crate::audit) async fn spans(&self, span: (i64, i64)) -> Result<Vec<SpanRow>, Boxed> {
+        self.found(&spans(span, BLOCK_BITS)).await
+    }
+
+    /// The next originals of the changes of a span, behind that half of a change.
+    pub(in crate::audit) async fn original_bodies(
+        &self,
+        span: (i64, i64),
+        behind: (i64, i64),
+    ) -> Result<Vec<OriginalBody>, Boxed> {
+        self.found(&originals(span, behind)).await
+    }
+
+    /// Those of some changes that are neither pruned nor erased in part.
+    pub(in crate::audit) async fn whole(&self, changes: &[i64]) -> Result<Vec<i64>, Boxed> {
+        self.found(&whole(changes)).await
+    }
+}
