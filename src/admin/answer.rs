@@ -198,6 +198,9 @@ impl From<QueryError> for Problem {
         let message = error.to_string();
         match error {
             QueryError::BadCursor => Self::invalid("cursor", message),
+            QueryError::ManyNamed { .. } => {
+                Self::invalid("deployment_name", format!("deployment_name: {message}"))
+            }
             QueryError::Missing { .. } | QueryError::Foreign { .. } | QueryError::Store(_) => {
                 Self::store_fails(&error)
             }

@@ -36,6 +36,9 @@ pub fn filter<'a>(
     Ok(Filter {
         deployment_id: owned("deployment_id")?,
         deployment_ids: None,
+        deployment_name: text("deployment_name")?
+            .map(|text| search("deployment_name", text))
+            .transpose()?,
         actor: text("actor")?.map(actor).transpose()?,
         team: owned("team")?,
         operation: text("operation")?.map(operation).transpose()?,
@@ -52,7 +55,7 @@ pub fn filter<'a>(
         request_id: owned("request_id")?,
         since,
         until,
-        q: text("q")?.map(search).transpose()?,
+        q: text("q")?.map(|text| search("q", text)).transpose()?,
         q_in_ids: false,
     })
 }
@@ -167,11 +170,11 @@ fn pointer(param: &'static str, text: &str) -> Result<String, BadFilter> {
     found.ok_or(BadFilter { param, fix })
 }
 
-fn search(text: &str) -> Result<String, BadFilter> {
+fn search(param: &'static str, text: &str) -> Result<String, BadFilter> {
     // SQLite ends a text at the first NUL, and would find everything.
     let fits = text.chars().count() <= SEARCH_CHARS_MAX && !text.contains('\0');
     let found = fits.then(|| text.to_owned());
-    found.ok_or(BadFilter { param: "q", fix: "write at most 200 characters, without NUL" })
+    found.ok_or(BadFilter { param, fix: "write at most 200 characters, without NUL" })
 }
 
 #[cfg(test)]
@@ -250,6 +253,8 @@ mod tests {
             ("since", "yesterday"),
             ("until", ""),
             ("team", ""),
+            ("deployment_name", ""),
+            ("deployment_name", "a\0"),
         ] {
             assert_eq!(read(&[(param, text)]).unwrap_err().param, param, "{text:?}");
         }

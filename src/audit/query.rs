@@ -4,13 +4,13 @@ mod approvals;
 mod blame;
 mod bodies;
 mod drift;
+mod named;
 mod unseen;
 mod walk;
 
 use std::fmt;
 use std::path::Path;
 
-use caseless::default_case_fold_str;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::Ref;
@@ -20,6 +20,7 @@ pub(crate) use self::approvals::asked_diff;
 pub use self::blame::{Blame, Field, Origin, Setter};
 pub use self::bodies::Texts;
 pub use self::drift::{Drift, DriftNow, DriftPlace, LastLeft};
+pub use self::named::NAMED_MAX;
 pub use self::unseen::Unseen;
 pub use self::walk::Walk;
 pub use super::count::{
@@ -109,6 +110,14 @@ pub enum QueryError {
         /// The database.
         database: String,
     },
+    /// A name stands for more deployments than one question may be about.
+    #[error(
+        "more than {most} deployments have this in their name: write more of it, or the id of one"
+    )]
+    ManyNamed {
+        /// How many one question may be about.
+        most: usize,
+    },
     /// The store did not answer.
     #[error("can't read the audit database")]
     Store(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -149,6 +158,7 @@ impl Filter {
         let rest = Self {
             deployment_id: None,
             deployment_ids: None,
+            deployment_name: None,
             actor: None,
             team: None,
             decision: None,
@@ -233,7 +243,7 @@ impl Reader {
         bodies: bool,
     ) -> Result<Page<Change>, QueryError> {
         let limit = page.limit(if bodies { BODIES_LIMIT_MAX } else { LIMIT_MAX });
-        let mut filter = filter.clone();
+        let mut filter = self.with_named(filter.clone(), NAMED_MAX).await?;
         filter.q = filter.q.map(|text| text.chars().take(SEARCH_CHARS_MAX).collect());
         let found = Box::pin(self.reads.changes(&filter, page.before(), limit, bodies)).await;
         let FoundChanges { changes, next } = found.map_err(QueryError::Store)?;
@@ -277,27 +287,6 @@ impl Reader {
         ids: &[String],
     ) -> Result<Vec<Option<String>>, QueryError> {
         self.reads.deployment_names(ids).await.map_err(QueryError::Store)
-    }
-
-    /// The deployments whose name contains `text` in any case, at most `most` of them and one more.
-    pub async fn deployments_named(
-        &self,
-        text: &str,
-        most: usize,
-    ) -> Result<Vec<DeploymentSummary>, QueryError> {
-        let wanted = default_case_fold_str(text);
-        let has_it = |name: &String| default_case_fold_str(name).contains(wanted.as_str());
-        let mut found = Vec::new();
-        let mut page = PageRequest { limit: LIMIT_MAX, cursor: None };
-        loop {
-            let part = self.deployments(page, true).await?;
-            found.extend(part.data.into_iter().filter(|one| one.name.as_ref().is_some_and(has_it)));
-            page.cursor = part.next_cursor.as_deref().map(Cursor::parse).transpose()?;
-            if page.cursor.is_none() || found.len() > most {
-                found.truncate(most.saturating_add(1));
-                return Ok(found);
-            }
-        }
     }
 
     /// The tokens that had this name in the newest 20,000 of its changes: what they did before they

@@ -62,6 +62,9 @@ pub struct Filter {
     pub deployment_id: Option<String>,
     /// Of one of these deployments.
     pub deployment_ids: Option<Vec<String>>,
+    /// Of one of those whose newest name has this text in it, in any case. The reader finds which
+    /// they are; no store is asked so.
+    pub deployment_name: Option<String>,
     /// By this actor: a fingerprint, or a name from `[[actor]]`.
     pub actor: Option<ActorFilter>,
     /// By this team.
@@ -86,8 +89,8 @@ pub struct Filter {
     pub since: Option<Timestamp>,
     /// Received before.
     pub until: Option<Timestamp>,
-    /// This text, case-insensitive, in ids, names, user agent, violation messages or changed
-    /// paths.
+    /// This text, case-insensitive, in ids, names, user agent, violation messages, changed paths
+    /// or the newest name of the deployment.
     pub q: Option<String>,
     /// Whether `q` is looked for in ids and the names of actors alone: everything else is, or
     /// repeats, what is inside a deployment.

@@ -18,6 +18,7 @@ mod finished;
 mod folded;
 mod indexed;
 mod leaves;
+mod named;
 mod originals;
 mod owned_row;
 mod page;

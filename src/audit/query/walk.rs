@@ -1,6 +1,6 @@
 //! Every change that a filter finds, one after the other, to be judged anew.
 
-use super::{Filter, QueryError, Reader, RecordedChange};
+use super::{Filter, NAMED_MAX, QueryError, Reader, RecordedChange};
 use crate::audit::question::KnownPolicy;
 use crate::audit::store;
 
@@ -32,7 +32,8 @@ impl Reader {
     /// deployment and the like, they come by deployment, the oldest of each first; where only an
     /// index finds them, page by page.
     pub async fn walk(&self, filter: &Filter) -> Result<Walk, QueryError> {
-        self.reads.walk(filter).await.map(Walk).map_err(QueryError::Store)
+        let filter = self.with_named(filter.clone(), NAMED_MAX).await?;
+        self.reads.walk(&filter).await.map(Walk).map_err(QueryError::Store)
     }
 
     /// The digest of the policy that the log serves to the gateways that share it; `None` where it

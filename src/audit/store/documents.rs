@@ -31,6 +31,15 @@ pub(in crate::audit) trait Ask {
     async fn found(&mut self, statement: &str) -> Result<Vec<Self::Row>, Boxed>;
 }
 
+/// One that the question goes on with afterwards.
+impl<A: Ask> Ask for &mut A {
+    type Row = A::Row;
+
+    async fn found(&mut self, statement: &str) -> Result<Vec<A::Row>, Boxed> {
+        (**self).found(statement).await
+    }
+}
+
 /// The documents of one question.
 pub(in crate::audit) struct Documents<A> {
     asking: A,
@@ -146,8 +155,13 @@ impl<A: Ask> Documents<A> {
             numbers.extend([packed.before, packed.after].into_iter().flatten());
             self.ahead.insert(cell(row, "seq")?, Some(packed));
         }
-        let numbers: Vec<i64> =
-            numbers.into_iter().filter(|number| self.texts.find(*number).is_none()).collect();
+        self.read_texts_ahead(&Vec::from_iter(numbers)).await
+    }
+
+    /// Reads the texts of these snapshots, likewise.
+    pub(super) async fn read_texts_ahead(&mut self, numbers: &[i64]) -> Result<(), Boxed> {
+        let is_new = |number: &i64| self.texts.find(*number).is_none();
+        let numbers: Vec<i64> = numbers.iter().copied().filter(is_new).collect();
         if numbers.is_empty() {
             return Ok(());
         }

@@ -177,6 +177,19 @@ impl Reads {
         }
     }
 
+    /// The ids of the deployments whose newest name holds `text`, at most `most` of them, those
+    /// that were changed last first. One that several upstreams have comes as often.
+    pub(in crate::audit) async fn deployments_named(
+        &self,
+        text: &str,
+        most: usize,
+    ) -> Result<Vec<String>, Boxed> {
+        match self {
+            Self::Sqlite(reads) => reads.deployments_named(text, most).await,
+            Self::Postgres(reads) => reads.deployments_named(text, most).await,
+        }
+    }
+
     /// The names of these deployments in their newest snapshots.
     pub(in crate::audit) async fn deployment_names(
         &self,

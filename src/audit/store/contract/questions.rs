@@ -1,5 +1,7 @@
 //! Questions, which every kind of store answers alike, word by word.
 
+mod names;
+
 use super::*;
 use crate::audit::question::{ActorFilter, KnownPolicy};
 use crate::audit::record::{Event, EventKind, Reason, UpstreamAnswer, UpstreamCall};
@@ -197,6 +199,9 @@ async fn told_of_the_rest(reads: &Reads) -> Vec<String> {
     told.push(format!("{:?}", reads.deployments(i64::MAX, None, 9, true).await.unwrap()));
     let ids = ["dep_1", "dep_9", "dep_0"].map(str::to_owned);
     told.push(format!("{:?}", reads.deployment_names(&ids).await.unwrap()));
+    for text in ["GRÖSSE", "команда", "after", "夜间 3", "\\", "%"] {
+        told.push(format!("{:?}", reads.deployments_named(text, 4).await.unwrap()));
+    }
     let mut tokens = reads.tokens_of("夜间").await.unwrap();
     tokens.sort_by_key(|token| token.as_u64());
     told.push(format!("{tokens:?} {:?}", reads.policies(9).await.unwrap()));

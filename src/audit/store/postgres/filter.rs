@@ -7,6 +7,7 @@ use super::search::Search;
 use crate::audit::question::{ActorFilter, Filter};
 use crate::audit::record::Outcome;
 use crate::audit::store::Boxed;
+use crate::audit::store::named::KnownNames;
 use crate::audit::store::page::SAME_ID_MAX;
 use crate::audit::store::places::places;
 use crate::audit::store::rows::{cell, word_of};
@@ -25,7 +26,11 @@ pub(super) struct Sought {
 }
 
 impl Sought {
-    pub(super) async fn by(asking: &mut Asking, filter: &Filter) -> Result<Self, Boxed> {
+    pub(super) async fn by(
+        asking: &mut Asking,
+        names: &KnownNames,
+        filter: &Filter,
+    ) -> Result<Self, Boxed> {
         let is_asked = |id: &&String| filter.deployment_id.as_ref().is_none_or(|only| only == *id);
         let ids: Option<Vec<&str>> = match (&filter.deployment_ids, &filter.deployment_id) {
             (Some(ids), _) => Some(ids.iter().filter(is_asked).map(String::as_str).collect()),
@@ -37,7 +42,7 @@ impl Sought {
             None => None,
         };
         let search = match &filter.q {
-            Some(text) => Some(Search::of(asking, text, filter.q_in_ids).await?),
+            Some(text) => Some(Search::of(asking, names, text, filter.q_in_ids).await?),
             None => None,
         };
         Ok(Self { filter: filter.clone(), deployments, search })

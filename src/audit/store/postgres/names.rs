@@ -7,6 +7,8 @@ use super::literal::text;
 use super::select::Reads;
 use crate::audit::question::KnownPolicy;
 use crate::audit::store::Boxed;
+use crate::audit::store::folded::Folded;
+use crate::audit::store::named::whole;
 use crate::audit::store::page::{SEARCHED_MAX, TOKENS_MAX};
 use crate::audit::store::policies::{known_policies, known_policy};
 use crate::audit::store::rows::{Bytes, cell};
@@ -62,6 +64,18 @@ impl Reads {
             ORDER BY s.number DESC LIMIT 1";
         let found = self.calls.ask().await?.row(query).await?;
         found.as_ref().map(|row| cell(row, "digest")).transpose()
+    }
+
+    /// The ids of the deployments whose newest name holds `text`, at most `most` of them, those
+    /// that were changed last first.
+    pub(in crate::audit::store) async fn deployments_named(
+        &self,
+        text: &str,
+        most: usize,
+    ) -> Result<Vec<String>, Boxed> {
+        let mut documents = Documents::by(self.operators.ask().await?);
+        let found = documents.named(&self.names, &Folded::of(text), whole(most)).await?;
+        Ok(found.into_iter().map(|one| one.id).collect())
     }
 
     /// The name of each of these deployments, where one is known.

@@ -25,7 +25,7 @@ impl Reads {
     ) -> Result<FoundChanges, Boxed> {
         let mut asking = self.operators.ask().await?;
         let before = self.horizon.before(&mut asking, before).await?;
-        let sought = Sought::by(&mut asking, filter).await?;
+        let sought = Sought::by(&mut asking, &self.names, filter).await?;
         let mut page = PageBuilder::new(limit);
         let (mut named, rest) = indexed(&mut asking, &sought, before, limit).await?;
         while let (Some((_from, goes_on)), None) = (named.stretch(), page.next) {

@@ -7,7 +7,9 @@ use super::columns::{CHANGE, list};
 use super::literal;
 use crate::audit::record::Change;
 use crate::audit::store::Boxed;
+use crate::audit::store::documents::Documents;
 use crate::audit::store::folded::Folded;
+use crate::audit::store::named::{BESIDE, KnownNames};
 use crate::audit::store::rows::cell;
 use crate::audit::touched::Touch;
 
@@ -17,7 +19,7 @@ const PLACES_MAX: usize = 64;
 /// The most paths that are read at once.
 const PART_MAX: usize = 512;
 
-/// A text, and where deployments have it.
+/// A text, and where deployments have it, or which.
 #[derive(Clone, Debug)]
 pub(super) struct Search {
     text: Folded,
@@ -25,19 +27,32 @@ pub(super) struct Search {
     in_ids: bool,
     /// The numbers of the places whose paths hold it.
     places: Vec<i64>,
+    /// The numbers of the deployments whose names hold it.
+    deployments: Vec<i64>,
 }
 
 impl Search {
-    pub(super) async fn of(asking: &mut Asking, text: &str, in_ids: bool) -> Result<Self, Boxed> {
+    pub(super) async fn of(
+        asking: &mut Asking,
+        names: &KnownNames,
+        text: &str,
+        in_ids: bool,
+    ) -> Result<Self, Boxed> {
         let text = Folded::of(text);
-        let places = if in_ids { Vec::new() } else { places(asking, &text).await? };
-        Ok(Self { text, in_ids, places })
+        if in_ids {
+            return Ok(Self { text, in_ids, places: Vec::new(), deployments: Vec::new() });
+        }
+        let places = places(asking, &text).await?;
+        let named = Documents::by(&mut *asking).named(names, &text, BESIDE).await?;
+        let deployments = named.iter().map(|one| one.number).collect();
+        Ok(Self { text, in_ids, places, deployments })
     }
 
-    /// The beginning of a query over changes that tells which of them touched such a place.
+    /// The beginning of a query over changes that tells which of them have it by their place or
+    /// their deployment.
     pub(super) fn select(&self) -> String {
         let rest = CHANGE.strip_prefix("SELECT ").unwrap_or(CHANGE);
-        format!("SELECT {} AS by_place, {rest}", self.is_touched())
+        format!("SELECT {} AS elsewhere, {rest}", self.is_elsewhere())
     }
 
     /// Adds the condition that a change may fit.
@@ -60,13 +75,24 @@ impl Search {
             query.push_str(&may_in_json(&self.text, "c.violations"));
             query.push_str(" OR ");
         }
-        query.push_str(&self.is_touched());
+        query.push_str(&self.is_elsewhere());
         query.push(')');
     }
 
     /// Whether a change that may fit does.
     pub(super) fn fits(&self, row: &PgRow, change: &Change) -> Result<bool, Boxed> {
-        Ok(cell(row, "by_place")? || self.text.fits(change, self.in_ids))
+        Ok(cell(row, "elsewhere")? || self.text.fits(change, self.in_ids))
+    }
+
+    /// The condition that a change touched such a place, or is of such a deployment.
+    fn is_elsewhere(&self) -> String {
+        let touched = self.is_touched();
+        if self.deployments.is_empty() {
+            return touched;
+        }
+        // What made no deployment has none of them.
+        let deployments = list(&self.deployments);
+        format!("({touched} OR coalesce(c.deployment IN {deployments}, false))")
     }
 
     /// With every column of the index named, each place that fits is one look.

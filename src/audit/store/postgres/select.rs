@@ -13,6 +13,7 @@ use super::literal::{bytes, text};
 use crate::audit::idempotency::EarlierCall;
 use crate::audit::question::{DeploymentAt, DeploymentSummary, Unclear};
 use crate::audit::record::Change;
+use crate::audit::store::named::KnownNames;
 use crate::audit::store::page::UNCLEAR_MAX;
 use crate::audit::store::rows::{Bytes, cell, maybe};
 use crate::audit::store::texts::{name_in, show};
@@ -34,6 +35,7 @@ pub(in crate::audit) struct Reads {
     /// For sinks.
     pub(super) sinks: Line,
     pub(super) horizon: Horizon,
+    pub(super) names: KnownNames,
 }
 
 impl Reads {
@@ -41,7 +43,8 @@ impl Reads {
     pub(in crate::audit::store) fn of(url: &PostgresUrl) -> Self {
         let url = Arc::new(url.clone());
         let [operators, calls, evidence, sinks] = [(); 4].map(|()| Line::to(&url));
-        Self { operators, calls, evidence, sinks, horizon: Horizon::default() }
+        let (horizon, names) = (Horizon::default(), KnownNames::default());
+        Self { operators, calls, evidence, sinks, horizon, names }
     }
 
     /// Reads the log at `url`, and finds out first that it can.

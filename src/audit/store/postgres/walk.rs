@@ -47,7 +47,7 @@ impl Reads {
     /// A walk through the changes that a filter finds. It lasts, and others ask between its parts.
     pub(in crate::audit::store) async fn walk(&self, filter: &Filter) -> Result<Walk, Boxed> {
         let mut asking = self.operators.ask().await?;
-        let sought = Sought::by(&mut asking, filter).await?;
+        let sought = Sought::by(&mut asking, &self.names, filter).await?;
         let until = self.horizon.newest(&mut asking).await?;
         let (way, reads, digests) = (Way::to(filter, until), self.clone(), HashMap::new());
         Ok(Walk { reads, sought, way, named: Vec::new(), until, digests, last: None })

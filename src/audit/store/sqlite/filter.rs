@@ -2,10 +2,13 @@
 
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
+use super::asking::Asking;
 use super::columns::CHANGE;
 use super::search::Search;
 use crate::audit::question::{ActorFilter, Filter};
 use crate::audit::record::Outcome;
+use crate::audit::store::Boxed;
+use crate::audit::store::named::KnownNames;
 use crate::audit::store::page::SAME_ID_MAX;
 use crate::audit::store::places::places;
 use crate::audit::store::rows::word_of;
@@ -25,9 +28,10 @@ pub(super) struct Sought {
 
 impl Sought {
     pub(super) async fn by(
-        connection: &mut SqliteConnection,
+        asking: &mut Asking,
+        names: &KnownNames,
         filter: &Filter,
-    ) -> Result<Self, sqlx::Error> {
+    ) -> Result<Self, Boxed> {
         let is_asked = |id: &&String| filter.deployment_id.as_ref().is_none_or(|only| only == *id);
         let ids: Option<Vec<&str>> = match (&filter.deployment_ids, &filter.deployment_id) {
             (Some(ids), _) => Some(ids.iter().filter(is_asked).map(String::as_str).collect()),
@@ -35,11 +39,11 @@ impl Sought {
             (None, None) => None,
         };
         let deployments = match ids {
-            Some(ids) => Some(deployments(connection, &ids).await?),
+            Some(ids) => Some(deployments(asking, &ids).await?),
             None => None,
         };
         let search = match &filter.q {
-            Some(text) => Some(Search::of(connection, text, filter.q_in_ids).await?),
+            Some(text) => Some(Search::of(asking, names, text, filter.q_in_ids).await?),
             None => None,
         };
         Ok(Self { filter: filter.clone(), deployments, search })

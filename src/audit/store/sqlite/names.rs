@@ -6,6 +6,8 @@ use super::filter::deployments;
 use super::select::Reads;
 use crate::audit::question::KnownPolicy;
 use crate::audit::store::Boxed;
+use crate::audit::store::folded::Folded;
+use crate::audit::store::named::whole;
 use crate::audit::store::page::{SEARCHED_MAX, TOKENS_MAX};
 use crate::audit::store::policies::{known_policies, known_policy};
 use crate::audit::store::texts::name_in;
@@ -51,6 +53,18 @@ impl Reads {
         let text = "SELECT text FROM policies WHERE digest = ?";
         let mut asking = Asking::on(&self.pool).await?;
         Ok(sqlx::query_scalar(text).bind(digest).fetch_optional(&mut *asking).await?)
+    }
+
+    /// The ids of the deployments whose newest name holds `text`, at most `most` of them, those
+    /// that were changed last first.
+    pub(in crate::audit) async fn deployments_named(
+        &self,
+        text: &str,
+        most: usize,
+    ) -> Result<Vec<String>, Boxed> {
+        let mut documents = Documents::by(Asking::on(&self.scans).await?);
+        let found = documents.named(&self.names, &Folded::of(text), whole(most)).await?;
+        Ok(found.into_iter().map(|one| one.id).collect())
     }
 
     /// The name of each of these deployments, where one is known.

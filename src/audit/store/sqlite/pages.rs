@@ -24,7 +24,7 @@ impl Reads {
     ) -> Result<FoundChanges, Boxed> {
         let pool = if filter.scans() { &self.scans } else { &self.pool };
         let mut asking = Asking::on(pool).await?;
-        let sought = Sought::by(&mut asking, filter).await?;
+        let sought = Sought::by(&mut asking, &self.names, filter).await?;
         let mut page = PageBuilder::new(limit);
         let (mut named, rest) = indexed(&mut asking, &sought, before, limit).await?;
         while let (Some((_from, before)), None) = (named.stretch(), page.next) {

@@ -2,18 +2,21 @@
 
 use futures_util::TryStreamExt as _;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
+use sqlx::{QueryBuilder, Row as _, Sqlite};
 
+use super::asking::Asking;
 use super::columns::CHANGE;
 use crate::audit::record::Change;
 use crate::audit::store::Boxed;
+use crate::audit::store::documents::Documents;
 use crate::audit::store::folded::Folded;
+use crate::audit::store::named::{BESIDE, KnownNames};
 use crate::audit::touched::Touch;
 
 /// The most places that a text is looked for in, the newest of those whose paths hold it.
 const PLACES_MAX: usize = 64;
 
-/// A text, and where deployments have it.
+/// A text, and where deployments have it, or which.
 #[derive(Clone, Debug)]
 pub(super) struct Search {
     text: Folded,
@@ -21,21 +24,24 @@ pub(super) struct Search {
     in_ids: bool,
     /// The numbers of the places whose paths hold it.
     places: Vec<String>,
+    /// The numbers of the deployments whose names hold it.
+    deployments: Vec<String>,
 }
 
 impl Search {
     pub(super) async fn of(
-        connection: &mut SqliteConnection,
+        asking: &mut Asking,
+        names: &KnownNames,
         text: &str,
         in_ids: bool,
-    ) -> Result<Self, sqlx::Error> {
+    ) -> Result<Self, Boxed> {
         let text = Folded::of(text);
-        let mut places = Vec::new();
+        let (mut places, mut deployments) = (Vec::new(), Vec::new());
         if !in_ids {
             let mut query = QueryBuilder::new("SELECT number, path FROM places WHERE ");
             push_may(&mut query, &text, "path");
             query.push(" ORDER BY number DESC");
-            let mut found = query.build_query_as::<(i64, String)>().fetch(connection);
+            let mut found = query.build_query_as::<(i64, String)>().fetch(&mut **asking);
             while let Some((number, path)) = found.try_next().await? {
                 if text.is_in(&path) {
                     places.push(number.to_string());
@@ -44,15 +50,19 @@ impl Search {
                     break;
                 }
             }
+            drop(found);
+            let named = Documents::by(&mut *asking).named(names, &text, BESIDE).await?;
+            deployments.extend(named.iter().map(|one| one.number.to_string()));
         }
-        Ok(Self { text, in_ids, places })
+        Ok(Self { text, in_ids, places, deployments })
     }
 
-    /// The beginning of a query over changes that tells which of them touched such a place.
+    /// The beginning of a query over changes that tells which of them have it by their place or
+    /// their deployment.
     pub(super) fn select(&self) -> QueryBuilder<Sqlite> {
         let mut query = QueryBuilder::new("SELECT ");
-        self.push_touched(&mut query);
-        query.push(" AS by_place, ").push(CHANGE.strip_prefix("SELECT ").unwrap_or(CHANGE));
+        self.push_elsewhere(&mut query);
+        query.push(" AS elsewhere, ").push(CHANGE.strip_prefix("SELECT ").unwrap_or(CHANGE));
         query
     }
 
@@ -81,16 +91,28 @@ impl Search {
             query.push(" OR instr(texts, '\\') > 0");
         }
         query.push(") OR ");
-        self.push_touched(query);
+        self.push_elsewhere(query);
         query.push(")");
     }
 
     /// Whether a change that may fit does.
     pub(super) fn fits(&self, row: &SqliteRow, change: &Change) -> Result<bool, Boxed> {
-        if row.try_get("by_place")? {
+        if row.try_get("elsewhere")? {
             return Ok(true);
         }
         Ok(self.text.fits(change, self.in_ids))
+    }
+
+    /// Adds the condition that a change touched such a place, or is of such a deployment.
+    fn push_elsewhere(&self, query: &mut QueryBuilder<Sqlite>) {
+        query.push("(");
+        self.push_touched(query);
+        if !self.deployments.is_empty() {
+            // What made no deployment has none of them.
+            let numbers = self.deployments.join(", ");
+            query.push(format_args!(" OR coalesce(c.deployment IN ({numbers}), 0)"));
+        }
+        query.push(")");
     }
 
     /// With every column of the index named, each place that fits is one look.

@@ -15,6 +15,7 @@ use super::filter::deployments;
 use crate::audit::idempotency::EarlierCall;
 use crate::audit::question::{DeploymentAt, DeploymentSummary, Unclear};
 use crate::audit::record::Change;
+use crate::audit::store::named::KnownNames;
 use crate::audit::store::page::UNCLEAR_MAX;
 use crate::audit::store::texts::{name_in, show};
 use crate::audit::store::{Boxed, rows};
@@ -98,6 +99,7 @@ pub(in crate::audit) struct Reads {
     pub(super) evidence: SqlitePool,
     /// For sinks.
     pub(super) sinks: SqlitePool,
+    pub(super) names: KnownNames,
     /// The descriptor that the writer's lock lies on, where this process writes the log.
     _descriptor: Option<Arc<File>>,
 }
@@ -136,6 +138,7 @@ impl Reads {
             calls: pool(1),
             evidence: self::pool(database, immutable, (1, LEAVES_MAX)),
             sinks: pool(1),
+            names: KnownNames::default(),
             _descriptor: None,
         }
     }

@@ -47,7 +47,7 @@ impl Reads {
     /// A walk through the changes that a filter finds.
     pub(in crate::audit) async fn walk(&self, filter: &Filter) -> Result<Walk, Boxed> {
         let mut asking = Asking::on(&self.scans).await?;
-        let sought = Sought::by(&mut asking, filter).await?;
+        let sought = Sought::by(&mut asking, &self.names, filter).await?;
         let until = "SELECT coalesce(max(seq), 0) FROM changes";
         let until: i64 = sqlx::query_scalar(until).fetch_one(&mut *asking).await?;
         let (documents, digests) = (Documents::by(asking), HashMap::new());

@@ -9,6 +9,7 @@ use crate::audit::approval::ApprovalState;
 use crate::audit::question::{EventFilter, Filter};
 use crate::audit::store::approval_rows::standing;
 use crate::audit::store::indexed::IndexRange;
+use crate::audit::store::named::newest_documents;
 use crate::audit::store::postgres::approvals::{AMONG, APPROVAL};
 use crate::audit::store::postgres::link::connect;
 use crate::audit::store::postgres::searched::named;
@@ -99,6 +100,11 @@ async fn what_is_asked_for_is_found_by_an_index() {
     let mut asking = reads.operators.ask().await.unwrap();
     asking.rows("SET enable_seqscan = off").await.unwrap();
     asking.rows("SET enable_bitmapscan = off").await.unwrap();
+    let newest = asking.rows(&format!("EXPLAIN {}", newest_documents(9, 5))).await.unwrap();
+    let newest: Vec<String> = newest.iter().map(|row| cell(row, "QUERY PLAN").unwrap()).collect();
+    assert!(!newest.iter().any(|step| step.contains("Seq Scan")), "{newest:#?}");
+    let by_index = newest.iter().filter(|step| step.contains("changes_deployment"));
+    assert_eq!(by_index.count(), 2, "{newest:#?}");
     for (range, index) in IndexRange::of_each_kind() {
         let plan = asking.rows(&format!("EXPLAIN {}", named(&[range], (3, 9), 5))).await.unwrap();
         let plan: Vec<String> = plan.iter().map(|row| cell(row, "QUERY PLAN").unwrap()).collect();

@@ -4,8 +4,10 @@ use crate::audit::evidence::leaf::LeafKind;
 use crate::audit::question::ActorFilter;
 use crate::audit::store::approval_rows::standing;
 use crate::audit::store::indexed::IndexRange;
+use crate::audit::store::named::newest_documents;
 use crate::audit::store::page::SEARCHED_MAX;
 use crate::audit::store::sqlite::approvals::{AMONG, APPROVAL};
+use crate::audit::store::sqlite::asking::Asking;
 use crate::audit::store::sqlite::columns::CHANGE;
 use crate::audit::store::sqlite::filter::{Sought, push_filter};
 use crate::audit::store::sqlite::leaves::within;
@@ -57,6 +59,21 @@ async fn a_deployments_past_is_found_by_its_index() {
     assert_eq!(steps.iter().find(whole), None, "{steps:#?}");
     let by_index = steps.iter().filter(|step| step.contains("INDEX changes_deployment"));
     assert!(by_index.count() >= 3, "{steps:#?}");
+}
+
+/// The cost of finding names grows with the deployments, and not with their changes.
+#[tokio::test]
+async fn the_newest_documents_are_found_by_indexes() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = filled(&folder.path().join("log.db")).await;
+    let connection = store.connection.as_mut().unwrap();
+    let plan = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", newest_documents(9, 5)));
+    let steps = sqlx::query(plan).fetch_all(connection).await.unwrap();
+    let steps: Vec<String> = steps.iter().map(|step| step.get("detail")).collect();
+    let scans = |step: &&String| step.starts_with("SCAN") && *step != "SCAN newest";
+    assert_eq!(steps.iter().find(scans), None, "{steps:#?}");
+    let by_index = steps.iter().filter(|step| step.contains("INDEX changes_deployment"));
+    assert_eq!(by_index.count(), 2, "{steps:#?}");
 }
 
 /// Rows as many as a page may be searched for, and some more.
@@ -114,9 +131,11 @@ async fn a_search_looks_each_place_up() {
     let mut query = QueryBuilder::new("EXPLAIN QUERY PLAN ");
     query.push(CHANGE).push(" WHERE c.seq < 9");
     let filter = Filter { q: Some("/".to_owned()), ..Filter::default() };
-    let mut connection = options(&database).connect().await.unwrap();
-    push_filter(&mut query, &Sought::by(&mut connection, &filter).await.unwrap());
-    let plan = query.build().fetch_all(&mut connection).await.unwrap();
+    let reads = Reads::of(&database);
+    let mut asking = Asking::on(&reads.pool).await.unwrap();
+    let sought = Sought::by(&mut asking, &reads.names, &filter).await.unwrap();
+    push_filter(&mut query, &sought);
+    let plan = query.build().fetch_all(&mut *asking).await.unwrap();
     let plan: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
     let looks_up = |step: &&String| step.contains("(place=? AND kind=? AND seq=?)");
     assert!(plan.iter().any(|step| looks_up(&step)), "{plan:#?}");
@@ -143,6 +162,15 @@ async fn what_is_asked_for_is_found_by_an_index_and_looked_up() {
         let sorts = plan.iter().filter(|step| step.contains("TEMP B-TREE")).count();
         assert!(sorts <= 1, "{range:?}: {plan:#?}");
     }
+    // As many deployments as a name may stand for, side by side.
+    let mut query = QueryBuilder::new("EXPLAIN QUERY PLAN SELECT DISTINCT seq FROM (");
+    let ranges: Vec<_> = (1..=64).map(IndexRange::Deployment).collect();
+    push_ranges(&mut query, &ranges, (3, 9), 5);
+    query.push(") ORDER BY seq DESC LIMIT 5");
+    let plan = query.build().fetch_all(&mut connection).await.unwrap();
+    let plan: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
+    let by_index = "SEARCH changes USING COVERING INDEX changes_deployment (deployment=? AND seq>";
+    assert_eq!(plan.iter().filter(|step| step.starts_with(by_index)).count(), 64, "{plan:#?}");
     let filter = Filter {
         deployment_ids: Some(vec!["dep_1".to_owned(), "dep_2".to_owned()]),
         actor: Some(ActorFilter::Name("n".to_owned())),
@@ -158,7 +186,10 @@ async fn what_is_asked_for_is_found_by_an_index_and_looked_up() {
     };
     let mut query = QueryBuilder::new("EXPLAIN QUERY PLAN ");
     query.push(CHANGE).push(" WHERE c.seq IN (SELECT value FROM json_each('[1, 2]'))");
-    push_filter(&mut query, &Sought::by(&mut connection, &filter).await.unwrap());
+    let reads = Reads::of(&database);
+    let mut asking = Asking::on(&reads.pool).await.unwrap();
+    let sought = Sought::by(&mut asking, &reads.names, &filter).await.unwrap();
+    push_filter(&mut query, &sought);
     query.push(" ORDER BY c.seq DESC");
     let plan = query.build().fetch_all(&mut connection).await.unwrap();
     let plan: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
