@@ -21,6 +21,7 @@ pub mod filter;
 pub(crate) mod holder;
 pub(crate) mod local;
 mod looked;
+mod named;
 mod openapi;
 mod places;
 mod probes;

@@ -228,6 +228,7 @@ impl Api {
         filter: Filter,
         part: PageRequest,
     ) -> Result<Page<Seen<Change>>, Problem> {
+        let filter = self.with_named(asker, filter).await?;
         let page = in_time(asker.turns(filter.scans()), self.changes(filter, part)).await?;
         Ok(view::page(page, asker.role))
     }

@@ -121,7 +121,15 @@ pub(crate) struct Key {
     is_required: bool,
 }
 
-pub(crate) const WHICH: &[Key] = &[key("deployment_id", text, "Of this deployment.")];
+pub(crate) const WHICH: &[Key] = &[
+    key("deployment_id", text, "Of this deployment."),
+    key(
+        "deployment_name",
+        search,
+        "Of the deployments whose newest name has this text in it, in any case of any script: at \
+         most 64 (400). Not for viewers.",
+    ),
+];
 
 const ABOUT: &[Key] = &[key(
     "deployment_id",
@@ -182,9 +190,10 @@ pub(crate) const SPAN: &[Key] = &[
 pub(crate) const SEARCH: &[Key] = &[key(
     "q",
     search,
-    "This text, in any case of any script, in ids, names, user agent, violation messages or \
-     changed paths; for a viewer in ids and the names of actors alone. A page ends once 20,000 \
-     changes were looked through, whatever is asked for: it may be empty, and its cursor leads on.",
+    "This text, in any case of any script, in ids, names, user agent, violation messages, changed \
+     paths or the newest name of the deployment; for a viewer in ids and the names of actors \
+     alone. A page ends once 20,000 changes were looked through, whatever is asked for: it may be \
+     empty, and its cursor leads on.",
 )];
 
 const EVENT_SEARCH: &[Key] = &[key(

@@ -79,6 +79,8 @@ pub(super) async fn export(
     let turn = Arc::clone(&api.exports).try_acquire_owned();
     let turn = turn.map_err(|_taken| Problem::no_room())?;
     let filter = Filter { actor: api.with_tokens(filter.actor).await?, ..filter };
+    // Once for all of it.
+    let filter = api.with_named(&asker, filter).await?;
     note(&api, &asker, format, &asked);
     let walk = ExportWalk::new(filter, before);
     let encoder = Some(Encoder::new(format).map_err(|error| Problem::broke_off(&error))?);

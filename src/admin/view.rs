@@ -218,6 +218,12 @@ pub(crate) fn allowed<'a>(
              ask for a member as a whole, such as path=/metadata, or use an auditor's",
         ));
     }
+    if filter.deployment_name.is_some() {
+        return Err(Problem::forbidden(
+            "a viewer's token does not tell names of deployments: ask by deployment_id, or use an \
+             auditor's",
+        ));
+    }
     Ok(Filter { q_in_ids: true, ..filter })
 }
 

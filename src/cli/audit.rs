@@ -63,6 +63,9 @@ use crate::policy::load::load;
 use crate::policy::rule::Rule;
 use crate::provider::Provider;
 
+/// The most deployments that one name may stand for: here a question may take its time.
+const NAMED_MAX: usize = 1_000;
+
 /// The questions that can be asked of the log.
 #[derive(Debug, clap::Subcommand)]
 pub enum AuditCommand {
@@ -200,15 +203,12 @@ pub(in crate::cli) async fn sought(
 ) -> Result<(Reader, Filter), Failure> {
     let given = |name: &str| which.given(name).or_else(|| span.given(name));
     let filter = filter::filter(given, now).map_err(bad_option)?;
-    let name = which.name.as_deref().map(|text| filter::value("name", text)).transpose();
-    let name = name.map_err(bad_option)?;
     let reader = open_at(log).await?;
     let filter = by_tokens(filter, &reader, log).await?;
-    let deployment_ids = match name {
-        Some(text) => Some(deployments::named(&reader, text).await?),
-        None => None,
-    };
-    let filter = Filter { deployment_ids, ..filter };
+    let filter = reader.with_named(filter, NAMED_MAX).await.map_err(|error| match error {
+        QueryError::ManyNamed { .. } => Failure::Usage(anyhow!("--deployment-name: {error}")),
+        error => unanswered(error),
+    })?;
     Ok((reader, filter))
 }
 

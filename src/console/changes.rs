@@ -13,15 +13,17 @@ use super::form::with_query;
 use super::frame::{self, Tab};
 use super::pager;
 use super::sentence::{sentence, why};
-use super::text::{at, clock, date, found, short_id};
+use super::text::{self, at, clock, date, short_id};
 use super::views;
 use super::words::outcome;
 use crate::admin::Api;
 use crate::admin::access::Asker;
 use crate::admin::answer::Problem;
 use crate::admin::api::{Answer, in_time};
-use crate::admin::asked::{self, Asked, Key, Kind, key, text};
+use crate::admin::asked::{self, Asked, Key, Kind, key};
+use crate::admin::view::Seen;
 use crate::audit::query::{Page, PageRequest};
+use crate::audit::record::Change;
 use crate::config::Role;
 
 /// The most changes of one page: it stays small, whatever is asked for.
@@ -45,7 +47,7 @@ impl Kind for ChangesPage {
         asked::SPAN,
         asked::SEARCH,
         asked::PAGE,
-        &[key("columns", text, "Names of columns, with commas between them.")],
+        &[key("columns", asked::text, "Names of columns, with commas between them.")],
     ];
 }
 
@@ -57,16 +59,15 @@ pub(super) async fn list(
 ) -> Answer {
     let columns = columns::asked(asked.text("columns"))?;
     let part = asked.page()?;
-    let filter = match asked.filter(&api, &asker) {
+    let part = PageRequest { limit: part.limit.min(ROWS_MAX), ..part };
+    let (page, scans) = match found(&api, &asker, &asked, part).await {
         Err(wrong) if filters::is_of_form(&wrong) => {
             return mistyped(&api, &asker, &asked, &wrong);
         }
-        filter => filter?,
+        found => found?,
     };
-    let part = PageRequest { limit: part.limit.min(ROWS_MAX), ..part };
     let may_follow = asked.text("cursor").is_none() && asked.text("until").is_none();
-    let may_follow = may_follow && !filter.scans();
-    let page = api.seen_changes(&asker, filter, part).await?;
+    let may_follow = may_follow && !scans;
     let next = page.next_cursor.clone();
     let rows = rows(&api, &asker, page).await?;
     let place = (rows.changes.len(), next.is_some());
@@ -77,7 +78,7 @@ pub(super) async fn list(
             h1 { "Changes" }
             (exports(&asker, &asked))
         }
-        (filters::form("/changes", &asked, None))
+        (filters::form("/changes", asker.role, &asked, None))
         div.choices { (columns::choice("/changes", &asked, &columns)) (views::links(&asker)) }
         @if let Some(live) = &live { p.live data-live=(live) {} }
         @if rows.changes.is_empty() { (nothing(&asked, next.is_some())) } @else {
@@ -89,11 +90,23 @@ pub(super) async fn list(
     frame::page(&api, &asker, (Tab::Changes, "Changes"), &body)
 }
 
+/// A part of what is asked for, and whether changes had to be looked through for it.
+async fn found(
+    api: &Api,
+    asker: &Asker,
+    asked: &Asked<ChangesPage>,
+    part: PageRequest,
+) -> Result<(Page<Seen<Change>>, bool), Problem> {
+    let filter = asked.filter(api, asker)?;
+    let scans = filter.scans();
+    Ok((api.seen_changes(asker, filter, part).await?, scans))
+}
+
 /// The page with its form as it was filled in, and what is wrong with it.
 fn mistyped(api: &Api, asker: &Asker, asked: &Asked<ChangesPage>, wrong: &Problem) -> Answer {
     let body = html! {
         div.head { h1 { "Changes" } }
-        (filters::form("/changes", asked, Some(wrong)))
+        (filters::form("/changes", asker.role, asked, Some(wrong)))
         div.empty {
             h2 { "Not understood" }
             p { "Nothing was looked for: fix the filter that is marked above." }
@@ -129,7 +142,7 @@ async fn names(
     asker: &Asker,
     changes: &[Value],
 ) -> Result<Vec<Option<String>>, Problem> {
-    let ids = changes.iter().filter_map(|change| found(change, "/deployment_id"));
+    let ids = changes.iter().filter_map(|change| text::found(change, "/deployment_id"));
     let mut ids: Vec<String> = ids.map(str::to_owned).collect();
     ids.sort_unstable();
     ids.dedup();
@@ -236,14 +249,6 @@ fn exports(asker: &Asker, asked: &Asked<ChangesPage>) -> Markup {
 fn nothing(asked: &Asked<ChangesPage>, has_more: bool) -> Markup {
     html! {
         div.empty {
-            @if let Some(text) = asked.text("q") {
-                p {
-                    "Names of deployments are searched at "
-                    a href=(with_query("/deployments", std::iter::once(("name", text)))) {
-                        "Deployments"
-                    } "."
-                }
-            }
             @if has_more {
                 h2 { "Nothing among the changes looked through so far" }
                 p { "A search looks through 20,000 changes a page. Go on to the older ones." }
@@ -252,6 +257,13 @@ fn nothing(asked: &Asked<ChangesPage>, has_more: bool) -> Markup {
                 p {
                     "The log has none with all of these filters. Take one away, or "
                     a href="/changes" { "see all changes" } "."
+                }
+                @if let Some(name) = asked.text("deployment_name") {
+                    @let named = with_query("/deployments", std::iter::once(("name", name)));
+                    p {
+                        a href=(named) { "See which deployments have this in their name" }
+                        ": only the newest name of each counts."
+                    }
                 }
             } @else {
                 h2 { "No change is recorded yet" }

@@ -15,7 +15,7 @@ use crate::admin::answer::Problem;
 use crate::admin::api::{Answer, in_time};
 use crate::admin::asked::{Asked, Key, Kind, PAGE, key, text};
 use crate::admin::view;
-use crate::audit::query::{Page, PageRequest};
+use crate::audit::query::{NAMED_MAX, Page, PageRequest};
 
 /// The most deployments of one page.
 const ROWS_MAX: u16 = 200;
@@ -52,7 +52,13 @@ pub(super) async fn list(
             p.dim { "The newest changed first" }
         }
         @if asker.may_look_inside().is_ok() { (search(name)) }
-        @if rows.is_empty() { (nothing(name)) } @else { (table(&rows)) }
+        @if rows.is_empty() { (nothing(name)) } @else {
+            @if let Some(name) = name.filter(|_| rows.len() <= NAMED_MAX) {
+                @let all = with_query("/changes", std::iter::once(("deployment_name", name)));
+                p { a href=(all) { "See all changes of these" } }
+            }
+            (table(&rows))
+        }
         (pager::pages("/deployments", &asked, next.as_deref()))
     };
     frame::page(&api, &asker, (Tab::Deployments, "Deployments"), &body)

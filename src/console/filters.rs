@@ -8,6 +8,7 @@ use super::text::{LINE_CHARS_MAX, cut, for_readers, ticked};
 use crate::admin::answer::Problem;
 use crate::admin::asked::Asked;
 use crate::admin::filter::SEARCH_CHARS_MAX;
+use crate::config::Role;
 
 /// The most characters of a field that is not searched by.
 const TEXT_CHARS_MAX: usize = 400;
@@ -21,9 +22,11 @@ struct Field {
     words: &'static [&'static str],
     /// Whether it stands in the first row.
     is_first: bool,
+    /// Whether it asks for what is inside a deployment as a whole.
+    is_inside: bool,
 }
 
-const FIELDS: [Field; 14] = [
+const FIELDS: [Field; 15] = [
     first("q", "Search", "ids, names, messages, paths", &[]),
     first("since", "Since", "7d, 2026-11-01, or RFC 3339", &[]),
     first("until", "Until", "24h, 2026-12-01, or RFC 3339", &[]),
@@ -42,7 +45,8 @@ const FIELDS: [Field; 14] = [
     ),
     more("actor", "Actor", "name or pat_…", &[]),
     more("team", "Team", "whole name", &[]),
-    more("deployment_id", "Deployment", "whole id", &[]),
+    inside("deployment_name", "Deployment's name", "part of the name"),
+    more("deployment_id", "Deployment's id", "whole id", &[]),
     more("rule", "Rule broken", "whole name", &[]),
     more("path", "Changed place", "/schedule/timezone", &[]),
     more("asked_path", "Asked place", "/metadata", &[]),
@@ -60,7 +64,7 @@ const fn first(
     hint: &'static str,
     words: &'static [&'static str],
 ) -> Field {
-    Field { name, label, hint, words, is_first: true }
+    Field { name, label, hint, words, is_first: true, is_inside: false }
 }
 
 const fn more(
@@ -70,6 +74,10 @@ const fn more(
     words: &'static [&'static str],
 ) -> Field {
     Field { is_first: false, ..first(name, label, hint, words) }
+}
+
+const fn inside(name: &'static str, label: &'static str, hint: &'static str) -> Field {
+    Field { is_inside: true, ..more(name, label, hint, &[]) }
 }
 
 /// Whether a key of the query is one of these filters.
@@ -92,10 +100,13 @@ pub(super) fn filters<K>(asked: &Asked<K>) -> impl Iterator<Item = (&str, &str)>
     asked.pairs().filter(|(key, _)| is_filter(key))
 }
 
-/// The form of the filters, and those that are in force, each with a link that takes it away.
+/// The form of the filters that this role may use, and those that are in force, each with a link
+/// that takes it away.
 ///
 /// `wrong` is the fault of what is asked for, which stands beside its field.
-pub(super) fn form<K>(path: &str, asked: &Asked<K>, wrong: Option<&Problem>) -> Markup {
+pub(super) fn form<K>(path: &str, role: Role, asked: &Asked<K>, wrong: Option<&Problem>) -> Markup {
+    let may = role >= Role::Auditor;
+    let more = FIELDS.iter().filter(|field| !field.is_first && (may || !field.is_inside));
     let is_more = FIELDS.iter().any(|field| !field.is_first && asked.text(field.name).is_some());
     let wrong_of = |field: &Field| {
         wrong.filter(|wrong| wrong.param() == Some(field.name)).map(Problem::message)
@@ -114,7 +125,7 @@ pub(super) fn form<K>(path: &str, asked: &Asked<K>, wrong: Option<&Problem>) -> 
                 details open[is_more] {
                     summary { "More filters" }
                     div.fields {
-                        @for field in FIELDS.iter().filter(|field| !field.is_first) {
+                        @for field in more {
                             (input(field, asked.text(field.name), wrong_of(field)))
                         }
                     }
@@ -129,7 +140,8 @@ fn input(field: &Field, text: Option<&str>, wrong: Option<&str>) -> Markup {
     let id = format!("f-{}", field.name);
     let wrong_id = wrong.map(|_| format!("{id}-wrong"));
     let is_wrong = wrong.map(|_| "true");
-    let chars_max = if field.name == "q" { SEARCH_CHARS_MAX } else { TEXT_CHARS_MAX };
+    let is_searched = matches!(field.name, "q" | "deployment_name");
+    let chars_max = if is_searched { SEARCH_CHARS_MAX } else { TEXT_CHARS_MAX };
     let wide = if field.name == "q" { "field wide" } else { "field" };
     html! {
         div class=(wide) {

@@ -74,6 +74,8 @@ pub(super) async fn stream(
         let message = "live changes can't be searched: leave out q, operation and effect";
         return Err(Problem::invalid("q", message));
     }
+    // Each look asks anew; what stands for too many is told at once.
+    api.with_named(&asker, filter.clone()).await?;
     let own = Arc::clone(&asker.share.streams).try_acquire_owned();
     let own = own.map_err(|_taken| Problem::too_many_streams())?;
     let place = Arc::clone(&api.streams).try_acquire_owned();

@@ -76,7 +76,12 @@ async fn every_filter_finds_what_it_names() {
         ("since=2m", 2),
         ("q=CURL", 1),
         ("q=%25", 0),
+        ("q=NAMED", 11),
         ("actor=bob&outcome=applied", 1),
+        ("deployment_name=AME", 11),
+        ("deployment_name=named&outcome=denied", 2),
+        ("deployment_name=named&deployment_id=dep_missing", 0),
+        ("deployment_name=first", 0),
     ] {
         let page = world.ask(&format!("/api/v1/changes?{query}")).await;
         let found = page["data"].as_array().unwrap();
@@ -84,11 +89,49 @@ async fn every_filter_finds_what_it_names() {
         assert_eq!(found.len(), expected, "{query}: {told:?}");
         assert!(found.iter().all(|change| change.get("patch").is_none()), "{query}: no bodies");
     }
-    for bad in ["limit=0", "limit=1001", "cursor=x", "color=red", "actor=bob&actor=al", "since=x"] {
+    for bad in [
+        "limit=0",
+        "limit=1001",
+        "cursor=x",
+        "color=red",
+        "actor=bob&actor=al",
+        "since=x",
+        "deployment_name=",
+        "deployment_name=%00",
+    ] {
         let answer = call(world.admin(), Call::get(&format!("/api/v1/changes?{bad}"))).await;
         assert_eq!(answer.status, 400, "{bad}");
         assert_eq!(answer.json()["error"]["param"], bad.split('=').next().unwrap());
     }
+}
+
+#[tokio::test]
+async fn a_name_stands_for_so_many_deployments_and_no_more() {
+    let world = Setup::new().start().await;
+    let ids = world.seed(65);
+    for id in &ids {
+        let patch = json!({"description": "x"});
+        call(world.proxy(), Call::post(&format!("{BASE}/{id}")).json(&patch)).await;
+    }
+    let ask = async |query: &str| call(world.admin(), Call::get(query)).await;
+    for path in ["/api/v1/changes?", "/api/v1/export?format=csv&"] {
+        let answer = ask(&format!("{path}deployment_name=seeded")).await;
+        assert_eq!(answer.status, 400, "{path}");
+        assert_eq!(answer.json()["error"]["param"], "deployment_name", "{path}");
+        let told = answer.text();
+        assert!(told.contains("more than 64 deployments have this in their name"), "{told}");
+    }
+    assert_eq!(ask("/changes/live?deployment_name=seeded").await.status, 400);
+    let shown = ask("/changes?deployment_name=seeded").await;
+    assert_eq!(shown.status, 400);
+    assert!(shown.text().contains("id=\"f-deployment_name-wrong\""), "{}", shown.text());
+    // A text is looked for in the names of those that were changed last.
+    assert_eq!(world.ask("/api/v1/changes?q=SEEDED&limit=99").await["data"][63]["seq"], 2);
+    world.update(&json!({"name": "seeded no more"})).await;
+    let page = world.ask("/api/v1/changes?deployment_name=no+more").await;
+    assert_eq!(page["data"].as_array().unwrap().len(), 1);
+    let csv = ask("/api/v1/export?format=csv&deployment_name=No%20More").await.text();
+    assert_eq!(csv.lines().count(), 2, "{csv}");
 }
 
 #[tokio::test]
@@ -215,6 +258,7 @@ async fn each_role_sees_what_it_may() {
         ("/api/v1/changes?path=/metadata".to_owned(), 200),
         ("/api/v1/changes?path=/metadata/hidden".to_owned(), 403),
         ("/api/v1/changes?q=hidden".to_owned(), 200),
+        ("/api/v1/changes?deployment_name=hidden".to_owned(), 403),
         ("/api/v1/changes?q=Paris".to_owned(), 200),
         ("/api/v1/changes".to_owned(), 200),
         ("/api/v1/deployments".to_owned(), 200),
@@ -239,7 +283,8 @@ async fn each_role_sees_what_it_may() {
     assert_eq!(asked(&world, "viewer", searched).await.status, 403);
     assert_eq!(asked(&world, "auditor", searched).await.status, 200);
     let found = asked(&world, "auditor", "/api/v1/changes?q=hidden").await.json();
-    assert_eq!(found["data"].as_array().unwrap().len(), 1);
+    // Every change of the deployment that has it in its name.
+    assert_eq!(found["data"].as_array().unwrap().len(), 3);
     for refused in [Call::get(&whole).without("authorization"), Call::get(&whole).token("wrong")] {
         let refused = call(world.admin(), refused).await;
         assert_eq!(refused.status, 401);

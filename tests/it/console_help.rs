@@ -147,13 +147,35 @@ async fn what_is_mistyped_stands_in_its_form_with_the_fault_beside_it() {
     assert!(!shown.contains("%2B"), "{shown}");
     let early = format!("/deployments/{DEPLOYMENT}?view=blame&time=2020-01-01");
     assert!(text(&world, &early, &auditor).await.contains("Not seen yet"));
-    let nothing = text(&world, "/changes?q=no+such+thing", &auditor).await;
-    assert!(nothing.contains("href=\"/deployments?name=no%20such%20thing\""), "{nothing}");
     for (target, status) in
         [("/changes?team=%ff", 400), ("/changes?team=%zz", 400), ("/changes?team=%E5%A4%9C", 200)]
     {
         assert_eq!(call(world.admin(), page(target, &auditor)).await.status, status, "{target}");
     }
+}
+
+#[tokio::test]
+async fn changes_are_found_by_the_name_of_their_deployment() {
+    let world = world().await;
+    let changed = world.update(&json!({"name": "Weekly support digest"})).await;
+    let line = format!("/changes/{}", changed.header("changegate-change").unwrap());
+    let [viewer, auditor] =
+        [cookie(&world, "viewer-token").await, cookie(&world, "auditor-token").await];
+    for query in ["deployment_name=SUPPORT", "q=SUPPORT"] {
+        let found = text(&world, &format!("/changes?{query}"), &auditor).await;
+        assert!(found.contains(&line), "{query}: {found}");
+        assert!(found.contains(&format!("/api/v1/export?format=csv&amp;{query}")), "{found}");
+    }
+    let found = text(&world, "/deployments?name=Support", &auditor).await;
+    assert!(found.contains("href=\"/changes?deployment_name=Support\""), "{found}");
+    let nothing = text(&world, "/changes?deployment_name=no+such+thing", &auditor).await;
+    assert!(nothing.contains("href=\"/deployments?name=no%20such%20thing\""), "{nothing}");
+    assert!(nothing.contains("value=\"no such thing\""), "{nothing}");
+    // A viewer is told no names.
+    let found = text(&world, "/changes?q=support", &viewer).await;
+    assert!(!found.contains(&line) && !found.contains("deployment_name"), "{found}");
+    let asked = page("/changes?deployment_name=support", &viewer);
+    assert_eq!(call(world.admin(), asked).await.status, 403);
 }
 
 #[tokio::test]

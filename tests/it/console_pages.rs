@@ -193,6 +193,25 @@ async fn new_changes_are_told_as_they_come() {
 }
 
 #[tokio::test]
+async fn changes_of_deployments_are_told_once_they_are_named_so() {
+    let world = asking().await;
+    let aud = cookie(&world, "aud-token").await;
+    let live = page("/changes/live?deployment_name=DIGEST", &aud);
+    let mut stream = open(world.admin(), live).await;
+    assert_eq!(stream.status(), 200);
+    let other = world.seed(1).remove(0);
+    let path = format!("/api/v1/cloud/deployments/{other}");
+    call(world.proxy(), Call::post(&path).json(&json!({"name": "other"}))).await;
+    let renamed = world.update(&json!({"name": "Weekly digest"})).await;
+    let mut told = String::new();
+    while !told.contains("data: ") {
+        let frame = stream.frame().await.unwrap().unwrap();
+        told.push_str(std::str::from_utf8(&frame.into_data().unwrap()).unwrap());
+    }
+    assert!(told.contains(renamed.header("changegate-change").unwrap()), "{told}");
+}
+
+#[tokio::test]
 async fn what_an_approval_does_not_show_is_read_elsewhere_before_it_is_approved() {
     let world = asking().await;
     let prompt =

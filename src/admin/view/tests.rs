@@ -135,6 +135,9 @@ fn a_viewer_asks_for_members_as_a_whole() {
             assert_eq!(asked(name, path, role).is_ok(), expected, "{name}={path}");
         }
     }
+    let named = Filter { deployment_name: Some("n".to_owned()), ..Filter::default() };
+    assert!(allowed(named.clone(), Role::Viewer, |_| None).is_err());
+    assert!(allowed(named, Role::Auditor, |_| None).is_ok());
     assert!(asked("q", "x/y/z", Role::Viewer).unwrap().q_in_ids);
     assert!(!asked("q", "x", Role::Admin).unwrap().q_in_ids);
 }

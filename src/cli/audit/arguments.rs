@@ -19,8 +19,8 @@ pub struct ListArgs {
     /// List what is not a governed call instead: other writes, reloads, settlements; of a
     /// deployment by path or change, with --q in kind and detail.
     #[arg(long, conflicts_with_all = [
-        "name", "operation", "decision", "outcome", "effect", "rule", "path", "asked_path",
-        "full",
+        "deployment_name", "operation", "decision", "outcome", "effect", "rule", "path",
+        "asked_path", "full",
     ])]
     pub(super) events: bool,
 }
@@ -32,8 +32,8 @@ pub(in crate::cli) struct FilterArgs {
     #[arg(long, value_name = "ID")]
     deployment_id: Option<String>,
     /// Only of deployments whose newest name has this text in it, in any case.
-    #[arg(long, value_name = "TEXT")]
-    pub(in crate::cli) name: Option<String>,
+    #[arg(long, visible_alias = "name", value_name = "TEXT")]
+    deployment_name: Option<String>,
     /// Only by this actor: a fingerprint (`pat_…`), or a name, which finds too what its tokens did
     /// before they were named.
     #[arg(long)]
@@ -66,7 +66,8 @@ pub(in crate::cli) struct FilterArgs {
     /// Only of this request.
     #[arg(long, value_name = "ID")]
     request_id: Option<String>,
-    /// Only what has this text in ids, names, user agent, messages or changed paths.
+    /// Only what has this text in ids, names, those of deployments too, user agent, messages or
+    /// changed paths.
     #[arg(long, value_name = "TEXT")]
     q: Option<String>,
 }
@@ -248,6 +249,7 @@ impl FilterArgs {
     pub(in crate::cli) fn given(&self, name: &str) -> Option<&str> {
         let text = match name {
             "deployment_id" => &self.deployment_id,
+            "deployment_name" => &self.deployment_name,
             "actor" => &self.actor,
             "team" => &self.team,
             "operation" => &self.operation,

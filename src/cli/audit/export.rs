@@ -94,8 +94,9 @@ pub(super) async fn run(
 impl ExportArgs {
     /// The filter as it was typed, to be known again.
     fn asked(&self) -> String {
-        const KEYS: [&str; 14] = [
+        const KEYS: [&str; 15] = [
             "deployment_id",
+            "deployment_name",
             "actor",
             "team",
             "operation",
@@ -111,9 +112,8 @@ impl ExportArgs {
             "until",
         ];
         let given = |key: &&str| self.which.given(key).or_else(|| self.span.given(key));
-        let named = self.which.name.as_ref().map(|name| format!("name={name}"));
         let typed = KEYS.iter().filter_map(|key| Some(format!("{key}={}", given(key)?)));
-        typed.chain(named).collect::<Vec<_>>().join("\n")
+        typed.collect::<Vec<_>>().join("\n")
     }
 }
 
