@@ -124,6 +124,7 @@ fn questions(client: &mut Client) -> anyhow::Result<Vec<(String, String)>> {
     let revision = "path=/metadata/revision";
     let filters = [
         format!("deployment_id={id}"),
+        "deployment_name=surely-nowhere".to_owned(),
         format!("actor={actor}"),
         "team=nobody".to_owned(),
         "operation=update".to_owned(),

@@ -1,9 +1,10 @@
 //! Deployments found by their names. A name stands in the newest document of its deployment and
-//! nowhere else, so that what is concealed, pruned or erased of that is gone from here too: names
-//! that were read are kept in memory, each for as long as its document is the newest one.
+//! nowhere else, so that what is concealed, pruned or erased of that is gone from here too. Names
+//! that were read are kept in memory: all of them while nothing is written, and each for as long as
+//! its document is the newest one.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::documents::{AHEAD, Ask, Documents};
 use super::folded::Folded;
@@ -17,6 +18,9 @@ const PART_MAX: i64 = 1_000;
 /// The most names that are kept, and the most bytes of one.
 const KEPT_MAX: usize = 16_384;
 const KEPT_BYTES_MAX: usize = 512;
+
+/// The most records without a place in the order of the log by which its state is told.
+pub(super) const WAITING_MAX: i64 = 1_000;
 
 /// How far a search for deployments goes.
 #[derive(Clone, Copy, Debug)]
@@ -35,18 +39,32 @@ pub(super) fn whole(found_max: usize) -> Extent {
     Extent { found_max, looked_max: i64::MAX }
 }
 
-/// A deployment whose name holds a text.
-#[derive(Debug)]
+/// A deployment with its newest name.
+#[derive(Clone, Debug)]
 pub(super) struct NamedDeployment {
     pub(super) number: i64,
-    pub(super) id: String,
+    pub(super) id: Arc<str>,
     /// The place of its newest change.
     last: i64,
+    /// How many were looked at before it.
+    rank: i64,
+    name: Arc<str>,
 }
 
-/// Names that were read, by the numbers of their deployments. Clones share them.
-#[derive(Clone, Debug, Default)]
-pub(super) struct KnownNames(Arc<Mutex<HashMap<i64, KnownName>>>);
+/// Names that were read. Clones share them.
+#[derive(Clone, Debug)]
+pub(super) struct KnownNames {
+    known: Arc<Mutex<Known>>,
+    /// The question for the state of the log.
+    state: &'static str,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// By the numbers of their deployments.
+    each: HashMap<i64, KnownName>,
+    all: Option<Arc<Listing>>,
+}
 
 /// A name, and the digest of the document that it stands in.
 #[derive(Clone, Debug)]
@@ -55,99 +73,183 @@ struct KnownName {
     name: Option<Arc<str>>,
 }
 
+/// How far the log is written: its newest change, the last of the records that are in its order,
+/// the newest and the number of those that are not. No name changes while it is the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct State([i64; 4]);
+
+/// The names that a search has looked at, of the log in a state.
+#[derive(Debug)]
+struct Listing {
+    state: Option<State>,
+    deployments: Vec<NamedDeployment>,
+    /// How many were looked at.
+    looked: i64,
+    is_whole: bool,
+}
+
 impl KnownNames {
+    /// None yet; `state` asks for the state of the log: the columns `newest`, `ended`, `waiting`
+    /// and `count`.
+    pub(super) fn by(state: &'static str) -> Self {
+        Self { known: Arc::default(), state }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn find(&self, number: i64, digest: &[u8]) -> Option<KnownName> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&number).filter(|known| known.digest == digest).cloned()
+        self.lock().each.get(&number).filter(|known| known.digest == digest).cloned()
     }
 
     fn keep(&self, number: i64, read: KnownName) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let each = &mut self.lock().each;
         let is_short = read.name.as_ref().is_none_or(|name| name.len() <= KEPT_BYTES_MAX);
-        if is_short && (known.len() < KEPT_MAX || known.contains_key(&number)) {
-            known.insert(number, read);
+        if is_short && (each.len() < KEPT_MAX || each.contains_key(&number)) {
+            each.insert(number, read);
         } else {
-            known.remove(&number);
+            each.remove(&number);
         }
     }
 
     fn forget(&self, number: i64) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+        self.lock().each.remove(&number);
     }
+
+    /// The names of the log in this state, as far as a search goes.
+    fn listing(&self, state: State, extent: Extent) -> Option<Arc<Listing>> {
+        let listing = self.lock().all.clone()?;
+        let is_enough = listing.is_whole || listing.looked >= extent.looked_max;
+        (listing.state == Some(state) && is_enough).then_some(listing)
+    }
+}
+
+impl Listing {
+    fn add(&mut self, one: NamedDeployment) {
+        if one.name.len() > KEPT_BYTES_MAX || self.deployments.len() == KEPT_MAX {
+            // One that is not whole is of no use, and has no state.
+            (self.state, self.deployments) = (None, Vec::new());
+        }
+        if self.state.is_some() {
+            self.deployments.push(one);
+        }
+    }
+
+    fn named(&self, text: &Folded, extent: Extent) -> Vec<NamedDeployment> {
+        let looked = self.deployments.iter().filter(|one| one.rank < extent.looked_max);
+        let mut found = looked.filter(|one| text.is_in(&one.name)).cloned().collect();
+        keep_newest(&mut found, extent.found_max);
+        found
+    }
+}
+
+/// Keeps those that were changed last, these first.
+fn keep_newest(found: &mut Vec<NamedDeployment>, most: usize) {
+    found.sort_unstable_by_key(|one| std::cmp::Reverse(one.last));
+    found.truncate(most);
 }
 
 impl<A: Ask> Documents<A> {
     /// The deployments whose newest name holds `text`, those that were changed last first.
     pub(super) async fn named(
         &mut self,
-        known: &KnownNames,
+        names: &KnownNames,
         text: &Folded,
         extent: Extent,
     ) -> Result<Vec<NamedDeployment>, Boxed> {
-        let (mut found, mut before, mut left) = (Vec::new(), i64::MAX, extent.looked_max);
+        // Before anything else: what is written meanwhile makes it another one.
+        let state = self.state(names).await?;
+        if let Some(listing) = state.and_then(|state| names.listing(state, extent)) {
+            return Ok(listing.named(text, extent));
+        }
+        let (mut found, mut before) = (Vec::new(), i64::MAX);
+        let mut listing = Listing { state, deployments: Vec::new(), looked: 0, is_whole: false };
         loop {
-            let part = left.min(PART_MAX);
+            let part = (extent.looked_max - listing.looked).min(PART_MAX);
             let rows = self.asking().found(&newest_documents(before, part)).await?;
             for rows in rows.chunks(AHEAD) {
-                self.add_named(&mut found, known, text, rows).await?;
+                for one in self.names_of(names, rows, listing.looked).await? {
+                    if text.is_in(&one.name) {
+                        found.push(one.clone());
+                    }
+                    listing.add(one);
+                }
+                listing.looked += i64::try_from(rows.len())?;
             }
-            found.sort_unstable_by_key(|one: &NamedDeployment| std::cmp::Reverse(one.last));
-            found.truncate(extent.found_max);
-            left -= part;
-            let is_last = i64::try_from(rows.len())? < part || left == 0;
+            keep_newest(&mut found, extent.found_max);
+            listing.is_whole = i64::try_from(rows.len())? < part;
             match rows.last() {
-                Some(last) if !is_last => before = cell(last, "number")?,
-                _end => return Ok(found),
+                Some(last) if !listing.is_whole && listing.looked < extent.looked_max => {
+                    before = cell(last, "number")?;
+                }
+                _end => break,
             }
         }
+        if listing.state.is_some() {
+            names.lock().all = Some(Arc::new(listing));
+        }
+        Ok(found)
     }
 
-    /// Adds those of these deployments whose name holds `text`.
-    async fn add_named(
+    /// The state of the log; `None` where much is about to come into its order.
+    async fn state(&mut self, names: &KnownNames) -> Result<Option<State>, Boxed> {
+        let rows = self.asking().found(names.state).await?;
+        let row = rows.first().ok_or("an aggregate has no row")?;
+        let count = cell(row, "count")?;
+        let state = [cell(row, "newest")?, cell(row, "ended")?, cell(row, "waiting")?, count];
+        Ok((count < WAITING_MAX).then_some(State(state)))
+    }
+
+    /// Those of these deployments that have a name, `rank` others before them.
+    async fn names_of(
         &mut self,
-        found: &mut Vec<NamedDeployment>,
-        known: &KnownNames,
-        text: &Folded,
+        names: &KnownNames,
         rows: &[A::Row],
-    ) -> Result<(), Boxed> {
-        let mut names = Vec::with_capacity(rows.len());
+        rank: i64,
+    ) -> Result<Vec<NamedDeployment>, Boxed> {
+        let mut known = Vec::with_capacity(rows.len());
         let mut unread = Vec::new();
-        for row in rows {
+        for (row, rank) in rows.iter().zip(rank..) {
             let number = cell(row, "number")?;
             // What no document tells of has no name any more.
             let Some(digest) = maybe::<Bytes<'_>>(row, "digest")? else {
-                known.forget(number);
+                names.forget(number);
                 continue;
             };
-            let name = known.find(number, &digest);
+            let name = names.find(number, &digest);
             if name.is_none() {
                 unread.push(cell(row, "snapshot")?);
             }
-            names.push((row, name));
+            known.push((row, rank, name));
         }
         self.read_texts_ahead(&unread).await?;
-        for (row, name) in names {
+        let mut named = Vec::with_capacity(known.len());
+        for (row, rank, name) in known {
             let name = match name {
-                Some(name) => name,
-                None => self.read_name(row, known).await?,
+                Some(known) => known.name,
+                None => self.read_name(row, names).await?,
             };
-            if name.name.is_some_and(|name| text.is_in(&name)) {
-                let id = cell::<&str>(row, "deployment_id")?.to_owned();
+            if let Some(name) = name {
+                let id = cell::<&str>(row, "deployment_id")?.into();
                 let (number, last) = (cell(row, "number")?, cell(row, "last")?);
-                found.push(NamedDeployment { number, id, last });
+                named.push(NamedDeployment { number, id, last, rank, name });
             }
         }
-        Ok(())
+        Ok(named)
     }
 
     /// The name in the newest document of a deployment, which is kept.
-    async fn read_name(&mut self, row: &A::Row, known: &KnownNames) -> Result<KnownName, Boxed> {
+    async fn read_name(
+        &mut self,
+        row: &A::Row,
+        names: &KnownNames,
+    ) -> Result<Option<Arc<str>>, Boxed> {
         let text = self.text(maybe(row, "snapshot")?).await;
-        let name = name_in(text, cell(row, "deployment_id")?)?.map(Arc::from);
-        let digest: Bytes<'_> = cell(row, "digest")?;
-        let read = KnownName { digest: digest.into_owned(), name };
-        known.keep(cell(row, "number")?, read.clone());
-        Ok(read)
+        let name: Option<Arc<str>> = name_in(text, cell(row, "deployment_id")?)?.map(Arc::from);
+        let digest = cell::<Bytes<'_>>(row, "digest")?.into_owned();
+        names.keep(cell(row, "number")?, KnownName { digest, name: name.clone() });
+        Ok(name)
     }
 }
 

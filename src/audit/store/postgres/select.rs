@@ -23,6 +23,13 @@ use crate::base::database::PostgresUrl;
 use crate::base::ids::ChangeId;
 use crate::deployment::key::DeploymentKey;
 
+/// How far the log is written: what ends, and what is pruned or erased, waits for its place. A
+/// lower number may come later than a higher one, and makes them one more.
+const STATE: &str = "SELECT (SELECT coalesce(max(seq), 0) FROM changes) AS newest, \
+    (SELECT coalesce(max(position), -1) FROM leaves) AS ended, \
+    (SELECT coalesce(max(number), 0) FROM unsequenced) AS waiting, \
+    (SELECT count(*) FROM (SELECT FROM unsequenced LIMIT 1000) w) AS count";
+
 /// The sides that ask, each over a connection of its own.
 #[derive(Clone, Debug)]
 pub(in crate::audit) struct Reads {
@@ -43,7 +50,7 @@ impl Reads {
     pub(in crate::audit::store) fn of(url: &PostgresUrl) -> Self {
         let url = Arc::new(url.clone());
         let [operators, calls, evidence, sinks] = [(); 4].map(|()| Line::to(&url));
-        let (horizon, names) = (Horizon::default(), KnownNames::default());
+        let (horizon, names) = (Horizon::default(), KnownNames::by(STATE));
         Self { operators, calls, evidence, sinks, horizon, names }
     }
 

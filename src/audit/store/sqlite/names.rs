@@ -64,7 +64,7 @@ impl Reads {
     ) -> Result<Vec<String>, Boxed> {
         let mut documents = Documents::by(Asking::on(&self.scans).await?);
         let found = documents.named(&self.names, &Folded::of(text), whole(most)).await?;
-        Ok(found.into_iter().map(|one| one.id).collect())
+        Ok(found.iter().map(|one| one.id.to_string()).collect())
     }
 
     /// The name of each of these deployments, where one is known.

@@ -85,6 +85,10 @@ const UNSETTLED: &str = "SELECT d.id AS deployment_id, d.upstream, count(*) AS c
     FROM unsettled u \
     JOIN deployments d ON d.number = u.deployment GROUP BY u.deployment LIMIT ?";
 
+/// How far the log is written: what ends, and what is pruned or erased, has its place at once.
+const STATE: &str = "SELECT (SELECT coalesce(max(seq), 0) FROM changes) AS newest, \
+    (SELECT coalesce(max(position), -1) FROM leaves) AS ended, 0 AS waiting, 0 AS count";
+
 /// A few connections that only read.
 #[derive(Clone, Debug)]
 pub(in crate::audit) struct Reads {
@@ -138,7 +142,7 @@ impl Reads {
             calls: pool(1),
             evidence: self::pool(database, immutable, (1, LEAVES_MAX)),
             sinks: pool(1),
-            names: KnownNames::default(),
+            names: KnownNames::by(STATE),
             _descriptor: None,
         }
     }

@@ -63,6 +63,30 @@ async fn a_deployment_is_found_by_its_newest_name() {
     }
 }
 
+/// Names that were read are not told any more once anything has made others of them.
+#[tokio::test]
+async fn the_end_of_a_change_may_name_its_deployment() {
+    for place in Place::of_each_kind().await {
+        let mut store = place.opened().await;
+        let open = opening(&json!({"name": "new"}));
+        let id = open.intent.id;
+        written(&mut store, &[named("main", "dep_1", "old"), Entry::Intent(Box::new(open))]).await;
+        let reads = store.reads();
+        for _ in 0..2 {
+            assert_eq!(reads.deployments_named("OLD", 9).await.unwrap(), ["dep_1"]);
+            assert_eq!(found(&reads, &sought("OLD")).await, [2, 1]);
+        }
+        let mut ending = CompletionRow::bare(id, Outcome::Applied, NOW);
+        ending.after = Some(Document::of(&json!({"name": "new"})).file(None).unwrap());
+        written(&mut store, &[Entry::Completion(Box::new(ending))]).await;
+        for _ in 0..2 {
+            assert_eq!(reads.deployments_named("new", 9).await.unwrap(), ["dep_1"]);
+            assert_eq!(found(&reads, &sought("new")).await, [2, 1]);
+            assert!(reads.deployments_named("old", 9).await.unwrap().is_empty());
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_text_finds_every_change_of_deployments_with_it_in_their_names() {
     for place in Place::of_each_kind().await {
