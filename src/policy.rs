@@ -2,6 +2,7 @@
 //! [`Evaluation`](evaluate::Evaluation). Pure.
 
 pub mod approvals;
+pub mod approvers;
 pub mod case;
 pub mod evaluate;
 pub(crate) mod findings;

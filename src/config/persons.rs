@@ -1,12 +1,13 @@
 //! The persons of a configuration and of its policy: whether approvals and break-glass can work.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use caseless::default_case_fold_str;
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::{Config, Role};
 use crate::policy::Enforcement;
+use crate::policy::rule::Rule;
 use crate::settings::complaint::{Complaints, Location};
 use crate::settings::reader::Placed;
 
@@ -50,6 +51,7 @@ pub(super) fn warn(config: &Config, complaints: &mut Complaints) {
              add it to those who may",
         );
     }
+    strangers(config).iter().for_each(|message| told(message));
     let listed = config.policy.break_glass.iter().flat_map(|terms| &terms.persons);
     for stranger in listed.filter(|listed| !persons.contains(&listed.as_str())) {
         told(&format!(
@@ -57,6 +59,39 @@ pub(super) fn warn(config: &Config, complaints: &mut Complaints) {
              `person`: add it, or fix the name"
         ));
     }
+}
+
+/// Doubts about approvers whom rules name: written in another way than elsewhere, or, where tokens
+/// alone log in, of no token that may approve.
+fn strangers(config: &Config) -> Vec<String> {
+    let persons = |least: Role| {
+        let tokens = config.admin_tokens.iter().filter(move |token| token.role >= least);
+        tokens.filter_map(|token| token.person.as_deref())
+    };
+    let may_decide: HashSet<_> = persons(Role::Approver).collect();
+    let known: HashSet<_> = persons(Role::Viewer).chain(config.actors.persons()).collect();
+    let by_form: HashMap<_, _> = known.iter().map(|person| (folded(person), *person)).collect();
+    let doubt = |rule: &Rule, person: &String| {
+        let name = &rule.name;
+        let is_known = known.contains(person.as_str());
+        if let Some(other) = by_form.get(&folded(person)).filter(|_| !is_known) {
+            return Some(format!(
+                "`approvers` of the rule `{name}` name {person:?}, who is {other:?} in the \
+                 configuration: write both alike"
+            ));
+        }
+        let is_strange = !config.logins.are_there() && !may_decide.contains(person.as_str());
+        is_strange.then(|| {
+            format!(
+                "`approvers` of the rule `{name}` name {person:?}, and no [[admin.token]] with \
+                 the role approver or admin has that `person`: add it, or fix the name"
+            )
+        })
+    };
+    let rules = config.policy.rules.iter();
+    rules
+        .flat_map(|rule| rule.approvers.iter().filter_map(move |person| doubt(rule, person)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -90,5 +125,32 @@ mod tests {
         assert_eq!(told(&format!("{actor}{token}")), 3);
         assert_eq!(told(&format!("{actor}{token}person = 'jun'\n")), 2);
         assert_eq!(told(&format!("{token}person = 'jun'\n{actor}person = 'wang.li'\n")), 0);
+    }
+
+    #[test]
+    fn approvers_whom_nobody_is_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let policy = "[timezones]\nallowed = ['UTC']\nenforcement = 'approve'\n\
+            approvers = ['jun', 'Wang.Li', 'zhao.min']\n";
+        fs::write(folder.path().join("policy.toml"), policy).unwrap();
+        let digest = "1b988d7c6233e6a7b9beecc77f17be0de3151cb55166760ae5c8f3ad83d7e3f4";
+        let text = format!(
+            "upstream = {{ provider = 'qoder', url = 'http://127.0.0.1:1' }}\n\
+             policy.file = 'policy.toml'\n\
+             [[actor]]\nfingerprint = 'pat_0123456789abcdef'\nname = 'a'\nperson = 'wang.li'\n\
+             [[admin.token]]\nname = 'b'\nrole = 'approver'\nperson = 'jun'\nsha256 = '{digest}'\n"
+        );
+        let told = |text: &str| {
+            let checked = check_text(&folder.path().join("changegate.toml"), text, &[]);
+            let complaints = checked.complaints.iter().map(|one| one.message.as_str());
+            complaints.filter(|told| told.contains("approvers")).collect::<Vec<_>>().join("\n")
+        };
+        let both = told(&text);
+        assert!(both.contains("name \"Wang.Li\", who is \"wang.li\""), "{both}");
+        assert!(both.contains("name \"zhao.min\", and no [[admin.token]]"), "{both}");
+        assert_eq!(both.lines().count(), 2);
+        // Whoever a proxy vouches for may be named too.
+        let word = format!("{text}[admin.auth_proxy]\naddresses = ['127.0.0.1']\n");
+        assert_eq!(told(&word).lines().count(), 1);
     }
 }

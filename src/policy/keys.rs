@@ -1,5 +1,6 @@
 //! Every key of the policy file.
 
+use super::approvers::APPROVERS_MAX;
 use crate::settings::key::{KeySpec, KeyTable, ValueKind};
 
 /// The most entries of one list.
@@ -25,7 +26,7 @@ const ENFORCEMENT: &str = "`\"deny\"` (403, nothing is forwarded), `\"approve\"`
     somebody else has approved the change), `\"warn\"` (forwarded, the client gets a `warning` \
     header) or `\"audit\"` (forwarded and recorded).";
 
-/// The four keys that say whom a section or a rule is about.
+/// The keys that say whom a section or a rule is about, and who approves.
 macro_rules! scope_keys {
     ($section:literal) => {
         [
@@ -41,6 +42,11 @@ macro_rules! scope_keys {
                 ValueKind::Texts(ENTRIES_MAX),
                 EXCEPT_TEAMS,
             ),
+            KeySpec::new(
+                concat!($section, ".approvers"),
+                ValueKind::Texts(APPROVERS_MAX),
+                APPROVERS,
+            ),
         ]
     };
 }
@@ -54,6 +60,9 @@ const TEAMS: &str = "Asked about the actors of these teams only (and these actor
 const EXCEPT_ACTORS: &str = "Not asked about these actors.";
 
 const EXCEPT_TEAMS: &str = "Not asked about the actors of these teams.";
+
+const APPROVERS: &str = "With `enforcement = \"approve\"`: the persons who may approve, by \
+    `person` of `[[admin.token]]` or of a login; 1 to 64. Without it, anybody with the role may.";
 
 /// The keys of the policy file, and the sections that are not known yet.
 pub(crate) static KEYS: KeyTable = KeyTable {

@@ -197,9 +197,10 @@ fn built_in(
     mentions: &mut Vec<Mention>,
 ) -> Rule {
     let enforcement = enforcement(reader, name);
+    let approvers = approvals::approvers_of_section(reader, name, enforcement);
     let callers = callers::of_section(reader, name, mentions);
     let scope = Scope { callers, ..Scope::default() };
-    Rule { name: name.into(), enforcement, scope, kind }
+    Rule { name: name.into(), enforcement, approvers, scope, kind }
 }
 
 #[cfg(test)]
@@ -263,10 +264,7 @@ mod tests {
             ),
             (5, "`timezones.allowed` is 7: write a text in quotes"),
             (6, "`timezones.enforcement` is \"approved\": write \"deny\" or \"approve\""),
-            (
-                7,
-                "unknown key `timezones.zone`: remove it; known here: actors, allowed, enforcement",
-            ),
+            (7, "unknown key `timezones.zone`: remove it; known here: actors, allowed, approvers"),
             (9, "`metadata.forbidden_keys` is \"a..b\": the pattern is empty"),
             (9, "`metadata.forbidden_keys` is \"c\\u{7}\": the pattern holds a control character"),
             (10, "`metadata.protected_keys` is \"x\": write [...]"),

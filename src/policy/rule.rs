@@ -37,6 +37,8 @@ pub struct Rule {
     pub name: Cow<'static, str>,
     /// The effect of a violation.
     pub enforcement: Enforcement,
+    /// The persons who may approve what it holds up; nobody where anybody with the role may.
+    pub approvers: Vec<String>,
     /// The calls that it is asked about.
     pub scope: Scope,
     /// The meaning.
@@ -205,6 +207,11 @@ impl Rule {
             RuleKind::Cel(rule) => rule.words(),
         };
         words.extend(self.scope.words());
+        if !self.approvers.is_empty() {
+            let persons: Vec<String> =
+                self.approvers.iter().map(|person| format!("\"{person}\"")).collect();
+            words.push(format!("Only these approve: {}.", persons.join(", ")));
+        }
         words
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{callers, enforced, operations_of};
+use super::{approvals, callers, enforced, operations_of};
 use crate::policy::keys::RULES_MAX;
 use crate::policy::rule::cel::{CelError, CelRule, CelSource, on_a_large_stack};
 use crate::policy::rule::scope::Callers;
@@ -27,6 +27,7 @@ const TAKEN: [&str; 6] = ["actors", "metadata", "name", "references", "schedule"
 struct Typed {
     name: String,
     enforcement: Enforcement,
+    approvers: Vec<String>,
     callers: Callers,
     source: CelSource,
     /// Where its expressions were typed.
@@ -59,7 +60,7 @@ pub(super) fn rules(
         return Vec::new();
     }
     let make = |typed: Typed| {
-        let Typed { name, enforcement, callers, source, places } = typed;
+        let Typed { name, enforcement, approvers, callers, source, places } = typed;
         let scope = Scope { operations: source.operations.clone(), callers };
         let texts = source.clone();
         match CelRule::of(source) {
@@ -67,7 +68,8 @@ pub(super) fn rules(
                 let doubt = rule.doubt().map(|doubt| format!("the rule `{name}`: {doubt}"));
                 let place = places.into_iter().next().map(|(_, place)| place);
                 let kind = RuleKind::Cel(rule);
-                Ok((Rule { name: name.into(), enforcement, scope, kind }, doubt.zip(place)))
+                let rule = Rule { name: name.into(), enforcement, approvers, scope, kind };
+                Ok((rule, doubt.zip(place)))
             }
             Err(errors) => Err(Box::new((name, texts, places, errors))),
         }
@@ -113,6 +115,9 @@ fn rule(
     let message = reader.optional(table, "rule[].message", self::bounded(1_024));
     let about = reader.items(table, "rule[].about", pointer);
     let enforcement = reader.optional(table, "rule[].enforcement", enforced);
+    let enforcement = enforcement.map_or(Enforcement::Deny, |(enforcement, _)| enforcement);
+    let approvers =
+        approvals::approvers_of_table(reader, table, "rule[].approvers", (enforcement, &[]));
     let (name, place) = name?;
     if !names.insert(name.clone()) {
         let message = format!("two rules are named `{name}`: rename one");
@@ -133,8 +138,7 @@ fn rule(
         message: message.map(plain),
         about: about.map(|about| about.into_iter().map(|(pointer, _)| pointer).collect()),
     };
-    let enforcement = enforcement.map_or(Enforcement::Deny, |(enforcement, _)| enforcement);
-    Some(Typed { name, enforcement, callers: Callers::default(), source, places })
+    Some(Typed { name, enforcement, approvers, callers: Callers::default(), source, places })
 }
 
 /// Complains of a fault of an expression, where it was typed.

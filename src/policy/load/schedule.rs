@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::callers;
-use super::{built_in, enforced, operations_of, zone, zones_known};
+use super::{approvals, built_in, callers, enforced, operations_of, zone, zones_known};
 use crate::policy::Mention;
 use crate::policy::keys::FREEZES_MAX;
 use crate::policy::rule::freeze::{FreezeRule, Window};
 use crate::policy::rule::schedule::ScheduleRule;
 use crate::policy::rule::{Rule, RuleKind, Scope};
+use crate::settings::complaint::Location;
 use crate::settings::raw::Node;
 use crate::settings::reader::{Reader, member};
 use crate::settings::value::{flag, span, text};
@@ -59,22 +59,51 @@ fn freezes(
     for table in tables {
         let enforcement = reader.optional(table, "schedule.freeze[].enforcement", enforced);
         let enforcement = enforcement.map_or(around.enforcement, |(enforcement, _)| enforcement);
+        let approvers = approvals::approvers_of_table(
+            reader,
+            table,
+            "schedule.freeze[].approvers",
+            (enforcement, &around.approvers),
+        );
         let inherited = around.scope.callers.clone();
         let callers = callers::of_table(reader, table, "schedule.freeze", inherited, mentions);
         let operations = operations_of(reader, table, "schedule.freeze[].operations");
         let operations = operations.unwrap_or_else(|| Scope::default().operations);
         let scope = Scope { operations, callers };
         let Some(window) = window(reader, table, &known) else { continue };
-        let is_alike = |rule: &&mut Rule| rule.enforcement == enforcement && rule.scope == scope;
+        let is_alike = |rule: &&mut Rule| {
+            rule.enforcement == enforcement && rule.approvers == approvers && rule.scope == scope
+        };
         let alike = rules.iter_mut().find(is_alike).map(|rule| &mut rule.kind);
         if let Some(RuleKind::Freeze(FreezeRule { windows })) = alike {
             windows.push(window);
         } else {
             let kind = RuleKind::Freeze(FreezeRule { windows: vec![window] });
-            rules.push(Rule { name: "schedule.freeze".into(), enforcement, scope, kind });
+            rules.push(Rule {
+                name: "schedule.freeze".into(),
+                enforcement,
+                approvers,
+                scope,
+                kind,
+            });
         }
     }
+    doubt_approvers(reader, &rules);
     rules
+}
+
+/// Warns of freezes whose approvers have nobody in common: an approval names the rule, and not
+/// which of them it was.
+fn doubt_approvers(reader: &mut Reader<'_>, freezes: &[Rule]) {
+    let lists = freezes.iter().map(|rule| &rule.approvers).filter(|list| !list.is_empty());
+    let mut first = lists.clone().take(1).flatten();
+    let is_everywhere = |person: &String| lists.clone().all(|list| list.contains(person));
+    if lists.clone().count() > 1 && !first.any(is_everywhere) {
+        let place = reader.typed.section("schedule").cloned().unwrap_or(Location::File);
+        let message = "the freezes name different approvers, and whoever approves must be named \
+            by all of them: name somebody in every list";
+        reader.complaints.warn(&place, message);
+    }
 }
 
 fn window(reader: &mut Reader<'_>, table: &Node, known: &[String]) -> Option<Window> {
