@@ -20,6 +20,7 @@ use crate::audit::approval::{
 use crate::audit::query::{Page, PageRequest, QueryError};
 use crate::base::ids::ApprovalId;
 use crate::config::Role;
+use crate::policy::approvers::{Approvers, ApproversByRule};
 
 /// Why something is approved or rejected.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -97,7 +98,11 @@ impl Api {
         part: PageRequest,
     ) -> Result<Page<Seen<Approval>>, Problem> {
         let (reader, now) = (self.reader(), self.state.clock.now());
-        let page = in_time(&asker.share.scanning, reader.approvals(filter, now, part)).await?;
+        let question = reader.approvals(filter, now, part);
+        let mut page = in_time(&asker.share.scanning, question).await?;
+        let policy = (self.state.policy)();
+        let named = policy.approvers();
+        page.data.iter_mut().for_each(|approval| name_approvers(&named, approval));
         Ok(view::page(page, asker.role))
     }
 
@@ -108,6 +113,7 @@ impl Api {
         id: Id,
     ) -> Result<Seen<Approval>, Problem> {
         let mut approval = find(self, asker, id).await?;
+        name_approvers(&(self.state.policy)().approvers(), &mut approval);
         if asker.role < Role::Auditor {
             return Ok(view::seen(approval, asker.role));
         }
@@ -216,11 +222,17 @@ pub(crate) async fn decide(
             "nobody decides on what they asked for themselves: have somebody else do it",
         ));
     }
-    let terms = (api.state.policy)().approvals.clone();
+    let policy = (api.state.policy)();
+    let passes = verdict == Verdict::Approved && approval.kind == ApprovalKind::Request;
+    // The policy that is in force now says who approves, whatever was in force when it was asked.
+    let refusal = policy.approvers().of(&approval.rules).filter(|_| passes);
+    if let Some(refusal) = refusal.and_then(|named| named.refusal(&person)) {
+        return Err(Problem::forbidden(&refusal));
+    }
+    let terms = &policy.approvals;
     let reason = terms.reason(reason).map_err(|fix| Problem::invalid("reason", fix))?;
     let now = api.state.clock.now();
     may_be(verdict, &approval)?;
-    let passes = verdict == Verdict::Approved && approval.kind == ApprovalKind::Request;
     let decision = Decision {
         id: approval.id,
         verdict,
@@ -243,6 +255,16 @@ pub(crate) async fn decide(
     let (id, verdict) = (approval.id, verdict.name());
     tracing::info!(approval = %id, verdict, token, "an approval is decided on");
     reread(api, approval.id).await
+}
+
+/// Tells of an approval that waits who may approve it, where its rules name them.
+fn name_approvers(named: &ApproversByRule<'_>, approval: &mut Approval) {
+    if (approval.kind, approval.state) == (ApprovalKind::Request, ApprovalState::Open) {
+        let approvers = named.of(&approval.rules);
+        let persons =
+            |approvers: Approvers<'_>| approvers.persons().into_iter().map(str::to_owned).collect();
+        approval.approvers = approvers.map(persons);
+    }
 }
 
 /// Holds that an approval stands so that it can be decided on.

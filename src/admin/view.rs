@@ -133,7 +133,7 @@ const PLACED: &str = "move";
 const PLACES: [&str; 2] = ["path", "asked_path"];
 
 /// Members of an [`Approval`] that a viewer sees as they are.
-const APPROVAL: [&str; 12] = [
+const APPROVAL: [&str; 13] = [
     "id",
     "kind",
     "state",
@@ -143,6 +143,7 @@ const APPROVAL: [&str; 12] = [
     "deployment_id",
     "actor",
     "rules",
+    "approvers",
     "opened_at",
     "expires_at",
     "run_until",

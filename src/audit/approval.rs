@@ -263,6 +263,11 @@ pub struct Approval {
     pub actor: Actor,
     /// The rules that ask for it, each once.
     pub rules: Vec<String>,
+    /// The persons who may approve it as the policy in force names them; absent where anybody
+    /// with the role may, and once it is decided on. The log does not tell it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub approvers: Option<Vec<String>>,
     /// When it was asked for.
     pub opened_at: Timestamp,
     /// Until when it is to be decided; null of break-glass.

@@ -5,6 +5,7 @@ mod counted;
 mod decided;
 mod glass;
 mod killed;
+mod named;
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -110,6 +110,7 @@ pub(super) fn approval(row: &impl Row, now: Timestamp) -> Result<(i64, Approval)
         deployment_id: maybe(row, "deployment_id")?,
         actor: actor(row)?.ok_or(BadApproval)?,
         rules: serde_json::from_str(cell(row, "rules")?)?,
+        approvers: None,
         opened_at: cell(row, "opened_at")?,
         expires_at: maybe(row, "expires_at")?,
         run_until: approved,

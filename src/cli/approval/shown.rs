@@ -96,6 +96,11 @@ pub(super) fn lines(approval: &Value) -> Vec<String> {
         ("opened", text(approval, "opened_at")),
         ("rules", list(approval, "rules")),
     ];
+    if approval.get("approvers").is_some() {
+        let persons = list(approval, "approvers");
+        let nobody = "nobody: the rules that ask name nobody in common".to_owned();
+        facts.push(("approvers", if persons.is_empty() { nobody } else { persons }));
+    }
     if is_glass(approval) {
         facts.push(("break-glass", text(approval, "reason")));
     } else {
@@ -170,6 +175,7 @@ mod tests {
         let approval = json!({
             "id": "apr_1", "kind": "request", "state": "approved", "change": "chg_1",
             "operation": "update", "deployment_id": "dep_1", "rules": ["renames"],
+            "approvers": ["jun", "wang.li"],
             "actor": {"fingerprint": "pat_1", "name": "mei", "team": null, "person": "mei.lin"},
             "opened_at": "t1", "expires_at": "t2", "run_until": "t3",
             "violations": [{"message": "renames: \u{1b}[2J", "enforcement": "approve"}],
@@ -189,6 +195,7 @@ mod tests {
                 "change      chg_1",
                 "opened      t1",
                 "rules       renames",
+                "approvers   jun, wang.li",
                 "decide by   t2",
                 "use by      t3",
                 "",
