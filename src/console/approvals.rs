@@ -227,11 +227,32 @@ fn terms(approval: &Value) -> Markup {
             div { dt { "Rules" } dd { @for rule in items(approval, "/rules") {
                 code { (shown(rule.as_str().unwrap_or_default())) } " "
             } } }
+            @if approval.get("approvers").is_some() {
+                div { dt { "May approve" } dd { (approvers(approval)) } }
+            }
             @if let Some(reason) = found(approval, "/reason") {
                 div { dt { "Why the glass was broken" } dd { (cut(reason, TEXT_CHARS_MAX)) } }
             }
         }
     }
+}
+
+/// The persons whom the rules name to approve.
+fn approvers(approval: &Value) -> Markup {
+    let persons = items(approval, "/approvers");
+    html! {
+        @if persons.is_empty() { "Nobody: the rules that ask name nobody in common" }
+        @for (place, person) in persons.iter().enumerate() {
+            @if place > 0 { ", " }
+            (shown(person.as_str().unwrap_or_default()))
+        }
+    }
+}
+
+/// Whether the rules name their approvers, and a person is none of them.
+fn is_left_out(approval: &Value, person: &str) -> bool {
+    let named = approval.get("approvers").and_then(Value::as_array);
+    named.is_some_and(|named| !named.iter().any(|name| name == person))
 }
 
 /// The form of who may decide, and why nobody else may.
@@ -253,6 +274,13 @@ fn decision(api: &Api, asker: &Asker, contents: &Contents) -> Markup {
                 Ok(decider) if is_own(&decider) => p.dim {
                     "You asked for this yourself: somebody else decides."
                 },
+                Ok(decider) if is_left_out(approval, decider.person()) => {
+                    p.dim {
+                        "You may not approve this: the rules that ask name who may, and you are \
+                        not among them. You may reject it."
+                    }
+                    (decide::form(api, asker, contents, (false, may_be_rejected)))
+                }
                 Ok(_) => (decide::form(api, asker, contents, may_be)),
             }
         }

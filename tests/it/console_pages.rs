@@ -86,6 +86,43 @@ async fn an_approver_decides_on_the_page_as_by_the_api() {
 }
 
 #[tokio::test]
+async fn an_approval_is_offered_to_whom_its_rules_name_and_may_be_rejected_by_others() {
+    let people = format!(
+        "[[actor]]\nfingerprint = '{}'\nname = 'alice'\nperson = 'alice'\n\
+         {}person = 'bob'\n{}person = '<carol>'\n",
+        fingerprint("pt-alice-0123456789"),
+        admin_token("bob-token", "bob", "approver"),
+        admin_token("carol-token", "carol", "approver"),
+    );
+    let named = ASKS.replacen("'approve'", "'approve'\napprovers = ['<carol>', 'dave']", 1);
+    let world = Setup::new().config(&people).policy(&named).start().await;
+    let (bob, carol) = (cookie(&world, "bob-token").await, cookie(&world, "carol-token").await);
+    let id = ask(&world).await;
+    let path = format!("/approvals/{id}");
+    let shown = text(&world, &path, &bob).await;
+    for part in ["May approve", "&lt;carol&gt;", "dave", "You may not approve this", ">Reject<"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    assert!(!shown.contains(">Approve<"), "{shown}");
+    let body = format!("form={}&reason=because+it+is+so", token_of(&shown));
+    let refused = call(world.admin(), decide(&world, &id, "approve", &bob, &body)).await;
+    assert_eq!(refused.status, 403);
+    assert!(refused.text().contains("&lt;carol&gt;, dave"), "{}", refused.text());
+    let offered = text(&world, &path, &carol).await;
+    assert!(offered.contains(">Approve<") && !offered.contains("You may not"), "{offered}");
+    let rejected = call(world.admin(), decide(&world, &id, "reject", &bob, &body)).await;
+    assert_eq!(rejected.status, 303);
+
+    let other = ask(&world).await;
+    let offered = text(&world, &format!("/approvals/{other}"), &carol).await;
+    let body = format!("form={}&reason=because+it+is+so", token_of(&offered));
+    let approved = call(world.admin(), decide(&world, &other, "approve", &carol, &body)).await;
+    assert_eq!(approved.status, 303, "{}", approved.text());
+    let shown = text(&world, &format!("/approvals/{other}"), &bob).await;
+    assert!(!shown.contains("May approve") && shown.contains(">Reject<"), "{shown}");
+}
+
+#[tokio::test]
 async fn a_deployment_tells_its_states_its_runs_and_who_set_what() {
     let world = asking().await;
     let aud = cookie(&world, "aud-token").await;
