@@ -24,6 +24,7 @@ mod sinks;
 #[cfg(test)]
 mod tests;
 mod upstream;
+mod views;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -48,6 +49,7 @@ pub use self::sinks::{
     FileSink, HecSink, SinkConfig, SinkFilter, SinkFormat, SinkKind, SyslogSink, Target,
 };
 pub(crate) use self::upstream::is_loopback;
+pub use self::views::{QueryCheck, SavedView, VIEW_NAME_CHARS_MAX, VIEW_QUERY_BYTES_MAX};
 use crate::base::database::Database;
 use crate::base::key::Token;
 use crate::base::peer::PeerAddress;
@@ -85,6 +87,8 @@ pub struct Config {
     pub admin_tokens: Vec<AdminToken>,
     /// The logins beside those by a token.
     pub logins: Arc<Logins>,
+    /// `[[admin.view]]`.
+    pub views: Arc<Vec<SavedView>>,
     /// `[[sink]]`.
     pub sinks: Vec<SinkConfig>,
     /// `redact.pointers`: JSON Pointers (RFC 6901) below a deployment.

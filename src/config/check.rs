@@ -17,6 +17,7 @@ use super::seal;
 use super::shared_limits;
 use super::sinks;
 use super::upstream;
+use super::views::{self, QueryCheck};
 use super::{AuditConfig, Budget, Config, EvidenceConfig, Limits, Rate, RateLimit, SealConfig};
 use crate::base::database::Database;
 use crate::base::verbosity::Verbosity;
@@ -50,12 +51,18 @@ impl Checked {
     }
 }
 
-/// Reads and checks a configuration, and all files it names. `environment` holds the process's
-/// variables.
+/// Reads and checks a configuration, and all files it names, but for the queries of saved views,
+/// which the console reads. `environment` holds the process's variables.
 #[must_use]
 pub fn check(path: &Path, environment: &[(String, String)]) -> Checked {
+    check_with(path, environment, |_query| Ok(()))
+}
+
+/// Reads and checks a configuration as [`check`] does, and the queries of saved views by `queries`.
+#[must_use]
+pub fn check_with(path: &Path, environment: &[(String, String)], queries: QueryCheck) -> Checked {
     match read_text(path) {
-        Ok(text) => check_text(path, &text, environment),
+        Ok(text) => check_text_with(path, &text, environment, queries),
         Err(why) => {
             let mut complaints = Complaints::about(path.to_owned());
             let message = format!("{why}: make the file, or name another one with --config");
@@ -67,7 +74,18 @@ pub fn check(path: &Path, environment: &[(String, String)]) -> Checked {
 }
 
 /// Checks the text of the file at `path`, as [`check`] does.
+#[cfg(any(test, fuzzing))]
 pub(crate) fn check_text(path: &Path, text: &str, environment: &[(String, String)]) -> Checked {
+    check_text_with(path, text, environment, |_query| Ok(()))
+}
+
+/// Checks the text of the file at `path`, as [`check_with`] does.
+pub(super) fn check_text_with(
+    path: &Path,
+    text: &str,
+    environment: &[(String, String)],
+    queries: QueryCheck,
+) -> Checked {
     let mut complaints = Complaints::about(path.to_owned());
     check_verbosity(environment, &mut complaints);
     let typed = Typed::read(&KEYS, text, environment, &mut complaints);
@@ -75,7 +93,7 @@ pub(crate) fn check_text(path: &Path, text: &str, environment: &[(String, String
     let mut files = vec![path.to_owned()];
     let config = typed.and_then(|typed| {
         let mut reader = Reader { typed, folder, complaints: &mut complaints };
-        reader.config(&mut files)
+        reader.config(&mut files, queries)
     });
     let complaints = complaints.in_order();
     let forbidden = complaints.iter().any(|complaint| !complaint.warning);
@@ -91,7 +109,7 @@ fn check_verbosity(environment: &[(String, String)], complaints: &mut Complaints
 }
 
 impl Reader<'_> {
-    fn config(&mut self, files: &mut Vec<PathBuf>) -> Option<Config> {
+    fn config(&mut self, files: &mut Vec<PathBuf>, queries: QueryCheck) -> Option<Config> {
         let (typed, places) = (self.typed.texts(), Places::of(&self.typed));
         let listen = listen::read(self, files);
         let upstream = upstream::read(self, files);
@@ -114,6 +132,7 @@ impl Reader<'_> {
         let admin_tokens = people::admin_tokens(self, &mut persons);
         let logins = logins::read(self, files);
         persons::tell_apart(&persons, self.complaints);
+        let views = views::read(self, queries);
         let sinks = sinks::read(self, files);
         let own = own_files(files, audit.as_ref(), &evidence, &seal);
         sinks::hold_apart(self, &sinks, &own);
@@ -133,6 +152,7 @@ impl Reader<'_> {
             actors,
             admin_tokens,
             logins,
+            views: views.into(),
             sinks,
             redact: redact.into_iter().map(|(pointer, _)| pointer).collect(),
             typed,

@@ -193,6 +193,7 @@ const OWN_VALUES: &[(&str, &str)] = &[
     ("limits.header_bytes", "16 KiB"),
     ("actors.unknown", "\"deny\""),
     ("actor", r#"[{"fingerprint": "pat_0011223344556677", "name": "a"}]"#),
+    ("admin.view", "[{name = 'a', query = 'decision=deny'}]"),
     ("admin.oidc.issuer", "https://j.example"),
     ("admin.oidc.client_secret_file", "oidc.secret"),
     ("admin.oidc.redirect_url", "https://d.example/login/oidc/callback"),

@@ -1,9 +1,10 @@
-//! The keys of actors and operators.
+//! The keys of actors and operators, and of what operators share.
 
+use crate::config::views::VIEW_NAME_CHARS_MAX;
 use crate::settings::key::{KeySpec, ValueKind};
 
-/// Actors and operators, in the reference file's order.
-pub(super) const PEOPLE: [KeySpec; 13] = [
+/// Actors and operators, and their views, in the reference file's order.
+pub(super) const PEOPLE: [KeySpec; 16] = [
     KeySpec::new(
         "actors.unknown",
         ValueKind::Choice(&["allow", "deny"]),
@@ -77,4 +78,24 @@ pub(super) const PEOPLE: [KeySpec; 13] = [
     .example("\"1b988d7c6233e6a7b9beecc77f17be0de3151cb55166760ae5c8f3ad83d7e3f4\"")
     .required()
     .hidden(),
+    KeySpec::new(
+        "admin.view",
+        ValueKind::Tables,
+        "A view of the list of changes, which the console links for everybody. At most 32.",
+    ),
+    KeySpec::new(
+        "admin.view[].name",
+        ValueKind::Name(VIEW_NAME_CHARS_MAX),
+        "What it is called; 1 to 64 characters, each name once.",
+    )
+    .example("\"Denied in production\"")
+    .required(),
+    KeySpec::new(
+        "admin.view[].query",
+        ValueKind::Text,
+        "What stands behind the `?` in the address of `/changes`: filters, columns, span; at most \
+         2048 bytes. The page itself shows this block for the view that it has.",
+    )
+    .example("\"decision=deny&team=production\"")
+    .required(),
 ];
