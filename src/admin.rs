@@ -60,7 +60,7 @@ use crate::audit::record::Event;
 use crate::audit::retention::Retention;
 use crate::base::clock::Clock;
 use crate::base::ids::Fingerprint;
-use crate::config::{Actors, AdminToken, Logins, RateLimit, RefusedConfig};
+use crate::config::{Actors, AdminToken, Logins, RateLimit, RefusedConfig, SavedView};
 use crate::export::Format;
 use crate::net::listener::Listener;
 use crate::policy::Policy;
@@ -110,11 +110,16 @@ pub struct AdminState {
     pub refused_config: RefusedNow,
     /// The sinks.
     pub sinks: Sinks,
+    /// The saved views of the list of changes now.
+    pub views: ViewsNow,
     /// How long records are kept now.
     pub retention: RetentionNow,
     /// The name of the gateway.
     pub node: Arc<dyn Fn() -> String + Send + Sync>,
 }
+
+/// Gives the saved views that hold now.
+pub type ViewsNow = Arc<dyn Fn() -> Arc<Vec<SavedView>> + Send + Sync>;
 
 /// Gives the configuration on disk, where it was refused.
 pub type RefusedNow = Arc<dyn Fn() -> Option<RefusedConfig> + Send + Sync>;

@@ -32,7 +32,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use tokio::runtime::Runtime;
 
 use crate::config::Config;
-use crate::config::check::{Checked, check as check_config};
+use crate::config::check::Checked;
+use crate::server::check as check_config;
 use crate::settings::complaint::Complaint;
 use crate::telemetry;
 

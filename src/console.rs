@@ -36,6 +36,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 
+pub(crate) use self::views::hold as hold_view;
 use crate::admin::Api;
 use crate::admin::answer;
 use crate::config::CALLBACK;

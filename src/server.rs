@@ -7,6 +7,7 @@
 
 mod accept;
 mod capacity;
+mod checked;
 mod connection;
 mod control_frames;
 mod evidence;
@@ -32,6 +33,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+pub use self::checked::check;
 use self::evidence::Sealing;
 pub use self::serve_error::ServeError;
 use self::served_policy::ServedPolicy;
@@ -224,21 +226,16 @@ impl Server {
         Ok(server)
     }
 
-    fn start_chores(
-        &mut self,
-        (admin, sinks): (Listener, Sinks),
-        certificates: tls::Certificates,
-        source: Option<Source>,
-        stop: &CancellationToken,
-    ) {
+    /// The parts that the admin API works with, as they hold at each call.
+    fn admin_state(&self, certificates: &tls::Certificates, sinks: Sinks) -> AdminState {
         let gateway = &self.gateway;
         let [tokens, counted, patient, listed] = std::array::from_fn(|_| Arc::clone(gateway));
         let [governed, served, told, named, known] = std::array::from_fn(|_| Arc::clone(gateway));
         let [logging_in, spelling, limiting, keeping] =
             std::array::from_fn(|_| Arc::clone(gateway));
-        let reading = Arc::clone(gateway);
+        let [reading, viewed] = std::array::from_fn(|_| Arc::clone(gateway));
         let vital = self.vital.clone();
-        let state = AdminState {
+        AdminState {
             audit: gateway.audit.clone(),
             tokens: Arc::new(move || tokens.admin_tokens()),
             limits: Arc::new(move || limiting.live().config.rate_limit),
@@ -262,9 +259,21 @@ impl Server {
             ended: Arc::new(move || vital.ended().map(|ended| ended.to_string())),
             refused_config: Arc::new(move || reading.refused_config()),
             sinks,
+            views: Arc::new(move || Arc::clone(&viewed.live().config.views)),
             retention: Arc::new(move || retention::kept(&keeping)),
             node: Arc::new(move || named.live().config.node.to_string()),
-        };
+        }
+    }
+
+    fn start_chores(
+        &mut self,
+        (admin, sinks): (Listener, Sinks),
+        certificates: tls::Certificates,
+        source: Option<Source>,
+        stop: &CancellationToken,
+    ) {
+        let gateway = &self.gateway;
+        let state = self.admin_state(&certificates, sinks);
         let admin_stopped = stop.clone();
         let running = self.vital.running("the admin listener");
         self.chores.spawn(async move {

@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 
 use axum::extract::{FromRequestParts, Query};
+use axum::http::Uri;
 use axum::http::request::Parts;
 use percent_encoding::percent_decode_str;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
@@ -306,7 +307,13 @@ impl<K: Kind, S: Sync> FromRequestParts<S> for Asked<K> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        let uri = &parts.uri;
+        Self::of(&parts.uri)
+    }
+}
+
+impl<K: Kind> Asked<K> {
+    /// The query of an address.
+    pub(crate) fn of(uri: &Uri) -> Result<Self, Problem> {
         if uri.query().is_some_and(|query| query.len() > QUERY_BYTES_MAX) {
             return Err(Problem::query_too_long(QUERY_BYTES_MAX));
         }

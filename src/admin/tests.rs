@@ -100,6 +100,7 @@ impl World {
             ended: Arc::new(|| None),
             refused_config: Arc::new(|| None),
             sinks: sinks_of(&audit, &clock),
+            views: Arc::new(Arc::default),
             retention: Arc::new(Retention::default),
             node: Arc::new(|| "main".to_owned()),
         };

@@ -12,8 +12,8 @@ use crate::audit::keys;
 use crate::base::clock::Clock;
 use crate::base::count::counted;
 use crate::base::visible::chain;
-use crate::config::check::check;
 use crate::config::{Config, Rate, told_shared_limits};
+use crate::server::check;
 use crate::settings::complaint::Complaint;
 
 /// The arguments of `check`.

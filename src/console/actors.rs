@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::deployments::values;
 use super::form::with_query;
 use super::frame::{self, Tab};
-use super::text::{at, cut, date_clock, found, shown};
+use super::text::{at, cut, date_clock, found, shown, toml};
 use crate::admin::Api;
 use crate::admin::access::Asker;
 use crate::admin::answer::Problem;
@@ -211,13 +211,8 @@ fn naming(row: &Known) -> Markup {
             }
             pre.command data-copy tabindex="0" {
                 "[[actor]]\n"
-                @for (key, text) in lines { (key) " = \"" (shown(&quoted(text))) "\"\n" }
+                @for (key, text) in lines { (key) " = \"" (shown(&toml(text))) "\"\n" }
             }
         }
     }
-}
-
-/// A text within the quotes of TOML.
-fn quoted(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('"', "\\\"")
 }

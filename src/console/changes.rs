@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::columns::{self, Column};
-use super::filters;
+use super::filters::{self, ChangesPage};
 use super::form::with_query;
 use super::frame::{self, Tab};
 use super::pager;
@@ -20,7 +20,7 @@ use crate::admin::Api;
 use crate::admin::access::Asker;
 use crate::admin::answer::Problem;
 use crate::admin::api::{Answer, in_time};
-use crate::admin::asked::{self, Asked, Key, Kind, key};
+use crate::admin::asked::Asked;
 use crate::admin::view::Seen;
 use crate::audit::query::{Page, PageRequest};
 use crate::audit::record::Change;
@@ -33,22 +33,6 @@ const ROWS_MAX: u16 = 100;
 pub(super) struct Rows {
     pub(super) changes: Vec<Value>,
     pub(super) names: Vec<Option<String>>,
-}
-
-/// The query of the list: that of the API, and the columns that are shown beside the usual ones.
-pub(super) enum ChangesPage {}
-
-impl Kind for ChangesPage {
-    const KEYS: &'static [&'static [Key]] = &[
-        asked::WHICH,
-        asked::WHO,
-        asked::NARROWING,
-        asked::REQUEST,
-        asked::SPAN,
-        asked::SEARCH,
-        asked::PAGE,
-        &[key("columns", asked::text, "Names of columns, with commas between them.")],
-    ];
 }
 
 /// The list.
@@ -79,7 +63,11 @@ pub(super) async fn list(
             (exports(&asker, &asked))
         }
         (filters::form("/changes", asker.role, &asked, None))
-        div.choices { (columns::choice("/changes", &asked, &columns)) (views::links(&asker)) }
+        div.choices {
+            (columns::choice("/changes", &asked, &columns))
+            (views::links(&api, &asker, &asked))
+        }
+        (views::saving(&api, &asked))
         @if let Some(live) = &live { p.live data-live=(live) {} }
         @if rows.changes.is_empty() { (nothing(&asked, next.is_some())) } @else {
             (place)

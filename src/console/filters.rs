@@ -6,12 +6,28 @@ use maud::{Markup, html};
 use super::form::with_query;
 use super::text::{LINE_CHARS_MAX, cut, for_readers, ticked};
 use crate::admin::answer::Problem;
-use crate::admin::asked::Asked;
+use crate::admin::asked::{self, Asked, Key, Kind, key, text};
 use crate::admin::filter::SEARCH_CHARS_MAX;
 use crate::config::Role;
 
 /// The most characters of a field that is not searched by.
 const TEXT_CHARS_MAX: usize = 400;
+
+/// The query of the list: that of the API, and the columns that are shown beside the usual ones.
+pub(super) enum ChangesPage {}
+
+impl Kind for ChangesPage {
+    const KEYS: &'static [&'static [Key]] = &[
+        asked::WHICH,
+        asked::WHO,
+        asked::NARROWING,
+        asked::REQUEST,
+        asked::SPAN,
+        asked::SEARCH,
+        asked::PAGE,
+        &[key("columns", text, "Names of columns, with commas between them.")],
+    ];
+}
 
 /// A filter in the form.
 struct Field {

@@ -1,6 +1,8 @@
 //! Texts from outside as pages show them: nothing of them is markup, nothing turns or hides the
 //! others, and none is longer than its place. Times, ids and words likewise.
 
+use std::fmt::Write as _;
+
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -92,6 +94,22 @@ pub(super) fn runs(text: &str) -> Markup {
         }
         (rest)
     }
+}
+
+/// A text within the quotes of TOML (1.0, basic strings); what is not seen by itself is escaped.
+pub(super) fn toml(text: &str) -> String {
+    let mut told = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => told.extend(['\\', c]),
+            c if steers(c) => {
+                // Writing to a `String` never fails.
+                let _never = write!(told, "\\U{:08X}", u32::from(c));
+            }
+            c => told.push(c),
+        }
+    }
+    told
 }
 
 /// A number with its thousands apart.

@@ -3,23 +3,31 @@
 
 use std::time::Duration;
 
+use axum::http::Uri;
 use maud::{Markup, html};
 
-use super::filters::filters;
+use super::columns;
+use super::filters::{ChangesPage, filters, kept};
 use super::form::with_query;
-use super::text::grouped;
+use super::text::{self, for_readers, grouped, toml};
 use crate::admin::Api;
 use crate::admin::access::Asker;
+use crate::admin::answer::Problem;
 use crate::admin::asked::Asked;
 use crate::admin::filter;
 use crate::audit::query::{CountedBy, Counting, Step};
-use crate::config::Role;
+use crate::base::clock::Timestamp;
+use crate::config::{Role, SavedView, VIEW_NAME_CHARS_MAX, VIEW_QUERY_BYTES_MAX};
 
 /// How far back changes are counted where nothing else is asked for: nearly as far as can be.
 const COUNTED_BACK: Duration = Duration::from_hours(24 * 998);
 
 /// The most values of those that are counted by here.
 const VALUES: u16 = 20;
+
+/// The moments from which the times of saved views are read when they are checked.
+const EXTREMES: [Timestamp; 2] =
+    [Timestamp::from_millis(0), Timestamp::from_millis(253_000_000_000_000)];
 
 /// A view that people look at often.
 struct View {
@@ -49,19 +57,117 @@ const fn inside(told: &'static str, pairs: &'static [(&'static str, &'static str
     View { is_inside: true, ..view(told, pairs) }
 }
 
-/// Links to the views that this role may look at.
-pub(super) fn links(asker: &Asker) -> Markup {
+/// The pairs of a query that make it one view, in their order: where a page begins is none of them.
+fn view_of(asked: &Asked<ChangesPage>) -> Vec<(&str, &str)> {
+    kept(asked).collect()
+}
+
+/// Whether two queries are the same view, whatever the order of their keys.
+fn is_same(one: &[(&str, &str)], other: &[(&str, &str)]) -> bool {
+    let sorted = |pairs: &[(&str, &str)]| {
+        let mut pairs: Vec<(String, String)> =
+            pairs.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect();
+        pairs.sort_unstable();
+        pairs
+    };
+    sorted(one) == sorted(other)
+}
+
+/// The query of a saved view, read as that of a request is.
+fn read(query: &str) -> Result<Asked<ChangesPage>, Problem> {
+    let fix = "write it as the address of the page has it, with what is not plain behind percent \
+        signs: %20 for a space, %23 for #";
+    let uri = Some(format!("/changes?{query}")).filter(|_| !query.contains('#'));
+    let uri = uri.and_then(|target| target.parse::<Uri>().ok());
+    Asked::of(&uri.ok_or_else(|| Problem::invalid("", fix))?)
+}
+
+/// Holds that the query of a saved view can be asked: the wrong part of it and the fix, where it
+/// can't.
+pub(crate) fn hold(query: &str) -> Result<(), String> {
+    let told = |wrong: Problem| {
+        let message = for_readers(wrong.message());
+        match wrong.param().filter(|param| !message.starts_with(*param)) {
+            Some(param) => format!("`{param}`: {message}"),
+            None => message,
+        }
+    };
+    let asked = read(query).map_err(told)?;
+    if asked.text("cursor").is_some() {
+        return Err("`cursor`: a view begins at the newest change: remove it".to_owned());
+    }
+    columns::asked(asked.text("columns")).map_err(told)?;
+    asked.page().map_err(told)?;
+    // Of two times, one of them relative, the order is a matter of when the page is asked for.
+    let at = |now| filter::filter(|key| asked.text(key), now);
+    let [early, late] = EXTREMES.map(at);
+    match (early, late) {
+        (Err(wrong), Err(_)) => Err(wrong.to_string()),
+        _ => Ok(()),
+    }
+}
+
+/// Links to the saved views, and to the usual ones that this role may look at.
+pub(super) fn links(api: &Api, asker: &Asker, asked: &Asked<ChangesPage>) -> Markup {
     let may = asker.role >= Role::Auditor;
+    let saved = (api.state.views)();
+    // One that can't be read was refused with its configuration.
+    let read = saved.iter().filter_map(|view| Some((view.name.as_str(), read(&view.query).ok()?)));
+    let read: Vec<_> = read.collect();
+    let shown = view_of(asked);
+    let current = |pairs: &[(&str, &str)]| is_same(pairs, &shown).then_some("page");
+    let link = |told: &str, pairs: &[(&str, &str)]| {
+        let target = with_query("/changes", pairs.iter().copied());
+        html! { li { a href=(target) aria-current=[current(pairs)] { (text::shown(told)) } } }
+    };
+    let named = read.iter().find(|(_, view)| current(&view_of(view)).is_some());
     html! {
         details.columns {
-            summary { "Views" }
+            summary { "Views" @if let Some((name, _)) = named { ": " (text::shown(name)) } }
+            @if !read.is_empty() {
+                ul aria-label="Saved views" {
+                    @for (name, view) in &read { (link(name, &view_of(view))) }
+                }
+            }
             ul { @for view in VIEWS.iter().filter(|view| may || !view.is_inside) {
-                li { a href=(with_query("/changes", view.pairs.iter().copied())) { (view.told) } }
+                (link(view.told, view.pairs))
             } }
             p.dim { "A view is its link, with filters and columns: keep it as a bookmark, or send \
                 it." }
         }
     }
+}
+
+/// The lines of the configuration that save the view which the page shows, where it is none yet.
+pub(super) fn saving(api: &Api, asked: &Asked<ChangesPage>) -> Markup {
+    let shown = view_of(asked);
+    let is_view = filters(asked).next().is_some() || asked.text("columns").is_some();
+    let is_saved =
+        |view: &SavedView| read(&view.query).is_ok_and(|saved| is_same(&view_of(&saved), &shown));
+    let target = with_query("", shown.iter().copied());
+    let query = target.trim_start_matches('?');
+    let is_new = is_view && !(api.state.views)().iter().any(is_saved);
+    html! {
+        @if is_new && query.len() <= VIEW_QUERY_BYTES_MAX {
+            details.columns {
+                summary { "Save this view" }
+                p.dim { "Add this to the configuration, under a name that says what it is for; it \
+                    is read again by itself, and links the view here for everybody." }
+                pre.command data-copy tabindex="0" {
+                    "[[admin.view]]\nname = \"" (toml(&called(&shown))) "\"\n"
+                    "query = \"" (toml(query)) "\"\n"
+                }
+            }
+        }
+    }
+}
+
+/// A name to begin from: what the view asks for.
+fn called(pairs: &[(&str, &str)]) -> String {
+    let words: Vec<String> = pairs.iter().map(|(key, text)| format!("{key} {text}")).collect();
+    let words = words.join(", ");
+    let name = words.chars().filter(|c| !c.is_control()).take(VIEW_NAME_CHARS_MAX);
+    name.collect::<String>().trim().to_owned()
 }
 
 /// Where a part of the list is among all that the filters find: by the counts of the log where
@@ -128,4 +234,69 @@ async fn total<K>(api: &Api, asker: &Asker, asked: &Asked<K>) -> Option<(usize, 
     let others = if wanted.is_none() { counts.others } else { 0 };
     let count = of.map(|count| count.changes).sum::<i64>().saturating_add(others);
     Some((usize::try_from(count).ok()?, about))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_that_the_page_takes_may_be_saved() {
+        for query in [
+            "decision=deny&team=production",
+            "q=%E5%A4%9C+a&since=7d&columns=team,person",
+            "path=/metadata/a~1b&limit=20",
+            "since=2d&until=1d",
+            // Some day this is no span any more, and the gateway still starts.
+            "since=7d&until=2026-11-30",
+            "since=2026-11-30&until=24h",
+            "actor=pat_0123456789abcdef",
+        ] {
+            assert_eq!(hold(query), Ok(()), "{query}");
+        }
+    }
+
+    #[test]
+    fn what_the_page_would_not_take_is_told_with_its_key_and_its_fix() {
+        for (query, expected) in [
+            ("decison=deny", "`decison`: this key means nothing here: leave it out"),
+            ("decision=denied", "decision: write allow, warn, deny or refuse"),
+            ("decision=deny&decision=warn", "decision is given twice: give it once"),
+            ("team=", "team: write a value, or leave it out"),
+            ("?decision=deny", "`?decision`: this key means nothing here"),
+            ("columns=colour", "columns: write some of team, person"),
+            ("limit=0", "limit: write a whole number from 1 to"),
+            ("cursor=abc", "`cursor`: a view begins at the newest change: remove it"),
+            ("since=1d&until=2d", "since: must lie before until"),
+            ("since=2026-11-30&until=2026-11-29", "since: must lie before until"),
+            ("since=yesterday", "since: write a time such as"),
+            ("q=a b", "write it as the address of the page has it"),
+            ("q=a#b", "write it as the address of the page has it"),
+            ("q=%zz", "after each % write two hex digits"),
+            ("path=schedule", "path: write a JSON Pointer"),
+        ] {
+            let fault = hold(query).unwrap_err();
+            assert!(fault.starts_with(expected), "{query}: {fault}");
+        }
+    }
+
+    #[test]
+    fn the_lines_of_a_view_are_toml_whatever_it_asks_for() {
+        for text in ["a\"b\\c", "\u{202e}x\u{7}\n", "夜间 ' # = é", &"long ".repeat(40)] {
+            let told = toml(text);
+            let parsed: ::toml::Table = format!("name = \"{told}\"").parse().unwrap();
+            assert_eq!(parsed["name"].as_str(), Some(text));
+            assert!(!told.contains(crate::base::visible::steers), "{told:?}");
+            let name = called(&[("q", text)]);
+            assert!((1..=VIEW_NAME_CHARS_MAX).contains(&name.chars().count()), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_view_is_the_same_whatever_the_order_of_its_keys() {
+        let one = [("decision", "deny"), ("team", "a")];
+        assert!(is_same(&one, &[("team", "a"), ("decision", "deny")]));
+        assert!(!is_same(&one, &one[..1]));
+        assert!(!is_same(&one, &[("decision", "deny"), ("team", "b")]));
+    }
 }

@@ -18,12 +18,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Source;
+use super::checked::check;
 use super::tls::{self, Certificates};
 use crate::audit::record::{Event, EventKind};
 use crate::base::file;
 use crate::base::visible::chain;
 use crate::config::Config;
-use crate::config::check::{Checked, check};
+use crate::config::check::Checked;
 use crate::gateway::{Gateway, Live};
 
 /// How often files are looked at. Looking, rather than being told by the kernel, also sees files

@@ -28,6 +28,7 @@ mod console;
 mod console_help;
 mod console_pages;
 mod console_policy;
+mod console_views;
 mod copies;
 mod cors;
 mod cost;
