@@ -51,7 +51,9 @@ pub(super) fn warn(config: &Config, complaints: &mut Complaints) {
              add it to those who may",
         );
     }
-    strangers(config).iter().for_each(|message| told(message));
+    for message in strangers(config) {
+        told(&message);
+    }
     let listed = config.policy.break_glass.iter().flat_map(|terms| &terms.persons);
     for stranger in listed.filter(|listed| !persons.contains(&listed.as_str())) {
         told(&format!(
