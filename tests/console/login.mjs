@@ -190,7 +190,12 @@ try {
   await browser.close();
   server.close();
   server.closeAllConnections();
-  gateway?.kill();
+  if (gateway && gateway.exitCode === null && gateway.signalCode === null) {
+    // It writes into the folder to its end.
+    const ended = new Promise((done) => gateway.once("exit", done));
+    gateway.kill();
+    await ended;
+  }
   rmSync(folder, { recursive: true });
 }
 console.log("people log in to the console at an issuer of OpenID Connect");
