@@ -1,6 +1,7 @@
 //! Where a change has changed its deployment, or was asked to, so arranged that a place is found by
 //! its name alone.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use sha2::{Digest as _, Sha256};
@@ -89,11 +90,11 @@ pub(super) fn touched(changed: &[ChangedPlace], asked: Option<&[ChangedPlace]>) 
     let changed = with_around(changed);
     let Some(asked) = asked.map(with_around) else {
         let touch = Touch::AskedAndChanged;
-        let touched = |(path, is_whole): (&str, bool)| (path.to_owned(), is_whole);
+        let touched = |(path, is_whole): (Cow<'_, str>, bool)| (path.into_owned(), is_whole);
         let all = changed.into_iter().map(touched);
         return all.map(|(path, is_whole)| Touched { path, touch, is_whole }).collect();
     };
-    let mut all: BTreeMap<&str, (Option<bool>, Option<bool>)> = BTreeMap::new();
+    let mut all: BTreeMap<Cow<'_, str>, (Option<bool>, Option<bool>)> = BTreeMap::new();
     for (path, is_whole) in changed {
         all.entry(path).or_default().0 = Some(is_whole);
     }
@@ -103,7 +104,7 @@ pub(super) fn touched(changed: &[ChangedPlace], asked: Option<&[ChangedPlace]>) 
     let mut touched = Vec::new();
     for (path, (changed, asked)) in all {
         let mut add = |touch, is_whole: Option<bool>| {
-            let path = path.to_owned();
+            let path = path.clone().into_owned();
             touched.extend(is_whole.map(|is_whole| Touched { path, touch, is_whole }));
         };
         if changed == asked {
@@ -117,16 +118,21 @@ pub(super) fn touched(changed: &[ChangedPlace], asked: Option<&[ChangedPlace]>) 
 }
 
 /// The places and those around them, each once, and whether it is one of a whole.
-fn with_around(places: &[ChangedPlace]) -> BTreeMap<&str, bool> {
-    let mut all: BTreeMap<&str, bool> = BTreeMap::new();
+fn with_around(places: &[ChangedPlace]) -> BTreeMap<Cow<'_, str>, bool> {
+    let mut all: BTreeMap<Cow<'_, str>, bool> = BTreeMap::new();
     for ChangedPlace { path, is_whole } in places {
         let shown = cut(path);
         for around in around(shown).filter(|around| !around.is_empty()) {
-            all.entry(around).or_default();
+            all.entry(storable(around)).or_default();
         }
-        *all.entry(shown).or_default() |= *is_whole || shown.len() < path.len();
+        *all.entry(storable(shown)).or_default() |= *is_whole || shown.len() < path.len();
     }
     all
+}
+
+/// A path as every kind of store takes it: U+0000, which some don't, as U+FFFD.
+pub(super) fn storable(path: &str) -> Cow<'_, str> {
+    if path.contains('\0') { path.replace('\0', "\u{fffd}").into() } else { path.into() }
 }
 
 /// The part of a path that rows tell.
@@ -180,6 +186,8 @@ mod tests {
         let first = Sha256::digest([&[0; 32][..], &[0], b"/a"].concat());
         let last: [u8; 32] = Sha256::digest([&first[..], &[1], b"/b"].concat()).into();
         assert_eq!(TouchedDigest::of(&rows).half().as_ref(), last.first_chunk());
+        let nul = touched(&[place("/a\0", false), place("/a\u{fffd}", true)], None);
+        assert_eq!(nul, touched(&[place("/a\u{fffd}", true)], None));
         let others = [&rows[..1], &rows[1..], &[rows[1].clone(), rows[0].clone()]];
         for other in others {
             assert_ne!(TouchedDigest::of(other), TouchedDigest::of(&rows));

@@ -113,7 +113,8 @@ pub(super) fn links(api: &Api, asker: &Asker, asked: &Asked<ChangesPage>) -> Mar
     let saved = (api.state.views)();
     // One that can't be read was refused with its configuration.
     let read = saved.iter().filter_map(|view| Some((view.name.as_str(), read(&view.query).ok()?)));
-    let read: Vec<_> = read.collect();
+    // What a role may not ask for is not told to it by a link either.
+    let read: Vec<_> = read.filter(|(_, view)| may || view.filter(api, asker).is_ok()).collect();
     let shown = view_of(asked);
     let current = |pairs: &[(&str, &str)]| is_same(pairs, &shown).then_some("page");
     let link = |told: &str, pairs: &[(&str, &str)]| {

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 pub(crate) use self::forged::{Forgery, Way};
 use crate::world::command::{Ran, run};
 use crate::world::dice::{Dice, seed};
-use crate::world::{Call, Setup, World, admin_token, call, eventually, world};
+use crate::world::{Call, DEPLOYMENT, Setup, World, admin_token, call, eventually, world};
 
 /// Changes of several kinds and ends.
 async fn fill(world: &World) {
@@ -160,6 +160,21 @@ async fn what_is_done_to_a_log_has_its_word() {
         assert!(words(&ran).contains(&expected), "{sql}: {ran:?}");
         assert_eq!(ran.code, i32::from(expected != "sound"), "{sql}: {ran:?}");
     }
+}
+
+/// Names are found through tables of their own, in which anybody can put more.
+#[tokio::test]
+async fn rows_that_no_change_names_hide_none() {
+    let folder = ended().await;
+    let copy = copied(folder.path());
+    let junk = "INSERT INTO deployments (upstream, id) \
+        WITH RECURSIVE more (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM more WHERE n < 70) \
+        SELECT 'junk' || n, (SELECT min(id) FROM deployments) FROM more";
+    attack(&copy.path().join("log.db"), junk).await;
+    let list = ["audit", "list", "--deployment-id", DEPLOYMENT, "--json", "--database", "log.db"];
+    let (before, after) = (run(folder.path(), &list), run(copy.path(), &list));
+    assert!(before.out.contains(DEPLOYMENT), "{before:?}");
+    assert_eq!(after.out, before.out);
 }
 
 #[tokio::test]

@@ -115,14 +115,22 @@ async fn an_original_that_is_altered_or_gone_is_found() {
     let folder = folder(&simulator);
     let mut program = folder.serve().await;
     updated(&program, &json!({"environment_variables": SECRET})).await;
+    let erased = updated(&program, &json!({"environment_variables": NEWER})).await;
+    updated(&program, &json!({"environment_variables": SECRET})).await;
     program.signal(Signal::TERM);
     assert_eq!(program.end().await.code(), Some(0));
-    let rotated = folder.command(&["key", "rotate", "--seal"]).output().unwrap();
-    assert!(rotated.status.success(), "{rotated:?}");
+    // Of the changes beside it one half stays.
+    for done in
+        [&["audit", "erase", &erased, "--reason", "a test"][..], &["key", "rotate", "--seal"]]
+    {
+        let ran = folder.command(done).output().unwrap();
+        assert!(ran.status.success(), "{ran:?}");
+    }
     for (sql, expected) in [
         ("SELECT 1", "sound"),
         ("UPDATE originals SET body = zeroblob(length(body)) WHERE half = 1", "altered-record"),
-        ("UPDATE originals SET seq = seq + 1 WHERE half = 2", "missing-record"),
+        ("UPDATE originals SET seq = seq + 10 WHERE half = 2", "missing-record"),
+        ("DELETE FROM originals WHERE half = 1", "missing-record"),
         ("DELETE FROM originals WHERE half = 2", "missing-record"),
         ("DELETE FROM originals", "missing-record"),
         ("UPDATE changes SET sealed = NULL; DELETE FROM originals", "altered-record"),

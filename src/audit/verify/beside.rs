@@ -8,8 +8,9 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::{FindingKind, Findings, Pace};
-use crate::audit::evidence::leaf::{Facts, LeafKind};
+use crate::audit::evidence::leaf::{Facts, LeafKind, Salt};
 use crate::audit::originals::{Half, digest};
+use crate::audit::record::Unkept;
 use crate::audit::store::{BLOCK_BITS, Boxed, FoundRecord, LeafRow, Reads};
 use crate::audit::touched::TouchedDigest;
 use crate::base::ids::unhex;
@@ -21,13 +22,19 @@ const GATHERED: usize = 1 << 16;
 /// How many changes the rules that they broke are read of at once.
 const RULES_PART: usize = 1 << 11;
 
-/// How many changes are asked for at once whether they are whole.
-const WHOLE_PART: usize = 512;
+/// How many leaves are asked for at once whether they are as they were.
+const LEAVES_PART: usize = 512;
+
+/// The longest stretch of places without a record of those that are looked at together.
+const APART_MAX: i64 = GATHERED as i64;
 
 type HalfDigest = [u8; 16];
 
 /// A record that is whole, as far as it tells of what lies beside it.
 pub(super) struct Told {
+    /// The leaf's position, and the salt that it had.
+    position: u64,
+    salt: Salt,
     seq: i64,
     /// The change's id.
     id: String,
@@ -39,7 +46,8 @@ pub(super) struct Told {
 
 struct ToldOfChange {
     received_at: i64,
-    touched: Option<HalfDigest>,
+    /// `None` where a part was erased: that takes some of these rows along.
+    touched: Option<Option<HalfDigest>>,
     rules: BTreeSet<String>,
 }
 
@@ -51,7 +59,7 @@ struct Broken {
 
 /// What is wrong beside a record.
 struct Amiss {
-    seq: i64,
+    position: u64,
     kind: FindingKind,
     about: String,
 }
@@ -64,55 +72,62 @@ pub(super) struct RowsBeside<'r> {
 }
 
 impl Told {
-    /// The part of a leaf's record; `None` of one that is not whole, or tells nothing of the kind.
+    /// The part of a leaf's record; `None` of one that is gone, or tells nothing of the kind.
     pub(super) fn of(leaf: &LeafRow) -> Option<Self> {
-        let FoundRecord::Whole(facts) = &leaf.found else { return None };
-        if leaf.entry.is_some() || leaf.salt.is_none() {
-            return None;
-        }
-        match facts.kind {
-            LeafKind::Change => Self::of_change(facts),
-            LeafKind::Late => {
-                let originals = original(facts, "sealed", Half::End).into_iter().collect();
-                Some(Self {
-                    seq: facts.value("seq")?,
-                    id: facts.value("change")?,
-                    change: None,
-                    originals,
-                })
-            }
-            _another => None,
-        }
-    }
-
-    fn of_change(facts: &Facts) -> Option<Self> {
-        let broken: Option<String> = facts.value("violations");
-        let broken = broken.and_then(|text| serde_json::from_str::<Vec<Broken>>(&text).ok());
-        let rules = broken.unwrap_or_default().into_iter().map(|broken| broken.rule).collect();
-        let change = ToldOfChange {
-            received_at: facts.value("received_at")?,
-            touched: half_digest(facts, "touched"),
-            rules,
+        let (FoundRecord::Whole(facts), Some(salt)) = (&leaf.found, leaf.salt) else { return None };
+        let is_late = match facts.kind {
+            LeafKind::Change => false,
+            LeafKind::Late => true,
+            _another => return None,
         };
-        let sealed = original(facts, "sealed", Half::Intent);
-        let after = original(facts, "after_sealed", Half::End);
-        let originals = sealed.into_iter().chain(after).collect();
-        let (seq, id) = (facts.value("seq")?, facts.value("id")?);
-        Some(Self { seq, id, change: Some(change), originals })
+        let (change, originals) = if is_late {
+            (None, original(facts, ("sealed", Half::End), "unkept").into_iter().collect())
+        } else {
+            let sealed = original(facts, ("sealed", Half::Intent), "unkept");
+            let after = original(facts, ("after_sealed", Half::End), "after_unkept");
+            (
+                Some(of_change(facts, leaf.entry.is_some())?),
+                sealed.into_iter().chain(after).collect(),
+            )
+        };
+        let id = facts.value(if is_late { "change" } else { "id" })?;
+        Some(Self {
+            position: leaf.position,
+            salt,
+            seq: facts.value("seq")?,
+            id,
+            change,
+            originals,
+        })
     }
 
     fn amiss(&self, kind: FindingKind, what: &str) -> Amiss {
-        let Self { seq, id, .. } = self;
-        Amiss { seq: *seq, kind, about: format!("{what} change {id} (seq {seq})") }
+        let Self { position, seq, id, .. } = self;
+        let about = format!("{what} change {id} (seq {seq}, leaf {position})");
+        Amiss { position: *position, kind, about }
     }
+}
+
+fn of_change(facts: &Facts, is_erased: bool) -> Option<ToldOfChange> {
+    let broken: Option<String> = facts.value("violations");
+    let broken = broken.and_then(|text| serde_json::from_str::<Vec<Broken>>(&text).ok());
+    Some(ToldOfChange {
+        received_at: facts.value("received_at")?,
+        touched: (!is_erased).then(|| half_digest(facts, "touched")),
+        rules: broken.unwrap_or_default().into_iter().map(|broken| broken.rule).collect(),
+    })
 }
 
 fn half_digest(facts: &Facts, name: &str) -> Option<HalfDigest> {
     facts.value::<String>(name).and_then(|digits| unhex(&digits))
 }
 
-fn original(facts: &Facts, name: &str, half: Half) -> Option<(Half, HalfDigest)> {
-    half_digest(facts, name).map(|digest| (half, digest))
+/// The digest of an original; `None` where there is none, or it went with a body that was erased.
+fn original(facts: &Facts, (name, half): (&str, Half), unkept: &str) -> Option<(Half, HalfDigest)> {
+    let digest = half_digest(facts, name)?;
+    let unkept: Option<String> = facts.value(unkept);
+    let unkept = unkept.and_then(|text| serde_json::from_str::<Unkept>(&text).ok());
+    unkept.is_none_or(|unkept| unkept.erased.is_empty()).then_some((half, digest))
 }
 
 impl<'r> RowsBeside<'r> {
@@ -135,42 +150,51 @@ impl<'r> RowsBeside<'r> {
     pub(super) async fn hold(&mut self, findings: &mut Findings) -> Result<(), Boxed> {
         let mut told = take(&mut self.gathered);
         told.sort_by_key(|told| told.seq);
-        let amiss: BTreeSet<i64> =
-            self.amiss(&told).await?.into_iter().map(|amiss| amiss.seq).collect();
+        let amiss = self.amiss(&told).await?;
         if amiss.is_empty() {
             return Ok(());
         }
-        let mut whole = BTreeSet::new();
-        for part in amiss.into_iter().collect::<Vec<_>>().chunks(WHOLE_PART) {
-            whole.extend(self.reads.whole(part).await?);
+        let amiss: BTreeSet<i64> =
+            amiss.iter().filter_map(|amiss| i64::try_from(amiss.position).ok()).collect();
+        let mut salts = BTreeMap::new();
+        for part in amiss.into_iter().collect::<Vec<_>>().chunks(LEAVES_PART) {
+            salts.extend(self.reads.salts(part).await?);
         }
-        told.retain(|told| whole.contains(&told.seq));
-        for Amiss { kind, about, .. } in self.amiss(&told).await? {
-            findings.add(kind, None, about);
+        // Pruning takes the salt, and erasing gives another one.
+        told.retain(|told| {
+            let position = i64::try_from(told.position).unwrap_or(i64::MAX);
+            salts.get(&position).is_some_and(|salt| salt.as_deref() == Some(&told.salt))
+        });
+        for Amiss { kind, about, position } in self.amiss(&told).await? {
+            findings.add(kind, Some(position), about);
         }
         Ok(())
     }
 
-    /// Everything that is amiss beside records, which are in the order of their changes.
+    /// Everything that is amiss beside records, which are in the order of their changes. Those that
+    /// lie far apart, such as one that ended long after it came, are looked at by themselves.
     async fn amiss(&self, told: &[Told]) -> Result<Vec<Amiss>, Boxed> {
-        let (Some(first), Some(last)) = (told.first(), told.last()) else { return Ok(Vec::new()) };
-        let span = (first.seq, last.seq);
-        let mut amiss = self.touched(told, span).await?;
-        amiss.extend(self.broken(told).await?);
-        amiss.extend(self.spans(told, span).await?);
-        amiss.extend(self.originals(told, span).await?);
+        let mut amiss = Vec::new();
+        for told in told.chunk_by(|one, next| next.seq.saturating_sub(one.seq) <= APART_MAX) {
+            let (Some(first), Some(last)) = (told.first(), told.last()) else { continue };
+            let span = (first.seq, last.seq);
+            amiss.extend(self.touched(told, span).await?);
+            amiss.extend(self.broken(told).await?);
+            amiss.extend(self.spans(told, span).await?);
+            amiss.extend(self.originals(told, span).await?);
+        }
         Ok(amiss)
     }
 
     /// The rows that say where changes touched their deployments.
     async fn touched(&self, told: &[Told], span: (i64, i64)) -> Result<Vec<Amiss>, Boxed> {
         let mut found = vec![TouchedDigest::default(); told.len()];
-        let mut behind = None;
+        let mut behind: Option<String> = None;
         loop {
             let begun = Instant::now();
-            let rows = self.reads.touched_places(span, behind).await?;
+            let rows = self.reads.touched_places(span, behind.as_deref()).await?;
             let Some(last) = rows.last() else { break };
-            behind = Some(last.place);
+            behind = Some(last.path.clone());
             for row in &rows {
                 let changes = row.changes.as_deref().map(serde_json::from_str::<Vec<i64>>);
                 for seq in changes.transpose()?.unwrap_or_default() {
@@ -186,7 +210,8 @@ impl<'r> RowsBeside<'r> {
             self.pace.rest(begun).await;
         }
         let each = told.iter().zip(found).filter(|(told, found)| {
-            told.change.as_ref().is_some_and(|change| change.touched != found.half())
+            let touched = told.change.as_ref().and_then(|change| change.touched);
+            touched.is_some_and(|touched| touched != found.half())
         });
         let what = "`touched` does not have, or has more than, the places of";
         Ok(each.map(|(told, _found)| told.amiss(FindingKind::AlteredRecord, what)).collect())

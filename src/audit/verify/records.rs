@@ -27,6 +27,10 @@ pub(super) async fn hold(
     for kind in LeafKind::ALL {
         of_kind(reads, kind, pace, findings).await?;
     }
+    for number in reads.same_places().await? {
+        let about = format!("a place (number {number}) is there more than once in `places`");
+        findings.add(FindingKind::AlteredRecord, None, about);
+    }
     if all { documents(reads, pace, findings).await } else { Ok(()) }
 }
 

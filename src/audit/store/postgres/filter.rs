@@ -83,7 +83,9 @@ pub(super) async fn deployments(asking: &mut Asking, ids: &[&str]) -> Result<Vec
     let most = SAME_ID_MAX.saturating_mul(i64::try_from(ids.len()).unwrap_or(i64::MAX));
     let ids: Vec<String> = ids.iter().map(|id| text(Some(id))).collect();
     let numbers = format!(
-        "SELECT number FROM deployments WHERE id IN ({}) ORDER BY number DESC LIMIT {most}",
+        "SELECT number FROM deployments d WHERE id IN ({}) \
+         AND EXISTS (SELECT FROM changes c WHERE c.deployment = d.number) \
+         ORDER BY number DESC LIMIT {most}",
         ids.join(", ")
     );
     let found = asking.rows(&numbers).await?;

@@ -1,16 +1,16 @@
 //! Questions about the rows beside records, which are held against those.
 
 use super::Reads;
-use crate::audit::store::beside::{originals, spans, touched, whole};
+use crate::audit::store::beside::{SAME_PLACES, originals, salts, spans, touched};
 use crate::audit::store::indexed::BLOCK_BITS;
 use crate::audit::store::{Boxed, OriginalBody, SpanRow, TouchedRows};
 
 impl Reads {
-    /// The next places that changes of a span touched, behind the path of the place `behind`.
+    /// The next places that changes of a span touched, behind the path `behind`.
     pub(in crate::audit) async fn touched_places(
         &self,
         span: (i64, i64),
-        behind: Option<i64>,
+        behind: Option<&str>,
     ) -> Result<Vec<TouchedRows>, Boxed> {
         self.found(&touched(span, behind, self.are_shared())).await
     }
@@ -29,8 +29,16 @@ impl Reads {
         self.found(&originals(span, behind)).await
     }
 
-    /// Those of some changes that are neither pruned nor erased in part.
-    pub(in crate::audit) async fn whole(&self, changes: &[i64]) -> Result<Vec<i64>, Boxed> {
-        self.found(&whole(changes)).await
+    /// The salts of leaves that have one, with their positions.
+    pub(in crate::audit) async fn salts(
+        &self,
+        positions: &[i64],
+    ) -> Result<Vec<(i64, Option<Vec<u8>>)>, Boxed> {
+        self.found(&salts(positions)).await
+    }
+
+    /// Places that have their path in common with another one.
+    pub(in crate::audit) async fn same_places(&self) -> Result<Vec<i64>, Boxed> {
+        self.found(SAME_PLACES).await
     }
 }
