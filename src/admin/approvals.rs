@@ -225,7 +225,8 @@ pub(crate) async fn decide(
     let policy = (api.state.policy)();
     let passes = verdict == Verdict::Approved && approval.kind == ApprovalKind::Request;
     // The policy that is in force now says who approves, whatever was in force when it was asked.
-    let refusal = policy.approvers().of(&approval.rules).filter(|_| passes);
+    let requester = approval.actor.person.as_deref();
+    let refusal = policy.approvers().of(&approval.rules, requester).filter(|_| passes);
     if let Some(refusal) = refusal.and_then(|named| named.refusal(&person)) {
         return Err(Problem::forbidden(&refusal));
     }
@@ -260,7 +261,7 @@ pub(crate) async fn decide(
 /// Tells of an approval that waits who may approve it, where its rules name them.
 fn name_approvers(named: &ApproversByRule<'_>, approval: &mut Approval) {
     if (approval.kind, approval.state) == (ApprovalKind::Request, ApprovalState::Open) {
-        let approvers = named.of(&approval.rules);
+        let approvers = named.of(&approval.rules, approval.actor.person.as_deref());
         let persons =
             |approvers: Approvers<'_>| approvers.persons().into_iter().map(str::to_owned).collect();
         approval.approvers = approvers.map(persons);

@@ -241,7 +241,7 @@ fn terms(approval: &Value) -> Markup {
 fn approvers(approval: &Value) -> Markup {
     let persons = items(approval, "/approvers");
     html! {
-        @if persons.is_empty() { "Nobody: the rules that ask name nobody in common" }
+        @if persons.is_empty() { "Nobody: all the rules that ask name nobody else" }
         @for (place, person) in persons.iter().enumerate() {
             @if place > 0 { ", " }
             (shown(person.as_str().unwrap_or_default()))
@@ -276,8 +276,8 @@ fn decision(api: &Api, asker: &Asker, contents: &Contents) -> Markup {
                 },
                 Ok(decider) if is_left_out(approval, decider.person()) => {
                     p.dim {
-                        "You may not approve this: the rules that ask name who may, and you are \
-                        not among them. You may reject it."
+                        "You may not approve this: the rules that ask name who may, and not \
+                        each of them names you. You may reject it."
                     }
                     (decide::form(api, asker, contents, (false, may_be_rejected)))
                 }

@@ -92,6 +92,9 @@ pub(crate) fn hold(query: &str) -> Result<(), String> {
             None => message,
         }
     };
+    if query.starts_with(['?', '/']) || query.contains("://") {
+        return Err("write only what stands behind the `?` of the page's address".to_owned());
+    }
     let asked = read(query).map_err(told)?;
     if asked.text("cursor").is_some() {
         return Err("`cursor`: a view begins at the newest change: remove it".to_owned());
@@ -264,7 +267,8 @@ mod tests {
             ("decision=denied", "decision: write allow, warn, deny or refuse"),
             ("decision=deny&decision=warn", "decision is given twice: give it once"),
             ("team=", "team: write a value, or leave it out"),
-            ("?decision=deny", "`?decision`: this key means nothing here"),
+            ("?decision=deny", "write only what stands behind the `?`"),
+            ("/changes?decision=deny", "write only what stands behind the `?`"),
             ("columns=colour", "columns: write some of team, person"),
             ("limit=0", "limit: write a whole number from 1 to"),
             ("cursor=abc", "`cursor`: a view begins at the newest change: remove it"),

@@ -19,6 +19,8 @@ pub struct ApproversByRule<'p>(HashMap<String, Vec<&'p [String]>>);
 pub struct Approvers<'a> {
     /// The rules that name somebody, each with its list.
     lists: Vec<(&'a str, &'a [String])>,
+    /// The person who asks, who never approves.
+    requester: Option<&'a str>,
 }
 
 impl Policy {
@@ -36,9 +38,10 @@ impl Policy {
 }
 
 impl<'p> ApproversByRule<'p> {
-    /// The approvers of what these rules hold up; `None` where none of them names any.
+    /// The approvers of what these rules hold up of a requester; `None` where none of them names
+    /// any.
     #[must_use]
-    pub fn of<'a>(&self, rules: &'a [String]) -> Option<Approvers<'a>>
+    pub fn of<'a>(&self, rules: &'a [String], requester: Option<&'a str>) -> Option<Approvers<'a>>
     where
         'p: 'a,
     {
@@ -47,17 +50,18 @@ impl<'p> ApproversByRule<'p> {
             lists.map(move |list| (rule.as_str(), *list))
         };
         let lists: Vec<_> = rules.iter().flat_map(lists_of).collect();
-        (!lists.is_empty()).then_some(Approvers { lists })
+        (!lists.is_empty()).then_some(Approvers { lists, requester })
     }
 }
 
 impl<'a> Approvers<'a> {
-    /// The persons whom every list names, in the order of the first.
+    /// The persons whom every list names, but for the requester, in the order of the first.
     #[must_use]
     pub fn persons(&self) -> Vec<&'a str> {
         let Some(((_, first), others)) = self.lists.split_first() else { return Vec::new() };
         let is_everywhere = |person: &&String| others.iter().all(|(_, list)| list.contains(person));
-        first.iter().filter(is_everywhere).map(String::as_str).collect()
+        let all = first.iter().filter(is_everywhere).map(String::as_str);
+        all.filter(|person| self.requester != Some(person)).collect()
     }
 
     /// Why a person may not approve, and who may; `None` where they are named by every rule.
@@ -67,7 +71,7 @@ impl<'a> Approvers<'a> {
         let (rule, _) = self.lists.iter().find(|(_, list)| !is_named(list))?;
         let persons = self.persons();
         let fix = if persons.is_empty() {
-            "and nobody is named by all the rules that ask: have `approvers` in the policy fixed"
+            "and all the rules that ask name nobody else: have `approvers` in the policy fixed"
                 .to_owned()
         } else {
             format!("have it approved by one of those who may: {}", told(&persons))
@@ -98,7 +102,7 @@ mod tests {
     fn persons(policy: &Policy, rules: &[&str]) -> Option<Vec<String>> {
         let rules: Vec<String> = rules.iter().map(|&rule| rule.to_owned()).collect();
         let approvers = policy.approvers();
-        let approvers = approvers.of(&rules)?;
+        let approvers = approvers.of(&rules, Some("sun.fei"))?;
         Some(approvers.persons().into_iter().map(str::to_owned).collect())
     }
 
@@ -110,7 +114,7 @@ mod tests {
         [[schedule.freeze]]\nstarts = '0 0 * * *'\nlasts = '1h'\ntimezone = 'UTC'\n\
         enforcement = 'approve'\napprovers = ['sun.fei', 'lin.hua']\n\
         [[schedule.freeze]]\nstarts = '0 9 * * *'\nlasts = '1h'\ntimezone = 'UTC'\n\
-        enforcement = 'approve'\napprovers = ['lin.hua']\n";
+        enforcement = 'approve'\napprovers = ['sun.fei', 'lin.hua']\n";
 
     #[test]
     fn who_approves_is_named_by_every_rule_that_names_somebody() {
@@ -134,20 +138,20 @@ mod tests {
         let policy = policy(POLICY);
         let approvers = policy.approvers();
         let rules = ["metadata.forbidden_keys", "timezones"].map(str::to_owned);
-        let both = approvers.of(&rules).unwrap();
+        let both = approvers.of(&rules, None).unwrap();
         assert_eq!(both.refusal("chen.jie"), None);
         let refusal = both.refusal("wang.li").unwrap();
         assert!(refusal.contains("`timezones`") && refusal.ends_with("may: chen.jie"), "{refusal}");
         let rules = ["schedule.freeze", "timezones"].map(str::to_owned);
-        let refusal = approvers.of(&rules).unwrap().refusal("sun.fei").unwrap();
-        assert!(refusal.contains("nobody is named by all the rules"), "{refusal}");
+        let refusal = approvers.of(&rules, None).unwrap().refusal("sun.fei").unwrap();
+        assert!(refusal.contains("name nobody else"), "{refusal}");
 
         let names = (0..11).map(|n| format!("'p{n}'")).collect::<Vec<_>>().join(",");
         let policy = self::policy(&format!(
             "[name]\npattern = 'a'\nenforcement = 'approve'\napprovers = [{names}]\n"
         ));
         let rules = ["name".to_owned()];
-        let refusal = policy.approvers().of(&rules).unwrap().refusal("x").unwrap();
+        let refusal = policy.approvers().of(&rules, None).unwrap().refusal("x").unwrap();
         assert!(refusal.ends_with("p0, p1, p2, p3, p4, p5, p6, p7 and 3 more"), "{refusal}");
     }
 }

@@ -138,6 +138,7 @@ async fn what_is_done_to_a_log_has_its_word() {
         ("UPDATE places SET path = path || 'x' WHERE path = '/name'", "altered-record"),
         ("DELETE FROM broken", "altered-record"),
         ("INSERT INTO broken VALUES ('another', 1)", "altered-record"),
+        ("INSERT INTO pending VALUES (1)", "altered-record"),
         ("DELETE FROM spans", "altered-record"),
         ("UPDATE spans SET first_at = first_at + 1", "altered-record"),
         // Where more changes are looked at than need be, each is found.

@@ -114,9 +114,10 @@ async fn an_original_that_is_altered_or_gone_is_found() {
     let simulator = Simulator::start(Options::default()).unwrap();
     let folder = folder(&simulator);
     let mut program = folder.serve().await;
+    updated(&program, &json!({"name": "no secret here"})).await;
     updated(&program, &json!({"environment_variables": SECRET})).await;
     let erased = updated(&program, &json!({"environment_variables": NEWER})).await;
-    updated(&program, &json!({"environment_variables": SECRET})).await;
+    updated(&program, &json!({"environment_variables": "A=a-third-day"})).await;
     program.signal(Signal::TERM);
     assert_eq!(program.end().await.code(), Some(0));
     // Of the changes beside it one half stays.
@@ -133,6 +134,10 @@ async fn an_original_that_is_altered_or_gone_is_found() {
         ("DELETE FROM originals WHERE half = 1", "missing-record"),
         ("DELETE FROM originals WHERE half = 2", "missing-record"),
         ("DELETE FROM originals", "missing-record"),
+        (
+            "INSERT INTO originals SELECT 1, 2, key, wrapped, body FROM originals LIMIT 1",
+            "altered-record",
+        ),
         ("UPDATE changes SET sealed = NULL; DELETE FROM originals", "altered-record"),
     ] {
         let copy = copied(folder.path());

@@ -76,6 +76,10 @@ pub(super) fn spans((first, last): (i64, i64), block_bits: i64) -> String {
     format!("SELECT block, first_at, last_at FROM spans WHERE block >= {first} AND block <= {last}")
 }
 
+/// Changes that have ended and still wait for it.
+pub(super) const STILL_PENDING: &str = "SELECT p.seq AS number FROM pending p \
+    JOIN ends e ON e.seq = p.seq ORDER BY 1 LIMIT 100";
+
 /// The next originals of the changes of a span, behind a half of one: as many as are short
 /// together, and one at least.
 pub(super) fn originals((first, last): (i64, i64), (seq, half): (i64, i64)) -> String {

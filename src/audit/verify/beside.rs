@@ -11,7 +11,7 @@ use super::{FindingKind, Findings, Pace};
 use crate::audit::evidence::leaf::{Facts, LeafKind, Salt};
 use crate::audit::originals::{Half, digest};
 use crate::audit::record::Unkept;
-use crate::audit::store::{BLOCK_BITS, Boxed, FoundRecord, LeafRow, Reads};
+use crate::audit::store::{BLOCK_BITS, Boxed, FoundRecord, LeafRow, OriginalBody, Reads};
 use crate::audit::touched::TouchedDigest;
 use crate::base::ids::unhex;
 
@@ -26,7 +26,7 @@ const RULES_PART: usize = 1 << 11;
 const LEAVES_PART: usize = 512;
 
 /// The longest stretch of places without a record of those that are looked at together.
-const APART_MAX: i64 = GATHERED as i64;
+const APART_MAX: i64 = 1 << 16;
 
 type HalfDigest = [u8; 16];
 
@@ -46,8 +46,11 @@ pub(super) struct Told {
 
 struct ToldOfChange {
     received_at: i64,
-    /// `None` where a part was erased: that takes some of these rows along.
-    touched: Option<Option<HalfDigest>>,
+    touched: Option<HalfDigest>,
+    /// Whether a part was erased, which takes some of the rows of `touched` along.
+    is_erased: bool,
+    /// Whether another gateway ended it, so that its own end may have come late, with an original.
+    is_swept: bool,
     rules: BTreeSet<String>,
 }
 
@@ -113,7 +116,9 @@ fn of_change(facts: &Facts, is_erased: bool) -> Option<ToldOfChange> {
     let broken = broken.and_then(|text| serde_json::from_str::<Vec<Broken>>(&text).ok());
     Some(ToldOfChange {
         received_at: facts.value("received_at")?,
-        touched: (!is_erased).then(|| half_digest(facts, "touched")),
+        touched: half_digest(facts, "touched"),
+        is_erased,
+        is_swept: facts.value("swept").unwrap_or_default(),
         rules: broken.unwrap_or_default().into_iter().map(|broken| broken.rule).collect(),
     })
 }
@@ -210,10 +215,10 @@ impl<'r> RowsBeside<'r> {
             self.pace.rest(begun).await;
         }
         let each = told.iter().zip(found).filter(|(told, found)| {
-            let touched = told.change.as_ref().and_then(|change| change.touched);
-            touched.is_some_and(|touched| touched != found.half())
+            let whole = told.change.as_ref().filter(|change| !change.is_erased);
+            whole.is_some_and(|change| change.touched != found.half())
         });
-        let what = "`touched` does not have, or has more than, the places of";
+        let what = "`touched` does not tell the same places as the record of";
         Ok(each.map(|(told, _found)| told.amiss(FindingKind::AlteredRecord, what)).collect())
     }
 
@@ -228,7 +233,7 @@ impl<'r> RowsBeside<'r> {
                 found.entry(seq).or_default().insert(rule);
             }
             let none = BTreeSet::new();
-            let what = "`broken` does not have, or has more than, the rules of";
+            let what = "`broken` does not tell the same rules as the record of";
             amiss.extend(part.iter().filter_map(|told| {
                 let is_same = told.change.as_ref()?.rules == *found.get(&told.seq).unwrap_or(&none);
                 (!is_same).then(|| told.amiss(FindingKind::AlteredRecord, what))
@@ -249,7 +254,7 @@ impl<'r> RowsBeside<'r> {
             Some((first_at, last_at)) => (*first_at..=*last_at).contains(&at),
             None => false,
         };
-        let what = "by `spans` a question for its time does not find";
+        let what = "`spans` hides from questions for its time";
         let each = told.iter().filter(|told| {
             let received_at = told.change.as_ref().map(|change| change.received_at);
             told.seq <= counted && received_at.is_some_and(|at| !is_found(told.seq, at))
@@ -267,13 +272,14 @@ impl<'r> RowsBeside<'r> {
         let mut expected: BTreeMap<_, _> = expected.collect();
         let mut amiss = Vec::new();
         let mut behind = (i64::MIN, 0);
-        while !expected.is_empty() {
+        loop {
             let begun = Instant::now();
             let rows = self.reads.original_bodies(span, behind).await?;
             let Some(last) = rows.last() else { break };
             behind = (last.seq, last.half);
             for row in &rows {
                 let Some((told, expected)) = expected.remove(&(row.seq, row.half)) else {
+                    amiss.extend(unasked(told, row));
                     continue;
                 };
                 if digest(&row.body) != expected {
@@ -288,4 +294,15 @@ impl<'r> RowsBeside<'r> {
         amiss.extend(gone.map(|(told, _)| told.amiss(FindingKind::MissingRecord, what)));
         Ok(amiss)
     }
+}
+
+/// What is wrong with an original that the record of its change does not name.
+fn unasked(told: &[Told], row: &OriginalBody) -> Option<Amiss> {
+    let at = told.partition_point(|told| told.seq < row.seq);
+    let mut of_one = told.iter().skip(at).take_while(|told| told.seq == row.seq);
+    let told = of_one.find(|told| told.change.is_some())?;
+    let is_of_late = row.half == i64::from(Half::End.number())
+        && told.change.as_ref().is_some_and(|change| change.is_swept);
+    let what = "a sealed original is not named by the record of";
+    (!is_of_late).then(|| told.amiss(FindingKind::AlteredRecord, what))
 }

@@ -27,6 +27,11 @@ pub(super) async fn hold(
     for kind in LeafKind::ALL {
         of_kind(reads, kind, pace, findings).await?;
     }
+    for seq in reads.still_pending().await? {
+        let about =
+            format!("the change of seq {seq} has ended, and `pending` tells that it is open");
+        findings.add(FindingKind::AlteredRecord, None, about);
+    }
     for number in reads.same_places().await? {
         let about = format!("a place (number {number}) is there more than once in `places`");
         findings.add(FindingKind::AlteredRecord, None, about);

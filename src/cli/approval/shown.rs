@@ -98,7 +98,7 @@ pub(super) fn lines(approval: &Value) -> Vec<String> {
     ];
     if approval.get("approvers").is_some() {
         let persons = list(approval, "approvers");
-        let nobody = "nobody: the rules that ask name nobody in common".to_owned();
+        let nobody = "nobody: all the rules that ask name nobody else".to_owned();
         facts.push(("approvers", if persons.is_empty() { nobody } else { persons }));
     }
     if is_glass(approval) {

@@ -1,7 +1,7 @@
 //! Questions about the rows beside records, which are held against those.
 
 use super::Reads;
-use crate::audit::store::beside::{SAME_PLACES, originals, salts, spans, touched};
+use crate::audit::store::beside::{SAME_PLACES, STILL_PENDING, originals, salts, spans, touched};
 use crate::audit::store::indexed::BLOCK_BITS;
 use crate::audit::store::{Boxed, OriginalBody, SpanRow, TouchedRows};
 
@@ -35,6 +35,11 @@ impl Reads {
         positions: &[i64],
     ) -> Result<Vec<(i64, Option<Vec<u8>>)>, Boxed> {
         self.found(&salts(positions)).await
+    }
+
+    /// Changes that have ended and are told to be open.
+    pub(in crate::audit) async fn still_pending(&self) -> Result<Vec<i64>, Boxed> {
+        self.found(STILL_PENDING).await
     }
 
     /// Places that have their path in common with another one.

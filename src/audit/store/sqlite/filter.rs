@@ -69,7 +69,8 @@ pub(super) async fn deployments(
     let most = SAME_ID_MAX.saturating_mul(i64::try_from(ids.len()).unwrap_or(i64::MAX));
     // Each id is looked up in the index.
     let numbers = "SELECT d.number FROM json_each(?) i CROSS JOIN deployments d ON d.id = i.value \
-        WHERE EXISTS (SELECT 1 FROM changes c WHERE c.deployment = d.number) ORDER BY d.number DESC LIMIT ?";
+        WHERE EXISTS (SELECT 1 FROM changes c WHERE c.deployment = d.number) \
+        ORDER BY d.number DESC LIMIT ?";
     sqlx::query_scalar(numbers).bind(listed).bind(most).fetch_all(connection).await
 }
 
