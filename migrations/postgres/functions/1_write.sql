@@ -319,11 +319,12 @@ BEGIN
             JOIN changegate.changes c ON c.id = a.id
             WHERE c.seq = ANY (ended) ON CONFLICT DO NOTHING;
     END IF;
-    -- They are locked since before. Even of a change that was never opened.
+    -- They are locked since before. Even of a change that was never opened; but nobody gives on
+    -- what is another process's by now.
     PERFORM changegate.give_on(t) FROM changegate.turns t JOIN (
         SELECT DISTINCT turn, token FROM jsonb_to_recordset(entries -> 'ends')
             AS a (turn uuid, token bigint)) a ON t.turn = a.turn AND t.token = a.token
-        WHERE t.holder IS NOT NULL;
+        JOIN changegate.leases l ON l.lease = t.holder AND l.process = me;
     RETURN late_ends;
 END $f$;
 

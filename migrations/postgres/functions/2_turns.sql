@@ -83,7 +83,10 @@ BEGIN
             -- Who has not given it on may have been at work until now.
             t.others_until := CASE WHEN t.is_known THEN clock_timestamp() ELSE t.given_at END;
         END IF;
-        UPDATE changegate.turns x SET holder = my_lease, token = x.token + 1, is_known = true,
+        -- A token that a crash of the server took back is not given again: whoever has it believes
+        -- in it still.
+        UPDATE changegate.turns x SET holder = my_lease, is_known = true, token = greatest(
+                x.token + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint),
             waiting = t.waiting, last = my_lease, others_until = t.others_until
             WHERE x.turn = take_v1.turn RETURNING x.token INTO take_v1.token;
         rested := (extract(epoch FROM clock_timestamp() - t.others_until) * 1000)::bigint;

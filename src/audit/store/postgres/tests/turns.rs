@@ -102,10 +102,12 @@ async fn of_those_who_race_for_a_turn_one_has_it() {
     });
     let (here, there) = (here.await.unwrap(), there.await.unwrap());
     assert!([&here, &there].iter().all(|all| all.is_sorted()), "{here:?} {there:?}");
-    // Who comes first is served first: nobody has it often while the other one waits. A token is
-    // spent on the giving, one on the taking.
-    let handed_over = here.iter().filter(|token| there.contains(&(*token + 2))).count();
-    assert!(handed_over > TURNS / 5, "{here:?} {there:?}");
+    // Who comes first is served first: nobody has it often while the other one waits.
+    let mut all: Vec<_> = here.iter().map(|token| (*token, 1)).collect();
+    all.extend(there.iter().map(|token| (*token, 2)));
+    all.sort_unstable();
+    let handed_over = all.windows(2).filter(|pair| pair[0].1 < pair[1].1).count();
+    assert!(handed_over > TURNS / 10, "{here:?} {there:?}");
     one.turns.close().await;
     other.turns.close().await;
     let left = "SELECT count(*) FROM changegate.turns WHERE holder IS NOT NULL OR waiting <> '{}'";
@@ -144,6 +146,22 @@ async fn the_end_of_a_change_that_was_never_opened_gives_its_turn_on() {
     let taken = one.take([1; 16]).await;
     one.write(&end_under(&taken, &intent(), Outcome::Failed)).await.unwrap();
     assert_eq!(log.database.sql("SELECT holder IS NULL FROM changegate.turns"), "t");
+}
+
+/// A crash of the server may take back that a turn was taken, for nothing flushes that by itself.
+#[tokio::test]
+async fn a_turn_whose_taking_was_lost_is_given_on_by_nobody_else() {
+    let Some(log) = Log::new().await else { return };
+    let mut one = Node::new(&log, "one").await;
+    let other = Node::new(&log, "other").await;
+    let lost = one.take([1; 16]).await;
+    log.database.sql("UPDATE changegate.turns SET holder = NULL, token = 0, waiting = '{}'");
+    let next = other.take([1; 16]).await;
+    assert!(next.fence.token > lost.fence.token);
+    // Even under the same token, it is another process's.
+    log.database.sql(&format!("UPDATE changegate.turns SET token = {}", lost.fence.token));
+    one.write(&end_under(&lost, &intent(), Outcome::Failed)).await.unwrap();
+    assert_eq!(log.database.sql("SELECT holder IS NOT NULL FROM changegate.turns"), "t");
 }
 
 #[tokio::test]
