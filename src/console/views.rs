@@ -92,7 +92,8 @@ pub(crate) fn hold(query: &str) -> Result<(), String> {
             None => message,
         }
     };
-    if query.starts_with(['?', '/']) || query.contains("://") {
+    let is_address = ["http://", "https://"].iter().any(|scheme| query.starts_with(scheme));
+    if is_address || query.starts_with(['?', '/']) {
         return Err("write only what stands behind the `?` of the page's address".to_owned());
     }
     let asked = read(query).map_err(told)?;
@@ -255,6 +256,7 @@ mod tests {
             "since=7d&until=2026-11-30",
             "since=2026-11-30&until=24h",
             "actor=pat_0123456789abcdef",
+            "q=https://example.com/a",
         ] {
             assert_eq!(hold(query), Ok(()), "{query}");
         }
@@ -269,6 +271,7 @@ mod tests {
             ("team=", "team: write a value, or leave it out"),
             ("?decision=deny", "write only what stands behind the `?`"),
             ("/changes?decision=deny", "write only what stands behind the `?`"),
+            ("https://a.example/changes?team=a", "write only what stands behind the `?`"),
             ("columns=colour", "columns: write some of team, person"),
             ("limit=0", "limit: write a whole number from 1 to"),
             ("cursor=abc", "`cursor`: a view begins at the newest change: remove it"),

@@ -1,5 +1,5 @@
-//! What a call that a rule holds up finds in the log: requests that are alive, and uses of
-//! break-glass.
+//! Approvals that a call which a rule holds up finds in the log: requests that are alive, and uses
+//! of break-glass.
 
 use super::{ApprovalState, AskDigest};
 use crate::base::clock::Timestamp;

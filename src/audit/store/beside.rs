@@ -6,8 +6,10 @@ use super::prunable::{FromRow, list};
 use super::rows::{Bytes, Row, cell};
 use crate::base::ids::Hex;
 
-/// How many places are asked for at once, and how many originals.
+/// How many places are asked for at once.
 const PLACES: usize = 16;
+
+/// How many originals are asked for at once, at most.
 const ORIGINALS: usize = 64;
 
 /// How many bytes of originals are read at once, but for the last one.
@@ -66,7 +68,7 @@ pub(super) fn touched((first, last): (i64, i64), behind: Option<&str>, is_shared
     )
 }
 
-/// The paths that more than one place has.
+/// A place of each path that more than one has.
 pub(super) const SAME_PLACES: &str = "SELECT min(number) AS number FROM places \
     GROUP BY path HAVING count(*) > 1 ORDER BY 1 LIMIT 100";
 

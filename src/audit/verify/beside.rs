@@ -1,5 +1,5 @@
-//! What lies beside the records, held against what they tell of it: the rows by which filters find
-//! them (`touched`, `broken`, `spans`), and sealed originals.
+//! Rows beside the records, held against what the records tell of them: those by which filters find
+//! records (`touched`, `broken`, `spans`), and sealed originals.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::take;
@@ -60,7 +60,7 @@ struct Broken {
     rule: String,
 }
 
-/// What is wrong beside a record.
+/// A fault beside a record.
 struct Amiss {
     position: u64,
     kind: FindingKind,
@@ -78,29 +78,24 @@ impl Told {
     /// The part of a leaf's record; `None` of one that is gone, or tells nothing of the kind.
     pub(super) fn of(leaf: &LeafRow) -> Option<Self> {
         let (FoundRecord::Whole(facts), Some(salt)) = (&leaf.found, leaf.salt) else { return None };
-        let is_late = match facts.kind {
-            LeafKind::Change => false,
-            LeafKind::Late => true,
+        let (id, change, originals) = match facts.kind {
+            LeafKind::Change => {
+                let sealed = original(facts, ("sealed", Half::Intent), "unkept");
+                let after = original(facts, ("after_sealed", Half::End), "after_unkept");
+                ("id", Some(of_change(facts, leaf.entry.is_some())?), [sealed, after])
+            }
+            LeafKind::Late => {
+                ("change", None, [original(facts, ("sealed", Half::End), "unkept"), None])
+            }
             _another => return None,
         };
-        let (change, originals) = if is_late {
-            (None, original(facts, ("sealed", Half::End), "unkept").into_iter().collect())
-        } else {
-            let sealed = original(facts, ("sealed", Half::Intent), "unkept");
-            let after = original(facts, ("after_sealed", Half::End), "after_unkept");
-            (
-                Some(of_change(facts, leaf.entry.is_some())?),
-                sealed.into_iter().chain(after).collect(),
-            )
-        };
-        let id = facts.value(if is_late { "change" } else { "id" })?;
         Some(Self {
             position: leaf.position,
             salt,
             seq: facts.value("seq")?,
-            id,
+            id: facts.value(id)?,
             change,
-            originals,
+            originals: originals.into_iter().flatten().collect(),
         })
     }
 
@@ -296,7 +291,7 @@ impl<'r> RowsBeside<'r> {
     }
 }
 
-/// What is wrong with an original that the record of its change does not name.
+/// The fault of an original that the record of its change does not name.
 fn unasked(told: &[Told], row: &OriginalBody) -> Option<Amiss> {
     let at = told.partition_point(|told| told.seq < row.seq);
     let mut of_one = told.iter().skip(at).take_while(|told| told.seq == row.seq);
